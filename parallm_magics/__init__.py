@@ -1,0 +1,1 @@
+"""Run LLM calls in parallel from a notebook cell: sections with %%fanout, votes with %%vote."""

@@ -1,0 +1,67 @@
+"""The errors a user can meet, each shown in a notebook as one line.
+
+    ParallmError
+    ├── CellSyntaxError     the cell's blocks cannot be read
+    ├── OptionError         an option or its value cannot be used
+    ├── VariableError       a {{variable}} is missing or cannot be put into a prompt
+    ├── ModelError          no model, an unknown one, or one that cannot do what is asked
+    │   └── MissingKeyError the provider's key is not set
+    └── TooFewSucceeded     fewer workers succeeded than --min-success; carries every record
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from parallm_magics.types import Record
+
+
+class ParallmError(Exception):
+    """What went wrong, where, and the way out, in one line."""
+
+    def _render_traceback_(self) -> list[str]:
+        # IPython shows this instead of a stack; the error output that nbval reads stays a real one.
+        return [f"{type(self).__name__}: {self}"]
+
+
+class CellSyntaxError(ParallmError):
+    """The cell's text cannot be read as blocks; names the line of the cell."""
+
+
+class OptionError(ParallmError):
+    """An option is unknown, misplaced, or has a value that it cannot take."""
+
+
+class VariableError(ParallmError):
+    """A variable is missing, or its value has no faithful form as prompt text."""
+
+
+class ModelError(ParallmError):
+    """No model is chosen, the model is unknown, or it cannot do what is asked of it."""
+
+
+class MissingKeyError(ModelError):
+    """The provider needs a key and the environment has none; names the variable."""
+
+
+class TooFewSucceeded(ParallmError):
+    """Fewer workers succeeded than the cell demands.
+
+    Attributes:
+        records: every worker's record, the successes included, in the cell's order.
+        run: the run as far as it came, with the same records.
+    """
+
+    def __init__(self, message: str, records: Sequence[Record] = (), run: object = None) -> None:
+        super().__init__(message)
+        self.records = tuple(records)
+        self.run = run
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """The known word most like this one as "; did you mean …?", or nothing where none is near."""
+    match = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return f"; did you mean {match[0]!r}?" if match else ""

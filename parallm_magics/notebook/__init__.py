@@ -1,0 +1,1 @@
+"""The notebook edge: magics, waiting, the live table."""

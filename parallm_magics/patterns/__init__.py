@@ -1,0 +1,1 @@
+"""The patterns: sectioning, voting, and what they share."""

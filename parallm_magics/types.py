@@ -1,0 +1,335 @@
+"""The nouns that every part shares: tasks, replies, records, events and the provider's door."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any, Literal, Protocol
+
+Status = Literal[
+    "ok", "truncated", "refused", "invalid", "failed", "timed_out", "cancelled", "blocked"
+]
+Kind = Literal["choice", "number", "score", "index", "open"]
+Finish = Literal["stop", "length", "refusal"]
+FaultKind = Literal[
+    "rate_limit",  # slow down and ask again
+    "quota",  # the account is out of money or over its limit: asking again cannot help
+    "auth",  # the key is wrong or may not do this
+    "model",  # the provider does not know the model
+    "bad_request",  # the provider refuses the request as it stands
+    "too_large",  # the prompt does not fit
+    "server",  # the provider failed or is overloaded
+    "connection",  # no or a broken connection
+    "timeout",  # silence, or the deadline
+    "cut",  # the stream ended before the answer did
+    "not_an_answer",  # status 200, but no answer of this API in it
+    "empty",  # an answer without text
+    "unreadable",  # text in which the asked-for label or number cannot be read
+    "refusal",  # the model declined, or a content filter did
+    "length",  # cut off at max_tokens
+    "cancelled",  # stopped by us; the message says why
+    "bug",  # an exception that no table knows
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How an answer is to be read.
+
+    Attributes:
+        kind: what is read; "open" takes the text as it is.
+        choices: the labels as the user spelt them (kind "choice").
+        low, high: the range, both ends included (kind "score").
+    """
+
+    kind: Kind
+    choices: tuple[str, ...] = ()
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A model as asked for: `provider:name?query`.
+
+    Attributes:
+        provider: the registered provider's name.
+        name: the model's name as the provider knows it; may be empty for a simulated one.
+        query: the simulation's parameters in the order given; empty for real providers.
+    """
+
+    provider: str
+    name: str = ""
+    query: tuple[tuple[str, str], ...] = ()
+
+    def __str__(self) -> str:
+        tail = "&".join(f"{key}={value}" for key, value in self.query)
+        return f"{self.provider}:{self.name}" + (f"?{tail}" if tail else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One call to a model, complete: nothing about it is looked up later.
+
+    Attributes:
+        index: place in the cell's order, from 0.
+        name: the worker's name, unique in the cell.
+        model: the model asked.
+        prompt: the whole user message; begins with `shared` where that is not empty.
+        shared: the rendered preamble that all workers of the cell have in common.
+        system: the system prompt, or None.
+        temperature: None where the user did not ask for one (then none is sent).
+        effort: reasoning effort, or None.
+        max_tokens: most output tokens, thinking included.
+        params: further request fields, sent as given.
+        stream: whether the answer is read as a stream.
+        sample: ordinal among identical requests of one cell.
+        seed: makes simulated answers reproducible.
+        reading: what is asked of the answer, or None for free text.
+        silence: seconds without any sign of life before the worker has timed out.
+        first: seconds to wait for the first token; also the limit of an unstreamed call.
+        deadline: seconds for the worker as a whole, retries and waits included.
+    """
+
+    index: int
+    name: str
+    model: Model
+    prompt: str
+    shared: str = ""
+    system: str | None = None
+    temperature: float | None = None
+    effort: str | None = None
+    max_tokens: int = 4096
+    params: Mapping[str, Any] = field(default_factory=dict)
+    stream: bool = True
+    sample: int = 0
+    seed: int = 0
+    reading: Reading | None = None
+    silence: float = 15.0
+    first: float = 60.0
+    deadline: float = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of one call in four classes that do not overlap; the total input is the first three."""
+
+    input_tokens: int = 0
+    cache_read_tokens: int = 0
+    cache_write_tokens: int = 0
+    output_tokens: int = 0
+
+    @property
+    def total_tokens(self) -> int:
+        """All tokens, in and out."""
+        return (
+            self.input_tokens
+            + self.cache_read_tokens
+            + self.cache_write_tokens
+            + self.output_tokens
+        )
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            self.input_tokens + other.input_tokens,
+            self.cache_read_tokens + other.cache_read_tokens,
+            self.cache_write_tokens + other.cache_write_tokens,
+            self.output_tokens + other.output_tokens,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Why a call has no answer, as plain data: never an SDK's exception, never a key.
+
+    Attributes:
+        kind: the class of the fault.
+        message: one line for a person.
+        http: the HTTP status, where there was one.
+        retry_after: seconds the provider asks to wait; None without a usable hint.
+        request_id: the provider's id of the request, where it gave one.
+    """
+
+    kind: FaultKind
+    message: str
+    http: int | None = None
+    retry_after: float | None = None
+    request_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What came back from one call, before anyone judges it.
+
+    Attributes:
+        text: the answer's text, thinking left out.
+        finish: why the model stopped; "refusal" includes content filters.
+        usage: None where the provider gave none, or one that cannot be true.
+        model: the model as the provider names it.
+        request_id: the provider's id of the request.
+        seconds: the call's length where the provider keeps its own time (simulation, recordings).
+    """
+
+    text: str
+    finish: Finish = "stop"
+    usage: Usage | None = None
+    model: str | None = None
+    request_id: str | None = None
+    seconds: float | None = None
+
+
+class CallFailed(Exception):
+    """A provider's call ended without a complete answer; never leaves the engine.
+
+    Attributes:
+        fault: what happened.
+        text: what had been received before.
+        usage: tokens known to have been used, or None.
+        seconds: the call's length where the provider keeps its own time.
+    """
+
+    def __init__(
+        self,
+        fault: Fault,
+        *,
+        text: str = "",
+        usage: Usage | None = None,
+        model: str | None = None,
+        seconds: float | None = None,
+    ) -> None:
+        super().__init__(fault.message)
+        self.fault = fault
+        self.text = text
+        self.usage = usage
+        self.model = model
+        self.seconds = seconds
+
+
+Heard = Callable[[str], None]
+"""Called with each piece of answer text as it arrives; with "" for any other sign of life."""
+
+
+class Provider(Protocol):
+    """The one door to a model. A simulation or a recording is a provider like any other.
+
+    Attributes:
+        simulated: whether its answers come from no model; shown as SIMULATED.
+        keeps_time: whether it reports its own seconds and applies the task's limits itself.
+        address: where it is reached, shown when it is not the provider's usual one; else "".
+    """
+
+    simulated: bool
+    keeps_time: bool
+    address: str
+
+    def check(self, task: Task) -> None:
+        """Refuse, before any call, what this model cannot do.
+
+        Raises:
+            ModelError: names the model, the option and the way out.
+        """
+
+    async def prepare(self) -> None:
+        """Import and build what a call needs, so that no worker's time includes it.
+
+        Raises:
+            MissingKeyError: the key's variable is not set.
+        """
+
+    async def complete(self, task: Task, heard: Heard) -> Reply:
+        """Make one call.
+
+        Raises:
+            CallFailed: with the fault, for everything that is not a complete reply.
+        """
+
+    async def close(self) -> None:
+        """Give back sockets and clients."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One try of a call: the outcome in a word, and its seconds."""
+
+    outcome: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """How one worker ended. Every worker ends in exactly one.
+
+    Attributes:
+        index: place in the cell's order, from 0.
+        name: the worker's name.
+        status: how it ended; only "ok" is a success.
+        model: the model asked, as `provider:name`.
+        text: the answer, or what had arrived of it.
+        value: the label or number read, where one was asked for.
+        usage: tokens in four classes, all attempts together; None where unknown.
+        cost: US dollars; None where unknown.
+        start: seconds from the run's start to this worker's.
+        queued: seconds of those spent waiting for a free place.
+        seconds: the worker's length, retries included.
+        attempts: one entry a try.
+        model_answered: the model as the provider names it.
+        finish: why the model stopped.
+        request_id: the provider's id of the last request.
+        error: why there is no success; None for "ok".
+        simulated: whether no model was asked.
+    """
+
+    index: int
+    name: str
+    status: Status
+    model: str
+    text: str = ""
+    value: str | float | None = None
+    usage: Usage | None = None
+    cost: Decimal | None = None
+    start: float = 0.0
+    queued: float = 0.0
+    seconds: float = 0.0
+    attempts: tuple[Attempt, ...] = field(default=())
+    model_answered: str | None = None
+    finish: str | None = None
+    request_id: str | None = None
+    error: Fault | None = None
+    simulated: bool = False
+
+    @property
+    def ok(self) -> bool:
+        """Whether the worker gave a complete answer."""
+        return self.status == "ok"
+
+    @property
+    def end(self) -> float:
+        """Seconds from the run's start to this worker's end."""
+        return self.start + self.seconds
+
+
+EventKind = Literal["started", "heard", "waiting", "ended"]
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One thing that happened to one worker, told to whoever listens.
+
+    Attributes:
+        kind: "started" (an attempt begins), "heard" (text arrived), "waiting" (before a retry),
+            "ended" (the record is final).
+        index: the worker's place.
+        at: seconds since the run's start.
+        text: the piece that arrived, or why the worker waits.
+        record: the final record, on "ended" only.
+    """
+
+    kind: EventKind
+    index: int
+    at: float
+    text: str = ""
+    record: Record | None = None
+
+
+Listener = Callable[[Event], None]
