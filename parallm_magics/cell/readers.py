@@ -1,0 +1,279 @@
+"""Turn what a user gave an option, typed text or a Python value, into the option's value.
+
+Each reader raises ValueError with what is wrong and what is possible.
+"""
+
+from __future__ import annotations
+
+import json
+import keyword
+import math
+import re
+import unicodedata
+from collections.abc import Callable, Mapping
+from fractions import Fraction
+from typing import Any
+
+from parallm_magics.cell.variables import path, whole
+from parallm_magics.errors import nearest
+
+_SHADOWS = frozenset(
+    {
+        "print",
+        "input",
+        "open",
+        "len",
+        "list",
+        "dict",
+        "str",
+        "int",
+        "set",
+        "type",
+        "id",
+        "get_ipython",
+    }
+)
+
+
+def text(value: Any) -> str:
+    """A text that is not blank."""
+    if not isinstance(value, str):
+        raise ValueError(f"a text is needed, not {_named(value)}")
+    if not value.strip():
+        raise ValueError("it is empty")
+    return value
+
+
+def word(value: Any) -> str:
+    """One word."""
+    found = text(value).strip()
+    if len(found.split()) != 1:
+        raise ValueError(f"one word is needed, not {found[:40]!r}")
+    return found
+
+
+def identifier(value: Any) -> str:
+    """A name that a run can be stored under without breaking the notebook."""
+    name = text(value).strip()
+    if not name.isidentifier() or keyword.iskeyword(name):
+        raise ValueError(
+            f"{name[:40]!r} cannot be a variable; use letters, digits and _, such as result"
+        )
+    if name in _SHADOWS or name.startswith("__"):
+        raise ValueError(f"{name!r} would hide Python's own {name}; choose another name")
+    return name
+
+
+def switch(value: Any) -> bool:
+    """On or off."""
+    if isinstance(value, bool):
+        return value
+    raise ValueError(f"True or False is needed, not {_named(value)}")
+
+
+def count(value: Any) -> int:
+    """A whole number of at least 1."""
+    found = whole_number(value)
+    if found < 1:
+        raise ValueError(f"at least 1 is needed, not {found}")
+    return found
+
+
+def count_or_none(value: Any) -> int:
+    """A whole number of at least 0."""
+    found = whole_number(value)
+    if found < 0:
+        raise ValueError(f"0 or more is needed, not {found}")
+    return found
+
+
+def concurrency(value: Any) -> int:
+    """A whole number from 1 to 200."""
+    found = count(value)
+    if found > 200:
+        raise ValueError(f"at most 200 at once, not {found}")
+    return found
+
+
+def whole_number(value: Any) -> int:
+    """A whole number, of either sign."""
+    if isinstance(value, str) and re.fullmatch(r"[+-]?[0-9]{1,9}", value.strip()):
+        return int(value)
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise ValueError(f"a whole number is needed, not {_named(value)}")
+    return int(value)
+
+
+def seconds(value: Any) -> float:
+    """A finite number of seconds above 0; a unit `s` may follow."""
+    found = _number(value.strip().removesuffix("s") if isinstance(value, str) else value)
+    if not found > 0:
+        raise ValueError(f"seconds above 0 are needed, not {found:g}")
+    return found
+
+
+def temperature(value: Any) -> tuple[float, float]:
+    """One temperature or a range, as its two ends; from 0 to 2."""
+    if isinstance(value, tuple | list) or (isinstance(value, str) and ".." in value):
+        low, high = span(value, least_width=0)
+    else:
+        low = high = _number(value)
+    if low < 0 or high > 2:
+        raise ValueError("a temperature from 0 to 2 is needed, or a range such as 0..1")
+    return low, high
+
+
+def span(value: Any, least_width: float = 1e-9) -> tuple[float, float]:
+    """Two ends, the lower first."""
+    parts = value.split("..") if isinstance(value, str) else value
+    if not isinstance(parts, tuple | list) or len(parts) != 2:
+        raise ValueError(f"a range such as 1..10 is needed, not {_named(value)}")
+    low, high = (_number(part) for part in parts)
+    if high - low < least_width:
+        raise ValueError(f"the range {low:g}..{high:g} is empty; the lower end comes first")
+    return low, high
+
+
+def models(value: Any) -> tuple[str, ...]:
+    """Model names; commas separate them, except within brackets."""
+    found = _listed(value, "a model")
+    if len(set(found)) < len(found):
+        raise ValueError("a model is named twice; for more calls of one model use -n")
+    return found
+
+
+def choices(value: Any) -> tuple[str, ...]:
+    """At least two labels that differ in more than case, width and blanks."""
+    found = _listed(value, "a label")
+    if len(found) < 2:
+        raise ValueError("two labels or more are needed, such as yes,no")
+    seen: dict[str, str] = {}
+    for label in found:
+        key = " ".join(unicodedata.normalize("NFKC", label).casefold().split())
+        if not key:
+            raise ValueError(f"the label {label!r} is blank")
+        if key in seen:
+            raise ValueError(
+                f"the labels {seen[key]!r} and {label!r} are the same to a reader of answers"
+            )
+        seen[key] = label
+    return found
+
+
+def items(value: Any) -> Any:
+    """The path of a variable, as text, or the items themselves."""
+    if isinstance(value, str):
+        found = value.strip()
+        if path(found) is None and whole(found) is None:
+            raise ValueError(f"the name of a variable is needed, not {found[:40]!r}")
+        return found
+    return value
+
+
+def parameter(value: Any) -> tuple[tuple[str, Any], ...]:
+    """KEY=JSON as typed, or a dict from a script; what is no JSON is taken as text."""
+    if isinstance(value, Mapping):
+        return tuple((str(key), item) for key, item in value.items())
+    if isinstance(value, tuple | list) and all(
+        isinstance(pair, tuple) and len(pair) == 2 for pair in value
+    ):
+        return tuple(value)
+    key, equals, shown = text(value).partition("=")
+    if not equals or not re.fullmatch(r"[A-Za-z_][\w.-]*", key.strip()):
+        raise ValueError(
+            """KEY=JSON is needed, such as top_p=0.9 or 'thinking={"type": "disabled"}'"""
+        )
+    problem = ""
+    try:
+        return ((key.strip(), json.loads(shown, parse_constant=_no_constant)),)
+    except ValueError as error:
+        problem = str(error)
+    if re.fullmatch(r"[A-Za-z][\w.-]*", shown):
+        return ((key.strip(), shown),)
+    raise ValueError(
+        f"{shown[:40]!r} is no JSON ({problem}); put the whole into single quotes: '{key}=…'"
+    )
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON")
+
+
+def threshold(value: Any) -> str:
+    """A share as 0.6, 2/3 or 60%, or a count of at least 2; kept as exact text."""
+    shown = str(value).strip()
+    problem = ""
+    share = Fraction(0)
+    try:
+        share = Fraction(shown.removesuffix("%")) / (100 if shown.endswith("%") else 1)
+    except (ValueError, ZeroDivisionError):
+        problem = f"a share such as 0.6, 2/3 or 60%, or a count, is needed, not {shown[:40]!r}"
+    if problem:
+        raise ValueError(problem)
+    if shown == "1":
+        raise ValueError("1 is ambiguous: write 100% for all votes")
+    if share <= 0:
+        raise ValueError("a share above 0 is needed")
+    if share > 1 and (share.denominator != 1 or "%" in shown):
+        raise ValueError(f"{shown} is more than all votes")
+    return shown
+
+
+def minimum(value: Any) -> str:
+    """A count of workers, or a share in percent; kept as text."""
+    shown = str(value).strip()
+    if isinstance(value, float) or re.fullmatch(r"0?\.\d+", shown):
+        raise ValueError(
+            f"a count or a percentage is needed; for a share write {float(value) * 100:g}%"
+        )
+    if match := re.fullmatch(r"(\d{1,3}(?:\.\d+)?)\s*%", shown):
+        if float(match[1]) > 100:
+            raise ValueError("at most 100% can succeed")
+        return f"{match[1]}%"
+    return str(count_or_none(value))
+
+
+def one_of(*known: str) -> Callable[[Any], str]:
+    """A reader of one of these words."""
+
+    def read(value: Any) -> str:
+        found = value.strip() if isinstance(value, str) else str(value)
+        if found not in known:
+            raise ValueError(
+                f"unknown value {found[:40]!r}; possible: {', '.join(known)}{nearest(found, known)}"
+            )
+        return found
+
+    return read
+
+
+def _number(value: Any) -> float:
+    problem = ""
+    found = 0.0
+    try:
+        found = float(value)
+    except (TypeError, ValueError):
+        problem = f"a number is needed, not {_named(value)}"
+    if problem or isinstance(value, bool) or not math.isfinite(found):
+        raise ValueError(problem or f"a finite number is needed, not {_named(value)}")
+    return found
+
+
+def _listed(value: Any, what: str) -> tuple[str, ...]:
+    if isinstance(value, str):
+        parts = [part.strip() for part in re.split(r",(?![^()]*\))", value)]
+    elif isinstance(value, list | tuple):
+        parts = [str(part).strip() for part in value]
+    elif hasattr(value, "tolist"):
+        parts = [str(part).strip() for part in value.tolist()]
+    else:
+        raise ValueError(f"a list or a text with commas is needed, not {_named(value)}")
+    if not parts or not all(parts):
+        raise ValueError(
+            f"{what} is missing between the commas" if len(parts) > 1 else f"{what} is needed"
+        )
+    return tuple(parts)
+
+
+def _named(value: Any) -> str:
+    return repr(value[:40]) if isinstance(value, str) else type(value).__name__

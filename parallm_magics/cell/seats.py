@@ -1,0 +1,179 @@
+"""How workers multiply: which worker asks which model, before any text is rendered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from parallm_magics.cell.blocks import Block
+from parallm_magics.cell.options import Options
+from parallm_magics.errors import CellSyntaxError, OptionError
+
+VOTES = 3
+
+Given = Mapping[str, Any]
+Merge = Callable[[Given], Options]
+
+
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """One worker, its text not yet rendered.
+
+    Attributes:
+        name: the worker's name.
+        section: the key of the result that it answers.
+        block: its block, or None where the preamble is the whole prompt.
+        options: its options, all layers merged.
+        model: the model's text, or None where nobody chose one.
+        own_system: whether its block gives a system prompt by option.
+        temperature: its share of a range, or the one temperature.
+    """
+
+    name: str
+    section: str
+    block: Block | None
+    options: Options
+    model: str | None
+    own_system: bool = False
+    temperature: float | None = None
+
+
+def fanout_seats(
+    options: Options, given: Given, workers: Sequence[tuple[Block, Given]], merged: Merge
+) -> list[Seat]:
+    """One seat a section, or as many as its -n or its models say."""
+    if not workers:
+        return _plain_fanout(options)
+    if "n" in given:
+        raise OptionError(
+            "line 1: -n with %section blocks: put it on a block, as in %section NAME -n 3"
+        )
+    if len(given.get("model", ())) > 1:
+        raise OptionError(
+            "line 1: several models with %section blocks: put them on a block, as in %section NAME -m a,b"
+        )
+    seats: list[Seat] = []
+    for at, (block, own) in enumerate(workers, 1):
+        name = _free(block.name or f"s{at}", block, seats)
+        block_options = merged(own)
+        models = own.get("model") or block_options.model[:1]
+        count = _count(own.get("n"), models, 1, f"line {block.line}: {block.where}")
+        mine = [
+            Seat(
+                name=name if count == 1 else f"{name}.{turn + 1}",
+                section=name,
+                block=block,
+                options=block_options,
+                model=_dealt(models, turn),
+                own_system="system" in own,
+            )
+            for turn in range(count)
+        ]
+        seats += _spread(mine) if "temperature" in own else mine
+    shared = [seat for seat in seats if seat.temperature is None]
+    return _in_order(seats, _spread(shared))
+
+
+def _plain_fanout(options: Options) -> list[Seat]:
+    count = _count(options.n, options.model, 1, "line 1")
+    if options.n is None and len(options.model) < 2 and options.each is None:
+        raise CellSyntaxError(
+            "the cell has one prompt and no block: write %section NAME above each part, "
+            "or give -n N, several models (-m a,b) or --each NAME"
+        )
+    return _spread(
+        [
+            Seat(f"s{turn + 1}", f"s{turn + 1}", None, options, _dealt(options.model, turn))
+            for turn in range(count)
+        ]
+    )
+
+
+def vote_seats(
+    options: Options, given: Given, workers: Sequence[tuple[Block, Given]], merged: Merge
+) -> list[Seat]:
+    """The voters: models and %voter blocks dealt in turn."""
+    if not workers:
+        count = _count(options.n, options.model, VOTES, "line 1")
+        return _spread(
+            [
+                Seat(f"v{i + 1}", "vote", None, options, _dealt(options.model, i))
+                for i in range(count)
+            ]
+        )
+    count = options.n or max(len(workers), len(options.model))
+    if count < max(len(workers), len(options.model)):
+        raise OptionError(
+            f"line 1: -n {count} leaves out some of {len(workers)} voters and {len(options.model)} models; "
+            f"-n is the total: {max(len(workers), len(options.model))} or more"
+        )
+    seats: list[Seat] = []
+    for turn in range(count):
+        at, lap = turn % len(workers), turn // len(workers)
+        block, own = workers[at]
+        if len(own.get("model", ())) > 1:
+            raise OptionError(
+                f"line {block.line}: {block.where} is one voter; give it one model with -m"
+            )
+        name = block.name or f"v{at + 1}"
+        if lap == 0:
+            _free(name, block, seats)
+        repeated = count > len(workers) and (lap > 0 or turn + len(workers) < count)
+        model = own["model"][0] if own.get("model") else _dealt(options.model, turn)
+        seats.append(
+            Seat(
+                name=f"{name}.{lap + 1}" if repeated else name,
+                section="vote",
+                block=block,
+                options=merged(own),
+                model=model,
+                own_system="system" in own,
+                temperature=own["temperature"][0] if own.get("temperature") else None,
+            )
+        )
+    return _in_order(seats, _spread([seat for seat in seats if seat.temperature is None]))
+
+
+def _count(n: int | None, models: Sequence[str], default: int, where: str) -> int:
+    if n is None:
+        return max(len(models), 1) if len(models) > 1 else default
+    if n < len(models):
+        raise OptionError(
+            f"{where}: -n {n} leaves out some of {len(models)} models; -n is the total"
+        )
+    return n
+
+
+def _dealt(models: Sequence[str], turn: int) -> str | None:
+    return models[turn % len(models)] if models else None
+
+
+def _free(name: str, block: Block, seats: Sequence[Seat]) -> str:
+    """A name that no earlier block took; numbering an unnamed block can run into a typed name."""
+    for seat in seats:
+        if seat.section == name and seat.block is not None and seat.block is not block:
+            raise CellSyntaxError(
+                f"line {block.line}: {block.where} would be called {name!r}, as the block on line "
+                f"{seat.block.line} is; give it another name"
+            )
+    return name
+
+
+def _spread(seats: Sequence[Seat]) -> list[Seat]:
+    """Each seat with its temperature: ranges from the low end to the high end in equal steps."""
+    spread = []
+    for at, seat in enumerate(seats):
+        if seat.options.temperature is None:
+            spread.append(seat)
+            continue
+        low, high = seat.options.temperature
+        share = at / (len(seats) - 1) if len(seats) > 1 else 0.0
+        spread.append(replace(seat, temperature=round(low + (high - low) * share, 6)))
+    return spread
+
+
+def _in_order(seats: Sequence[Seat], changed: Sequence[Seat]) -> list[Seat]:
+    """The seats in the cell's order, with the changed ones in place of those of the same name."""
+    by_name = {seat.name: seat for seat in changed}
+    return [by_name.get(seat.name, seat) for seat in seats]

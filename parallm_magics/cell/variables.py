@@ -1,0 +1,243 @@
+"""Put the notebook's variables into prompt text, once.
+
+`{{name}}`, `{{name.attr}}`, `{{name["key"]}}`, `{{name[0]}}`; blanks inside the braces do not count.
+Everything else between braces is text. A value that was put in is never read again.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import numbers
+import pathlib
+import re
+import types
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from parallm_magics.errors import VariableError, nearest
+
+_STEP = r"""\.[^\W\d]\w*|\[(?:"[^"\n]*"|'[^'\n]*'|-?\d{1,9})\]"""
+VARIABLE = re.compile(
+    r"(?<!\\)(?P<escape>\\*)(?<![{$])\{\{[ \t]*(?P<name>[^\W\d]\w*)(?P<steps>(?:"
+    + _STEP
+    + r")*)[ \t]*\}\}(?!\})"
+)
+# Names of blocks may hold "-", so outputs.NAME does where it is allowed at all.
+_OUTPUT = re.compile(
+    r"(?<!\\)(?P<escape>\\*)(?<![{$])\{\{[ \t]*(?P<name>outputs)(?P<steps>\.[^\W\d][\w-]*)[ \t]*\}\}(?!\})"
+)
+_STEPS = re.compile(
+    r"""\.(?P<attr>[^\W\d][\w-]*)|\["(?P<dq>[^"]*)"\]|\['(?P<sq>[^']*)'\]|\[(?P<at>-?\d+)\]"""
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Ref:
+    """A variable in a template: its name, the steps from it, where it stands."""
+
+    name: str
+    steps: tuple[tuple[str, str | int], ...]
+    source: str
+    position: int
+
+
+Part = str | Ref
+Lookup = Callable[[Ref], Any]
+
+
+def split(text: str, *, outputs: bool = False) -> tuple[Part, ...]:
+    """A text as alternating literal pieces and variables, escapes resolved.
+
+    Args:
+        text: the text as typed.
+        outputs: whether `{{outputs.NAME}}` may name a block with `-` in it.
+    """
+    parts: list[Part] = []
+    end = 0
+    for match in _matches(text, outputs):
+        parts.append(text[end : match.start()])
+        end = match.end()
+        if match["escape"]:
+            parts.append(match[0][1:])
+        else:
+            parts.append(Ref(match["name"], _steps(match["steps"]), match[0], match.start()))
+    parts.append(text[end:])
+    return tuple(part for part in parts if part != "")
+
+
+def _matches(text: str, outputs: bool) -> list[re.Match[str]]:
+    if "{{" not in text:
+        return []
+    found = {match.end(): match for match in VARIABLE.finditer(text)}
+    if outputs:
+        found |= {match.end(): match for match in _OUTPUT.finditer(text)}
+    return [found[end] for end in sorted(found)]
+
+
+def _steps(text: str) -> tuple[tuple[str, str | int], ...]:
+    steps: list[tuple[str, str | int]] = []
+    for match in _STEPS.finditer(text):
+        if match["attr"] is not None:
+            steps.append(("attr", match["attr"]))
+        elif match["at"] is not None:
+            steps.append(("item", int(match["at"])))
+        else:
+            steps.append(("item", match["dq"] if match["dq"] is not None else match["sq"]))
+    return tuple(steps)
+
+
+def whole(text: str) -> Ref | None:
+    """The variable that this text consists of, or None."""
+    parts = split(text)
+    return parts[0] if len(parts) == 1 and isinstance(parts[0], Ref) else None
+
+
+def path(text: str) -> Ref | None:
+    """The variable that a bare path such as `docs` or `data["docs"]` names, or None."""
+    return whole("{{" + text + "}}")
+
+
+def value_of(ref: Ref, variables: Mapping[str, Any], where: str = "") -> Any:
+    """What a variable stands for.
+
+    Raises:
+        VariableError: an unknown name, a private one, or a step that cannot be taken.
+    """
+    shown = ref.source.strip("{} \t")
+    lead = f"{where}: " if where else ""
+    if ref.name.startswith("_") or any(
+        str(step).startswith("_") and kind == "attr" for kind, step in ref.steps
+    ):
+        raise VariableError(
+            f"{lead}{{{{{shown}}}}}: names that begin with _ cannot be reached; give the value a public name, "
+            "or write \\{{…}} to keep the text"
+        )
+    if ref.name not in variables:
+        public = [name for name in variables if not name.startswith("_")]
+        raise VariableError(
+            f"{lead}no variable {ref.name!r}{nearest(ref.name, public)}; write \\{{{{{shown}}}}} to keep it as text"
+        )
+    value = variables[ref.name]
+    taken = ref.name
+    for kind, step in ref.steps:
+        problem = ""
+        try:
+            value = _take(value, kind, step)
+        # A property or __getitem__ of the user's may raise anything; it becomes one line.
+        except Exception as error:
+            problem = type(error).__name__
+        if problem:
+            form = f".{step}" if kind == "attr" else f"[{step!r}]"
+            raise VariableError(
+                f"{lead}{taken} has no {form} ({problem}), asked for by {{{{{shown}}}}}"
+            )
+        taken += f".{step}" if kind == "attr" else f"[{step!r}]"
+    return value
+
+
+def _take(value: Any, kind: str, step: str | int) -> Any:
+    if kind == "item":
+        return value[step]
+    if isinstance(value, Mapping) and step in value:
+        return value[step]
+    return getattr(value, str(step))
+
+
+def fill(parts: tuple[Part, ...], lookup: Lookup) -> str:
+    """The text with each variable replaced by what `lookup` says of it."""
+    return "".join(part if isinstance(part, str) else lookup(part) for part in parts)
+
+
+def as_text(value: Any, name: str) -> str:
+    """A value as prompt text, whole: nothing is ever shortened on the way to a model.
+
+    Raises:
+        VariableError: a kind of value that has no faithful text, with the way out.
+    """
+    if isinstance(value, str):
+        return _encodable(str(value))
+    if isinstance(
+        value,
+        numbers.Number | datetime.date | datetime.time | datetime.timedelta | pathlib.PurePath,
+    ):
+        return _encodable(str(value))
+    if (table := _table(value)) is not None:
+        return _encodable(table)
+    if isinstance(value, Mapping | list | tuple):
+        return _encodable(_json(value, name))
+    raise VariableError(f"{name} is {_kind(value)}; {_way_out(value, name)}")
+
+
+def _table(value: Any) -> str | None:
+    """A DataFrame or Series as CSV with all its rows; None for anything else."""
+    package = type(value).__module__.partition(".")[0]
+    kind = type(value).__name__
+    if package == "pandas" and kind in ("DataFrame", "Series"):
+        default_index = type(value.index).__name__ == "RangeIndex"
+        return str(value.to_csv(index=not default_index))
+    if package == "polars" and kind in ("DataFrame", "Series"):
+        return str((value if kind == "DataFrame" else value.to_frame()).write_csv())
+    return None
+
+
+def _json(value: Any, name: str) -> str:
+    problem = ""
+    try:
+        return json.dumps(_plain(value), ensure_ascii=False, allow_nan=False, default=_json_default)
+    except (TypeError, ValueError, RecursionError) as error:
+        problem = str(error)
+    raise VariableError(
+        f"{name} cannot be written as JSON ({problem}); make its text yourself and use that"
+    )
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value
+
+
+def _json_default(value: Any) -> Any:
+    if isinstance(value, datetime.date | datetime.time | datetime.timedelta | pathlib.PurePath):
+        return str(value)
+    if isinstance(value, numbers.Integral):
+        return int(value)
+    if isinstance(value, numbers.Number):
+        return float(str(value))
+    raise TypeError(f"it holds {_kind(value)}")
+
+
+def _kind(value: Any) -> str:
+    name = type(value).__name__
+    return "None" if value is None else f"{'an' if name[:1] in 'aeiouAEIOU' else 'a'} {name}"
+
+
+def _way_out(value: Any, name: str) -> str:
+    if value is None:
+        return "was a cell left out, or did a function return nothing?"
+    if isinstance(value, bytes | bytearray):
+        return f"decode it first: {name}.decode()"
+    if isinstance(value, types.ModuleType):
+        return "put a value of the module into the text"
+    if isinstance(value, set | frozenset):
+        return f"its order is not fixed: use sorted({name})"
+    if hasattr(value, "tolist"):
+        return f"say how it should read: {name}.tolist(), or a text of your own"
+    if hasattr(value, "__next__") or hasattr(value, "__anext__"):
+        return f"it can be read once only: make a list of it first, list({name})"
+    if callable(value):
+        return f"call it first and use the result: result = {name}(…)"
+    return f"make its text yourself: text = str({name})"
+
+
+def _encodable(text: str) -> str:
+    """Half surrogate pairs cannot be sent as UTF-8; U+FFFD stands for them."""
+    return (
+        text
+        if text.isascii()
+        else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    )
