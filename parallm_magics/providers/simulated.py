@@ -1,0 +1,150 @@
+"""A provider that asks no model: its answers, times and failures are simulated or given."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import re
+from collections.abc import Iterator, Mapping
+
+from parallm_magics.providers import simulation
+from parallm_magics.providers.given_answers import (
+    Answers,
+    check_answers,
+    find_answer,
+    given_answer,
+)
+from parallm_magics.providers.simulation_query import read_settings
+from parallm_magics.types import CallFailed, Fault, Finish, Heard, Reply, Task, Usage
+
+MOST_PIECES = 20  # so that a thousand streaming workers stay cheap
+FIRST_TOKEN = 0.3  # of the latency
+
+
+class SimulatedProvider:
+    """A simulated model for teaching and tests.
+
+    The same task gives the same answer, latency and fate in every process. Times are simulated:
+    a call sleeps latency times `scale` and reports the latency, and the task's limits are compared
+    with the latency. A call that `fail` picks fails however often it is tried; its fault is that
+    of an overloaded provider, which an engine may well try again.
+    """
+
+    simulated = True
+    keeps_time = True
+    address = ""
+
+    def __init__(self, answers: Answers | None = None) -> None:
+        """Take the answers to give: a dict or a function; without an answer one is simulated.
+
+        Raises:
+            ModelError: the answers hold something else than texts; names the key.
+        """
+        check_answers(answers)
+        self._answers = answers
+
+    def check(self, task: Task) -> None:
+        """Refuse parameters that cannot be used, before any call.
+
+        Raises:
+            ModelError: names the parameter, the nearest known one and the form.
+        """
+        simulation.right_answer(task, read_settings(task.model))
+        if isinstance(self._answers, Mapping):
+            find_answer(self._answers, task)
+
+    async def prepare(self) -> None:
+        """Nothing is needed."""
+
+    async def complete(self, task: Task, heard: Heard) -> Reply:
+        """Answer after the simulated time.
+
+        Raises:
+            CallFailed: the call was drawn to fail, a limit of the task passed in simulated time,
+                or the function of given answers failed.
+        """
+        settings = read_settings(task.model)
+        seconds = simulation.latency(task, settings)
+        fate = simulation.fate(task, settings)
+        finish: Finish = "refusal" if fate == "refuse" else "stop"
+        text = f"{simulation.MARK} refused" if fate == "refuse" else ""
+        if fate == "answer":
+            given = await given_answer(self._answers, task)
+            text = simulation.answer(task, settings) if given is None else given
+
+        clock = _Clock(settings.scale)
+        await _say(task, text, seconds, clock, heard)
+        if fate == "fail":
+            fault = Fault("server", "simulated failure (HTTP 500)", http=500)
+            raise CallFailed(fault, usage=Usage(), model=str(task.model), seconds=seconds)
+        return Reply(text, finish, _usage(task, text), str(task.model), seconds=seconds)
+
+    async def close(self) -> None:
+        """Nothing is held."""
+
+
+class _Clock:
+    """Waits for moments of simulated time, counted from the clock's making."""
+
+    def __init__(self, scale: float) -> None:
+        self._scale = scale
+        self._loop = asyncio.get_running_loop()
+        self._began = self._loop.time()
+
+    async def reach(self, moment: float) -> None:
+        """Sleep until the moment; with scale 0 every moment has come."""
+        if self._scale:
+            await asyncio.sleep(self._began + moment * self._scale - self._loop.time())
+
+
+async def _say(task: Task, text: str, seconds: float, clock: _Clock, heard: Heard) -> None:
+    """Let the answer's pieces be heard at their moments, and its end come at `seconds`.
+
+    Raises:
+        CallFailed: a limit of the task passes first.
+    """
+    await asyncio.sleep(0)  # even an answer that takes no time lets others run
+    said = ""
+    now = 0.0
+    patience, silent = task.first, f"no answer within {task.first:g} s (simulated)"
+
+    async def reach(moment: float) -> None:
+        nonlocal now
+        limit, why = min(
+            (now + patience, silent),
+            (task.deadline, f"no answer within {task.deadline:g} s (simulated)"),
+        )
+        if moment > limit:
+            await clock.reach(limit)
+            raise CallFailed(
+                Fault("timeout", why),
+                text=said,
+                usage=_usage(task, said),
+                model=str(task.model),
+                seconds=round(limit, 6),
+            )
+        await clock.reach(moment)
+        now = moment
+
+    for moment, piece in _moments(text, seconds) if task.stream else ():
+        await reach(moment)
+        said += piece
+        heard(piece)
+        patience, silent = task.silence, f"silent for {task.silence:g} s (simulated)"
+    await reach(seconds)
+
+
+def _moments(text: str, seconds: float) -> Iterator[tuple[float, str]]:
+    """The pieces of an answer with their moments: the first early, the last at the end."""
+    words = re.findall(r"\S+\s*|\s+", text)
+    step = math.ceil(len(words) / MOST_PIECES) or 1
+    pieces = ["".join(words[at : at + step]) for at in range(0, len(words), step)]
+    for place, piece in enumerate(pieces):
+        share = place / (len(pieces) - 1) if place else 0.0
+        yield seconds * (FIRST_TOKEN + (1 - FIRST_TOKEN) * share), piece
+
+
+def _usage(task: Task, text: str) -> Usage:
+    """Four characters a token, as a rule of thumb."""
+    asked = len(task.prompt) + len(task.system or "")
+    return Usage(input_tokens=math.ceil(asked / 4), output_tokens=math.ceil(len(text) / 4))
