@@ -1,0 +1,285 @@
+"""A scripted provider on 127.0.0.1 that speaks both dialects, for tests through the real SDKs.
+
+    with Loopback() as server:
+        server.url                       # ANTHROPIC_BASE_URL; server.url + "/v1" is OPENAI_BASE_URL
+        server.script("m", Act(status=500), Act())        # first call fails, every later one is fine
+        server.answers = {"the whole prompt": "its answer"}   # or a callable(body) -> text
+        server.log, server.max_in_flight
+
+What a call gets is chosen by its model's name: a script of that name, else a name of `NAMED`
+("html-200", "cut", "no-stop", "hang" …), else a pattern ("slow-200ms", "err-429-ra-1"), else an answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json
+import re
+import socket
+import struct
+import threading
+import time
+import zlib
+from collections.abc import Callable, Mapping
+from typing import Any, Self
+
+from provider_acts import NAMED, Act
+from provider_dialects import DIALECTS, Call
+
+__all__ = ["Act", "Call", "Loopback"]
+
+SLOW = re.compile(r"slow-(\d+)ms")
+STATUS = re.compile(r"err-(\d{3})(?:-ra-(.+))?")
+Script = Act | Callable[[Call], Act]
+Answers = Mapping[str, str] | Callable[[dict[str, Any]], str] | None
+
+
+ERROR_TYPES = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    402: "billing_error",
+    403: "permission_error",
+    404: "not_found_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    529: "overloaded_error",
+}
+Script = Act | Callable[[Call], Act]
+Answers = Mapping[str, str] | Callable[[dict[str, Any]], str] | None
+
+
+class Loopback:
+    """The server, in a thread with a loop of its own; a context manager.
+
+    Attributes:
+        url: "http://127.0.0.1:PORT", without a path.
+        answers: prompt -> text, or a callable of the request's body; else the prompt is echoed.
+        log: every request in order of arrival.
+        max_in_flight: the most requests that were open at once.
+    """
+
+    def __init__(self, answers: Answers = None) -> None:
+        self.answers = answers
+        self.log: list[Call] = []
+        self.max_in_flight = 0
+        self.in_flight = 0
+        self.url = ""
+        self._scripts: dict[str, list[Script]] = {}
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._run, name="loopback", daemon=True)
+        self._ready = threading.Event()
+        self._connections: set[_Connection] = set()
+
+    def script(self, model: str, *acts: Script) -> None:
+        """Make calls of this model get these acts in turn, the last one for good."""
+        self._scripts[model] = list(acts)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        self._ready.wait(5)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(5)
+
+    def clear(self) -> None:
+        """Forget what was logged."""
+        self.log.clear()
+        self.max_in_flight = 0
+
+    def act_for(self, call: Call) -> Act:
+        """What this call gets."""
+        if scripted := self._scripts.get(call.model):
+            act = scripted.pop(0) if len(scripted) > 1 else scripted[0]
+            return act if isinstance(act, Act) else act(call)
+        if call.model in NAMED:
+            return NAMED[call.model]
+        if slow := SLOW.fullmatch(call.model):
+            return Act(delay=int(slow[1]) / 1000)
+        if status := STATUS.fullmatch(call.model):
+            return Act(
+                status=int(status[1]), headers={"retry-after": status[2]} if status[2] else {}
+            )
+        return Act()
+
+    def answer(self, call: Call) -> str:
+        """The normal answer's text."""
+        if callable(self.answers):
+            return self.answers(call.body)
+        if self.answers is not None and call.prompt in self.answers:
+            return self.answers[call.prompt]
+        return f"echo: {call.prompt[-60:]}"
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        server = self._loop.run_until_complete(
+            self._loop.create_server(lambda: _Connection(self), "127.0.0.1", 0, backlog=4096)
+        )
+        self.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        self._ready.set()
+        self._loop.run_forever()
+        server.close()
+        self._loop.run_until_complete(self._end())
+        self._loop.close()
+
+    async def _end(self) -> None:
+        tasks = [c.task for c in self._connections if c.task is not None]
+        for connection in list(self._connections):
+            connection.transport.abort()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.sleep(0)
+
+
+class _Connection(asyncio.Protocol):
+    """One connection: requests one after the other, each answered by a task."""
+
+    def __init__(self, server: Loopback) -> None:
+        self.server = server
+        self.buffer = b""
+        self.task: asyncio.Task[None] | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+        self.server._connections.add(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.server._connections.discard(self)
+        if self.task is not None:
+            self.task.cancel()
+
+    def data_received(self, data: bytes) -> None:
+        self.buffer += data
+        head, end, rest = self.buffer.partition(b"\r\n\r\n")
+        if not end:
+            return
+        first, *lines = head.decode("latin-1").split("\r\n")
+        headers = {k.lower(): v.strip() for k, _, v in (line.partition(":") for line in lines)}
+        length = int(headers.get("content-length", "0"))
+        if len(rest) < length:
+            return
+        self.buffer = rest[length:]
+        self.task = asyncio.get_running_loop().create_task(
+            self._serve(first.split()[1], headers, rest[:length])
+        )
+
+    async def _serve(self, path: str, headers: dict[str, str], raw: bytes) -> None:
+        server = self.server
+        server.in_flight += 1
+        server.max_in_flight = max(server.max_in_flight, server.in_flight)
+        body = json.loads(raw) if raw else {}
+        call = Call(path, headers, body, len(server.log), time.monotonic(), server.in_flight)
+        server.log.append(call)
+        try:
+            act = server.act_for(call)
+            text = server.answer(call) if act.text is None else act.text
+            await _Answer(self.transport, call, act, text).send()
+            call.finished = True
+        except ConnectionError:
+            pass  # the act was to break the connection
+        finally:
+            server.in_flight -= 1
+
+
+class _Answer:
+    """One act, played on one connection."""
+
+    def __init__(self, out: asyncio.Transport, call: Call, act: Act, text: str) -> None:
+        self.out, self.call, self.act = out, call, act
+        self.words = DIALECTS[call.dialect](call, act, text)
+
+    async def send(self) -> None:
+        act = self.act
+        await asyncio.sleep(act.delay)
+        if act.hang:
+            await asyncio.sleep(3600)
+        if act.reset:
+            self._end_connection(rst=act.reset == "before")
+        elif act.status != 200 or act.body is not None:
+            await self._whole(self._scripted_body(), act.status)
+        elif not self.call.path.endswith(("/messages", "/completions")):
+            await self._whole(b'{"data": []}', 200)
+        elif self.call.stream:
+            await self._events()
+        else:
+            await self._whole(json.dumps(self.words.message()).encode(), 200)
+
+    def _end_connection(self, *, rst: bool) -> None:
+        if rst:  # a close that may not linger sends RST instead of FIN
+            self.out.get_extra_info("socket").setsockopt(
+                socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
+            )
+        self.out.abort()
+        raise ConnectionError
+
+    def _scripted_body(self) -> bytes:
+        body = self.act.body
+        if isinstance(body, bytes):
+            return body
+        if body is None:
+            status = self.act.status
+            kind = ERROR_TYPES.get(status, "api_error")
+            text = f"scripted status {status}"
+            body = {"error": {"type": kind, "code": None, "param": None, "message": text}}
+        text = body if isinstance(body, str) else json.dumps(body)
+        key = self.call.headers.get("x-api-key") or self.call.headers.get("authorization", "")
+        return text.replace("{key}", key.removeprefix("Bearer ")).encode()
+
+    async def _whole(self, body: bytes, status: int) -> None:
+        if self.act.gzip:
+            body = gzip.compress(body)
+        self._head(status, {"content-length": str(len(body))})
+        if self.act.then in ("abort", "hang"):
+            await self._write(body[: len(body) // 2])
+            await self._break_off()
+        await self._write(body)
+
+    def _head(self, status: int, more: Mapping[str, str]) -> None:
+        number = f"req_{self.call.number}"
+        headers = {
+            "content-type": "application/json",
+            "request-id": number,
+            "x-request-id": number,
+            **more,
+            **({"content-encoding": "gzip"} if self.act.gzip else {}),
+            **self.act.headers,
+        }
+        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        self.out.write(f"HTTP/1.1 {status} Scripted\r\n{lines}\r\n".encode("latin-1", "replace"))
+
+    async def _events(self) -> None:
+        self._head(200, {"content-type": "text/event-stream", "transfer-encoding": "chunked"})
+        packer = zlib.compressobj(wbits=31)
+        for event in self.words.stream():
+            if event is None:
+                await self._break_off()
+            elif self.act.gzip:
+                packed = packer.compress(str(event).encode())
+                await self._chunk(packed + packer.flush(zlib.Z_SYNC_FLUSH))
+            else:
+                await self._chunk(str(event).encode())
+            await asyncio.sleep(self.act.gap)
+        if self.act.gzip:
+            await self._chunk(packer.flush())
+        self.out.write(b"0\r\n\r\n")
+
+    async def _chunk(self, data: bytes) -> None:
+        await self._write(b"%x\r\n%s\r\n" % (len(data), data))
+
+    async def _write(self, data: bytes) -> None:
+        if not self.act.drip:
+            self.out.write(data)
+            return
+        for byte in data:
+            self.out.write(bytes([byte]))
+            await asyncio.sleep(self.act.drip)
+
+    async def _break_off(self) -> None:
+        if self.act.then == "hang":
+            await asyncio.sleep(3600)
+        self.out.close()  # what was written leaves first; the chunked body has no end
+        raise ConnectionError
