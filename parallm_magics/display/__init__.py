@@ -1,1 +1,21 @@
-"""From records to what a person sees."""
+"""From records to what a person sees: pure, without a clock, a kernel or a browser."""
+
+from parallm_magics.display.board import Board
+from parallm_magics.display.html import static_html
+from parallm_magics.display.plain import static_plain
+from parallm_magics.display.tally import tally_html
+from parallm_magics.display.timeline import timeline_html
+from parallm_magics.display.totals import Totals, totals
+from parallm_magics.display.view import Tally, View
+
+__all__ = [
+    "Board",
+    "Tally",
+    "Totals",
+    "View",
+    "static_html",
+    "static_plain",
+    "tally_html",
+    "timeline_html",
+    "totals",
+]

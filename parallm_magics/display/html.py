@@ -1,0 +1,120 @@
+"""The saved picture of a run: self-contained html without script, the same for the same records."""
+
+from __future__ import annotations
+
+from parallm_magics.display import looks, text
+from parallm_magics.display.columns import table_html
+from parallm_magics.display.markdown import markdown
+from parallm_magics.display.rows import row_of
+from parallm_magics.display.summary import chosen, footer, simulated, subtitle
+from parallm_magics.display.tally import tally_html
+from parallm_magics.display.timeline import timeline_html
+from parallm_magics.display.view import View
+from parallm_magics.types import Record
+
+BUDGET = 400_000
+"""Characters of answers in one saved output: a notebook must stay openable."""
+
+FEW = 8
+"""Most answers that are open from the start where no aggregate stands above them."""
+
+
+def static_html(view: View) -> str:
+    """The run as static html: outcome, table, tally, text, answers, timeline, sums."""
+    parts = [
+        _heading(view),
+        *(_note(note) for note in view.notes),
+        tally_html(view.tally, view.records) if view.tally else "",
+        _table(view),
+        _text(view),
+        _answers(view),
+        timeline_html(view.records, view.extra),
+        f'<div style="{looks.BLOCK};{looks.SMALL};{looks.DIM}">{text.escape(footer(view))}</div>',
+    ]
+    return f'<div class="{looks.ROOT_CLASS}" style="{looks.ROOT}">{"".join(parts)}</div>'
+
+
+def _heading(view: View) -> str:
+    badge = f'<span style="{looks.BADGE}">SIMULATED</span>' if simulated(view) else ""
+    return (
+        f'<div style="{looks.TITLE}"><bdi>{text.escape(text.one_line(view.title, 200))}</bdi>'
+        f'{badge}</div><div style="{looks.SMALL};{looks.DIM}">{text.escape(subtitle(view))}</div>'
+    )
+
+
+def _note(note: str) -> str:
+    return f'<div style="{looks.NOTE}" dir="auto">{text.escape(text.one_line(note, 500))}</div>'
+
+
+def _table(view: View) -> str:
+    shown, left = chosen(view)
+    rows = [row_of(record, 0, ballot) for record, ballot in shown]
+    rows += [row_of(record, 0) for record in view.extra]
+    more = f'<div style="{looks.SMALL};{looks.DIM}">{text.escape(left)}</div>' if left else ""
+    return f'<div style="{looks.BLOCK}">{table_html(rows)}{more}</div>'
+
+
+def _text(view: View) -> str:
+    if view.text is None:
+        return ""
+    return (
+        f'<div style="{looks.BLOCK}"><div style="{looks.HEAD}">'
+        f"{text.escape(text.one_line(view.text_title))}</div>{_rendered(view.text)}</div>"
+    )
+
+
+def _rendered(answer: str, limit: int = text.LIMIT) -> str:
+    return (
+        f'<div dir="auto" style="border-left:3px solid {looks.LINE};padding:0 0 0 .9em;'
+        f'max-height:40em;overflow:auto">{markdown(answer, limit)}</div>'
+    )
+
+
+def _answers(view: View) -> str:
+    records = [record for record, _ in chosen(view)[0]] + list(view.extra)
+    records = [record for record in records if record.text.strip() or not record.ok]
+    if not records:
+        return ""
+    limit = min(text.LIMIT, max(1000, BUDGET // len(records)))
+    opened = view.pattern == "fanout" and view.text is None and len(records) <= FEW
+    details = "".join(_detail(record, limit, opened) for record in records)
+    if view.pattern == "vote" or len(records) > 2 * FEW:
+        details = _details(f"Answers in full ({len(records):,})", details, False)
+    return f'<div style="{looks.BLOCK}">{details}</div>'
+
+
+def _detail(record: Record, limit: int, opened: bool) -> str:
+    state = looks.state(record.status)
+    word = "" if record.ok else f' <span style="{looks.DIM}">{text.escape(state.word)}</span>'
+    title = (
+        f"{looks.dot(state.colour)}<bdi><b>{text.escape(text.one_line(record.name, 80))}</b></bdi>"
+        f"{word}"
+    )
+    body = _facts(record) + (_rendered(record.text, limit) if record.text.strip() else "")
+    return _details(title, body, opened)
+
+
+def _details(title: str, body: str, opened: bool) -> str:
+    return (
+        f'<details{" open" if opened else ""} style="margin:.35em 0">'
+        f'<summary style="cursor:pointer">{title}</summary>'
+        f'<div style="margin:.4em 0 .6em 1.1em">{body}</div></details>'
+    )
+
+
+def _facts(record: Record) -> str:
+    """Why it is no success, and each try, where there is something to tell."""
+    lines = []
+    if record.error:
+        http = f" (HTTP {record.error.http})" if record.error.http else ""
+        lines.append(f"{record.error.message}{http}")
+    if len(record.attempts) > 1 or (record.attempts and not record.ok):
+        tries = (f"{tried.outcome} {text.seconds(tried.seconds)}" for tried in record.attempts)
+        lines.append(f"Attempts: {', '.join(tries)}")
+    if not record.ok and record.request_id:
+        lines.append(f"Request: {record.request_id}")
+    return "".join(
+        f'<div dir="auto" style="{looks.SMALL};{looks.DIM}">'
+        f"{text.escape(text.one_line(line, 1000))}</div>"
+        for line in lines
+    )

@@ -1,0 +1,61 @@
+"""A model's Markdown as html that cannot act: no script, no picture, no style, no name."""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Any
+
+from parallm_magics.display import text as texts
+
+if TYPE_CHECKING:
+    from markdown_it import MarkdownIt
+
+_TAGS = {
+    "a", "blockquote", "br", "code", "em", "hr", "li", "ol", "p", "pre", "strong",
+    "table", "tbody", "td", "th", "thead", "tr", "ul",
+}  # fmt: skip
+_SCHEMES = {"http", "https", "mailto"}
+
+
+def markdown(text: str, limit: int = texts.LIMIT) -> str:
+    """Safe html of a model's Markdown; a text over the limit is shown as it is, and clipped."""
+    if len(text) > limit:
+        return f'<pre style="white-space:pre-wrap">{texts.escape(text, limit)}</pre>'
+    import nh3  # here: an import of the package stays quick
+
+    clean = nh3.clean(
+        _parser().render(texts.visible(text)),
+        tags=_TAGS,
+        attributes={"a": {"href"}, "ol": {"start"}},
+        attribute_filter=_attribute,
+        url_schemes=_SCHEMES,
+        link_rel="noopener noreferrer",
+    )
+    # Again: an entity such as &#x202e; becomes its character only on the way.
+    return texts.visible(clean)
+
+
+def _attribute(tag: str, name: str, value: str) -> str | None:
+    # A link without a scheme would lead into the notebook server's own pages.
+    if name == "href" and value.partition(":")[0].lower() not in _SCHEMES:
+        return None
+    return value
+
+
+@functools.cache
+def _parser() -> MarkdownIt:
+    from markdown_it import MarkdownIt
+
+    parser = MarkdownIt("commonmark", {"html": False}).enable("table")
+    parser.add_render_rule("image", _image)
+    parser.add_render_rule("heading_open", lambda self, tokens, at, options, env: "<p><strong>")
+    # Not <h1>: a heading in an output would pose as one of the notebook's own in Lab's contents.
+    parser.add_render_rule("heading_close", lambda self, tokens, at, options, env: "</strong></p>")
+    return parser
+
+
+def _image(self: Any, tokens: Any, at: int, options: Any, env: Any) -> str:
+    """A picture as words: its alternative text and where it would have come from."""
+    token = tokens[at]
+    shown = self.renderInlineAsText(token.children or [], options, env)
+    return texts.escape(f"[image not loaded: {shown} {token.attrGet('src') or ''}]")

@@ -1,0 +1,45 @@
+"""The run as aligned text for terminals, logs and readers without html."""
+
+from __future__ import annotations
+
+from parallm_magics.display import text
+from parallm_magics.display.columns import table_plain
+from parallm_magics.display.rows import row_of
+from parallm_magics.display.summary import chosen, footer, simulated, subtitle
+from parallm_magics.display.tally import tally_plain
+from parallm_magics.display.timeline import timeline_plain
+from parallm_magics.display.view import View
+
+COLUMNS = 100
+
+
+def static_plain(view: View) -> str:
+    """The run as text of at most 100 columns, without any control character."""
+    mark = "  [SIMULATED]" if simulated(view) else ""
+    blocks = [
+        [text.one_line(view.title, 200) + mark, subtitle(view)],
+        [f"Note: {text.one_line(note, 500)}" for note in view.notes],
+        tally_plain(view.tally, view.records, COLUMNS) if view.tally else [],
+        _table(view),
+        _text(view),
+        timeline_plain(view.records, view.extra, COLUMNS),
+        [footer(view)],
+    ]
+    lines: list[str] = []
+    for block in filter(None, blocks):
+        lines += ["", *(part for line in block for part in text.wrap(line, COLUMNS))]
+    return "\n".join(lines[1:])
+
+
+def _table(view: View) -> list[str]:
+    shown, left = chosen(view)
+    rows = [row_of(record, 0, ballot) for record, ballot in shown]
+    rows += [row_of(record, 0) for record in view.extra]
+    return table_plain(rows, COLUMNS) + ([left] if left else [])
+
+
+def _text(view: View) -> list[str]:
+    if view.text is None:
+        return []
+    title = text.one_line(view.text_title, COLUMNS)
+    return [title, "-" * text.width(title), *text.plain(view.text).split("\n")]

@@ -1,0 +1,89 @@
+"""What one line of the worker table knows, whether its worker still runs or has ended."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+from parallm_magics.types import Record
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One worker as the table shows it, finished or not.
+
+    Attributes:
+        state: a name in `looks.STATES`.
+        vote: the label or value read, or why there is none; "" where none was asked for.
+        voted: whether `vote` is a label that was read.
+        answer: the answer's beginning, or what has arrived of it last.
+        problem: why there is no success; "" otherwise.
+        span: seconds of the common axis.
+    """
+
+    name: str
+    model: str
+    state: str
+    answered: str | None = None
+    vote: str = ""
+    voted: bool = False
+    start: float = 0.0
+    queued: float = 0.0
+    seconds: float | None = None
+    span: float = 0.0
+    tokens: int | None = None
+    cost: Decimal | None = None
+    attempts: int = 0
+    answer: str = ""
+    problem: str = ""
+
+
+def row_of(record: Record, span: float, ballot: str = "") -> Row:
+    """The line of a finished worker."""
+    label = label_of(record.value)
+    counted = ballot in ("", "valid")
+    return Row(
+        name=record.name,
+        model=record.model,
+        state=record.status,
+        answered=record.model_answered,
+        vote=label if counted and label else ballot,
+        voted=bool(label) and counted,
+        start=record.start,
+        queued=record.queued,
+        seconds=record.seconds if record.seconds > 0 or record.attempts else None,
+        span=span,
+        tokens=record.usage.total_tokens if record.usage else None,
+        cost=record.cost,
+        attempts=len(record.attempts),
+        answer=record.text,
+        problem="" if record.ok else problem(record),
+    )
+
+
+def label_of(value: str | float | None) -> str:
+    """A value as a label: whole numbers without a decimal point."""
+    return f"{value:g}" if isinstance(value, float) else "" if value is None else str(value)
+
+
+def problem(record: Record) -> str:
+    """Why the record is no success, in a line."""
+    return record.error.message if record.error else ""
+
+
+def asked_and_answered(model: str, answered: str | None) -> str:
+    """The model asked for and, when it is another, the one that answered."""
+    name = model.partition(":")[2].partition("?")[0] or model
+    if not answered or answered in (name, model):
+        return model
+    # A dated snapshot of the name asked for is the same model.
+    if re.fullmatch(re.escape(name) + r"[-@]\d{4}-?\d{2}-?\d{2}", answered):
+        return model
+    return f"{model} (answered: {answered})"
+
+
+def models_of(rows: Sequence[Row]) -> list[str]:
+    """The different models of the rows, in order of appearance."""
+    return list(dict.fromkeys(asked_and_answered(row.model, row.answered) for row in rows))

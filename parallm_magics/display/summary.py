@@ -1,0 +1,70 @@
+"""The lines of a run that say the same in html and in plain text."""
+
+from __future__ import annotations
+
+from parallm_magics.display import text
+from parallm_magics.display.rows import asked_and_answered
+from parallm_magics.display.totals import totals
+from parallm_magics.display.view import View
+from parallm_magics.types import Record
+
+MOST = 200
+"""Most workers with a line of their own."""
+
+
+def subtitle(view: View) -> str:
+    """Who answered, how long it took, what it cost."""
+    sums = totals(view.records, view.extra)
+    noun = "vote" if view.pattern == "vote" else "worker"
+    parts = [text.count(len(view.records), noun), _models(view), text.seconds(sums.seconds)]
+    if sums.usage is not None:
+        parts.append(f"{text.tokens(sums.usage.total_tokens, sums.usage_complete)} tokens")
+    if sums.cost is not None:
+        parts.append(text.money(sums.cost, sums.cost_complete))
+    parts += [f"asked at {text.one_line(address, 80)}" for address in view.addresses]
+    return " · ".join(parts)
+
+
+def simulated(view: View) -> bool:
+    """Whether any of what is shown comes from no model."""
+    return view.simulated or any(record.simulated for record in (*view.records, *view.extra))
+
+
+def _models(view: View) -> str:
+    models = list(
+        dict.fromkeys(
+            asked_and_answered(record.model, record.model_answered) for record in view.records
+        )
+    )
+    if len(models) == 1:
+        return text.one_line(models[0], 80)
+    return text.count(len(models), "model")
+
+
+def footer(view: View) -> str:
+    """Tokens by class and the cost, with what is unknown said."""
+    sums = totals(view.records, view.extra)
+    parts = []
+    if (usage := sums.usage) is not None:
+        fed = usage.total_tokens - usage.output_tokens
+        least = "" if sums.usage_complete else "at least "
+        cached = f" ({usage.cache_read_tokens:,} from cache)" if usage.cache_read_tokens else ""
+        parts.append(f"Tokens: {least}{fed:,} in{cached}, {usage.output_tokens:,} out")
+    else:
+        parts.append("Tokens: –")
+    parts.append(f"Cost: {text.money(sums.cost, sums.cost_complete)}")
+    return " · ".join(parts)
+
+
+def chosen(view: View) -> tuple[list[tuple[Record, str]], str]:
+    """The records that get a line, with their ballots, and a word on those left out.
+
+    Of too many workers those without success come first, then the others in order.
+    """
+    ballots = view.ballots + ("",) * (len(view.records) - len(view.ballots))
+    pairs = list(zip(view.records, ballots, strict=False))
+    if len(pairs) <= MOST:
+        return pairs, ""
+    order = sorted(range(len(pairs)), key=lambda at: (pairs[at][0].ok, at))[:MOST]
+    left = len(pairs) - MOST
+    return [pairs[at] for at in sorted(order)], f"{left:,} more workers in the result"

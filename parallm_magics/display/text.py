@@ -1,0 +1,201 @@
+"""How text and numbers become harmless and readable, for html and for terminals."""
+
+from __future__ import annotations
+
+import html
+import math
+import re
+import unicodedata
+from decimal import Decimal
+
+LIMIT = 20_000
+"""Most characters of one text that are drawn; the whole of it stays in the result."""
+
+_RUN = 16
+"""Most invisible characters of one run that are spelt out."""
+
+_EMOJI = "\u203c-\u3299\U0001f000-\U0001faff\u00a9\u00ae"
+_JOINING = "\u0600-\u109f\u1780-\u18af\ua8e0-\ua8ff\ufb50-\ufdff\ufe70-\ufefc"
+_RIGHT_TO_LEFT = "\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc\U00010800-\U00010fff\U0001e800-\U0001efff"
+
+# Invisible characters that honest text needs where they stand: joiners inside emoji and
+# joining scripts, marks beside right-to-left letters, a variant after an emoji, a keycap's digit
+# or an ideograph, and the three flags that are spelt with tags.
+_NEEDED = re.compile(
+    f"(?<=[{_EMOJI}\ufe0f])\u200d(?=[{_EMOJI}])"
+    f"|(?<=[{_JOINING}])[\u200c\u200d]"
+    f"|(?<=[{_RIGHT_TO_LEFT}])[\u200e\u200f\u061c]|[\u200e\u200f\u061c](?=[{_RIGHT_TO_LEFT}])"
+    f"|(?<=[{_EMOJI}])[\ufe0e\ufe0f]|(?<=[0-9#*])\ufe0f(?=\u20e3)"
+    "|(?<=[\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff])[\U000e0100-\U000e01ef]"
+    "|(?<=\U0001f3f4)\U000e0067\U000e0062(?:\U000e0065\U000e006e\U000e0067"
+    "|\U000e0073\U000e0063\U000e0074|\U000e0077\U000e006c\U000e0073)\U000e007f"
+)
+
+# Unicode's Default_Ignorable_Code_Point, the bidi controls among them, the line separators, which
+# some terminals and editors take for a new line, and C1, whose 0x9b opens a terminal sequence.
+_INVISIBLE = (
+    "\x80-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e"
+    "\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb"
+    "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
+)
+_ODD = re.compile(f"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]|[{_INVISIBLE}]+")
+
+
+def visible(text: str) -> str:
+    """The text with every control and invisible character shown instead of obeyed.
+
+    >>> visible("a\\x1b[2J\\u202eb")
+    'a␛[2J[U+202E]b'
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    text = text.replace("\r\n", "\n")
+    needed = {at for found in _NEEDED.finditer(text) for at in range(*found.span())}
+
+    def show(found: re.Match[str]) -> str:
+        code = ord(found[0][0])
+        if code < 0x20:
+            return chr(0x2400 + code)
+        if code == 0x7F:
+            return "\u2421"
+        if 0xD800 <= code <= 0xDFFF:
+            return "\ufffd"
+        start = found.start()
+        odd = [char for at, char in enumerate(found[0], start) if at not in needed]
+        if len(odd) > _RUN:
+            return _named(odd[:_RUN]) + f"[{len(odd) - _RUN:,} more invisible characters]"
+        return "".join(
+            char if at in needed else _named([char]) for at, char in enumerate(found[0], start)
+        )
+
+    return _ODD.sub(show, text)
+
+
+def _named(chars: list[str]) -> str:
+    return "".join(f"[U+{ord(char):04X}]" for char in chars)
+
+
+def plain(text: object, limit: int = LIMIT) -> str:
+    """The text for a terminal: neutralised, clipped, newlines and tabs kept."""
+    whole = _string(text)
+    shown = visible(whole[:limit])
+    left = len(whole) - limit
+    return f"{shown}… {left:,} more characters in the result" if left > 0 else shown
+
+
+def escape(text: object, limit: int = LIMIT) -> str:
+    """The text for html, inside an element or a quoted attribute: the only way in.
+
+    >>> escape('<b title="x">')
+    '&lt;b title=&quot;x&quot;&gt;'
+    """
+    return html.escape(plain(text, limit), quote=True)
+
+
+def one_line(text: object, limit: int = 160) -> str:
+    """The beginning of the text on one line, neutralised; clipped with an ellipsis."""
+    whole = _string(text)
+    # White space may be long: look at more than the limit, but never at a whole megabyte.
+    line = " ".join(whole[: limit * 4].split())
+    cut = len(line) > limit or len(whole) > limit * 4
+    return visible(line[:limit]) + ("…" if cut else "")
+
+
+def _string(text: object) -> str:
+    return text if isinstance(text, str) else "" if text is None else str(text)
+
+
+def seconds(value: float | None) -> str:
+    """A length of time: `0.45 s`, `1.2 s`, `2 min 5 s`, `1 h 2 min`; `–` where unknown."""
+    if value is None or not math.isfinite(value):
+        return "–"
+    value = max(value, 0.0)
+    if value < 0.995:
+        return f"{value:.2f} s"
+    if value < 59.95:
+        return f"{value:.1f} s"
+    minutes, rest = divmod(round(value), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    return f"{minutes // 60:,} h {minutes % 60} min"
+
+
+def tokens(count: int | None, complete: bool = True) -> str:
+    """A number of tokens: `1,234`, `at least 1,234`; `–` where unknown."""
+    if count is None:
+        return "–"
+    return f"{count:,}" if complete else f"at least {count:,}"
+
+
+def money(cost: Decimal | None, complete: bool = True) -> str:
+    """US dollars: `$0.0012`, `at least $0.0012`; `–` where unknown.
+
+    >>> money(Decimal("0.00003512")), money(Decimal("12.5"))
+    ('$0.000035', '$12.50')
+    """
+    if cost is None or not cost.is_finite():
+        return "–"
+    size = abs(cost)
+    # Below a dollar two figures that count, and below ten cents never fewer than four decimals.
+    least = 2 if size >= 1 else 3 if size >= Decimal("0.1") else 4
+    digits = max(least, 1 - size.adjusted()) if 0 < size < 1 else least
+    amount = f"${cost:,.{digits}f}" if size else "$0"
+    return amount if complete else f"at least {amount}"
+
+
+def count(number: int, noun: str) -> str:
+    """A number with its noun: `1 vote`, `3 votes`."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def percent(share: float) -> str:
+    """A share of one in whole percent, without the sign."""
+    return f"{share * 100:.0f}"
+
+
+def width(text: str) -> int:
+    """Columns that the text takes in a terminal; East Asian wide characters take two."""
+    if text.isascii():
+        return len(text)
+    return sum(map(_char_width, text))
+
+
+def _char_width(char: str) -> int:
+    if unicodedata.combining(char) or unicodedata.category(char) in ("Mn", "Me", "Cf"):
+        return 0
+    return 2 if unicodedata.east_asian_width(char) in "WF" else 1
+
+
+def fit(text: str, columns: int) -> str:
+    """The text cut to that many terminal columns, with an ellipsis where something is missing."""
+    if width(text) <= columns:
+        return text
+    kept: list[str] = []
+    left = columns - 1
+    for char in text:
+        left -= _char_width(char)
+        if left < 0:
+            break
+        kept.append(char)
+    return "".join(kept) + "…" if columns > 0 else ""
+
+
+def pad(text: str, columns: int, right: bool = False) -> str:
+    """The text filled with blanks to that many terminal columns."""
+    blanks = " " * (columns - width(text))
+    return blanks + text if right else text + blanks
+
+
+def wrap(text: str, columns: int) -> list[str]:
+    """The text as lines of at most that many terminal columns, its own line ends kept."""
+    lines: list[str] = []
+    for raw in text.split("\n"):
+        rest = raw.replace("\t", "    ").rstrip()
+        while width(rest) > columns:
+            cut = len(fit(rest, columns + 1)) - 1
+            blank = rest.rfind(" ", 1, cut + 1)
+            at = blank if blank > cut // 2 else max(cut, 1)
+            lines.append(rest[:at].rstrip())
+            rest = rest[at:].lstrip()
+        lines.append(rest)
+    return lines

@@ -1,0 +1,119 @@
+"""The picture of a run: a bar a worker on a common axis, the longest against the sum."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from parallm_magics.display import looks, text
+from parallm_magics.display.totals import called, totals
+from parallm_magics.types import Record
+
+MOST = 60
+"""Most bars drawn; of more workers the slowest are shown."""
+
+
+def sentence(records: Sequence[Record]) -> str:
+    """The longest worker against the sum of all, in words; "" where no worker ran."""
+    sums = totals(records)
+    ran = sum(called(record) for record in records)
+    if not ran:
+        return ""
+    if ran == 1 or sums.speedup is None:
+        return f"{text.seconds(sums.seconds)} for {text.count(ran, 'worker')}"
+    parts = [f"{text.seconds(sums.longest)} for the longest of {ran:,}"]
+    if sums.seconds - sums.longest >= 0.05 and sums.seconds > 1.02 * sums.longest:
+        parts.append(f"{text.seconds(sums.seconds)} from the first start to the last end")
+    parts.append(f"{text.seconds(sums.sequential_seconds)} one after another")
+    if sums.speedup >= 1.05:
+        parts.append(f"{sums.speedup:.1f} times faster")
+    return "; ".join(parts)
+
+
+def drawn(records: Sequence[Record], most: int = MOST) -> list[Record]:
+    """The records that get a bar, in order: all, or the slowest where they are too many."""
+    if len(records) <= most:
+        return list(records)
+    slowest = sorted(range(len(records)), key=lambda at: (-records[at].seconds, at))[:most]
+    return [records[at] for at in sorted(slowest)]
+
+
+def timeline_html(records: Sequence[Record], extra: Sequence[Record] = ()) -> str:
+    """The picture alone, as a table whose bars are boxes."""
+    if not any(map(called, records)):
+        return ""
+    span = _span([*records, *extra])
+    shown = drawn(records)
+    rows = "".join(_bar_row(record, span) for record in [*shown, *extra])
+    axis = (
+        f'<tr style="{looks.HEAD_ROW}"><td style="{looks.CELL}"></td>'
+        f'<td style="{_BAR_CELL};{looks.DIM};{looks.SMALL};padding-top:0">'
+        f'<div style="float:left">0 s</div><div style="float:right">{text.seconds(span)}</div></td>'
+        f'<td style="{looks.CELL}"></td></tr>'
+    )
+    return (
+        f'<div style="{looks.BLOCK}"><div style="{looks.HEAD}">Timeline</div>'
+        f'<div style="{looks.SCROLL}"><table style="{looks.TABLE}"><tbody>{rows}{axis}</tbody>'
+        f'</table></div><div style="{looks.SMALL};margin-top:.2em">{_left_out(records, shown)}'
+        f"{text.escape(sentence(records))}</div></div>"
+    )
+
+
+_BAR_CELL = f"{looks.CELL};width:100%;min-width:8em;{looks.LEFT}"
+
+
+def _bar_row(record: Record, span: float) -> str:
+    tight = "padding-top:.12em;padding-bottom:.12em;vertical-align:middle"
+    state = looks.state(record.status)
+    picture = looks.bar(
+        (record.start - record.queued) / span,
+        record.queued / span,
+        record.seconds / span,
+        state.colour,
+    )
+    word = "" if record.ok else f' <span style="{looks.DIM}">{text.escape(state.word)}</span>'
+    return (
+        f'<tr style="{looks.HEAD_ROW}">'
+        f'<th scope="row" style="{looks.CELL};{looks.LEFT};{tight};font-weight:normal">'
+        f"<bdi>{text.escape(text.one_line(record.name, 28))}</bdi></th>"
+        f'<td style="{_BAR_CELL};{tight}">{picture}</td>'
+        f'<td style="{looks.CELL};{looks.LEFT};{tight};padding-right:0">'
+        f"{text.seconds(record.seconds)}{word}</td></tr>"
+    )
+
+
+def _left_out(records: Sequence[Record], shown: Sequence[Record]) -> str:
+    left = len(records) - len(shown)
+    return f"The slowest {len(shown):,} of {len(records):,} workers. " if left > 0 else ""
+
+
+def _span(records: Sequence[Record]) -> float:
+    return max((record.end for record in records), default=0.0) or 1.0
+
+
+def timeline_plain(
+    records: Sequence[Record], extra: Sequence[Record] = (), columns: int = 100
+) -> list[str]:
+    """The picture as lines of at most that many terminal columns: · waits, █ runs."""
+    if not any(map(called, records)):
+        return []
+    span = _span([*records, *extra])
+    shown = drawn(records, 30)
+    named = [(text.fit(text.one_line(r.name), 20), r) for r in [*shown, *extra]]
+    wide = max(text.width(name) for name, _ in named)
+    room = min(columns - wide - 24, 50)
+    lines = []
+    for name, record in named:
+        word = "" if record.ok else f" {looks.state(record.status).word}"
+        begin = _cells(record.start - record.queued, span, room)
+        run = _cells(record.start, span, room)
+        end = max(_cells(record.end, span, room), run + (record.seconds > 0))
+        picture = " " * begin + "·" * (run - begin) + "█" * (end - run)
+        lines.append(
+            f"{text.pad(name, wide)}  {picture.ljust(room)[:room]}  "
+            f"{text.seconds(record.seconds)}{word}"
+        )
+    return [*lines, _left_out(records, shown) + sentence(records)]
+
+
+def _cells(at: float, span: float, room: int) -> int:
+    return min(max(round(at / span * room), 0), room)

@@ -1,0 +1,72 @@
+"""What records add up to; runs and displays ask here, so that their numbers cannot differ."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+from parallm_magics.types import Record, Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """The sums of a run.
+
+    Attributes:
+        workers: how many records.
+        succeeded: how many of them are ok.
+        seconds: first start to last end.
+        sequential_seconds: the sum of the workers' lengths: what one after another would take.
+        longest: the longest worker's seconds.
+        speedup: sequential over parallel seconds; None where nothing took time.
+        usage: tokens of workers and extra calls; None where all are unknown.
+        usage_complete: whether every call's tokens are known.
+        cost: US dollars of workers and extra calls; None where all are unknown.
+        cost_complete: whether every call's cost is known; if not, `cost` is a lower bound.
+    """
+
+    workers: int
+    succeeded: int
+    seconds: float
+    sequential_seconds: float
+    longest: float
+    speedup: float | None
+    usage: Usage | None
+    usage_complete: bool
+    cost: Decimal | None
+    cost_complete: bool
+
+
+def totals(records: Sequence[Record], extra: Sequence[Record] = ()) -> Totals:
+    """Times of the workers alone; tokens and cost of the extra calls too."""
+    ran = [record for record in records if called(record)]
+    seconds = wall_seconds(ran)
+    sequential = sum(record.seconds for record in ran)
+    paid = [record for record in (*records, *extra) if called(record)]
+    usages = [record.usage for record in paid if record.usage is not None]
+    costs = [record.cost for record in paid if record.cost is not None]
+    return Totals(
+        workers=len(records),
+        succeeded=sum(record.ok for record in records),
+        seconds=seconds,
+        sequential_seconds=sequential,
+        longest=max((record.seconds for record in ran), default=0.0),
+        speedup=sequential / seconds if seconds > 0 else None,
+        usage=sum(usages, Usage()) if usages else None,
+        usage_complete=len(usages) == len(paid),
+        cost=sum(costs, Decimal()) if costs else None,
+        cost_complete=all(record.cost is not None or record.simulated for record in paid),
+    )
+
+
+def called(record: Record) -> bool:
+    """Whether the worker asked a model at all, rather than being stopped while it waited."""
+    return bool(record.attempts) or record.seconds > 0 or record.ok
+
+
+def wall_seconds(records: Sequence[Record]) -> float:
+    """Seconds from the first start to the last end."""
+    if not records:
+        return 0.0
+    return max(record.end for record in records) - min(record.start for record in records)
