@@ -632,12 +632,14 @@ def test_an_error_of_the_function_is_a_bug_that_is_named(error, is_async):
 
 
 def test_a_function_can_play_any_fault():
-    """A `CallFailed` of the user's function passes as it is."""
+    """A `CallFailed` of the user's function passes with its fault, after the latency."""
+    fault = Fault("rate_limit", "slow down", http=429, retry_after=2)
 
     def answers(asked, sample):
-        raise CallFailed(Fault("rate_limit", "slow down", http=429, retry_after=2))
+        raise CallFailed(fault, text="so far")
 
-    assert failure(task(), answers).fault.retry_after == 2
+    error = failure(task("latency=4"), answers)
+    assert (error.fault, error.text, error.seconds) == (fault, "so far", 4)
 
 
 def test_a_function_must_return_text():

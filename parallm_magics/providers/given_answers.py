@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from parallm_magics.errors import ModelError
-from parallm_magics.types import CallFailed, Fault, Task
+from parallm_magics.types import CallFailed, Fault, Task, Usage
 
 Answers = Mapping[str, str | Sequence[str]] | Callable[[Task, int], str | Awaitable[str]]
 """A dict by worker name or by words of the prompt, or a function of the task and sample index."""
@@ -78,10 +78,10 @@ async def given_answer(answers: Answers | None, task: Task) -> str | None:
         raise
     except Exception as error:  # user code may raise anything; it must not take the cell along
         why = f"given answers: {type(error).__name__}: {error}"
-        raise CallFailed(Fault("bug", " ".join(why.split())), seconds=0.0) from error
+        raise CallFailed(Fault("bug", " ".join(why.split())), usage=Usage(), seconds=0.0) from error
     if not isinstance(text, str):
         why = f"given answers: the function must return text, not {type(text).__name__}"
-        raise CallFailed(Fault("bug", why), seconds=0.0)
+        raise CallFailed(Fault("bug", why), usage=Usage(), seconds=0.0)
     return text
 
 
@@ -94,4 +94,4 @@ async def _in_time(text: Awaitable[Any], seconds: float) -> Any:
         if not limit.expired():
             raise
         why = f"given answers: the function took longer than {seconds:g} s"
-        raise CallFailed(Fault("timeout", why), seconds=seconds) from None
+        raise CallFailed(Fault("timeout", why), usage=Usage(), seconds=seconds) from None

@@ -6,6 +6,7 @@ import asyncio
 import math
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 from parallm_magics.providers import simulation
 from parallm_magics.providers.given_answers import (
@@ -14,8 +15,8 @@ from parallm_magics.providers.given_answers import (
     find_answer,
     given_answer,
 )
-from parallm_magics.providers.simulation_query import read_settings
-from parallm_magics.types import CallFailed, Fault, Finish, Heard, Reply, Task, Usage
+from parallm_magics.providers.simulation_query import Settings, read_settings
+from parallm_magics.types import CallFailed, Fault, Heard, Reply, Task, Usage
 
 MOST_PIECES = 20  # so that a thousand streaming workers stay cheap
 FIRST_TOKEN = 0.3  # of the latency
@@ -26,8 +27,8 @@ class SimulatedProvider:
 
     The same task gives the same answer, latency and fate in every process. Times are simulated:
     a call sleeps latency times `scale` and reports the latency, and the task's limits are compared
-    with the latency. A call that `fail` picks fails however often it is tried; its fault is that
-    of an overloaded provider, which an engine may well try again.
+    with the latency. A call that `fail` picks fails however often it is tried: its fault is that
+    of an overloaded provider, yet trying again is pointless.
     """
 
     simulated = True
@@ -65,19 +66,29 @@ class SimulatedProvider:
         """
         settings = read_settings(task.model)
         seconds = simulation.latency(task, settings)
-        fate = simulation.fate(task, settings)
-        finish: Finish = "refusal" if fate == "refuse" else "stop"
-        text = f"{simulation.MARK} refused" if fate == "refuse" else ""
-        if fate == "answer":
-            given = await given_answer(self._answers, task)
-            text = simulation.answer(task, settings) if given is None else given
+        end = await self._end(task, settings)
+        if isinstance(end, CallFailed) and end.seconds is not None:
+            raise end
+        text = "" if isinstance(end, CallFailed) else end.text
+        await _say(task, text, seconds, _Clock(settings.scale), heard)
+        name = str(task.model)
+        if isinstance(end, CallFailed):
+            usage = end.usage or Usage()
+            raise CallFailed(end.fault, text=end.text, usage=usage, model=name, seconds=seconds)
+        return replace(end, usage=_usage(task, text), model=name, seconds=seconds)
 
-        clock = _Clock(settings.scale)
-        await _say(task, text, seconds, clock, heard)
+    async def _end(self, task: Task, settings: Settings) -> Reply | CallFailed:
+        """How the call is to end, as soon as its time is over."""
+        fate = simulation.fate(task, settings)
         if fate == "fail":
-            fault = Fault("server", "simulated failure (HTTP 500)", http=500)
-            raise CallFailed(fault, usage=Usage(), model=str(task.model), seconds=seconds)
-        return Reply(text, finish, _usage(task, text), str(task.model), seconds=seconds)
+            return CallFailed(Fault("server", "simulated failure (HTTP 500)", http=500))
+        if fate == "refuse":
+            return Reply(f"{simulation.MARK} refused", "refusal")
+        try:
+            given = await given_answer(self._answers, task)
+        except CallFailed as error:
+            return error
+        return Reply(simulation.answer(task, settings) if given is None else given)
 
     async def close(self) -> None:
         """Nothing is held."""
