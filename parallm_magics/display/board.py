@@ -11,7 +11,7 @@ from typing import Literal
 
 from parallm_magics.display import looks, text
 from parallm_magics.display.columns import table_html
-from parallm_magics.display.rows import Row, label_of, problem
+from parallm_magics.display.rows import Row, label_of, models_line, problem
 from parallm_magics.display.tally import bars_html
 from parallm_magics.types import Event, Record
 
@@ -153,16 +153,16 @@ class Board:
             else ""
         )
         return (
-            f'<div class="{looks.ROOT_CLASS}" style="{looks.ROOT}">{self._header(now)}'
+            f'<div class="{looks.ROOT_CLASS}" style="{looks.ROOT}">{self._header(now, rows)}'
             f'{self._tally()}<div style="{looks.BLOCK}">{table_html(rows, live=True)}{more}</div>'
             "</div>"
         )
 
-    def _header(self, now: float) -> str:
+    def _header(self, now: float, rows: Sequence[Row]) -> str:
         badge = f'<span style="{looks.BADGE}">SIMULATED</span>' if self._simulated else ""
         total = len(self._rows)
         done = self.done
-        parts = [text.seconds(now)]
+        parts = [models_line(rows), text.seconds(now)]
         parts += [
             f"{self._states[name]:,} {looks.state(name).word}"
             for name in looks.STATES
@@ -225,7 +225,7 @@ class Board:
         worker = self._seen.get(index)
         span = max(now, self._span)
         if worker is None:
-            return Row(name=name, model=model, state="queued", span=span)
+            return Row(name=name, model=model, state="queued", span=span, aside=index >= total)
         record = worker.record
         if record is None:
             return Row(
@@ -238,6 +238,7 @@ class Board:
                 attempts=worker.attempts,
                 answer=WITHHELD if self.withheld and worker.tail else _clipped(worker.tail),
                 problem=worker.why,
+                aside=index >= total,
             )
         return Row(
             name=name,
@@ -255,6 +256,7 @@ class Board:
             attempts=len(record.attempts),
             answer=WITHHELD if self.withheld and record.text else record.text,
             problem="" if record.ok else problem(record),
+            aside=index >= total,
         )
 
 

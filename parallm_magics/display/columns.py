@@ -36,7 +36,7 @@ class Column:
 
 
 def _name(row: Row) -> str:
-    return f"<bdi>{_cut(row.name, NAME_LIMIT)}</bdi>"
+    return looks.boxed(_cut(row.name, NAME_LIMIT), 14)
 
 
 def _state(row: Row) -> str:
@@ -53,36 +53,50 @@ def _plain_state(row: Row) -> str:
 
 def _vote(row: Row) -> str:
     style = "font-weight:600" if row.voted else looks.DIM
-    return f'<bdi style="{style}">{_cut(row.vote, NAME_LIMIT)}</bdi>'
+    return f'<div style="{style}">{looks.boxed(_cut(row.vote, NAME_LIMIT), 12)}</div>'
 
 
 def _model(row: Row) -> str:
-    return f"<bdi>{_cut(asked_and_answered(row.model, row.answered), 2 * NAME_LIMIT)}</bdi>"
+    return looks.boxed(_cut(asked_and_answered(row.model, row.answered), 2 * NAME_LIMIT), 22)
 
 
 def _elapsed(row: Row) -> str:
-    if row.seconds is None or row.span <= 0:
-        return looks.bar(0, 0, 0, "transparent")
-    return looks.bar(
-        (row.start - row.queued) / row.span,
-        row.queued / row.span,
-        row.seconds / row.span,
-        looks.state(row.state).colour,
-    )
+    picture = looks.bar(0, 0, 0, "transparent")
+    if row.seconds is not None and row.span > 0:
+        picture = looks.bar(
+            (row.start - row.queued) / row.span,
+            row.queued / row.span,
+            row.seconds / row.span,
+            looks.state(row.state).colour,
+        )
+    return f'<div style="padding-top:.35em">{picture}</div>'
 
 
 def _said(row: Row) -> str:
     """The answer, or why there is none; both where an answer broke off."""
-    if row.problem and row.answer.strip():
-        return f"{row.problem} · {row.answer}"
-    return row.problem or row.answer
+    answer = text.gist(row.answer, ANSWER_LIMIT)
+    if not row.problem:
+        return answer
+    problem = text.one_line(row.problem, ANSWER_LIMIT)
+    return f"{problem} · {answer}" if answer else problem
 
 
 def _answer(row: Row) -> str:
-    # Bounded in height, so that a stack of combining characters stays inside its row.
+    said = text.escape(_said(row))
+    if row.state == "answering":
+        # The end of what has arrived, pushed to the right: the newest words stay in sight.
+        return (
+            '<div style="display:flex;justify-content:flex-end;max-width:fit-content;'
+            f'max-height:1.6em;overflow:hidden"><bdi>{said}</bdi></div>'
+        )
+    if row.problem:
+        return (
+            '<div style="max-height:4.2em;overflow:hidden;white-space:normal;'
+            f'overflow-wrap:anywhere" dir="auto">{said}</div>'
+        )
     return (
-        '<div style="max-height:2.9em;overflow:hidden;overflow-wrap:anywhere;white-space:normal" '
-        f'dir="auto">{_cut(_said(row), ANSWER_LIMIT)}</div>'
+        '<div style="max-height:1.6em;overflow:hidden;text-overflow:ellipsis" '
+        f'dir="auto">{said}</div>'
     )
 
 
@@ -107,7 +121,7 @@ COLUMNS: tuple[Column, ...] = (
         lambda row: text.fit(text.one_line(asked_and_answered(row.model, row.answered)), 30),
         lambda rows, live: len(models_of(rows)) > 1,
     ),
-    Column("elapsed", "", _elapsed, lambda row: "", lambda rows, live: live),
+    Column("elapsed", "Elapsed", _elapsed, lambda row: "", lambda rows, live: live),
     Column(
         "seconds",
         "Time",
@@ -135,7 +149,7 @@ COLUMNS: tuple[Column, ...] = (
         "answer",
         "Answer",
         _answer,
-        lambda row: text.one_line(_said(row), ANSWER_LIMIT),
+        _said,
         rest=True,
     ),
 )
@@ -168,15 +182,15 @@ def _row_html(row: Row, columns: Sequence[Column]) -> str:
 def _cell_style(column: Column, base: str) -> str:
     style = f"{base};{looks.RIGHT if column.right else looks.LEFT}"
     if column.rest:
-        return f"{style};width:100%;min-width:12em;padding-right:0"
+        return f"{style};width:100%;max-width:0;min-width:9em;padding-right:0"
     if column.name == "elapsed":
-        return f"{style};min-width:8em;padding-top:.75em"
+        return f"{style};min-width:5em"
     return style
 
 
 def table_plain(rows: Sequence[Row], columns_wide: int) -> list[str]:
     """The worker table as aligned lines of at most that many terminal columns."""
-    columns = [c for c in COLUMNS if c.heading and c.shown(rows, False)]
+    columns = [c for c in COLUMNS if c.shown(rows, False)]
     cells = [[c.heading for c in columns], *([c.plain(row) for c in columns] for row in rows)]
     widths = [max(text.width(line[at]) for line in cells) for at in range(len(columns))]
     left = columns_wide - sum(widths[:-1]) - 2 * (len(columns) - 1)

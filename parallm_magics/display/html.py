@@ -20,13 +20,13 @@ FEW = 8
 
 
 def static_html(view: View) -> str:
-    """The run as static html: outcome, table, tally, text, answers, timeline, sums."""
+    """The run as static html: outcome, tally, text, table, answers, timeline, sums."""
     parts = [
         _heading(view),
         *(_note(note) for note in view.notes),
         tally_html(view.tally, view.records) if view.tally else "",
-        _table(view),
         _text(view),
+        _table(view),
         _answers(view),
         timeline_html(view.records, view.extra),
         f'<div style="{looks.BLOCK};{looks.SMALL};{looks.DIM}">{text.escape(footer(view))}</div>',
@@ -43,13 +43,13 @@ def _heading(view: View) -> str:
 
 
 def _note(note: str) -> str:
-    return f'<div style="{looks.NOTE}" dir="auto">{text.escape(text.one_line(note, 500))}</div>'
+    return f'<div style="{looks.NOTE};overflow:hidden" dir="auto">{text.escape(text.one_line(note, 500))}</div>'
 
 
 def _table(view: View) -> str:
     shown, left = chosen(view)
-    rows = [row_of(record, 0, ballot) for record, ballot in shown]
-    rows += [row_of(record, 0) for record in view.extra]
+    rows = [row_of(record, ballot=ballot) for record, ballot in shown]
+    rows += [row_of(record, aside=True) for record in view.extra]
     more = f'<div style="{looks.SMALL};{looks.DIM}">{text.escape(left)}</div>' if left else ""
     return f'<div style="{looks.BLOCK}">{table_html(rows)}{more}</div>'
 
@@ -63,16 +63,16 @@ def _text(view: View) -> str:
     )
 
 
-def _rendered(answer: str, limit: int = text.LIMIT) -> str:
+def _rendered(answer: str, limit: int = text.LIMIT, ems: int = 60) -> str:
     return (
         f'<div dir="auto" style="border-left:3px solid {looks.LINE};padding:0 0 0 .9em;'
-        f'max-height:40em;overflow:auto">{markdown(answer, limit)}</div>'
+        f'max-height:{ems}em;overflow:auto">{markdown(answer, limit)}</div>'
     )
 
 
 def _answers(view: View) -> str:
     records = [record for record, _ in chosen(view)[0]] + list(view.extra)
-    records = [record for record in records if record.text.strip() or not record.ok]
+    records = [record for record in records if not _told(record, view)]
     if not records:
         return ""
     limit = min(text.LIMIT, max(1000, BUDGET // len(records)))
@@ -83,15 +83,26 @@ def _answers(view: View) -> str:
     return f'<div style="{looks.BLOCK}">{details}</div>'
 
 
+def _told(record: Record, view: View) -> bool:
+    """Whether all that the record has to say stands in the aggregate already."""
+    return record.ok and record.text.strip() in (view.text or "")[: text.LIMIT]
+
+
 def _detail(record: Record, limit: int, opened: bool) -> str:
     state = looks.state(record.status)
     word = "" if record.ok else f' <span style="{looks.DIM}">{text.escape(state.word)}</span>'
     title = (
-        f"{looks.dot(state.colour)}<bdi><b>{text.escape(text.one_line(record.name, 80))}</b></bdi>"
-        f"{word}"
+        f'{looks.dot(state.colour)}<bdi style="{_SUMMARY}">'
+        f"{text.escape(text.one_line(record.name, 80))}</bdi>{word}"
     )
-    body = _facts(record) + (_rendered(record.text, limit) if record.text.strip() else "")
+    body = _facts(record) + (_rendered(record.text, limit, 40) if record.text.strip() else "")
     return _details(title, body, opened)
+
+
+_SUMMARY = (
+    "display:inline-block;max-width:85%;max-height:1.45em;overflow:hidden;text-overflow:ellipsis;"
+    "vertical-align:bottom;font-weight:600"
+)
 
 
 def _details(title: str, body: str, opened: bool) -> str:

@@ -6,6 +6,7 @@ middle tones and translucent greys that read on white and on black; text keeps t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 GREEN = "#2e9e66"
@@ -53,7 +54,7 @@ def state(name: str) -> State:
 ROOT_CLASS = "mathjax_ignore tex2jax_ignore"
 
 ROOT = "color:inherit;line-height:1.45;max-width:100%;overflow-wrap:anywhere"
-TITLE = "font-size:1.15em;font-weight:600;margin:0"
+TITLE = "font-size:1.15em;font-weight:600;margin:0;overflow:hidden"
 DIM = "opacity:.72"
 SMALL = "font-size:.9em"
 HEAD = f"{SMALL};font-weight:600;opacity:.72;margin:0 0 .3em"
@@ -77,8 +78,12 @@ CELL = (
     "color:inherit;white-space:nowrap;line-height:1.4"
 )
 HEAD_CELL = f"{CELL};font-weight:600;opacity:.72;font-size:.9em"
+TIGHT = "padding-top:.12em;padding-bottom:.12em;vertical-align:middle"
 LEFT = "text-align:left"
 RIGHT = "text-align:right;font-variant-numeric:tabular-nums"
+
+
+_TRACK = f"height:.72em;background:{FAINT};border-radius:2px;overflow:hidden"
 
 
 def dot(colour: str) -> str:
@@ -89,15 +94,38 @@ def dot(colour: str) -> str:
     )
 
 
+def boxed(inner: str, ems: int) -> str:
+    """Untrusted words, escaped before, kept inside a box of at most that width and one line."""
+    return (
+        f'<div style="max-width:{ems}em;max-height:1.6em;overflow:hidden;text-overflow:ellipsis">'
+        f"<bdi>{inner}</bdi></div>"
+    )
+
+
 def bar(start: float, queued: float, running: float, colour: str) -> str:
     """One bar on an axis from 0 to 1: from `start`, first the queued part, then the running one."""
+    if queued + running <= 0:
+        return f'<div style="{_TRACK}"></div>'
     start, queued, running = (min(max(part, 0.0), 1.0) for part in (start, queued, running))
     whole = min(queued + running, 1.0 - start)
-    share = queued / (queued + running) if queued + running > 0 else 0.0
+    share = queued / (queued + running)
     return (
-        f'<div style="height:.72em;background:{FAINT};border-radius:2px;overflow:hidden">'
+        f'<div style="{_TRACK}">'
         f'<div style="margin-left:{start * 100:.2f}%;width:{whole * 100:.2f}%;min-width:2px;'
         f'height:100%;background:{LINE}">'
         f'<div style="margin-left:{share * 100:.2f}%;height:100%;background:{colour};'
         f'border-radius:2px;min-width:1px"></div></div></div>'
     )
+
+
+def segments(shares: Sequence[float], colour: str) -> str:
+    """One bar made of parts that add up to 1, each set off from the next while they are few."""
+    if len(shares) > 60:
+        return bar(0, 0, 1, colour)
+    # Rounded down: a last part that does not fit would wrap under the bar.
+    boxes = "".join(
+        f'<div style="float:left;width:{int(share * 10_000) / 100}%;height:100%">'
+        f'<div style="height:100%;background:{colour};margin-right:1px"></div></div>'
+        for share in shares
+    )
+    return f'<div style="{_TRACK}">{boxes}</div>'

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
+import re
 from typing import TYPE_CHECKING, Any
 
+from parallm_magics.display import looks
 from parallm_magics.display import text as texts
 
 if TYPE_CHECKING:
@@ -32,7 +34,30 @@ def markdown(text: str, limit: int = texts.LIMIT) -> str:
         link_rel="noopener noreferrer",
     )
     # Again: an entity such as &#x202e; becomes its character only on the way.
-    return texts.visible(clean)
+    return _BARE.sub(_styled, texts.visible(clean))
+
+
+_STYLES = {
+    "p": "margin:.45em 0",
+    "ul": "margin:.45em 0;padding-left:1.6em",
+    "ol": "margin:.45em 0;padding-left:1.6em",
+    "li": "margin:.1em 0",
+    "pre": f"margin:.5em 0;padding:.5em .7em;overflow-x:auto;background:{looks.FAINT};"
+    "border-radius:3px;color:inherit;font-size:.92em;line-height:1.4",
+    "blockquote": f"margin:.5em 0;padding:0 0 0 .8em;border-left:3px solid {looks.LINE};{looks.DIM}",
+    "table": "border-collapse:collapse;margin:.5em 0;font-size:inherit",
+    "th": f"border:1px solid {looks.LINE};padding:.25em .6em;text-align:left",
+    "td": f"border:1px solid {looks.LINE};padding:.25em .6em;text-align:left",
+    "hr": f"border:none;border-top:1px solid {looks.LINE};margin:.7em 0",
+}
+
+# The sanitiser leaves these tags without attributes, and a "<" of the text is "&lt;" by then: a
+# match is always a tag.
+_BARE = re.compile(f"<({'|'.join(_STYLES)})>")
+
+
+def _styled(tag: re.Match[str]) -> str:
+    return f'<{tag[1]} style="{_STYLES[tag[1]]}">'
 
 
 def _attribute(tag: str, name: str, value: str) -> str | None:

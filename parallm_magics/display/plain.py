@@ -33,8 +33,8 @@ def static_plain(view: View) -> str:
 
 def _table(view: View) -> list[str]:
     shown, left = chosen(view)
-    rows = [row_of(record, 0, ballot) for record, ballot in shown]
-    rows += [row_of(record, 0) for record in view.extra]
+    rows = [row_of(record, ballot=ballot) for record, ballot in shown]
+    rows += [row_of(record, aside=True) for record in view.extra]
     return table_plain(rows, COLUMNS) + ([left] if left else [])
 
 
@@ -42,4 +42,4 @@ def _text(view: View) -> list[str]:
     if view.text is None:
         return []
     title = text.one_line(view.text_title, COLUMNS)
-    return [title, "-" * text.width(title), *text.plain(view.text).split("\n")]
+    return [title, "-" * text.width(title), *text.plain(view.text.strip()).split("\n")]

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
+from parallm_magics.display import text
 from parallm_magics.types import Record
 
 
@@ -21,6 +22,7 @@ class Row:
         answer: the answer's beginning, or what has arrived of it last.
         problem: why there is no success; "" otherwise.
         span: seconds of the common axis.
+        aside: whether it is a guard, a judge or a synthesis beside the workers.
     """
 
     name: str
@@ -38,9 +40,10 @@ class Row:
     attempts: int = 0
     answer: str = ""
     problem: str = ""
+    aside: bool = False
 
 
-def row_of(record: Record, span: float, ballot: str = "") -> Row:
+def row_of(record: Record, span: float = 0.0, ballot: str = "", aside: bool = False) -> Row:
     """The line of a finished worker."""
     label = label_of(record.value)
     counted = ballot in ("", "valid")
@@ -60,6 +63,7 @@ def row_of(record: Record, span: float, ballot: str = "") -> Row:
         attempts=len(record.attempts),
         answer=record.text,
         problem="" if record.ok else problem(record),
+        aside=aside,
     )
 
 
@@ -85,5 +89,18 @@ def asked_and_answered(model: str, answered: str | None) -> str:
 
 
 def models_of(rows: Sequence[Row]) -> list[str]:
-    """The different models of the rows, in order of appearance."""
-    return list(dict.fromkeys(asked_and_answered(row.model, row.answered) for row in rows))
+    """The different models of the workers, in order of appearance."""
+    return list(
+        dict.fromkeys(asked_and_answered(row.model, row.answered) for row in rows if not row.aside)
+    )
+
+
+def models_line(rows: Sequence[Row]) -> str:
+    """The workers' model or how many they are, then the models of the rows beside them."""
+    models = models_of(rows)
+    line = text.one_line(models[0], 80) if len(models) == 1 else text.count(len(models), "model")
+    for row in rows:
+        named = asked_and_answered(row.model, row.answered)
+        if row.aside and [named] != models:
+            line += f", {text.one_line(row.name, 40)} by {text.one_line(named, 80)}"
+    return line

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from parallm_magics.display import text
-from parallm_magics.display.rows import asked_and_answered
+from parallm_magics.display.rows import models_line, row_of
 from parallm_magics.display.totals import totals
 from parallm_magics.display.view import View
 from parallm_magics.types import Record
@@ -16,7 +16,13 @@ def subtitle(view: View) -> str:
     """Who answered, how long it took, what it cost."""
     sums = totals(view.records, view.extra)
     noun = "vote" if view.pattern == "vote" else "worker"
-    parts = [text.count(len(view.records), noun), _models(view), text.seconds(sums.seconds)]
+    rows = [row_of(record) for record in view.records]
+    rows += [row_of(record, aside=True) for record in view.extra]
+    parts = [
+        text.count(len(view.records), noun),
+        models_line(rows),
+        text.seconds(sums.seconds),
+    ]
     if sums.usage is not None:
         parts.append(f"{text.tokens(sums.usage.total_tokens, sums.usage_complete)} tokens")
     if sums.cost is not None:
@@ -28,17 +34,6 @@ def subtitle(view: View) -> str:
 def simulated(view: View) -> bool:
     """Whether any of what is shown comes from no model."""
     return view.simulated or any(record.simulated for record in (*view.records, *view.extra))
-
-
-def _models(view: View) -> str:
-    models = list(
-        dict.fromkeys(
-            asked_and_answered(record.model, record.model_answered) for record in view.records
-        )
-    )
-    if len(models) == 1:
-        return text.one_line(models[0], 80)
-    return text.count(len(models), "model")
 
 
 def footer(view: View) -> str:

@@ -103,7 +103,7 @@ def bars_html(
         weight = "font-weight:600" if won else "font-weight:normal"
         rows.append(
             f'<tr style="{looks.HEAD_ROW}"><th scope="row" style="{_TIGHT};{weight}">'
-            f"<bdi>{text.escape(text.one_line(label, 60))}</bdi></th>"
+            f"{looks.boxed(text.escape(text.one_line(label, 60)), 20)}</th>"
             f'<td style="{_TIGHT};width:100%;min-width:8em">'
             f"{looks.bar(0, 0, votes / max(requested, 1), looks.GREEN if won else looks.GREY)}</td>"
             f'<td style="{_TIGHT};padding-right:0">{votes:,} of {requested:,}{mark}</td></tr>'
@@ -118,7 +118,7 @@ def bars_html(
     )
 
 
-_TIGHT = f"{looks.CELL};{looks.LEFT};padding-top:.12em;padding-bottom:.12em;vertical-align:middle"
+_TIGHT = f"{looks.CELL};{looks.LEFT};{looks.TIGHT}"
 
 
 def tally_html(tally: Tally, records: Sequence[Record] = ()) -> str:

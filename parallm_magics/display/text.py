@@ -98,7 +98,16 @@ def one_line(text: object, limit: int = 160) -> str:
     # White space may be long: look at more than the limit, but never at a whole megabyte.
     line = " ".join(whole[: limit * 4].split())
     cut = len(line) > limit or len(whole) > limit * 4
-    return visible(line[:limit]) + ("…" if cut else "")
+    shown = visible(line[:limit])
+    return shown[:limit] + "…" if cut or len(shown) > limit else shown
+
+
+_MARKS = re.compile(r"(?m)^[ \t]*(?:#{1,6}[ \t]+|```.*$)|\*\*|`")
+
+
+def gist(text: str, limit: int) -> str:
+    """The beginning of a Markdown text on one line, without its commonest marks."""
+    return one_line(_MARKS.sub("", text[: limit * 4]), limit)
 
 
 def _string(text: object) -> str:
@@ -140,6 +149,8 @@ def money(cost: Decimal | None, complete: bool = True) -> str:
     least = 2 if size >= 1 else 3 if size >= Decimal("0.1") else 4
     digits = max(least, 1 - size.adjusted()) if 0 < size < 1 else least
     amount = f"${cost:,.{digits}f}" if size else "$0"
+    if digits > 4:
+        amount = amount.rstrip("0")
     return amount if complete else f"at least {amount}"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from parallm_magics.display import looks, text
@@ -46,23 +47,33 @@ def timeline_html(records: Sequence[Record], extra: Sequence[Record] = ()) -> st
     rows = "".join(_bar_row(record, span) for record in [*shown, *extra])
     axis = (
         f'<tr style="{looks.HEAD_ROW}"><td style="{looks.CELL}"></td>'
-        f'<td style="{_BAR_CELL};{looks.DIM};{looks.SMALL};padding-top:0">'
+        f'<td style="{_WIDE};{looks.DIM};{looks.SMALL};padding-top:0">'
         f'<div style="float:left">0 s</div><div style="float:right">{text.seconds(span)}</div></td>'
         f'<td style="{looks.CELL}"></td></tr>'
     )
     return (
         f'<div style="{looks.BLOCK}"><div style="{looks.HEAD}">Timeline</div>'
         f'<div style="{looks.SCROLL}"><table style="{looks.TABLE}"><tbody>{rows}{axis}</tbody>'
-        f'</table></div><div style="{looks.SMALL};margin-top:.2em">{_left_out(records, shown)}'
+        f"</table>{_against(records)}</div>"
+        f'<div style="{looks.SMALL};margin-top:.3em">{_left_out(records, shown)}'
         f"{text.escape(sentence(records))}</div></div>"
     )
 
 
-_BAR_CELL = f"{looks.CELL};width:100%;min-width:8em;{looks.LEFT}"
+_TIGHT = f"{looks.CELL};{looks.LEFT};{looks.TIGHT}"
+_WIDE = f"{looks.CELL};{looks.LEFT};width:100%;min-width:8em"
+
+
+def _row(heading: str, picture: str, length: str) -> str:
+    return (
+        f'<tr style="{looks.HEAD_ROW}">'
+        f'<th scope="row" style="{_TIGHT};font-weight:normal">{heading}</th>'
+        f'<td style="{_WIDE};{looks.TIGHT}">{picture}</td>'
+        f'<td style="{_TIGHT};padding-right:0">{length}</td></tr>'
+    )
 
 
 def _bar_row(record: Record, span: float) -> str:
-    tight = "padding-top:.12em;padding-bottom:.12em;vertical-align:middle"
     state = looks.state(record.status)
     picture = looks.bar(
         (record.start - record.queued) / span,
@@ -71,14 +82,22 @@ def _bar_row(record: Record, span: float) -> str:
         state.colour,
     )
     word = "" if record.ok else f' <span style="{looks.DIM}">{text.escape(state.word)}</span>'
-    return (
-        f'<tr style="{looks.HEAD_ROW}">'
-        f'<th scope="row" style="{looks.CELL};{looks.LEFT};{tight};font-weight:normal">'
-        f"<bdi>{text.escape(text.one_line(record.name, 28))}</bdi></th>"
-        f'<td style="{_BAR_CELL};{tight}">{picture}</td>'
-        f'<td style="{looks.CELL};{looks.LEFT};{tight};padding-right:0">'
-        f"{text.seconds(record.seconds)}{word}</td></tr>"
+    name = looks.boxed(text.escape(text.one_line(record.name, 40)), 14)
+    return _row(name, picture, f"{text.seconds(record.seconds)}{word}")
+
+
+def _against(records: Sequence[Record]) -> str:
+    """Two bars on an axis of their own: all at once against one after another."""
+    sums = totals(records)
+    if sums.speedup is None or not sums.speedup >= 1.05:
+        return ""
+    whole = sums.sequential_seconds
+    parts = [record.seconds / whole for record in records if record.seconds > 0]
+    rows = _row(
+        "all at once", looks.bar(0, 0, sums.seconds / whole, looks.BLUE), text.seconds(sums.seconds)
     )
+    rows += _row("one by one", looks.segments(parts, looks.BLUE), text.seconds(whole))
+    return f'<table style="{looks.TABLE}"><tbody>{rows}</tbody></table>'
 
 
 def _left_out(records: Sequence[Record], shown: Sequence[Record]) -> str:
@@ -116,4 +135,5 @@ def timeline_plain(
 
 
 def _cells(at: float, span: float, room: int) -> int:
-    return min(max(round(at / span * room), 0), room)
+    share = at / span * room
+    return min(max(round(share), 0), room) if math.isfinite(share) else 0
