@@ -175,7 +175,7 @@ def _block(word: str, number: int, rest: str, lines: list[tuple[int, str]]) -> B
     name = None
     if arguments and not arguments[0].text.startswith("-"):
         name, arguments = arguments[0].text, arguments[1:]
-        if not _NAME.fullmatch(name):
+        if not _NAME.fullmatch(unicodedata.normalize("NFC", name)):
             raise CellSyntaxError(
                 f"line {number}: {name[:60]!r} cannot name a block: "
                 "a letter or _, then letters, digits, _ and -"

@@ -38,11 +38,13 @@ class Section:
         key: the name in the result.
         tasks: the places of its workers.
         reading: how its answers are read, or None for free text.
+        flag: the label that marks it, or None.
     """
 
     key: str
     tasks: tuple[int, ...]
     reading: Reading | None
+    flag: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,7 @@ class Plan:
         magic: "fanout" or "vote".
         options: the cell's options.
         tasks: every worker's call, in the cell's order.
-        sections: the result's keys, in order; for a vote one, with all voters.
+        sections: the result's keys, in order.
         synthesis: the merging call, or None.
         aggregate: "join", "synthesis" or "none".
         shared: the rendered preamble; empty where items make it differ.
@@ -228,11 +230,12 @@ def _expand(
             identity = _identity(task)
             tasks.append(replace(task, sample=samples[identity]))
             samples[identity] += 1
-            key = seat.section if items is None else _item_key(at, seat, seats)
-            known = sections.get(key)
-            sections[key] = Section(
-                key, (*(known.tasks if known else ()), task.index), task.reading
-            )
+            key = task.name if _stands_alone(task) else _key(at, seat, seats, items is not None)
+            known = sections[key].tasks if key in sections else ()
+            flag = _flag(seat.options, task)
+            sections[key] = Section(key, (*known, task.index), task.reading, flag)
+    if any(seat.options.flag for seat in seats) and not any(s.flag for s in sections.values()):
+        raise OptionError("--flag needs answers with labels: add --choices A,B")
     if items is not None and not prompts.item_used:
         raise OptionError(
             "--each: no prompt says {{item}} or {{index}}, so every call would be the same"
@@ -244,8 +247,28 @@ def _item_name(at: int, seat: Seat, seats: int) -> str:
     return f"{at}.{seat.name}" if seats > 1 or seat.block else str(at)
 
 
-def _item_key(at: int, seat: Seat, seats: Sequence[Seat]) -> str:
+def _key(at: int, seat: Seat, seats: Sequence[Seat], by_item: bool) -> str:
+    if not by_item:
+        return seat.section
     return f"{at}.{seat.section}" if len(seats) > 1 or seat.block else str(at)
+
+
+def _stands_alone(task: Task) -> bool:
+    """Free texts have no consensus, so each answer keeps a key of its own."""
+    return task.reading is None or task.reading.kind == "open"
+
+
+def _flag(options: Options, task: Task) -> str | None:
+    """The flag label, as the choices spell it."""
+    if options.flag is None or task.reading is None:
+        return None
+    label = next((c for c in task.reading.choices if c.casefold() == options.flag.casefold()), None)
+    if label is None:
+        raise OptionError(
+            f"--flag {options.flag}: {task.name} cannot answer that; its choices are "
+            f"{', '.join(task.reading.choices) or 'none (add --choices)'}"
+        )
+    return label
 
 
 def _task(

@@ -214,7 +214,7 @@ def _pause(
     if not passing or tries > retrying.retries or provider.keeps_time:
         return None
     span = min(LONGEST_PAUSE, 0.5 * 2 ** (tries - 1))
-    pause = random.uniform(0, span)  # noqa: S311 - spreads retries, decides nothing
+    pause = random.uniform(0, span)  # spreads retries, decides nothing
     if fault.retry_after is not None:
         pause = fault.retry_after + pause / 10
     return pause if pause < left else None

@@ -1,0 +1,121 @@
+"""`%parallm`: one function a command, in one table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from decimal import Decimal
+from typing import Any
+
+from parallm_magics import display
+from parallm_magics.cell.options import TABLE
+from parallm_magics.cell.tokens import Token, tokens
+from parallm_magics.cell.variables import path, value_of
+from parallm_magics.errors import OptionError, nearest
+from parallm_magics.notebook.settings import spoken_settings
+from parallm_magics.providers import registry
+from parallm_magics.types import Usage
+
+Command = Callable[[Any, Sequence[Token]], None]
+
+
+def run(magics: Any, line: str) -> None:
+    """Run the command that the line names; without one, show the status.
+
+    Raises:
+        OptionError: an unknown command, or arguments that it cannot take.
+    """
+    words = tokens(line, 1)
+    name = words[0].text if words else "status"
+    command = COMMANDS.get(name)
+    if command is None:
+        known = ", ".join(COMMANDS)
+        raise OptionError(f"%parallm has no command {name[:40]!r}{nearest(name, COMMANDS)}; known: {known}")
+    command(magics, words[1:])
+
+
+def status(magics: Any, rest: Sequence[Token]) -> None:
+    """The settings in force, the providers and the spend of this session."""
+    _no_more(rest, "status")
+    spoken = spoken_settings(magics)
+    model = ", ".join(spoken.get("model", ())) or registry.default_model() or "none (give -m MODEL)"
+    print(f"model      {display.one_line(model)}")
+    for name, value in spoken.items():
+        if name != "model":
+            print(f"{name:<10} {display.one_line(value)}  (default {TABLE[name].default})")
+    for row in registry.overview():
+        print(f"provider   {display.one_line(row)}")
+    usage(magics, ())
+
+
+def models(magics: Any, rest: Sequence[Token]) -> None:
+    """How models are named, one line a provider."""
+    _no_more(rest, "models")
+    for row in registry.examples():
+        print(display.one_line(row))
+
+
+def usage(magics: Any, rest: Sequence[Token]) -> None:
+    """Calls, tokens and cost of this session."""
+    _no_more(rest, "usage")
+    calls = sum(len(record.attempts) for run in magics.runs for record in run.results)
+    found = [run.usage for run in magics.runs if run.usage is not None]
+    costs = [run.cost for run in magics.runs if run.cost is not None]
+    total = sum(found, Usage())
+    complete = all(run.cost_complete for run in magics.runs)
+    spent = display.money(sum(costs, Decimal()) if costs else None, complete)
+    print(
+        f"session    {len(magics.runs)} runs, {calls} calls, "
+        f"{display.tokens(total.total_tokens)}, cost {spent}"
+    )
+
+
+def provider(magics: Any, rest: Sequence[Token]) -> None:
+    """Give a name to an OpenAI-compatible endpoint, or to a simulated model with given answers."""
+    form = "%parallm provider NAME --base-url URL [--key-env VARIABLE], or NAME --sim ANSWERS"
+    words = [token.text for token in rest]
+    if not words or words[0].startswith("-"):
+        raise OptionError(f"a name is missing: {form}")
+    name, flags = words[0], _flags(words[1:], form)
+    if "--sim" in flags and len(flags) == 1:
+        registry.define_simulated(name, _answers(flags["--sim"], magics.shell.user_ns))
+    elif "--base-url" in flags and "--sim" not in flags:
+        registry.define(name, flags["--base-url"], flags.get("--key-env"))
+    else:
+        raise OptionError(f"one of --base-url and --sim is needed: {form}")
+    magics.clients.forget(name)
+
+
+def _flags(words: Sequence[str], form: str) -> dict[str, str]:
+    known = ("--base-url", "--key-env", "--sim")
+    flags: dict[str, str] = {}
+    rest = list(words)
+    while rest:
+        flag, equals, value = rest.pop(0).partition("=")
+        if flag not in known:
+            raise OptionError(f"%parallm provider has no option {flag[:40]!r}{nearest(flag, known)}: {form}")
+        if not equals:
+            if not rest:
+                raise OptionError(f"{flag} needs a value: {form}")
+            value = rest.pop(0)
+        flags[flag] = value
+    return flags
+
+
+def _answers(text: str, variables: dict[str, Any]) -> Any:
+    ref = path(text.strip("{} "))
+    if ref is None:
+        raise OptionError(f"--sim takes the name of a dict or a function, not {text[:40]!r}")
+    return value_of(ref, variables, "--sim")
+
+
+def _no_more(rest: Sequence[Token], name: str) -> None:
+    if rest:
+        raise OptionError(f"%parallm {name} takes no {rest[0].text[:40]!r}")
+
+
+COMMANDS: dict[str, Command] = {
+    "status": status,
+    "models": models,
+    "usage": usage,
+    "provider": provider,
+}

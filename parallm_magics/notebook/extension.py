@@ -1,0 +1,83 @@
+"""Put the magics into a shell, and take them out without a trace."""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import contextlib
+from typing import Any
+
+from parallm_magics.notebook.magics import ParallmMagics
+from parallm_magics.notebook.transformer import AwaitCells
+
+_ATTRIBUTE = "_parallm_loaded"
+
+
+class Loaded:
+    """What one load put into the shell."""
+
+    def __init__(self, shell: Any) -> None:
+        self.shell = shell
+        self.magics = ParallmMagics(shell)
+        self.transformer = AwaitCells(shell)
+
+    def put_in(self) -> None:
+        """Register everything."""
+        self.shell.register_magics(self.magics)
+        self.shell.input_transformers_cleanup.insert(0, self.transformer)
+        self.shell.events.register("pre_execute", self.transformer.enter)
+        self.shell.events.register("post_execute", self.transformer.leave)
+        atexit.register(self.close)
+
+    def take_out(self) -> None:
+        """Unregister everything, stop what runs, give back the clients."""
+        shell = self.shell
+        self.magics.stop_all("the extension was unloaded")
+        for kind in ("cell", "line"):
+            table = shell.magics_manager.magics[kind]
+            for name in [n for n, f in table.items() if getattr(f, "__self__", None) is self.magics]:
+                del table[name]
+        shell.magics_manager.registry.pop(type(self.magics).__name__, None)
+        if self.magics in shell.configurables:
+            shell.configurables.remove(self.magics)
+        if self.transformer in shell.input_transformers_cleanup:
+            shell.input_transformers_cleanup.remove(self.transformer)
+        for event, callback in (("pre_execute", self.transformer.enter), ("post_execute", self.transformer.leave)):
+            with contextlib.suppress(ValueError):
+                shell.events.unregister(event, callback)
+        atexit.unregister(self.close)
+        self.close()
+
+    def close(self) -> None:
+        """Close the clients, on the running loop where there is one."""
+        closing = self.magics.clients.close()
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            loop = None
+        if loop is not None:
+            self._closing = loop.create_task(closing)
+            return
+        from IPython.core.async_helpers import get_asyncio_loop
+
+        with contextlib.suppress(RuntimeError):
+            loop = get_asyncio_loop()
+            if not loop.is_closed() and not loop.is_running():
+                loop.run_until_complete(closing)
+        closing.close()
+
+
+def load(shell: Any) -> None:
+    """Register the magics once, however often it is called."""
+    if getattr(shell, _ATTRIBUTE, None) is None:
+        loaded = Loaded(shell)
+        loaded.put_in()
+        setattr(shell, _ATTRIBUTE, loaded)
+
+
+def unload(shell: Any) -> None:
+    """Take the magics off again."""
+    loaded = getattr(shell, _ATTRIBUTE, None)
+    if loaded is not None:
+        loaded.take_out()
+        delattr(shell, _ATTRIBUTE)

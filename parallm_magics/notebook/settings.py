@@ -1,0 +1,49 @@
+"""`%config ParallmMagics.NAME`: the options' own fields as traits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from traitlets import TraitType
+
+from parallm_magics.cell.options import TABLE, Option
+from parallm_magics.errors import OptionError
+
+
+class OptionTrait(TraitType):
+    """A trait that reads its value as the option of the same name does."""
+
+    def __init__(self, option: Option) -> None:
+        text = f"{option.help} ({option.flags[0]})"
+        super().__init__(default_value=option.default, allow_none=True, help=text)
+        self._option = option
+        self.tag(config=True)
+
+    def validate(self, obj: Any, value: Any) -> Any:
+        """The value in the option's own type; None and the default clear the setting.
+
+        Raises:
+            OptionError: in one line, rather than a TraitError with its stack.
+        """
+        if value is None or value == self._option.default:
+            return self._option.default
+        problem = ""
+        try:
+            return self._option.read(value)
+        except ValueError as error:
+            problem = str(error)
+        raise OptionError(f"ParallmMagics.{self._option.name}: {problem}")
+
+
+def settings_traits() -> dict[str, Any]:
+    """A trait for every option that may be a setting."""
+    traits: dict[str, Any] = {
+        option.name: OptionTrait(option) for option in TABLE.values() if option.setting
+    }
+    return traits
+
+
+def spoken_settings(magics: Any) -> dict[str, Any]:
+    """The settings that differ from their defaults."""
+    values = {o.name: getattr(magics, o.name) for o in TABLE.values() if o.setting}
+    return {name: value for name, value in values.items() if value != TABLE[name].default}

@@ -1,0 +1,103 @@
+"""The live table: one HTML widget that is gone when the run ends."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import sys
+from collections.abc import AsyncIterator
+from typing import Any
+
+from parallm_magics.display import Board
+from parallm_magics.types import Event
+
+APPEARS_AFTER = 0.25
+EVERY = 0.2
+
+WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
+
+
+class LiveTable:
+    """Shows a board while a run lasts, at most five updates a second.
+
+    A failing front end never fails a run: whatever goes wrong here ends the table, not the work.
+    """
+
+    def __init__(self, board: Board) -> None:
+        self._board = board
+        self._changed = True
+        self._widget: Any = None
+        self._handle: Any = None
+        self._broken = False
+
+    def tell(self, event: Event) -> None:
+        """Take an event in; drawing waits for its turn."""
+        if not self._broken:
+            with self._surviving():
+                self._board.tell(event)
+                self._changed = True
+
+    @contextlib.asynccontextmanager
+    async def shown(self) -> AsyncIterator[None]:
+        """Show the table as long as this block runs."""
+        drawing = asyncio.ensure_future(self._draw())
+        try:
+            yield
+        finally:
+            drawing.cancel()
+            await asyncio.wait({drawing})
+            self._take_down()
+
+    async def _draw(self) -> None:
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        await asyncio.sleep(APPEARS_AFTER)
+        while not self._broken:
+            with self._surviving():
+                self._show(self._board.live_html(loop.time() - began))
+            # Elapsed times move even where nothing happened.
+            await asyncio.sleep(EVERY if self._changed else 5 * EVERY)
+            self._changed = False
+
+    def _show(self, html: str) -> None:
+        if self._widget is not None:
+            self._widget.value = html
+            return
+        from ipywidgets import HTML
+        from IPython.display import display
+
+        self._widget = HTML(html)
+        view = {"version_major": 2, "version_minor": 0, "model_id": self._widget.model_id}
+        self._handle = display({WIDGET_VIEW: view}, raw=True, display_id=True)
+
+    def _take_down(self) -> None:
+        with self._surviving():
+            if self._handle is not None:
+                self._handle.update({}, raw=True)
+            if self._widget is not None:
+                self._widget.close()
+
+    @contextlib.contextmanager
+    def _surviving(self) -> Any:
+        try:
+            yield
+        # The table is a courtesy; answers must not be lost to it, whatever a front end raises.
+        except Exception as error:
+            self._broken = True
+            _say_once(error)
+
+
+_said = False
+
+
+def _say_once(error: Exception) -> None:
+    global _said
+    if not _said:
+        _said = True
+        print(f"parallm_magics: no live table ({type(error).__name__}: {error})", file=sys.stderr)
+
+
+def wanted(shell: Any) -> bool:
+    """Whether there is somebody to show a live table to."""
+    return os.environ.get("PARALLM_LIVE", "1") != "0" and getattr(shell, "kernel", None) is not None

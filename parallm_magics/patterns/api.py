@@ -1,0 +1,106 @@
+"""Run the text of a cell anywhere, without a notebook."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from parallm_magics.cell.blocks import parse
+from parallm_magics.cell.plan import Plan, make_plan
+from parallm_magics.errors import CellSyntaxError, OptionError
+from parallm_magics.patterns.fanout import FanoutRun, run_fanout
+from parallm_magics.patterns.preview import Preview, preview
+from parallm_magics.patterns.vote import VoteRun, run_vote
+from parallm_magics.patterns.workers import Surroundings
+from parallm_magics.providers.registry import Clients, parse_model
+
+RUNNERS = {"fanout": run_fanout, "vote": run_vote}
+
+
+async def fanout(
+    text: str, /, *, variables: Mapping[str, Any] | None = None, **options: Any
+) -> FanoutRun | Preview:
+    """Run independent prompts at once and merge their answers.
+
+    Args:
+        text: the cell's text, as it stands below `%%fanout`; the `%%fanout` line may lead it.
+        variables: what `{{name}}` in it stands for.
+        options: any option of the magic by its long name, such as `model`, `timeout`, `min_success`.
+
+    Returns:
+        The run; with `dry_run=True` a preview of it.
+
+    Raises:
+        ParallmError: bad input before any call; TooFewSucceeded with every record after them.
+    """
+    run: FanoutRun | Preview = await _run("fanout", text, variables, options)
+    return run
+
+
+async def vote(
+    text: str, /, *, variables: Mapping[str, Any] | None = None, **options: Any
+) -> VoteRun | Preview:
+    """Ask the same several times and let the answers vote.
+
+    Args:
+        text: the cell's text, as it stands below `%%vote`; the `%%vote` line may lead it.
+        variables: what `{{name}}` in it stands for.
+        options: any option of the magic by its long name, such as `n`, `choices`, `model`.
+
+    Returns:
+        The run; with `dry_run=True` a preview of it.
+
+    Raises:
+        ParallmError: bad input before any call; TooFewSucceeded with every record after them.
+    """
+    run: VoteRun | Preview = await _run("vote", text, variables, options)
+    return run
+
+
+async def _run(
+    magic: str, text: str, variables: Mapping[str, Any] | None, options: Mapping[str, Any]
+) -> Any:
+    if "out" in options:
+        raise OptionError(f"{magic}() has no option 'out': keep what it returns")
+    line, body, first = _head(magic, text)
+    plan = plan_cell(magic, line, body, variables or {}, first=first, keywords=options)
+    if plan.options.dry_run:
+        return preview(plan)
+    clients = Clients()
+    try:
+        return await RUNNERS[magic](plan, Surroundings(clients))
+    finally:
+        await clients.close()
+
+
+def plan_cell(
+    magic: str,
+    line: str,
+    body: str,
+    variables: Mapping[str, Any],
+    *,
+    first: int = 2,
+    settings: Mapping[str, Any] | None = None,
+    keywords: Mapping[str, Any] | None = None,
+) -> Plan:
+    """The plan of a cell, with PARALLM_MODEL as the model that nobody chose."""
+    model = os.environ.get("PARALLM_MODEL", "").strip()
+    base = {"model": (model,)} if model else {}
+    cell = parse(magic, line, body, first)
+    return make_plan(cell, variables, parse_model, {**base, **(settings or {})}, keywords)
+
+
+def _head(magic: str, text: str) -> tuple[str, str, int]:
+    """The options' line, the body and the number of its first line."""
+    text = text.removeprefix("\ufeff")
+    skipped = len(text) - len(text.lstrip("\r\n"))
+    head, _, body = text[skipped:].partition("\n")
+    if not head.startswith("%%"):
+        return "", text, 1
+    word, _, line = head[2:].rstrip("\r").partition(" ")
+    if word != magic:
+        raise CellSyntaxError(
+            f"line 1: the text begins with %%{word[:20]}, but {magic}() was called"
+        )
+    return line, body, 2

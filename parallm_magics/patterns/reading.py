@@ -1,0 +1,39 @@
+"""Read labels and numbers off records."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from parallm_magics.types import Fault, Finish, Reading, Record
+from parallm_magics.voting import Answer, read_answer
+
+_FINISH: dict[str, Finish] = {"truncated": "length", "refused": "refusal", "ok": "stop"}
+
+
+def answer_of(record: Record, reading: Reading) -> Answer:
+    """What a record says as an answer; "invalid" for one that came to no end of its own."""
+    finish = _FINISH.get(record.status)
+    if finish is None:
+        return Answer("invalid", None)
+    span = None if reading.low is None or reading.high is None else (reading.low, reading.high)
+    return read_answer(
+        record.text,
+        choices=list(reading.choices) or None,
+        kind=reading.kind,
+        finish=finish,
+        range=span,
+    )
+
+
+def read_record(record: Record, reading: Reading | None) -> Record:
+    """The record with its value; without a readable one it is no success."""
+    if reading is None or not record.ok:
+        return record
+    if reading.kind == "open":
+        return replace(record, value=record.text)
+    answer = answer_of(record, reading)
+    if answer.state == "valid":
+        return replace(record, value=answer.value)
+    what = f"none of {', '.join(reading.choices)}" if reading.choices else f"no {reading.kind}"
+    said = "the model declined to choose" if answer.state == "abstain" else f"{what} can be read"
+    return replace(record, status="invalid", error=Fault("unreadable", f"{said}; the text is kept"))

@@ -1,0 +1,190 @@
+"""What the runs of all patterns have in common: records in, numbers and pictures out."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from decimal import Decimal
+from typing import Any, Self
+
+from parallm_magics import display
+from parallm_magics.types import Record, Usage
+
+Again = Callable[[Any], Awaitable[Any]]
+
+
+class Run:
+    """A finished run: what each worker said, what it took, and how it is shown.
+
+    Attributes:
+        results: one record a worker, in the cell's order.
+        notes: what the reader should know, one line each.
+        addresses: where calls went, if not to a provider's usual address.
+    """
+
+    def __init__(
+        self,
+        records: Sequence[Record],
+        *,
+        notes: Sequence[str] = (),
+        addresses: Sequence[str] = (),
+        again: Again | None = None,
+    ) -> None:
+        self.results = tuple(records)
+        self.notes = tuple(notes)
+        self.addresses = tuple(addresses)
+        self._again = again
+
+    @property
+    def _extra(self) -> tuple[Record, ...]:
+        """The records of calls that are no worker's."""
+        return ()
+
+    @property
+    def _totals(self) -> display.Totals:
+        return display.totals(self.results, self._extra)
+
+    @property
+    def succeeded(self) -> tuple[Record, ...]:
+        """The records of the workers that gave a complete answer."""
+        return tuple(record for record in self.results if record.ok)
+
+    @property
+    def failed(self) -> tuple[Record, ...]:
+        """The records of all other workers, whatever the reason."""
+        return tuple(record for record in self.results if not record.ok)
+
+    @property
+    def timed_out(self) -> tuple[Record, ...]:
+        """The records of the workers that fell silent or met the deadline."""
+        return tuple(record for record in self.results if record.status == "timed_out")
+
+    @property
+    def usage(self) -> Usage | None:
+        """Tokens of all calls in four classes, as far as known; None where none are."""
+        return self._totals.usage
+
+    @property
+    def cost(self) -> Decimal | None:
+        """US dollars, as far as known; None where no call's cost is known. See `cost_complete`."""
+        return self._totals.cost
+
+    @property
+    def cost_complete(self) -> bool:
+        """Whether `cost` counts every call; else it is a least amount."""
+        return self._totals.cost_complete
+
+    @property
+    def seconds(self) -> float:
+        """From the first worker's start to the last one's end, by the records."""
+        return self._totals.seconds
+
+    @property
+    def sequential_seconds(self) -> float:
+        """The sum of the workers' seconds: the wall time one after another."""
+        return self._totals.sequential_seconds
+
+    @property
+    def speedup(self) -> float | None:
+        """How many times faster than one after another; None where nothing took time."""
+        return self._totals.speedup
+
+    @property
+    def simulated(self) -> bool:
+        """Whether any answer comes from no model."""
+        return any(record.simulated for record in (*self.results, *self._extra))
+
+    async def retry(self) -> Self:
+        """A new run: the successes are kept, all other workers asked again; this one stays as it is."""
+        if self._again is None:
+            raise RuntimeError("a run that was made by hand cannot be asked again")
+        again: Self = await self._again(self)
+        return again
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything as plain JSON types."""
+        return {
+            "simulated": self.simulated,
+            "seconds": self.seconds,
+            "sequential_seconds": self.sequential_seconds,
+            "usage": _usage(self.usage) if self.usage else None,
+            "cost": _money(self.cost),
+            "cost_complete": self.cost_complete,
+            "notes": list(self.notes),
+            "results": [record_dict(record) for record in self.results],
+        }
+
+    def to_pandas(self) -> Any:
+        """A DataFrame with one row a worker."""
+        import pandas as pd
+
+        rows = []
+        for record in self.results:
+            row = record_dict(record)
+            usage, error = row.pop("usage") or {}, row.pop("error") or {}
+            row["attempts"] = len(row["attempts"])
+            rows.append({**row, **usage, "error": error.get("message")})
+        return pd.DataFrame(rows)
+
+    def timeline(self) -> Picture:
+        """The picture alone: one bar a worker on a common axis."""
+        return Picture(*display.timeline(self.results))
+
+    def _view(self) -> display.View:
+        raise NotImplementedError
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        view = self._view()
+        return {"text/plain": display.static_plain(view), "text/html": display.static_html(view)}
+
+    def __str__(self) -> str:
+        return display.static_plain(self._view())
+
+
+class Picture:
+    """Something to look at in a cell of its own."""
+
+    def __init__(self, html: str, plain: str) -> None:
+        self._html, self._plain = html, plain
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        return {"text/plain": self._plain, "text/html": self._html}
+
+    def __repr__(self) -> str:
+        return self._plain
+
+
+def record_dict(record: Record) -> dict[str, Any]:
+    """A record as plain JSON types."""
+    return {
+        "name": record.name,
+        "status": record.status,
+        "text": record.text,
+        "value": record.value,
+        "model": record.model,
+        "model_answered": record.model_answered,
+        "usage": _usage(record.usage) if record.usage else None,
+        "cost": _money(record.cost),
+        "start": record.start,
+        "queued": record.queued,
+        "seconds": record.seconds,
+        "attempts": [{"outcome": a.outcome, "seconds": a.seconds} for a in record.attempts],
+        "finish": record.finish,
+        "request_id": record.request_id,
+        "error": {"kind": record.error.kind, "message": record.error.message}
+        if record.error
+        else None,
+        "simulated": record.simulated,
+    }
+
+
+def _usage(usage: Usage) -> dict[str, int]:
+    return {
+        "input_tokens": usage.input_tokens,
+        "cache_read_tokens": usage.cache_read_tokens,
+        "cache_write_tokens": usage.cache_write_tokens,
+        "output_tokens": usage.output_tokens,
+    }
+
+
+def _money(cost: Decimal | None) -> float | None:
+    return None if cost is None else float(cost)

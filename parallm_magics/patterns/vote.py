@@ -1,0 +1,412 @@
+"""Voting: the same task several times, an answer chosen by consensus."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import Any, Literal
+
+from parallm_magics import display
+from parallm_magics.cell.options import Options
+from parallm_magics.cell.plan import Plan
+from parallm_magics.errors import OptionError, TooFewSucceeded
+from parallm_magics.patterns.reading import answer_of
+from parallm_magics.patterns.run import Again, Run
+from parallm_magics.patterns.workers import (
+    Surroundings,
+    first_reasons,
+    in_order,
+    kept_of,
+    missing,
+    open_workers,
+)
+from parallm_magics.providers.registry import Clients
+from parallm_magics.types import Reading, Record, Status, Task
+from parallm_magics.voting import (
+    decide,
+    leaders,
+    p_mode,
+    share_range_after_cancel,
+    shares,
+    wilson,
+)
+
+BallotState = Literal["valid", "abstain", "invalid", "failed", "cancelled"]
+OutcomeStatus = Literal["decided", "tie", "no_majority", "no_quorum"]
+
+# A call that came back is a success of the call, whatever the ballot says.
+CAME_BACK: tuple[Status, ...] = ("ok", "truncated", "refused", "invalid")
+_STATE: dict[Status, BallotState] = {
+    "timed_out": "failed",
+    "failed": "failed",
+    "cancelled": "cancelled",
+    "blocked": "cancelled",
+    "invalid": "invalid",
+}
+_RULES = {"unanimous": "unanimity"}
+
+
+@dataclass(frozen=True, slots=True)
+class Ballot:
+    """One requested vote.
+
+    Attributes:
+        name: the voter's name.
+        state: the one state that every vote ends in; only "valid" has a label.
+        label: the label as the user spelt it, or the answer's text or number.
+        text: the answer as written.
+    """
+
+    name: str
+    state: BallotState
+    label: str | None
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """How a winner is picked.
+
+    Attributes:
+        pick: the rule's name, as `--pick` takes it.
+        share: the share of the base that the winner needs ("threshold" only).
+        base: "requested" or "valid".
+        quorum: the least number of valid votes.
+    """
+
+    pick: str = "plurality"
+    share: str | None = None
+    base: str = "requested"
+    quorum: int = 1
+
+
+def rule_of(options: Options, votes: int) -> Rule:
+    """The rule that a cell's options ask for.
+
+    Raises:
+        OptionError: options that exclude each other, or that no vote could fulfil.
+    """
+    pick = options.pick
+    if options.threshold is not None:
+        if pick not in ("plurality", "threshold"):
+            raise OptionError(f"--threshold and --pick {pick} exclude each other")
+        pick = "threshold"
+    elif pick == "threshold":
+        raise OptionError(
+            "--pick threshold needs --threshold, such as 2/3, 60% or a count of votes"
+        )
+    quorum = options.quorum or math.ceil(votes / 2)
+    if quorum > votes:
+        raise OptionError(f"--quorum {quorum}: there are only {votes} votes")
+    base, share = options.base, None
+    if options.threshold is not None:
+        asked = options.threshold
+        found = Fraction(asked.removesuffix("%")) / (100 if asked.endswith("%") else 1)
+        if found > 1:
+            if found > votes:
+                raise OptionError(f"--threshold {asked}: there are only {votes} votes")
+            found, base = found / votes, "requested"
+        share = str(found)
+    return Rule(pick, share, base, quorum)
+
+
+class VoteRun(Run):
+    """The result of a vote.
+
+    Attributes:
+        ballots: one a requested vote, in the cell's order.
+        tally: votes by label, most first; labels nobody chose count 0.
+        winner: the winning label or number, or None when nobody won.
+        status: `decided`, `tie`, `no_majority` or `no_quorum`.
+    """
+
+    def __init__(
+        self,
+        records: Sequence[Record],
+        rule: Rule,
+        reading: Reading,
+        *,
+        repeats: bool = False,
+        notes: Sequence[str] = (),
+        addresses: Sequence[str] = (),
+        again: Again | None = None,
+    ) -> None:
+        read, ballots = _count(records, reading)
+        super().__init__(read, notes=notes, addresses=addresses, again=again)
+        self.ballots = ballots
+        self._rule, self._reading, self._repeats = rule, reading, repeats
+        self.tally: Counter[str] = Counter(b.label for b in ballots if b.label is not None)
+        self.tally = Counter(dict(sorted(self.tally.items(), key=lambda pair: -pair[1])))
+        found = decide(
+            dict(self.tally),
+            len(ballots),
+            _RULES.get(rule.pick, rule.pick),
+            rule.share,
+            rule.base,
+            rule.quorum,
+        )
+        self.status: OutcomeStatus = found[0]
+        self.winner = _winner(found[1], read, ballots)
+
+    @property
+    def _counts(self) -> list[int]:
+        return list(self.tally.values())
+
+    @property
+    def valid(self) -> int:
+        """How many votes hold a label."""
+        return sum(self._counts)
+
+    @property
+    def agreement(self) -> float | None:
+        """The leading label's share of the valid votes; None without one. No chance of being right."""
+        return shares(self._counts, len(self.ballots))["share_valid"] if self.valid else None
+
+    confidence = agreement
+
+    @property
+    def share_requested(self) -> float:
+        """The leading label's share of all requested votes."""
+        return max(self._counts, default=0) / len(self.ballots)
+
+    @property
+    def margin(self) -> float | None:
+        """The leader's lead over the second, as a share of the valid votes."""
+        return shares(self._counts, len(self.ballots))["margin_valid"] if self.valid else None
+
+    @property
+    def confidence_range(self) -> tuple[float, float] | None:
+        """Where the leader's share of all votes lies, had the cancelled ones been counted too.
+
+        None where no vote was cancelled.
+        """
+        cancelled = self._in_state("cancelled")
+        if not cancelled:
+            return None
+        lead = max(self._counts, default=0)
+        low, high = share_range_after_cancel(lead, cancelled, len(self.ballots))
+        return low, high
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """Wilson's 95 % interval of the agreement; None without a valid vote.
+
+        How often this prompt would give this label again, not how likely it is right.
+        """
+        found = wilson(max(self._counts), self.valid) if self.valid else None
+        return (found[0], found[1]) if found else None
+
+    @property
+    def p_mode(self) -> float | None:
+        """Probability that the leader is this prompt's most frequent answer, under a flat prior.
+
+        None unless all votes repeat one prompt on one model: other votes are not exchangeable.
+        """
+        if not self._repeats or not self.valid:
+            return None
+        seen = self._counts
+        if self._reading.choices:
+            unseen = len(self._reading.choices) - len(seen)
+        else:
+            unseen = 1
+        return float(p_mode([*seen, *[0] * unseen]))
+
+    @property
+    def is_majority(self) -> bool:
+        """Whether the leader has more than half of all requested votes."""
+        return 2 * max(self._counts, default=0) > len(self.ballots)
+
+    @property
+    def tied(self) -> tuple[str, ...]:
+        """The labels that share the lead; empty unless `status` is `tie`."""
+        return tuple(leaders(dict(self.tally))) if self.status == "tie" else ()
+
+    def _in_state(self, state: BallotState) -> int:
+        return sum(ballot.state == state for ballot in self.ballots)
+
+    @property
+    def _title(self) -> str:
+        lead = max(self._counts, default=0)
+        of = f"{lead} of {len(self.ballots)} votes"
+        if self.status == "tie":
+            return f"tie between {', '.join(self.tied)}: {lead} votes each, of {len(self.ballots)}"
+        if self.status == "no_quorum":
+            return f"no quorum: {self.valid} of {len(self.ballots)} votes are valid, {self._rule.quorum} are needed"
+        if self.status == "no_majority":
+            return f"no winner by {self._rule.pick}: {leaders(dict(self.tally))[0]} leads with {of}"
+        kind = "" if self.is_majority else ": a plurality, not a majority"
+        return f"{self.winner}: {of}{kind}"
+
+    def _view(self) -> display.View:
+        return display.View(
+            title=self._title,
+            pattern="vote",
+            records=self.results,
+            notes=(*self.notes, *self._advice()),
+            simulated=self.simulated,
+            addresses=self.addresses,
+            tally=display.Tally(
+                counts=tuple(self._shown_counts()),
+                winner=None if self.winner is None else _label(self.winner),
+                status=self.status,
+                valid=self.valid,
+                requested=len(self.ballots),
+                abstained=self._in_state("abstain"),
+                invalid=self._in_state("invalid"),
+                failed=self._in_state("failed"),
+                cancelled=self._in_state("cancelled"),
+                agreement=self.agreement,
+                interval=self.interval,
+                range=self.confidence_range,
+            ),
+            ballots=tuple(ballot.state for ballot in self.ballots),
+        )
+
+    def _shown_counts(self) -> list[tuple[str, int]]:
+        unseen = [(label, 0) for label in self._reading.choices if label not in self.tally]
+        return [*self.tally.items(), *unseen]
+
+    def _advice(self) -> list[str]:
+        """The line that a fuzzy question earns."""
+        unreadable = self._in_state("invalid") / len(self.ballots)
+        if (self.agreement is not None and self.agreement < 0.6) or unreadable > 0.2:
+            return ["the question may be too fuzzy: change the prompt before adding votes"]
+        return []
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything as plain JSON types."""
+        return {
+            "pattern": "vote",
+            "winner": self.winner,
+            "status": self.status,
+            "tally": dict(self.tally),
+            "agreement": self.agreement,
+            "share_requested": self.share_requested,
+            "interval": self.interval,
+            "p_mode": self.p_mode,
+            "is_majority": self.is_majority,
+            "margin": self.margin,
+            "ballots": [{"name": b.name, "state": b.state, "label": b.label} for b in self.ballots],
+            **super().to_dict(),
+        }
+
+    def tally_bars(self) -> display.Picture:
+        """The picture alone: one bar a label."""
+        tally = self._view().tally
+        assert tally is not None
+        return display.Picture(*display.tally_bars(tally))
+
+    def __repr__(self) -> str:
+        mark = "SIMULATED " if self.simulated else ""
+        return f"<{mark}VoteRun: {self._title}>"
+
+
+async def run_vote(plan: Plan, around: Surroundings, before: VoteRun | None = None) -> VoteRun:
+    """Run a vote's plan.
+
+    Args:
+        before: a run of the same plan whose successful calls are kept.
+
+    Raises:
+        TooFewSucceeded: with every record; not where the run was stopped from outside.
+    """
+    votes = len(plan.tasks)
+    rule = rule_of(plan.options, votes)
+    workers = await open_workers(plan, around)
+    kept = kept_of(before.results) if before else {}
+    least = max(plan.least - len(kept), 0)
+    new = await workers.run(missing(plan.tasks, kept), least, CAME_BACK)
+    records = in_order(new, kept)
+
+    async def again(run: VoteRun) -> VoteRun:
+        clients = Clients()
+        try:
+            return await run_vote(plan, Surroundings(clients), before=run)
+        finally:
+            await clients.close()
+
+    run = VoteRun(
+        records,
+        rule,
+        panel_reading(plan.tasks),
+        repeats=_repeats(plan.tasks),
+        notes=[*plan.notes, *_warnings(plan)],
+        addresses=workers.addresses,
+        again=again,
+    )
+    back = sum(record.status in CAME_BACK for record in records)
+    if back < plan.least and not around.stop.reason:
+        raise TooFewSucceeded(
+            f"{back} of {votes} calls came back, {plan.least} are needed "
+            f"(--min-success {plan.options.min_success}): {first_reasons(records)}",
+            records,
+            run,
+        )
+    return run
+
+
+def panel_reading(tasks: Sequence[Task]) -> Reading:
+    """How the panel's answers are read; voters who answer in different ways cannot be counted.
+
+    Raises:
+        OptionError: the voters' readings differ.
+    """
+    readings = {task.reading or Reading("open") for task in tasks}
+    if len(readings) > 1:
+        raise OptionError(
+            "the voters answer in different ways: give all of them the same --choices"
+        )
+    return readings.pop()
+
+
+def _repeats(tasks: Sequence[Task]) -> bool:
+    """Whether all votes are draws of one prompt on one model."""
+    return len({(t.model, t.prompt, t.system, t.temperature, t.effort) for t in tasks}) == 1
+
+
+def _warnings(plan: Plan) -> list[str]:
+    reading = panel_reading(plan.tasks)
+    votes = len(plan.tasks)
+    notes = []
+    if votes % 2 == 0 and len(reading.choices) == 2:
+        notes.append(f"{votes} votes on two labels can tie; {votes - 1} would decide as well")
+    if votes > 1 and _repeats(plan.tasks):
+        notes.append(
+            "one prompt on one model: the votes share their errors, so agreement is not accuracy"
+        )
+    if reading.kind == "open" and not any(task.reading for task in plan.tasks):
+        notes.append("no --choices: answers count as the same only where their texts are")
+    return notes
+
+
+def _count(records: Sequence[Record], reading: Reading) -> tuple[list[Record], tuple[Ballot, ...]]:
+    """Each record with its value, and as a ballot."""
+    read, ballots = [], []
+    for record in records:
+        answer = answer_of(record, reading)
+        state = _STATE.get(record.status) or answer.state
+        valid = state == "valid" and answer.value is not None
+        read.append(replace(record, value=answer.value if valid else None))
+        label = _label(answer.value) if valid and answer.value is not None else None
+        ballots.append(Ballot(record.name, state, label, record.text))
+    return read, tuple(ballots)
+
+
+def _label(value: str | float) -> str:
+    """A value as the label that it is counted under: 8 and 8.0 are one."""
+    if isinstance(value, str):
+        return value
+    return str(int(value)) if float(value).is_integer() else repr(value)
+
+
+def _winner(
+    label: str | None, records: Sequence[Record], ballots: Sequence[Ballot]
+) -> str | float | None:
+    """The winning value in the type that it was read in."""
+    for record, ballot in zip(records, ballots, strict=True):
+        if label is not None and ballot.label == label:
+            return record.value
+    return None

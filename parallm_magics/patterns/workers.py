@@ -1,0 +1,132 @@
+"""Run the workers of a plan: the same for every pattern."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from parallm_magics import prices
+from parallm_magics.cell.plan import Plan
+from parallm_magics.engine.pump import Rules, Stop, pump
+from parallm_magics.engine.simulated_time import lay_out
+from parallm_magics.engine.worker import Retrying
+from parallm_magics.providers.registry import Clients
+from parallm_magics.types import Event, Listener, Provider, Record, Status, Task
+
+
+def _deaf(event: Event) -> None:
+    """Nobody listens."""
+
+
+@dataclass(slots=True)
+class Surroundings:
+    """What a run needs from where it runs.
+
+    Attributes:
+        clients: the doors to the models, kept by whoever opened them.
+        tell: hears every event.
+        stop: stops the run from outside.
+    """
+
+    clients: Clients
+    tell: Listener = _deaf
+    stop: Stop = field(default_factory=Stop)
+
+
+@dataclass(slots=True)
+class Workers:
+    """The plan's workers with their doors open.
+
+    Attributes:
+        providers: by name.
+        began: the loop's time at which the run began.
+    """
+
+    plan: Plan
+    around: Surroundings
+    providers: Mapping[str, Provider]
+    began: float
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Where calls go, if not to a provider's usual address."""
+        return tuple(dict.fromkeys(p.address for p in self.providers.values() if p.address))
+
+    async def run(
+        self,
+        tasks: Sequence[Task],
+        least: int = 0,
+        counted: Iterable[Status] = ("ok",),
+    ) -> list[Record]:
+        """One record a task, in order; simulated ones on the simulation's own time."""
+        options = self.plan.options
+        retrying = Retrying(options.retries, options.retry_timeouts)
+        rules = Rules(options.concurrency, retrying, least, frozenset(counted))
+        records = await pump(
+            tasks,
+            lambda model: self.providers[model.provider],
+            rules,
+            self.around.tell,
+            prices.cost,
+            self.around.stop,
+            self.began,
+        )
+        if tasks and all(self.providers[task.model.provider].keeps_time for task in tasks):
+            return lay_out(records, options.concurrency)
+        return records
+
+
+async def open_workers(plan: Plan, around: Surroundings) -> Workers:
+    """Refuse what a model cannot do, then import and build what the calls need.
+
+    Raises:
+        ModelError: before any call.
+    """
+    tasks = [*plan.tasks, *([plan.synthesis.task] if plan.synthesis else [])]
+    providers: dict[str, Provider] = {}
+    for task in tasks:
+        if task.model.provider not in providers:
+            providers[task.model.provider] = around.clients.provider(task.model.provider)
+        providers[task.model.provider].check(task)
+    for name, provider in providers.items():
+        await provider.prepare()
+        if name in prices.PRICED:
+            prices.prepare()
+    return Workers(plan, around, providers, asyncio.get_running_loop().time())
+
+
+def missing(tasks: Sequence[Task], kept: Mapping[int, Record]) -> list[Task]:
+    """The tasks that have no record to keep."""
+    return [task for task in tasks if task.index not in kept]
+
+
+def in_order(records: Iterable[Record], kept: Mapping[int, Record]) -> list[Record]:
+    """New and kept records together, in the cell's order."""
+    return sorted([*records, *kept.values()], key=lambda record: record.index)
+
+
+def kept_of(records: Iterable[Record]) -> dict[int, Record]:
+    """The records that a further try keeps."""
+    return {record.index: record for record in records if record.ok}
+
+
+def counts_in_words(records: Sequence[Record]) -> str:
+    """How the workers that did not succeed ended, such as "1 timed out, 2 failed"."""
+    words: dict[str, int] = {}
+    for record in records:
+        if not record.ok:
+            words[record.status] = words.get(record.status, 0) + 1
+    return ", ".join(f"{n} {word.replace('_', ' ')}" for word, n in words.items())
+
+
+def first_reasons(records: Sequence[Record], most: int = 3) -> str:
+    """Who failed and why, the first few."""
+    lost = [f"{r.name}: {r.error.message}" for r in records if r.error is not None]
+    more = f"; and {len(lost) - most} more" if len(lost) > most else ""
+    return "; ".join(lost[:most]) + more
+
+
+def with_value(record: Record, value: str | float | None) -> Record:
+    """The record with the value that was read from its text."""
+    return replace(record, value=value)
