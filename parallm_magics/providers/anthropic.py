@@ -1,0 +1,112 @@
+"""Claude models, by Anthropic's SDK."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from parallm_magics.errors import ModelError
+from parallm_magics.providers.reading import count, mapping, merged, optional_count, string
+from parallm_magics.providers.sdk import Draft, SdkProvider
+from parallm_magics.providers.texts import one_line
+from parallm_magics.types import Finish, Task, Usage
+
+# Opus 4.7 was the first that takes no temperature; everything since then is like it.
+WITH_TEMPERATURE = re.compile(
+    r"claude-(?:instant|[123]\b|3-|4-(?:opus|sonnet)|(?:opus|sonnet|haiku)-4(?:-[0-6])?(?:[-@]\d{8}.*)?$)"
+)
+FINISH: dict[str, Finish] = {
+    "max_tokens": "length",
+    "model_context_window_exceeded": "length",
+    "pause_turn": "length",  # a turn that the server broke off: what is there is not the answer
+    "refusal": "refusal",
+}
+
+
+class AnthropicProvider(SdkProvider):
+    """Anthropic's messages; a stop reason that is not in `FINISH`, tool_use too, ends an answer."""
+
+    sdk: ClassVar[str] = "anthropic"
+    client_class: ClassVar[str] = "AsyncAnthropic"
+    variable: ClassVar[str] = "ANTHROPIC_API_KEY"
+    base_variable: ClassVar[str] = "ANTHROPIC_BASE_URL"
+    usual: ClassVar[str] = "https://api.anthropic.com"
+    path: ClassVar[str] = "/v1/messages"
+
+    def check(self, task: Task) -> None:
+        """Refuse, before any call, what this model cannot do.
+
+        Raises:
+            ModelError: a temperature for a model that takes none.
+        """
+        super().check(task)
+        name = task.model.name
+        asked = task.temperature is not None or "temperature" in task.params
+        if asked and name.startswith("claude-") and not WITH_TEMPERATURE.match(name):
+            raise ModelError(
+                f"{name} takes no temperature: drop -t (several answers to one prompt differ anyway)"
+            )
+
+    def _request(self, task: Task) -> dict[str, Any]:
+        body: dict[str, Any] = {
+            "model": task.model.name,
+            "max_tokens": task.max_tokens,
+            "messages": [{"role": "user", "content": task.prompt}],
+        }
+        if task.system is not None:
+            body["system"] = task.system
+        if task.temperature is not None:
+            body["temperature"] = task.temperature
+        if task.effort is not None:
+            body["output_config"] = {"effort": task.effort}
+        return merged(body, task.params)
+
+    def _whole(self, data: Mapping[str, Any], draft: Draft) -> bool:
+        content = data.get("content", False)
+        if not (content is None or isinstance(content, list)):
+            return False
+        blocks = [mapping(block) for block in content or []]
+        draft.parts += [string(b.get("text")) for b in blocks if b.get("type") == "text"]
+        draft.finish = FINISH.get(string(data.get("stop_reason")), "stop")
+        _take_usage(data, draft)
+        return True
+
+    def _event(self, data: Mapping[str, Any], draft: Draft) -> None:
+        kind = data.get("type")
+        if kind == "message_start":
+            _take_usage(mapping(data.get("message")), draft)
+        elif kind == "content_block_start":
+            block = mapping(data.get("content_block"))
+            if block.get("type") == "text" and block.get("text"):
+                draft.parts.append(string(block["text"]))
+        elif kind == "content_block_delta":
+            delta = mapping(data.get("delta"))
+            if delta.get("type") == "text_delta":
+                draft.parts.append(string(delta.get("text")))
+        elif kind == "message_delta":
+            if reason := string(mapping(data.get("delta")).get("stop_reason")):
+                draft.finish = FINISH.get(reason, "stop")
+            _take_usage(data, draft)
+        elif kind == "message_stop":
+            draft.over = True
+            draft.ended = draft.finish is not None
+
+
+def _take_usage(data: Mapping[str, Any], draft: Draft) -> None:
+    """Merge the usage of a message or an event: later events correct earlier ones."""
+    draft.model = one_line(string(data.get("model")), 100) or draft.model
+    sent = mapping(data.get("usage"))
+    draft.counts.update({name: value for name, value in sent.items() if value is not None})
+    draft.usage = usage_of(draft.counts)
+
+
+def usage_of(sent: Mapping[str, Any]) -> Usage | None:
+    """The usage in our classes; `input_tokens` is what no cache took part in."""
+    took = count(sent.get("input_tokens"))
+    read = optional_count(sent.get("cache_read_input_tokens"))
+    wrote = optional_count(sent.get("cache_creation_input_tokens"))
+    gave = count(sent.get("output_tokens"))
+    if took is None or read is None or wrote is None or gave is None:
+        return None
+    return Usage(took, read, wrote, gave)

@@ -1,0 +1,89 @@
+"""Keys: read from the environment, and kept out of every text that leaves."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+
+from parallm_magics.errors import MissingKeyError
+
+HIDDEN = "[key]"
+# Some servers mask the middle of an echoed key with asterisks; what is left is still shaped like one.
+SHAPES = re.compile(
+    r"(?<![A-Za-z0-9])sk-[A-Za-z0-9_*.-]{8,}"
+    r"|(?<=://)[^\s/@]*:[^\s/@]*(?=@)"
+    r"|(?i:(?<=bearer )|(?<=basic ))[^\s\"']{8,}"
+)
+SHORTEST = 6  # a shorter "key" is a placeholder, and a word that texts may hold
+
+
+class _Vault:
+    """Secrets that were in use, behind a repr that tells nothing."""
+
+    __slots__ = ("secrets", "variables")
+
+    def __init__(self) -> None:
+        self.secrets: set[str] = set()
+        self.variables: set[str] = set()
+
+    def __repr__(self) -> str:
+        return f"<{len(self.secrets)} secrets>"
+
+
+_VAULT = _Vault()
+
+
+def register(variable: str) -> None:
+    """Let `scrub` know the environment variable as one that holds a key."""
+    _VAULT.variables.add(variable)
+
+
+def hide(secret: str) -> str:
+    """The secret itself, which `scrub` removes from texts from now on."""
+    if len(secret) >= SHORTEST:
+        _VAULT.secrets.add(secret)
+    return secret
+
+
+def is_set(variable: str) -> bool:
+    """Whether the environment has a value there."""
+    return bool(os.environ.get(variable, "").strip())
+
+
+def fingerprint(variable: str | None, address: str) -> str:
+    """Tells a changed key or address from an unchanged one, and nothing else."""
+    value = os.environ.get(variable, "").strip() if variable else ""
+    return hashlib.sha256(f"{value} {address}".encode(errors="replace")).hexdigest()[:16]
+
+
+def read(variable: str) -> str:
+    """The key in the environment, without the blanks and newlines that copying leaves.
+
+    Raises:
+        MissingKeyError: there is none, or none that can be sent; names the variable.
+    """
+    register(variable)
+    if not is_set(variable):
+        raise MissingKeyError(
+            f"{variable} is not set; set it before the notebook starts "
+            f'(or os.environ["{variable}"] = getpass.getpass()), or use -m sim, which needs no key'
+        )
+    if not re.fullmatch(r"[!-~]+", os.environ[variable].strip()):
+        raise MissingKeyError(
+            f"{variable} holds blanks or other characters inside that no key has; copy the key again"
+        )
+    return hide(os.environ[variable].strip())
+
+
+def scrub(text: str) -> str:
+    """The text without any known key, and without what looks like one.
+
+    >>> scrub("Incorrect API key provided: sk-abcdefgh12345678")
+    'Incorrect API key provided: [key]'
+    """
+    values = {os.environ.get(variable, "").strip() for variable in _VAULT.variables}
+    for secret in sorted(_VAULT.secrets | values, key=len, reverse=True):
+        if len(secret) >= SHORTEST:
+            text = text.replace(secret, HIDDEN)
+    return SHAPES.sub(HIDDEN, text)

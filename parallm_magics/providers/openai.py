@@ -1,0 +1,129 @@
+"""OpenAI's models and all servers that speak its chat completions, by OpenAI's SDK."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from parallm_magics.errors import ModelError
+from parallm_magics.providers.reading import (
+    count,
+    first,
+    mapping,
+    merged,
+    optional_count,
+    string,
+)
+from parallm_magics.providers.sdk import Draft, SdkProvider
+from parallm_magics.providers.texts import one_line
+from parallm_magics.types import Finish, Task, Usage
+
+RESPONSES_ONLY = re.compile(r"(?:gpt|o\d|codex).*?-(?:pro|codex)(?:-|$)|codex-")
+FINISH: dict[str, Finish] = {"length": "length", "content_filter": "refusal"}
+
+
+class OpenAIProvider(SdkProvider):
+    """Chat completions; a finish reason that is not in `FINISH`, tool_calls too, ends an answer.
+
+    With a `base_url` it is a server of the user's, of which nothing is known.
+    """
+
+    sdk: ClassVar[str] = "openai"
+    client_class: ClassVar[str] = "AsyncOpenAI"
+    variable: ClassVar[str] = "OPENAI_API_KEY"
+    base_variable: ClassVar[str] = "OPENAI_BASE_URL"
+    usual: ClassVar[str] = "https://api.openai.com/v1"
+    path: ClassVar[str] = "/chat/completions"
+
+    def check(self, task: Task) -> None:
+        """Refuse, before any call, what this model cannot do.
+
+        Raises:
+            ModelError: a model of another API, or a temperature beside reasoning.
+        """
+        super().check(task)
+        name = task.model.name
+        if self._given is not None:
+            return
+        if RESPONSES_ONLY.match(name):
+            raise ModelError(
+                f"{name} exists only on OpenAI's Responses API, which is not used here; "
+                "choose a chat model, such as gpt-6-luna"
+            )
+        effort = task.params.get("reasoning_effort", task.effort)
+        asked = task.temperature is not None or "temperature" in task.params
+        if asked and name.startswith("gpt-6") and effort != "none":
+            raise ModelError(
+                f"{name} takes a temperature only without reasoning: "
+                "drop -t, or add --effort none where the model has it"
+            )
+
+    def _headers(self, module: Any) -> dict[str, Any]:
+        """Of a foreign host: without what the environment holds for OpenAI."""
+        if self._given is None:
+            return {}
+        lines = os.environ.get("OPENAI_CUSTOM_HEADERS", "").split("\n")
+        names = [line.partition(":")[0].strip() for line in lines if ":" in line]
+        foreign = ("OpenAI-Organization", "OpenAI-Project", *names)
+        without = {name: module.Omit() for name in foreign if name.lower() != "authorization"}
+        # Said explicitly, as the SDK lets an authorization among those headers replace the key.
+        return without | {"Authorization": f"Bearer {self._key()}"}
+
+    def _request(self, task: Task) -> dict[str, Any]:
+        system = [] if task.system is None else [{"role": "system", "content": task.system}]
+        official = self.host == "api.openai.com" or self.host.endswith(".api.openai.com")
+        body: dict[str, Any] = {
+            "model": task.model.name,
+            "messages": [*system, {"role": "user", "content": task.prompt}],
+            "max_completion_tokens" if official else "max_tokens": task.max_tokens,
+        }
+        if task.temperature is not None:
+            body["temperature"] = task.temperature
+        if task.effort is not None:
+            body["reasoning_effort"] = task.effort
+        if task.stream:
+            body["stream_options"] = {"include_usage": True}
+        return merged(body, task.params)
+
+    def _whole(self, data: Mapping[str, Any], draft: Draft) -> bool:
+        if not isinstance(data.get("choices"), list):
+            return False
+        choice = first(data["choices"])
+        _take(mapping(choice.get("message")), choice, data, draft)
+        draft.finish = draft.finish or "stop"
+        return True
+
+    def _event(self, data: Mapping[str, Any], draft: Draft) -> None:
+        choice = first(data.get("choices"))
+        if not choice.get("index"):
+            _take(mapping(choice.get("delta")), choice, data, draft)
+            draft.ended = draft.ended or bool(choice.get("finish_reason"))
+
+
+def _take(
+    said: Mapping[str, Any], choice: Mapping[str, Any], data: Mapping[str, Any], draft: Draft
+) -> None:
+    """Take in a message or a piece of one."""
+    refusal = string(said.get("refusal"))
+    draft.parts += [part for part in (string(said.get("content")), refusal) if part]
+    if reason := string(choice.get("finish_reason")):
+        draft.finish = draft.finish or FINISH.get(reason, "stop")
+    if refusal:
+        draft.finish = "refusal"
+    draft.model = one_line(string(data.get("model")), 100) or draft.model
+    if isinstance(data.get("usage"), dict):
+        draft.usage = usage_of(data["usage"])
+
+
+def usage_of(sent: Mapping[str, Any]) -> Usage | None:
+    """The usage in our classes; `prompt_tokens` includes what the cache gave and took."""
+    details = mapping(sent.get("prompt_tokens_details"))
+    took = count(sent.get("prompt_tokens"))
+    read = optional_count(details.get("cached_tokens"))
+    wrote = optional_count(details.get("cache_write_tokens"))
+    gave = count(sent.get("completion_tokens"))
+    if took is None or read is None or wrote is None or gave is None or read + wrote > took:
+        return None
+    return Usage(took - read - wrote, read, wrote, gave)

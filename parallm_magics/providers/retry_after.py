@@ -1,0 +1,69 @@
+"""How long a provider asks to wait, read from its headers."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Mapping
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+
+LONGEST = 1e9  # seconds; beyond that it is no hint but nonsense
+UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?")
+SPAN = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)")
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds to wait, or None without a usable hint; the letter case of names does not matter.
+
+    >>> retry_after({"Retry-After": "1.5"})
+    1.5
+    >>> retry_after({"x-ratelimit-reset-requests": "500ms"})
+    0.5
+    """
+    found = {name.lower(): value.strip() for name, value in headers.items()}
+    if (milliseconds := _seconds(found.get("retry-after-ms", ""))) is not None:
+        return milliseconds / 1000
+    if "retry-after" in found:
+        return _seconds(found["retry-after"]) or _until(found["retry-after"])
+    return _reset(found)
+
+
+def _reset(found: Mapping[str, str]) -> float | None:
+    """The wait for the exhausted one of the limits; for the slowest where none says so."""
+    limits = {
+        name: wait
+        for name in ("requests", "tokens")
+        if (wait := _span(found.get(f"x-ratelimit-reset-{name}", ""))) is not None
+    }
+    spent = [w for n, w in limits.items() if found.get(f"x-ratelimit-remaining-{n}") == "0"]
+    return max(spent or limits.values(), default=None)
+
+
+def _seconds(value: str) -> float | None:
+    if not NUMBER.fullmatch(value) or len(value) > 20:
+        return None
+    return _usable(float(value))
+
+
+def _span(value: str) -> float | None:
+    """ "1m30s", "500ms" or plain seconds."""
+    parts = SPAN.findall(value)
+    if not parts or "".join(number + unit for number, unit in parts) != value or len(value) > 40:
+        return _seconds(value)
+    return _usable(sum(float(number) * UNITS[unit] for number, unit in parts))
+
+
+def _until(value: str) -> float | None:
+    """Seconds until an HTTP date; one without a zone is taken as UTC."""
+    try:
+        moment = parsedate_to_datetime(value)
+        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        return _usable(moment.timestamp() - time.time())
+    except (ValueError, TypeError, OverflowError, IndexError):
+        return None
+
+
+def _usable(seconds: float) -> float | None:
+    return seconds if 0 < seconds <= LONGEST else None
