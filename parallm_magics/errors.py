@@ -1,19 +1,19 @@
 """The errors a user can meet, each shown in a notebook as one line.
 
-    ParallmError
-    ├── CellSyntaxError     the cell's blocks cannot be read
-    ├── OptionError         an option or its value cannot be used
-    ├── VariableError       a {{variable}} is missing or cannot be put into a prompt
-    ├── ModelError          no model, an unknown one, or one that cannot do what is asked
-    │   └── MissingKeyError the provider's key is not set
-    └── TooFewSucceeded     fewer workers succeeded than --min-success; carries every record
+ParallmError
+├── CellSyntaxError     the cell's blocks cannot be read
+├── OptionError         an option or its value cannot be used
+├── VariableError       a {{variable}} is missing or cannot be put into a prompt
+├── ModelError          no model, an unknown one, or one that cannot do what is asked
+│   └── MissingKeyError the provider's key is not set
+└── TooFewSucceeded     fewer workers succeeded than --min-success; carries every record
 """
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from parallm_magics.types import Record
@@ -24,7 +24,7 @@ class ParallmError(Exception):
 
     def _render_traceback_(self) -> list[str]:
         # IPython shows this instead of a stack; the error output that nbval reads stays a real one.
-        return [f"{type(self).__name__}: {self}"]
+        return [f"{type(self).__name__}: {' '.join(str(self).split())}"]
 
 
 class CellSyntaxError(ParallmError):
@@ -55,7 +55,7 @@ class TooFewSucceeded(ParallmError):
         run: the run as far as it came, with the same records.
     """
 
-    def __init__(self, message: str, records: Sequence[Record] = (), run: object = None) -> None:
+    def __init__(self, message: str, records: Sequence[Record] = (), run: Any = None) -> None:
         super().__init__(message)
         self.records = tuple(records)
         self.run = run

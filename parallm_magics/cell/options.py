@@ -141,8 +141,12 @@ class Options:
         "--open", read.switch, "", "the answer is free text", where=ANSWERS, default=False
     )
     flag: str | None = _option(
-        "--flag", read.text, "LABEL", "sections that answer this label are listed in run.flagged",
-        where={FANOUT, "section"}, setting=False,
+        "--flag",
+        read.text,
+        "LABEL",
+        "sections that answer this label are listed in run.flagged",
+        where={FANOUT, "section"},
+        setting=False,
     )
     aggregate: str | None = _option(
         "--aggregate",

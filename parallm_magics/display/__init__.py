@@ -3,8 +3,10 @@
 from parallm_magics.display.board import Board
 from parallm_magics.display.html import static_html
 from parallm_magics.display.plain import static_plain
-from parallm_magics.display.tally import tally_html
-from parallm_magics.display.timeline import timeline_html
+from parallm_magics.display.preview import preview_html, preview_plain
+from parallm_magics.display.tally import tally_html, tally_plain
+from parallm_magics.display.text import money, one_line, tokens
+from parallm_magics.display.timeline import timeline_html, timeline_plain
 from parallm_magics.display.totals import Totals, totals
 from parallm_magics.display.view import Tally, View
 
@@ -13,9 +15,16 @@ __all__ = [
     "Tally",
     "Totals",
     "View",
+    "money",
+    "one_line",
+    "preview_html",
+    "preview_plain",
     "static_html",
     "static_plain",
     "tally_html",
+    "tally_plain",
     "timeline_html",
+    "timeline_plain",
+    "tokens",
     "totals",
 ]

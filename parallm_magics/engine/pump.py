@@ -18,18 +18,18 @@ class Rules:
 
     Attributes:
         concurrency: most workers at once.
-        retrying: each worker's retries, by its place.
+        retrying: when a worker tries again.
         least: successes that the run needs; once they cannot be reached nothing more is started.
         counted: the statuses that are a success in this count.
     """
 
     concurrency: int
-    retrying: Callable[[Task], Retrying]
+    retrying: Retrying
     least: int = 0
     counted: frozenset[Status] = frozenset({"ok"})
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Stop:
     """Stops a run from outside: the workers are cancelled, what is done is kept.
 
@@ -134,7 +134,7 @@ async def _guarded(
         tell(event)
 
     try:
-        return await work(task, provider, rules.retrying(task), listen, price, began)
+        return await work(task, provider, rules.retrying, listen, price, began)
     except asyncio.CancelledError:
         if not stop.reason:
             raise

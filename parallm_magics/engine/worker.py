@@ -117,7 +117,7 @@ async def work(
         model=str(task.model),
         text=end.text,
         usage=usage,
-        cost=_cost(usage, task.model, price),
+        cost=None if provider.simulated else _cost(usage, task.model, price),
         start=round(start - began, 6),
         queued=round(start - began, 6),
         seconds=round(seconds, 6),
@@ -185,7 +185,7 @@ def unstarted(task: Task, reason: str, at: float, simulated: bool) -> Record:
         queued=round(at, 6),
         error=Fault("cancelled", reason),
         usage=Usage(),
-        cost=Decimal(0),
+        cost=None if simulated else Decimal(0),
         simulated=simulated,
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import Any
@@ -12,7 +13,9 @@ from parallm_magics.cell.tokens import Token, tokens
 from parallm_magics.cell.variables import path, value_of
 from parallm_magics.errors import OptionError, nearest
 from parallm_magics.notebook.settings import spoken_settings
+from parallm_magics.patterns.api import default_model
 from parallm_magics.providers import registry
+from parallm_magics.providers.address import host_of
 from parallm_magics.types import Usage
 
 Command = Callable[[Any, Sequence[Token]], None]
@@ -29,7 +32,9 @@ def run(magics: Any, line: str) -> None:
     command = COMMANDS.get(name)
     if command is None:
         known = ", ".join(COMMANDS)
-        raise OptionError(f"%parallm has no command {name[:40]!r}{nearest(name, COMMANDS)}; known: {known}")
+        raise OptionError(
+            f"%parallm has no command {name[:40]!r}{nearest(name, COMMANDS)}; known: {known}"
+        )
     command(magics, words[1:])
 
 
@@ -37,34 +42,38 @@ def status(magics: Any, rest: Sequence[Token]) -> None:
     """The settings in force, the providers and the spend of this session."""
     _no_more(rest, "status")
     spoken = spoken_settings(magics)
-    model = ", ".join(spoken.get("model", ())) or registry.default_model() or "none (give -m MODEL)"
+    model = ", ".join(spoken.get("model", ())) or default_model() or "none (give -m MODEL)"
     print(f"model      {display.one_line(model)}")
     for name, value in spoken.items():
         if name != "model":
             print(f"{name:<10} {display.one_line(value)}  (default {TABLE[name].default})")
-    for row in registry.overview():
-        print(f"provider   {display.one_line(row)}")
+    for definition in registry.definitions():
+        print(f"provider   {definition.name:<10} {_state(definition)}")
     usage(magics, ())
 
 
 def models(magics: Any, rest: Sequence[Token]) -> None:
     """How models are named, one line a provider."""
     _no_more(rest, "models")
-    for row in registry.examples():
-        print(display.one_line(row))
+    for definition in registry.definitions():
+        own = [
+            m for m in registry.WELL_KNOWN if registry.parse_model(m).provider == definition.name
+        ]
+        simulated = f"{definition.name}:NAME?accuracy=0.8&latency=1" if definition.simulated else ""
+        print(f"{definition.name:<10} {', '.join(own) or simulated or f'{definition.name}:NAME'}")
 
 
 def usage(magics: Any, rest: Sequence[Token]) -> None:
     """Calls, tokens and cost of this session."""
     _no_more(rest, "usage")
-    calls = sum(len(record.attempts) for run in magics.runs for record in run.results)
-    found = [run.usage for run in magics.runs if run.usage is not None]
-    costs = [run.cost for run in magics.runs if run.cost is not None]
+    calls = sum(len(record.attempts) for run in magics.session.runs for record in run.results)
+    found = [run.usage for run in magics.session.runs if run.usage is not None]
+    costs = [run.cost for run in magics.session.runs if run.cost is not None]
     total = sum(found, Usage())
-    complete = all(run.cost_complete for run in magics.runs)
+    complete = all(run.cost_complete for run in magics.session.runs)
     spent = display.money(sum(costs, Decimal()) if costs else None, complete)
     print(
-        f"session    {len(magics.runs)} runs, {calls} calls, "
+        f"session    {len(magics.session.runs)} runs, {calls} calls, "
         f"{display.tokens(total.total_tokens)}, cost {spent}"
     )
 
@@ -82,7 +91,17 @@ def provider(magics: Any, rest: Sequence[Token]) -> None:
         registry.define(name, flags["--base-url"], flags.get("--key-env"))
     else:
         raise OptionError(f"one of --base-url and --sim is needed: {form}")
-    magics.clients.forget(name)
+
+
+def _state(definition: registry.Definition) -> str:
+    """Whether a provider can be asked, in words; never its key."""
+    if definition.simulated:
+        return "SIMULATED, needs no key"
+    at = f"at {host_of(definition.base_url)}, " if definition.base_url else ""
+    if definition.key_env is None:
+        return f"{at}needs no key"
+    is_set = bool(os.environ.get(definition.key_env, "").strip())
+    return f"{at}{definition.key_env} is {'set' if is_set else 'not set'}"
 
 
 def _flags(words: Sequence[str], form: str) -> dict[str, str]:
@@ -92,7 +111,9 @@ def _flags(words: Sequence[str], form: str) -> dict[str, str]:
     while rest:
         flag, equals, value = rest.pop(0).partition("=")
         if flag not in known:
-            raise OptionError(f"%parallm provider has no option {flag[:40]!r}{nearest(flag, known)}: {form}")
+            raise OptionError(
+                f"%parallm provider has no option {flag[:40]!r}{nearest(flag, known)}: {form}"
+            )
         if not equals:
             if not rest:
                 raise OptionError(f"{flag} needs a value: {form}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import atexit
 import contextlib
 from typing import Any
 
@@ -27,44 +26,35 @@ class Loaded:
         self.shell.input_transformers_cleanup.insert(0, self.transformer)
         self.shell.events.register("pre_execute", self.transformer.enter)
         self.shell.events.register("post_execute", self.transformer.leave)
-        atexit.register(self.close)
 
     def take_out(self) -> None:
         """Unregister everything, stop what runs, give back the clients."""
         shell = self.shell
-        self.magics.stop_all("the extension was unloaded")
+        self.magics.session.stop_all("the extension was unloaded")
         for kind in ("cell", "line"):
             table = shell.magics_manager.magics[kind]
-            for name in [n for n, f in table.items() if getattr(f, "__self__", None) is self.magics]:
+            for name in [
+                n for n, f in table.items() if getattr(f, "__self__", None) is self.magics
+            ]:
                 del table[name]
         shell.magics_manager.registry.pop(type(self.magics).__name__, None)
         if self.magics in shell.configurables:
             shell.configurables.remove(self.magics)
         if self.transformer in shell.input_transformers_cleanup:
             shell.input_transformers_cleanup.remove(self.transformer)
-        for event, callback in (("pre_execute", self.transformer.enter), ("post_execute", self.transformer.leave)):
+        for event, callback in (
+            ("pre_execute", self.transformer.enter),
+            ("post_execute", self.transformer.leave),
+        ):
             with contextlib.suppress(ValueError):
                 shell.events.unregister(event, callback)
-        atexit.unregister(self.close)
         self.close()
 
     def close(self) -> None:
-        """Close the clients, on the running loop where there is one."""
-        closing = self.magics.clients.close()
-        try:
+        """Close the clients of the running loop; those of other loops close at exit."""
+        with contextlib.suppress(RuntimeError):  # no loop runs: the terminal's own, between cells
             loop = asyncio.get_running_loop()
-        except RuntimeError:
-            loop = None
-        if loop is not None:
-            self._closing = loop.create_task(closing)
-            return
-        from IPython.core.async_helpers import get_asyncio_loop
-
-        with contextlib.suppress(RuntimeError):
-            loop = get_asyncio_loop()
-            if not loop.is_closed() and not loop.is_running():
-                loop.run_until_complete(closing)
-        closing.close()
+            self._closing = loop.create_task(self.magics.session.clients.close())
 
 
 def load(shell: Any) -> None:

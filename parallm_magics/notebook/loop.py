@@ -102,9 +102,9 @@ def _nestable(loop: asyncio.AbstractEventLoop) -> bool:
     import nest_asyncio2
 
     # The archived nest_asyncio loses queued cells on current kernels; its patch is replaced.
-    patched = getattr(type(loop)._run_once, "__module__", "") if hasattr(loop, "_run_once") else ""
-    if patched == "nest_asyncio" and hasattr(type(loop), "_nest_patched"):
-        del type(loop)._nest_patched
+    patch = getattr(type(loop), "_run_once", None)
+    if getattr(patch, "__module__", "") == "nest_asyncio" and hasattr(type(loop), "_nest_patched"):
+        delattr(type(loop), "_nest_patched")
     try:
         nest_asyncio2.apply(loop)
     except ValueError:  # a loop that is not asyncio's own, such as uvloop's

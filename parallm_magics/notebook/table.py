@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import os
 import sys
 from collections.abc import AsyncIterator
@@ -64,8 +65,8 @@ class LiveTable:
         if self._widget is not None:
             self._widget.value = html
             return
-        from ipywidgets import HTML
         from IPython.display import display
+        from ipywidgets import HTML
 
         self._widget = HTML(html)
         view = {"version_major": 2, "version_minor": 0, "model_id": self._widget.model_id}
@@ -85,17 +86,12 @@ class LiveTable:
         # The table is a courtesy; answers must not be lost to it, whatever a front end raises.
         except Exception as error:
             self._broken = True
-            _say_once(error)
+            _say_once(type(error).__name__, str(error))
 
 
-_said = False
-
-
-def _say_once(error: Exception) -> None:
-    global _said
-    if not _said:
-        _said = True
-        print(f"parallm_magics: no live table ({type(error).__name__}: {error})", file=sys.stderr)
+@functools.cache
+def _say_once(kind: str, message: str) -> None:
+    print(f"parallm_magics: no live table ({kind}: {message})", file=sys.stderr)
 
 
 def wanted(shell: Any) -> bool:

@@ -43,7 +43,12 @@ class AwaitCells:
     def _awaitable(self) -> bool:
         """Whether this is a cell of its own: code that runs inside one cannot be awaited."""
         runner = getattr(self._shell.loop_runner, "__name__", "")
-        return self._shell.autoawait and self._level == 0 and "trio" not in runner and "curio" not in runner
+        return (
+            self._shell.autoawait
+            and self._level == 0
+            and "trio" not in runner
+            and "curio" not in runner
+        )
 
     @property
     def _level(self) -> int:

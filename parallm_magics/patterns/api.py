@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 from parallm_magics.cell.blocks import parse
@@ -11,11 +11,13 @@ from parallm_magics.cell.plan import Plan, make_plan
 from parallm_magics.errors import CellSyntaxError, OptionError
 from parallm_magics.patterns.fanout import FanoutRun, run_fanout
 from parallm_magics.patterns.preview import Preview, preview
+from parallm_magics.patterns.run import Run
 from parallm_magics.patterns.vote import VoteRun, run_vote
 from parallm_magics.patterns.workers import Surroundings
 from parallm_magics.providers.registry import Clients, parse_model
 
-RUNNERS = {"fanout": run_fanout, "vote": run_vote}
+Runner = Callable[[Plan, Surroundings], Coroutine[Any, Any, Run]]
+RUNNERS: Mapping[str, Runner] = {"fanout": run_fanout, "vote": run_vote}
 
 
 async def fanout(
@@ -85,10 +87,15 @@ def plan_cell(
     keywords: Mapping[str, Any] | None = None,
 ) -> Plan:
     """The plan of a cell, with PARALLM_MODEL as the model that nobody chose."""
-    model = os.environ.get("PARALLM_MODEL", "").strip()
+    model = default_model()
     base = {"model": (model,)} if model else {}
     cell = parse(magic, line, body, first)
     return make_plan(cell, variables, parse_model, {**base, **(settings or {})}, keywords)
+
+
+def default_model() -> str:
+    """The model of PARALLM_MODEL, or "" where that is not set."""
+    return os.environ.get("PARALLM_MODEL", "").strip()
 
 
 def _head(magic: str, text: str) -> tuple[str, str, int]:

@@ -6,14 +6,14 @@ from parallm_magics.cell.plan import Plan
 from parallm_magics.display import Board
 from parallm_magics.patterns.reading import answer_of
 from parallm_magics.patterns.vote import panel_reading
-from parallm_magics.providers.registry import is_simulated
+from parallm_magics.providers.registry import definition
 from parallm_magics.types import Record
 
 
 def board_of(plan: Plan) -> Board:
     """The empty board of a plan: a row a worker, and one for a synthesis."""
     rows = [(task.name, str(task.model)) for task in plan.tasks]
-    simulated = any(is_simulated(task.model.provider) for task in plan.tasks)
+    simulated = any(definition(task.model.provider).simulated for task in plan.tasks)
     if plan.magic == "vote":
         reading = panel_reading(plan.tasks)
 

@@ -127,7 +127,10 @@ class Run:
 
     def timeline(self) -> Picture:
         """The picture alone: one bar a worker on a common axis."""
-        return Picture(*display.timeline(self.results))
+        return Picture(
+            display.timeline_html(self.results, self._extra),
+            "\n".join(display.timeline_plain(self.results, self._extra)),
+        )
 
     def _view(self) -> display.View:
         raise NotImplementedError

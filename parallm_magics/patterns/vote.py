@@ -14,7 +14,7 @@ from parallm_magics.cell.options import Options
 from parallm_magics.cell.plan import Plan
 from parallm_magics.errors import OptionError, TooFewSucceeded
 from parallm_magics.patterns.reading import answer_of
-from parallm_magics.patterns.run import Again, Run
+from parallm_magics.patterns.run import Again, Picture, Run
 from parallm_magics.patterns.workers import (
     Surroundings,
     first_reasons,
@@ -35,6 +35,7 @@ from parallm_magics.voting import (
 )
 
 BallotState = Literal["valid", "abstain", "invalid", "failed", "cancelled"]
+Base = Literal["requested", "valid"]
 OutcomeStatus = Literal["decided", "tie", "no_majority", "no_quorum"]
 
 # A call that came back is a success of the call, whatever the ballot says.
@@ -79,7 +80,7 @@ class Rule:
 
     pick: str = "plurality"
     share: str | None = None
-    base: str = "requested"
+    base: Base = "requested"
     quorum: int = 1
 
 
@@ -101,7 +102,8 @@ def rule_of(options: Options, votes: int) -> Rule:
     quorum = options.quorum or math.ceil(votes / 2)
     if quorum > votes:
         raise OptionError(f"--quorum {quorum}: there are only {votes} votes")
-    base, share = options.base, None
+    base: Base = "valid" if options.base == "valid" else "requested"
+    share = None
     if options.threshold is not None:
         asked = options.threshold
         found = Fraction(asked.removesuffix("%")) / (100 if asked.endswith("%") else 1)
@@ -187,8 +189,7 @@ class VoteRun(Run):
         if not cancelled:
             return None
         lead = max(self._counts, default=0)
-        low, high = share_range_after_cancel(lead, cancelled, len(self.ballots))
-        return low, high
+        return share_range_after_cancel(lead, cancelled, len(self.ballots))
 
     @property
     def interval(self) -> tuple[float, float] | None:
@@ -196,8 +197,7 @@ class VoteRun(Run):
 
         How often this prompt would give this label again, not how likely it is right.
         """
-        found = wilson(max(self._counts), self.valid) if self.valid else None
-        return (found[0], found[1]) if found else None
+        return wilson(max(self._counts, default=0), self.valid)
 
     @property
     def p_mode(self) -> float | None:
@@ -208,10 +208,8 @@ class VoteRun(Run):
         if not self._repeats or not self.valid:
             return None
         seen = self._counts
-        if self._reading.choices:
-            unseen = len(self._reading.choices) - len(seen)
-        else:
-            unseen = 1
+        choices = self._reading.choices
+        unseen = len(choices) - len(seen) if choices else 1
         return float(p_mode([*seen, *[0] * unseen]))
 
     @property
@@ -293,11 +291,14 @@ class VoteRun(Run):
             **super().to_dict(),
         }
 
-    def tally_bars(self) -> display.Picture:
+    def tally_bars(self) -> Picture:
         """The picture alone: one bar a label."""
         tally = self._view().tally
         assert tally is not None
-        return display.Picture(*display.tally_bars(tally))
+        return Picture(
+            display.tally_html(tally, self.results),
+            "\n".join(display.tally_plain(tally, self.results)),
+        )
 
     def __repr__(self) -> str:
         mark = "SIMULATED " if self.simulated else ""

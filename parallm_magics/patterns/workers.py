@@ -19,7 +19,7 @@ def _deaf(event: Event) -> None:
     """Nobody listens."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Surroundings:
     """What a run needs from where it runs.
 
@@ -89,9 +89,9 @@ async def open_workers(plan: Plan, around: Surroundings) -> Workers:
         if task.model.provider not in providers:
             providers[task.model.provider] = around.clients.provider(task.model.provider)
         providers[task.model.provider].check(task)
-    for name, provider in providers.items():
-        await provider.prepare()
-        if name in prices.PRICED:
+    for model in {task.model.provider: task.model for task in tasks}.values():
+        await around.clients.get(model)
+        if model.provider in prices.PRICED:
             prices.prepare()
     return Workers(plan, around, providers, asyncio.get_running_loop().time())
 

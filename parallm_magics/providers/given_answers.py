@@ -24,7 +24,7 @@ def _checked(key: Any, value: Any) -> Sequence[str]:
     raise ModelError(f"given answers: {key!r} must hold a text or a list of texts, not {value!r}")
 
 
-def check_answers(answers: Answers | None) -> None:
+def check_answers(answers: object) -> None:
     """Refuse answers of which any could not be given.
 
     Raises:

@@ -1,0 +1,43 @@
+"""The rendered prompts of a dry run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from parallm_magics.display import looks, text
+
+# name, model, prompt
+Row = tuple[str, str, str]
+
+MOST = 50
+"""Prompts that are shown; the preview object holds all of them."""
+
+
+def preview_html(title: str, rows: Sequence[Row]) -> str:
+    """A heading and each prompt in full, as html."""
+    parts = "".join(
+        f'<details style="margin:.35em 0"{" open" if len(rows) <= 3 else ""}>'
+        f'<summary style="cursor:pointer"><bdi style="font-weight:600">{text.escape(name)}</bdi> '
+        f'<span style="{looks.DIM}">{text.escape(model)}</span></summary>'
+        f'<pre dir="auto" style="white-space:pre-wrap;margin:.4em 0 .6em 1.1em">'
+        f"{text.escape(prompt)}</pre></details>"
+        for name, model, prompt in rows[:MOST]
+    )
+    return (
+        f'<div class="{looks.ROOT_CLASS}" style="{looks.ROOT}">'
+        f'<div style="{looks.TITLE}">{text.escape(title)}</div>{parts}{_rest(rows)}</div>'
+    )
+
+
+def preview_plain(title: str, rows: Sequence[Row]) -> str:
+    """A heading and each prompt in full, as plain text."""
+    parts = [
+        f"--- {text.one_line(name)} ({text.one_line(model)})\n{text.plain(prompt)}"
+        for name, model, prompt in rows[:MOST]
+    ]
+    return "\n\n".join([title, *parts, *([_rest(rows)] if len(rows) > MOST else [])])
+
+
+def _rest(rows: Sequence[Row]) -> str:
+    left = len(rows) - MOST
+    return f"… and {left:,} more" if left > 0 else ""

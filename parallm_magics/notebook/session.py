@@ -1,0 +1,106 @@
+"""What the cells of one notebook share, and how each of them runs."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, NamedTuple
+
+from parallm_magics.cell.plan import Plan
+from parallm_magics.errors import TooFewSucceeded
+from parallm_magics.notebook.loop import RunInterrupted, interruptible
+from parallm_magics.notebook.table import LiveTable, wanted
+from parallm_magics.patterns.api import RUNNERS, plan_cell
+from parallm_magics.patterns.live import board_of
+from parallm_magics.patterns.preview import preview
+from parallm_magics.patterns.run import Run
+from parallm_magics.patterns.workers import Surroundings
+from parallm_magics.providers.registry import Clients
+
+
+class Outcome(NamedTuple):
+    """What a cell shows, and what it raises after that."""
+
+    shown: Any
+    problem: BaseException | None = None
+
+
+class Session:
+    """The doors to the models and the runs so far.
+
+    Attributes:
+        clients: open doors, kept from cell to cell.
+        runs: every run of this session, for its usage.
+    """
+
+    def __init__(self, shell: Any) -> None:
+        self._shell = shell
+        self.clients = Clients()
+        self.runs: list[Run] = []
+        self._under_way: set[Surroundings] = set()
+
+    async def execute(
+        self, magic: str, line: str, cell: str, settings: Mapping[str, Any]
+    ) -> Outcome:
+        """Run a cell; an interrupt and too few successes are handed back, to be raised by the cell.
+
+        Raised here they would end the kernel's loop where this runs as a task of its own.
+        """
+        plan = plan_cell(magic, line, cell, self._variables(), settings=settings)
+        if plan.options.dry_run:
+            return Outcome(preview(plan))
+        around = Surroundings(self.clients)
+        self._under_way.add(around)
+        problem: BaseException | None = None
+        run: Run | None = None
+        try:
+            async with self._watched(plan, around):
+                run = await interruptible(RUNNERS[magic](plan, around), around.stop)
+        except TooFewSucceeded as error:
+            run = error.run
+            problem = _with_way_back(error, plan.options.out)
+        finally:
+            self._under_way.discard(around)
+        if run is not None:
+            self.runs.append(run)
+            if plan.options.out:
+                self._shell.user_ns[plan.options.out] = run
+        if around.stop.reason:
+            problem = RunInterrupted(_interrupted(run, around.stop.reason, plan.options.out))
+        return Outcome(None if plan.options.quiet else run, problem)
+
+    def stop_all(self, reason: str) -> None:
+        """Stop every run that is under way."""
+        for around in list(self._under_way):
+            around.stop(reason)
+
+    def _variables(self) -> dict[str, Any]:
+        """The user's own names: what IPython puts into the namespace is no variable of theirs."""
+        hidden, nothing = self._shell.user_ns_hidden, object()
+        return {
+            name: value
+            for name, value in self._shell.user_ns.items()
+            if value is not hidden.get(name, nothing)
+        }
+
+    @contextlib.asynccontextmanager
+    async def _watched(self, plan: Plan, around: Surroundings) -> AsyncIterator[None]:
+        if plan.options.quiet or not wanted(self._shell):
+            yield
+            return
+        table = LiveTable(board_of(plan))
+        around.tell = table.tell
+        async with table.shown():
+            yield
+
+
+def _with_way_back(problem: TooFewSucceeded, out: str | None) -> TooFewSucceeded:
+    where = out or "sys.last_value.run"
+    return TooFewSucceeded(f"{problem}; {where} holds every record", problem.records, problem.run)
+
+
+def _interrupted(run: Run | None, reason: str, out: str | None) -> str:
+    if run is None:
+        return "the run was left before its workers had ended"
+    kept = f"{out} holds the records" if out else "give the cell -o NAME to keep them"
+    return f"{reason}; {len(run.succeeded)} of {len(run.results)} workers were done; {kept}"

@@ -1,0 +1,64 @@
+"""What every test lives with: no address but loopback, no key, no model of the developer's own."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import settings
+
+# A noisy machine must not turn a property into a timing test.
+settings.register_profile("parallm", deadline=None)
+settings.load_profile("parallm")
+
+_OURS = ("ANTHROPIC_", "OPENAI_", "PARALLM_")
+
+
+@pytest.fixture(autouse=True)
+def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keys, addresses and models of the environment never reach a test."""
+    for name in list(os.environ):
+        if name.startswith(_OURS):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _loopback_only() -> Iterator[None]:
+    """A connection to any other address is an error at once."""
+    connect, connect_ex, lookup = (
+        socket.socket.connect,
+        socket.socket.connect_ex,
+        socket.getaddrinfo,
+    )
+
+    def allowed(address: object) -> None:
+        host = address[0] if isinstance(address, tuple) else ""
+        if (
+            isinstance(host, str)
+            and host
+            and not host.startswith("127.")
+            and host not in ("::1", "localhost")
+        ):
+            raise AssertionError(f"a test tried to reach {host}")
+
+    def guarded(self: socket.socket, address: object) -> None:
+        allowed(address)
+        connect(self, address)  # type: ignore[arg-type]
+
+    def guarded_ex(self: socket.socket, address: object) -> int:
+        allowed(address)
+        return connect_ex(self, address)  # type: ignore[arg-type]
+
+    def looked_up(host: object, *args: object, **kwargs: object) -> object:
+        name = host.decode() if isinstance(host, bytes) else host
+        allowed((name,))
+        return lookup(host, *args, **kwargs)  # type: ignore[arg-type]
+
+    patch = pytest.MonkeyPatch()
+    patch.setattr(socket.socket, "connect", guarded)
+    patch.setattr(socket.socket, "connect_ex", guarded_ex)
+    patch.setattr(socket, "getaddrinfo", looked_up)
+    yield
+    patch.undo()

@@ -1,0 +1,108 @@
+"""A provider that does as a test says, for the engine's tests on a virtual clock."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from decimal import Decimal
+from typing import Any
+
+from parallm_magics.types import (
+    CallFailed,
+    Event,
+    Fault,
+    FaultKind,
+    Heard,
+    Model,
+    Reply,
+    Task,
+    Usage,
+)
+
+Act = Callable[[Task, Heard], Any]
+
+
+class Fake:
+    """Answers by an async function of the task; counts calls and how many run at once."""
+
+    simulated = False
+    keeps_time = False
+    address = ""
+
+    def __init__(self, act: Act) -> None:
+        self._act = act
+        self.calls: list[str] = []
+        self.running = 0
+        self.most = 0
+
+    def check(self, task: Task) -> None:
+        """Everything can be done here."""
+
+    async def prepare(self) -> None:
+        """Nothing to import."""
+
+    async def complete(self, task: Task, heard: Heard) -> Reply:
+        """Do as the test says."""
+        self.calls.append(task.name)
+        self.running += 1
+        self.most = max(self.most, self.running)
+        try:
+            reply: Reply = await self._act(task, heard)
+            return reply
+        finally:
+            self.running -= 1
+
+    async def close(self) -> None:
+        """Nothing to give back."""
+
+
+def tasks(count: int, **fields: Any) -> list[Task]:
+    """So many tasks, w0, w1, …"""
+    return [Task(i, f"w{i}", Model("fake", "m"), f"ask {i}", **fields) for i in range(count)]
+
+
+def answer(
+    seconds: float = 1.0, text: str = "fine", usage: Usage | None = Usage(10, 0, 0, 5)
+) -> Act:
+    """Sleep, then answer."""
+
+    async def act(task: Task, heard: Heard) -> Reply:
+        await asyncio.sleep(seconds)
+        heard(text)
+        return Reply(text, usage=usage)
+
+    return act
+
+
+def failing(kind: FaultKind, times: int, retry_after: float | None = None, text: str = "") -> Act:
+    """Fail so often, then answer; counted for each task."""
+    seen: dict[str, int] = {}
+
+    async def act(task: Task, heard: Heard) -> Reply:
+        await asyncio.sleep(0.1)
+        seen[task.name] = seen.get(task.name, 0) + 1
+        if seen[task.name] <= times:
+            raise CallFailed(Fault(kind, f"{kind} says no", retry_after=retry_after), text=text)
+        return Reply("fine", usage=Usage(10, 0, 0, 5))
+
+    return act
+
+
+def by_name(acts: dict[str, Act], other: Act) -> Act:
+    """A different act for some workers."""
+
+    async def act(task: Task, heard: Heard) -> Reply:
+        reply: Reply = await acts.get(task.name, other)(task, heard)
+        return reply
+
+    return act
+
+
+def price(model: Model, usage: Usage) -> Decimal | None:
+    """A millionth of a dollar a token."""
+    return Decimal(usage.total_tokens) / 1_000_000
+
+
+def kinds(events: Sequence[Event], index: int) -> list[str]:
+    """What happened to one worker, in order."""
+    return [event.kind for event in events if event.index == index]

@@ -1,0 +1,342 @@
+"""The engine on a clock that jumps: limits, retries, isolation, stops."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from fakes import Fake, answer, by_name, failing, kinds, price, tasks
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from virtual_time import run_virtual
+
+from parallm_magics.engine.pump import Rules, Stop, pump
+from parallm_magics.engine.simulated_time import lay_out
+from parallm_magics.engine.worker import Retrying
+from parallm_magics.types import Event, Fault, Heard, Record, Reply, Task, Usage
+
+
+def pumped(fake: Fake, todo: list[Task], **options: Any) -> tuple[list[Record], float, list[Event]]:
+    """Records, virtual seconds and events of a run."""
+    events: list[Event] = []
+    stop = options.pop("stop", None) or Stop()
+    during = options.pop("during", None)
+    retrying = Retrying(options.pop("retries", 2), options.pop("retry_timeouts", False))
+    rules = Rules(options.pop("concurrency", 20), retrying, **options)
+
+    async def main() -> list[Record]:
+        helper = asyncio.ensure_future(during(stop)) if during else None
+        records = await pump(todo, lambda model: fake, rules, events.append, price, stop)
+        if helper:
+            await helper
+        return records
+
+    records, elapsed = run_virtual(main())
+    return records, elapsed, events
+
+
+def test_wall_time_is_the_longest_worker() -> None:
+    """Workers run at once: three of 1 s take 1 s."""
+    records, elapsed, _ = pumped(Fake(answer(1.0)), tasks(3))
+    assert elapsed == pytest.approx(1.0)
+    assert [record.status for record in records] == ["ok"] * 3
+
+
+def test_concurrency_is_an_exact_ceiling() -> None:
+    """Never more at once than allowed, and always as many as allowed."""
+    fake = Fake(answer(1.0))
+    _, elapsed, _ = pumped(fake, tasks(500), concurrency=7)
+    assert fake.most == 7
+    assert elapsed == pytest.approx(72.0)
+
+
+def test_records_keep_the_cells_order() -> None:
+    """Whatever finishes first."""
+
+    async def act(task: Task, heard: Heard) -> Reply:
+        await asyncio.sleep(10 - task.index)
+        return Reply(task.name)
+
+    records, _, events = pumped(Fake(act), tasks(10))
+    assert [record.name for record in records] == [f"w{i}" for i in range(10)]
+    assert [e.index for e in events if e.kind == "ended"] == list(range(9, -1, -1))
+
+
+def test_a_record_says_what_happened() -> None:
+    """Text, tokens, cost, offsets and attempts of a success."""
+    [record], _, events = pumped(Fake(answer(1.5)), tasks(1))
+    assert (record.text, record.usage, record.cost) == (
+        "fine",
+        Usage(10, 0, 0, 5),
+        Decimal("0.000015"),
+    )
+    assert (record.start, record.queued, record.seconds) == (0.0, 0.0, 1.5)
+    assert [(a.outcome, a.seconds) for a in record.attempts] == [("ok", 1.5)]
+    assert kinds(events, 0) == ["started", "heard", "ended"]
+
+
+def test_a_queued_worker_says_how_long_it_waited() -> None:
+    """Offsets count from the run's start."""
+    records, _, _ = pumped(Fake(answer(2.0)), tasks(2), concurrency=1)
+    assert [(r.start, r.queued, r.seconds) for r in records] == [(0.0, 0.0, 2.0), (2.0, 2.0, 2.0)]
+
+
+@pytest.mark.parametrize("kind", ["rate_limit", "server", "connection"])
+def test_passing_faults_are_tried_again(kind: Any) -> None:
+    """Up to --retries further tries, with a pause."""
+    fake = Fake(failing(kind, times=2))
+    [record], _, events = pumped(fake, tasks(1))
+    assert record.status == "ok"
+    assert [a.outcome for a in record.attempts] == [kind, kind, "ok"]
+    assert kinds(events, 0) == ["started", "waiting"] * 2 + ["started", "ended"]
+
+
+def test_retries_end() -> None:
+    """After them the worker has failed, at no cost where nothing was billed."""
+    fake = Fake(failing("server", times=99))
+    [record], _, _ = pumped(fake, tasks(1), retries=1)
+    assert (record.status, len(fake.calls)) == ("failed", 2)
+    assert (record.usage, record.cost) == (Usage(), Decimal(0))
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "quota",
+        "auth",
+        "model",
+        "bad_request",
+        "too_large",
+        "cut",
+        "not_an_answer",
+        "bug",
+        "timeout",
+    ],
+)
+def test_lasting_faults_are_not_tried_again(kind: Any) -> None:
+    """One call, and the record names the fault."""
+    fake = Fake(failing(kind, times=99))
+    [record], _, _ = pumped(fake, tasks(1))
+    assert len(fake.calls) == 1
+    assert record.error is not None
+    assert record.error.kind == kind
+
+
+def test_a_hint_is_the_least_pause() -> None:
+    """Retry-After is waited for, and shown."""
+    _, elapsed, events = pumped(Fake(failing("rate_limit", 1, retry_after=7.0)), tasks(1))
+    assert 7.2 <= elapsed <= 7.2 + 0.5
+    assert [e.text for e in events if e.kind == "waiting"][0].startswith("waiting 7")
+
+
+def test_a_hint_beyond_the_deadline_ends_the_worker_now() -> None:
+    """It says what was asked instead of waiting for it."""
+    [record], elapsed, _ = pumped(Fake(failing("rate_limit", 9, retry_after=3600.0)), tasks(1))
+    assert elapsed < 1
+    assert record.error is not None
+    assert "asks to wait 3600 s" in record.error.message
+
+
+def test_silence_ends_a_worker() -> None:
+    """The limit is on silence: a long answer that keeps coming is not cut."""
+
+    async def slow(task: Task, heard: Heard) -> Reply:
+        for _ in range(100):
+            await asyncio.sleep(10)
+            heard("x")
+        return Reply("x" * 100)
+
+    async def stuck(task: Task, heard: Heard) -> Reply:
+        heard("half")
+        await asyncio.sleep(1000)
+        return Reply("never")
+
+    acts = by_name({"w1": stuck}, slow)
+    records, elapsed, _ = pumped(Fake(acts), tasks(2, deadline=5000.0))
+    assert [record.status for record in records] == ["ok", "timed_out"]
+    assert records[1].text == "half"
+    assert records[1].seconds == pytest.approx(15.0)
+    assert records[1].error is not None
+    assert "silent for 15 s" in records[1].error.message
+    assert records[1].cost is None
+    assert elapsed == pytest.approx(1000.0)
+
+
+def test_the_first_token_may_take_longer() -> None:
+    """Reasoning models think before they speak; 60 s by default."""
+    records, elapsed, _ = pumped(Fake(by_name({"w1": answer(61)}, answer(59))), tasks(2))
+    assert [record.status for record in records] == ["ok", "timed_out"]
+    assert elapsed == pytest.approx(60.0)
+    assert records[1].error is not None
+    assert "first token within 60 s" in records[1].error.message
+
+
+def test_the_deadline_bounds_everything() -> None:
+    """Retries, waits and a steady drip included."""
+
+    async def drip(task: Task, heard: Heard) -> Reply:
+        while True:
+            await asyncio.sleep(1)
+            heard("x")
+
+    [record], elapsed, _ = pumped(Fake(drip), tasks(1, deadline=30.0))
+    assert (record.status, elapsed) == ("timed_out", pytest.approx(30.0))
+    assert record.error is not None
+    assert "deadline of 30 s" in record.error.message
+    _, elapsed, _ = pumped(Fake(failing("server", 99)), tasks(1, deadline=3.0), retries=99)
+    assert elapsed <= 3.1
+
+
+def test_time_outs_are_tried_again_only_when_asked() -> None:
+    """They may have been billed."""
+    hang = answer(100)
+    fake = Fake(hang)
+    pumped(fake, tasks(1, first=1.0))
+    assert len(fake.calls) == 1
+    fake = Fake(hang)
+    [record], _, _ = pumped(fake, tasks(1, first=1.0), retry_timeouts=True)
+    assert (len(fake.calls), record.status, record.cost) == (3, "timed_out", None)
+
+
+@pytest.mark.parametrize(
+    ("reply", "status", "kind"),
+    [
+        pytest.param(Reply("a", "length"), "truncated", "length", id="cut off"),
+        pytest.param(Reply("", "length"), "truncated", "length", id="cut off empty"),
+        pytest.param(Reply("no", "refusal"), "refused", "refusal", id="refused"),
+        pytest.param(Reply(""), "invalid", "empty", id="empty"),
+        pytest.param(Reply(" \n\t"), "invalid", "empty", id="blank"),
+    ],
+)
+def test_what_is_no_success_has_a_status_of_its_own(reply: Reply, status: str, kind: str) -> None:
+    """Cut off, refused and empty answers are neither successes nor tried again."""
+
+    async def act(task: Task, heard: Heard) -> Reply:
+        return reply
+
+    fake = Fake(act)
+    [record], _, _ = pumped(fake, tasks(1))
+    assert (record.status, record.error and record.error.kind, len(fake.calls)) == (status, kind, 1)
+    assert record.text == reply.text
+
+
+def test_one_failure_never_touches_another() -> None:
+    """Not even an exception that no table knows."""
+
+    async def bug(task: Task, heard: Heard) -> Reply:
+        raise RuntimeError("sk-secret")
+
+    records, elapsed, _ = pumped(Fake(by_name({"w1": bug}, answer(1.0))), tasks(3))
+    assert [record.status for record in records] == ["ok", "failed", "ok"]
+    assert elapsed == pytest.approx(1.0)
+    assert "sk-secret" not in repr(records)
+
+
+def test_nothing_more_starts_once_the_minimum_is_out_of_reach() -> None:
+    """What is in flight ends; the rest is never asked."""
+    fake = Fake(failing("auth", 99))
+    records, _, _ = pumped(fake, tasks(100), concurrency=4, least=90)
+    assert len(fake.calls) <= 10 + 4
+    assert len(records) == 100
+    assert {record.status for record in records} == {"failed", "cancelled"}
+
+
+def test_a_stop_keeps_what_is_done() -> None:
+    """In flight is cancelled with its text, waiting is never asked, every worker has a record."""
+
+    async def act(task: Task, heard: Heard) -> Reply:
+        heard("par")
+        await asyncio.sleep(1 + task.index)
+        return Reply("partial no more")
+
+    async def during(stop: Stop) -> None:
+        await asyncio.sleep(2.5)
+        stop("interrupted")
+        stop("again")
+
+    fake = Fake(act)
+    records, elapsed, _ = pumped(fake, tasks(6), concurrency=4, during=during)
+    assert elapsed == pytest.approx(2.5)
+    assert [r.status for r in records] == ["ok", "ok"] + ["cancelled"] * 4
+    assert [r.text for r in records[2:4]] == ["par", "par"]
+    assert records[2].cost is None
+    assert records[5].error == Fault("cancelled", "interrupted")
+    assert fake.running == 0
+
+
+def test_a_stop_before_the_first_step_asks_nobody() -> None:
+    """All workers have a record all the same."""
+    stop = Stop("already")
+    fake = Fake(answer())
+    records, _, _ = pumped(fake, tasks(3), stop=stop)
+    assert [record.status for record in records] == ["cancelled"] * 3
+    assert fake.calls == []
+
+
+def test_a_cancelled_caller_leaves_nothing_running() -> None:
+    """The workers have ended by the time the cancellation goes on."""
+    fake = Fake(answer(100))
+
+    async def main() -> bool:
+        rules = Rules(5, Retrying())
+        run = asyncio.ensure_future(
+            pump(tasks(9), lambda m: fake, rules, lambda e: None, price, Stop())
+        )
+        await asyncio.sleep(1)
+        run.cancel()
+        done, _ = await asyncio.wait({run})
+        return run in done and run.cancelled() and fake.running == 0
+
+    assert run_virtual(main()) == (True, pytest.approx(1.0))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**32), st.integers(1, 30), st.integers(1, 8))
+def test_every_worker_ends_in_exactly_one_record(seed: int, count: int, places: int) -> None:
+    """Under random faults, delays and a stop at a random moment."""
+    rng = random.Random(seed)
+    outcomes = {
+        f"w{i}": rng.choice(["ok", "server", "hang", "auth", "blank", "bug"]) for i in range(count)
+    }
+    delays = {name: rng.random() * 20 for name in outcomes}
+
+    async def act(task: Task, heard: Heard) -> Reply:
+        await asyncio.sleep(delays[task.name])
+        outcome = outcomes[task.name]
+        if outcome == "hang":
+            await asyncio.sleep(10_000)
+        if outcome == "bug":
+            raise ValueError
+        if outcome in ("server", "auth"):
+            await failing(outcome, 99)(task, heard)
+        return Reply("" if outcome == "blank" else "fine")
+
+    async def during(stop: Stop) -> None:
+        await asyncio.sleep(stop_at)
+        stop("interrupted")
+
+    stop_at = rng.random() * 60
+    fake = Fake(act)
+    records, _, events = pumped(fake, tasks(count), concurrency=places, during=during)
+    assert [record.index for record in records] == list(range(count))
+    assert sorted(e.index for e in events if e.kind == "ended") == list(range(count))
+    assert fake.running == 0
+    assert fake.most <= places
+    done_before = {
+        e.index for e in events if e.kind == "ended" and e.at < stop_at and e.record and e.record.ok
+    }
+    assert all(records[index].ok for index in done_before)
+
+
+def test_simulated_offsets_depend_on_the_records_alone() -> None:
+    """Each starts when the first place becomes free, in order."""
+    records = [
+        Record(i, f"w{i}", "ok", "m", seconds=s, start=9.9)
+        for i, s in enumerate([3.0, 1.0, 2.0, 1.0])
+    ]
+    laid = lay_out(records, 2)
+    assert [(r.start, r.queued) for r in laid] == [(0, 0), (0, 0), (1, 1), (3, 3)]
+    assert [r.start for r in lay_out(records, 20)] == [0, 0, 0, 0]

@@ -1,0 +1,311 @@
+"""From a cell to calls: who asks what, of which model, under which name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from parallm_magics.cell.blocks import parse
+from parallm_magics.cell.plan import Plan, least_successes, make_plan
+from parallm_magics.errors import (
+    CellSyntaxError,
+    ModelError,
+    OptionError,
+    ParallmError,
+    VariableError,
+)
+from parallm_magics.types import Model
+
+
+def model_of(text: str) -> Model:
+    """Any text is a model here."""
+    return Model("p", text)
+
+
+def planned(
+    magic: str, line: str, body: str, variables: Mapping[str, Any] | None = None, **settings: Any
+) -> Plan:
+    """The plan of a cell."""
+    return make_plan(
+        parse(magic, line, body), variables or {}, model_of, {"model": ("m",), **settings}
+    )
+
+
+def prompts(plan: Plan) -> dict[str, str]:
+    """Each worker's prompt."""
+    return {task.name: task.prompt for task in plan.tasks}
+
+
+def dealt(plan: Plan) -> list[tuple[str, str]]:
+    """Each worker with its model."""
+    return [(task.name, task.model.name) for task in plan.tasks]
+
+
+def test_the_preamble_comes_first_in_every_prompt() -> None:
+    """A blank line stands between it and the section's own text."""
+    plan = planned("fanout", "", "pre {{x}}\n\n%section a\none\n%section\ntwo", {"x": 1})
+    assert prompts(plan) == {"a": "pre 1\n\none", "s2": "pre 1\n\ntwo"}
+    assert plan.shared == "pre 1"
+    assert all(task.shared == "pre 1" for task in plan.tasks)
+
+
+@pytest.mark.parametrize(
+    ("line", "body", "expected"),
+    [
+        pytest.param("-n 3", "x", [("s1", "m"), ("s2", "m"), ("s3", "m")], id="-n"),
+        pytest.param("-m a,b", "x", [("s1", "a"), ("s2", "b")], id="models"),
+        pytest.param("-n 3 -m a,b", "x", [("s1", "a"), ("s2", "b"), ("s3", "a")], id="both"),
+        pytest.param("", "%section q -n 2\nx", [("q.1", "m"), ("q.2", "m")], id="-n on a block"),
+        pytest.param(
+            "",
+            "%section q -m a,b\nx\n%section r\ny",
+            [("q.1", "a"), ("q.2", "b"), ("r", "m")],
+            id="models on a block",
+        ),
+        pytest.param(
+            "-m z",
+            "%section q -m a\nx\n%section r\ny",
+            [("q", "a"), ("r", "z")],
+            id="block over cell",
+        ),
+    ],
+)
+def test_sections_multiply(line: str, body: str, expected: list[tuple[str, str]]) -> None:
+    """-n and models make workers, models dealt in turn."""
+    assert dealt(planned("fanout", line, body)) == expected
+
+
+@pytest.mark.parametrize(
+    ("line", "body", "expected"),
+    [
+        pytest.param("", "x", [("v1", "m"), ("v2", "m"), ("v3", "m")], id="three by default"),
+        pytest.param(
+            "-n 5 -m a,b",
+            "x",
+            [("v1", "a"), ("v2", "b"), ("v3", "a"), ("v4", "b"), ("v5", "a")],
+            id="dealt",
+        ),
+        pytest.param("-m a,b", "x", [("v1", "a"), ("v2", "b")], id="one each"),
+        pytest.param("", "%voter p\nx\n%voter -m z\ny", [("p", "m"), ("v2", "z")], id="voters"),
+        pytest.param(
+            "-n 3",
+            "%voter p\nx\n%voter q\ny",
+            [("p.1", "m"), ("q", "m"), ("p.2", "m")],
+            id="voters in turn",
+        ),
+        pytest.param(
+            "-m a,b", "%voter p\nx\n%voter q\ny", [("p", "a"), ("q", "b")], id="models over voters"
+        ),
+    ],
+)
+def test_voters_multiply(line: str, body: str, expected: list[tuple[str, str]]) -> None:
+    """-n is the total; models and voters are dealt in turn."""
+    assert dealt(planned("vote", line, body)) == expected
+
+
+@pytest.mark.parametrize(
+    ("magic", "line", "body", "says"),
+    [
+        pytest.param("fanout", "", "x", "one prompt and no block", id="one prompt"),
+        pytest.param("fanout", "", " \n\t\n", "holds no prompt", id="blank cell"),
+        pytest.param("vote", "", "", "holds no prompt", id="empty cell"),
+        pytest.param("fanout", "-n 2", "%section a\nx", "put it on a block", id="-n with blocks"),
+        pytest.param(
+            "fanout", "-m a,b", "%section a\nx", "put them on a block", id="models with blocks"
+        ),
+        pytest.param("fanout", "-n 1 -m a,b", "x", "leaves out", id="too few for the models"),
+        pytest.param(
+            "vote", "-n 1", "%voter\nx\n%voter\ny", "leaves out", id="too few for the voters"
+        ),
+        pytest.param(
+            "fanout",
+            "",
+            "%section a\n\n%section b\nx",
+            "line 2: %section a is empty",
+            id="empty section",
+        ),
+        pytest.param("vote", "", "%voter a\n", "line 2: %voter a is empty", id="empty voter"),
+        pytest.param("vote", "", "%voter a -m x,y\nq", "give it one model", id="voter with models"),
+        pytest.param(
+            "fanout",
+            "",
+            "%section s2\nx\n%section\ny",
+            "line 4: .*'s2'",
+            id="number runs into a name",
+        ),
+        pytest.param(
+            "fanout",
+            "--system a",
+            "%system\nb\n%prompt\nc\n%section q\nx",
+            "exclude each other",
+            id="two systems",
+        ),
+        pytest.param(
+            "fanout",
+            "",
+            "%section a --system b\n%system\nc\n%prompt\nx",
+            "line 2: .*keep one",
+            id="two systems in a block",
+        ),
+        pytest.param(
+            "fanout",
+            "--aggregate join",
+            "%section a\nx\n%synthesis\ny",
+            "exclude each other",
+            id="join and synthesis",
+        ),
+        pytest.param(
+            "fanout", "--min-success 3", "%section a\nx", "only 1 workers", id="more than there are"
+        ),
+        pytest.param("fanout", "--each docs", "%section a\nx", "{{item}}", id="item never named"),
+        pytest.param(
+            "fanout", "--each none", "{{item}}", "none is empty; a generator", id="no items"
+        ),
+        pytest.param("fanout", "--each text", "{{item}}", "one text", id="a text for items"),
+        pytest.param(
+            "fanout", "--flag x", "%section a --choices y,z\nq", "--flag x", id="flag off the menu"
+        ),
+        pytest.param(
+            "fanout",
+            "--flag x",
+            "%section a\nq",
+            "--flag needs answers with labels",
+            id="flag without labels",
+        ),
+        pytest.param(
+            "fanout",
+            "",
+            "%section a\nq\n%synthesis\n{{outputs.b}}",
+            "no section 'b'",
+            id="unknown output",
+        ),
+        pytest.param(
+            "fanout",
+            "",
+            "q\n%guardrail\nsafe?\n%section a\nx",
+            "line 3: %guardrail cannot run",
+            id="guardrail",
+        ),
+    ],
+)
+def test_what_cannot_be_planned_is_refused(magic: str, line: str, body: str, says: str) -> None:
+    """Before any call, in one line."""
+    variables = {"docs": [1], "none": [], "text": "abc"}
+    with pytest.raises(ParallmError, match=says) as error:
+        planned(magic, line, body, variables)
+    assert isinstance(error.value, CellSyntaxError | OptionError | VariableError)
+    assert "\n" not in str(error.value)
+
+
+def test_without_a_model_the_ways_out_are_named() -> None:
+    """The error says how to choose one, the simulation among them."""
+    with pytest.raises(ModelError, match=r"-m MODEL.*%config.*PARALLM_MODEL.*sim"):
+        planned("vote", "", "x", model=())
+
+
+def test_each_runs_every_section_for_every_item() -> None:
+    """One worker an item and section, keys numbered from 1."""
+    plan = planned(
+        "fanout",
+        "--each docs",
+        "{{index}}: {{item.t}}\n%section a\nA\n%section b\nB",
+        {"docs": [{"t": "x"}, {"t": "y"}]},
+    )
+    assert prompts(plan) == {
+        "1.a": "1: x\n\nA",
+        "1.b": "1: x\n\nB",
+        "2.a": "2: y\n\nA",
+        "2.b": "2: y\n\nB",
+    }
+    assert [section.key for section in plan.sections] == ["1.a", "1.b", "2.a", "2.b"]
+
+
+@pytest.mark.parametrize(
+    "docs",
+    [
+        pytest.param(["x", "y"], id="list"),
+        pytest.param(("x", "y"), id="tuple"),
+        pytest.param((c for c in "xy"), id="generator"),
+        pytest.param({"x": 1, "y": 2}.keys(), id="keys"),
+    ],
+)
+def test_each_takes_any_ordered_items(docs: object) -> None:
+    """Without sections the keys are the numbers."""
+    assert prompts(planned("fanout", "--each docs", "{{item}}", {"docs": docs})) == {
+        "1": "x",
+        "2": "y",
+    }
+
+
+def test_choices_add_one_closing_line() -> None:
+    """It names the labels; --no-ask leaves it out."""
+    asked = planned("vote", "--choices safe,unsafe", "x").tasks[0]
+    assert asked.prompt == "x\n\nEnd with one line: ANSWER: <one of safe, unsafe>"
+    assert planned("vote", "--choices safe,unsafe --no-ask", "x").tasks[0].prompt == "x"
+
+
+def test_repeats_of_one_request_are_numbered() -> None:
+    """The sample index counts identical requests only."""
+    plan = planned("vote", "-n 4 -m a,b", "x")
+    assert [task.sample for task in plan.tasks] == [0, 0, 1, 1]
+
+
+def test_a_temperature_range_is_spread() -> None:
+    """In equal steps from the low to the high end, in the cell's order."""
+    plan = planned("vote", "-n 3 -t 0..1", "x")
+    assert [task.temperature for task in plan.tasks] == [0.0, 0.5, 1.0]
+    own = planned("fanout", "-t 0.5", "%section a -t 0..1 -n 2\nx\n%section b\ny")
+    assert [task.temperature for task in own.tasks] == [0.0, 1.0, 0.5]
+
+
+def test_system_prompts_follow_the_nearest() -> None:
+    """A block's own wins over the shared one."""
+    body = "%system\nshared {{x}}\n%prompt\npre\n%section a\none\n%section b --system own\ntwo\n%section c\n%system\nlong\n%prompt\nthree"
+    plan = planned("fanout", "", body, {"x": 1})
+    assert [task.system for task in plan.tasks] == ["shared 1", "own", "long"]
+
+
+def test_limits_follow_the_options() -> None:
+    """15 s of silence, 60 s for the first token; an explicit time-out bounds both."""
+    plain, timed = (
+        planned("vote", line, "x").tasks[0] for line in ("", "--timeout 3 --deadline 9")
+    )
+    assert (plain.silence, plain.first, plain.deadline) == (15.0, 60.0, 120.0)
+    assert (timed.silence, timed.first, timed.deadline) == (3.0, 3.0, 9.0)
+
+
+def test_large_maps_are_not_streamed() -> None:
+    """Streaming is for panels that a person watches; the choice can be forced."""
+    assert planned("vote", "-n 200", "x").tasks[0].stream
+    assert not planned("vote", "-n 201", "x").tasks[0].stream
+    assert planned("vote", "-n 201 --stream on", "x").tasks[0].stream
+    assert not planned("vote", "-n 2 --stream off", "x").tasks[0].stream
+
+
+def test_sections_with_labels_share_a_key() -> None:
+    """Several workers of one labelled section are a vote; free texts keep keys of their own."""
+    plan = planned("fanout", "", "%section t -n 3 --choices a,b\nx\n%section f -n 2\ny")
+    assert [(s.key, s.tasks) for s in plan.sections] == [
+        ("t", (0, 1, 2)),
+        ("f.1", (3,)),
+        ("f.2", (4,)),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("minimum", "workers", "least"),
+    [
+        ("50%", 3, 2),
+        ("50%", 4, 2),
+        ("100%", 5, 5),
+        ("0%", 5, 0),
+        ("1", 5, 1),
+        ("33.4%", 3, 2),
+        ("0", 3, 0),
+    ],
+)
+def test_the_least_successes_are_whole(minimum: str, workers: int, least: int) -> None:
+    """A share is rounded up, exactly."""
+    assert least_successes(minimum, workers) == least
