@@ -11,7 +11,7 @@ from typing import Literal
 
 from parallm_magics.display import looks, text
 from parallm_magics.display.columns import table_html
-from parallm_magics.display.rows import Row, label_of, models_line, problem
+from parallm_magics.display.rows import Row, label_of, models_line, problem, text_of
 from parallm_magics.display.tally import bars_html
 from parallm_magics.types import Event, Record
 
@@ -254,8 +254,9 @@ class Board:
             tokens=record.usage.total_tokens if record.usage else None,
             cost=record.cost,
             attempts=len(record.attempts),
-            answer=WITHHELD if self.withheld and record.text else record.text,
-            problem="" if record.ok else problem(record),
+            answer=WITHHELD if self.withheld and record.text else text_of(record),
+            # An error may quote the answer that it could not read.
+            problem="" if record.ok or self.withheld else problem(record),
             aside=index >= total,
         )
 

@@ -57,7 +57,7 @@ def _vote(row: Row) -> str:
 
 
 def _model(row: Row) -> str:
-    return looks.boxed(_cut(asked_and_answered(row.model, row.answered), 2 * NAME_LIMIT), 22)
+    return looks.boxed(_cut(asked_and_answered(row.model, row.answered), 2 * NAME_LIMIT), 17)
 
 
 def _elapsed(row: Row) -> str:

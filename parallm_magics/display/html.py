@@ -5,14 +5,14 @@ from __future__ import annotations
 from parallm_magics.display import looks, text
 from parallm_magics.display.columns import table_html
 from parallm_magics.display.markdown import markdown
-from parallm_magics.display.rows import row_of
+from parallm_magics.display.rows import row_of, text_of
 from parallm_magics.display.summary import chosen, footer, simulated, subtitle
 from parallm_magics.display.tally import tally_html
 from parallm_magics.display.timeline import timeline_html
 from parallm_magics.display.view import View
 from parallm_magics.types import Record
 
-BUDGET = 400_000
+BUDGET = 300_000
 """Characters of answers in one saved output: a notebook must stay openable."""
 
 FEW = 8
@@ -95,7 +95,8 @@ def _detail(record: Record, limit: int, opened: bool) -> str:
         f'{looks.dot(state.colour)}<bdi style="{_SUMMARY}">'
         f"{text.escape(text.one_line(record.name, 80))}</bdi>{word}"
     )
-    body = _facts(record) + (_rendered(record.text, limit, 40) if record.text.strip() else "")
+    answer = text_of(record)
+    body = _facts(record) + (_rendered(answer, limit, 40) if answer.strip() else "")
     return _details(title, body, opened)
 
 

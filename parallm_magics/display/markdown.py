@@ -20,9 +20,13 @@ _SCHEMES = {"http", "https", "mailto"}
 
 
 def markdown(text: str, limit: int = texts.LIMIT) -> str:
-    """Safe html of a model's Markdown; a text over the limit is shown as it is, and clipped."""
+    """Safe html of a model's Markdown.
+
+    A text over the limit, or one that would swell to several times the limit (a table of empty
+    cells grows fiftyfold), is shown as it is, and clipped.
+    """
     if len(text) > limit:
-        return f'<pre style="white-space:pre-wrap">{texts.escape(text, limit)}</pre>'
+        return _as_it_is(text, limit)
     import nh3  # here: an import of the package stays quick
 
     clean = nh3.clean(
@@ -34,7 +38,15 @@ def markdown(text: str, limit: int = texts.LIMIT) -> str:
         link_rel="noopener noreferrer",
     )
     # Again: an entity such as &#x202e; becomes its character only on the way.
-    return _BARE.sub(_styled, texts.visible(clean))
+    styled = _BARE.sub(_styled, texts.visible(clean))
+    return styled if len(styled) <= _SWELL * limit else _as_it_is(text, limit)
+
+
+_SWELL = 3
+
+
+def _as_it_is(text: str, limit: int) -> str:
+    return f'<pre style="white-space:pre-wrap;color:inherit">{texts.escape(text, limit)}</pre>'
 
 
 _STYLES = {
@@ -44,6 +56,7 @@ _STYLES = {
     "li": "margin:.1em 0",
     "pre": f"margin:.5em 0;padding:.5em .7em;overflow-x:auto;background:{looks.FAINT};"
     "border-radius:3px;color:inherit;font-size:.92em;line-height:1.4",
+    "code": "background:transparent;padding:0;color:inherit;font-size:inherit",
     "blockquote": f"margin:.5em 0;padding:0 0 0 .8em;border-left:3px solid {looks.LINE};{looks.DIM}",
     "table": "border-collapse:collapse;margin:.5em 0;font-size:inherit",
     "th": f"border:1px solid {looks.LINE};padding:.25em .6em;text-align:left",
@@ -53,11 +66,14 @@ _STYLES = {
 
 # The sanitiser leaves these tags without attributes, and a "<" of the text is "&lt;" by then: a
 # match is always a tag.
-_BARE = re.compile(f"<({'|'.join(_STYLES)})>")
+#
+# Code gets a style in a block only: front ends shade it by themselves, there it would be twice.
+_BARE = re.compile(f"<({'|'.join(_STYLES.keys() - {'code'})})>|(?<=<pre>)<(code)>")
 
 
 def _styled(tag: re.Match[str]) -> str:
-    return f'<{tag[1]} style="{_STYLES[tag[1]]}">'
+    name = tag[1] or tag[2]
+    return f'<{name} style="{_STYLES[name]}">'
 
 
 def _attribute(tag: str, name: str, value: str) -> str | None:

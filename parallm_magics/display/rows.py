@@ -45,7 +45,7 @@ class Row:
 
 def row_of(record: Record, span: float = 0.0, ballot: str = "", aside: bool = False) -> Row:
     """The line of a finished worker."""
-    label = label_of(record.value)
+    label = "" if record.status == "blocked" else label_of(record.value)
     counted = ballot in ("", "valid")
     return Row(
         name=record.name,
@@ -61,10 +61,15 @@ def row_of(record: Record, span: float = 0.0, ballot: str = "", aside: bool = Fa
         tokens=record.usage.total_tokens if record.usage else None,
         cost=record.cost,
         attempts=len(record.attempts),
-        answer=record.text,
+        answer=text_of(record),
         problem="" if record.ok else problem(record),
         aside=aside,
     )
+
+
+def text_of(record: Record) -> str:
+    """What may be drawn of the answer: nothing of one that a guard has blocked."""
+    return "" if record.status == "blocked" else record.text
 
 
 def label_of(value: str | float | None) -> str:

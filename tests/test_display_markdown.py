@@ -1,0 +1,113 @@
+"""Markdown of a model: formatted, and unable to act."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+
+import pytest
+from display_samples import Page
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from parallm_magics.display.markdown import markdown
+
+ALLOWED = {
+    "a", "blockquote", "br", "code", "em", "hr", "li", "ol", "p", "pre", "strong",
+    "table", "tbody", "td", "th", "thead", "tr", "ul",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("source", "tag"),
+    [("**x**", "strong"), ("- x", "ul"), ("`x`", "code"), ("> x", "blockquote"),
+     ("| a |\n|---|\n| b |", "table"), ("[x](https://example.org)", "a")],
+)  # fmt: skip
+def test_markdown_is_formatted(source: str, tag: str) -> None:
+    """The usual marks become elements."""
+    assert Page(markdown(source)).count(tag) == 1
+
+
+def test_html_of_the_model_is_text() -> None:
+    """A tag is shown, not obeyed."""
+    page = Page(markdown("<script>alert(1)</script> <b onclick='x'>y</b>"))
+    assert page.count("script") == page.count("b") == 0
+    assert "<script>alert(1)</script>" in page.text
+
+
+def test_a_picture_is_words() -> None:
+    """Nothing is loaded; the alternative text and the address are told."""
+    page = Page(markdown("![a cat](http://evil.example/x?secret)"))
+    assert page.count("img") == 0
+    assert "image not loaded: a cat http://evil.example/x?secret" in page.text
+
+
+@pytest.mark.parametrize(
+    "target",
+    ["javascript:alert(1)", "data:text/html,x", "vbscript:x", "file:///etc/passwd", "/lab/tree",
+     "//evil.example", "#top", "java&#9;script:x"],
+)  # fmt: skip
+def test_only_the_web_and_mail_can_be_linked(target: str) -> None:
+    """A link elsewhere has no target."""
+    links = [attrs for tag, attrs in Page(markdown(f"[x]({target})")).elements if tag == "a"]
+    assert not any("href" in attrs for attrs in links)
+
+
+def test_links_do_not_hand_over_the_page() -> None:
+    """The page that opens learns nothing of the notebook."""
+    assert 'rel="noopener noreferrer"' in markdown("[x](https://example.org)")
+
+
+def test_headings_do_not_enter_the_notebooks_contents() -> None:
+    """A model's heading is bold text: Lab lists <h1> of outputs as the notebook's own."""
+    assert "<strong>Pwned</strong>" in markdown("# Pwned")
+    assert "<h1" not in markdown("Pwned\n=====")
+
+
+def test_an_entity_does_not_smuggle_a_control_character() -> None:
+    """What only becomes invisible while it is rendered is shown too."""
+    assert "[U+202E]" in markdown("a&#x202e;b")
+
+
+def test_a_long_text_is_shown_as_it_is() -> None:
+    """Over the limit nothing is parsed."""
+    html = markdown("**x**" * 100, limit=50)
+    assert html.startswith("<pre")
+    assert "450 more characters" in html
+
+
+def test_a_swelling_text_is_shown_as_it_is() -> None:
+    """A table of empty cells does not fill the notebook."""
+    assert len(markdown("a|b\n-|-\n" * 2500)) < 30_000
+
+
+@pytest.mark.parametrize("piece", ["[", "![[", "*", "**a *b ", "`", "> - ", "| ", "(", "&", "<"])
+def test_pathological_text_takes_no_time(piece: str) -> None:
+    """The worst twenty thousand characters are read in under two seconds."""
+    began = time.perf_counter()
+    markdown((piece * 20_000)[:20_000])
+    assert time.perf_counter() - began < 2
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(
+        st.sampled_from(
+            [*"<>[]()!*_`#|-\n\"'&: a1", "http://x", "<img src=x>", "\x1b", "\u202e", "\ud800"]
+        )
+    ).map("".join)
+)
+def test_whatever_the_text_the_elements_are_ours(source: str) -> None:
+    """Any mixture of marks gives allowed elements without foreign attributes."""
+    for tag, attrs in Page(markdown(source)).elements:
+        assert tag in ALLOWED
+        assert set(attrs) <= {"style", "href", "rel", "start"}
+        assert (attrs.get("href") or "http:").split(":")[0] in ("http", "https", "mailto")
+
+
+def test_the_parsers_are_imported_on_first_use() -> None:
+    """Importing the display costs neither markdown-it nor nh3."""
+    code = "import parallm_magics.display, sys; print({'nh3', 'markdown_it'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"

@@ -1,0 +1,127 @@
+"""The run as plain text: aligned, narrow, without control characters."""
+
+from __future__ import annotations
+
+import unicodedata
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from display_samples import bad_inputs, failed, fanout, record, vote
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from parallm_magics.display import Tally, View, static_html, static_plain
+from parallm_magics.display.text import width
+from parallm_magics.types import Attempt, Fault, Record, Usage
+
+ANY_TEXT = st.text(alphabet=st.characters(), max_size=40)
+SOME_SECONDS = st.floats(0, 1e6)
+STATUSES = ("ok", "truncated", "refused", "invalid", "failed", "timed_out", "cancelled", "blocked")
+
+
+@st.composite
+def records(draw: Any) -> Record:
+    """Any record that the types allow, foreign text in every field."""
+    return Record(
+        draw(st.integers(0, 9)),
+        draw(ANY_TEXT),
+        draw(st.sampled_from(STATUSES)),
+        draw(ANY_TEXT),
+        draw(ANY_TEXT),
+        draw(st.none() | ANY_TEXT | st.floats()),
+        draw(st.none() | st.builds(Usage, *[st.integers(0, 10**9)] * 4)),
+        draw(st.none() | st.decimals(0, 1000, allow_nan=False)),
+        draw(SOME_SECONDS),
+        draw(SOME_SECONDS),
+        draw(SOME_SECONDS),
+        tuple(draw(st.lists(st.builds(Attempt, ANY_TEXT, SOME_SECONDS), max_size=3))),
+        draw(st.none() | ANY_TEXT),
+        error=draw(st.none() | st.builds(Fault, st.just("server"), ANY_TEXT)),
+        request_id=draw(st.none() | ANY_TEXT),
+    )
+
+
+@st.composite
+def views(draw: Any) -> View:
+    """Any view over such records."""
+    counts = tuple(draw(st.dictionaries(ANY_TEXT, st.integers(0, 5), max_size=4)).items())
+    winner = draw(st.sampled_from([None, *(label for label, _ in counts)]))
+    status = draw(st.sampled_from(["decided", "tie", "no_majority", "no_quorum"]))
+    return View(
+        draw(ANY_TEXT),
+        draw(st.sampled_from(["fanout", "vote"])),
+        tuple(draw(st.lists(records(), max_size=4))),
+        tuple(draw(st.lists(records(), max_size=1))),
+        draw(st.none() | ANY_TEXT),
+        draw(ANY_TEXT),
+        tuple(draw(st.lists(ANY_TEXT, max_size=2))),
+        draw(st.booleans()),
+        tuple(draw(st.lists(ANY_TEXT, max_size=1))),
+        draw(st.none() | st.just(Tally(counts, winner, status, 1, 5, 1, 1, 1, 1, 0.5, (0, 1)))),
+    )
+
+
+@settings(max_examples=150, deadline=None)
+@given(views())
+def test_whatever_the_run_the_text_is_tame(view: View) -> None:
+    """No control character, no line over 100 columns, nothing raised."""
+    text = static_plain(view)
+    assert not [c for c in text if unicodedata.category(c) in ("Cc", "Cs") and c != "\n"]
+    assert all(width(line) <= 100 for line in text.split("\n"))
+
+
+@settings(max_examples=50, deadline=None)
+@given(views())
+def test_whatever_the_run_the_picture_is_the_same_twice(view: View) -> None:
+    """Static html is a function of the view."""
+    assert static_html(view) == static_html(view)
+
+
+@pytest.mark.parametrize("payload", bad_inputs("control").values(), ids=bad_inputs("control"))
+def test_no_terminal_sequence_passes(payload: str) -> None:
+    """Not from answers, names, models, errors, notes or labels."""
+    view = fanout(
+        record(0, payload, text=payload, value=payload, model=payload),
+        failed(1, payload, error=Fault("server", payload)),
+        title=payload,
+        text=payload,
+        notes=(payload,),
+        addresses=(payload,),
+        tally=Tally(((payload, 1),), payload, "decided", 1, 1),
+    )
+    assert not set("\x1b\x07\x08\x0d\x9b") & set(static_plain(view))
+
+
+def test_columns_are_aligned() -> None:
+    """Cells of a column begin at the same place, wide characters included."""
+    lines = static_plain(fanout(record(0, "日本語"), record(1, "security"))).split("\n")
+    head = next(line for line in lines if line.startswith("Worker"))
+    rows = [line for line in lines if "Answer " in line and not line.startswith("Worker")]
+    assert {width(row[: row.index("ok")]) for row in rows} == {head.index("State")}
+
+
+def test_everything_that_matters_is_there() -> None:
+    """Title, simulated mark, note, states, timeline, sums."""
+    text = static_plain(fanout(simulated=True, notes=("mind this",)))
+    assert text.startswith("2 of 3 sections succeeded  [SIMULATED]")
+    for part in ("Note: mind this", "failed", "█", "one after another", "at least $0.0024"):
+        assert part in text
+
+
+def test_the_aggregate_is_shown() -> None:
+    """Under its own heading, wrapped."""
+    text = static_plain(fanout(text="word " * 100, text_title="Synthesis"))
+    assert "Synthesis\n---------\nword word" in text
+
+
+def test_a_vote_shows_its_bars() -> None:
+    """Counts stand beside them."""
+    assert "4 of 5  winner" in static_plain(vote())
+
+
+def test_sums_are_those_of_the_html() -> None:
+    """Both say the same cost."""
+    view = fanout(record(0, cost=Decimal("0.5")))
+    assert "$0.500" in static_plain(view)
+    assert "$0.500" in static_html(view)

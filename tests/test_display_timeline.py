@@ -1,0 +1,53 @@
+"""The timeline: bars on one axis, the longest against the sum."""
+
+from __future__ import annotations
+
+from display_samples import Page, failed, record
+
+from parallm_magics.display import timeline_html
+from parallm_magics.display.timeline import MOST, sentence, timeline_plain
+
+
+def test_the_sentence_tells_why_it_was_quick() -> None:
+    """The longest worker, the sum, and how many times faster."""
+    said = sentence([record(0, seconds=2.1), record(1, seconds=1.5), record(2, seconds=1.8)])
+    assert said == "2.1 s for the longest of 3; 5.4 s one after another; 2.6 times faster"
+
+
+def test_queueing_is_said_where_the_longest_is_not_the_whole() -> None:
+    """With waiting workers the run is longer than its longest worker."""
+    said = sentence([record(0, seconds=2.0), record(1, start=2.0, queued=2.0, seconds=2.0)])
+    assert "4.0 s from the first start to the last end" in said
+    assert "faster" not in said
+
+
+def test_waiting_and_running_are_told_apart() -> None:
+    """The plain bar waits in dots and runs in blocks."""
+    lines = timeline_plain([record(0, seconds=2.0), record(1, start=1.0, queued=1.0, seconds=1.0)])
+    bar = lines[1].split("  ")[1].strip()
+    assert bar.count("·") == bar.count("█") > 10
+    assert bar.startswith("·")
+
+
+def test_every_worker_and_extra_call_has_a_bar() -> None:
+    """One row each, the axis, and the two bars of the comparison."""
+    html = timeline_html([record(0), failed(1), record(2)], [record(3, "synthesis", start=2)])
+    page = Page(html)
+    assert page.count("tr") == 4 + 1 + 2
+    assert "failed" in page.text
+    assert "synthesis" in page.text
+
+
+def test_of_very_many_workers_the_slowest_are_drawn() -> None:
+    """The picture stays a picture, and says what it left out."""
+    page = Page(timeline_html([record(i, seconds=float(i + 1)) for i in range(500)]))
+    assert page.count("tr") <= MOST + 3
+    assert f"The slowest {MOST} of 500 workers." in page.text
+    assert "s500" in page.text
+
+
+def test_nothing_ran_nothing_is_drawn() -> None:
+    """A blocked run has no timeline."""
+    blocked = record(0, status="blocked", attempts=(), seconds=0.0)
+    assert timeline_html([blocked]) == ""
+    assert timeline_plain([blocked]) == []
