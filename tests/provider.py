@@ -154,6 +154,10 @@ class _Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self.buffer += data
+        if self.buffer[:1] == b"\x16":  # a TLS handshake: this server speaks none
+            self.transport.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+            self.transport.close()
+            return
         head, end, rest = self.buffer.partition(b"\r\n\r\n")
         if not end:
             return

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from parallm_magics.providers.keys import scrub
+from parallm_magics.providers.reading import count
 from parallm_magics.providers.retry_after import retry_after
 from parallm_magics.providers.texts import one_line
 from parallm_magics.types import Fault, FaultKind
@@ -32,6 +33,9 @@ BY_CLASS: dict[str, FaultKind] = {
     "WebSocketConnectionClosedError": "connection",
     "WebSocketQueueFullError": "connection",
     # httpx2
+    "HTTPError": "connection",
+    "StreamError": "bug",
+    "CookieConflict": "bug",
     "TimeoutException": "timeout",
     "TransportError": "connection",
     "UnsupportedProtocol": "bad_request",
@@ -118,10 +122,6 @@ CAUSES: tuple[tuple[frozenset[str], str], ...] = (
     ),
     (frozenset({"UnsupportedProtocol", "InvalidURL"}), "not an http address"),
     (
-        frozenset({"ClientPayloadError", "IncompleteReadError"}),
-        "the connection broke in the middle of the answer",
-    ),
-    (
         frozenset({"ServerDisconnectedError", "RemoteProtocolError", "ReadError", "EndOfStream"}),
         "the connection was closed before the answer",
     ),
@@ -178,10 +178,12 @@ def kind_of_status(status: int) -> FaultKind:
 def fault_of_answer(status: int, headers: Mapping[str, str], body: object, asked: Asked) -> Fault:
     """The fault that an error answer stands for; status 200 where it came inside a stream."""
     error = _error_in(body)
+    if status == 200 and (inner := count(error.get("code"))) and 400 <= inner < 600:
+        status = inner  # gateways put the status that they got into the body
     words = str(error.get("message") or "")
     codes = [str(code) for code in _codes(error)]
     kind = next((BY_CODE[code] for code in codes if code in BY_CODE), kind_of_status(status))
-    if status in (400, 402, 403, 429):
+    if status in (400, 402, 403):
         lower = words.lower()
         kind = next((k for phrase, k in BY_WORDS.items() if phrase in lower), kind)
     if status >= 500:

@@ -11,9 +11,9 @@ from parallm_magics.errors import MissingKeyError
 HIDDEN = "[key]"
 # Some servers mask the middle of an echoed key with asterisks; what is left is still shaped like one.
 SHAPES = re.compile(
-    r"(?<![A-Za-z0-9])sk-[A-Za-z0-9_*.-]{8,}"
+    r"(?<![A-Za-z0-9])sk-[A-Za-z0-9_*-]{8,}"
     r"|(?<=://)[^\s/@]*:[^\s/@]*(?=@)"
-    r"|(?i:(?<=bearer )|(?<=basic ))[^\s\"']{8,}"
+    r"|(?i:(?<=bearer ))[A-Za-z0-9+/=._~*-]{16,}"
 )
 SHORTEST = 6  # a shorter "key" is a placeholder, and a word that texts may hold
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Mapping
-from datetime import UTC
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 LONGEST = 1e9  # seconds; beyond that it is no hint but nonsense
@@ -60,7 +59,7 @@ def _until(value: str) -> float | None:
     try:
         moment = parsedate_to_datetime(value)
         moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-        return _usable(moment.timestamp() - time.time())
+        return _usable((moment - datetime.now(UTC)).total_seconds())
     except (ValueError, TypeError, OverflowError, IndexError):
         return None
 

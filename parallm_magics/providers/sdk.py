@@ -17,6 +17,7 @@ from parallm_magics.providers.body import MOST_BYTES, Body, TooMuchError, events
 from parallm_magics.providers.faults import Asked, fault_of, fault_of_answer, request_id
 from parallm_magics.providers.reading import parsed
 from parallm_magics.providers.texts import mended, one_line
+from parallm_magics.providers.transport import http_client
 from parallm_magics.types import CallFailed, Fault, Finish, Heard, Reply, Task, Usage
 
 
@@ -176,7 +177,7 @@ class SdkProvider:
                 base_url=base,
                 max_retries=0,
                 timeout=None,
-                http_client=transport().http_client(module),
+                http_client=http_client(module),
                 default_headers=self._headers(module) | credentials,
             )
         raise ModelError(f"no client for {self.host} can be built; check its base URL and key")
@@ -193,10 +194,12 @@ class SdkProvider:
         return {}
 
     async def _ask(self, task: Task, heard: Heard, draft: Draft, asked: Asked) -> None:
+        from httpx2 import Response
+
         response = await self._client.post(
             self.path,
             # The raw response, unread: typed models hide what foreign or broken servers send.
-            cast_to=transport().Response,
+            cast_to=Response,
             body=self._request(task) | ({"stream": True} if task.stream else {}),
             stream=True,
             stream_cls=object,
@@ -263,18 +266,14 @@ class SdkProvider:
         raise NotImplementedError
 
 
-def transport() -> Any:
-    """The transport module, whose import belongs to the first use of an SDK."""
-    return importlib.import_module("parallm_magics.providers.transport")
-
-
 def _reply(draft: Draft) -> Reply:
     finish = draft.finish or "stop"
     return Reply(draft.text, finish, draft.usage, draft.model, draft.request_id)
 
 
 def _cut(fault: Fault | None, host: str, task: Task, draft: Draft) -> Fault:
-    how = fault.message if fault else f"{host}: the stream ended without a stop event"
+    broken = "the connection broke in the middle of the answer"
+    how = f"{host}: {broken if fault else 'the stream ended without a stop event'}"
     if not task.stream:
         return Fault("connection", how)
     kept = f"; {len(draft.text)} characters had arrived" if draft.parts else ""

@@ -1,52 +1,48 @@
-"""The transport under both SDKs; imported late, as it imports httpx2."""
+"""The transport under both SDKs: no time limits, no redirects, a wide pool."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from typing import Any
 
-import httpx2
-
 CONNECTIONS = 2_000  # the engine's limits rule; the pool must never be the narrow place
 ERROR_BYTES = 65_536  # of an error's body, before decompression
 
-Response = httpx2.Response
-
 
 def http_client(sdk: Any) -> Any:
-    """A client without time limits and redirects; on aiohttp where it is installed, at half the CPU."""
+    """A client of the SDK's; on aiohttp where that is installed, at half the CPU a call."""
+    import httpx2
+
+    class Beginning(httpx2.AsyncByteStream):
+        """The first bytes of a body."""
+
+        def __init__(self, stream: httpx2.AsyncByteStream) -> None:
+            self._stream = stream
+
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            left = ERROR_BYTES
+            async for chunk in self._stream:
+                yield chunk[:left]
+                left -= len(chunk)
+                if left <= 0:
+                    return
+
+        async def aclose(self) -> None:
+            """Close the stream behind."""
+            await self._stream.aclose()
+
+    async def bound_error(response: httpx2.Response) -> None:
+        # The SDK reads the body of an error whole, before our cap on answers can see it.
+        if response.status_code >= 300 and isinstance(response.stream, httpx2.AsyncByteStream):
+            response.stream = Beginning(response.stream)
+
     options = {
         "timeout": None,
         "limits": httpx2.Limits(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS),
         "follow_redirects": False,
-        "event_hooks": {"response": [_bound_error]},
+        "event_hooks": {"response": [bound_error]},
     }
     try:
         return sdk.DefaultAioHttpClient(**options)
     except RuntimeError:  # the SDK's word for "aiohttp is not installed"
         return sdk.DefaultAsyncHttpxClient(**options)
-
-
-async def _bound_error(response: httpx2.Response) -> None:
-    """Keep the SDK, which reads the whole body of an error, from reading too much."""
-    if response.status_code >= 300 and isinstance(response.stream, httpx2.AsyncByteStream):
-        response.stream = _Beginning(response.stream)
-
-
-class _Beginning(httpx2.AsyncByteStream):
-    """The first bytes of a body."""
-
-    def __init__(self, stream: httpx2.AsyncByteStream) -> None:
-        self._stream = stream
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        left = ERROR_BYTES
-        async for chunk in self._stream:
-            yield chunk[:left]
-            left -= len(chunk)
-            if left <= 0:
-                return
-
-    async def aclose(self) -> None:
-        """Close the stream behind."""
-        await self._stream.aclose()
