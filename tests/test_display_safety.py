@@ -9,7 +9,7 @@ from decimal import Decimal
 import pytest
 from display_samples import Page, bad_inputs, record
 
-from parallm_magics.display import Board, Tally, View, static_html
+from parallm_magics.display import Board, Tally, View, preview_html, static_html
 from parallm_magics.types import Attempt, Event, Fault, Record, Usage
 
 PAYLOADS = bad_inputs("markup", "control", "redress", "beacon", "math")
@@ -72,7 +72,12 @@ def live(payload: str) -> str:
     return board.live_html(2.0)
 
 
-@pytest.mark.parametrize("draw", [static, live])
+def preview(payload: str) -> str:
+    """The prompts of a hostile dry run."""
+    return preview_html(payload, [(payload, payload, payload)] * 2)
+
+
+@pytest.mark.parametrize("draw", [static, live, preview])
 @pytest.mark.parametrize("payload", PAYLOADS.values(), ids=PAYLOADS)
 def test_nothing_but_our_own_elements(payload: str, draw: Callable[[str], str]) -> None:
     """No foreign element or attribute, no handler, no resource, no name, all tags closed."""
@@ -86,7 +91,7 @@ def test_nothing_but_our_own_elements(payload: str, draw: Callable[[str], str]) 
         assert (attrs.get("href") or "http:").split(":")[0] in ("http", "https", "mailto")
 
 
-@pytest.mark.parametrize("draw", [static, live])
+@pytest.mark.parametrize("draw", [static, live, preview])
 @pytest.mark.parametrize("payload", PAYLOADS.values(), ids=PAYLOADS)
 def test_no_row_is_faked(payload: str, draw: Callable[[str], str]) -> None:
     """As many rows and folds as a harmless text gives; a model's own tables aside."""
@@ -95,7 +100,7 @@ def test_no_row_is_faked(payload: str, draw: Callable[[str], str]) -> None:
         assert page.count(tag) == calm.count(tag)
 
 
-@pytest.mark.parametrize("draw", [static, live])
+@pytest.mark.parametrize("draw", [static, live, preview])
 @pytest.mark.parametrize("payload", PAYLOADS.values(), ids=PAYLOADS)
 def test_no_control_or_hidden_character_is_drawn(payload: str, draw: Callable[[str], str]) -> None:
     """Neither raw nor as an entity."""

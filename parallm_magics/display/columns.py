@@ -184,7 +184,7 @@ def _cell_style(column: Column, base: str) -> str:
     if column.rest:
         return f"{style};width:100%;max-width:0;min-width:9em;padding-right:0"
     if column.name == "elapsed":
-        return f"{style};min-width:5em"
+        return f"{style};min-width:5em;width:24%"
     return style
 
 
