@@ -106,3 +106,18 @@ def price(model: Model, usage: Usage) -> Decimal | None:
 def kinds(events: Sequence[Event], index: int) -> list[str]:
     """What happened to one worker, in order."""
     return [event.kind for event in events if event.index == index]
+
+
+class FakeClients:
+    """Clients whose every door leads to one fake provider."""
+
+    def __init__(self, fake: Fake) -> None:
+        self._fake = fake
+
+    def provider(self, name: str) -> Fake:
+        """The fake, whatever the name."""
+        return self._fake
+
+    async def get(self, model: Model) -> Fake:
+        """The fake, whatever the model."""
+        return self._fake

@@ -165,14 +165,25 @@ def test_voters_multiply(line: str, body: str, expected: list[tuple[str, str]]) 
         ),
         pytest.param("fanout", "--each text", "{{item}}", "one text", id="a text for items"),
         pytest.param(
-            "fanout", "--flag x", "%section a --choices y,z\nq", "--flag x", id="flag off the menu"
+            "fanout",
+            "--flag x",
+            "%section a --choices y,z\nq",
+            "no section has that label",
+            id="flag off every menu",
         ),
         pytest.param(
             "fanout",
             "--flag x",
             "%section a\nq",
-            "--flag needs answers with labels",
+            "no section has that label",
             id="flag without labels",
+        ),
+        pytest.param(
+            "fanout",
+            "",
+            "%section a --flag x --choices y,z\nq",
+            "a cannot say that",
+            id="flag off the menu",
         ),
         pytest.param(
             "fanout",

@@ -232,10 +232,10 @@ def _expand(
             samples[identity] += 1
             key = task.name if _stands_alone(task) else _key(at, seat, seats, items is not None)
             known = sections[key].tasks if key in sections else ()
-            flag = _flag(seat.options, task)
+            flag = _flag(seat, task)
             sections[key] = Section(key, (*known, task.index), task.reading, flag)
     if any(seat.options.flag for seat in seats) and not any(s.flag for s in sections.values()):
-        raise OptionError("--flag needs answers with labels: add --choices A,B")
+        raise OptionError("--flag: no section has that label among its --choices")
     if items is not None and not prompts.item_used:
         raise OptionError(
             "--each: no prompt says {{item}} or {{index}}, so every call would be the same"
@@ -258,15 +258,16 @@ def _stands_alone(task: Task) -> bool:
     return task.reading is None or task.reading.kind == "open"
 
 
-def _flag(options: Options, task: Task) -> str | None:
-    """The flag label, as the choices spell it."""
-    if options.flag is None or task.reading is None:
+def _flag(seat: Seat, task: Task) -> str | None:
+    """The flag label as the choices spell it; a cell's flag passes by sections without it."""
+    if seat.options.flag is None:
         return None
-    label = next((c for c in task.reading.choices if c.casefold() == options.flag.casefold()), None)
-    if label is None:
+    choices = task.reading.choices if task.reading else ()
+    label = next((c for c in choices if c.casefold() == seat.options.flag.casefold()), None)
+    if label is None and "flag" in seat.own:
+        known = ", ".join(choices) or "none (add --choices)"
         raise OptionError(
-            f"--flag {options.flag}: {task.name} cannot answer that; its choices are "
-            f"{', '.join(task.reading.choices) or 'none (add --choices)'}"
+            f"--flag {seat.options.flag}: {task.name} cannot say that; its choices: {known}"
         )
     return label
 
@@ -285,7 +286,7 @@ def _task(
     own = prompts.render(block.text, block.where) if block else ""
     reading = reading_of(options)
     closing = "" if options.no_ask or reading is None else asking(reading)
-    system = common if common is not None and not seat.own_system else options.system
+    system = common if common is not None and "system" not in seat.own else options.system
     if block is not None and block.system is not None:
         system = prompts.render(block.system, f"{block.where} %system")
     return Task(

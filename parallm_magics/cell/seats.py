@@ -26,7 +26,7 @@ class Seat:
         block: its block, or None where the preamble is the whole prompt.
         options: its options, all layers merged.
         model: the model's text, or None where nobody chose one.
-        own_system: whether its block gives a system prompt by option.
+        own: the names of the options that its block gives.
         temperature: its share of a range, or the one temperature.
     """
 
@@ -35,7 +35,7 @@ class Seat:
     block: Block | None
     options: Options
     model: str | None
-    own_system: bool = False
+    own: frozenset[str] = frozenset()
     temperature: float | None = None
 
 
@@ -66,7 +66,7 @@ def fanout_seats(
                 block=block,
                 options=block_options,
                 model=_dealt(models, turn),
-                own_system="system" in own,
+                own=frozenset(own),
             )
             for turn in range(count)
         ]
@@ -128,7 +128,7 @@ def vote_seats(
                 block=block,
                 options=merged(own),
                 model=model,
-                own_system="system" in own,
+                own=frozenset(own),
                 temperature=own["temperature"][0] if own.get("temperature") else None,
             )
         )

@@ -29,6 +29,7 @@ from parallm_magics.voting import (
     decide,
     leaders,
     p_mode,
+    same_answer_key,
     share_range_after_cancel,
     shares,
     wilson,
@@ -386,12 +387,15 @@ def _warnings(plan: Plan) -> list[str]:
 def _count(records: Sequence[Record], reading: Reading) -> tuple[list[Record], tuple[Ballot, ...]]:
     """Each record with its value, and as a ballot."""
     read, ballots = [], []
+    spelt: dict[str, str] = {}
     for record in records:
         answer = answer_of(record, reading)
         state = _STATE.get(record.status) or answer.state
         valid = state == "valid" and answer.value is not None
         read.append(replace(record, value=answer.value if valid else None))
         label = _label(answer.value) if valid and answer.value is not None else None
+        if label is not None and reading.kind == "open":
+            label = spelt.setdefault(same_answer_key(label), label)
         ballots.append(Ballot(record.name, state, label, record.text))
     return read, tuple(ballots)
 

@@ -1,0 +1,251 @@
+"""Voting: ballots, winners, and what the counts may be said to mean."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any, cast
+
+import pytest
+from fakes import Act, Fake, FakeClients, by_name, failing
+from hypothesis import given
+from hypothesis import strategies as st
+from virtual_time import run_virtual
+
+from parallm_magics import OptionError, ParallmError, TooFewSucceeded, VoteRun
+from parallm_magics.cell.blocks import parse
+from parallm_magics.cell.plan import make_plan
+from parallm_magics.patterns.vote import Rule, run_vote
+from parallm_magics.patterns.workers import Surroundings
+from parallm_magics.providers.registry import Clients
+from parallm_magics.types import Fault, Heard, Model, Reading, Record, Reply, Status, Task
+
+SAFE = Reading("choice", choices=("safe", "unsafe"))
+
+
+def ran(act: Act, line: str, body: str = "x") -> tuple[VoteRun, Fake]:
+    """A vote over a fake provider on the virtual clock."""
+    fake = Fake(act)
+    plan = make_plan(
+        parse("vote", line, body), {}, lambda text: Model("fake", text), {"model": ("m",)}
+    )
+    run, _ = run_virtual(run_vote(plan, Surroundings(cast("Clients", FakeClients(fake)))))
+    return run, fake
+
+
+def voting(*texts: str) -> Act:
+    """Each voter's answer, later voters quicker."""
+
+    async def act(task: Task, heard: Heard) -> Reply:
+        await asyncio.sleep(10 - task.index)
+        return Reply(texts[task.index])
+
+    return act
+
+
+def counted(
+    statuses: list[tuple[Status, str]], reading: Reading = SAFE, rule: Rule | None = None
+) -> VoteRun:
+    """A run of records that ended so."""
+    records = [
+        Record(
+            i,
+            f"v{i + 1}",
+            status,
+            "p:m",
+            text,
+            error=None if status == "ok" else Fault("bug", "why"),
+        )
+        for i, (status, text) in enumerate(statuses)
+    ]
+    return VoteRun(records, rule or Rule(), reading)
+
+
+def test_the_most_votes_win() -> None:
+    """Counts first; agreement is the leader's share of the valid votes."""
+    run, _ = ran(
+        voting("safe", "ANSWER: unsafe", "**Safe**", "safe.", "not sure, could be either"),
+        "-n 5 --choices safe,unsafe",
+    )
+    assert (run.winner, run.status, dict(run.tally)) == (
+        "safe",
+        "decided",
+        {"safe": 3, "unsafe": 1},
+    )
+    assert [ballot.state for ballot in run.ballots].count("valid") == 4
+    assert (run.agreement, run.confidence, run.share_requested, run.margin) == (
+        0.75,
+        0.75,
+        0.6,
+        0.5,
+    )
+    assert run.is_majority
+    assert run.interval == pytest.approx((0.300642, 0.954413), abs=1e-4)
+    assert run.p_mode is not None
+    assert run.confidence_range is None
+    assert [record.value for record in run.results] == ["safe", "unsafe", "safe", "safe", None]
+
+
+def test_unsafe_is_not_safe() -> None:
+    """Labels are never found inside other words."""
+    run, _ = ran(voting("unsafe", "This is unsafe", "safe"), "--choices safe,unsafe")
+    assert (run.winner, dict(run.tally)) == ("unsafe", {"unsafe": 2, "safe": 1})
+
+
+def test_a_tie_has_no_winner() -> None:
+    """Ties are reported as ties, whoever came first."""
+    run, _ = ran(voting("safe", "unsafe"), "-n 2 --choices safe,unsafe")
+    assert (run.winner, run.status, run.tied) == (None, "tie", ("safe", "unsafe"))
+    assert "tie" in repr(run)
+
+
+@pytest.mark.parametrize(
+    ("status", "text", "state"),
+    [
+        ("ok", "safe", "valid"),
+        ("ok", "I don't know", "abstain"),
+        ("ok", "purple", "invalid"),
+        ("refused", "safe", "abstain"),
+        ("truncated", "safe", "invalid"),
+        ("invalid", "", "invalid"),
+        ("timed_out", "safe", "failed"),
+        ("failed", "safe", "failed"),
+        ("cancelled", "safe", "cancelled"),
+        ("blocked", "safe", "cancelled"),
+    ],
+)
+def test_each_vote_is_in_one_state(status: Status, text: str, state: str) -> None:
+    """Only a complete, readable answer is a vote; nothing cut off ever is."""
+    [ballot] = counted([(status, text)]).ballots
+    assert ballot.state == state
+    assert (ballot.label is not None) == (state == "valid")
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(
+                ["ok", "refused", "truncated", "timed_out", "failed", "cancelled", "invalid"]
+            ),
+            st.sampled_from(["safe", "unsafe", "?", "I don't know", ""]),
+        ),
+        min_size=1,
+        max_size=12,
+    ),
+    st.randoms(use_true_random=False),
+)
+def test_votes_add_up_and_their_order_does_not_matter(
+    statuses: list[tuple[Status, str]], rng: Any
+) -> None:
+    """States sum to the requested votes; shuffled voters elect the same winner."""
+    run = counted(statuses)
+    states = [ballot.state for ballot in run.ballots]
+    assert len(states) == len(statuses)
+    assert sum(run.tally.values()) == states.count("valid")
+    shuffled = list(statuses)
+    rng.shuffle(shuffled)
+    other = counted(shuffled)
+    assert (other.winner, other.status, other.tally) == (run.winner, run.status, run.tally)
+
+
+@pytest.mark.parametrize(
+    ("line", "texts", "status", "winner"),
+    [
+        pytest.param(
+            "--pick majority -n 5", "a a b c ?", "no_majority", None, id="plurality is no majority"
+        ),
+        pytest.param("--pick majority -n 5", "a a a c ?", "decided", "a", id="majority"),
+        pytest.param(
+            "--pick majority --base valid -n 5", "a a b ? ?", "decided", "a", id="of the valid"
+        ),
+        pytest.param("--threshold 2/3 -n 3", "a a b", "decided", "a", id="two thirds"),
+        pytest.param(
+            "--threshold 0.67 -n 3", "a a b", "no_majority", None, id="just over two thirds"
+        ),
+        pytest.param("--threshold 3 -n 5", "a a a b b", "decided", "a", id="a count"),
+        pytest.param("--threshold 4 -n 5", "a a a b b", "no_majority", None, id="a higher count"),
+        pytest.param("--pick unanimous -n 3", "a a a", "decided", "a", id="unanimous"),
+        pytest.param("--pick unanimous -n 3", "a a ?", "no_majority", None, id="one unreadable"),
+        pytest.param("-n 5", "a a ? ? ?", "no_quorum", None, id="half must be valid"),
+        pytest.param("-n 5 --quorum 2", "a a ? ? ?", "decided", "a", id="own quorum"),
+        pytest.param("-n 5", "a a b b c", "tie", None, id="tie of the leaders"),
+    ],
+)
+def test_rules_pick_winners(line: str, texts: str, status: str, winner: str | None) -> None:
+    """Exactly, in fractions."""
+    run, _ = ran(voting(*texts.split()), f"{line} --choices a,b,c")
+    assert (run.status, run.winner) == (status, winner)
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        pytest.param("--pick threshold", "needs --threshold", id="no threshold"),
+        pytest.param("--threshold 0.5 --pick majority", "exclude", id="two rules"),
+        pytest.param("--threshold 9", "only 3 votes", id="more than there are"),
+        pytest.param("--quorum 9", "only 3 votes", id="quorum out of reach"),
+    ],
+)
+def test_rules_that_cannot_be_are_refused(line: str, says: str) -> None:
+    """Before any call."""
+    with pytest.raises(OptionError, match=says):
+        ran(voting("a", "a", "a"), line)
+
+
+def test_voters_must_answer_alike() -> None:
+    """Scores and labels cannot be counted together."""
+    with pytest.raises(ParallmError, match="different ways"):
+        ran(voting("a", "1"), "", "%voter --choices a,b\nx\n%voter --score 1..3\ny")
+
+
+def test_scores_and_open_answers_are_counted() -> None:
+    """8 and 8.0 are one vote; texts that differ in case and dots are one."""
+    run, _ = ran(voting("Score: 8", "8.0", "7"), "--score 1..10")
+    assert (run.winner, dict(run.tally)) == (8, {"8": 2, "7": 1})
+    run, _ = ran(voting("Paris", "paris.", "Rome"), "--open")
+    assert (run.winner, run.tally.most_common(1)[0][1]) == ("Paris", 2)
+
+
+def test_a_call_that_came_back_counts_for_the_minimum() -> None:
+    """Refusals count as successes of the call; time-outs do not."""
+    lost = by_name({"v1": failing("auth", 9), "v2": failing("auth", 9)}, voting("", "", "safe"))
+    with pytest.raises(TooFewSucceeded, match="1 of 3 calls came back, 2 are needed") as error:
+        ran(lost, "--choices safe,unsafe")
+    assert error.value.run.tally == {"safe": 1}
+    run, _ = ran(voting("?", "?", "safe"), "--choices safe,unsafe")
+    assert run.status == "no_quorum"
+
+
+def test_p_mode_needs_repeats_of_one_prompt() -> None:
+    """For other prompts or models the number would mean nothing."""
+    repeats, _ = ran(voting("a", "a", "a"), "--choices a,b")
+    assert repeats.p_mode == pytest.approx(15 / 16)
+    mixed, _ = ran(voting("a", "a"), "-m k,l --choices a,b")
+    assert mixed.p_mode is None
+
+
+def test_a_cancelled_vote_gives_a_range() -> None:
+    """The final share is known only within bounds."""
+    run = counted([("ok", "safe")] * 3 + [("cancelled", "")] * 2)
+    assert run.confidence_range == pytest.approx((0.6, 1.0))
+
+
+def test_advice_is_given_where_it_is_due() -> None:
+    """Even panels, repeated prompts and fuzzy questions."""
+    notes = " ".join(ran(voting("a", "b", "a", "a"), "-n 4 --choices a,b")[0].notes)
+    assert "4 votes on two labels can tie" in notes
+    assert "agreement is not accuracy" in notes
+    fuzzy = counted([("ok", "safe"), ("ok", "unsafe"), ("ok", "?")])
+    assert "too fuzzy" in str(fuzzy)
+
+
+def test_a_vote_shows_itself() -> None:
+    """Counts first, states in words, plain data for a program."""
+    run, _ = ran(voting("a", "a", "b"), "--choices a,b,c")
+    text = str(run)
+    assert "2 of 3" in text
+    assert "3 valid, 0 failed, 0 abstained, 0 unreadable" in text
+    assert "2 of 3" in run._repr_mimebundle_()["text/html"]
+    assert "2 of 3" in repr(run.tally_bars())
+    found = json.loads(json.dumps(run.to_dict()))
+    assert (found["winner"], found["tally"]) == ("a", {"a": 2, "b": 1})
