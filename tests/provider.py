@@ -81,8 +81,9 @@ class Loopback:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(5)
+        if self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join(5)
 
     def clear(self) -> None:
         """Forget what was logged."""
@@ -226,7 +227,7 @@ class _Answer:
             return body
         if body is None:
             status = self.act.status
-            kind = ERROR_TYPES.get(status, "api_error")
+            kind = ERROR_TYPES.get(status, "invalid_request_error" if status < 500 else "api_error")
             text = f"scripted status {status}"
             body = {"error": {"type": kind, "code": None, "param": None, "message": text}}
         text = body if isinstance(body, str) else json.dumps(body)

@@ -22,9 +22,11 @@ BY_CLASS: dict[str, FaultKind] = {
     "APIWebhookValidationError": "bug",
     "APIError": "server",
     "AnthropicError": "bug",
+    "StreamAlreadyConsumed": "bug",
     "RetryableError": "server",
     "CredentialsError": "auth",
     "IdentityTokenFileError": "auth",
+    "WorkloadIdentityError": "auth",
     "OpenAIError": "bug",
     "SubjectTokenProviderError": "auth",
     "LengthFinishReasonError": "length",
@@ -182,20 +184,27 @@ def fault_of_answer(status: int, headers: Mapping[str, str], body: object, asked
         status = inner  # gateways put the status that they got into the body
     words = str(error.get("message") or "")
     codes = [str(code) for code in _codes(error)]
-    kind = next((BY_CODE[code] for code in codes if code in BY_CODE), kind_of_status(status))
-    if status in (400, 402, 403):
-        lower = words.lower()
-        kind = next((k for phrase, k in BY_WORDS.items() if phrase in lower), kind)
-    if status >= 500:
-        kind = "server"
+    kind = _kind(status, codes, words.lower())
     said = one_line(scrub(words or (body if isinstance(body, str) else "")))
+    in_stream = 529 if "overloaded_error" in codes else None
     return Fault(
         kind,
         one_line(scrub(_message(kind, status, headers, said, error, asked)), 400),
-        http=529 if "overloaded_error" in codes else status if status != 200 else None,
+        http=in_stream if status == 200 else status,
         retry_after=retry_after(headers),
         request_id=request_id(headers) or _text(body, "request_id"),
     )
+
+
+def _kind(status: int, codes: list[str], words: str) -> FaultKind:
+    """The kind of an error answer: by its words, else its codes, else its status."""
+    if status >= 300 and (status < 400 or status >= 500):
+        return kind_of_status(status)
+    if status in (400, 402, 403):
+        for phrase, kind in BY_WORDS.items():
+            if phrase in words:
+                return kind
+    return next((BY_CODE[code] for code in codes if code in BY_CODE), kind_of_status(status))
 
 
 def request_id(headers: Mapping[str, str]) -> str | None:

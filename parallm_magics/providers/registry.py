@@ -150,9 +150,10 @@ def define_simulated(name: str, answers: Any = None) -> Definition:
 
 def forget(name: str) -> None:
     """Undo `define`: predefined names are as before, others are gone."""
-    _DEFINED.pop(name, None)
     if name in PREDEFINED:
         _DEFINED[name] = PREDEFINED[name]
+    else:
+        _DEFINED.pop(name, None)
 
 
 def _add(made: Definition) -> Definition:

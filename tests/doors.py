@@ -1,0 +1,83 @@
+"""The real providers at a scripted server: one call, from a synchronous test."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from provider import Loopback
+
+from parallm_magics.providers.anthropic import AnthropicProvider
+from parallm_magics.providers.openai import OpenAIProvider
+from parallm_magics.types import CallFailed, Model, Reply, Task
+
+KEY = "sk-CANARY-0123456789abcdef"
+CLASSES = {"anthropic": AnthropicProvider, "openai": OpenAIProvider}
+
+
+@dataclass(frozen=True)
+class Door:
+    """A dialect, streamed or not."""
+
+    name: str
+    stream: bool
+
+    def task(self, model: str, **fields: Any) -> Task:
+        """A task for this door."""
+        fields = {"prompt": "hello there", "stream": self.stream, **fields}
+        return Task(0, "w", Model(self.name, model), **fields)
+
+    def open(
+        self, url: str, key_env: str | None = "TEST_KEY"
+    ) -> AnthropicProvider | OpenAIProvider:
+        """The provider at this server; the key's variable must be set."""
+        return CLASSES[self.name](url + ("/v1" if self.name == "openai" else ""), key_env)
+
+    def ask(
+        self,
+        server: Loopback | str,
+        model: str,
+        heard: Callable[[str], None] = lambda piece: None,
+        **fields: Any,
+    ) -> Reply | CallFailed:
+        """How one call ends."""
+        provider = self.open(server if isinstance(server, str) else server.url)
+
+        async def call() -> Reply | CallFailed:
+            await provider.prepare()
+            try:
+                return await provider.complete(self.task(model, **fields), heard)
+            except CallFailed as failed:
+                return failed
+            finally:
+                await provider.close()
+
+        return asyncio.run(call())
+
+    def reply(self, server: Loopback, model: str, **fields: Any) -> Reply:
+        """The reply of a call that must succeed."""
+        end = self.ask(server, model, **fields)
+        assert isinstance(end, Reply), end
+        return end
+
+    def failure(self, server: Loopback | str, model: str, **fields: Any) -> CallFailed:
+        """The failure of a call that must fail."""
+        end = self.ask(server, model, **fields)
+        assert isinstance(end, CallFailed), end
+        return end
+
+
+DOORS = [Door(name, stream) for name in CLASSES for stream in (False, True)]
+STREAMS = [door for door in DOORS if door.stream]
+
+
+def door_name(door: Door) -> str:
+    """How a test's name tells the doors apart."""
+    return f"{door.name}-{'stream' if door.stream else 'plain'}"
+
+
+each_door = pytest.mark.parametrize("door", DOORS, ids=door_name)
+each_stream = pytest.mark.parametrize("door", STREAMS, ids=door_name)
