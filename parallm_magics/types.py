@@ -90,6 +90,8 @@ class Task:
         silence: seconds without any sign of life before the worker has timed out.
         first: seconds to wait for the first token; also the limit of an unstreamed call.
         deadline: seconds for the worker as a whole, retries and waits included.
+        retries: further tries after a passing fault.
+        retry_timeouts: whether a time-out is a passing fault.
     """
 
     index: int
@@ -109,6 +111,8 @@ class Task:
     silence: float = 15.0
     first: float = 60.0
     deadline: float = 120.0
+    retries: int = 2
+    retry_timeouts: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,6 @@ from virtual_time import run_virtual
 
 from parallm_magics.engine.pump import Rules, Stop, pump
 from parallm_magics.engine.simulated_time import lay_out
-from parallm_magics.engine.worker import Retrying
 from parallm_magics.types import Event, Fault, Heard, Record, Reply, Task, Usage
 
 
@@ -24,8 +23,7 @@ def pumped(fake: Fake, todo: list[Task], **options: Any) -> tuple[list[Record], 
     events: list[Event] = []
     stop = options.pop("stop", None) or Stop()
     during = options.pop("during", None)
-    retrying = Retrying(options.pop("retries", 2), options.pop("retry_timeouts", False))
-    rules = Rules(options.pop("concurrency", 20), retrying, **options)
+    rules = Rules(options.pop("concurrency", 20), **options)
 
     async def main() -> list[Record]:
         helper = asyncio.ensure_future(during(stop)) if during else None
@@ -97,7 +95,7 @@ def test_passing_faults_are_tried_again(kind: Any) -> None:
 def test_retries_end() -> None:
     """After them the worker has failed, at no cost where nothing was billed."""
     fake = Fake(failing("server", times=99))
-    [record], _, _ = pumped(fake, tasks(1), retries=1)
+    [record], _, _ = pumped(fake, tasks(1, retries=1))
     assert (record.status, len(fake.calls)) == ("failed", 2)
     assert (record.usage, record.cost) == (Usage(), Decimal(0))
 
@@ -186,7 +184,7 @@ def test_the_deadline_bounds_everything() -> None:
     assert (record.status, elapsed) == ("timed_out", pytest.approx(30.0))
     assert record.error is not None
     assert "deadline of 30 s" in record.error.message
-    _, elapsed, _ = pumped(Fake(failing("server", 99)), tasks(1, deadline=3.0), retries=99)
+    _, elapsed, _ = pumped(Fake(failing("server", 99)), tasks(1, deadline=3.0, retries=99))
     assert elapsed <= 3.1
 
 
@@ -197,7 +195,7 @@ def test_time_outs_are_tried_again_only_when_asked() -> None:
     pumped(fake, tasks(1, first=1.0))
     assert len(fake.calls) == 1
     fake = Fake(hang)
-    [record], _, _ = pumped(fake, tasks(1, first=1.0), retry_timeouts=True)
+    [record], _, _ = pumped(fake, tasks(1, first=1.0, retry_timeouts=True))
     assert (len(fake.calls), record.status, record.cost) == (3, "timed_out", None)
 
 
@@ -281,7 +279,7 @@ def test_a_cancelled_caller_leaves_nothing_running() -> None:
     fake = Fake(answer(100))
 
     async def main() -> bool:
-        rules = Rules(5, Retrying())
+        rules = Rules(5)
         run = asyncio.ensure_future(
             pump(tasks(9), lambda m: fake, rules, lambda e: None, price, Stop())
         )

@@ -287,6 +287,15 @@ def test_limits_follow_the_options() -> None:
     assert (timed.silence, timed.first, timed.deadline) == (3.0, 3.0, 9.0)
 
 
+def test_a_blocks_options_reach_its_call() -> None:
+    """Each option of a block is in its call and in no other."""
+    own = "--effort low --max-tokens 9 --param a=1 --timeout 3 --deadline 8 --retries 7 --retry-timeouts"
+    changed, other = planned("fanout", "", f"%section a {own}\nx\n%section b\ny").tasks
+    fields = ("effort", "max_tokens", "params", "silence", "deadline", "retries", "retry_timeouts")
+    assert [getattr(changed, name) for name in fields] == ["low", 9, {"a": 1}, 3.0, 8.0, 7, True]
+    assert [getattr(other, name) for name in fields] == [None, 4096, {}, 15.0, 120.0, 2, False]
+
+
 def test_large_maps_are_not_streamed() -> None:
     """Streaming is for panels that a person watches; the choice can be forced."""
     assert planned("vote", "-n 200", "x").tasks[0].stream

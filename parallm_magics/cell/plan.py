@@ -325,6 +325,8 @@ def _call(options: Options, total: int) -> dict[str, Any]:
         "silence": options.timeout or SILENCE,
         "first": options.timeout or FIRST,
         "deadline": options.deadline,
+        "retries": options.retries,
+        "retry_timeouts": options.retry_timeouts,
     }
 
 

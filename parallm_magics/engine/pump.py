@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
-from parallm_magics.engine.worker import Price, Retrying, unstarted, work
+from parallm_magics.engine.worker import Price, unstarted, work
 from parallm_magics.types import Event, Listener, Model, Provider, Record, Status, Task
 
 ProviderFor = Callable[[Model], Provider]
@@ -18,13 +18,11 @@ class Rules:
 
     Attributes:
         concurrency: most workers at once.
-        retrying: when a worker tries again.
         least: successes that the run needs; once they cannot be reached nothing more is started.
         counted: the statuses that are a success in this count.
     """
 
     concurrency: int
-    retrying: Retrying
     least: int = 0
     counted: frozenset[Status] = frozenset({"ok"})
 
@@ -92,7 +90,7 @@ async def pump(
                     unstarted(task, reason, loop.time() - began, provider_for(task.model).simulated)
                 )
                 continue
-            end(await _guarded(task, provider_for(task.model), rules, tell, price, stop, began))
+            end(await _guarded(task, provider_for(task.model), tell, price, stop, began))
 
     lanes = [asyncio.ensure_future(lane()) for _ in range(lanes_wanted)]
     off = stop.on_stop(lambda: _cancel(lanes))
@@ -115,7 +113,6 @@ async def pump(
 async def _guarded(
     task: Task,
     provider: Provider,
-    rules: Rules,
     tell: Listener,
     price: Price,
     stop: Stop,
@@ -134,7 +131,7 @@ async def _guarded(
         tell(event)
 
     try:
-        return await work(task, provider, rules.retrying, listen, price, began)
+        return await work(task, provider, listen, price, began)
     except asyncio.CancelledError:
         if not stop.reason:
             raise

@@ -50,19 +50,6 @@ LONGEST_PAUSE = 30.0
 
 
 @dataclass(frozen=True, slots=True)
-class Retrying:
-    """When a worker tries again.
-
-    Attributes:
-        retries: further tries after a passing fault.
-        timeouts: whether a time-out is a passing fault.
-    """
-
-    retries: int = 2
-    timeouts: bool = False
-
-
-@dataclass(frozen=True, slots=True)
 class _Try:
     """How one try ended: a reply, which may still be no success, or a failure."""
 
@@ -80,7 +67,6 @@ class _Try:
 async def work(
     task: Task,
     provider: Provider,
-    retrying: Retrying,
     tell: Listener,
     price: Price,
     began: float,
@@ -99,7 +85,7 @@ async def work(
         last = await _try(task, provider, tell, left, began)
         tries.append(last)
         left = task.deadline - (loop.time() - start)
-        pause = _pause(last.fault, len(tries), retrying, provider, left)
+        pause = _pause(last.fault, task, len(tries), provider, left)
         if last.fault is None or pause is None:
             break
         why = f"waiting {pause:.1f} s ({PASSING.get(last.fault.kind, last.fault.kind)})"
@@ -202,7 +188,7 @@ def _fault_of(reply: Reply) -> Fault | None:
 
 
 def _pause(
-    fault: Fault | None, tries: int, retrying: Retrying, provider: Provider, left: float
+    fault: Fault | None, task: Task, tries: int, provider: Provider, left: float
 ) -> float | None:
     """Seconds until the next try; None where there is none.
 
@@ -210,8 +196,8 @@ def _pause(
     """
     if fault is None:
         return None
-    passing = fault.kind in PASSING or (fault.kind == "timeout" and retrying.timeouts)
-    if not passing or tries > retrying.retries or provider.keeps_time:
+    passing = fault.kind in PASSING or (fault.kind == "timeout" and task.retry_timeouts)
+    if not passing or tries > task.retries or provider.keeps_time:
         return None
     span = min(LONGEST_PAUSE, 0.5 * 2 ** (tries - 1))
     pause = random.uniform(0, span)  # spreads retries, decides nothing

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from parallm_magics import prices
 from parallm_magics.cell.plan import Plan
 from parallm_magics.engine.pump import Rules, Stop, pump
 from parallm_magics.engine.simulated_time import lay_out
-from parallm_magics.engine.worker import Retrying
 from parallm_magics.providers.registry import Clients
 from parallm_magics.types import Event, Listener, Provider, Record, Status, Task
 
@@ -61,8 +61,7 @@ class Workers:
     ) -> list[Record]:
         """One record a task, in order; simulated ones on the simulation's own time."""
         options = self.plan.options
-        retrying = Retrying(options.retries, options.retry_timeouts)
-        rules = Rules(options.concurrency, retrying, least, frozenset(counted))
+        rules = Rules(options.concurrency, least, frozenset(counted))
         records = await pump(
             tasks,
             lambda model: self.providers[model.provider],
@@ -90,10 +89,29 @@ async def open_workers(plan: Plan, around: Surroundings) -> Workers:
             providers[task.model.provider] = around.clients.provider(task.model.provider)
         providers[task.model.provider].check(task)
     for model in {task.model.provider: task.model for task in tasks}.values():
-        await around.clients.get(model)
-        if model.provider in prices.PRICED:
+        await _unless_stopped(around.clients.get(model), around.stop)
+        if model.provider in prices.PRICED and not around.stop.reason:
             prices.prepare()
     return Workers(plan, around, providers, asyncio.get_running_loop().time())
+
+
+async def _unless_stopped(opening: Coroutine[Any, Any, object], stop: Stop) -> None:
+    """Wait for a door to open, but not once the run is stopped: an SDK's import takes a second."""
+    task = asyncio.ensure_future(opening)
+
+    def cancel() -> None:
+        task.cancel()
+
+    off = stop.on_stop(cancel)
+    try:
+        if stop.reason:
+            cancel()
+        await asyncio.wait({task})
+    finally:
+        off()
+        cancel()
+    if not (task.cancelled() and stop.reason):
+        task.result()
 
 
 def missing(tasks: Sequence[Task], kept: Mapping[int, Record]) -> list[Task]:

@@ -1,0 +1,28 @@
+"""The options in words, for `%%fanout?` and `%%vote?`."""
+
+from __future__ import annotations
+
+import textwrap
+
+from parallm_magics.cell.blocks import WORDS
+from parallm_magics.cell.options import TABLE, Option
+
+EXAMPLES = {
+    "fanout": "%%fanout -o review\nReview this code for one concern only.\n\n{{code}}\n\n"
+    "%section security\nReport injection and secrets.\n\n%section style\nReport naming.",
+    "vote": "%%vote -n 5 --choices safe,unsafe -o verdict\nIs this content safe or unsafe?\n\n{{text}}",
+}
+
+
+def help_of(magic: str, first: str) -> str:
+    """A magic's help: what it does, an example, its blocks, every option with its default."""
+    blocks = ", ".join(f"%{word}" for word in WORDS[magic])
+    options = "\n".join(_entry(option) for option in TABLE.values() if magic in option.where)
+    example = textwrap.indent(EXAMPLES[magic], "    ")
+    return f"{first}\n\n{example}\n\nBlocks: {blocks}; %system … %prompt.\n\nOptions:\n{options}\n"
+
+
+def _entry(option: Option) -> str:
+    flags = ", ".join(option.flags) + (f" {option.metavar}" if option.metavar else "")
+    default = "" if option.default in (None, False, ()) else f" [{option.default}]"
+    return f"  {flags}\n      {option.help}{default}"
