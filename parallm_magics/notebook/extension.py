@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from typing import Any
 
@@ -28,9 +27,8 @@ class Loaded:
         self.shell.events.register("post_execute", self.transformer.leave)
 
     def take_out(self) -> None:
-        """Unregister everything, stop what runs, give back the clients."""
+        """Unregister everything, stop what runs and give back the clients."""
         shell = self.shell
-        self.magics.session.stop_all("the extension was unloaded")
         for kind in ("cell", "line"):
             table = shell.magics_manager.magics[kind]
             for name in [
@@ -48,13 +46,9 @@ class Loaded:
         ):
             with contextlib.suppress(ValueError):
                 shell.events.unregister(event, callback)
-        self.close()
-
-    def close(self) -> None:
-        """Close the clients of the running loop; those of other loops close at exit."""
-        with contextlib.suppress(RuntimeError):  # no loop runs: the terminal's own, between cells
-            loop = asyncio.get_running_loop()
-            self._closing = loop.create_task(self.magics.session.clients.close())
+        # A session that no cell has asked for is not made now.
+        if (session := vars(self.magics).get("session")) is not None:
+            session.close()
 
 
 def load(shell: Any) -> None:

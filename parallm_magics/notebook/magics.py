@@ -6,7 +6,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, no_var_expand
+from IPython.display import display
 
+from parallm_magics.cell.help import help_of
+from parallm_magics.notebook.interrupt import Interrupts, Patience
 from parallm_magics.notebook.settings import settings_traits, spoken_settings
 
 if TYPE_CHECKING:
@@ -19,6 +22,7 @@ class ParallmMagics(Magics):
 
     def __init__(self, shell: Any) -> None:
         super().__init__(shell)
+        self._interrupts = Interrupts()
         self.add_traits(**settings_traits())
 
     @cached_property
@@ -31,13 +35,13 @@ class ParallmMagics(Magics):
     @no_var_expand
     @cell_magic
     def fanout(self, line: str, cell: str) -> Any:
-        """Run independent prompts at once and merge their answers; see `%parallm` for settings."""
+        """Run independent prompts at once and merge their answers."""
         return self._nested("fanout", line, cell)
 
     @no_var_expand
     @cell_magic
     def vote(self, line: str, cell: str) -> Any:
-        """Ask the same several times and let the answers vote; see `%parallm` for settings."""
+        """Ask the same several times and let the answers vote."""
         return self._nested("vote", line, cell)
 
     @no_var_expand
@@ -50,18 +54,32 @@ class ParallmMagics(Magics):
 
     async def awaited(self, magic: str, line: str, cell: str) -> Any:
         """What a top-level cell awaits."""
-        return _given_out(await self._execute(magic, line, cell))
+        patience = Patience()
+        with self._interrupts.end(patience):
+            outcome = await self._execute(magic, line, cell, patience)
+        return _given_out(outcome)
 
     def _nested(self, magic: str, line: str, cell: str) -> Any:
         from parallm_magics.notebook.loop import wait
 
-        return _given_out(wait(self._execute(magic, line, cell)))
+        patience = Patience()
+        with self._interrupts.end(patience):
+            run = self._execute(magic, line, cell, patience)
+            outcome = wait(run, self.session.clients.close)
+        return _given_out(outcome)
 
-    async def _execute(self, magic: str, line: str, cell: str) -> Outcome:
-        return await self.session.execute(magic, line, cell, spoken_settings(self))
+    async def _execute(self, magic: str, line: str, cell: str, patience: Patience) -> Outcome:
+        return await self.session.execute(magic, line, cell, spoken_settings(self), patience)
+
+
+for _magic in (ParallmMagics.fanout, ParallmMagics.vote):
+    _magic.__doc__ = help_of(_magic.__name__, _magic.__doc__ or "")
 
 
 def _given_out(outcome: Outcome) -> Any:
-    if outcome.problem is not None:
-        raise outcome.problem
-    return outcome.shown
+    """What the cell evaluates to; a run that ends in an error is shown first."""
+    if outcome.problem is None:
+        return outcome.shown
+    if outcome.shown is not None:
+        display(outcome.shown)
+    raise outcome.problem

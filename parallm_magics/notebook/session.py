@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import weakref
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, NamedTuple
 
 from parallm_magics.cell.plan import Plan
 from parallm_magics.errors import TooFewSucceeded
-from parallm_magics.notebook.loop import RunInterrupted, interruptible
+from parallm_magics.notebook.interrupt import Patience, RunInterrupted
 from parallm_magics.notebook.table import LiveTable, wanted
 from parallm_magics.patterns.api import RUNNERS, plan_cell
 from parallm_magics.patterns.live import board_of
@@ -37,10 +39,11 @@ class Session:
         self._shell = shell
         self.clients = Clients()
         self.runs: list[Run] = []
-        self._under_way: set[Surroundings] = set()
+        self._under_way: set[Patience] = set()
+        self._loops: weakref.WeakSet[asyncio.AbstractEventLoop] = weakref.WeakSet()
 
     async def execute(
-        self, magic: str, line: str, cell: str, settings: Mapping[str, Any]
+        self, magic: str, line: str, cell: str, settings: Mapping[str, Any], patience: Patience
     ) -> Outcome:
         """Run a cell; an interrupt and too few successes are handed back, to be raised by the cell.
 
@@ -49,30 +52,47 @@ class Session:
         plan = plan_cell(magic, line, cell, self._variables(), settings=settings)
         if plan.options.dry_run:
             return Outcome(preview(plan))
-        around = Surroundings(self.clients)
-        self._under_way.add(around)
-        problem: BaseException | None = None
-        run: Run | None = None
+        self._loops.add(asyncio.get_running_loop())
+        self._under_way.add(patience)
         try:
-            async with self._watched(plan, around):
-                run = await interruptible(RUNNERS[magic](plan, around), around.stop)
-        except TooFewSucceeded as error:
-            run = error.run
-            problem = _with_way_back(error, plan.options.out)
+            run, problem = await self._run(plan, patience)
         finally:
-            self._under_way.discard(around)
+            self._under_way.discard(patience)
+            patience.over.set()
         if run is not None:
             self.runs.append(run)
             if plan.options.out:
                 self._shell.user_ns[plan.options.out] = run
-        if around.stop.reason:
-            problem = RunInterrupted(_interrupted(run, around.stop.reason, plan.options.out))
+        if patience.asked:
+            problem = RunInterrupted(_interrupted(run, patience.asked, plan.options.out))
+        elif isinstance(problem, TooFewSucceeded):
+            problem = _with_way_back(problem, plan.options.out)
         return Outcome(None if plan.options.quiet else run, problem)
 
-    def stop_all(self, reason: str) -> None:
-        """Stop every run that is under way."""
-        for around in list(self._under_way):
-            around.stop(reason)
+    async def _run(self, plan: Plan, patience: Patience) -> tuple[Run | None, BaseException | None]:
+        around = Surroundings(self.clients, stop=patience.stop)
+        try:
+            async with self._watched(plan, around):
+                return await patience.wait_for(RUNNERS[plan.magic](plan, around)), None
+        except TooFewSucceeded as error:
+            return error.run, error
+
+    def close(self) -> None:
+        """Stop what runs, then give the clients back, each loop's own on that loop."""
+        for patience in list(self._under_way):
+            patience.end("the extension was unloaded")
+        for loop in list(self._loops):
+            if loop.is_running():
+                asyncio.run_coroutine_threadsafe(self._give_back(loop), loop)
+        with contextlib.suppress(RuntimeError):
+            asyncio.get_running_loop()
+            return
+        self.clients.close_at_exit()  # no loop runs here, such as between a terminal's cells
+
+    async def _give_back(self, loop: asyncio.AbstractEventLoop) -> None:
+        for patience in [each for each in self._under_way if each.loop is loop]:
+            await patience.over.wait()
+        await self.clients.close()
 
     def _variables(self) -> dict[str, Any]:
         """The user's own names: what IPython puts into the namespace is no variable of theirs."""

@@ -47,19 +47,22 @@ class LiveTable:
             yield
         finally:
             drawing.cancel()
-            await asyncio.wait({drawing})
             self._take_down()
+            await asyncio.wait({drawing})
 
     async def _draw(self) -> None:
         loop = asyncio.get_running_loop()
         began = loop.time()
         await asyncio.sleep(APPEARS_AFTER)
         while not self._broken:
+            self._changed = False
             with self._surviving():
                 self._show(self._board.live_html(loop.time() - began))
-            # Elapsed times move even where nothing happened.
-            await asyncio.sleep(EVERY if self._changed else 5 * EVERY)
-            self._changed = False
+            # Elapsed times move even where nothing happened, only more slowly.
+            for _ in range(5):
+                await asyncio.sleep(EVERY)
+                if self._changed:
+                    break
 
     def _show(self, html: str) -> None:
         if self._widget is not None:
@@ -76,6 +79,7 @@ class LiveTable:
         with self._surviving():
             if self._handle is not None:
                 self._handle.update({}, raw=True)
+        with self._surviving():
             if self._widget is not None:
                 self._widget.close()
 
@@ -86,12 +90,12 @@ class LiveTable:
         # The table is a courtesy; answers must not be lost to it, whatever a front end raises.
         except Exception as error:
             self._broken = True
-            _say_once(type(error).__name__, str(error))
+            _say_once(type(error).__name__)
 
 
 @functools.cache
-def _say_once(kind: str, message: str) -> None:
-    print(f"parallm_magics: no live table ({kind}: {message})", file=sys.stderr)
+def _say_once(kind: str) -> None:
+    print(f"parallm_magics: no live table ({kind}); the run goes on", file=sys.stderr)
 
 
 def wanted(shell: Any) -> bool:
