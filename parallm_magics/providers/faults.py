@@ -129,6 +129,8 @@ CAUSES: tuple[tuple[frozenset[str], str], ...] = (
     ),
 )
 
+MOST_WORDS = 2_000  # of a provider's own message are looked at
+
 
 @dataclass(frozen=True, slots=True)
 class Asked:
@@ -182,10 +184,10 @@ def fault_of_answer(status: int, headers: Mapping[str, str], body: object, asked
     error = _error_in(body)
     if status == 200 and (inner := count(error.get("code"))) and 400 <= inner < 600:
         status = inner  # gateways put the status that they got into the body
-    words = str(error.get("message") or "")
+    words = str(error.get("message") or (body if isinstance(body, str) else ""))[:MOST_WORDS]
     codes = [str(code) for code in _codes(error)]
     kind = _kind(status, codes, words.lower())
-    said = one_line(scrub(words or (body if isinstance(body, str) else "")))
+    said = one_line(scrub(words))
     in_stream = 529 if "overloaded_error" in codes else None
     return Fault(
         kind,
