@@ -107,9 +107,9 @@ class FanoutRun(Run, Mapping[str, Value]):
     @property
     def _title(self) -> str:
         total, good = len(self.results), len(self.succeeded)
-        noun = "section" if total == 1 else "sections"
+        noun = "section" if total == len(self._sections) else "worker"
         lost = counts_in_words(self.results)
-        return f"{good} of {total} {noun} succeeded" + (f" ({lost})" if lost else "")
+        return f"{good} of {total} {noun}{"s" * (total != 1)} succeeded" + (f" ({lost})" if lost else "")
 
     def _view(self) -> display.View:
         return display.View(
