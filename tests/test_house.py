@@ -57,19 +57,35 @@ SDKS = {
 }
 
 
-def imports(module: Path) -> list[tuple[ast.AST, str]]:
-    """Every imported module's full name, with the node."""
-    found: list[tuple[ast.AST, str]] = []
-    for node in ast.walk(ast.parse(module.read_text())):
+def imports(module: Path) -> list[tuple[bool, str]]:
+    """Every imported module's full name, and whether it is imported when this module is."""
+    found: list[tuple[bool, str]] = []
+    tree = ast.parse(module.read_text())
+    late = {
+        id(inner)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) or _for_types_only(node)
+        for inner in ast.walk(node)
+    }
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            found += [(node, alias.name) for alias in node.names]
+            found += [(id(node) not in late, alias.name) for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:
             base = node.module
             if base == "parallm_magics":
-                found += [(node, f"{base}.{alias.name}") for alias in node.names]
+                found += [(id(node) not in late, f"{base}.{alias.name}") for alias in node.names]
             else:
-                found.append((node, base))
+                found.append((id(node) not in late, base))
     return found
+
+
+def _for_types_only(node: ast.AST) -> bool:
+    """Whether this is the block that only a type checker reads."""
+    return (
+        isinstance(node, ast.If)
+        and isinstance(node.test, ast.Name)
+        and node.test.id == "TYPE_CHECKING"
+    )
 
 
 def floor_of(name: str) -> int:
@@ -95,14 +111,12 @@ def test_imports_point_down(module: Path) -> None:
 @pytest.mark.parametrize("module", MODULES, ids=inside)
 def test_foreign_packages_have_one_home(module: Path) -> None:
     """Each third-party package is imported where it belongs, SDKs only inside functions."""
-    tree = ast.parse(module.read_text())
-    top = {id(node) for node in tree.body}
-    for node, name in imports(module):
+    for at_once, name in imports(module):
         package = name.split(".")[0]
         if package == "parallm_magics" or package in sys.stdlib_module_names:
             continue
         assert inside(module).startswith(HOMES[package]), name
-        assert package not in SDKS or id(node) not in top, f"{name} is imported when the module is"
+        assert not (at_once and package in SDKS), f"{name} is imported when the module is"
 
 
 def test_every_module_is_reached() -> None:

@@ -5,7 +5,7 @@ from parallm_magics.display.html import static_html
 from parallm_magics.display.plain import static_plain
 from parallm_magics.display.preview import preview_html, preview_plain
 from parallm_magics.display.tally import tally_html, tally_plain
-from parallm_magics.display.text import money, one_line, tokens
+from parallm_magics.display.text import count, money, one_line, tokens
 from parallm_magics.display.timeline import timeline_html, timeline_plain
 from parallm_magics.display.totals import Totals, totals
 from parallm_magics.display.view import Tally, View
@@ -15,6 +15,7 @@ __all__ = [
     "Tally",
     "Totals",
     "View",
+    "count",
     "money",
     "one_line",
     "preview_html",

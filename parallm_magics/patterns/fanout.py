@@ -109,7 +109,8 @@ class FanoutRun(Run, Mapping[str, Value]):
         total, good = len(self.results), len(self.succeeded)
         noun = "section" if total == len(self._sections) else "worker"
         lost = counts_in_words(self.results)
-        return f"{good} of {total} {noun}{"s" * (total != 1)} succeeded" + (f" ({lost})" if lost else "")
+        outcome = f"{good} of {display.count(total, noun)} succeeded"
+        return f"{outcome} ({lost})" if lost else outcome
 
     def _view(self) -> display.View:
         return display.View(
