@@ -61,9 +61,10 @@ def tasks(count: int, **fields: Any) -> list[Task]:
     return [Task(i, f"w{i}", Model("fake", "m"), f"ask {i}", **fields) for i in range(count)]
 
 
-def answer(
-    seconds: float = 1.0, text: str = "fine", usage: Usage | None = Usage(10, 0, 0, 5)
-) -> Act:
+USED = Usage(10, 0, 0, 5)
+
+
+def answer(seconds: float = 1.0, text: str = "fine", usage: Usage | None = USED) -> Act:
     """Sleep, then answer."""
 
     async def act(task: Task, heard: Heard) -> Reply:

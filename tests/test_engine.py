@@ -127,7 +127,7 @@ def test_a_hint_is_the_least_pause() -> None:
     """Retry-After is waited for, and shown."""
     _, elapsed, events = pumped(Fake(failing("rate_limit", 1, retry_after=7.0)), tasks(1))
     assert 7.2 <= elapsed <= 7.2 + 0.5
-    assert [e.text for e in events if e.kind == "waiting"][0].startswith("waiting 7")
+    assert next(e.text for e in events if e.kind == "waiting").startswith("waiting 7")
 
 
 def test_a_hint_beyond_the_deadline_ends_the_worker_now() -> None:

@@ -273,7 +273,10 @@ def test_a_temperature_range_is_spread() -> None:
 
 def test_system_prompts_follow_the_nearest() -> None:
     """A block's own wins over the shared one."""
-    body = "%system\nshared {{x}}\n%prompt\npre\n%section a\none\n%section b --system own\ntwo\n%section c\n%system\nlong\n%prompt\nthree"
+    body = (
+        "%system\nshared {{x}}\n%prompt\npre\n%section a\none\n%section b --system own\ntwo\n"
+        "%section c\n%system\nlong\n%prompt\nthree"
+    )
     plan = planned("fanout", "", body, {"x": 1})
     assert [task.system for task in plan.tasks] == ["shared 1", "own", "long"]
 
