@@ -1,0 +1,165 @@
+"""Read the vote out of a raw answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from parallm_magics.errors import OptionError
+from parallm_magics.types import Kind
+from parallm_magics.voting.cleaning import cleaned, tidy, without_fences, without_reasoning
+from parallm_magics.voting.fields import json_answer, tagged_answer
+from parallm_magics.voting.labels import Menu, read_label
+from parallm_magics.voting.markers import marked_answer
+from parallm_magics.voting.numbers import is_number, read_number, tidy_digits
+from parallm_magics.voting.wording import declines, declines_to_answer
+
+State = Literal["valid", "abstain", "invalid"]
+
+_CUT = frozenset(
+    {
+        "length",
+        "max_tokens",
+        "max_output_tokens",
+        "model_context_window_exceeded",
+        "incomplete",
+        "truncated",
+    }
+)
+_REFUSED = frozenset(
+    {
+        "refusal",
+        "refused",
+        "content_filter",
+        "content_filtered",
+        "guardrail_intervened",
+        "safety",
+        "blocked",
+        "blocklist",
+        "prohibited_content",
+        "recitation",
+        "spii",
+    }
+)
+
+_NUMERIC: tuple[Kind, ...] = ("number", "score", "index")
+
+Value = str | int | float
+Span = tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What one answer says as a vote.
+
+    Attributes:
+        state: "valid" (a value was read), "abstain" (the model declined, or a filter did) or
+            "invalid" (nothing usable).
+        value: the choice as the user spelt it, a number, or an open answer's text; None unless
+            valid.
+    """
+
+    state: State
+    value: Value | None = None
+
+
+def read_answer(
+    text: str,
+    choices: Sequence[str] | None = None,
+    kind: Kind = "choice",
+    finish: str | None = "stop",
+    aliases: Mapping[str, Sequence[str] | str] | None = None,
+    range: Sequence[float] | None = None,  # noqa: A002 - the user's word
+) -> Answer:
+    """Read the vote out of a raw answer.
+
+    In this order: why the model stopped; reasoning blocks out; the answer field of a JSON object,
+    else an answer tag; the last marker ("Answer:") at the start of a line, else within one; the
+    whole text; a label at its start; the only label in it. Once a field, tag or marker has been
+    found, its value is the verdict: off the menu, it is no vote, whatever else the text says.
+
+    Args:
+        text: the answer as the model wrote it.
+        choices: the labels of kind "choice"; without any, the answer is read as "open".
+        kind: "choice", "number", "score" (a number in `range`), "index" (a whole number in
+            `range`, from 1 without one) or "open" (any text).
+        finish: why the provider says the model stopped.
+        aliases: for a choice, further words that stand for it.
+        range: least and largest number, both included.
+
+    Raises:
+        OptionError: an unknown kind.
+
+    >>> read_answer("**Answer:** no, although it nearly is", ["YES", "NO"])
+    Answer(state='valid', value='NO')
+    """
+    stopped = (finish or "").casefold()
+    if stopped in _CUT:
+        return Answer("invalid")
+    if stopped in _REFUSED:
+        return Answer("abstain")
+    if kind not in _READERS:
+        raise OptionError(f"unknown kind of answer {kind!r}; known: {', '.join(_READERS)}")
+    kind = "open" if kind == "choice" and not choices else kind
+    menu = Menu.of(choices or (), aliases if choices else None)
+    raw = without_reasoning(text)
+    if kind in _NUMERIC:
+        raw = tidy_digits(raw)
+    verdict = _verdict(raw, kind, menu)
+    if not verdict.strip():
+        return Answer("invalid")
+    if kind == "open" and declines_to_answer(cleaned(verdict)):
+        return Answer("abstain")
+    value = _READERS[kind](verdict, menu, (range[0], range[1]) if range else None)
+    if value is None:
+        return Answer("abstain" if declines(verdict) else "invalid")
+    return Answer("valid", value)
+
+
+def _verdict(raw: str, kind: Kind, menu: Menu) -> str:
+    """The part of the answer that counts, tidy: a field, a tag's or marker's value, or all of it."""
+    # Straight quotes in place of curly ones would end a JSON string, so the raw text comes first.
+    field = json_answer(raw, kind)
+    text = tidy(raw)
+    if field is None:
+        field = json_answer(text, kind)
+    if field is not None:
+        return tidy(field)
+    tagged = tagged_answer(text, kind)
+    if tagged is not None:
+        return tagged
+    is_numeric = kind in _NUMERIC
+    marked = marked_answer(
+        text, kind, lambda line: is_number(line) if is_numeric else menu.exact(line) is not None
+    )
+    return without_fences(text).strip() if marked is None else marked
+
+
+def _label(verdict: str, menu: Menu, span: Span | None) -> Value | None:
+    return read_label(verdict, menu)
+
+
+def _number(verdict: str, menu: Menu, span: Span | None) -> Value | None:
+    return read_number(verdict)
+
+
+def _score(verdict: str, menu: Menu, span: Span | None) -> Value | None:
+    return read_number(verdict, span, of_top=True)
+
+
+def _index(verdict: str, menu: Menu, span: Span | None) -> Value | None:
+    return read_number(verdict, span, whole=True, of_top=True)
+
+
+def _text(verdict: str, menu: Menu, span: Span | None) -> Value | None:
+    return cleaned(verdict) or None
+
+
+_READERS: dict[Kind, Callable[[str, Menu, Span | None], Value | None]] = {
+    "choice": _label,
+    "number": _number,
+    "score": _score,
+    "index": _index,
+    "open": _text,
+}

@@ -1,0 +1,149 @@
+"""How two spellings of the same answer are made equal."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator
+
+_INVISIBLE = re.compile(
+    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180e\u200b-\u200f\u202a-\u202e"
+    "\u2060-\u206f\ufe00-\ufe0f\ufeff\U000e0000-\U000e0fff]+"
+)
+_LINE_END = re.compile("\r\n?|[\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
+_STRAIGHT = str.maketrans(
+    {
+        **dict.fromkeys("‘’‚‛′´", "'"),
+        **dict.fromkeys("“”„‟″«»", '"'),
+        "\u2212": "-",
+        # These are hyphens to a reader; dashes stay dashes, they separate.
+        "\u2010": "-",
+        "\u2011": "-",
+    }
+)
+_REASONING = re.compile(
+    r"<\s{0,4}(/?)\s{0,4}(?:think|thinking|thought|thoughts|reasoning|reflection|scratchpad|analysis)"
+    r"\b[^<>]{0,80}>|\[(/?)THINK\]",
+    re.IGNORECASE,
+)
+_FENCE = re.compile(r"^[ \t]*(?:`{3,}|~{3,})[\w+-]*[ \t]*$", re.MULTILINE)
+_TRAILING = ".,;:!?。、।؟،… \t\n"
+_LEADING = "¡¿ \t\n"
+_PREFIX = re.compile(r"(?:#{1,6}|[>*+•·–—-])\s+")
+_LATEX = re.compile(
+    r"\\(?:boxed|fbox|text|textbf|textit|textrm|mathrm|mathbf)\s*\{(.*)\}|\\[(\[](.*)\\[)\]]",
+    re.DOTALL,
+)
+_WRAPPERS = dict(zip("([{<「『【《\"'`*_$", ")]}>」』】》\"'`*_$", strict=True))
+# Deeper wrapping than this is no answer, and peeling it would take quadratic time.
+_MOST_LAYERS = 40
+
+
+def tidy(text: str) -> str:
+    """The text with one form for each character and line end; nothing a reader sees is lost."""
+    if text.isascii():
+        return _LINE_END.sub("\n", text)
+    # Wide quotes and primes exist before as well as after compatibility forms are resolved.
+    text = unicodedata.normalize("NFKC", _INVISIBLE.sub("", text.translate(_STRAIGHT)))
+    return _LINE_END.sub("\n", _INVISIBLE.sub("", text.translate(_STRAIGHT)))
+
+
+def one_line(text: str) -> str:
+    """The text with every run of white space as one space."""
+    return " ".join(text.split())
+
+
+def fold(text: str) -> str:
+    """The text without differences of case, the Turkish i's included."""
+    folded = unicodedata.normalize("NFKC", text.casefold())
+    return folded.replace("i\u0307", "i").replace("ı", "i")
+
+
+def without_reasoning(text: str) -> str:
+    """The text without `<think>…</think>` and its like.
+
+    An unclosed block reaches to the end; a closing tag without an opening one ends a block that
+    began before the text did, as some chat templates have it.
+    """
+    kept: list[str] = []
+    start, inside = 0, False
+    for tag in _REASONING.finditer(text):
+        closes = bool(tag[1] or tag[2])
+        if closes:
+            if not inside:
+                kept.clear()
+            start, inside = tag.end(), False
+        elif not inside:
+            kept.append(text[start : tag.start()])
+            inside = True
+    if not inside:
+        kept.append(text[start:])
+    return "\n".join(kept)
+
+
+def without_fences(text: str) -> str:
+    """The text without the lines that begin and end code blocks."""
+    bare = _FENCE.sub("", text)
+    # "```yes" may be all there is.
+    return bare if bare.strip() else text
+
+
+def peelings(text: str) -> Iterator[str]:
+    """The text on one line, then with one layer of wrapping or punctuation less each time.
+
+    The last one is the cleaned text. All are yielded because a label may have such a layer of its
+    own, as "C (other)" and "A*" do.
+    """
+    text = one_line(text)
+    yield text
+    for _ in range(_MOST_LAYERS):
+        peeled = _peel(text)
+        if peeled == text:
+            return
+        text = peeled
+        yield text
+
+
+def cleaned(text: str) -> str:
+    """The text without its outer wrapping and punctuation, as spelt."""
+    *_, last = peelings(text)
+    return last
+
+
+def same_answer_key(text: str) -> str:
+    """What two answers have in common when they are the same but for case, space and wrapping.
+
+    >>> same_answer_key(" **Paris**. ") == same_answer_key("paris")
+    True
+    """
+    return fold(cleaned(tidy(text)))
+
+
+def _peel(text: str) -> str:
+    """The text with one layer less, or unchanged."""
+    bare = text.rstrip(_TRAILING).lstrip(_LEADING)
+    if bare != text:
+        return bare
+    if prefix := _PREFIX.match(text):
+        return text[prefix.end() :]
+    if latex := _LATEX.fullmatch(text):
+        return (latex[1] if latex[1] is not None else latex[2]).strip()
+    inner = text[1:-1]
+    if len(text) > 1 and _WRAPPERS.get(text[0]) == text[-1] and _is_one_piece(text[0], inner):
+        return inner.strip()
+    if text.endswith(")") and "(" not in text:
+        return text[:-1]
+    # The rest of an emphasis whose other end stood before a marker, as in "**Answer: yes**".
+    return text.strip("*`").strip()
+
+
+def _is_one_piece(opening: str, inner: str) -> bool:
+    """Whether an opening character and the one at the other end belong together."""
+    closing = _WRAPPERS[opening]
+    if opening == "'":
+        return not re.search(r"(?<!\w)'|'(?!\w)", inner)
+    if opening == closing:
+        # Two stars on either side are a layer each.
+        return opening not in inner.strip(opening)
+    first_closing = inner.find(closing)
+    return first_closing < 0 or 0 <= inner.find(opening) < first_closing

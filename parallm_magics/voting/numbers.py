@@ -1,0 +1,181 @@
+"""Which number a text gives as its answer."""
+
+from __future__ import annotations
+
+import math
+import re
+import unicodedata
+
+from parallm_magics.voting.cleaning import peelings
+from parallm_magics.voting.wording import is_denied, is_hedged, is_only_mentioned
+
+_LONGEST = 400
+"""Characters of the longest number; more digits than a float can hold are no answer."""
+
+_CURRENCY = r"(?:[A-Z]{0,3}[$€£¥₹]|USD|EUR|GBP|CHF|JPY)"
+_NUMBER = re.compile(
+    rf"(?:#|{_CURRENCY}\s?)?([-+]?)\s?{_CURRENCY}?\s?"
+    r"(\d{1,3}(?:,\d{3})+(?:\.\d*)?|\d+(?:\.\d*)?|\.\d+)(e[-+]?\d{1,4})?"
+    rf"(\s?(?:%|percent\b|per\s?cent\b))?(?:\s?{_CURRENCY})?",
+    re.IGNORECASE | re.ASCII,
+)
+# A run of characters round digits. What does not read as one number in full, such as "10-20",
+# "5km" or "2024-05-01", is no number; letters before the digits make it a name, such as "gpt-4".
+_CHUNK = re.compile(
+    r"(?<![^\W_])(?<![^\W_][-.'])[-+~≈#$€£¥₹<>≤≥=±–—.]{0,4}(?:(?:USD|EUR|GBP|CHF|JPY|US\$)\s?)?[-+]?"
+    r"[0-9][^\s()\[\]{}\"|;*`_]*(?:\s?%)?"
+    r"(?:[*^_](?=[0-9])[^\s()\[\]{}\"|;*`_]*)*",
+    re.IGNORECASE,
+)
+_SCALED = re.compile(
+    r"\s*(?:(?:thousand|million|billion|trillion|hundred|dozen|mn|bn|k)\b|[×*^·/±]\s*\d|x\s*10\b"
+    r"|\+\s*\d|(?:to|or|and|-|–|—)\s*[-+$€£]?\d)",
+    re.IGNORECASE,
+)
+_BOUND = re.compile(
+    r"(?:\bat\s+(?:least|most)|\b(?:more|less|fewer|greater|larger|smaller|lower|higher)\s+than|\bover"
+    r"|\bunder|\babove|\bbelow|\bup\s+to|\bbetween|[<>≤≥±])\s*[*_`]*$",
+    re.IGNORECASE,
+)
+_VERDICT_END = re.compile(r"[)\]*_`\"'$]{0,6}[ \t]*(?:\n|\Z|[.,;:!(|—–…]|-+(?=\s))")
+_ANOTHER = re.compile(r"[,;:–—-]\s*[-+$]?\d|[.\n]\s*[-+$]?\d[\d.,]{0,400}[ \t]*(?:\n|\Z)")
+_LIST_ITEM = re.compile(r"^[ \t]*(\d+)([.)])[ \t]", re.MULTILINE)
+_SUPERSCRIPTS = str.maketrans({c: f"^{unicodedata.digit(c)}" for c in "⁰¹²³⁴⁵⁶⁷⁸⁹"})
+_THIN_SPACE = re.compile("(?<=[0-9])[\u00a0\u2009\u202f](?=[0-9]{3}(?![0-9]))")
+_LATEX_MARKS = (("{,}", ","), ("\\,", ""), ("\\!", ""), ("\\%", "%"), ("\\$", "$"))
+
+
+def tidy_digits(text: str) -> str:
+    """The text with ASCII digits, before compatibility forms turn "10²" into "102"."""
+    if not text.isascii():
+        text = _THIN_SPACE.sub(",", text.translate(_SUPERSCRIPTS))
+        text = re.sub(r"(?![0-9])\d", lambda digit: str(unicodedata.decimal(digit[0])), text)
+    for mark, plain in _LATEX_MARKS:
+        text = text.replace(mark, plain)
+    return text
+
+
+def is_number(text: str) -> bool:
+    """Whether a text is a number and nothing else, give or take wrapping."""
+    return _exact(text) is not None
+
+
+def read_number(
+    text: str, span: tuple[float, float] | None = None, *, whole: bool = False, of_top: bool = False
+) -> int | float | None:
+    """The number that a tidy text gives as its answer, or None.
+
+    The text itself; else a number at its start that punctuation or a line end sets apart; else the
+    only number in it. A percentage is the number before the sign: "50%" is 50.
+
+    Args:
+        text: a tidy text.
+        span: least and largest value; one outside is no answer, and is never moved inside.
+        whole: whether only whole numbers will do.
+        of_top: whether "8/10" and "8 out of 10" are 8 where the span ends at 10.
+    """
+    if of_top and span is not None:
+        text = _without_top(text, span[1])
+    # Emphasis must not hide a number, nor its loss join two: "**8** of", "3**4".
+    text = re.sub(r"(?<![0-9])\*\*|\*\*(?![0-9])", "", text)
+    found = _exact(text)
+    found = _leading(text) if found is None else found
+    found = _single(text) if found is None else found
+    if found is None:
+        return None
+    value, is_percent = found
+    if whole and not isinstance(value, int):
+        return None
+    if span is not None:
+        if not span[0] <= value <= span[1] or (is_percent and span[1] != 100):
+            return None
+    elif whole and value < 1:
+        return None
+    return value
+
+
+_Found = tuple[int | float, bool]
+
+
+def _without_top(text: str, top: float) -> str:
+    """The text with "8" for "8/10" where 10 is the top of the scale."""
+    whole = int(top) if float(top).is_integer() else top
+    return re.sub(
+        rf"(?<=[0-9])[*_`]{{0,3}}(?:\s?/\s?|\s+(?:out\s+)?of\s+)[*_`]{{0,3}}"
+        rf"{re.escape(str(whole))}(?:\.0+)?(?![0-9]|[.,/][0-9])",
+        "",
+        text,
+        flags=re.IGNORECASE,
+    )
+
+
+def _parsed(text: str) -> _Found | None:
+    """The value of a text that is one number and nothing else, and whether it is a percentage."""
+    match = _NUMBER.fullmatch(text) if len(text) <= _LONGEST else None
+    if match is None:
+        return None
+    sign, digits, exponent, percent = match.groups()
+    plain = digits.replace(",", "")
+    value = float(f"{sign}{plain}{exponent or ''}")
+    if not math.isfinite(value):
+        return None
+    if plain.isdigit() and not exponent:
+        return int(sign + plain), percent is not None
+    return (int(value) if value.is_integer() else value), percent is not None
+
+
+def _exact(text: str) -> _Found | None:
+    """The number that the text is, give or take wrapping."""
+    if len(text.strip()) > 4 * _LONGEST or re.search(r"[<>≤≥]\s*[\d$€£¥-]", text):
+        return None
+    for layer in peelings(text):
+        if (found := _parsed(layer)) is not None:
+            return found
+    return None
+
+
+def _leading(text: str) -> _Found | None:
+    """The number at the start, where punctuation or a line end sets it apart."""
+    start = re.match(r"\s*(?:[-*+•]\s+)?[*_`\"'(\[$]{0,6}", text)
+    match = _CHUNK.match(text, start.end() if start else 0)
+    found = _of_chunk(match) if match else None
+    if match is None or found is None:
+        return None
+    end = match.start() + len(_bare(match[0]))
+    sign = _VERDICT_END.match(text, end)
+    if sign is None or _SCALED.match(text, end) or _ANOTHER.match(text, sign.end() - 1):
+        return None
+    items = {item[1] for item in _LIST_ITEM.finditer(text[:20_000])}
+    return None if len(items) > 1 else found
+
+
+def _single(text: str) -> _Found | None:
+    """The only number in the text, if nothing denies, hedges or bounds it."""
+    found: _Found | None = None
+    spans: list[tuple[int, int]] = []
+    for match in _CHUNK.finditer(text):
+        place = match.start(), match.start() + len(_bare(match[0]))
+        value = _of_chunk(match)
+        if (
+            value is None
+            or (found is not None and value != found)
+            or len(spans) > 100
+            or _SCALED.match(text, place[1])
+            or _BOUND.search(text[max(0, place[0] - 40) : place[0]])
+            or is_denied(text, *place)
+            or is_only_mentioned(text, *place)
+        ):
+            return None
+        found = value
+        spans.append(place)
+    return None if found is None or is_hedged(text, spans) else found
+
+
+def _bare(chunk: str) -> str:
+    """A run of characters without the punctuation of the sentence it stands in."""
+    return chunk.rstrip(".,;:!?'\"")
+
+
+def _of_chunk(match: re.Match[str]) -> _Found | None:
+    """The number in a run of characters; None where the run is more than a number."""
+    return _parsed(_bare(match[0]).lstrip("~≈=").strip())

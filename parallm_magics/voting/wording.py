@@ -1,0 +1,223 @@
+"""What the English words round a label do to it: deny it, hedge it, quote it, or decline."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from parallm_magics.voting.cleaning import cleaned
+
+_REACH = 160
+"""Characters on either side of a mention that are looked at; a clause is rarely longer."""
+
+_ENDS = 2000
+
+_CLAUSE_END = re.compile(
+    r"[.;:!?\n—–()|]|,(?!\s*n?or\b)|\b(?:but|so|therefore|thus|hence|however|because|then|yet"
+    r"|though|although|while|whereas|and\s+(?:is|are|was|remains|it|this|i))\b",
+    re.IGNORECASE,
+)
+_SENTENCE_END = re.compile(r"[.!?]+(?=\s|$)|\n")
+_NO_DENIAL = re.compile(
+    r"\bno\s+(?:doubt|question|problem|wonder|matter|denying|reason\s+to\s+doubt)\b"
+    r"|\b(?:without|beyond)\s+(?:a\s+|any\s+)?(?:\w+\s+)?(?:doubt|question|hesitation)\b"
+    r"|\bnot\s+(?:only|just|merely)\b|\bnothing\s+(?:but|other\s+than)\b|\bnone\s+other\s+than\b",
+    re.IGNORECASE,
+)
+_DENIAL = re.compile(
+    r"n't\b|\b(?:not|no|never|cannot|cant|wont|isnt|arent|wasnt|doesnt|dont|didnt|without|hardly"
+    r"|barely|scarcely|rarely|seldom|nobody|nothing|unlikely|untrue|false|impossible|lack(?:s|ing)?"
+    r"|fail(?:s|ed)?|far\s+from|less\s+than|rather\s+than|instead\s+of|other\s+than|apart\s+from"
+    r"|except|exclud(?:e|es|ed|ing)|rul(?:e|es|ed|ing)\s+out|reject(?:s|ed|ing)?"
+    r"|eliminat(?:e|es|ed|ing)|avoid(?:s|ed|ing)?|den(?:y|ies|ied)|doubt(?:s|ed|ful)?"
+    r"|disagree(?:s|d)?|wrong|incorrect|contrary\s+to|opposite\s+of|anything\s+but|all\s+but"
+    r"|stop(?:s|ped)?\s+being|cease(?:s|d)?|refuse(?:s|d)?|decline(?:s|d)?)\b",
+    re.IGNORECASE,
+)
+_DENIAL_OF_ALL = re.compile(
+    r"\b(?:neither|nor|none\s+of)\b|(?:\bnot|\bnever|n't)\s*[,(—–]"
+    r"|\b(?:anything|all)\s+but\s+(?:\w+\s+)?$",
+    re.IGNORECASE,
+)
+_NO_GOOD = (
+    r"(?:not|never|no\s+longer|wrong|incorrect|false|invalid|untrue|unlikely|impossible|out|excluded"
+    r"|eliminated|rejected|ruled\s+out|inaccurate|inappropriate|unsupported|mistaken|implausible)\b"
+)
+_DENIED_AFTER = re.compile(
+    r"[\s*_`)\]}\"']*(?:"
+    r"(?:is|was|are|were|do|does|did|can|could|would|should|will|has|ca|wo)n't\b"
+    r"|(?:can\s?not|never|fails|lacks|(?:can|does|do|did|will|must|should|may|has)\s+(?:not|never))\b"
+    r"|(?:is|was|are|were|seems?|looks?|appears?|(?:can|should|will|must)\s+be)\s+"
+    r"(?:(?:\w+ly|also|just|the|a|an)\s+){0,3}" + _NO_GOOD + r"|\s*[:=–—-]+\s*[*_`\"']*"
+    r"(?:(?:no|nope|false|0|n/a|none|" + _NO_GOOD + r")[*_`\"']*\s*(?:[.,;!\n]|$)"
+    r"|not\s+(?:at\s+all|really|quite)\b))",
+    re.IGNORECASE,
+)
+_HYPOTHETICAL = re.compile(
+    r"\b(?:if|unless|whether|assuming|suppose|supposing|otherwise|in\s+case|only\s+(?:for|when))\b",
+    re.IGNORECASE,
+)
+_HYPOTHETICAL_AFTER = re.compile(r"[\s*_`)\]}\"']*(?:would|could|might)\b", re.IGNORECASE)
+_OTHERS_SAY = re.compile(
+    r"\b(?:some|others?|people|many|critics?|reviewers?|users?|candidate|student|author|document"
+    r"|text|page|email|message|submission|prompt|instructions?|rules?|question|they|he|she|you"
+    r"|someone)\b[^.!?\n]{0,40}?\b(?:says?|said|saying|claim(?:s|ed)?|state[sd]?|told|tells?|writes?"
+    r"|wrote|write|argue[sd]?|thinks?|suggests?|answers|answered|responds?|repl(?:y|ies|ied)"
+    r"|mentions?|instructs?)\b",
+    re.IGNORECASE,
+)
+_OTHERS_ANSWER = re.compile(
+    r"(?:'s|s'|\b(?:their|his|her|your|candidate|student|model|reference|expected|previous|given"
+    r"|proposed|submitted|wrong|incorrect))\s+$",
+    re.IGNORECASE,
+)
+_HEDGE = re.compile(
+    r"\b(?:maybe|perhaps|possibly|might|may\s+(?:be|well)|could\s+(?:be|go)|conceivably|either)\b",
+    re.IGNORECASE,
+)
+_HEDGED_LABEL = re.compile(_HEDGE.pattern + r"\s+\w", re.IGNORECASE)
+_UNSURE = (
+    r"\b(?:it|that|this)\s+(?:really\s+|all\s+|entirely\s+)?depends\b|\bdepend(?:s|ing)\s+on\b"
+    r"|(?:\bnot|n't)\s+(?:\w+\s+)?(?:sure|certain|confident|clear)\b|\bunsure\b|\buncertain\b"
+    r"|\bundecided\b|\bunclear\b|\binconclusive\b|\bindeterminate\b|\btoo\s+close\s+to\s+call\b"
+    r"|\b(?:hard|difficult|impossible|tough)\s+to\s+(?:say|tell|know|judge|decide|determine)\b"
+    r"|(?:\bnot|n't)\s+(?:really\s+)?know\b|\bdont\s+know\b|\bdunno\b|\bno\s+(?:idea|clue|opinion)\b"
+    r"|\b(?:not\s+enough|insufficient|too\s+little)\s+(?:\w+\s+)?(?:information|context|data|evidence"
+    r"|detail)"
+)
+_REFUSAL = (
+    r"(?:(?:^|[.!?\n])[\W_]{0,6}|\b(?:i|we)(?:'m|'re|\s+am|\s+are)?\s+(?:\w+\s+)?)"
+    r"(?:(?:can|could|will|would|do|must|should)(?:\s?not|n't)|can't|cant|won't|wont|unable\s+to"
+    r"|not\s+(?:able|willing|comfortable|allowed|permitted|going)(?:\s+to)?)\s+(?:\w+\s+){0,2}"
+    r"(?:answer|answering|help|assist|assisting|compl(?:y|ete)|fulfill?|provide|providing|say|tell"
+    r"|decide|determine|judge|choose|pick|give|engage|discuss|respond|do|make|evaluate|assess|vote"
+    r"|participate|process|support|continue|want)\b"
+    r"|\b(?:can\s?not|can't)\s+be\s+(?:answered|decided|determined|judged|assessed|known)\b"
+    r"|\b(?:rather|prefer)\s+not\b|\bi(?:\s+must|\s+have\s+to|'ll|\s+will)?\s+(?:respectfully\s+|politely\s+)?(?:decline|refuse"
+    r"|abstain)\b|\bas\s+an\s+ai\b|\bagainst\s+(?:my|the)\s+(?:guidelines|policy|policies)\b"
+)
+_NO_CHOICE = (
+    r"\b(?:none|neither)\s+of\s+(?:the\s+)?(?:above|these|those|them|two|options|choices|candidates"
+    r"|answers|labels)\b|\bneither\b|\babstain(?:s|ed|ing)?\b|\bno\s+answer\b|\bnot\s+applicable\b"
+    r"|(?<![^\W_])n/a(?![^\W_])|\bunknown\b|\bunanswerable\b|\bi(?:'d|\s+would)?\s+pass\b"
+)
+_DECLINE = re.compile(f"{_UNSURE}|{_REFUSAL}|{_NO_CHOICE}", re.IGNORECASE)
+_BLOCKING = re.compile(f"{_UNSURE}|{_REFUSAL}", re.IGNORECASE)
+_DECLINE_WHOLE = re.compile(
+    r"(?:none|neither|abstain|unknown|n/a|not applicable|no answer|no opinion|pass|undecided|unsure"
+    r"|uncertain|unclear|inconclusive|it depends|it really depends|(?:i am |i'm )?not sure"
+    r"|(?:none|neither) of the(?:m|se| above| options| choices)|(?:i have )?no idea)[.! ]*",
+    re.IGNORECASE,
+)
+_DECLINE_START = re.compile(
+    r"(?:(?:i'm\s+|i\s+am\s+|we're\s+)?(?:\w+\s+)?sorry\W+|(?:i|my)\s+apolog\w+\W+|unfortunately\W+"
+    rf"|but\s+)*(?:{_REFUSAL}|i\s+(?:really\s+)?(?:do\s+not|don't|dont)\s+(?:really\s+)?know\b)",
+    re.IGNORECASE,
+)
+
+
+def clause_before(text: str, start: int) -> str:
+    """What stands before a place in its own clause."""
+    *_, clause = _CLAUSE_END.split(text[max(0, start - _REACH) : start])
+    return clause
+
+
+def _clause_after(text: str, end: int) -> str:
+    """What stands after a place in its own clause."""
+    return _CLAUSE_END.split(text[end : end + _REACH], maxsplit=1)[0]
+
+
+def _sentence_before(text: str, start: int) -> str:
+    """What stands before a place in its own sentence."""
+    *_, sentence = _SENTENCE_END.split(text[max(0, start - _REACH) : start])
+    return sentence
+
+
+def _sentence_after(text: str, end: int) -> str:
+    """What stands after a place in its own sentence."""
+    return _SENTENCE_END.split(text[end : end + _REACH], maxsplit=1)[0]
+
+
+def is_denied(text: str, start: int, end: int) -> bool:
+    """Whether the words round `text[start:end]` say that it is not so."""
+    before = _NO_DENIAL.sub(" ", clause_before(text, start))
+    sentence = _sentence_before(text, start)
+    return bool(
+        _DENIAL.search(before)
+        or _DENIAL_OF_ALL.search(sentence)
+        or _DENIED_AFTER.match(text[end : end + _REACH])
+    )
+
+
+def is_denied_after(text: str, end: int) -> bool:
+    """Whether what follows a place says that what stood there is not so: "safe: no"."""
+    return bool(_DENIED_AFTER.match(text[end : end + _REACH]))
+
+
+def is_only_mentioned(text: str, start: int, end: int) -> bool:
+    """Whether `text[start:end]` is asked about, supposed, or somebody else's answer."""
+    before, after = clause_before(text, start), _clause_after(text, end)
+    sentence = _SENTENCE_END.search(text, end, end + _REACH)
+    return bool(
+        (sentence and "?" in sentence[0])
+        or _HYPOTHETICAL.search(before)
+        or _HYPOTHETICAL.search(after)
+        or _HYPOTHETICAL_AFTER.match(after)
+        or _OTHERS_SAY.search(before)
+    )
+
+
+def is_no_verdict(text: str, start: int) -> bool:
+    """Whether the words before an in-line marker take away its force: "I doubt the answer is"."""
+    before = clause_before(text, start)
+    return bool(
+        _DENIAL.search(_NO_DENIAL.sub(" ", before))
+        or _HYPOTHETICAL.search(before)
+        or _OTHERS_SAY.search(before)
+        or _OTHERS_ANSWER.search(before)
+    )
+
+
+def starts_hedged(text: str) -> bool:
+    """Whether the text begins by taking back what came before it."""
+    start = text[:_REACH].lstrip()
+    return bool(_HEDGE.match(start) or _BLOCKING.match(start))
+
+
+def is_hedged(text: str, spans: Sequence[tuple[int, int]]) -> bool:
+    """Whether the text is unsure of the labels at `spans`, or refuses.
+
+    Words inside the spans do not count: a label may be "not sure".
+    """
+    masked = _masked(text, spans)
+    return bool(_BLOCKING.search(masked)) or any(
+        _HEDGE.search(_sentence_before(masked, start))
+        or _HEDGE.search(_sentence_after(masked, end))
+        for start, end in spans
+    )
+
+
+def _masked(text: str, spans: Sequence[tuple[int, int]]) -> str:
+    """The text, as long as before, with nothing to read in the spans."""
+    pieces, place = [], 0
+    for start, end in spans:
+        pieces += [text[place:start], "#" * (end - start)]
+        place = end
+    return "".join((*pieces, text[place:]))
+
+
+def declines(text: str) -> bool:
+    """Whether a text without a readable vote declines in so many words, or hedges.
+
+    A long text is believed to say so near its start or its end.
+    """
+    if len(text) > 2 * _ENDS:
+        text = f"{text[:_ENDS]}\n{text[-_ENDS:]}"
+    if _DECLINE_WHOLE.fullmatch(cleaned(text)) or _DECLINE.search(text):
+        return True
+    return len(text) < 300 and bool(_HEDGED_LABEL.search(text))
+
+
+def declines_to_answer(text: str) -> bool:
+    """Whether an open answer is nothing but a refusal or "I don't know"."""
+    return bool(_DECLINE_WHOLE.fullmatch(text) or _DECLINE_START.match(text[:400]))
