@@ -47,7 +47,7 @@ def environment(home: str | Path, **more: str) -> dict[str, str]:
     }
 
 
-@dataclass
+@dataclass(repr=False)
 class Cell:
     """What came back of one execution.
 
@@ -61,6 +61,9 @@ class Cell:
     reply: dict[str, Any] = field(default_factory=dict)
     replied: float = 0.0
     idle: bool = False
+
+    def __repr__(self) -> str:
+        return f"<Cell {self.outputs}: {self.error or self.plain or self.stream()}>"
 
     def of(self, *kinds: str) -> list[dict[str, Any]]:
         """The contents of the messages of these types."""
@@ -93,9 +96,13 @@ class Cell:
 
     @property
     def outputs(self) -> list[str]:
-        """The types of what a saved notebook would hold."""
+        """The types of what a saved notebook would hold, the live table's empty slot aside."""
         kept = ("stream", "display_data", "execute_result", "error")
-        return [m["msg_type"] for m in self.messages if m["msg_type"] in kept]
+        return [
+            m["msg_type"]
+            for m in self.messages
+            if m["msg_type"] in kept and set(m["content"].get("data", ())) != {WIDGET_VIEW}
+        ]
 
 
 class Kernel:
@@ -165,7 +172,7 @@ class Kernel:
         import ast
 
         cell = self.run(expression)
-        assert cell.plain, cell.error
+        assert cell.plain, cell
         return ast.literal_eval(cell.plain)
 
     def begun(self, number: str) -> None:

@@ -11,12 +11,22 @@ from parallm_magics.notebook.transformer import AwaitCells
 _ATTRIBUTE = "_parallm_loaded"
 
 
+def _magics(shell: Any) -> ParallmMagics:
+    """The magics with the configured settings, one of which may be bad: then nothing stays behind."""
+    before = list(shell.configurables)
+    try:
+        return ParallmMagics(shell)
+    except Exception:
+        shell.configurables[:] = before
+        raise
+
+
 class Loaded:
     """What one load put into the shell."""
 
     def __init__(self, shell: Any) -> None:
         self.shell = shell
-        self.magics = ParallmMagics(shell)
+        self.magics = _magics(shell)
         self.transformer = AwaitCells(shell)
 
     def put_in(self) -> None:

@@ -10,20 +10,19 @@ from IPython.display import display
 
 from parallm_magics.cell.help import help_of
 from parallm_magics.notebook.interrupt import Interrupts, Patience
-from parallm_magics.notebook.settings import settings_traits, spoken_settings
+from parallm_magics.notebook.settings import Settings, spoken_settings
 
 if TYPE_CHECKING:
     from parallm_magics.notebook.session import Outcome, Session
 
 
 @magics_class
-class ParallmMagics(Magics):
+class ParallmMagics(Settings, Magics):
     """Run LLM calls in parallel. Each setting is the default of the option of the same name."""
 
     def __init__(self, shell: Any) -> None:
         super().__init__(shell)
         self._interrupts = Interrupts()
-        self.add_traits(**settings_traits())
 
     @cached_property
     def session(self) -> Session:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from traitlets import TraitType
+from traitlets.config import Configurable
 
 from parallm_magics.cell.options import TABLE, Option
 from parallm_magics.errors import OptionError
@@ -35,12 +36,13 @@ class OptionTrait(TraitType):
         raise OptionError(f"ParallmMagics.{self._option.name}: {problem}")
 
 
-def settings_traits() -> dict[str, Any]:
-    """A trait for every option that may be a setting."""
-    traits: dict[str, Any] = {
-        option.name: OptionTrait(option) for option in TABLE.values() if option.setting
-    }
-    return traits
+# A trait for every option that may be a setting. They belong to the class, so that values from
+# IPython's configuration files, or from before a reload, are taken up.
+Settings: type[Any] = type(
+    "Settings",
+    (Configurable,),
+    {option.name: OptionTrait(option) for option in TABLE.values() if option.setting},
+)
 
 
 def spoken_settings(magics: Any) -> dict[str, Any]:
