@@ -13,7 +13,6 @@ import os
 import queue
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -160,7 +159,7 @@ class Kernel:
     def cell(self, number: str) -> Cell:
         """A queued cell, once it has come back whole."""
         cell = self._cells[number]
-        self._until(lambda: bool(cell.reply) and cell.idle, f"the end of {number}")
+        self.until(lambda: bool(cell.reply) and cell.idle, f"the end of {number}")
         return cell
 
     def run(self, code: str, subshell: str | None = None) -> Cell:
@@ -175,10 +174,14 @@ class Kernel:
         assert cell.plain, cell
         return ast.literal_eval(cell.plain)
 
+    def settle(self, expression: str) -> None:
+        """Wait until an expression holds in the kernel, between cells."""
+        self.until(lambda: self.value(f"bool({expression})"), expression)
+
     def begun(self, number: str) -> None:
         """Wait until a cell has begun."""
         cell = self._cells[number]
-        self._until(lambda: bool(cell.of("execute_input")), f"the beginning of {number}")
+        self.until(lambda: bool(cell.of("execute_input")), f"the beginning of {number}")
 
     def interrupt(self) -> float:
         """Send SIGINT; gives the moment."""
@@ -194,10 +197,6 @@ class Kernel:
         """End a subshell."""
         self._control("delete_subshell_request", subshell_id=subshell)
 
-    def answers_wait(self, event: threading.Event) -> None:
-        """Wait for something that another thread tells."""
-        assert event.wait(PATIENCE), "the event never came"
-
     @property
     def alive(self) -> bool:
         """Whether the process is there."""
@@ -211,7 +210,8 @@ class Kernel:
             if reply["parent_header"].get("msg_id") == message["header"]["msg_id"]:
                 return dict(reply["content"])
 
-    def _until(self, holds: Callable[[], bool], what: str) -> None:
+    def until(self, holds: Callable[[], bool], what: str) -> None:
+        """Wait until something holds, here or in the kernel; messages are taken in meanwhile."""
         end = time.monotonic() + PATIENCE
         while not holds():
             assert time.monotonic() < end, f"{what} never came; the kernel is alive: {self.alive}"
