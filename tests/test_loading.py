@@ -15,7 +15,7 @@ def traces():
     gc.collect()
     ip = get_ipython()
     tasks = {t for t in asyncio.all_tasks() if not t.done()}
-    files = [os.readlink(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd") if os.path.islink(f"/proc/self/fd/{fd}")]
+    files = [f"/proc/self/fd/{fd}" for fd in os.listdir("/proc/self/fd")]
     return {
         "magics": sorted(name for kind in ip.magics_manager.magics.values() for name in kind),
         "registry": sorted(ip.magics_manager.registry),
@@ -24,7 +24,7 @@ def traces():
         "configurables": len(ip.configurables),
         "matchers": len(ip.Completer.custom_matchers),
         "attributes": sorted(name for name in vars(ip) if "parallm" in name),
-        "sockets": sum(name.startswith("socket:") for name in files),
+        "sockets": sum(os.readlink(f).startswith("socket:") for f in files if os.path.islink(f)),
         "tasks": len(tasks),
     }
 """

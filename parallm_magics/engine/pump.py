@@ -99,6 +99,7 @@ async def pump(
             await asyncio.wait(lanes)
     except asyncio.CancelledError:
         stop("cancelled")
+        _cancel(lanes)  # once more: those that a stop before has not ended
         await asyncio.gather(*lanes, return_exceptions=True)
         raise
     finally:

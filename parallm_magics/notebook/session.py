@@ -121,6 +121,6 @@ def _with_way_back(problem: TooFewSucceeded, out: str | None) -> TooFewSucceeded
 
 def _interrupted(run: Run | None, reason: str, out: str | None) -> str:
     if run is None:
-        return "the run was left before its workers had ended"
+        return f"{reason}; the run was left before its workers had ended"
     kept = f"{out} holds the records" if out else "give the cell -o NAME to keep them"
     return f"{reason}; {len(run.succeeded)} of {len(run.results)} workers were done; {kept}"
