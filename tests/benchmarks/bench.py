@@ -1,0 +1,300 @@
+"""What the benchmarks share: a server, a kernel, the bare loop to compare with, and the table."""
+
+from __future__ import annotations
+
+import ast
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+from jupyter_client.manager import start_new_kernel
+
+DIALECTS = ("anthropic", "openai")
+KEY = "sk-no-key"
+# A benchmark's own environment: nothing of the user's settings takes part.
+OURS = ("ANTHROPIC_", "OPENAI_", "PARALLM_")
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One line of a table.
+
+    Attributes:
+        what: what was measured.
+        values: one a round.
+        target: at most this; None where the figure is only information.
+        whole: whether the target is for the largest value, not for the median.
+        digits: decimals shown.
+    """
+
+    what: str
+    values: Sequence[float]
+    target: float | None = None
+    whole: bool = False
+    digits: int = 3
+
+    @property
+    def judged(self) -> float:
+        """The value that the target is for."""
+        return max(self.values) if self.whole else statistics.median(self.values)
+
+    @property
+    def verdict(self) -> str:
+        """In a word."""
+        if self.target is None:
+            return ""
+        return "meets" if self.judged <= self.target else "misses"
+
+    def row(self) -> str:
+        """As a line of Markdown."""
+        numbers = statistics.median(self.values), min(self.values), max(self.values)
+        shown = " | ".join(f"{number:.{self.digits}f}" for number in numbers)
+        scope = "all " if self.whole else ""
+        target = "" if self.target is None else f"{scope}≤ {self.target:.{self.digits}f}"
+        return f"| {self.what} | {len(self.values)} | {shown} | {target} | {self.verdict} |"
+
+
+def table(title: str, about: str, figures: Sequence[Figure]) -> str:
+    """A heading, a paragraph and the figures as Markdown."""
+    head = "| | rounds | median | min | max | target | |\n|---|--:|--:|--:|--:|--:|---|"
+    return "\n".join([f"## {title}\n", f"{about}\n", head, *(f.row() for f in figures), ""])
+
+
+def ratios(above: Sequence[float], below: Sequence[float]) -> list[float]:
+    """Round by round, so that what slows the machine down slows both."""
+    return [a / b for a, b in zip(above, below, strict=True)]
+
+
+class Server:
+    """The scripted provider in another process; a context manager."""
+
+    def __enter__(self) -> Self:
+        self._process = subprocess.Popen(
+            [sys.executable, str(Path(__file__).with_name("server.py"))],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert self._process.stdout is not None
+        self.url = self._process.stdout.readline().strip()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait(10)
+
+    def calls_since(self, moment: float) -> int:
+        """How many calls arrived after a moment of the monotonic clock; forgets them all."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        print(moment, file=self._process.stdin, flush=True)
+        return int(self._process.stdout.readline())
+
+    def environment(self) -> dict[str, str]:
+        """An environment whose providers are this server and whose settings are the defaults."""
+        clean = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
+        return clean | {
+            "ANTHROPIC_API_KEY": KEY,
+            "ANTHROPIC_BASE_URL": self.url,
+            "OPENAI_API_KEY": KEY,
+            "OPENAI_BASE_URL": f"{self.url}/v1",
+        }
+
+
+class Cell(NamedTuple):
+    """How one cell ran.
+
+    Attributes:
+        seconds: from `pre_run_cell` to `post_run_cell`, inside the kernel.
+        cpu: the kernel process's CPU between the two.
+        outside: from sending the request to the reply and the idle status, on the client's side.
+        idle: when that was, on the monotonic clock.
+        value: of the expression asked for.
+        error: the name of the error that the cell ended with, or "".
+        result: whether it gave out a result.
+    """
+
+    seconds: float
+    cpu: float
+    outside: float
+    idle: float
+    value: Any
+    error: str
+    result: bool
+
+
+# The marks are taken by IPython's own events, around all that a cell does, its display included.
+MARKS = """
+import time as _time
+_marks = {}
+def _mark(name):
+    _marks[name] = (_time.perf_counter(), _time.process_time())
+get_ipython().events.register("pre_run_cell", lambda info: _mark("pre"))
+get_ipython().events.register("post_run_cell", lambda result: _mark("post"))
+%load_ext parallm_magics
+"""
+
+
+class Kernel:
+    """A kernel of its own, with the extension loaded; a context manager."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._environment = dict(environment)
+
+    def __enter__(self) -> Self:
+        self._manager, self._client = start_new_kernel(
+            env=self._environment, extra_arguments=["--log-level=ERROR"]
+        )
+        self.pid: int = self._manager.provisioner.process.pid
+        self.run(MARKS)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._client.stop_channels()
+        self._manager.shutdown_kernel(now=True)
+
+    @property
+    def alive(self) -> bool:
+        """Whether its process is still there."""
+        return bool(self._manager.is_alive())
+
+    def run(
+        self,
+        code: str,
+        value: str = "None",
+        *,
+        fine: bool = True,
+        began: Callable[[], None] = lambda: None,
+    ) -> Cell:
+        """Run a cell and wait until the kernel is idle.
+
+        Args:
+            value: an expression of plain data, evaluated after the cell.
+            fine: whether an error is a fault of the benchmark.
+            began: called when the kernel says that it is busy with the cell.
+        """
+        kinds: list[str] = []
+
+        def hear(message: Mapping[str, Any]) -> None:
+            kinds.append(message["msg_type"])
+            if message["content"].get("execution_state") == "busy":
+                began()
+
+        start = time.monotonic()
+        reply = self._client.execute_interactive(
+            code,
+            user_expressions={"value": value, "marks": "_marks"},
+            output_hook=hear,
+            allow_stdin=False,
+            timeout=60,
+        )["content"]
+        idle = time.monotonic()
+        if reply["status"] != "ok":
+            if fine:
+                raise RuntimeError(f"{reply.get('ename')}: {reply.get('evalue')}")
+            return Cell(0, 0, idle - start, idle, None, reply.get("ename", "aborted"), False)
+        found = reply["user_expressions"]
+        marks = _plain(found["marks"]) if "post" in _text(found["marks"]) else {}
+        (wall, cpu), (wall_end, cpu_end) = marks.get("pre", (0, 0)), marks.get("post", (0, 0))
+        return Cell(
+            wall_end - wall,
+            cpu_end - cpu,
+            idle - start,
+            idle,
+            _plain(found["value"]),
+            "",
+            "execute_result" in kinds,
+        )
+
+
+def _text(expression: Mapping[str, Any]) -> str:
+    if expression["status"] != "ok":
+        raise RuntimeError(f"{expression['ename']}: {expression['evalue']}")
+    return str(expression["data"]["text/plain"])
+
+
+def _plain(expression: Mapping[str, Any]) -> Any:
+    return ast.literal_eval(_text(expression))
+
+
+# What a person would type without us: the SDK's own public call on the same transport.
+BARE = {
+    "anthropic": """
+import asyncio, anthropic
+from parallm_magics.providers.transport import http_client
+def make_client():
+    return anthropic.AsyncAnthropic(
+        max_retries=0, timeout=None, http_client=http_client(anthropic)
+    )
+def request(model, prompt):
+    message = {"role": "user", "content": prompt}
+    return {"model": model, "max_tokens": 4096, "messages": [message]}
+async def plain(client, model, prompt):
+    reply = await client.messages.create(**request(model, prompt))
+    return reply.content[0].text
+async def streamed(client, model, prompt):
+    parts = []
+    async for event in await client.messages.create(**request(model, prompt), stream=True):
+        if event.type == "content_block_delta" and event.delta.type == "text_delta":
+            parts.append(event.delta.text)
+    return "".join(parts)
+""",
+    "openai": """
+import asyncio, openai
+from parallm_magics.providers.transport import http_client
+def make_client():
+    return openai.AsyncOpenAI(max_retries=0, timeout=None, http_client=http_client(openai))
+def request(model, prompt):
+    message = {"role": "user", "content": prompt}
+    return {"model": model, "max_tokens": 4096, "messages": [message]}
+async def plain(client, model, prompt):
+    reply = await client.chat.completions.create(**request(model, prompt))
+    return reply.choices[0].message.content
+async def streamed(client, model, prompt):
+    parts = []
+    async for chunk in await client.chat.completions.create(
+        **request(model, prompt), stream=True, stream_options={"include_usage": True}
+    ):
+        if chunk.choices and chunk.choices[0].delta.content:
+            parts.append(chunk.choices[0].delta.content)
+    return "".join(parts)
+""",
+}
+
+# The same with many: one semaphore, one task a prompt.
+BARE_MANY = """
+async def many(ask, client, model, prompts, concurrency):
+    gate = asyncio.Semaphore(concurrency)
+    async def one(prompt):
+        async with gate:
+            return await ask(client, model, prompt)
+    return await asyncio.gather(*[one(prompt) for prompt in prompts])
+"""
+
+
+def bare(dialect: str) -> dict[str, Any]:
+    """The comparison's functions, for use in this process."""
+    names: dict[str, Any] = {}
+    exec(BARE[dialect] + BARE_MANY, names)  # noqa: S102  # the text above, as in the kernels
+    return names
+
+
+@contextmanager
+def environment(values: Mapping[str, str]) -> Iterator[None]:
+    """This process under other environment variables."""
+    before = dict(os.environ)
+    os.environ.clear()
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
