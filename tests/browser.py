@@ -203,6 +203,7 @@ def browser() -> Iterator[Browser]:
     path = shutil.which("chromium")
     if path is None:
         raise RuntimeError("chromium is missing: install Debian's (apt-get install chromium)")
+    expect.set_options(timeout=SECONDS * 1000)
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=path, args=_FLAGS)
         yield chromium
@@ -297,11 +298,15 @@ class Notebook:
 
     @classmethod
     def open(
-        cls, chromium: Browser, lab: Lab, name: str, kernel: bool = True, width: int = 1200
+        cls,
+        chromium: Browser,
+        lab: Lab,
+        name: str,
+        kernel: bool = True,
+        size: tuple[int, int] = (1200, 900),
     ) -> Self:
         """Open a notebook and wait for its cells, and for its kernel where one is wanted."""
-        # High enough for every cell to be in sight.
-        page = chromium.new_page(viewport={"width": width, "height": 2400})
+        page = chromium.new_page(viewport={"width": size[0], "height": size[1]})
         page.set_default_timeout(SECONDS * 1000)
         notebook = cls(page)
         if not kernel:
@@ -309,8 +314,8 @@ class Notebook:
         page.goto(f"{lab.url}doc/tree/{name}?token={TOKEN}")
         if kernel:
             status = page.locator("#jp-main-statusbar")
-            expect(status).to_contain_text("here | Idle", timeout=SECONDS * 1000)
-        expect(notebook.cell(0)).to_be_visible(timeout=SECONDS * 1000)
+            expect(status).to_contain_text("here | Idle")
+        expect(notebook.cell(0)).to_be_visible()
         return notebook
 
     def _requested(self, request: Request) -> None:
@@ -338,7 +343,7 @@ class Notebook:
     def wait(self, index: int) -> None:
         """Wait until the cell has run."""
         prompt = self.cell(index).locator(".jp-InputPrompt")
-        expect(prompt).to_have_text(re.compile(r"\[\d+\]:"), timeout=SECONDS * 1000)
+        expect(prompt).to_have_text(re.compile(r"\[\d+\]:"))
 
     def run(self, *indices: int) -> None:
         """Run these cells, one after another."""

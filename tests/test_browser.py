@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from browser import Frame, Lab, Listener, Notebook, browser
 from display_samples import bad_inputs
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Locator, expect
 
 LOAD = "%load_ext parallm_magics"
 FANOUT = """
@@ -89,6 +89,7 @@ class Ran:
 
     frames: list[Frame]
     texts: list[str]
+    heights: list[float]
     results: list[int]
     widgets: list[int]
     file: dict[str, Any]
@@ -111,6 +112,7 @@ def ran(lab: Lab, chromium: Browser) -> Ran:
     ran = Ran(
         frames=notebook.seen(),
         texts=[output.inner_text() for output in outputs],
+        heights=[height(output) for output in outputs],
         results=[output.locator(RESULT).count() for output in outputs],
         widgets=[output.locator(".jupyter-widgets").count() for output in outputs],
         file=lab.saved("ran.ipynb"),
@@ -120,6 +122,13 @@ def ran(lab: Lab, chromium: Browser) -> Ran:
     notebook.close()
     lab.shut_down_kernels()
     return ran
+
+
+def height(shown: Locator) -> float:
+    """How high it is on the page."""
+    box = shown.bounding_box()
+    assert box is not None
+    return box["height"]
 
 
 def test_the_live_table_appears_and_moves(ran: Ran) -> None:
@@ -187,7 +196,7 @@ def test_no_state_of_a_widget_is_saved(ran: Ran) -> None:
 def test_a_reopened_notebook_shows_the_same(
     lab: Lab, ran: Ran, opened: Callable[..., Notebook], trusted: bool
 ) -> None:
-    """Without a kernel, trusted or not, every cell shows what it showed after the run."""
+    """Without a kernel, trusted or not, every cell shows what it showed, as high as it was."""
     name = "ran.ipynb"
     if not trusted:
         name = "received.ipynb"
@@ -198,6 +207,7 @@ def test_a_reopened_notebook_shows_the_same(
     for index in (FANNED, VOTED, MISTAKEN):
         shown = notebook.output(index)
         assert shown.inner_text() == ran.texts[index]
+        assert height(shown) == pytest.approx(ran.heights[index], abs=1)
         assert shown.locator(f".jupyter-widgets, :is({RESULT}) :is(script, svg)").count() == 0
     assert "Error displaying widget" not in notebook.page.locator("body").inner_text()
     assert lab.api("kernels") == []
