@@ -19,7 +19,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import KernelManager
 
@@ -122,10 +121,15 @@ class Kernel:
     def __enter__(self) -> Self:
         with self.log.open("wb") as log:
             self._manager.start_kernel(env=self._env, stdout=log, stderr=log, cwd=self._home.name)
-        self._client = BlockingKernelClient()
-        self._client.load_connection_info(self._manager.get_connection_info())
+        # The manager's own client asks the process whether it is alive, not a slow heartbeat.
+        self._client = self._manager.client()
         self._client.start_channels()
-        self._client.wait_for_ready(timeout=PATIENCE)
+        try:
+            self._client.wait_for_ready(timeout=PATIENCE)
+        except BaseException:
+            print(self.log.read_text())
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -223,6 +227,7 @@ class Kernel:
             reply = self._client.get_shell_msg(timeout=0)
             cell = self._cells.get(reply["parent_header"].get("msg_id", ""), Cell())
             cell.reply, cell.replied = reply["content"], time.monotonic()
+            self.everything.append(reply)
         except queue.Empty:
             pass
         try:

@@ -29,6 +29,7 @@ class LiveTable:
         self._board = board
         self._changed = True
         self._widget: Any = None
+        self._parts: list[Any] = []
         self._handle: Any = None
         self._broken = False
 
@@ -72,6 +73,8 @@ class LiveTable:
         from ipywidgets import HTML
 
         self._widget = HTML(html)
+        # Models of their own, which closing the widget leaves open in front end and kernel.
+        self._parts = [self._widget, self._widget.layout, self._widget.style]
         view = {"version_major": 2, "version_minor": 0, "model_id": self._widget.model_id}
         self._handle = display({WIDGET_VIEW: view}, raw=True, display_id=True)
 
@@ -79,9 +82,9 @@ class LiveTable:
         with self._surviving():
             if self._handle is not None:
                 self._handle.update({}, raw=True)
-        with self._surviving():
-            if self._widget is not None:
-                self._widget.close()
+        for part in self._parts:
+            with self._surviving():
+                part.close()
 
     @contextlib.contextmanager
     def _surviving(self) -> Any:
@@ -90,12 +93,13 @@ class LiveTable:
         # The table is a courtesy; answers must not be lost to it, whatever a front end raises.
         except Exception as error:
             self._broken = True
-            _say_once(type(error).__name__)
+            missing = isinstance(error, ImportError)
+            _say_once(str(error) if missing else type(error).__name__)
 
 
 @functools.cache
-def _say_once(kind: str) -> None:
-    print(f"parallm_magics: no live table ({kind}); the run goes on", file=sys.stderr)
+def _say_once(why: str) -> None:
+    print(f"parallm_magics: no live table ({why}); the run goes on", file=sys.stderr)
 
 
 def wanted(shell: Any) -> bool:

@@ -1,0 +1,143 @@
+"""In a real kernel, the live table is a guest: it shows, it goes, and its failures harm no run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from kernel import WIDGET_VIEW, Cell, Kernel
+
+WORKERS = "".join(f"%section s{n}\nprompt {n}\n" for n in range(6))
+SECOND = "-m sim:?latency=1&scale=1"
+COMMS = ("comm_open", "comm_msg", "comm_close")
+
+
+@pytest.fixture(scope="module")
+def kernel() -> Iterator[Kernel]:
+    """The kernel of this module."""
+    with Kernel() as kernel:
+        kernel.run("%load_ext parallm_magics")
+        # The first use imports ipywidgets.
+        kernel.run(f"%%fanout -m sim:?latency=1&scale=0.4\n{WORKERS}")
+        yield kernel
+
+
+def updates(cell: Cell) -> list[tuple[Any, str]]:
+    """When each drawing came, and its html."""
+    found = []
+    for message in cell.messages:
+        if message["msg_type"] in ("comm_open", "comm_msg"):
+            html = message["content"]["data"].get("state", {}).get("value")
+            if html is not None:
+                found.append((message["header"]["date"], html))
+    return found
+
+
+@pytest.mark.parametrize("head", ["", "%%time\n"], ids=["awaited", "nested"])
+def test_the_table_shows_and_goes(kernel: Kernel, head: str) -> None:
+    """One slot, filled by a widget and nothing else; emptied at the end, the widgets closed."""
+    cell = kernel.run(f"{head}%%fanout {SECOND}\n{WORKERS}")
+    [slot] = cell.of("display_data")
+    assert set(slot["data"]) == {WIDGET_VIEW}
+    [emptied] = cell.of("update_display_data")
+    assert emptied["data"] == {}
+    assert emptied["transient"] == slot["transient"]
+    opened = {c["comm_id"] for c in cell.of("comm_open")}
+    assert slot["data"][WIDGET_VIEW]["model_id"] in opened
+    assert {c["comm_id"] for c in cell.of("comm_close")} == opened
+    assert "6 of 6 sections succeeded" in cell.plain
+    kinds = [m["msg_type"] for m in cell.messages]
+    assert kinds.index("update_display_data") < kinds.index("execute_result")
+
+
+def test_no_widget_stays(kernel: Kernel) -> None:
+    """After a run no model is left that a saved notebook would hold."""
+    kernel.run("import ipywidgets.widgets.widget as w; before = len(w._instances)")
+    kernel.run(f"%%fanout -m sim:?latency=1&scale=0.4\n{WORKERS}")
+    assert kernel.value("len(w._instances) - before") == 0
+
+
+def test_at_most_five_drawings_a_second(kernel: Kernel) -> None:
+    """However much happens, the front end gets five updates a second; the first and last rows show."""
+    many = "".join(f"%section s{n}\nprompt {n}\n" for n in range(60))
+    cell = kernel.run(f"%%fanout -m sim:?latency=lognormal(0.3,0.5)&scale=1 -c 60\n{many}")
+    drawn = updates(cell)
+    assert len(drawn) >= 3
+    for n, (at, _) in enumerate(drawn[5:]):
+        assert (at - drawn[n][0]).total_seconds() > 0.9
+    assert all(f">s{n}<" in drawn[-1][1] for n in (0, 59))
+
+
+def test_a_quick_run_shows_no_table(kernel: Kernel) -> None:
+    """A run that ends at once sends no widget message."""
+    cell = kernel.run(f"%%fanout -m sim:?scale=0\n{WORKERS}")
+    assert cell.of("display_data", "update_display_data", *COMMS) == []
+
+
+def test_live_can_be_switched_off(kernel: Kernel) -> None:
+    """With PARALLM_LIVE=0 no run sends a widget message."""
+    kernel.run("import os; os.environ['PARALLM_LIVE'] = '0'")
+    cell = kernel.run(f"%%fanout -m sim:?latency=1&scale=0.5\n{WORKERS}")
+    kernel.run("del os.environ['PARALLM_LIVE']")
+    assert cell.of("display_data", "update_display_data", *COMMS) == []
+    assert "6 of 6" in cell.plain
+
+
+FLAKY = """
+import random
+from ipykernel.comm.comm import BaseComm
+chance, before = random.Random(1), BaseComm.publish_msg
+failed = []
+def flaky(self, *args, **kwargs):
+    if chance.random() < SHARE:
+        failed.append(1)
+        raise RuntimeError("the front end is gone")
+    return before(self, *args, **kwargs)
+BaseComm.publish_msg = flaky
+"""
+
+
+@pytest.mark.parametrize("share", [0.3, 1.0], ids=["at-random", "always"])
+def test_a_failing_front_end_fails_no_worker(kernel: Kernel, share: float) -> None:
+    """Messages that cannot be sent cost the table, said in one line, and no answer."""
+    kernel.run(FLAKY.replace("SHARE", str(share)))
+    cells = [kernel.run(f"%%fanout -m sim:?latency=1&scale=0.6\n{WORKERS}") for _ in range(4)]
+    kernel.run("BaseComm.publish_msg = before")
+    assert kernel.value("len(failed) > 0")
+    assert all("6 of 6 sections succeeded" in cell.plain for cell in cells)
+    said = "".join(cell.stream("stderr") for cell in cells)
+    assert said.count("\n") <= 1
+    assert "Traceback" not in said
+
+
+@pytest.mark.parametrize("n", range(4))
+def test_a_failing_drawing_loses_no_answer(kernel: Kernel, n: int) -> None:
+    """A bug in what draws the table ends the table, not the run."""
+    kernel.run(
+        "from parallm_magics.display import Board\n"
+        f"before, name = None, {['tell', 'live_html', 'tell', 'live_html'][n]!r}\n"
+        "before = getattr(Board, name)\n"
+        "calls = []\n"
+        "def failing(self, *args):\n"
+        "    calls.append(1)\n"
+        f"    if len(calls) == {[1, 1, 9, 2][n]}: raise ValueError('a bug')\n"
+        "    return before(self, *args)\n"
+        "setattr(Board, name, failing)"
+    )
+    cell = kernel.run(f"%%fanout -m sim:?latency=1&scale=0.6\n{WORKERS}")
+    kernel.run("setattr(Board, name, before)")
+    assert "6 of 6 sections succeeded" in cell.plain
+    assert cell.error == ""
+
+
+def test_without_ipywidgets() -> None:
+    """Where ipywidgets is missing one line says so, once, and runs are as before."""
+    with Kernel() as kernel:
+        kernel.run("import sys; sys.modules['ipywidgets'] = None\n%load_ext parallm_magics")
+        cells = [kernel.run(f"%%fanout -m sim:?latency=1&scale=0.4\n{WORKERS}") for _ in range(3)]
+        assert all("6 of 6 sections succeeded" in cell.plain for cell in cells)
+        assert [cell.of("display_data", *COMMS) for cell in cells] == [[], [], []]
+        assert cells[0].stream("stderr").count("\n") == 1
+        assert "ipywidgets" in cells[0].stream("stderr")
+        assert [cell.stream("stderr") for cell in cells[1:]] == ["", ""]
