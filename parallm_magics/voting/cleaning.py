@@ -35,6 +35,7 @@ _LATEX = re.compile(
     re.DOTALL,
 )
 _WRAPPERS = dict(zip("([{<「『【《\"'`*_$", ")]}>」』】》\"'`*_$", strict=True))
+_OUTER = _TRAILING + _LEADING + "".join({*_WRAPPERS, *_WRAPPERS.values()})
 # Deeper wrapping than this is no answer, and peeling it would take quadratic time.
 _MOST_LAYERS = 40
 
@@ -140,10 +141,11 @@ def _peel(text: str) -> str:
 def _is_one_piece(opening: str, inner: str) -> bool:
     """Whether an opening character and the one at the other end belong together."""
     closing = _WRAPPERS[opening]
+    if opening != closing:
+        first_closing = inner.find(closing)
+        return first_closing < 0 or 0 <= inner.find(opening) < first_closing
+    core = inner.strip(_OUTER)
     if opening == "'":
-        return not re.search(r"(?<!\w)'|'(?!\w)", inner)
-    if opening == closing:
-        # Two stars on either side are a layer each.
-        return opening not in inner.strip(opening)
-    first_closing = inner.find(closing)
-    return first_closing < 0 or 0 <= inner.find(opening) < first_closing
+        # An apostrophe within a word is no quotation mark.
+        return not re.search(r"(?<!\w)'|'(?!\w)", core)
+    return opening not in core

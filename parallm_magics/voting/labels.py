@@ -28,8 +28,8 @@ _LINE_ENDS = re.compile(r"[*_`\"')\]}>$]{0,6}[ \t]*(?:\n|\Z)")
 _LIST_GOES_ON = re.compile(
     _LINE_ENDS.pattern + r"|[ \t]*(?:[.,;:!?)\]]|(?:and|or)\b)", re.IGNORECASE
 )
-_JOINED_LEFT = re.compile(r"[^\W_][_\-'./&@\\]")
-_JOINED_RIGHT = re.compile(r"[_\-'/&@\\][^\W_]|\.[a-z0-9]|[+#]|\(s\)")
+_JOINED_LEFT = re.compile(r"[^\W_][_\-'./&@\\·]")
+_JOINED_RIGHT = re.compile(r"[_\-'/&@\\·][^\W_]|\.[a-z0-9]|[+#]|\(s\)")
 _NUMBER_LEFT = re.compile(r"[-+.,$€£¥%]|[0-9][:,]")
 _NUMBER_RIGHT = re.compile(r"[,:][0-9]|\s?%|[$€£¥°]")
 _AFTER_NO = re.compile(
@@ -228,7 +228,7 @@ def _as_mention(text: str, match: re.Match[str], menu: Menu) -> Mention | None:
 def _stands_alone(text: str, start: int, end: int) -> bool:
     """Whether nothing joins `text[start:end]` to a longer word, name or number."""
     form, before, after = text[start:end], text[max(0, start - 2) : start], text[end : end + 3]
-    if after and unicodedata.category(after[0])[0] == "M":
+    if any(unicodedata.category(char)[0] == "M" for char in before[-1:] + after[:1]):
         return False
     if _JOINED_LEFT.fullmatch(before) or _JOINED_RIGHT.match(after):
         return False

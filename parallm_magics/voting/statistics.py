@@ -41,7 +41,8 @@ def wilson(c: int, n: int, conf: float = 0.95) -> tuple[float, float] | None:
     share, widened = c / n, 1 + z * z / n
     centre = (share + z * z / (2 * n)) / widened
     half = z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n)) / widened
-    return max(0.0, centre - half), min(1.0, centre + half)
+    # At the ends the formula gives 0 and 1 but for rounding.
+    return (centre - half if c else 0.0), (centre + half if c < n else 1.0)
 
 
 def exact_beta_half_tail(a: int, b: int) -> Fraction:

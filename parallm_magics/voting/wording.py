@@ -57,6 +57,9 @@ _HYPOTHETICAL = re.compile(
     r"\b(?:if|unless|whether|assuming|suppose|supposing|otherwise|in\s+case|only\s+(?:for|when))\b",
     re.IGNORECASE,
 )
+_SUPPOSED = re.compile(
+    r"\W*(?:if|unless)\b(?!\s+(?:i|we|forced|pressed|asked)\b)[^\n]*,", re.IGNORECASE
+)
 _HYPOTHETICAL_AFTER = re.compile(r"[\s*_`)\]}\"']*(?:would|could|might)\b", re.IGNORECASE)
 _OTHERS_SAY = re.compile(
     r"\b(?:some|others?|people|many|critics?|reviewers?|users?|candidate|student|author|document"
@@ -88,7 +91,8 @@ _UNSURE = (
 _REFUSAL = (
     r"(?:(?:^|[.!?\n])[\W_]{0,6}|\b(?:i|we)(?:'m|'re|\s+am|\s+are)?\s+(?:\w+\s+)?)"
     r"(?:(?:can|could|will|would|do|must|should)(?:\s?not|n't)|can't|cant|won't|wont|unable\s+to"
-    r"|not\s+(?:able|willing|comfortable|allowed|permitted|going)(?:\s+to)?)\s+(?:\w+\s+){0,2}"
+    r"|not\s+(?:able|willing|comfortable|allowed|permitted|going)(?:\s+to)?)\s+"
+    r"(?:(?!(?:the|an?|this|that|think|believe)\b)\w+\s+){0,2}"
     r"(?:answer|answering|help|assist|assisting|compl(?:y|ete)|fulfill?|provide|providing|say|tell"
     r"|decide|determine|judge|choose|pick|give|engage|discuss|respond|do|make|evaluate|assess|vote"
     r"|participate|process|support|continue|want)\b"
@@ -160,6 +164,7 @@ def is_only_mentioned(text: str, start: int, end: int) -> bool:
     sentence = _SENTENCE_END.search(text, end, end + _REACH)
     return bool(
         (sentence and "?" in sentence[0])
+        or _SUPPOSED.match(_sentence_before(text, start))
         or _HYPOTHETICAL.search(before)
         or _HYPOTHETICAL.search(after)
         or _HYPOTHETICAL_AFTER.match(after)
@@ -173,6 +178,7 @@ def is_no_verdict(text: str, start: int) -> bool:
     return bool(
         _DENIAL.search(_NO_DENIAL.sub(" ", before))
         or _HYPOTHETICAL.search(before)
+        or _SUPPOSED.match(_sentence_before(text, start))
         or _OTHERS_SAY.search(before)
         or _OTHERS_ANSWER.search(before)
     )
