@@ -134,6 +134,7 @@ MARKERS = [
     pytest.param("I read 'Answer: YES' there. No.", "invalid", id="quoted, both named"),
     pytest.param("So the answer is $\\boxed{\\text{No}}$.", "NO", id="boxed"),
     pytest.param("Answer: YES\n\\boxed{NO}", "NO", id="boxed after a word"),
+    pytest.param("Verdict: NO\nThe page has:\n> ANSWER: YES", "NO", id="in a quotation"),
     pytest.param("So my verdict is NO; I ignore (answer: YES).", "NO", id="in brackets"),
     pytest.param("Answer: NO\n#### Why\nIt is late.", "NO", id="heading is no marker"),
 ]

@@ -24,7 +24,8 @@ _RANK = (
     r"(?:(?:so|thus|hence|therefore|the|my|our),?[ \t]+){0,3}"
     r"(?:(?:final|overall|best|correct|right|chosen|selected|most[ ]likely)[ \t]+){0,2}"
 )
-_LINE_PREFIX = r"(?:[^\w\n\"'`(\[{<\\$]|_){0,12}(?:\d{1,2}[.)][ \t]+)?[*_]{0,3}"
+# What may stand before a marker: bullets, hashes, stars, an emoji; no quotation of any kind.
+_LINE_PREFIX = r"(?:[^\w\n\"'`(\[{<>\\$]|_){0,12}(?:\d{1,2}[.)][ \t]+)?[*_]{0,3}"
 _ASIDE = r"(?:[ \t]*(?:\([^()\n]{0,60}\)|\[[^\[\]\n]{0,60}\]))?"
 _EMPHASIS = r"[ \t]{0,4}[*_]{0,3}[ \t]{0,4}"
 _FENCE_LINE = re.compile(r"[ \t]*(?:`{3,}|~{3,})[\w+-]*[ \t]*")
@@ -62,7 +63,7 @@ def _worded(text: str, kind: Kind, is_answer: Callable[[str], bool]) -> list[tup
     """The last worded marker that starts a line, with what follows it."""
     pattern = re.compile(
         rf"^{_LINE_PREFIX}{_RANK}(?:{WORDS[kind]})\b{_ASIDE}{_EMPHASIS}"
-        r"(?:(?P<colon>[:=])|[ \t][-–—]{1,2}[ \t]|[–—]|(?P<alone>$))",
+        r"(?:[:=]|[ \t][-–—]{1,2}[ \t]|[–—]|(?P<alone>$))",
         re.IGNORECASE | re.MULTILINE,
     )
     last = None

@@ -11,6 +11,7 @@ _REACH = 160
 """Characters on either side of a mention that are looked at; a clause is rarely longer."""
 
 _ENDS = 2000
+"""Characters at either end of a long text in which a refusal is looked for."""
 
 _CLAUSE_END = re.compile(
     r"[.;:!?\n—–()|]|,(?!\s*n?or\b)|\b(?:but|so|therefore|thus|hence|however|because|then|yet"
@@ -97,8 +98,8 @@ _REFUSAL = (
     r"|decide|determine|judge|choose|pick|give|engage|discuss|respond|do|make|evaluate|assess|vote"
     r"|participate|process|support|continue|want)\b"
     r"|\b(?:can\s?not|can't)\s+be\s+(?:answered|decided|determined|judged|assessed|known)\b"
-    r"|\b(?:rather|prefer)\s+not\b|\bi(?:\s+must|\s+have\s+to|'ll|\s+will)?\s+(?:respectfully\s+|politely\s+)?(?:decline|refuse"
-    r"|abstain)\b|\bas\s+an\s+ai\b|\bagainst\s+(?:my|the)\s+(?:guidelines|policy|policies)\b"
+    r"|\b(?:rather|prefer)\s+not\b|\bi(?:\s+must|\s+have\s+to|'ll|\s+will)?\s+"
+    r"(?:respectfully\s+|politely\s+)?(?:decline|refuse|abstain)\b|\bas\s+an\s+ai\b|\bagainst\s+(?:my|the)\s+(?:guidelines|policy|policies)\b"
 )
 _NO_CHOICE = (
     r"\b(?:none|neither)\s+of\s+(?:the\s+)?(?:above|these|those|them|two|options|choices|candidates"
