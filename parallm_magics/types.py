@@ -65,6 +65,8 @@ class Model:
 
     def __str__(self) -> str:
         tail = "&".join(f"{key}={value}" for key, value in self.query)
+        if not (self.name or tail):
+            return self.provider
         return f"{self.provider}:{self.name}" + (f"?{tail}" if tail else "")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from parallm_magics.display import text
 from parallm_magics.display.rows import models_line, row_of
-from parallm_magics.display.totals import totals
+from parallm_magics.display.totals import called, totals, wall_seconds
 from parallm_magics.display.view import View
 from parallm_magics.types import Record
 
@@ -21,7 +21,7 @@ def subtitle(view: View) -> str:
     parts = [
         text.count(len(view.records), noun),
         models_line(rows),
-        text.seconds(sums.seconds),
+        text.seconds(wall_seconds([r for r in (*view.records, *view.extra) if called(r)])),
     ]
     if sums.usage is not None:
         parts.append(f"{text.tokens(sums.usage.total_tokens, sums.usage_complete)} tokens")

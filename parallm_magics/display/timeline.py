@@ -53,8 +53,8 @@ def timeline_html(records: Sequence[Record], extra: Sequence[Record] = ()) -> st
     )
     return (
         f'<div style="{looks.BLOCK}"><div style="{looks.HEAD}">Timeline</div>'
-        f'<div style="{looks.SCROLL}"><table style="{looks.TABLE}"><tbody>{rows}{axis}</tbody>'
-        f"</table>{_against(records)}</div>"
+        f'<div style="{looks.SCROLL}"><table style="{looks.TABLE}"><tbody>{rows}{axis}'
+        f"{_against(records)}</tbody></table></div>"
         f'<div style="{looks.SMALL};margin-top:.3em">{_left_out(records, shown)}'
         f"{text.escape(sentence(records))}</div></div>"
     )
@@ -69,7 +69,7 @@ def _row(heading: str, picture: str, length: str) -> str:
         f'<tr style="{looks.HEAD_ROW}">'
         f'<th scope="row" style="{_TIGHT};font-weight:normal">{heading}</th>'
         f'<td style="{_WIDE};{looks.TIGHT}">{picture}</td>'
-        f'<td style="{_TIGHT};padding-right:0">{length}</td></tr>'
+        f'<td style="{_TIGHT};text-align:right;padding-right:0">{length}</td></tr>'
     )
 
 
@@ -97,7 +97,7 @@ def _against(records: Sequence[Record]) -> str:
         "all at once", looks.bar(0, 0, sums.seconds / whole, looks.BLUE), text.seconds(sums.seconds)
     )
     rows += _row("one by one", looks.segments(parts, looks.BLUE), text.seconds(whole))
-    return f'<table style="{looks.TABLE}"><tbody>{rows}</tbody></table>'
+    return rows
 
 
 def _left_out(records: Sequence[Record], shown: Sequence[Record]) -> str:
