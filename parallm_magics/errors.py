@@ -12,6 +12,7 @@ ParallmError
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
 class ParallmError(Exception):
     """What went wrong, where, and the way out, in one line."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(_one_line(message))
 
     def _render_traceback_(self) -> list[str]:
         # IPython shows this instead of a stack; the error output that nbval reads stays a real one.
@@ -59,6 +63,21 @@ class TooFewSucceeded(ParallmError):
         super().__init__(message)
         self.records = tuple(records)
         self.run = run
+
+
+LONGEST = 1200
+
+
+def _one_line(message: str) -> str:
+    """The message on one line: what cannot be seen is spelt out, far too much is left out."""
+    text = " ".join(part.strip() for part in re.split(r"[\r\n]+", message.strip()))
+    if len(text) > LONGEST:
+        text = f"{text[: LONGEST // 2]} … {text[-LONGEST // 2 :]}"
+    if text.isprintable():
+        return text
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
+    )
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

@@ -20,15 +20,16 @@ def cost(model: Model, usage: Usage) -> Decimal | None:
     # genai-prices takes 150 ms to import: paid where a price is first needed.
     import genai_prices
 
-    tokens = genai_prices.Usage(
-        input_tokens=usage.input_tokens + usage.cache_read_tokens + usage.cache_write_tokens,
-        cache_read_tokens=usage.cache_read_tokens,
-        cache_write_tokens=usage.cache_write_tokens,
-        output_tokens=usage.output_tokens,
-    )
     try:
+        tokens = genai_prices.Usage(
+            input_tokens=usage.input_tokens + usage.cache_read_tokens + usage.cache_write_tokens,
+            cache_read_tokens=usage.cache_read_tokens,
+            cache_write_tokens=usage.cache_write_tokens,
+            output_tokens=usage.output_tokens,
+        )
         return genai_prices.calc_price(tokens, model.name, provider_id=model.provider).total_price
-    except (LookupError, ValueError):
+    # An answer that is paid for must not be lost to a table of prices, whatever that raises.
+    except Exception:
         return None
 
 

@@ -24,9 +24,11 @@ from parallm_magics import (
     TooFewSucceeded,
     VoteRun,
     fanout,
+    prices,
     vote,
 )
 from parallm_magics.patterns.preview import Preview
+from parallm_magics.types import Model, Usage
 
 MODELS = {"anthropic": "anthropic:claude-test", "openai": "openai:gpt-test"}
 BAD = {
@@ -284,3 +286,39 @@ def test_prompts_and_answers_keep_every_byte(text: str) -> None:
             lines.pop()
         assert prompts(server) == ["\n".join(lines)]
         assert run["a"] == f"<{text}>"
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        pytest.param("\n\n%%fanout\n%section a\nx\n%sectoin b", "^line 6: ", id="below blanks"),
+        pytest.param("\n\n%%fanout --opne\nx", "^line 3: .*--open", id="the line itself"),
+        pytest.param("  %%fanout -n 2\n  x", "^line 1: .*textwrap.dedent", id="indented"),
+        pytest.param("%%vote\nx", "^line 1: .*fanout\\(\\) was called", id="other magic"),
+        pytest.param(None, "not NoneType", id="no text"),
+        pytest.param(b"x", "not bytes", id="bytes"),
+    ],
+)
+def test_a_scripts_text_is_told_by_its_own_lines(text: Any, says: str) -> None:
+    """What stands above the first line counts too; an indented text is no prompt."""
+    with pytest.raises(ParallmError, match=says):
+        asyncio.run(fanout(text, model="sim"))
+
+
+def test_a_tab_may_follow_the_magics_name() -> None:
+    """As on every other line, a tab separates."""
+    run = asyncio.run(fanout("%%fanout\t-n 2\nx", model="sim:?scale=0"))
+    assert isinstance(run, FanoutRun)
+    assert len(run) == 2
+
+
+def test_variables_are_a_dict() -> None:
+    """Anything else is told in one line."""
+    with pytest.raises(OptionError, match="variables: a dict"):
+        asyncio.run(fanout("%section a\nx", variables=[1], model="sim"))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("usage", [Usage(-1), Usage(10**400, 0, 0, 10**400)])
+def test_an_absurd_usage_costs_no_answer(usage: Usage) -> None:
+    """The table of prices may raise what it likes; the answer is kept."""
+    prices.cost(Model("anthropic", "claude-haiku-5-5"), usage)

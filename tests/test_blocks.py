@@ -76,6 +76,10 @@ def test_other_lines_are_text(line: str) -> None:
         pytest.param("%systm", id="system"),
         pytest.param("%promt", id="prompt"),
         pytest.param("%section:", id="colon"),
+        pytest.param("%section:security", id="colon for a blank"),
+        pytest.param("%section,a", id="comma for a blank"),
+        pytest.param("%Section-a-long-name-of-a-block", id="dash for a blank"),
+        pytest.param("%judge(x)", id="call"),
     ],
 )
 def test_a_near_miss_is_an_error(magic: str, line: str) -> None:
@@ -238,3 +242,23 @@ def test_a_large_cell_is_cut_whole() -> None:
     assert len(texts("%section A\n" + "word " * 200_000)["A"]) == 1_000_000
     many = "".join(f"%section S{at}\nask {at}\n" for at in range(1000))
     assert list(texts(many)) == [f"S{at}" for at in range(1000)]
+
+
+def test_the_cells_line_has_the_number_above_the_body() -> None:
+    """A text with blank lines above its first line is counted as it stands."""
+    with pytest.raises(CellSyntaxError, match="line 4: a quote"):
+        parse("fanout", "--system 'x", "y", first=5)
+
+
+def test_what_cannot_be_seen_is_spelt_out_in_an_error() -> None:
+    """A character that nobody sees is the reason, so the message must show it."""
+    with pytest.raises(CellSyntaxError, match=r"%section\\u200b is not a block"):
+        parse("fanout", "", "%section\u200b a\nx")
+
+
+@pytest.mark.parametrize("name", ["a" * 10_000, "a" * 10_000 + "!"])
+def test_a_huge_name_makes_no_huge_error(name: str) -> None:
+    """The place and the way out are still to be seen."""
+    with pytest.raises(CellSyntaxError) as error:
+        parse("fanout", "", f"%section {name}\nx\n%section {name}\ny")
+    assert len(str(error.value)) < 300

@@ -338,3 +338,47 @@ def test_simulated_offsets_depend_on_the_records_alone() -> None:
     laid = lay_out(records, 2)
     assert [(r.start, r.queued) for r in laid] == [(0, 0), (0, 0), (1, 1), (3, 3)]
     assert [r.start for r in lay_out(records, 20)] == [0, 0, 0, 0]
+
+
+def test_a_listener_that_raises_loses_no_answer() -> None:
+    """What watches a run must not be able to end it."""
+
+    def tell(event: Event) -> None:
+        raise RuntimeError(event.kind)
+
+    fake = Fake(answer())
+    records = run_virtual(
+        pump(tasks(3), lambda model: fake, Rules(2), tell, price, Stop()),
+    )[0]
+    assert [record.status for record in records] == ["ok"] * 3
+
+
+def test_whatever_a_provider_does_each_worker_has_a_record() -> None:
+    """A cancellation nobody asked for, a reply that is none: one failed worker each."""
+
+    async def cancels(task: Task, heard: Heard) -> Reply:
+        raise asyncio.CancelledError
+
+    async def no_reply(task: Task, heard: Heard) -> Any:
+        return None
+
+    fake = Fake(by_name({"w0": cancels, "w1": no_reply}, answer()))
+    records, _, _ = pumped(fake, tasks(3))
+    assert [record.status for record in records] == ["failed", "failed", "ok"]
+    assert [r.error.kind for r in records if r.error] == ["bug", "bug"]
+
+
+def test_workers_cancelled_by_a_stranger_have_records() -> None:
+    """Somebody cancels all tasks of the loop: the run stops, and every worker is accounted for."""
+
+    async def during(stop: Stop) -> None:
+        await asyncio.sleep(0.5)
+        mine = asyncio.current_task()
+        for task in asyncio.all_tasks():
+            if task is not mine and "lane" in str(task.get_coro()):
+                task.cancel()
+
+    fake = Fake(answer())
+    records, _, _ = pumped(fake, tasks(5), concurrency=2, during=during)
+    assert [record.status for record in records] == ["cancelled"] * 5
+    assert len(fake.calls) == 2

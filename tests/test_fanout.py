@@ -16,6 +16,7 @@ from parallm_magics.cell.blocks import parse
 from parallm_magics.cell.plan import make_plan
 from parallm_magics.engine.pump import Stop
 from parallm_magics.patterns.fanout import run_fanout
+from parallm_magics.patterns.synthesis import visible
 from parallm_magics.patterns.workers import Surroundings
 from parallm_magics.providers.registry import Clients
 from parallm_magics.types import Heard, Model, Reply, Task
@@ -277,3 +278,17 @@ def test_a_run_shows_itself() -> None:
     assert "SIMULATED" not in bundle["text/plain"]
     assert set(run.timeline()._repr_mimebundle_()) == {"text/plain", "text/html"}
     assert bundle == run._repr_mimebundle_()
+
+
+def test_smuggled_messages_do_not_reach_the_synthesis() -> None:
+    """Joiners stay where they shape a letter or an emoji; runs of them, and blanks, do not."""
+    honest = "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645 \u2764\ufe0f\u200d\U0001f525 1\ufe0f\u20e3 a\tb\nc"
+    assert visible(honest) == honest
+    runs = "\u200d\u200c\ufe0f\u200e\u200f\u2800\u3164\u034f\x1b\x08\x00"
+    assert visible(f"x{runs * 9}y \u2764{chr(0xFE0F) + chr(0x200D) * 99}z") == "xy \u2764\ufe0fz"
+
+
+def test_what_the_synthesis_was_not_given_is_noted() -> None:
+    """The reader is told that answers held characters which nobody sees."""
+    run, _, _ = ran(said({"a": "fine\U000e0041"}), f"{THREE}\n%synthesis\nmerge")
+    assert "1 answer held invisible characters, which the synthesis was not given" in run.notes

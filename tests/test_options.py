@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from parallm_magics.cell.options import (
@@ -15,7 +18,7 @@ from parallm_magics.cell.options import (
     reading_of,
 )
 from parallm_magics.cell.tokens import tokens
-from parallm_magics.errors import CellSyntaxError, OptionError
+from parallm_magics.errors import CellSyntaxError, OptionError, ParallmError
 
 
 def given(line: str, place: str = "fanout", lookup: Any = None) -> dict[str, Any]:
@@ -206,3 +209,121 @@ def test_every_option_is_complete() -> None:
         assert option.where
         assert getattr(Options(), option.name) == option.default
         assert option.flags[0].lstrip("-").replace("-", "_") == option.name
+
+
+@pytest.mark.parametrize(
+    ("line", "name", "value"),
+    [
+        pytest.param("--system 'x: {{d}}'", "system", 'x: {"a": true}', id="dict as JSON"),
+        pytest.param("--param t={{d}}", "param", (("t", {"a": True}),), id="dict as a field"),
+        pytest.param("--param t={{yes}}", "param", (("t", True),), id="bool as a field"),
+        pytest.param("--param t=v{{n}}", "param", (("t", "v2"),), id="part of a field"),
+        pytest.param("--choices {{s}},no", "choices", ("yes", "no"), id="part of a list"),
+    ],
+)
+def test_a_variable_within_a_value_reads_as_in_a_prompt(line: str, name: str, value: Any) -> None:
+    """Never Python's own spelling of a value, and never a shortened one."""
+    values = {"d": {"a": True}, "yes": True, "n": 2, "s": "yes"}
+    assert given(line, lookup=lambda ref: values[ref.name])[name] == value
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        pytest.param("--system 'x {{none}}'", "none is None", id="None in a text"),
+        pytest.param("--system 'x {{array}}'", "tolist", id="array in a text"),
+        pytest.param("--choices {{labels}},c", "must stand alone", id="list within a list"),
+    ],
+)
+def test_a_value_without_text_is_no_part_of_an_option(line: str, says: str) -> None:
+    """As in a prompt: what has no faithful text is an error that names the line."""
+    values = {"none": None, "array": pd.array([1]), "labels": ["a", "b"]}
+    with pytest.raises(ParallmError, match=f"^line 1: .*{says}"):
+        given(line, lookup=lambda ref: values[ref.name])
+
+
+class Raising:
+    """A value that cannot be looked at."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+    def __index__(self) -> int:
+        raise RuntimeError("no number")
+
+    def tolist(self) -> list[str]:
+        """No list either."""
+        raise RuntimeError("no list")
+
+
+@pytest.mark.parametrize("place", ["fanout", "vote"])
+@pytest.mark.parametrize("name", sorted(TABLE))
+@pytest.mark.parametrize(
+    "value",
+    [
+        pytest.param(Raising(), id="raising"),
+        pytest.param(np.array([[1, 2], [3, 4]]), id="matrix"),
+        pytest.param(np.array(3), id="array without a dimension"),
+        pytest.param(np.float64("nan"), id="nan"),
+        pytest.param(10**400, id="huge"),
+        pytest.param("[" * 100_000, id="deep"),
+        pytest.param("k=" + "[" * 100_000, id="deep JSON"),
+        pytest.param("a\ud800b", id="half a character"),
+        pytest.param({"x": object()}, id="object in a dict"),
+    ],
+)
+def test_any_value_is_read_or_refused_in_one_line(place: str, name: str, value: Any) -> None:
+    """Every option, whatever a script hands over: a value or an OptionError, nothing else."""
+    caught: OptionError | None = None
+    try:
+        read_keywords({name: value}, place)
+    except OptionError as error:
+        caught = error
+    if caught is not None:
+        assert "\n" not in str(caught)
+        assert len(str(caught)) < 1300
+        assert caught.__context__ is None
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        pytest.param("-t 0...1", "a range such as", id="three dots"),
+        pytest.param("--score 0...10", "a range such as", id="three dots for a score"),
+        pytest.param("-n 1000000000", "at most 100000 workers", id="more than memory holds"),
+        pytest.param("--param model=x", "said by -m", id="model as a field"),
+        pytest.param("--param n=3", "said by -n", id="copies as a field"),
+        pytest.param("--param p=1e999", "cannot be sent", id="infinity by its digits"),
+        pytest.param("--param p=NaN", "no JSON", id="nan"),
+        pytest.param("--out sum", "hide Python's own", id="any builtin"),
+        pytest.param("--out In", "hide", id="IPython's inputs"),
+        pytest.param("--out _", "hide", id="IPython's last result"),
+    ],
+)
+def test_a_value_that_would_do_harm_is_refused(line: str, says: str) -> None:
+    """Before it fills the memory, loses a field or breaks the notebook."""
+    with pytest.raises(OptionError, match=f"^line 1: .*{says}"):
+        given(line)
+
+
+@pytest.mark.parametrize(
+    "labels", [["a\nb", "c"], ["a\x1b[31m", "c"], ["a\u200b", "a"], ["a\u2028b", "c"]]
+)
+def test_labels_are_one_visible_line(labels: list[str]) -> None:
+    """A label that no answer can spell, or that looks like another, is refused before any call."""
+    with pytest.raises(OptionError, match="choices: the label"):
+        read_keywords({"choices": labels}, "vote")
+
+
+def test_private_characters_on_a_line_are_kept() -> None:
+    """Icons of private fonts beside variables stay what they are."""
+    icons = "\U000f0000 \U000f0001"
+    line = f'--system "{icons} {{{{a}}}} {{{{b}}}}"'
+    assert tokens(line, 1)[1].text == f"{icons} {{{{a}}}} {{{{b}}}}"
+
+
+def test_a_long_line_costs_no_more_than_its_length() -> None:
+    """A system prompt of a megabyte does not stop the kernel."""
+    began = time.perf_counter()
+    assert len(tokens('--system "' + "word {{a}} " * 60_000 + '"', 1)) == 2
+    assert time.perf_counter() - began < 5  # it took more than 20 s

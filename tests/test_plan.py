@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from parallm_magics.cell.blocks import parse
@@ -134,6 +137,9 @@ def test_voters_multiply(line: str, body: str, expected: list[tuple[str, str]]) 
             "%section s2\nx\n%section\ny",
             "line 4: .*'s2'",
             id="number runs into a name",
+        ),
+        pytest.param(
+            "fanout", "", "%section S2\nx\n%section\ny", "line 4: .*'s2'", id="but for its case"
         ),
         pytest.param(
             "fanout",
@@ -332,3 +338,70 @@ def test_sections_with_labels_share_a_key() -> None:
 def test_the_least_successes_are_whole(minimum: str, workers: int, least: int) -> None:
     """A share is rounded up, exactly."""
     assert least_successes(minimum, workers) == least
+
+
+def test_a_voters_range_is_spread_over_its_votes() -> None:
+    """-t LO..HI on a block: its own votes, from the low end to the high one."""
+    plan = planned("vote", "-n 6", "q\n%voter a -t 0..1\n%voter b")
+    assert [t.temperature for t in plan.tasks if t.name.startswith("a.")] == [0.0, 0.5, 1.0]
+    assert [t.temperature for t in plan.tasks if t.name.startswith("b.")] == [None] * 3
+
+
+def test_a_voter_with_a_model_takes_no_other_ones_turn() -> None:
+    """The cell's models are dealt to the voters that have none."""
+    plan = planned("vote", "-m x,y", "q\n%voter a\n%voter b -m z\n%voter c")
+    assert dealt(plan) == [("a", "x"), ("b", "z"), ("c", "y")]
+    with pytest.raises(OptionError, match="only 1 votes are left for 2 models"):
+        planned("vote", "-m x,y", "q\n%voter a\n%voter b -m z")
+
+
+def test_a_variable_on_a_blocks_line_is_missed_on_that_line() -> None:
+    """The error names the line on which the variable stands."""
+    with pytest.raises(VariableError, match="line 4: no variable 'nope'"):
+        planned("fanout", "", "%section a\nx\n%section b --system {{nope}}\ny")
+
+
+def test_a_scripts_system_prompt_is_never_silently_dropped() -> None:
+    """A keyword beside a %system text is the same mistake as an option beside it."""
+    cell = parse("fanout", "", "%system\nb\n%prompt\n%section q\nx")
+    with pytest.raises(CellSyntaxError, match="exclude each other"):
+        make_plan(cell, {}, model_of, {"model": ("m",)}, {"system": "a"})
+
+
+def test_the_synthesis_of_a_map_knows_the_task_that_all_share() -> None:
+    """Where no item is in the preamble, it is the task of the whole."""
+    body = "Summarise.\n%section a\n{{item}}\n%synthesis\n{{task}} {{outputs}}"
+    assert planned("fanout", "--each d", body, {"d": [1, 2]}).shared == "Summarise."
+    assert planned("fanout", "--each d", f"{{{{item}}}} {body}", {"d": [1, 2]}).shared == ""
+
+
+def _breaking() -> Iterator[int]:
+    yield 1
+    raise ZeroDivisionError("a\nb")
+
+
+@pytest.mark.parametrize(
+    ("docs", "says"),
+    [
+        pytest.param(itertools.count(), "more than 100000 items", id="endless"),
+        pytest.param(_breaking(), "ZeroDivisionError: a b", id="generator that breaks"),
+        pytest.param(np.array(3), "a list of items is needed", id="array without a dimension"),
+        pytest.param(
+            pd.DataFrame([[1, 2]], columns=["a", "a"]), "two columns of one name", id="columns"
+        ),
+        pytest.param(["x", None], "^item 2, line 2, .*item is None", id="one bad item"),
+    ],
+)
+def test_items_that_cannot_be_run_over_are_refused(docs: object, says: str) -> None:
+    """No item is lost in silence, and nothing of the user's code ends as a stack."""
+    with pytest.raises(ParallmError, match=says) as error:
+        planned("fanout", "--each docs", "{{item}}", {"docs": docs})
+    assert error.value.__context__ is None
+    assert "\n" not in str(error.value)
+
+
+def test_fields_may_have_any_keys() -> None:
+    """What a script gives as pairs is sorted by the names as they are sent."""
+    cell = parse("fanout", "", "%section q\nx")
+    plan = make_plan(cell, {}, model_of, {"model": ("m",)}, {"param": [(1, 2), ("a", 3)]})
+    assert plan.tasks[0].params == {"1": 2, "a": 3}

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import datetime
 import decimal
+import enum
 import json
 import math
 import pathlib
+import time
 import types
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given
@@ -149,6 +152,8 @@ frame = pd.DataFrame({"a": range(200), "b": ["x"] * 200})
         pytest.param(3, "3", id="int"),
         pytest.param(0.1, "0.1", id="float"),
         pytest.param(True, "True", id="bool"),
+        pytest.param(np.True_, "True", id="numpy bool"),
+        pytest.param([np.True_, np.int64(2)], "[true, 2]", id="numpy scalars in a list"),
         pytest.param(decimal.Decimal("1.10"), "1.10", id="decimal"),
         pytest.param(datetime.date(2026, 1, 2), "2026-01-02", id="date"),
         pytest.param(pathlib.PurePosixPath("/a/b"), "/a/b", id="path"),
@@ -239,3 +244,91 @@ def test_an_option_that_is_one_variable_keeps_its_type() -> None:
     ref = whole("{{items}}")
     assert ref is not None
     assert Prompts(VALUES).option(ref) == ["x", "y"]
+
+
+def test_a_str_enum_reads_as_its_value_wherever_it_stands() -> None:
+    """Alone and within a list the model reads the same text."""
+
+    class Label(str, enum.Enum):  # noqa: UP042
+        SAFE = "safe"
+
+    assert as_text(Label.SAFE, "v") == "safe"
+    assert as_text([Label.SAFE], "v") == '["safe"]'
+
+
+class Lying:
+    """Says that it is a text."""
+
+    @property
+    def __class__(self) -> type:
+        return str
+
+
+class Broken(Mapping[str, int]):
+    """A mapping whose file is closed."""
+
+    def __getitem__(self, key: str) -> int:
+        raise OSError("closed")
+
+    def __iter__(self) -> Any:
+        raise OSError("the file\nis closed")
+
+    def __len__(self) -> int:
+        return 1
+
+
+class Unprintable(int):
+    """A number that cannot be shown."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+
+recursive: list[Any] = []
+recursive.append(recursive)
+
+
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [
+        pytest.param(Lying(), "v is a Lying", id="class that lies"),
+        pytest.param(Broken(), "OSError: the file is closed", id="mapping that raises"),
+        pytest.param(Unprintable(1), "RuntimeError: no text", id="str that raises"),
+        pytest.param(10**5000, "4300 digits", id="int too long for Python"),
+        pytest.param(recursive, "holds itself", id="list in itself"),
+        pytest.param([decimal.Decimal("12345678901234567.89")], "Decimal", id="digits would go"),
+    ],
+)
+def test_a_value_that_raises_is_one_line(value: object, says: str) -> None:
+    """No exception of an object reaches the user as a stack, and none hangs on the error."""
+    with pytest.raises(VariableError, match=says) as error:
+        rendered("{{v}}", {"v": value})
+    assert str(error.value).startswith("line 3, %section a: ")
+    assert "\n" not in str(error.value)
+    assert error.value.__context__ is None
+
+
+def test_a_step_that_cannot_be_taken_names_the_nearest_and_the_way_out() -> None:
+    """A slip in a key is told like a slip in a name."""
+    with pytest.raises(VariableError, match=r"did you mean 'title'\?; write"):
+        rendered("{{d.titel}}", {"d": {"title": 1}})
+
+
+def test_names_that_are_no_text_do_no_harm() -> None:
+    """A script's dict may hold any keys."""
+    with pytest.raises(VariableError, match="no variable 'x'"):
+        rendered("{{x}}", {1: "one", None: "none"})  # type: ignore[dict-item]
+
+
+def test_many_variables_cost_no_more_than_their_number() -> None:
+    """The place of an error is looked for when there is an error."""
+    began = time.perf_counter()
+    assert len(rendered("{{v}}\n" * 50_000, {"v": "x"})) == 100_000
+    assert time.perf_counter() - began < 4  # it took 6 s, with 100,000 24 s
+
+
+def test_an_items_error_names_the_item() -> None:
+    """One bad item among thousands can be found."""
+    prompts = Prompts({}).with_values({"item": None, "index": 17})
+    with pytest.raises(VariableError, match="item 17, line 3"):
+        prompts.render(Text("{{item}}", (3,)), "the text")

@@ -249,3 +249,12 @@ def test_a_vote_shows_itself() -> None:
     assert "2 of 3" in repr(run.tally_bars())
     found = json.loads(json.dumps(run.to_dict()))
     assert (found["winner"], found["tally"]) == ("a", {"a": 2, "b": 1})
+
+
+def test_a_large_number_has_a_short_label() -> None:
+    """A label is read by people."""
+    run = counted([("ok", "ANSWER: 1e300")] * 3, Reading("number"))
+    assert dict(run.tally) == {"1e+300": 3}
+    assert run.winner == 1e300
+    twins = [("ok", f"ANSWER: 1234567890123456789{digit}") for digit in "01"]
+    assert len(counted(twins, Reading("number")).tally) == 2, "unlike in their last digit"

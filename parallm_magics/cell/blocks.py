@@ -9,6 +9,7 @@ byte for byte, apart from: a BOM, CRLF, lines that are nbval markers, blank line
 
 from __future__ import annotations
 
+import functools
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
@@ -27,6 +28,7 @@ RESERVED = tuple(dict.fromkeys([*WORDS["fanout"], *WORDS["vote"], *PAIR]))
 
 _NAME = re.compile(r"[A-Za-z_][\w-]*")
 _NBVAL = re.compile(r"\s*#\s*(?:NBVAL_[A-Z_]+|PYTEST_VALIDATE_IGNORE_OUTPUT)\s*")
+_LETTERS = re.compile(r"[^\W\d_]+")
 _ESCAPED = re.compile(r"\\+%(\S+)")
 
 
@@ -65,7 +67,7 @@ class Block:
     @property
     def where(self) -> str:
         """The block as an error names it."""
-        return f"%{self.word} {self.name}" if self.name else f"%{self.word}"
+        return f"%{self.word} {self.name[:60]}" if self.name else f"%{self.word}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,7 @@ def parse(magic: str, line: str, body: str, first: int = 2) -> Cell:
         magic: "fanout" or "vote".
         line: the rest of the cell's `%%` line.
         body: the text below it.
-        first: the number of the body's first line.
+        first: the number of the body's first line; the line above it is the cell's `%%` line.
 
     Raises:
         CellSyntaxError: a directive that is misspelt, misplaced, empty or named twice.
@@ -105,7 +107,7 @@ def parse(magic: str, line: str, body: str, first: int = 2) -> Cell:
     system, preamble_text = _split_system(preamble, magic)
     blocks = tuple(_block(word, number, rest, lines) for word, number, rest, lines in found)
     _refuse_repeats(blocks)
-    return Cell(magic, tokens(line, 1), preamble_text, system, blocks)
+    return Cell(magic, tokens(line, max(first - 1, 1)), preamble_text, system, blocks)
 
 
 def _lines(body: str, first: int) -> Iterator[tuple[int, str]]:
@@ -132,6 +134,7 @@ def _directive(line: str, magic: str, number: int) -> str | None:
     meant = _meant(word, magic)
     if meant is None:
         return None
+    word = word[:60]
     keep = f"to keep the line as text write \\%{word}"
     if word in RESERVED:
         other = "vote" if magic == "fanout" else "fanout"
@@ -142,8 +145,12 @@ def _directive(line: str, magic: str, number: int) -> str | None:
     raise CellSyntaxError(f"line {number}: %{word} is not a block; write %{meant}, or {keep}")
 
 
+@functools.lru_cache(1024)
 def _meant(word: str, magic: str) -> str | None:
     """The reserved word that this one is, or is a slip away from; the magic's own words first."""
+    lead = _LETTERS.match(word)
+    if lead is not None and len(lead[0]) < len(word) and lead[0].casefold() in RESERVED:
+        return lead[0].casefold()  # `%section:a`, `%section-a`: the blank is missing
     if not word or len(word) > 20:
         return None
     folded = word.casefold()
@@ -254,5 +261,5 @@ def _refuse_repeats(blocks: Sequence[Block]) -> None:
         key = unicodedata.normalize("NFC", block.name).casefold()
         if (first := seen.setdefault(key, block)) is not block:
             raise CellSyntaxError(
-                f"line {block.line}: the name {block.name!r} is used twice; first on line {first.line}"
+                f"line {block.line}: the name {block.name[:60]!r} is used twice; first on line {first.line}"
             )

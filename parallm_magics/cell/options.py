@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Number
 from typing import Any
 
 from parallm_magics.cell import readers as read
 from parallm_magics.cell.tokens import Token
-from parallm_magics.cell.variables import Lookup, fill, split, whole
-from parallm_magics.errors import OptionError, nearest
+from parallm_magics.cell.variables import Lookup, Ref, as_text, fill, split, whole
+from parallm_magics.errors import OptionError, VariableError, nearest
 from parallm_magics.types import Reading
 
 FANOUT, VOTE = "fanout", "vote"
@@ -90,7 +91,7 @@ class Options:
         default=(),
     )
     n: int | None = _option(
-        "-n", read.count, "N", "how many workers", where={FANOUT, VOTE, "section"}, setting=False
+        "-n", read.workers, "N", "how many workers", where={FANOUT, VOTE, "section"}, setting=False
     )
     each: Any = _option(
         "--each",
@@ -271,7 +272,7 @@ def read_tokens(found: Sequence[Token], place: str, lookup: Lookup | None) -> di
     Args:
         found: the tokens behind the word (and name).
         place: the magic's or block's word; decides which options are allowed.
-        lookup: gives the text of a variable; None leaves braces as they are.
+        lookup: gives the value of a variable; None leaves braces as they are.
 
     Raises:
         OptionError: unknown, misplaced, repeated, without or with a bad value; names the line.
@@ -294,7 +295,7 @@ def read_tokens(found: Sequence[Token], place: str, lookup: Lookup | None) -> di
         else:
             value = rest.pop(0).text
         if isinstance(value, str) and lookup is not None:
-            value = _substitute(value, option, lookup)
+            value = _substitute(value, option, lookup, f"{at}{flag}")
         value = _read(option, value, f"{at}{flag}")
         if option.name in given and not option.repeats:
             hint = "; several models are one list: -m a,b" if option.name == "model" else ""
@@ -375,14 +376,34 @@ def _known(flag: str, place: str, at: str) -> Option:
     return option
 
 
-def _substitute(text: str, option: Option, lookup: Lookup) -> Any:
+def _substitute(text: str, option: Option, lookup: Lookup, where: str) -> Any:
     """A value with its variables put in; a value that is one variable keeps its Python type."""
     if option.read is read.items:
         return text
     ref = whole(text)
     if ref is not None:
         return lookup(ref)
-    return fill(split(text), lambda part: str(lookup(part)))
+    key, equals, rest = text.partition("=")
+    if option.read is read.parameter and equals and (ref := whole(rest)) is not None:
+        return ((key.strip(), lookup(ref)),)
+    return fill(split(text), lambda part: _embedded(part, option, lookup, where))
+
+
+def _embedded(ref: Ref, option: Option, lookup: Lookup, where: str) -> str:
+    """A variable within an option's text: the same text as in a prompt."""
+    value = lookup(ref)
+    shown = ref.source.strip("{} \t")
+    if option.read in (read.models, read.choices) and not isinstance(value, str | Number):
+        raise OptionError(
+            f"{where}: {shown} is a {type(value).__name__}; a list must stand alone, "
+            f"as in {option.flags[0]} {ref.source}"
+        )
+    problem = ""
+    try:
+        return as_text(value, shown)
+    except VariableError as error:
+        problem = str(error)
+    raise VariableError(f"{where}: {problem}")
 
 
 def _read(option: Option, value: Any, where: str) -> Any:
@@ -391,8 +412,11 @@ def _read(option: Option, value: Any, where: str) -> Any:
         return option.read(value)
     except ValueError as error:
         problem = str(error)
+    # A value of the user's may raise anything when it is looked at; it becomes one line.
+    except Exception as error:
+        problem = f"{type(value).__name__} cannot be used here ({type(error).__name__})"
     if (
-        isinstance(value, str)
+        issubclass(type(value), str)
         and value.startswith("{")
         and not value.startswith("{{")
         and value.endswith("}")

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import partial
 from typing import Any
 
 from parallm_magics.cell.blocks import Block, Cell
@@ -117,7 +118,12 @@ def make_plan(
         for token in tokens
     ) or bool({**base, **spoken}.get("no_vars"))
     prompts = Prompts(variables, blind)
-    given = {**read_tokens(cell.arguments, cell.magic, prompts.option), **spoken}
+    typed = read_tokens(cell.arguments, cell.magic, prompts.option)
+    given = {**typed, **spoken}
+    if cell.system is not None and "system" in given:
+        raise CellSyntaxError(
+            "line 1: --system and a %system text exclude each other; keep one of them"
+        )
     options = merge(base, given)
     blocks = _read_blocks(cell, prompts)
     workers = [(block, own) for block, own in blocks if block.word in ("section", "voter")]
@@ -151,7 +157,7 @@ def make_plan(
         sections=sections,
         synthesis=synthesis,
         aggregate=aggregate,
-        shared=tasks[0].shared if items is None else "",
+        shared=tasks[0].shared if len({task.shared for task in tasks}) == 1 else "",
         notes=tuple(prompts.notes),
     )
 
@@ -175,7 +181,7 @@ def _read_blocks(cell: Cell, prompts: Prompts) -> list[tuple[Block, dict[str, An
             raise CellSyntaxError(
                 f"line {block.line}: %{block.word} cannot run in this version yet; take the block out"
             )
-        own = read_tokens(block.arguments, block.word, prompts.option)
+        own = read_tokens(block.arguments, block.word, partial(prompts.option, line=block.line))
         if block.system is not None and "system" in own:
             raise CellSyntaxError(
                 f"line {block.line}: {block.where} has --system and a %system text; keep one of them"
@@ -189,12 +195,6 @@ def _read_blocks(cell: Cell, prompts: Prompts) -> list[tuple[Block, dict[str, An
                 f"line {block.line}: {block.where} is empty, and there is no text above it"
             )
         found.append((block, own))
-    if cell.system is not None and any(
-        token.text.startswith("--system") for token in cell.arguments
-    ):
-        raise CellSyntaxError(
-            "line 1: --system and a %system text exclude each other; keep one of them"
-        )
     if not cell.preamble.value and not any(
         block.word in ("section", "voter") for block in cell.blocks
     ):
@@ -339,7 +339,7 @@ def _identity(task: Task) -> object:
         task.temperature,
         task.effort,
         task.max_tokens,
-        repr(sorted(task.params.items())),
+        repr(sorted(task.params.items(), key=lambda pair: pair[0])),
     )
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import functools
+import itertools
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from parallm_magics.cell.blocks import Text
+from parallm_magics.cell.readers import MOST_WORKERS
 from parallm_magics.cell.variables import Part, Ref, as_text, fill, path, split, value_of, whole
 from parallm_magics.errors import OptionError, VariableError, nearest
 from parallm_magics.types import Reading
@@ -47,7 +50,10 @@ class Prompts:
         """The text with its variables put in."""
         if self._blind:
             return text.value
-        return fill(split(text.value), lambda ref: self._text(ref, self._where(text, ref, place)))
+        return fill(
+            split(text.value),
+            lambda ref: self._text(ref, functools.partial(self._where, text, ref, place)),
+        )
 
     def template(self, text: Text, place: str, sections: Iterable[str]) -> tuple[Part, ...]:
         """The text with its variables put in, but for `outputs` and `task`, which come later."""
@@ -63,14 +69,14 @@ class Prompts:
             elif part.name == "task" and not part.steps:
                 parts.append(part)
             else:
-                parts.append(self._text(part, self._where(text, part, place)))
+                parts.append(self._text(part, functools.partial(self._where, text, part, place)))
         return tuple(parts)
 
-    def option(self, ref: Ref) -> Any:
-        """The value of a variable in an option."""
+    def option(self, ref: Ref, line: int = 1) -> Any:
+        """The value of a variable in an option on this line."""
         if self._blind:
             return ref.source
-        return self._value(ref, "line 1")
+        return self._value(ref, f"line {line}")
 
     def items(self, each: Any) -> list[Any]:
         """The items that --each runs over.
@@ -99,14 +105,17 @@ class Prompts:
                 return value_of(ref, self._values, where)
             if ref.name not in self._variables:
                 raise VariableError(
-                    f"{where}: {ref.source} needs --each NAME on the cell's first line"
+                    f"{where}: {ref.source} needs --each NAME on the cell's first line, "
+                    "and stands in the prompt of a worker"
                 )
         return value_of(ref, self._variables, where)
 
-    def _text(self, ref: Ref, where: str) -> str:
+    def _text(self, ref: Ref, place: Callable[[], str]) -> str:
         key = (ref.name, ref.steps)
         if ref.name not in self._values and key in self._texts:
             return self._texts[key]
+        lead = f"item {self._values['index']}, " if ref.name in self._values else ""
+        where = f"{lead}{place()}"
         value = self._value(ref, where)
         problem = ""
         text = ""
@@ -116,7 +125,7 @@ class Prompts:
             problem = str(error)
         if problem:
             raise VariableError(f"{where}: {problem}")
-        if isinstance(value, str) and text != value:
+        if issubclass(type(value), str) and "\ufffd" in text and text != value:
             self.notes.append(f"{ref.source}: half surrogate pairs were sent as U+FFFD")
         if ref.name not in self._values:
             self._texts[key] = text
@@ -153,8 +162,28 @@ def _as_items(value: Any, name: str) -> list[Any]:
     if isinstance(value, set | frozenset):
         raise OptionError(f"--each: {name} is a set, without an order; use sorted({name})")
     if type(value).__module__.partition(".")[0] == "pandas" and hasattr(value, "to_dict"):
-        is_frame = type(value).__name__ == "DataFrame"
-        return list(value.to_dict("records")) if is_frame else list(value.tolist())
-    if not isinstance(value, Iterable):
-        raise OptionError(f"--each: {name} is a {type(value).__name__}; a list of items is needed")
-    return list(value)
+        if type(value).__name__ != "DataFrame":
+            return list(value.tolist())
+        if not value.columns.is_unique:
+            raise OptionError(
+                f"--each: {name} has two columns of one name, and a row can hold only one of them; rename one"
+            )
+        return list(value.to_dict("records"))
+    if type(value).__module__.partition(".")[0] == "polars" and hasattr(value, "to_dicts"):
+        return list(value.to_dicts())
+    problem = ""
+    found: list[Any] = []
+    try:
+        found = list(itertools.islice(value, MOST_WORKERS + 1))
+    except TypeError:
+        problem = f"{name} is of type {type(value).__name__}; a list of items is needed"
+    # A generator of the user's may raise anything; it becomes one line.
+    except Exception as error:
+        problem = f"{name} broke off with {type(error).__name__}: {str(error)[:200]}"
+    if len(found) > MOST_WORKERS:
+        problem = (
+            f"{name} has more than {MOST_WORKERS} items; take a part of it, such as {name}[:1000]"
+        )
+    if problem:
+        raise OptionError(f"--each: {problem}")
+    return found

@@ -5,6 +5,7 @@ Each reader raises ValueError with what is wrong and what is possible.
 
 from __future__ import annotations
 
+import builtins
 import json
 import keyword
 import math
@@ -17,22 +18,17 @@ from typing import Any
 from parallm_magics.cell.variables import path, whole
 from parallm_magics.errors import nearest
 
-_SHADOWS = frozenset(
-    {
-        "print",
-        "input",
-        "open",
-        "len",
-        "list",
-        "dict",
-        "str",
-        "int",
-        "set",
-        "type",
-        "id",
-        "get_ipython",
-    }
-)
+# More workers than this are a slip, and would take the kernel's memory before the first call.
+MOST_WORKERS = 100_000
+# What a request says elsewhere: given twice, one of the two would silently lose.
+_ELSEWHERE = {
+    "model": "-m",
+    "messages": "the prompt below the line",
+    "stream": "--stream",
+    "n": "-n",
+}
+_SHADOWS = frozenset({*dir(builtins), "In", "Out", "exit", "quit", "get_ipython", "display"})
+_IPYTHONS = re.compile(r"__\w*|_|_i+|_i?\d+|_[doi]h")
 
 
 def text(value: Any) -> str:
@@ -41,13 +37,15 @@ def text(value: Any) -> str:
         raise ValueError(f"a text is needed, not {_named(value)}")
     if not value.strip():
         raise ValueError("it is empty")
+    if re.search("[\ud800-\udfff]", value):
+        raise ValueError("it holds half a surrogate pair, which no provider can be sent")
     return value
 
 
 def word(value: Any) -> str:
     """One word."""
     found = text(value).strip()
-    if len(found.split()) != 1:
+    if len(found.split()) != 1 or not found.isprintable():
         raise ValueError(f"one word is needed, not {found[:40]!r}")
     return found
 
@@ -59,7 +57,7 @@ def identifier(value: Any) -> str:
         raise ValueError(
             f"{name[:40]!r} cannot be a variable; use letters, digits and _, such as result"
         )
-    if name in _SHADOWS or name.startswith("__"):
+    if name in _SHADOWS or _IPYTHONS.fullmatch(name):
         raise ValueError(f"{name!r} would hide Python's own {name}; choose another name")
     return name
 
@@ -76,6 +74,14 @@ def count(value: Any) -> int:
     found = whole_number(value)
     if found < 1:
         raise ValueError(f"at least 1 is needed, not {found}")
+    return found
+
+
+def workers(value: Any) -> int:
+    """A whole number of at least 1 that a run can hold."""
+    found = count(value)
+    if found > MOST_WORKERS:
+        raise ValueError(f"at most {MOST_WORKERS} workers a cell, not {found}")
     return found
 
 
@@ -97,7 +103,7 @@ def concurrency(value: Any) -> int:
 
 def whole_number(value: Any) -> int:
     """A whole number, of either sign."""
-    if isinstance(value, str) and re.fullmatch(r"[+-]?[0-9]{1,9}", value.strip()):
+    if isinstance(value, str) and re.fullmatch(r"[+-]?[0-9]{1,18}", value.strip()):
         return int(value)
     if isinstance(value, bool) or not hasattr(value, "__index__"):
         raise ValueError(f"a whole number is needed, not {_named(value)}")
@@ -125,7 +131,7 @@ def temperature(value: Any) -> tuple[float, float]:
 
 def span(value: Any, least_width: float = 1e-9) -> tuple[float, float]:
     """Two ends, the lower first."""
-    parts = value.split("..") if isinstance(value, str) else value
+    parts = re.split(r"(?<!\.)\.\.(?!\.)", value) if isinstance(value, str) else value
     if not isinstance(parts, tuple | list) or len(parts) != 2:
         raise ValueError(f"a range such as 1..10 is needed, not {_named(value)}")
     low, high = (_number(part) for part in parts)
@@ -149,7 +155,10 @@ def choices(value: Any) -> tuple[str, ...]:
         raise ValueError("two labels or more are needed, such as yes,no")
     seen: dict[str, str] = {}
     for label in found:
-        key = " ".join(unicodedata.normalize("NFKC", label).casefold().split())
+        if any(unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp") for char in label):
+            raise ValueError(f"the label {label!r} holds a line break or a control character")
+        seen_as = "".join(char for char in label if unicodedata.category(char) != "Cf")
+        key = " ".join(unicodedata.normalize("NFKC", seen_as).casefold().split())
         if not key:
             raise ValueError(f"the label {label!r} is blank")
         if key in seen:
@@ -172,12 +181,11 @@ def items(value: Any) -> Any:
 
 def parameter(value: Any) -> tuple[tuple[str, Any], ...]:
     """KEY=JSON as typed, or a dict from a script; what is no JSON is taken as text."""
-    if isinstance(value, Mapping):
-        return tuple((str(key), item) for key, item in value.items())
-    if isinstance(value, tuple | list) and all(
-        isinstance(pair, tuple) and len(pair) == 2 for pair in value
+    pairs = list(value.items()) if isinstance(value, Mapping) else value
+    if isinstance(pairs, list | tuple) and all(
+        isinstance(pair, tuple) and len(pair) == 2 for pair in pairs
     ):
-        return tuple(value)
+        return tuple((str(key), _sendable(str(key), item)) for key, item in pairs)
     key, equals, shown = text(value).partition("=")
     if not equals or not re.fullmatch(r"[A-Za-z_][\w.-]*", key.strip()):
         raise ValueError(
@@ -185,18 +193,40 @@ def parameter(value: Any) -> tuple[tuple[str, Any], ...]:
         )
     problem = ""
     try:
-        return ((key.strip(), json.loads(shown, parse_constant=_no_constant)),)
+        found = json.loads(shown, parse_constant=_no_constant)
+        return ((key.strip(), _sendable(key.strip(), found)),)
+    except _UnsendableError:
+        raise
+    except RecursionError:
+        problem = "nested too deeply"
     except ValueError as error:
         problem = str(error)
     if re.fullmatch(r"[A-Za-z][\w.-]*", shown):
-        return ((key.strip(), shown),)
+        return ((key.strip(), _sendable(key.strip(), shown)),)
     raise ValueError(
         f"{shown[:40]!r} is no JSON ({problem}); put the whole into single quotes: '{key}=…'"
     )
 
 
+class _UnsendableError(ValueError):
+    """A request field that cannot, or must not, be sent."""
+
+
+def _sendable(key: str, value: Any) -> Any:
+    problem = ""
+    try:
+        json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        problem = type(error).__name__
+    if problem:
+        raise _UnsendableError(f"{key}: the value cannot be sent as JSON ({problem})")
+    if key in _ELSEWHERE:
+        raise _UnsendableError(f"{key} is said by {_ELSEWHERE[key]}; leave it out here")
+    return value
+
+
 def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is no JSON")
+    raise _UnsendableError(f"{name} is no JSON")
 
 
 def threshold(value: Any) -> str:
@@ -222,6 +252,8 @@ def threshold(value: Any) -> str:
 def minimum(value: Any) -> str:
     """A count of workers, or a share in percent; kept as text."""
     shown = str(value).strip()
+    if isinstance(value, float) and not 0 <= value <= 1:
+        raise ValueError("a whole number of workers or a percentage is needed, such as 3 or 50%")
     if isinstance(value, float) or re.fullmatch(r"0?\.\d+", shown):
         raise ValueError(
             f"a count or a percentage is needed; for a share write {float(value) * 100:g}%"
@@ -261,13 +293,15 @@ def _number(value: Any) -> float:
 
 def _listed(value: Any, what: str) -> tuple[str, ...]:
     if isinstance(value, str):
-        parts = [part.strip() for part in re.split(r",(?![^()]*\))", value)]
+        between = r",(?![^()]*\))" if ")" in value else ","
+        parts = [part.strip() for part in re.split(between, value)]
     elif isinstance(value, list | tuple):
         parts = [str(part).strip() for part in value]
-    elif hasattr(value, "tolist"):
-        parts = [str(part).strip() for part in value.tolist()]
     else:
-        raise ValueError(f"a list or a text with commas is needed, not {_named(value)}")
+        found: Any = getattr(value, "tolist", list)()
+        if not isinstance(found, list) or not found:
+            raise ValueError(f"a list or a text with commas is needed, not {_named(value)}")
+        parts = [str(part).strip() for part in found]
     if not parts or not all(parts):
         raise ValueError(
             f"{what} is missing between the commas" if len(parts) > 1 else f"{what} is needed"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -54,8 +55,9 @@ def fanout_seats(
             "line 1: several models with %section blocks: put them on a block, as in %section NAME -m a,b"
         )
     seats: list[Seat] = []
+    taken: dict[str, Block] = {}
     for at, (block, own) in enumerate(workers, 1):
-        name = _free(block.name or f"s{at}", block, seats)
+        name = _free(block.name or f"s{at}", block, taken)
         block_options = merged(own)
         models = own.get("model") or block_options.model[:1]
         count = _count(own.get("n"), models, 1, f"line {block.line}: {block.where}")
@@ -109,6 +111,8 @@ def vote_seats(
             f"-n is the total: {max(len(workers), len(options.model))} or more"
         )
     seats: list[Seat] = []
+    taken: dict[str, Block] = {}
+    dealt = 0
     for turn in range(count):
         at, lap = turn % len(workers), turn // len(workers)
         block, own = workers[at]
@@ -118,9 +122,10 @@ def vote_seats(
             )
         name = block.name or f"v{at + 1}"
         if lap == 0:
-            _free(name, block, seats)
+            _free(name, block, taken)
         repeated = count > len(workers) and (lap > 0 or turn + len(workers) < count)
-        model = own["model"][0] if own.get("model") else _dealt(options.model, turn)
+        model = own["model"][0] if own.get("model") else _dealt(options.model, dealt)
+        dealt += not own.get("model")
         seats.append(
             Seat(
                 name=f"{name}.{lap + 1}" if repeated else name,
@@ -129,9 +134,16 @@ def vote_seats(
                 options=merged(own),
                 model=model,
                 own=frozenset(own),
-                temperature=own["temperature"][0] if own.get("temperature") else None,
             )
         )
+    if dealt < len(options.model) > 1:
+        raise OptionError(
+            f"line 1: only {dealt} votes are left for {len(options.model)} models, as the other "
+            "voters have a model of their own; give fewer models or a larger -n"
+        )
+    for block, own in workers:
+        if "temperature" in own:
+            seats = _in_order(seats, _spread([seat for seat in seats if seat.block is block]))
     return _in_order(seats, _spread([seat for seat in seats if seat.temperature is None]))
 
 
@@ -149,14 +161,15 @@ def _dealt(models: Sequence[str], turn: int) -> str | None:
     return models[turn % len(models)] if models else None
 
 
-def _free(name: str, block: Block, seats: Sequence[Seat]) -> str:
+def _free(name: str, block: Block, taken: dict[str, Block]) -> str:
     """A name that no earlier block took; numbering an unnamed block can run into a typed name."""
-    for seat in seats:
-        if seat.section == name and seat.block is not None and seat.block is not block:
-            raise CellSyntaxError(
-                f"line {block.line}: {block.where} would be called {name!r}, as the block on line "
-                f"{seat.block.line} is; give it another name"
-            )
+    key = unicodedata.normalize("NFC", name).casefold()
+    if key in taken:
+        raise CellSyntaxError(
+            f"line {block.line}: {block.where} would be called {name!r}, as the block on line "
+            f"{taken[key].line} is; give it another name"
+        )
+    taken[key] = block
     return name
 
 

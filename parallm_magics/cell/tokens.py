@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-import shlex
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from parallm_magics.cell.variables import VARIABLE
 from parallm_magics.errors import CellSyntaxError
 
-# A variable's own quotes and blanks must survive the splitting, so it travels as one character.
-_STAND_IN = 0xF0000
+_PIECE = re.compile(r"""["']|[ \t\r\n]+|[^"' \t\r\n]+""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,28 +26,34 @@ def tokens(line: str, number: int) -> tuple[Token, ...]:
     Raises:
         CellSyntaxError: a quote is not closed.
     """
-    variables: list[str] = []
-
-    def stand_in(match: re.Match[str]) -> str:
-        variables.append(match[0])
-        return chr(_STAND_IN + len(variables) - 1)
-
-    lexer = shlex.shlex(VARIABLE.sub(stand_in, line), posix=True)
-    lexer.whitespace_split = True
-    lexer.commenters = ""
-    lexer.escape = ""
-    try:
-        words = list(lexer)
-    except ValueError:
-        words = None
-    if words is None:
+    found: list[Token] = []
+    word: list[str] = []
+    begun, quote = False, ""
+    for piece, is_variable in _pieces(line):
+        if not is_variable and piece == quote:
+            quote = ""
+        elif not is_variable and not quote and piece in ("'", '"'):
+            begun, quote = True, piece
+        elif is_variable or quote or piece.strip(" \t\r\n"):
+            begun = True
+            word.append(piece)
+        elif begun:
+            found.append(Token("".join(word), number))
+            word, begun = [], False
+    if quote:
         raise CellSyntaxError(
             f'line {number}: a quote is not closed; put a text that holds \' into "…", and the reverse'
         )
-    return tuple(Token(_restore(word, variables), number) for word in words)
+    if begun:
+        found.append(Token("".join(word), number))
+    return tuple(found)
 
 
-def _restore(word: str, variables: list[str]) -> str:
-    for at, variable in enumerate(variables):
-        word = word.replace(chr(_STAND_IN + at), variable)
-    return word
+def _pieces(line: str) -> Iterator[tuple[str, bool]]:
+    """Quotes, runs of blanks, runs of others, and variables, whose own quotes and blanks are no one's."""
+    end = 0
+    for match in VARIABLE.finditer(line):
+        yield from ((piece, False) for piece in _PIECE.findall(line[end : match.start()]))
+        yield match[0], True
+        end = match.end()
+    yield from ((piece, False) for piece in _PIECE.findall(line[end:]))

@@ -7,6 +7,7 @@ Everything else between braces is text. A value that was put in is never read ag
 from __future__ import annotations
 
 import datetime
+import decimal
 import json
 import numbers
 import pathlib
@@ -105,7 +106,7 @@ def value_of(ref: Ref, variables: Mapping[str, Any], where: str = "") -> Any:
     Raises:
         VariableError: an unknown name, a private one, or a step that cannot be taken.
     """
-    shown = ref.source.strip("{} \t")
+    shown = ref.source.strip("{} \t")[:100]
     lead = f"{where}: " if where else ""
     if ref.name.startswith("_") or any(
         str(step).startswith("_") and kind == "attr" for kind, step in ref.steps
@@ -115,9 +116,10 @@ def value_of(ref: Ref, variables: Mapping[str, Any], where: str = "") -> Any:
             "or write \\{{…}} to keep the text"
         )
     if ref.name not in variables:
-        public = [name for name in variables if not name.startswith("_")]
+        public = [str(name) for name in variables if not str(name).startswith("_")]
         raise VariableError(
-            f"{lead}no variable {ref.name!r}{nearest(ref.name, public)}; write \\{{{{{shown}}}}} to keep it as text"
+            f"{lead}no variable {ref.name[:60]!r}{nearest(ref.name, public)}; "
+            f"write \\{{{{{shown}}}}} to keep it as text"
         )
     value = variables[ref.name]
     taken = ref.name
@@ -131,7 +133,8 @@ def value_of(ref: Ref, variables: Mapping[str, Any], where: str = "") -> Any:
         if problem:
             form = f".{step}" if kind == "attr" else f"[{step!r}]"
             raise VariableError(
-                f"{lead}{taken} has no {form} ({problem}), asked for by {{{{{shown}}}}}"
+                f"{lead}{taken} has no {form} ({problem}), asked for by {{{{{shown}}}}}{_near_step(value, step)}; "
+                f"write \\{{{{{shown}}}}} to keep it as text"
             )
         taken += f".{step}" if kind == "attr" else f"[{step!r}]"
     return value
@@ -145,6 +148,15 @@ def _take(value: Any, kind: str, step: str | int) -> Any:
     return getattr(value, str(step))
 
 
+def _near_step(value: Any, step: str | int) -> str:
+    try:
+        known = value if isinstance(value, Mapping) else dir(value)
+        return nearest(str(step), [str(key) for key in known if not str(key).startswith("_")])
+    # An object of the user's may raise anything; then there is no hint.
+    except Exception:
+        return ""
+
+
 def fill(parts: tuple[Part, ...], lookup: Lookup) -> str:
     """The text with each variable replaced by what `lookup` says of it."""
     return "".join(part if isinstance(part, str) else lookup(part) for part in parts)
@@ -156,18 +168,37 @@ def as_text(value: Any, name: str) -> str:
     Raises:
         VariableError: a kind of value that has no faithful text, with the way out.
     """
-    if isinstance(value, str):
-        return _encodable(str(value))
+    problem = ""
+    try:
+        return _encodable(_faithful(value, name))
+    except VariableError:
+        raise
+    # Whatever an object of the user's or a table's own writer raises becomes one line.
+    except Exception as error:
+        problem = f"{type(error).__name__}: {str(error)[:200]}"
+    raise VariableError(
+        f"{name} could not be made a text ({problem}); make its text yourself and use that"
+    )
+
+
+def _faithful(value: Any, name: str) -> str:
+    if issubclass(type(value), str):
+        # The characters themselves: an enum's, not its name, whatever a subclass prints.
+        return str.__str__(value)
     if isinstance(
         value,
         numbers.Number | datetime.date | datetime.time | datetime.timedelta | pathlib.PurePath,
-    ):
-        return _encodable(str(value))
+    ) or _numpy_bool(value):
+        return str(value)
     if (table := _table(value)) is not None:
-        return _encodable(table)
+        return table
     if isinstance(value, Mapping | list | tuple):
-        return _encodable(_json(value, name))
+        return _json(value, name)
     raise VariableError(f"{name} is {_kind(value)}; {_way_out(value, name)}")
+
+
+def _numpy_bool(value: Any) -> bool:
+    return type(value).__module__ == "numpy" and type(value).__name__ in ("bool", "bool_")
 
 
 def _table(value: Any) -> str | None:
@@ -186,7 +217,9 @@ def _json(value: Any, name: str) -> str:
     problem = ""
     try:
         return json.dumps(_plain(value), ensure_ascii=False, allow_nan=False, default=_json_default)
-    except (TypeError, ValueError, RecursionError) as error:
+    except RecursionError:
+        problem = "it holds itself, or is nested too deeply"
+    except (TypeError, ValueError) as error:
         problem = str(error)
     raise VariableError(
         f"{name} cannot be written as JSON ({problem}); make its text yourself and use that"
@@ -206,9 +239,20 @@ def _json_default(value: Any) -> Any:
         return str(value)
     if isinstance(value, numbers.Integral):
         return int(value)
-    if isinstance(value, numbers.Number):
+    if _numpy_bool(value):
+        return bool(value)
+    if isinstance(value, decimal.Decimal | numbers.Real) and _is_float(value):
         return float(str(value))
     raise TypeError(f"it holds {_kind(value)}")
+
+
+def _is_float(value: Any) -> bool:
+    """Whether a JSON number says the same; a long Decimal would lose its last digits."""
+    try:
+        found = float(str(value))
+    except ValueError:
+        return False
+    return not isinstance(value, decimal.Decimal) or decimal.Decimal(repr(found)) == value
 
 
 def _kind(value: Any) -> str:

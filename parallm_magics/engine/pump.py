@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from parallm_magics.engine.worker import Price, unstarted, work
-from parallm_magics.types import Event, Listener, Model, Provider, Record, Status, Task
+from parallm_magics.types import Event, Fault, Listener, Model, Provider, Record, Status, Task
 
 ProviderFor = Callable[[Model], Provider]
 
@@ -79,7 +80,8 @@ async def pump(
         nonlocal lost
         records.append(record)
         lost += record.status not in rules.counted
-        tell(Event("ended", record.index, loop.time() - began, record=record))
+        with contextlib.suppress(Exception):  # a listener's mistake must not lose other answers
+            tell(Event("ended", record.index, loop.time() - began, record=record))
 
     async def lane() -> None:
         for task in source:
@@ -129,14 +131,24 @@ async def _guarded(
             heard.append(event.text)
         elif event.kind == "started":
             heard.clear()
-        tell(event)
+        with contextlib.suppress(Exception):
+            tell(event)
 
+    fault: Fault | None = None
     try:
         return await work(task, provider, listen, price, began)
     except asyncio.CancelledError:
+        lane = asyncio.current_task()
+        if lane is not None and lane.cancelling():
+            stop("cancelled from outside")  # unless somebody had stopped the run before
         if not stop.reason:
-            raise
+            fault = Fault("bug", "unexpected CancelledError in the provider")
+    # The last door: every worker ends in a record, whatever a provider or a listener lets slip.
+    except Exception as error:
+        fault = Fault("bug", f"unexpected {type(error).__name__}")
     record = unstarted(task, stop.reason, start - began, provider.simulated)
+    if fault is not None:
+        record = replace(record, status="failed", error=fault)
     # What had been asked may be billed: neither tokens nor cost are known.
     return _started(record, "".join(heard), loop.time() - start)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
@@ -60,9 +61,11 @@ async def vote(
     return run
 
 
-async def _run(
-    magic: str, text: str, variables: Mapping[str, Any] | None, options: Mapping[str, Any]
-) -> Any:
+async def _run(magic: str, text: Any, variables: Any, options: Mapping[str, Any]) -> Any:
+    if not isinstance(variables, Mapping | None):
+        raise OptionError(
+            f"variables: a dict of names and values is needed, not {type(variables).__name__}"
+        )
     if "out" in options:
         raise OptionError(f"{magic}() has no option 'out': keep what it returns")
     line, body, first = _head(magic, text)
@@ -98,16 +101,24 @@ def default_model() -> str:
     return os.environ.get("PARALLM_MODEL", "").strip()
 
 
-def _head(magic: str, text: str) -> tuple[str, str, int]:
+def _head(magic: str, text: Any) -> tuple[str, str, int]:
     """The options' line, the body and the number of its first line."""
+    if not isinstance(text, str):
+        raise CellSyntaxError(f"{magic}() takes the cell's text, not {type(text).__name__}")
     text = text.removeprefix("\ufeff")
-    skipped = len(text) - len(text.lstrip("\r\n"))
-    head, _, body = text[skipped:].partition("\n")
+    start = len(text) - len(text.lstrip())
+    number = text.count("\n", 0, start) + 1
+    head, _, body = text[start:].partition("\n")
     if not head.startswith("%%"):
         return "", text, 1
-    word, _, line = head[2:].rstrip("\r").partition(" ")
+    word, _, line = re.sub(r"\s", " ", head[2:].rstrip("\r"), count=1).partition(" ")
     if word != magic:
         raise CellSyntaxError(
-            f"line 1: the text begins with %%{word[:20]}, but {magic}() was called"
+            f"line {number}: the text begins with %%{word[:20]}, but {magic}() was called"
         )
-    return line, body, 2
+    if text[:start].rpartition("\n")[2].strip("\r"):
+        raise CellSyntaxError(
+            f"line {number}: %%{magic} is indented, and so is the text below it; "
+            "give the text as textwrap.dedent makes it"
+        )
+    return line, body, number + 1

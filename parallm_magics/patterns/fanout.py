@@ -13,7 +13,7 @@ from parallm_magics.cell.plan import Plan, Section
 from parallm_magics.errors import TooFewSucceeded
 from parallm_magics.patterns.reading import read_record
 from parallm_magics.patterns.run import Again, Run, record_dict
-from parallm_magics.patterns.synthesis import answered, join, marked, synthesis_task
+from parallm_magics.patterns.synthesis import answered, join, marked, synthesis_task, visible
 from parallm_magics.patterns.workers import (
     Surroundings,
     Workers,
@@ -206,15 +206,26 @@ async def _merge(
         return None, ["no section succeeded: nothing to merge, the sections are joined"]
     by_place = {record.index: record for record in records}
     sections = {s.key: (s, [by_place[i] for i in s.tasks]) for s in plan.sections}
-    task = synthesis_task(plan.synthesis, plan.shared, _texts(sections), plan.options.seed)
+    texts = _texts(sections)
+    task = synthesis_task(plan.synthesis, plan.shared, texts, plan.options.seed)
     offset = max((record.end for record in records), default=0.0)
     [merged] = await workers.run([task])
     if merged.simulated:
         merged = replace(merged, start=offset, queued=0.0)
+    hidden = sum(visible(text) != text for text in texts.values())
+    notes = [_left_out(hidden)] if hidden else []
     if merged.ok:
-        return merged, []
+        return merged, notes
     why = merged.error.message if merged.error else merged.status
-    return merged, [f"the synthesis has no answer ({why}): the sections are joined instead"]
+    return merged, [
+        *notes,
+        f"the synthesis has no answer ({why}): the sections are joined instead",
+    ]
+
+
+def _left_out(hidden: int) -> str:
+    answers = display.count(hidden, "answer")
+    return f"{answers} held invisible characters, which the synthesis was not given"
 
 
 def _texts(sections: Mapping[str, tuple[Section, Sequence[Record]]]) -> dict[str, str]:

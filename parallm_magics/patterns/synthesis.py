@@ -37,6 +37,12 @@ def marked(record: Record) -> str:
     return f"{text}\n\n{MARKS[record.status]}" if text else MARKS[record.status]
 
 
+# Joiners and the emoji style shape what stands beside them; the others draw nothing at all.
+_EMOJI_STYLE = "\ufe0f"
+_JOINERS = f"\u200c\u200d{_EMOJI_STYLE}"
+_BLANK = "\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2800\u3164\uffa0"
+
+
 def join(texts: Mapping[str, str]) -> str:
     """The sections one after another, each under its name."""
     return "\n\n".join(f"## {name}\n\n{text}" for name, text in texts.items())
@@ -87,19 +93,37 @@ def _nonce(seed: int, shared: str, texts: Mapping[str, str]) -> str:
 
 def visible(text: str) -> str:
     """The text without characters that a person cannot see but a model reads."""
-    if text.isascii():
+    if text.isascii() and text.isprintable():
         return text
-    return "".join(char for char in text if not _hidden(char))
+    kept = [char for char in text if char in _JOINERS or not _hidden(char)]
+    # One joiner makes an emoji or a letter's shape; a run of them makes a message.
+    return "".join(
+        char
+        for before, char, after in zip(["", *kept], kept, [*kept[1:], ""], strict=False)
+        if char not in _JOINERS or _joins(before, char, after)
+    )
+
+
+def _joins(before: str, joiner: str, after: str) -> bool:
+    """Whether a joiner between these two can change how they look."""
+    if joiner == _EMOJI_STYLE:
+        return _is_shape(before) or (before != "" and before in "#*0123456789")
+    return (_is_shape(before) or before == _EMOJI_STYLE) and _is_shape(after)
+
+
+def _is_shape(char: str) -> bool:
+    return char > "\x7f" and char not in _JOINERS
 
 
 def _hidden(char: str) -> bool:
-    if char in "\n\t":
+    if char in "\n\t\r":
         return False
     code = ord(char)
     return (
         0xE0000 <= code <= 0xE0FFF
-        or 0xFE00 <= code <= 0xFE0E
-        or (unicodedata.category(char) in ("Cf", "Cs", "Co") and char not in "\u200d\u200e\u200f")
+        or 0xFE00 <= code <= 0xFE0F
+        or char in _BLANK
+        or unicodedata.category(char) in ("Cc", "Cf", "Cs", "Co")
     )
 
 

@@ -404,7 +404,8 @@ def _label(value: str | float) -> str:
     """A value as the label that it is counted under: 8 and 8.0 are one."""
     if isinstance(value, str):
         return value
-    return str(int(value)) if float(value).is_integer() else repr(value)
+    whole = float(value).is_integer() and abs(value) < 1e40
+    return str(int(value)) if whole else repr(float(value))
 
 
 def _winner(
