@@ -39,7 +39,7 @@ def environment(home: str | Path, **more: str) -> dict[str, str]:
         "JUPYTER_CONFIG_DIR": f"{home}/jupyter",
         "JUPYTER_DATA_DIR": f"{home}/jupyter",
         "JUPYTER_RUNTIME_DIR": home,
-        "PYTHONPATH": str(OFFLINE),
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(OFFLINE), os.environ.get("PYTHONPATH")])),
         "PYTHONUNBUFFERED": "1",
         **more,
     }

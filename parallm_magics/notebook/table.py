@@ -10,6 +10,8 @@ import sys
 from collections.abc import AsyncIterator
 from typing import Any
 
+from IPython.core.displaypub import CapturingDisplayPublisher
+
 from parallm_magics.display import Board
 from parallm_magics.types import Event
 
@@ -82,6 +84,10 @@ class LiveTable:
         with self._surviving():
             if self._handle is not None:
                 self._handle.update({}, raw=True)
+        if self._widget is not None:
+            # nbclient saves the last state of closed widgets too: let that hold no answers.
+            with self._surviving():
+                self._widget.value = ""
         for part in self._parts:
             with self._surviving():
                 part.close()
@@ -103,5 +109,9 @@ def _say_once(why: str) -> None:
 
 
 def wanted(shell: Any) -> bool:
-    """Whether there is somebody to show a live table to."""
-    return os.environ.get("PARALLM_LIVE", "1") != "0" and getattr(shell, "kernel", None) is not None
+    """Whether there is somebody to show a live table to; what `%%capture` shows later is not live."""
+    return (
+        os.environ.get("PARALLM_LIVE", "1") != "0"
+        and getattr(shell, "kernel", None) is not None
+        and not isinstance(shell.display_pub, CapturingDisplayPublisher)
+    )
