@@ -14,7 +14,7 @@ from virtual_time import run_virtual
 from parallm_magics import FanoutRun, TooFewSucceeded
 from parallm_magics.cell.blocks import parse
 from parallm_magics.cell.plan import make_plan
-from parallm_magics.engine.pump import Stop
+from parallm_magics.engine.stop import Stop
 from parallm_magics.patterns.fanout import run_fanout
 from parallm_magics.patterns.synthesis import visible
 from parallm_magics.patterns.workers import Surroundings
