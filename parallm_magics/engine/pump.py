@@ -121,6 +121,7 @@ class Pump:
                 await self._sleep(pause)
         except asyncio.CancelledError:
             self._stop("cancelled")
+            self._cancel()  # once more: those that a stop before has not ended
             await asyncio.gather(*self._running, return_exceptions=True)
             raise
         finally:
