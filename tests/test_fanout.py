@@ -232,6 +232,9 @@ def test_retry_asks_only_for_what_is_missing() -> None:
     assert fake.calls[before:] == ["b"]
     assert [record.status for record in new.results] == ["ok", "ok", "ok"]
     assert new.results[0] is run.results[0]
+    assert new.results[1].start >= max(record.end for record in run.succeeded), (
+        "it began afterwards"
+    )
     assert run.results[1].status == "failed"
 
 

@@ -226,7 +226,7 @@ class Pump:
         worker = self._running.pop(call)
         pool.end()
         self._wake.set()
-        if call.cancelled():  # before its first step
+        if call.cancelled() and worker.start is None:  # cancelled before its first step
             self._end(worker.stopped(self._stopped(), self._loop.time(), asked=False))
 
     async def _call(self, worker: Worker, pool: Pool, ticket: Ticket) -> None:
@@ -238,8 +238,9 @@ class Pump:
             call = asyncio.current_task()
             if call is not None and call.cancelling():
                 self._stop("cancelled from outside")  # unless somebody had stopped the run before
-            kind = "cancelled" if self._stop.reason else "bug"
-            fault = Fault(kind, self._stop.reason or "unexpected CancelledError in the provider")
+            fault = self._stopped()
+            if not self._stop.reason:
+                fault = Fault("bug", "unexpected CancelledError in the provider")
         # The last door: every worker ends in a record, whatever a provider lets slip.
         except Exception as error:
             fault = Fault("bug", f"unexpected {type(error).__name__}")

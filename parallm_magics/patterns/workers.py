@@ -120,8 +120,10 @@ def missing(tasks: Sequence[Task], kept: Mapping[int, Record]) -> list[Task]:
 
 
 def in_order(records: Iterable[Record], kept: Mapping[int, Record]) -> list[Record]:
-    """New and kept records together, in the cell's order."""
-    return sorted([*records, *kept.values()], key=lambda record: record.index)
+    """New and kept records together, in the cell's order; the new ones began after the kept ones."""
+    after = max((record.end for record in kept.values()), default=0.0)
+    new = [replace(record, start=round(record.start + after, 6)) for record in records]
+    return sorted([*new, *kept.values()], key=lambda record: record.index)
 
 
 def kept_of(records: Iterable[Record]) -> dict[int, Record]:
