@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any
 
@@ -13,9 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from virtual_time import run_virtual
 
-from parallm_magics.engine.pump import Rules, Stop, pump
+from parallm_magics.engine.pool import Pool, Pools
+from parallm_magics.engine.pump import Doors, Pump, Rules
 from parallm_magics.engine.simulated_time import lay_out
-from parallm_magics.types import Event, Fault, Heard, Record, Reply, Task, Usage
+from parallm_magics.engine.stop import Stop
+from parallm_magics.types import Event, Fault, Heard, Listener, Record, Reply, Task, Usage
 
 
 def pumped(fake: Fake, todo: list[Task], **options: Any) -> tuple[list[Record], float, list[Event]]:
@@ -27,13 +30,28 @@ def pumped(fake: Fake, todo: list[Task], **options: Any) -> tuple[list[Record], 
 
     async def main() -> list[Record]:
         helper = asyncio.ensure_future(during(stop)) if during else None
-        records = await pump(todo, lambda model: fake, rules, events.append, price, stop)
+        records = await pump(todo, fake, rules, events.append, stop)
         if helper:
             await helper
         return records
 
     records, elapsed = run_virtual(main())
     return records, elapsed, events
+
+
+async def pump(
+    todo: Iterable[Task],
+    fake: Fake,
+    rules: Rules,
+    tell: Listener,
+    stop: Stop,
+    pool: Pool | None = None,
+) -> list[Record]:
+    """A pump over one fake provider."""
+    pools = Pools()
+    doors = Doors(lambda model: fake, lambda provider: pool or pools.of(provider))
+    began = asyncio.get_running_loop().time()
+    return await Pump(todo, doors, rules, tell, price, stop, began).run()
 
 
 def test_wall_time_is_the_longest_worker() -> None:
@@ -280,9 +298,7 @@ def test_a_cancelled_caller_leaves_nothing_running() -> None:
 
     async def main() -> bool:
         rules = Rules(5)
-        run = asyncio.ensure_future(
-            pump(tasks(9), lambda m: fake, rules, lambda e: None, price, Stop())
-        )
+        run = asyncio.ensure_future(pump(tasks(9), fake, rules, lambda event: None, Stop()))
         await asyncio.sleep(1)
         run.cancel()
         done, _ = await asyncio.wait({run})
@@ -348,7 +364,7 @@ def test_a_listener_that_raises_loses_no_answer() -> None:
 
     fake = Fake(answer())
     records = run_virtual(
-        pump(tasks(3), lambda model: fake, Rules(2), tell, price, Stop()),
+        pump(tasks(3), fake, Rules(2), tell, Stop()),
     )[0]
     assert [record.status for record in records] == ["ok"] * 3
 
@@ -375,7 +391,7 @@ def test_workers_cancelled_by_a_stranger_have_records() -> None:
         await asyncio.sleep(0.5)
         mine = asyncio.current_task()
         for task in asyncio.all_tasks():
-            if task is not mine and "lane" in str(task.get_coro()):
+            if task is not mine and "_call" in str(task.get_coro()):
                 task.cancel()
 
     fake = Fake(answer())

@@ -14,7 +14,7 @@ from virtual_time import run_virtual
 from parallm_magics import FanoutRun, TooFewSucceeded
 from parallm_magics.cell.blocks import parse
 from parallm_magics.cell.plan import make_plan
-from parallm_magics.engine.pump import Stop
+from parallm_magics.engine.stop import Stop
 from parallm_magics.patterns.fanout import run_fanout
 from parallm_magics.patterns.synthesis import visible
 from parallm_magics.patterns.workers import Surroundings
@@ -232,6 +232,9 @@ def test_retry_asks_only_for_what_is_missing() -> None:
     assert fake.calls[before:] == ["b"]
     assert [record.status for record in new.results] == ["ok", "ok", "ok"]
     assert new.results[0] is run.results[0]
+    assert new.results[1].start >= max(record.end for record in run.succeeded), (
+        "it began afterwards"
+    )
     assert run.results[1].status == "failed"
 
 

@@ -405,3 +405,14 @@ def test_fields_may_have_any_keys() -> None:
     cell = parse("fanout", "", "%section q\nx")
     plan = make_plan(cell, {}, model_of, {"model": ("m",)}, {"param": [(1, 2), ("a", 3)]})
     assert plan.tasks[0].params == {"1": 2, "a": 3}
+
+
+def test_a_synthesis_takes_the_cells_options() -> None:
+    """The shared system prompt and one temperature, but no range; its own win."""
+    body = "%system\nshared\n%prompt\npre\n%section a\nx\n%synthesis"
+    ranged = planned("fanout", "-t 0..1", body).synthesis
+    single = planned("fanout", "-t 0.5", f"{body} --system own").synthesis
+    assert ranged is not None
+    assert single is not None
+    assert (ranged.task.system, ranged.task.temperature) == ("shared", None)
+    assert (single.task.system, single.task.temperature) == ("own", 0.5)

@@ -217,8 +217,11 @@ class Options:
         where=CALLS,
         default=False,
     )
-    concurrency: int = _option(
-        "--concurrency -c", read.concurrency, "N", "most workers at once", default=20
+    concurrency: int | None = _option(
+        "--concurrency -c",
+        read.concurrency,
+        "N",
+        "most workers at once (20 at first, then as many as the provider bears, up to 200)",
     )
     min_success: str = _option(
         "--min-success",

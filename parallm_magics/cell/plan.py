@@ -149,6 +149,7 @@ def make_plan(
             prompts,
             sections,
             parse_model,
+            "system" in own,
         )
     return Plan(
         magic=cell.magic,
@@ -350,23 +351,26 @@ def _synthesis(
     prompts: Prompts,
     sections: Sequence[Section],
     parse_model: ParseModel,
+    own_system: bool,
 ) -> Synthesis:
     parts = prompts.template(block.text, block.where, [s.key for s in sections]) if block else ()
     system = options.system
     if block is not None and block.system is not None:
         system = prompts.render(block.system, f"{block.where} %system")
+    elif cell.system is not None and options.each is None and not own_system:
+        system = prompts.render(cell.system, "%system")
     if len(options.model) > 1:
         raise OptionError(
             f"line {block.line if block else 1}: the synthesis is one call; give it one model with -m"
         )
-    low, _ = options.temperature or (None, None)
+    low, high = options.temperature or (None, None)
     task = Task(
         index=sum(len(section.tasks) for section in sections),
         name="synthesis",
         model=_model(options.model[0] if options.model else None, {}, parse_model),
         prompt="",
         system=system,
-        temperature=low,
+        temperature=low if low == high else None,  # a range is for workers
         **_call(options, 1),
     )
     return Synthesis(task, parts)

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Coroutine, Iterator
 from typing import Any, TypeVar
 
-from parallm_magics.engine.pump import Stop
+from parallm_magics.engine.stop import Stop
 
 T = TypeVar("T")
 

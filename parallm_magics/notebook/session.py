@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Any, NamedTuple
 
 from parallm_magics.cell.plan import Plan
+from parallm_magics.engine.pool import Pools
 from parallm_magics.errors import TooFewSucceeded
 from parallm_magics.notebook.interrupt import Patience, RunInterrupted
 from parallm_magics.notebook.table import LiveTable, wanted
@@ -32,12 +33,14 @@ class Session:
 
     Attributes:
         clients: open doors, kept from cell to cell.
+        pools: how fast each door may be used, shared by cells that run at the same time.
         runs: every run of this session, for its usage.
     """
 
     def __init__(self, shell: Any) -> None:
         self._shell = shell
         self.clients = Clients()
+        self.pools = Pools()
         self.runs: list[Run] = []
         self._under_way: set[Patience] = set()
         self._loops: weakref.WeakSet[asyncio.AbstractEventLoop] = weakref.WeakSet()
@@ -70,7 +73,7 @@ class Session:
         return Outcome(None if plan.options.quiet else run, problem)
 
     async def _run(self, plan: Plan, patience: Patience) -> tuple[Run | None, BaseException | None]:
-        around = Surroundings(self.clients, stop=patience.stop)
+        around = Surroundings(self.clients, self.pools, stop=patience.stop)
         try:
             async with self._watched(plan, around):
                 return await patience.wait_for(RUNNERS[plan.magic](plan, around)), None

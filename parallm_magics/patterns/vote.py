@@ -48,6 +48,7 @@ _STATE: dict[Status, BallotState] = {
     "blocked": "cancelled",
     "invalid": "invalid",
 }
+P_MODE_VOTES = 500
 _RULES = {"unanimous": "unanimity"}
 
 
@@ -204,9 +205,10 @@ class VoteRun(Run):
     def p_mode(self) -> float | None:
         """Probability that the leader is this prompt's most frequent answer, under a flat prior.
 
-        None unless all votes repeat one prompt on one model: other votes are not exchangeable.
+        None unless all votes repeat one prompt on one model: other votes are not exchangeable. None
+        too beyond 500 votes, where the exact number takes seconds and says nothing new.
         """
-        if not self._repeats or not self.valid:
+        if not self._repeats or not 0 < self.valid <= P_MODE_VOTES:
             return None
         seen = self._counts
         choices = self._reading.choices

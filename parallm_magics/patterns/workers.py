@@ -9,8 +9,10 @@ from typing import Any
 
 from parallm_magics import prices
 from parallm_magics.cell.plan import Plan
-from parallm_magics.engine.pump import Rules, Stop, pump
+from parallm_magics.engine.pool import MOST, Pools
+from parallm_magics.engine.pump import Doors, Pump, Rules
 from parallm_magics.engine.simulated_time import lay_out
+from parallm_magics.engine.stop import Stop
 from parallm_magics.providers.registry import Clients
 from parallm_magics.types import Event, Listener, Provider, Record, Status, Task
 
@@ -25,11 +27,13 @@ class Surroundings:
 
     Attributes:
         clients: the doors to the models, kept by whoever opened them.
+        pools: what is known of how fast each may be asked.
         tell: hears every event.
         stop: stops the run from outside.
     """
 
     clients: Clients
+    pools: Pools = field(default_factory=Pools)
     tell: Listener = _deaf
     stop: Stop = field(default_factory=Stop)
 
@@ -61,18 +65,14 @@ class Workers:
     ) -> list[Record]:
         """One record a task, in order; simulated ones on the simulation's own time."""
         options = self.plan.options
-        rules = Rules(options.concurrency, least, frozenset(counted))
-        records = await pump(
-            tasks,
-            lambda model: self.providers[model.provider],
-            rules,
-            self.around.tell,
-            prices.cost,
-            self.around.stop,
-            self.began,
-        )
+        most = options.concurrency or MOST
+        around = self.around
+        doors = Doors(lambda model: self.providers[model.provider], around.pools.of)
+        rules = Rules(most, least, frozenset(counted))
+        pump = Pump(tasks, doors, rules, around.tell, prices.cost, around.stop, self.began)
+        records = await pump.run()
         if tasks and all(self.providers[task.model.provider].keeps_time for task in tasks):
-            return lay_out(records, options.concurrency)
+            return lay_out(records, most)
         return records
 
 
@@ -120,8 +120,10 @@ def missing(tasks: Sequence[Task], kept: Mapping[int, Record]) -> list[Task]:
 
 
 def in_order(records: Iterable[Record], kept: Mapping[int, Record]) -> list[Record]:
-    """New and kept records together, in the cell's order."""
-    return sorted([*records, *kept.values()], key=lambda record: record.index)
+    """New and kept records together, in the cell's order; the new ones began after the kept ones."""
+    after = max((record.end for record in kept.values()), default=0.0)
+    new = [replace(record, start=round(record.start + after, 6)) for record in records]
+    return sorted([*new, *kept.values()], key=lambda record: record.index)
 
 
 def kept_of(records: Iterable[Record]) -> dict[int, Record]:

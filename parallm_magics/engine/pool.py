@@ -1,0 +1,144 @@
+"""How fast one provider may be asked, learnt from its answers; no clock and no waiting of its own."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from parallm_magics.types import Provider
+
+START = 20
+MOST = 200
+CUT = 0.8
+CAREFUL = 4
+LONGEST_PAUSE = 30.0
+FIRST_PAUSE = 0.5
+BUDGET, BUDGET_A_SUCCESS = 10.0, 0.1
+DOWN_AFTER = 10
+PROBE_FIRST, PROBE_LONGEST = 1.0, 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """One admitted call: when it began, and whether it probes a provider that was down."""
+
+    began: float
+    probe: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class Pool:
+    """The state that all calls of one key at one address share. Times are seconds of one clock.
+
+    Attributes:
+        ceiling: most calls at once, exactly.
+        limit: calls at once that the provider is thought to bear.
+        inflight: calls under way.
+        gate: no call begins before this time.
+        down_since: since when the provider, rather than a call, is at fault; one probe at a time.
+        budget: tries that may be made again before the provider counts as down.
+        wakers: told when a place has become free.
+    """
+
+    ceiling: int = MOST
+    limit: float = START
+    inflight: int = 0
+    gate: float = 0.0
+    down_since: float | None = None
+    budget: float = BUDGET
+    rng: random.Random = field(default_factory=random.Random)
+    wakers: set[Callable[[], None]] = field(default_factory=set)
+    _cut_at: float = float("-inf")
+    _clean: int = 0
+    _peak: int = 0
+    _slow_start: bool = True
+    _refused_at: float = float("inf")
+    _fails: int = 0
+    _pause: float = PROBE_FIRST
+
+    def __post_init__(self) -> None:
+        self.limit = float(min(self.limit, self.ceiling))
+
+    def wait(self, now: float) -> float | None:
+        """Seconds until a call may begin: 0 for now, None for "when another one has ended"."""
+        if now < self.gate:
+            return self.gate - now
+        if self.down_since is not None:
+            return 0.0 if self.inflight == 0 else None
+        return 0.0 if self.inflight < int(self.limit) else None
+
+    def begin(self, now: float) -> Ticket:
+        """Admit one call."""
+        self.inflight += 1
+        self._peak = max(self._peak, self.inflight)
+        return Ticket(now, self.down_since is not None)
+
+    def end(self) -> None:
+        """A call has ended, whatever came of it; whoever waits for a place is told."""
+        self.inflight -= 1
+        for wake in list(self.wakers):
+            wake()
+
+    def answered(self, ticket: Ticket) -> None:
+        """The provider answered. A full round of answers raises the limit where it was used."""
+        if self.down_since is not None:
+            self.down_since, self._pause, self.budget = None, PROBE_FIRST, BUDGET
+        self._fails = 0
+        self.budget = min(BUDGET * 10, self.budget + BUDGET_A_SUCCESS)
+        if ticket.began < self._cut_at:
+            return
+        self._clean += 1
+        step = self.limit if self._slow_start else max(1.0, 0.05 * self.limit)
+        # Where it was refused before it is tried again with care.
+        rounds = CAREFUL if self.limit + step > self._refused_at else 1
+        if self._clean < rounds * max(self.limit, 4):
+            return
+        if self._peak >= 0.8 * self.limit:
+            self.limit = min(float(self.ceiling), self.limit + step)
+        self._clean, self._peak = 0, self.inflight
+
+    def limited(self, ticket: Ticket, now: float, hint: float | None) -> None:
+        """The provider asks to slow down. One cut a round trip: later refusals tell nothing new."""
+        if ticket.began >= self._cut_at:
+            self._refused_at = min(self.limit, self.inflight + 1)
+            self.limit = max(1.0, CUT * min(self.limit, self.inflight + 1))
+            self._cut_at = now
+            self._clean, self._peak = 0, 0
+        self._slow_start = False
+        if hint is not None:
+            self.gate = max(self.gate, now + hint)
+
+    def faulted(self, ticket: Ticket, now: float) -> bool:
+        """A passing fault. Whether it is the provider's, so that the call loses no try by it."""
+        self._fails += 1
+        self._clean = 0
+        if ticket.probe:
+            self._pause = min(PROBE_LONGEST, self._pause * 2)
+        if self._fails >= DOWN_AFTER or self.budget < 1:
+            self.down_since = now if self.down_since is None else self.down_since
+            self.gate = max(self.gate, now + self._pause)
+        return self.down_since is not None
+
+    def spend_retry(self) -> None:
+        """One more try is made for a call."""
+        self.budget = max(0.0, self.budget - 1)
+
+    def pause(self, tries: int, hint: float | None) -> float:
+        """Seconds until a call's next try: full jitter over a doubling span, or the hint and some."""
+        jitter = self.rng.uniform(0, min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(tries, 10)))
+        return jitter if hint is None else hint + jitter / 10
+
+
+class Pools:
+    """One pool a provider, shared by all cells that ask it."""
+
+    def __init__(self) -> None:
+        self._pools: dict[int, tuple[Provider, Pool]] = {}
+
+    def of(self, provider: Provider) -> Pool:
+        """The provider's pool; a provider that keeps its own time never asks to slow down."""
+        if id(provider) not in self._pools:
+            start = MOST if provider.keeps_time else START
+            self._pools[id(provider)] = (provider, Pool(limit=start))
+        return self._pools[id(provider)][1]

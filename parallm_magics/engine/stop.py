@@ -1,0 +1,30 @@
+"""Stop a run from outside: its workers are cancelled, what is done is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True, eq=False)
+class Stop:
+    """Whether somebody has stopped a run.
+
+    Attributes:
+        reason: why, once somebody has; else "".
+    """
+
+    reason: str = ""
+    _hooks: list[Callable[[], None]] = field(default_factory=list)
+
+    def __call__(self, reason: str) -> None:
+        """Stop; a second call changes nothing. Must be called on the run's loop."""
+        if not self.reason:
+            self.reason = reason
+            for hook in list(self._hooks):
+                hook()
+
+    def on_stop(self, hook: Callable[[], None]) -> Callable[[], None]:
+        """Call this when somebody stops the run; gives back what takes the hook off again."""
+        self._hooks.append(hook)
+        return lambda: self._hooks.remove(hook)

@@ -1,0 +1,194 @@
+"""Real accounts: rate limits with and without a hint, an outage, a minute's allowance."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from fakes import Fake, failing, price, tasks
+from limits import Limited, anything, at_once, per_minute, per_second
+from virtual_time import run_virtual
+
+from parallm_magics.engine.pool import Pool, Pools
+from parallm_magics.engine.pump import Doors, Pump, Rules
+from parallm_magics.engine.stop import Stop
+from parallm_magics.types import Event, Record, Task
+
+CALLS = 1000
+
+
+def served(
+    provider: Limited, count: int = CALLS, cells: int = 1, **task: Any
+) -> tuple[list[Record], float]:
+    """All records and the virtual seconds, for one cell or several that share a pool."""
+    fake = Fake(provider)
+    pools = Pools()
+
+    async def cell() -> list[Record]:
+        began = asyncio.get_running_loop().time()
+        doors = Doors(lambda model: fake, pools.of)
+        return await Pump(
+            tasks(count, **task), doors, Rules(), lambda event: None, price, Stop(), began
+        ).run()
+
+    async def main() -> list[Record]:
+        return [
+            record
+            for records in await asyncio.gather(*(cell() for _ in range(cells)))
+            for record in records
+        ]
+
+    records, seconds = run_virtual(main())
+    return records, seconds
+
+
+@pytest.mark.parametrize(
+    ("provider", "bound", "most_requests"),
+    [
+        pytest.param(Limited(per_second(10)), CALLS / 10, 1.1, id="10 a second"),
+        pytest.param(
+            Limited(per_second(10), hint=False), CALLS / 10, 1.1, id="10 a second without a hint"
+        ),
+        pytest.param(Limited(at_once(20), hint=False), CALLS * 0.5 / 20, 1.1, id="20 at once"),
+    ],
+)
+def test_a_limit_is_found_and_nothing_is_lost(
+    provider: Limited, bound: float, most_requests: float
+) -> None:
+    """A thousand calls, each answered, with hardly a request too many and hardly a second too long."""
+    records, seconds = served(provider, deadline=10_000.0)
+    assert all(record.ok for record in records)
+    assert provider.requests <= most_requests * CALLS
+    assert seconds <= 1.2 * bound
+
+
+def test_an_outage_costs_no_call() -> None:
+    """The provider is down, not the call: one probe at a time until it is back."""
+    provider = Limited(anything)
+    provider.down = (2.0, 62.0)
+    records, seconds = served(provider, deadline=600.0)
+    assert all(record.ok for record in records)
+    assert seconds <= 62 + 15 + 1.2 * CALLS * 0.5 / 20
+    assert provider.requests <= 1.1 * CALLS + 200
+
+
+def test_a_minutes_allowance_is_waited_for() -> None:
+    """300 calls a minute: the fourth minute finishes a thousand."""
+    provider = Limited(per_minute(300))
+    records, seconds = served(provider, deadline=10_000.0)
+    assert all(record.ok for record in records)
+    assert seconds <= 1.2 * 190
+
+
+def test_a_dead_provider_is_not_hammered() -> None:
+    """Every call fails by its deadline; there are few requests."""
+    provider = Limited(anything)
+    provider.down = (0.0, 1e9)
+    records, seconds = served(provider, count=100)
+    assert not any(record.ok for record in records)
+    assert provider.requests <= 1.2 * 100 + 10
+    assert seconds <= 121
+
+
+def test_two_cells_share_what_one_learnt() -> None:
+    """Cells of one key that run at the same time do not add up their limits."""
+    provider = Limited(at_once(20), hint=False)
+    records, seconds = served(provider, count=500, cells=2, deadline=10_000.0)
+    assert all(record.ok for record in records)
+    assert provider.requests <= 1.15 * CALLS
+    assert seconds <= 1.2 * CALLS * 0.5 / 20
+
+
+def test_the_pool_cuts_once_a_round_trip() -> None:
+    """A burst of refusals of calls that began before the cut tells nothing new."""
+    pool = Pool()
+    tickets = [pool.begin(0.0) for _ in range(20)]
+    for ticket in tickets:
+        pool.limited(ticket, 1.0, None)
+        pool.end()
+    assert pool.limit == pytest.approx(16.0)
+    later = pool.begin(2.0)
+    pool.limited(later, 3.0, None)
+    assert pool.limit < 16
+
+
+def test_a_hint_closes_the_gate_for_all() -> None:
+    """Nobody begins before it is over, and the longest one holds."""
+    pool = Pool()
+    ticket = pool.begin(0.0)
+    pool.limited(ticket, 1.0, 7.0)
+    pool.limited(ticket, 2.0, 3.0)
+    pool.end()
+    assert pool.wait(3.0) == pytest.approx(5.0)
+    assert pool.wait(8.0) == 0.0
+
+
+def test_the_limit_grows_only_where_it_is_used() -> None:
+    """It doubles after a full round, later it grows by one or by 5 %, up to the ceiling."""
+    pool = Pool(ceiling=50)
+
+    def rounds(at_a_time: int) -> None:
+        tickets = [pool.begin(0.0) for _ in range(at_a_time)]
+        for ticket in tickets:
+            pool.end()
+            pool.answered(ticket)
+
+    rounds(20)
+    assert pool.limit == 40
+    for _ in range(10):
+        rounds(5)
+    assert pool.limit == 40, "five at a time never tried it"
+    rounds(40)
+    assert pool.limit == 50
+
+
+@pytest.mark.parametrize(("kind", "asked"), [("auth", 20), ("quota", 20), ("model", 20)])
+def test_a_fault_that_no_call_can_survive_stops_the_run(kind: Any, asked: int) -> None:
+    """A wrong key costs the calls in flight, not a thousand; the rest say why they were not asked."""
+    fake = Fake(failing(kind, 9999))
+    doors_pools = Pools()
+
+    async def main() -> list[Record]:
+        began = asyncio.get_running_loop().time()
+        doors = Doors(lambda model: fake, doors_pools.of)
+        return await Pump(
+            tasks(CALLS), doors, Rules(), lambda event: None, price, Stop(), began
+        ).run()
+
+    records, _ = run_virtual(main())
+    assert len(fake.calls) <= asked
+    assert {record.status for record in records} == {"failed"}
+    assert records[-1].error is not None
+    assert records[-1].error.message == f"not asked: {kind} says no"
+    assert records[-1].attempts == ()
+
+
+def test_the_source_is_read_no_faster_than_it_is_served() -> None:
+    """Of a million tasks only those are made that may soon begin."""
+    made = 0
+
+    def source() -> Iterator[Task]:
+        nonlocal made
+        for task in tasks(2000):
+            made += 1
+            yield task
+
+    most_ahead = 0
+    done = 0
+
+    def tell(event: Event) -> None:
+        nonlocal most_ahead, done
+        done += event.kind == "ended"
+        most_ahead = max(most_ahead, made - done)
+
+    async def main() -> list[Record]:
+        fake = Fake(Limited(anything))
+        doors = Doors(lambda model: fake, Pools().of)
+        rules = Rules(concurrency=10)
+        return await Pump(source(), doors, rules, tell, price, Stop(), 0.0).run()
+
+    records, _ = run_virtual(main())
+    assert len(records) == 2000
+    assert most_ahead <= 30
