@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -198,6 +199,16 @@ def test_bad_keywords_are_refused(keywords: dict[str, Any], says: str) -> None:
     """A script gets the same errors as a cell."""
     with pytest.raises(OptionError, match=says):
         read_keywords(keywords, "vote")
+
+
+def test_the_readme_lists_every_option() -> None:
+    """Each option's flags and help stand in the README's table, and nothing else does."""
+    readme = (Path(__file__).parent.parent / "README.md").read_text()
+    rows = [row for row in readme.splitlines() if row.startswith(("| `-", "| `--"))]
+    assert len(rows) == len(TABLE)
+    for option, row in zip(TABLE.values(), rows, strict=True):
+        assert all(f"`{flag}`" in row for flag in option.flags)
+        assert option.help in row
 
 
 def test_every_option_is_complete() -> None:
