@@ -10,14 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from parallm_magics.cell.options import (
-    TABLE,
-    Options,
-    merge,
-    read_keywords,
-    read_tokens,
-    reading_of,
-)
+from parallm_magics.cell.given import merge, read_keywords, read_tokens
+from parallm_magics.cell.options import TABLE, Options, reading_of
 from parallm_magics.cell.tokens import tokens
 from parallm_magics.errors import CellSyntaxError, OptionError, ParallmError
 

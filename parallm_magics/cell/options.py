@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from numbers import Number
 from typing import Any
 
 from parallm_magics.cell import readers as read
-from parallm_magics.cell.tokens import Token
-from parallm_magics.cell.variables import Lookup, Ref, as_text, fill, split, whole
-from parallm_magics.errors import OptionError, VariableError, nearest
 from parallm_magics.types import Reading
 
 FANOUT, VOTE = "fanout", "vote"
@@ -265,76 +261,6 @@ TABLE: Mapping[str, Option] = {
     field.name: Option(name=field.name, default=field.default, **field.metadata)
     for field in dataclasses.fields(Options)
 }
-_FLAGS: Mapping[str, Option] = {flag: option for option in TABLE.values() for flag in option.flags}
-_READINGS = ("choices", "score", "number", "open")
-
-
-def read_tokens(found: Sequence[Token], place: str, lookup: Lookup | None) -> dict[str, Any]:
-    """The options that a directive's line gives, by name.
-
-    Args:
-        found: the tokens behind the word (and name).
-        place: the magic's or block's word; decides which options are allowed.
-        lookup: gives the value of a variable; None leaves braces as they are.
-
-    Raises:
-        OptionError: unknown, misplaced, repeated, without or with a bad value; names the line.
-    """
-    given: dict[str, Any] = {}
-    rest = list(found)
-    while rest:
-        token = rest.pop(0)
-        at = f"line {token.line}: "
-        flag, glued = _cut(token.text)
-        option = _known(flag, place, at)
-        if not option.metavar:
-            if glued is not None:
-                raise OptionError(f"{at}{flag} is a switch and takes no value")
-            value: Any = True
-        elif glued is not None:
-            value = glued
-        elif not rest or rest[0].text in _FLAGS:
-            raise OptionError(f"{at}{flag} needs a value: {flag} {option.metavar}")
-        else:
-            value = rest.pop(0).text
-        if isinstance(value, str) and lookup is not None:
-            value = _substitute(value, option, lookup, f"{at}{flag}")
-        value = _read(option, value, f"{at}{flag}")
-        if option.name in given and not option.repeats:
-            hint = "; several models are one list: -m a,b" if option.name == "model" else ""
-            raise OptionError(f"{at}{flag} is given twice{hint}")
-        given[option.name] = (*given.get(option.name, ()), *value) if option.repeats else value
-    _one_reading(given, f"line {found[0].line}: " if found else "")
-    return given
-
-
-def read_keywords(keywords: Mapping[str, Any], place: str) -> dict[str, Any]:
-    """The options that a script gives as keywords, by name; None means not given.
-
-    Raises:
-        OptionError: as `read_tokens`.
-    """
-    given: dict[str, Any] = {}
-    for name, value in keywords.items():
-        option = TABLE.get(name)
-        if option is None or place not in option.where:
-            known = [other.name for other in TABLE.values() if place in other.where]
-            raise OptionError(f"{place}() has no option {name!r}{nearest(name, known)}")
-        if value is not None:
-            given[name] = _read(option, value, name)
-    _one_reading(given, "")
-    return given
-
-
-def merge(*layers: Mapping[str, Any]) -> Options:
-    """The layers' options over the defaults, later layers first; a reading replaces a reading."""
-    merged: dict[str, Any] = {}
-    for layer in layers:
-        if any(layer.get(name) for name in _READINGS):
-            merged = {name: value for name, value in merged.items() if name not in _READINGS}
-        params = dict([*merged.get("param", ()), *layer.get("param", ())])
-        merged |= {**layer, "param": tuple(params.items())}
-    return Options(**merged)
 
 
 def reading_of(options: Options) -> Reading | None:
@@ -346,91 +272,3 @@ def reading_of(options: Options) -> Reading | None:
     if options.number:
         return Reading("number")
     return Reading("open") if options.open else None
-
-
-def _cut(text: str) -> tuple[str, str | None]:
-    """A token as flag and the value glued to it: `--a=b`, `-n5`."""
-    if text.startswith("--"):
-        flag, equals, value = text.partition("=")
-        return flag, value if equals else None
-    if text.startswith("-") and text[:2] in _FLAGS and len(text) > 2:
-        return text[:2], text[2:].removeprefix("=")
-    return text, None
-
-
-def _known(flag: str, place: str, at: str) -> Option:
-    here = [known for known, option in _FLAGS.items() if place in option.where]
-    shown = f"%%{place}" if place in CELLS else f"%{place}"
-    if not flag.startswith("-"):
-        hint = (
-            "the prompt goes below this line"
-            if place in CELLS
-            else "one name, then options; the prompt goes below"
-        )
-        raise OptionError(f"{at}unexpected {flag[:60]!r} after {shown}; {hint}")
-    option = _FLAGS.get(flag)
-    if option is None:
-        raise OptionError(f"{at}{shown} has no option {flag[:60]}{nearest(flag, here)}")
-    if place not in option.where:
-        takers = ", ".join(
-            f"%%{word}" if word in CELLS else f"%{word}" for word in sorted(option.where)
-        )
-        raise OptionError(f"{at}{flag} does not go on {shown}; it goes on {takers}")
-    return option
-
-
-def _substitute(text: str, option: Option, lookup: Lookup, where: str) -> Any:
-    """A value with its variables put in; a value that is one variable keeps its Python type."""
-    if option.read is read.items:
-        return text
-    ref = whole(text)
-    if ref is not None:
-        return lookup(ref)
-    key, equals, rest = text.partition("=")
-    if option.read is read.parameter and equals and (ref := whole(rest)) is not None:
-        return ((key.strip(), lookup(ref)),)
-    return fill(split(text), lambda part: _embedded(part, option, lookup, where))
-
-
-def _embedded(ref: Ref, option: Option, lookup: Lookup, where: str) -> str:
-    """A variable within an option's text: the same text as in a prompt."""
-    value = lookup(ref)
-    shown = ref.source.strip("{} \t")
-    if option.read in (read.models, read.choices) and not isinstance(value, str | Number):
-        raise OptionError(
-            f"{where}: {shown} is a {type(value).__name__}; a list must stand alone, "
-            f"as in {option.flags[0]} {ref.source}"
-        )
-    problem = ""
-    try:
-        return as_text(value, shown)
-    except VariableError as error:
-        problem = str(error)
-    raise VariableError(f"{where}: {problem}")
-
-
-def _read(option: Option, value: Any, where: str) -> Any:
-    problem = ""
-    try:
-        return option.read(value)
-    except ValueError as error:
-        problem = str(error)
-    # A value of the user's may raise anything when it is looked at; it becomes one line.
-    except Exception as error:
-        problem = f"{type(value).__name__} cannot be used here ({type(error).__name__})"
-    if (
-        issubclass(type(value), str)
-        and value.startswith("{")
-        and not value.startswith("{{")
-        and value.endswith("}")
-    ):
-        problem += f"; for a variable write {{{value}}}"
-    raise OptionError(f"{where}: {problem}")
-
-
-def _one_reading(given: Mapping[str, Any], at: str) -> None:
-    named = [TABLE[name].flags[0] for name in _READINGS if given.get(name)]
-    if len(named) > 1:
-        raise OptionError(
-            f"{at}{' and '.join(named)} exclude each other: an answer is read in one way"
-        )

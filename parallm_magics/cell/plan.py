@@ -11,13 +11,8 @@ from functools import partial
 from typing import Any
 
 from parallm_magics.cell.blocks import Block, Cell
-from parallm_magics.cell.options import (
-    Options,
-    merge,
-    read_keywords,
-    read_tokens,
-    reading_of,
-)
+from parallm_magics.cell.given import merge, read_keywords, read_tokens
+from parallm_magics.cell.options import Options, reading_of
 from parallm_magics.cell.prompts import Prompts, asking
 from parallm_magics.cell.seats import Seat, fanout_seats, vote_seats
 from parallm_magics.cell.variables import Part

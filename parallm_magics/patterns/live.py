@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from parallm_magics.cell.plan import Plan
 from parallm_magics.display import Board
+from parallm_magics.patterns.panel import panel_reading
 from parallm_magics.patterns.reading import answer_of
-from parallm_magics.patterns.vote import panel_reading
 from parallm_magics.providers.registry import definition
 from parallm_magics.types import Record
 

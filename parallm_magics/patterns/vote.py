@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from fractions import Fraction
 from typing import Any, Literal
 
 from parallm_magics import display
-from parallm_magics.cell.options import Options
 from parallm_magics.cell.plan import Plan
-from parallm_magics.errors import OptionError, TooFewSucceeded
-from parallm_magics.patterns.reading import answer_of
+from parallm_magics.errors import TooFewSucceeded
+from parallm_magics.patterns.ballots import (
+    CAME_BACK,
+    BallotState,
+    count_ballots,
+    label_of,
+    winning_value,
+)
+from parallm_magics.patterns.panel import Rule, panel_reading, repeats, rule_of, warnings
 from parallm_magics.patterns.run import Again, Picture, Run
 from parallm_magics.patterns.workers import (
     Surroundings,
@@ -24,97 +27,20 @@ from parallm_magics.patterns.workers import (
     open_workers,
 )
 from parallm_magics.providers.registry import Clients
-from parallm_magics.types import Reading, Record, Status, Task
+from parallm_magics.types import Reading, Record
 from parallm_magics.voting import (
     decide,
     leaders,
     p_mode,
-    same_answer_key,
     share_range_after_cancel,
     shares,
     wilson,
 )
 
-BallotState = Literal["valid", "abstain", "invalid", "failed", "cancelled"]
-Base = Literal["requested", "valid"]
 OutcomeStatus = Literal["decided", "tie", "no_majority", "no_quorum"]
 
-# A call that came back is a success of the call, whatever the ballot says.
-CAME_BACK: tuple[Status, ...] = ("ok", "truncated", "refused", "invalid")
-_STATE: dict[Status, BallotState] = {
-    "timed_out": "failed",
-    "failed": "failed",
-    "cancelled": "cancelled",
-    "blocked": "cancelled",
-    "invalid": "invalid",
-}
 P_MODE_VOTES = 500
 _RULES = {"unanimous": "unanimity"}
-
-
-@dataclass(frozen=True, slots=True)
-class Ballot:
-    """One requested vote.
-
-    Attributes:
-        name: the voter's name.
-        state: the one state that every vote ends in; only "valid" has a label.
-        label: the label as the user spelt it, or the answer's text or number.
-        text: the answer as written.
-    """
-
-    name: str
-    state: BallotState
-    label: str | None
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """How a winner is picked.
-
-    Attributes:
-        pick: the rule's name, as `--pick` takes it.
-        share: the share of the base that the winner needs ("threshold" only).
-        base: "requested" or "valid".
-        quorum: the least number of valid votes.
-    """
-
-    pick: str = "plurality"
-    share: str | None = None
-    base: Base = "requested"
-    quorum: int = 1
-
-
-def rule_of(options: Options, votes: int) -> Rule:
-    """The rule that a cell's options ask for.
-
-    Raises:
-        OptionError: options that exclude each other, or that no vote could fulfil.
-    """
-    pick = options.pick
-    if options.threshold is not None:
-        if pick not in ("plurality", "threshold"):
-            raise OptionError(f"--threshold and --pick {pick} exclude each other")
-        pick = "threshold"
-    elif pick == "threshold":
-        raise OptionError(
-            "--pick threshold needs --threshold, such as 2/3, 60% or a count of votes"
-        )
-    quorum = options.quorum or math.ceil(votes / 2)
-    if quorum > votes:
-        raise OptionError(f"--quorum {quorum}: there are only {votes} votes")
-    base: Base = "valid" if options.base == "valid" else "requested"
-    share = None
-    if options.threshold is not None:
-        asked = options.threshold
-        found = Fraction(asked.removesuffix("%")) / (100 if asked.endswith("%") else 1)
-        if found > 1:
-            if found > votes:
-                raise OptionError(f"--threshold {asked}: there are only {votes} votes")
-            found, base = found / votes, "requested"
-        share = str(found)
-    return Rule(pick, share, base, quorum)
 
 
 class VoteRun(Run):
@@ -138,7 +64,7 @@ class VoteRun(Run):
         addresses: Sequence[str] = (),
         again: Again | None = None,
     ) -> None:
-        read, ballots = _count(records, reading)
+        read, ballots = count_ballots(records, reading)
         super().__init__(read, notes=notes, addresses=addresses, again=again)
         self.ballots = ballots
         self._rule, self._reading, self._repeats = rule, reading, repeats
@@ -153,7 +79,7 @@ class VoteRun(Run):
             rule.quorum,
         )
         self.status: OutcomeStatus = found[0]
-        self.winner = _winner(found[1], read, ballots)
+        self.winner = winning_value(found[1], read, ballots)
 
     @property
     def _counts(self) -> list[int]:
@@ -251,7 +177,7 @@ class VoteRun(Run):
             addresses=self.addresses,
             tally=display.Tally(
                 counts=tuple(self._shown_counts()),
-                winner=None if self.winner is None else _label(self.winner),
+                winner=None if self.winner is None else label_of(self.winner),
                 status=self.status,
                 valid=self.valid,
                 requested=len(self.ballots),
@@ -336,8 +262,8 @@ async def run_vote(plan: Plan, around: Surroundings, before: VoteRun | None = No
         records,
         rule,
         panel_reading(plan.tasks),
-        repeats=_repeats(plan.tasks),
-        notes=[*plan.notes, *_warnings(plan)],
+        repeats=repeats(plan.tasks),
+        notes=[*plan.notes, *warnings(plan)],
         addresses=workers.addresses,
         again=again,
     )
@@ -350,71 +276,3 @@ async def run_vote(plan: Plan, around: Surroundings, before: VoteRun | None = No
             run,
         )
     return run
-
-
-def panel_reading(tasks: Sequence[Task]) -> Reading:
-    """How the panel's answers are read; voters who answer in different ways cannot be counted.
-
-    Raises:
-        OptionError: the voters' readings differ.
-    """
-    readings = {task.reading or Reading("open") for task in tasks}
-    if len(readings) > 1:
-        raise OptionError(
-            "the voters answer in different ways: give all of them the same --choices"
-        )
-    return readings.pop()
-
-
-def _repeats(tasks: Sequence[Task]) -> bool:
-    """Whether all votes are draws of one prompt on one model."""
-    return len({(t.model, t.prompt, t.system, t.temperature, t.effort) for t in tasks}) == 1
-
-
-def _warnings(plan: Plan) -> list[str]:
-    reading = panel_reading(plan.tasks)
-    votes = len(plan.tasks)
-    notes = []
-    if votes % 2 == 0 and len(reading.choices) == 2:
-        notes.append(f"{votes} votes on two labels can tie; {votes - 1} would decide as well")
-    if votes > 1 and _repeats(plan.tasks):
-        notes.append(
-            "one prompt on one model: the votes share their errors, so agreement is not accuracy"
-        )
-    if reading.kind == "open" and not any(task.reading for task in plan.tasks):
-        notes.append("no --choices: answers count as the same only where their texts are")
-    return notes
-
-
-def _count(records: Sequence[Record], reading: Reading) -> tuple[list[Record], tuple[Ballot, ...]]:
-    """Each record with its value, and as a ballot."""
-    read, ballots = [], []
-    spelt: dict[str, str] = {}
-    for record in records:
-        answer = answer_of(record, reading)
-        state = _STATE.get(record.status) or answer.state
-        valid = state == "valid" and answer.value is not None
-        read.append(replace(record, value=answer.value if valid else None))
-        label = _label(answer.value) if valid and answer.value is not None else None
-        if label is not None and reading.kind == "open":
-            label = spelt.setdefault(same_answer_key(label), label)
-        ballots.append(Ballot(record.name, state, label, record.text))
-    return read, tuple(ballots)
-
-
-def _label(value: str | float) -> str:
-    """A value as the label that it is counted under: 8 and 8.0 are one."""
-    if isinstance(value, str):
-        return value
-    whole = float(value).is_integer() and abs(value) < 1e40
-    return str(int(value)) if whole else repr(float(value))
-
-
-def _winner(
-    label: str | None, records: Sequence[Record], ballots: Sequence[Ballot]
-) -> str | float | None:
-    """The winning value in the type that it was read in."""
-    for record, ballot in zip(records, ballots, strict=True):
-        if label is not None and ballot.label == label:
-            return record.value
-    return None

@@ -1,0 +1,76 @@
+"""From the records of a panel to its ballots."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from parallm_magics.patterns.reading import answer_of
+from parallm_magics.types import Reading, Record, Status
+from parallm_magics.voting import same_answer_key
+
+BallotState = Literal["valid", "abstain", "invalid", "failed", "cancelled"]
+
+# A call that came back is a success of the call, whatever the ballot says.
+CAME_BACK: tuple[Status, ...] = ("ok", "truncated", "refused", "invalid")
+_STATE: dict[Status, BallotState] = {
+    "timed_out": "failed",
+    "failed": "failed",
+    "cancelled": "cancelled",
+    "blocked": "cancelled",
+    "invalid": "invalid",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Ballot:
+    """One requested vote.
+
+    Attributes:
+        name: the voter's name.
+        state: the one state that every vote ends in; only "valid" has a label.
+        label: the label as the user spelt it, or the answer's text or number.
+        text: the answer as written.
+    """
+
+    name: str
+    state: BallotState
+    label: str | None
+    text: str
+
+
+def count_ballots(
+    records: Sequence[Record], reading: Reading
+) -> tuple[list[Record], tuple[Ballot, ...]]:
+    """Each record with its value, and as a ballot."""
+    read, ballots = [], []
+    spelt: dict[str, str] = {}
+    for record in records:
+        answer = answer_of(record, reading)
+        state = _STATE.get(record.status) or answer.state
+        valid = state == "valid" and answer.value is not None
+        read.append(replace(record, value=answer.value if valid else None))
+        label = label_of(answer.value) if valid and answer.value is not None else None
+        if label is not None and reading.kind == "open":
+            label = spelt.setdefault(same_answer_key(label), label)
+        ballots.append(Ballot(record.name, state, label, record.text))
+    return read, tuple(ballots)
+
+
+def label_of(value: str | float) -> str:
+    """A value as the label that it is counted under: 8 and 8.0 are one."""
+    if isinstance(value, str):
+        return value
+    whole = float(value).is_integer() and abs(value) < 1e40
+    return str(int(value)) if whole else repr(float(value))
+
+
+def winning_value(
+    label: str | None, records: Sequence[Record], ballots: Sequence[Ballot]
+) -> str | float | None:
+    """The winning value in the type that it was read in."""
+    for record, ballot in zip(records, ballots, strict=True):
+        if label is not None and ballot.label == label:
+            return record.value
+    return None
