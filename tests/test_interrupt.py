@@ -113,6 +113,20 @@ def test_while_the_cell_is_read(kernel: Kernel, server: Loopback, head: str) -> 
     assert server.log == []
 
 
+def test_before_the_cell_listens(kernel: Kernel, server: Loopback) -> None:
+    """An interrupt that IPython gets just before us is no CancelledError with a stack."""
+    kernel.run(
+        "import os, signal\n"
+        "def early():\n"
+        "    get_ipython().events.unregister('pre_execute', early)\n"
+        "    os.kill(os.getpid(), signal.SIGINT)\n"
+        "get_ipython().events.register('pre_execute', early)"
+    )
+    cell = kernel.run("%%fanout -m anthropic:hang -o kept\n%section a\nhello\n")
+    interrupted(cell)
+    assert kernel.value("[r.status for r in kept.results]") == ["cancelled"]
+
+
 @TWICE
 def test_while_the_answers_are_merged(kernel: Kernel, server: Loopback, head: str) -> None:
     """An interrupt of the synthesis keeps the sections."""
@@ -186,9 +200,9 @@ def test_a_second_interrupt_waits_for_nobody(kernel: Kernel, server: Loopback, h
 
 
 def test_other_code_can_be_interrupted_as_before(kernel: Kernel, server: Loopback) -> None:
-    """After a run, SIGINT means what it meant."""
-    kernel.run("%%fanout -m sim:?scale=0\n%section a\nx\n")
-    number = kernel.send("import time, os; open('begun', 'w').close(); time.sleep(60)")
+    """After a run, SIGINT means what it meant, in the same cell and in the next."""
+    call = "get_ipython().run_cell_magic('vote', '-n 1 --quiet -m sim:?scale=0', 'x')"
+    number = kernel.send(f"import time\n{call}\nopen('begun', 'w').close(); time.sleep(60)")
     kernel.until((kernel.home / "begun").exists, "the sleep")
     at = kernel.interrupt()
     cell = kernel.cell(number)
