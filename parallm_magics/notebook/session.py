@@ -111,7 +111,7 @@ class Session:
         if plan.options.quiet or not wanted(self._shell):
             yield
             return
-        table = LiveTable(board_of(plan))
+        table = LiveTable(board_of(plan, self.clients))
         around.tell = table.tell
         async with table.shown():
             yield

@@ -1,0 +1,41 @@
+"""The live table knows, before anything has run, what a plan will show."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from parallm_magics.cell.blocks import parse
+from parallm_magics.cell.plan import make_plan
+from parallm_magics.patterns.live import board_of
+from parallm_magics.providers.registry import Clients, parse_model
+
+
+def shown(magic: str, body: str, model: str) -> str:
+    """The live table before the first event."""
+
+    async def main() -> str:
+        plan = make_plan(parse(magic, "", body), {}, parse_model, {"model": (model,)})
+        return board_of(plan, Clients()).live_html(0.0)
+
+    return asyncio.run(main())
+
+
+def test_an_unusual_address_is_shown_before_the_first_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the environment leads a provider elsewhere, the heading says so, without credentials."""
+    monkeypatch.setenv("ANTHROPIC_BASE_URL", "http://user:p4ss@127.0.0.1:9/x")
+    html = shown("fanout", "%section a\nx", "claude-haiku-5-5")
+    assert "127.0.0.1:9" in html
+    assert "p4ss" not in html
+    monkeypatch.delenv("ANTHROPIC_BASE_URL")
+    assert "asked at" not in shown("fanout", "%section a\nx", "claude-haiku-5-5")
+
+
+@pytest.mark.parametrize("magic", ["fanout", "vote"])
+def test_a_simulation_is_marked_from_the_start(magic: str) -> None:
+    """And a synthesis has its row."""
+    body = "%section a\nx\n%synthesis\ny" if magic == "fanout" else "x"
+    html = shown(magic, body, "sim")
+    assert "SIMULATED" in html
+    assert ("synthesis" in html) == (magic == "fanout")
