@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from decimal import Decimal
+from typing import NamedTuple
 
 from parallm_magics.types import Model, Usage
 
@@ -31,6 +34,57 @@ def cost(model: Model, usage: Usage) -> Decimal | None:
     # An answer that is paid for must not be lost to a table of prices, whatever that raises.
     except Exception:
         return None
+
+
+class Rates(NamedTuple):
+    """What one token of each class costs, up to so many input tokens in one call."""
+
+    most: float
+    plain: Decimal
+    cache_read: Decimal
+    cache_write: Decimal
+    output: Decimal
+
+
+def rates(model: Model) -> Rates | None:
+    """The rates of a model's calls below its first price tier; None where no price is known."""
+    import genai_prices
+
+    ones = (Usage(1, 0, 0, 0), Usage(0, 1, 0, 0), Usage(0, 0, 1, 0), Usage(0, 0, 0, 1))
+    each = [price for one in ones if (price := cost(model, one)) is not None]
+    if len(each) < len(ones):
+        return None
+    try:
+        one = genai_prices.Usage(input_tokens=1)
+        found = genai_prices.calc_price(one, model.name, provider_id=model.provider).model_price
+        tiers = [tier for price in vars(found).values() for tier in getattr(price, "tiers", ())]
+        return Rates(min((tier.start for tier in tiers), default=math.inf), *each)
+    except Exception:  # as above
+        return None
+
+
+def pricing() -> Callable[[Model, Usage], Decimal | None]:
+    """`cost` for the calls of one run, at the prices of its beginning.
+
+    The table takes 0.14 ms a call, a fifth of what the call itself costs; a product takes 0.003.
+    """
+    known: dict[Model, Rates | None] = {}
+
+    def priced(model: Model, usage: Usage) -> Decimal | None:
+        if model not in known:
+            known[model] = rates(model)
+        rate = known[model]
+        took = usage.input_tokens + usage.cache_read_tokens + usage.cache_write_tokens
+        if rate is None or took > rate.most:
+            return cost(model, usage)
+        return (
+            usage.input_tokens * rate.plain
+            + usage.cache_read_tokens * rate.cache_read
+            + usage.cache_write_tokens * rate.cache_write
+            + usage.output_tokens * rate.output
+        )
+
+    return priced
 
 
 def prepare() -> None:

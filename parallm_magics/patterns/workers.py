@@ -69,7 +69,7 @@ class Workers:
         around = self.around
         doors = Doors(lambda model: self.providers[model.provider], around.pools.of)
         rules = Rules(most, least, frozenset(counted))
-        pump = Pump(tasks, doors, rules, around.tell, prices.cost, around.stop, self.began)
+        pump = Pump(tasks, doors, rules, around.tell, prices.pricing(), around.stop, self.began)
         records = await pump.run()
         if tasks and all(self.providers[task.model.provider].keeps_time for task in tasks):
             return lay_out(records, most)

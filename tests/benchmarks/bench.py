@@ -16,7 +16,8 @@ from typing import Any, NamedTuple, Self
 
 from jupyter_client.manager import start_new_kernel
 
-DIALECTS = ("anthropic", "openai")
+# Models with a price, so that working it out is in the figures.
+MODELS = {"anthropic": "claude-haiku-5-5", "openai": "gpt-6-luna"}
 KEY = "sk-no-key"
 # A benchmark's own environment: nothing of the user's settings takes part.
 OURS = ("ANTHROPIC_", "OPENAI_", "PARALLM_")
@@ -73,11 +74,15 @@ def ratios(above: Sequence[float], below: Sequence[float]) -> list[float]:
 
 
 class Server:
-    """The scripted provider in another process; a context manager."""
+    """The scripted provider in another process, each answer so long; a context manager."""
+
+    def __init__(self, milliseconds: int) -> None:
+        program = str(Path(__file__).with_name("server.py"))
+        self._command = [sys.executable, program, str(milliseconds), *MODELS.values()]
 
     def __enter__(self) -> Self:
         self._process = subprocess.Popen(
-            [sys.executable, str(Path(__file__).with_name("server.py"))],
+            self._command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

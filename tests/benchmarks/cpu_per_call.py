@@ -10,7 +10,7 @@ from typing import Any
 from bench import (
     BARE,
     BARE_MANY,
-    DIALECTS,
+    MODELS,
     Cell,
     Figure,
     Kernel,
@@ -28,7 +28,7 @@ from parallm_magics.types import Task
 ROUNDS = 9
 CALLS = 1_000
 CONCURRENCY = 100
-MODEL = "slow-20ms"
+CALL = 20
 MODES = {"off": "plain", "on": "streamed"}
 ABOUT = (
     f"{CALLS:,} calls of 20 ms, {CONCURRENCY} at once, the server in another process; CPU of the "
@@ -84,7 +84,7 @@ def in_python(dialect: str, stream: str) -> list[Figure]:
         run = await fanout(
             "Say something about {{item}}.",
             variables={"docs": docs},
-            model=f"{dialect}:{MODEL}",
+            model=f"{dialect}:{MODELS[dialect]}",
             **options(stream),
         )
         return len(run.succeeded)
@@ -92,10 +92,10 @@ def in_python(dialect: str, stream: str) -> list[Figure]:
     async def by_hand() -> int:
         prompts = [f"Say something about {doc}." for doc in docs]
         async with hand["make_client"]() as client:
-            return len(await hand["many"](ask, client, MODEL, prompts, CONCURRENCY))
+            return len(await hand["many"](ask, client, MODELS[dialect], prompts, CONCURRENCY))
 
     async def without_engine() -> int:
-        clients, model = Clients(), parse_model(f"{dialect}:{MODEL}")
+        clients, model = Clients(), parse_model(f"{dialect}:{MODELS[dialect]}")
         provider = await clients.get(model)
 
         async def own(_client: object, _model: str, prompt: str) -> object:
@@ -104,7 +104,7 @@ def in_python(dialect: str, stream: str) -> list[Figure]:
 
         prompts = [f"Say something about {doc}." for doc in docs]
         try:
-            return len(await hand["many"](own, None, MODEL, prompts, CONCURRENCY))
+            return len(await hand["many"](own, None, MODELS[dialect], prompts, CONCURRENCY))
         finally:
             await clients.close()
 
@@ -125,11 +125,13 @@ def in_python(dialect: str, stream: str) -> list[Figure]:
 def in_a_cell(kernel: Kernel, dialect: str, stream: str) -> list[Figure]:
     """Through the magic, in a kernel."""
     flags = " ".join(f"--{name} {value}" for name, value in options(stream).items())
-    ours = f"%%fanout -m {dialect}:{MODEL} {flags} -o run\nSay something about {{{{item}}}}."
+    ours = (
+        f"%%fanout -m {dialect}:{MODELS[dialect]} {flags} -o run\nSay something about {{{{item}}}}."
+    )
     ask = MODES[stream]
     by_hand = (
         "prompts = [f'Say something about {doc}.' for doc in docs]\n"
-        f"answers = await many({ask}, client, {MODEL!r}, prompts, {CONCURRENCY})"
+        f"answers = await many({ask}, client, {MODELS[dialect]!r}, prompts, {CONCURRENCY})"
     )
     kernel.run(BARE[dialect] + BARE_MANY + "\nclient = make_client()")
     kernel.run(f"docs = [f'document number {{n}}' for n in range({CALLS})]")
@@ -150,8 +152,8 @@ def in_a_cell(kernel: Kernel, dialect: str, stream: str) -> list[Figure]:
 def main() -> str:
     """Measure and give out the table."""
     found: list[Figure] = []
-    with Server() as server, environment(server.environment()):
-        for dialect in DIALECTS:
+    with Server(CALL) as server, environment(server.environment()):
+        for dialect in MODELS:
             for stream in MODES:
                 found += in_python(dialect, stream)
                 with Kernel(server.environment()) as kernel:

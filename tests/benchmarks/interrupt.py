@@ -8,17 +8,16 @@ import signal
 import threading
 import time
 
-from bench import DIALECTS, Figure, Kernel, Server, table
+from bench import MODELS, Figure, Kernel, Server, table
 
 MOMENTS = 25  # for each dialect
 WORKERS = 20
-CALL = 0.4
-# How the workers are asked, and how long that lasts at least: all at once, or half of them waiting,
+CALL = 400  # milliseconds
+# How the workers are asked, and how many seconds that lasts at least: all at once, or half of them waiting,
 # so that something could still be sent afterwards.
-SETTINGS = (("", CALL), ("-c 10 ", 2 * CALL), ("-c 10 --stream off ", 2 * CALL))
+SETTINGS = (("", 0.4), ("-c 10 ", 0.8), ("-c 10 --stream off ", 0.8))
 LATER_CELLS = 10
 AFTERWARDS = 0.3
-MODEL = f"slow-{CALL * 1000:.0f}ms"
 ABOUT = (
     f"SIGINT at a random moment of a run of {WORKERS} workers of 400 ms in a real kernel (all at "
     "once, or 10 at a time, streamed or not): seconds until the kernel reports idle; tasks on its "
@@ -45,7 +44,7 @@ def interrupted(
 
     timer = threading.Timer(after, send)
     end = kernel.run(
-        f"%%fanout -m {dialect}:{MODEL} -n {WORKERS} {setting}-o run\nSay something.",
+        f"%%fanout -m {dialect}:{MODELS[dialect]} -n {WORKERS} {setting}-o run\nSay something.",
         fine=False,
         began=timer.start,
     )
@@ -64,10 +63,10 @@ def main() -> str:
     """Measure and give out the table."""
     chance = random.Random(1)
     found = []
-    with Server() as server:
-        for dialect in DIALECTS:
+    with Server(CALL) as server:
+        for dialect in MODELS:
             with Kernel(server.environment()) as kernel:
-                kernel.run(f"%%fanout -m {dialect}:{MODEL} -n {WORKERS}\nSay something.")
+                kernel.run(f"%%fanout -m {dialect}:{MODELS[dialect]} -n {WORKERS}\nSay something.")
                 for n in range(MOMENTS):
                     setting, lasts = SETTINGS[n % len(SETTINGS)]
                     after = chance.uniform(0, lasts)

@@ -7,12 +7,19 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from provider import Loopback
+from provider import Act, Loopback
 
 
-def main() -> None:
-    """Say the address; then for each line, a moment, how many calls came after it, and forget them."""
+def main(milliseconds: str, *models: str) -> None:
+    """Say the address; then for each line, a moment, how many calls came after it, and forget them.
+
+    Args:
+        milliseconds: how long each answer takes.
+        models: the names that answer like this.
+    """
     with Loopback() as server:
+        for model in models:
+            server.script(model, Act(delay=int(milliseconds) / 1000))
         print(server.url, flush=True)
         for line in sys.stdin:
             print(sum(call.at > float(line) for call in server.log), flush=True)
@@ -20,4 +27,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:])

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from bench import BARE, DIALECTS, Cell, Figure, Kernel, Server, ratios, table
+from bench import BARE, MODELS, Cell, Figure, Kernel, Server, ratios, table
 
 ROUNDS = 21
-MODEL = "slow-200ms"
+CALL = 200
 ABOUT = (
     "Workers of 200 ms in a cell of a real kernel, streamed (the default for a panel), default "
     "display; the cell's time is taken inside the kernel from `pre_run_cell` to `post_run_cell`, so "
@@ -29,18 +29,18 @@ _transport._trust.cache_clear()
 def cell(dialect: str, workers: int) -> str:
     """A panel of sections."""
     sections = "".join(f"\n%section s{n}\nReport concern {n}.\n" for n in range(workers))
-    return f"%%fanout -m {dialect}:{MODEL} -o run\nReview this for one concern only.\n{sections}"
+    return f"%%fanout -m {dialect}:{MODELS[dialect]} -o run\nReview this for one concern only.\n{sections}"
 
 
-def gather(workers: int) -> str:
+def gather(dialect: str, workers: int) -> str:
     """The same, by hand."""
     prompts = [f"Review this for one concern only.\n\nReport concern {n}." for n in range(workers)]
-    return f"await asyncio.gather(*[streamed(client, {MODEL!r}, prompt) for prompt in {prompts!r}])"
+    return f"await asyncio.gather(*[streamed(client, {MODELS[dialect]!r}, prompt) for prompt in {prompts!r}])"
 
 
 def measure(kernel: Kernel, dialect: str, workers: int) -> list[Figure]:
     """The figures of one dialect and one size of panel."""
-    ours, typed = cell(dialect, workers), gather(workers)
+    ours, typed = cell(dialect, workers), gather(dialect, workers)
     longest = "[max(r.seconds for r in run.results), len(run.succeeded)]"
     kernel.run(BARE[dialect] + "\nclient = make_client()")
     kernel.run(ours, longest)
@@ -78,8 +78,8 @@ def measure(kernel: Kernel, dialect: str, workers: int) -> list[Figure]:
 def main() -> str:
     """Measure and give out the table."""
     figures: list[Figure] = []
-    with Server() as server:
-        for dialect in DIALECTS:
+    with Server(CALL) as server:
+        for dialect in MODELS:
             with Kernel(server.environment()) as kernel:
                 for workers in (3, 5):
                     figures += measure(kernel, dialect, workers)
