@@ -132,6 +132,19 @@ def test_a_failing_drawing_loses_no_answer(kernel: Kernel, n: int) -> None:
     assert cell.error == ""
 
 
+def test_a_failing_picture_leaves_the_plain_text(kernel: Kernel) -> None:
+    """A bug in what draws the saved html leaves the text, and the answers."""
+    kernel.run(
+        "from parallm_magics import display\nbefore = display.static_html\n"
+        "def failing(*args): raise ValueError('a bug')\ndisplay.static_html = failing"
+    )
+    cell = kernel.run(f"%%fanout -m sim:?scale=0 -o kept\n{WORKERS}")
+    kernel.run("display.static_html = before")
+    assert cell.outputs == ["execute_result"]
+    assert "6 of 6 sections succeeded" in cell.plain
+    assert kernel.value("len(kept)") == 6
+
+
 def test_without_ipywidgets() -> None:
     """Where ipywidgets is missing one line says so, once, and runs are as before."""
     with Kernel() as kernel:

@@ -7,8 +7,10 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import nbformat
 import pytest
 from kernel import Kernel, environment
+from nbformat.v4 import new_code_cell, new_notebook
 
 RUN = "-m sim:?scale=0.01 --choices a,b"
 VOTE = f"%%vote -n 3 {RUN}\nwhich\n"
@@ -75,6 +77,14 @@ def test_run_of_a_file(kernel: Kernel, extra: str) -> None:
     assert kernel.run("%run cell.ipy").error == ""
     assert kernel.run("%run -i cell.py").error == ""
     assert kernel.value("ipy.winner in ('a', 'b') and py.winner in ('a', 'b')")
+
+
+def test_run_of_a_notebook(kernel: Kernel) -> None:
+    """`%run` runs the cells of a notebook."""
+    cells = [new_code_cell(f"%%vote -n 3 {RUN} -o {name}\nwhich\n") for name in ("one", "two")]
+    nbformat.write(new_notebook(cells=cells), kernel.home / "cells.ipynb")
+    assert kernel.run("%run cells.ipynb").error == ""
+    assert kernel.value("one.winner in ('a', 'b') and two.winner in ('a', 'b')")
 
 
 @pytest.mark.parametrize("mode", ["off", "sync"])

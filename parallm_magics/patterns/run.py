@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 from decimal import Decimal
 from typing import Any, Self
@@ -137,7 +138,11 @@ class Run:
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         view = self._view()
-        return {"text/plain": display.static_plain(view), "text/html": display.static_html(view)}
+        bundle = {"text/plain": display.static_plain(view)}
+        # A bug in a picture must not turn a run that has been paid for into an error.
+        with contextlib.suppress(Exception):
+            bundle["text/html"] = display.static_html(view)
+        return bundle
 
     def __str__(self) -> str:
         return display.static_plain(self._view())
