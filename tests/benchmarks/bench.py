@@ -7,6 +7,7 @@ import os
 import statistics
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -71,6 +72,28 @@ def table(title: str, about: str, figures: Sequence[Figure]) -> str:
 def ratios(above: Sequence[float], below: Sequence[float]) -> list[float]:
     """Round by round, so that what slows the machine down slows both."""
     return [a / b for a, b in zip(above, below, strict=True)]
+
+
+class Stalls:
+    """How long a thread that only sleeps was kept waiting: the machine's part in what is measured."""
+
+    def __enter__(self) -> Self:
+        self.longest = 0.0
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        before = time.monotonic()
+        while not self._end.wait(0.005):
+            now = time.monotonic()
+            self.longest = max(self.longest, now - before - 0.005)
+            before = now
 
 
 class Server:

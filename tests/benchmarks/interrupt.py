@@ -8,7 +8,7 @@ import signal
 import threading
 import time
 
-from bench import MODELS, Figure, Kernel, Server, table
+from bench import MODELS, Figure, Kernel, Server, Stalls, table
 
 MOMENTS = 25  # for each dialect
 WORKERS = 20
@@ -63,6 +63,7 @@ def main() -> str:
     """Measure and give out the table."""
     chance = random.Random(1)
     found = []
+    stalls = []
     with Server(CALL) as server:
         for dialect in MODELS:
             with Kernel(server.environment()) as kernel:
@@ -70,13 +71,16 @@ def main() -> str:
                 for n in range(MOMENTS):
                     setting, lasts = SETTINGS[n % len(SETTINGS)]
                     after = chance.uniform(0, lasts)
-                    found.append(interrupted(kernel, server, dialect, setting, after))
+                    with Stalls() as stall:
+                        found.append(interrupted(kernel, server, dialect, setting, after))
+                    stalls.append(stall.longest)
     seconds, left, requests, fine, ends = zip(*found, strict=True)
     return table(
         "Interrupt",
         ABOUT,
         [
             Figure("seconds until idle", seconds, 0.5, whole=True),
+            Figure("longest stall of a sleeping thread meanwhile, seconds", stalls),
             Figure("tasks left", left, 0, whole=True, digits=0),
             Figure("requests afterwards", requests, 0, whole=True, digits=0),
             Figure("later cells not fine", [not f for f in fine], 0, whole=True, digits=0),
