@@ -322,3 +322,34 @@ def test_variables_are_a_dict() -> None:
 def test_an_absurd_usage_costs_no_answer(usage: Usage) -> None:
     """The table of prices may raise what it likes; the answer is kept."""
     prices.cost(Model("anthropic", "claude-haiku-5-5"), usage)
+
+
+def test_a_dry_run_counts_the_synthesis() -> None:
+    """Its prompt is shown with the outputs open, its cost is in the most that the cell can cost."""
+    text = "%section a\nA\n%synthesis\nMerge {{outputs.a}} well."
+    plain = asyncio.run(fanout("%section a\nA", model="gpt-6-luna", dry_run=True))
+    whole = asyncio.run(fanout(text, model="gpt-6-luna", dry_run=True))
+    assert isinstance(plain, Preview)
+    assert isinstance(whole, Preview)
+    assert (whole.calls, whole.tasks[-1].prompt) == (2, "Merge {{outputs.a}} well.")
+    assert plain.most_cost is not None
+    assert whole.most_cost is not None
+    assert whole.most_cost > 2 * plain.most_cost
+
+
+def test_without_pandas_the_way_out_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One line, and to_dict works all the same."""
+    run = asyncio.run(fanout("%section a\nA", model="sim:?scale=0"))
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ParallmError, match="needs pandas"):
+        run.to_pandas()
+    assert run.to_dict()
+
+
+@pytest.mark.parametrize(
+    ("keyword", "says"), [("m", "did you mean 'model'"), ("o", "did you mean 'out'")]
+)
+def test_a_short_flag_as_a_keyword_names_the_long_one(keyword: str, says: str) -> None:
+    """Scripts use the long names."""
+    with pytest.raises(OptionError, match=says):
+        asyncio.run(fanout("x", **{keyword: "sim"}))

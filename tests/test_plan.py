@@ -416,3 +416,13 @@ def test_a_synthesis_takes_the_cells_options() -> None:
     assert single is not None
     assert (ranged.task.system, ranged.task.temperature) == ("shared", None)
     assert (single.task.system, single.task.temperature) == ("own", 0.5)
+
+
+def test_indented_directives_are_text_with_a_warning() -> None:
+    """An editor that indents must not swallow a section in silence."""
+    plan = planned("fanout", "", "%section a\nx\n    %section b\n    y")
+    assert prompts(plan) == {"a": "x\n    %section b\n    y"}
+    assert "line 4: an indented % word is text" in plan.notes[0]
+    with pytest.raises(CellSyntaxError, match="lines 3, 5: an indented % word is text"):
+        planned("fanout", "", "pre\n  %section a\nx\n  %section b\ny")
+    assert planned("vote", "", "x\n  \\%voter y").notes == ()

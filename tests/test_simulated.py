@@ -674,3 +674,10 @@ def test_a_dict_that_was_changed_is_checked_again():
     answers["v1"] = 3
     with pytest.raises(ModelError, match="'v1' must hold a text"):
         provider.check(task())
+
+
+@pytest.mark.parametrize("function", [lambda prompt: prompt, lambda: "x", lambda a, b, c: "x"])
+def test_a_function_of_other_arguments_is_refused(function: object) -> None:
+    """When the provider is made, with the arguments that it gets."""
+    with pytest.raises(ModelError, match=r"\(task, sample index\) -> text.*task.prompt"):
+        SimulatedProvider(function)  # type: ignore[arg-type]

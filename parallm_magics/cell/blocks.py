@@ -23,6 +23,7 @@ WORDS = {
     "vote": ("voter", "judge", "guardrail", "panel"),
 }
 PAIR = ("system", "prompt")
+RUNNING = ("section", "voter", "synthesis")
 SINGLE = ("synthesis", "judge")
 RESERVED = tuple(dict.fromkeys([*WORDS["fanout"], *WORDS["vote"], *PAIR]))
 
@@ -72,13 +73,23 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A cell as written, nothing interpreted yet."""
+    """A cell as written, nothing interpreted yet.
+
+    Attributes:
+        magic: "fanout" or "vote".
+        arguments: the option tokens of its first line.
+        preamble: the text before the first block.
+        system: the text of a `%system` … `%prompt` pair before the first block, or None.
+        blocks: its blocks, in order.
+        indented: lines that would be directives but for the blanks before them.
+    """
 
     magic: str
     arguments: tuple[Token, ...]
     preamble: Text
     system: Text | None
     blocks: tuple[Block, ...]
+    indented: tuple[int, ...] = ()
 
 
 def parse(magic: str, line: str, body: str, first: int = 2) -> Cell:
@@ -97,7 +108,13 @@ def parse(magic: str, line: str, body: str, first: int = 2) -> Cell:
     preamble: list[tuple[int, str]] = []
     found: list[tuple[str, int, str, list[tuple[int, str]]]] = []
     current = preamble
+    indented: list[int] = []
     for number, text in _lines(body, first):
+        if text[:1] in (" ", "\t") and _directive_word(text.lstrip(" \t")) in (
+            *WORDS[magic],
+            *PAIR,
+        ):
+            indented.append(number)
         word = _directive(text, magic, number)
         if word is None or word in PAIR:
             current.append((number, text))
@@ -107,7 +124,9 @@ def parse(magic: str, line: str, body: str, first: int = 2) -> Cell:
     system, preamble_text = _split_system(preamble, magic)
     blocks = tuple(_block(word, number, rest, lines) for word, number, rest, lines in found)
     _refuse_repeats(blocks)
-    return Cell(magic, tokens(line, max(first - 1, 1)), preamble_text, system, blocks)
+    return Cell(
+        magic, tokens(line, max(first - 1, 1)), preamble_text, system, blocks, tuple(indented)
+    )
 
 
 def _lines(body: str, first: int) -> Iterator[tuple[int, str]]:
@@ -124,11 +143,14 @@ def _refuse_surrogates(text: str) -> None:
         )
 
 
+def _directive_word(line: str) -> str:
+    """What stands behind a `%` at column 0; "" where nothing does."""
+    return line[1:].split(None, 1)[0] if line.startswith("%") and line[1:2].strip() else ""
+
+
 def _directive(line: str, magic: str, number: int) -> str | None:
     """The reserved word that this line starts a block with; None for text."""
-    if not line.startswith("%"):
-        return None
-    word = line[1:].split(None, 1)[0] if line[1:2].strip() else ""
+    word = _directive_word(line)
     if word in WORDS[magic] or word in PAIR:
         return word
     meant = _meant(word, magic)
@@ -138,7 +160,7 @@ def _directive(line: str, magic: str, number: int) -> str | None:
     keep = f"to keep the line as text write \\%{word}"
     if word in RESERVED:
         other = "vote" if magic == "fanout" else "fanout"
-        form = ", ".join(f"%{known}" for known in WORDS[magic])
+        form = ", ".join(f"%{known}" for known in WORDS[magic] if known in RUNNING)
         raise CellSyntaxError(
             f"line {number}: %{word} belongs to %%{other}; %%{magic} knows {form}; {keep}"
         )

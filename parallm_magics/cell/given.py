@@ -66,6 +66,8 @@ def read_keywords(keywords: Mapping[str, Any], place: str) -> dict[str, Any]:
         option = TABLE.get(name)
         if option is None or place not in option.where:
             known = [other.name for other in TABLE.values() if place in other.where]
+            if (short := _FLAGS.get(f"-{name}")) is not None:
+                raise OptionError(f"{place}() has no option {name!r}; did you mean {short.name!r}?")
             raise OptionError(f"{place}() has no option {name!r}{nearest(name, known)}")
         if value is not None:
             given[name] = _read(option, value, name)
@@ -105,6 +107,8 @@ def _known(flag: str, place: str, at: str) -> Option:
         )
         raise OptionError(f"{at}unexpected {flag[:60]!r} after {shown}; {hint}")
     option = _FLAGS.get(flag)
+    if option is None and flag in ("--help", "-h"):
+        raise OptionError(f"{at}for help run {shown}? in a cell of its own")
     if option is None:
         raise OptionError(f"{at}{shown} has no option {flag[:60]}{nearest(flag, here)}")
     if place not in option.where:

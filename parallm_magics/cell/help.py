@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 
-from parallm_magics.cell.blocks import WORDS
+from parallm_magics.cell.blocks import RUNNING, WORDS
 from parallm_magics.cell.options import TABLE, Option
 
 EXAMPLES = {
@@ -16,7 +16,7 @@ EXAMPLES = {
 
 def help_of(magic: str, first: str) -> str:
     """A magic's help: what it does, an example, its blocks, every option with its default."""
-    blocks = ", ".join(f"%{word}" for word in WORDS[magic])
+    blocks = ", ".join(f"%{word}" for word in WORDS[magic] if word in RUNNING)
     options = "\n".join(_entry(option) for option in TABLE.values() if magic in option.where)
     example = textwrap.indent(EXAMPLES[magic], "    ")
     return f"{first}\n\n{example}\n\nBlocks: {blocks}; %system … %prompt.\n\nOptions:\n{options}\n"

@@ -10,7 +10,7 @@ from fractions import Fraction
 from functools import partial
 from typing import Any
 
-from parallm_magics.cell.blocks import Block, Cell
+from parallm_magics.cell.blocks import RUNNING, Block, Cell
 from parallm_magics.cell.given import merge, read_keywords, read_tokens
 from parallm_magics.cell.options import Options, reading_of
 from parallm_magics.cell.prompts import Prompts, asking
@@ -122,6 +122,9 @@ def make_plan(
     options = merge(base, given)
     blocks = _read_blocks(cell, prompts)
     workers = [(block, own) for block, own in blocks if block.word in ("section", "voter")]
+    notes = _indented(cell)
+    if notes and cell.magic == "fanout" and not workers and not _multiplied(options):
+        raise CellSyntaxError(notes[0])
     seat_all = fanout_seats if cell.magic == "fanout" else vote_seats
     seats = seat_all(options, given, workers, lambda own: merge(base, given, own))
     items = prompts.items(options.each) if options.each is not None else None
@@ -154,8 +157,23 @@ def make_plan(
         synthesis=synthesis,
         aggregate=aggregate,
         shared=tasks[0].shared if len({task.shared for task in tasks}) == 1 else "",
-        notes=tuple(prompts.notes),
+        notes=(*notes, *prompts.notes),
     )
+
+
+def _multiplied(options: Options) -> bool:
+    """Whether one prompt makes several workers."""
+    return options.n is not None or len(options.model) > 1 or options.each is not None
+
+
+def _indented(cell: Cell) -> list[str]:
+    """A note where directives have become text by the blanks before them."""
+    if not cell.indented:
+        return []
+    lines = ", ".join(str(number) for number in cell.indented[:5])
+    noun = "line" if len(cell.indented) == 1 else "lines"
+    what = "an indented % word is text, not a block (JupyterLab indents while you type)"
+    return [f"{noun} {lines}: {what}; remove the blanks before it to begin a block"]
 
 
 def least_successes(minimum: str, workers: int) -> int:
@@ -173,7 +191,7 @@ def _check_minimum(minimum: str, workers: int) -> None:
 def _read_blocks(cell: Cell, prompts: Prompts) -> list[tuple[Block, dict[str, Any]]]:
     found = []
     for block in cell.blocks:
-        if block.word not in ("section", "voter", "synthesis"):
+        if block.word not in RUNNING:
             raise CellSyntaxError(
                 f"line {block.line}: %{block.word} cannot run in this version yet; take the block out"
             )

@@ -13,13 +13,17 @@ MOST = 60
 """Most bars drawn; of more workers the slowest are shown."""
 
 
-def sentence(records: Sequence[Record]) -> str:
-    """The longest worker against the sum of all, in words; "" where no worker ran."""
+def sentence(records: Sequence[Record], extra: Sequence[Record] = ()) -> str:
+    """The longest worker against the sum of all, in words; "" where no worker ran.
+
+    A run that was stopped is not compared: nobody knows how long its workers would have taken.
+    """
     sums = totals(records)
     ran = sum(called(record) for record in records)
     if not ran:
         return ""
-    if ran == 1 or sums.speedup is None:
+    stopped = any(record.status == "cancelled" for record in records)
+    if ran == 1 or sums.speedup is None or stopped:
         return f"{text.seconds(sums.seconds)} for {text.count(ran, 'worker')}"
     parts = [f"{text.seconds(sums.longest)} for the longest of {ran:,}"]
     if sums.seconds - sums.longest >= 0.05 and sums.seconds > 1.02 * sums.longest:
@@ -27,6 +31,10 @@ def sentence(records: Sequence[Record]) -> str:
     parts.append(f"{text.seconds(sums.sequential_seconds)} one after another")
     if sums.speedup >= 1.05:
         parts.append(f"{sums.speedup:.1f} times faster")
+    parts.extend(
+        f"then {text.seconds(each.seconds)} for the {text.one_line(each.name, 20)}"
+        for each in filter(called, extra)
+    )
     return "; ".join(parts)
 
 
@@ -56,7 +64,7 @@ def timeline_html(records: Sequence[Record], extra: Sequence[Record] = ()) -> st
         f'<div style="{looks.SCROLL}"><table style="{looks.TABLE}"><tbody>{rows}{axis}'
         f"{_against(records)}</tbody></table></div>"
         f'<div style="{looks.SMALL};margin-top:.3em">{_left_out(records, shown)}'
-        f"{text.escape(sentence(records))}</div></div>"
+        f"{text.escape(sentence(records, extra))}</div></div>"
     )
 
 
@@ -89,7 +97,8 @@ def _bar_row(record: Record, span: float) -> str:
 def _against(records: Sequence[Record]) -> str:
     """Two bars on an axis of their own: all at once against one after another."""
     sums = totals(records)
-    if sums.speedup is None or not sums.speedup >= 1.05:
+    stopped = any(record.status == "cancelled" for record in records)
+    if stopped or sums.speedup is None or not sums.speedup >= 1.05:
         return ""
     whole = sums.sequential_seconds
     parts = [record.seconds / whole for record in records if record.seconds > 0]
@@ -131,7 +140,7 @@ def timeline_plain(
             f"{text.pad(name, wide)}  {picture.ljust(room)[:room]}  "
             f"{text.seconds(record.seconds)}{word}"
         )
-    return [*lines, _left_out(records, shown) + sentence(records)]
+    return [*lines, *text.wrap(_left_out(records, shown) + sentence(records, extra), columns)]
 
 
 def _cells(at: float, span: float, room: int) -> int:

@@ -73,8 +73,8 @@ def usage(magics: Any, rest: Sequence[Token]) -> None:
     complete = all(run.cost_complete for run in magics.session.runs)
     spent = display.money(sum(costs, Decimal()) if costs else None, complete)
     print(
-        f"session    {len(magics.session.runs)} runs, {calls} calls, "
-        f"{display.tokens(total.total_tokens)}, cost {spent}"
+        f"session    {display.count(len(magics.session.runs), 'run')}, {display.count(calls, 'call')}, "
+        f"{display.count(total.total_tokens, 'token')}, cost {spent}"
     )
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
 from parallm_magics import display, prices
 from parallm_magics.cell.plan import Plan
+from parallm_magics.patterns.synthesis import MERGE
 from parallm_magics.types import Task, Usage
 
 CHARS_PER_TOKEN = 4
@@ -19,7 +20,7 @@ class Preview:
     """The rendered calls of a cell.
 
     Attributes:
-        tasks: every worker's call; a synthesis, whose prompt needs the answers, is only counted.
+        tasks: every worker's call, then the synthesis with its `{{outputs}}` still open.
         calls: how many calls the cell makes when nothing is tried twice.
         input_tokens: estimated, at four characters a token.
         most_cost: US dollars if every answer used all of its max_tokens; None where no price is known.
@@ -36,10 +37,8 @@ class Preview:
     @property
     def _title(self) -> str:
         most = "unknown" if self.most_cost is None else f"at most {display.money(self.most_cost)}"
-        return (
-            f"Dry run, nothing was sent: {self.calls} calls, about {self.input_tokens:,} input tokens, "
-            f"cost {most}"
-        )
+        calls = display.count(self.calls, "call")
+        return f"Dry run, nothing was sent: {calls}, about {self.input_tokens:,} input tokens, cost {most}"
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         return {
@@ -53,15 +52,20 @@ class Preview:
 
 def preview(plan: Plan) -> Preview:
     """The calls that a plan stands for."""
-    tokens = sum(_tokens(task) for task in plan.tasks)
+    tasks = [*plan.tasks]
     costs = [_most(task) for task in plan.tasks]
+    if plan.synthesis is not None:
+        parts = plan.synthesis.parts or ("{{outputs}}", "\n\n", MERGE)
+        text = "".join(part if isinstance(part, str) else part.source for part in parts)
+        merging = replace(plan.synthesis.task, prompt=text)
+        tasks.append(merging)
+        costs.append(_most(merging, read=sum(task.max_tokens for task in plan.tasks)))
     known = [cost for cost in costs if cost is not None]
-    whole = len(known) == len(costs) and plan.synthesis is None
     return Preview(
-        tasks=plan.tasks,
-        calls=len(plan.tasks) + (plan.synthesis is not None),
-        input_tokens=tokens,
-        most_cost=sum(known, Decimal()) if whole else None,
+        tasks=tuple(tasks),
+        calls=len(tasks),
+        input_tokens=sum(_tokens(task) for task in tasks),
+        most_cost=sum(known, Decimal()) if len(known) == len(costs) else None,
     )
 
 
@@ -73,5 +77,7 @@ def _tokens(task: Task) -> int:
     return math.ceil((len(task.prompt) + len(task.system or "")) / CHARS_PER_TOKEN)
 
 
-def _most(task: Task) -> Decimal | None:
-    return prices.cost(task.model, Usage(input_tokens=_tokens(task), output_tokens=task.max_tokens))
+def _most(task: Task, read: int = 0) -> Decimal | None:
+    """The cost where the answer, and the answers that it reads, use all of their max_tokens."""
+    tokens = Usage(input_tokens=_tokens(task) + read, output_tokens=task.max_tokens)
+    return prices.cost(task.model, tokens)

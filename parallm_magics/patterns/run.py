@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 from collections.abc import Awaitable, Callable, Sequence
 from decimal import Decimal
 from typing import Any, Self
 
 from parallm_magics import display
+from parallm_magics.errors import ParallmError
 from parallm_magics.types import Record, Usage
 
 Again = Callable[[Any], Awaitable[Any]]
@@ -116,6 +118,10 @@ class Run:
 
     def to_pandas(self) -> Any:
         """A DataFrame with one row a worker."""
+        if importlib.util.find_spec("pandas") is None:
+            raise ParallmError(
+                "to_pandas() needs pandas: %pip install pandas; to_dict() does without"
+            )
         import pandas as pd
 
         rows = []

@@ -186,7 +186,9 @@ class VoteRun(Run):
                 failed=self._in_state("failed"),
                 cancelled=self._in_state("cancelled"),
                 agreement=self.agreement,
-                interval=self.interval,
+                interval=self.interval
+                if self._repeats
+                else None,  # else there is no prompt to repeat
                 range=self.confidence_range,
             ),
             ballots=tuple(ballot.state for ballot in self.ballots),

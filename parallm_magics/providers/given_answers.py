@@ -33,11 +33,23 @@ def check_answers(answers: object) -> None:
     if isinstance(answers, Mapping):
         for key, value in answers.items():
             _checked(key, value)
-    elif answers is not None and not callable(answers):
-        kind = type(answers).__name__
+    elif answers is not None and not (callable(answers) and _takes_two(answers)):
+        kind = "a function of other arguments" if callable(answers) else type(answers).__name__
         raise ModelError(
-            f"given answers must be a dict or a function (task, sample index) -> text, not {kind}"
+            f"given answers must be a dict or a function (task, sample index) -> text, not {kind}; "
+            "task.prompt and task.name say what is asked"
         )
+
+
+def _takes_two(function: Callable[..., object]) -> bool:
+    """Whether it can be called with a task and a sample index, as far as it tells."""
+    try:
+        inspect.signature(function).bind(None, 0)
+    except TypeError:
+        return False
+    except ValueError:  # a built-in that does not say
+        return True
+    return True
 
 
 def find_answer(answers: Mapping[str, str | Sequence[str]], task: Task) -> str | None:
