@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import subprocess
 import sys
 import textwrap
@@ -279,3 +280,14 @@ def test_loops_that_end_leave_no_noise(closed: bool) -> None:
     )
     assert done.stdout == "echo: hi\n" * 3
     assert done.stderr == ""
+
+
+def test_clients_leave_nothing_behind_when_they_are_gone() -> None:
+    """A script that makes many runs keeps no trace of the doors that it has closed."""
+    gc.collect()
+    before = len(registry._LEFT)
+    made = [Clients() for _ in range(50)]
+    assert len(registry._LEFT) == before + 50
+    del made
+    gc.collect()
+    assert len(registry._LEFT) == before

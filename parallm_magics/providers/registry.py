@@ -222,8 +222,7 @@ class Clients:
     def __init__(self) -> None:
         self._open: dict[asyncio.AbstractEventLoop, dict[str, tuple[Definition, Provider]]] = {}
         self._replaced: list[tuple[asyncio.AbstractEventLoop, Provider]] = []
-        # At the interpreter's end the sockets of loops that nobody closed would complain on stderr.
-        atexit.register(_close_at_exit, weakref.ref(self))
+        _LEFT.add(self)
 
     def provider(self, name: str) -> Provider:
         """The running loop's provider of that name, made where there is none; not yet prepared.
@@ -276,9 +275,14 @@ class Clients:
                 loop.run_until_complete(_close(self._taken(partial(is_, loop))))
 
 
-def _close_at_exit(clients: weakref.ref[Clients]) -> None:
-    if (left := clients()) is not None:
-        left.close_at_exit()
+_LEFT: weakref.WeakSet[Clients] = weakref.WeakSet()
+
+
+@atexit.register
+def _close_at_exit() -> None:
+    """At the interpreter's end the sockets of loops that nobody closed would complain on stderr."""
+    for clients in list(_LEFT):
+        clients.close_at_exit()
 
 
 async def _close(providers: Iterable[Provider]) -> None:
