@@ -29,6 +29,8 @@ FaultKind = Literal[
     "refusal",  # the model declined, or a content filter did
     "length",  # cut off at max_tokens
     "cancelled",  # stopped by us; the message says why
+    "budget",  # the cap on cost leaves no room for the call
+    "bad_item",  # an item of --each that cannot be put into the prompt
     "bug",  # an exception that no table knows
 ]
 
@@ -80,6 +82,8 @@ class Task:
         model: the model asked.
         prompt: the whole user message; begins with `shared` where that is not empty.
         shared: the rendered preamble that all workers of the cell have in common.
+        cache_key: the same for all workers whose prompts begin with one text that is worth the
+            provider's prompt cache; empty where there is none, or nobody wants it cached.
         system: the system prompt, or None.
         temperature: None where the user did not ask for one (then none is sent).
         effort: reasoning effort, or None.
@@ -115,6 +119,7 @@ class Task:
     deadline: float = 120.0
     retries: int = 2
     retry_timeouts: bool = False
+    cache_key: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,6 +280,8 @@ class Record:
         value: the label or number read, where one was asked for.
         usage: tokens in four classes, all attempts together; None where unknown.
         cost: US dollars; None where unknown.
+        saved: US dollars that the provider's prompt cache saved; negative where writing it cost
+            more, None where it took no part or no price is known.
         start: seconds from the run's start to this worker's.
         queued: seconds of those spent waiting for a free place.
         seconds: the worker's length, retries included.
@@ -284,6 +291,7 @@ class Record:
         request_id: the provider's id of the last request.
         error: why there is no success; None for "ok".
         simulated: whether no model was asked.
+        replayed: whether it comes from a recording, so that nothing was spent on it now.
     """
 
     index: int
@@ -294,6 +302,7 @@ class Record:
     value: str | float | None = None
     usage: Usage | None = None
     cost: Decimal | None = None
+    saved: Decimal | None = None
     start: float = 0.0
     queued: float = 0.0
     seconds: float = 0.0
@@ -303,6 +312,7 @@ class Record:
     request_id: str | None = None
     error: Fault | None = None
     simulated: bool = False
+    replayed: bool = False
 
     @property
     def ok(self) -> bool:
@@ -329,6 +339,7 @@ class Event:
         at: seconds since the run's start.
         text: the piece that arrived, or why the worker waits.
         record: the final record, on "ended" only.
+        task: what is asked, on "started" only.
     """
 
     kind: EventKind
@@ -336,6 +347,7 @@ class Event:
     at: float
     text: str = ""
     record: Record | None = None
+    task: Task | None = None
 
 
 Listener = Callable[[Event], None]

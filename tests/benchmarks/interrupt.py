@@ -28,7 +28,7 @@ ABOUT = (
     "an interrupt makes ipykernel 7.4 lose that reply, whatever the cell was."
 )
 TASKS = "import asyncio; _tasks = [repr(t) for t in asyncio.all_tasks()]"
-LATER = f"%%fanout -m sim -n {WORKERS} -o later\nSay something."
+LATER = f"%%fanout -m sim:?scale=0 -n {WORKERS} -o later\nSay something."
 
 
 def interrupted(
