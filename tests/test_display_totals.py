@@ -25,6 +25,16 @@ def test_an_unknown_cost_makes_a_lower_bound() -> None:
     assert (sums.usage, sums.usage_complete) == (Usage(100, 0, 0, 20), False)
 
 
+def test_savings_and_their_price_are_one_sum() -> None:
+    """What writing a cache cost is taken off what reading it saved, in extra calls too."""
+    sums = totals(
+        [record(0, saved=Decimal("-0.0005")), record(1, saved=Decimal("0.002")), record(2)],
+        [record(3, "synthesis", saved=Decimal("0.001"))],
+    )
+    assert sums.saved == Decimal("0.0025")
+    assert totals([record(0)]).saved is None
+
+
 def test_extra_calls_cost_but_take_no_workers_time() -> None:
     """A synthesis is paid for; the speed-up is the workers' alone."""
     sums = totals([record(0)], [record(1, "synthesis", start=1.5, seconds=9.0)])

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 from parallm_magics.display import text
 from parallm_magics.display.rows import models_line, row_of
 from parallm_magics.display.totals import called, totals, wall_seconds
 from parallm_magics.display.view import View
-from parallm_magics.types import Record
+from parallm_magics.types import Record, Usage
 
 MOST = 200
 """Most workers with a line of their own."""
@@ -43,12 +45,33 @@ def footer(view: View) -> str:
     if (usage := sums.usage) is not None:
         fed = usage.total_tokens - usage.output_tokens
         least = "" if sums.usage_complete else "at least "
-        cached = f" ({usage.cache_read_tokens:,} from cache)" if usage.cache_read_tokens else ""
-        parts.append(f"Tokens: {least}{fed:,} in{cached}, {usage.output_tokens:,} out")
+        parts.append(f"Tokens: {least}{fed:,} in{_cached(usage)}, {usage.output_tokens:,} out")
     else:
         parts.append("Tokens: –")
     parts.append(f"Cost: {text.money(sums.cost, sums.cost_complete)}")
+    if sums.saved:
+        parts.append(_caching(sums.saved))
     return " · ".join(parts)
+
+
+def _cached(usage: Usage) -> str:
+    """Which of the tokens in went through a prompt cache, in brackets."""
+    read, written = usage.cache_read_tokens, usage.cache_write_tokens
+    if not (read or written):
+        return ""
+    if not read:
+        return f" ({written:,} written to cache)"
+    return (
+        f" ({read:,} from cache, {written:,} written to it)"
+        if written
+        else f" ({read:,} from cache)"
+    )
+
+
+def _caching(saved: Decimal) -> str:
+    """What prompt caching did to the cost, also where it did not pay."""
+    amount = text.money(abs(saved))
+    return f"prompt caching saved {amount}" if saved > 0 else f"prompt caching cost {amount} more"
 
 
 def chosen(view: View) -> tuple[list[tuple[Record, str]], str]:

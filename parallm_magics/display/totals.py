@@ -24,6 +24,8 @@ class Totals:
         usage_complete: whether every call's tokens are known.
         cost: US dollars of workers and extra calls; None where all are unknown.
         cost_complete: whether every call's cost is known; if not, `cost` is a lower bound.
+        saved: US dollars that prompt caches saved, as far as known; negative where they cost more,
+            None where none took part.
     """
 
     workers: int
@@ -36,6 +38,7 @@ class Totals:
     usage_complete: bool
     cost: Decimal | None
     cost_complete: bool
+    saved: Decimal | None
 
 
 def totals(records: Sequence[Record], extra: Sequence[Record] = ()) -> Totals:
@@ -46,6 +49,7 @@ def totals(records: Sequence[Record], extra: Sequence[Record] = ()) -> Totals:
     paid = [record for record in (*records, *extra) if called(record)]
     usages = [record.usage for record in paid if record.usage is not None]
     costs = [record.cost for record in paid if record.cost is not None]
+    savings = [record.saved for record in paid if record.saved is not None]
     return Totals(
         workers=len(records),
         succeeded=sum(record.ok for record in records),
@@ -57,6 +61,7 @@ def totals(records: Sequence[Record], extra: Sequence[Record] = ()) -> Totals:
         usage_complete=len(usages) == len(paid),
         cost=sum(costs, Decimal()) if costs else None,
         cost_complete=all(record.cost is not None or record.simulated for record in paid),
+        saved=sum(savings, Decimal()) if savings else None,
     )
 
 

@@ -118,6 +118,7 @@ class Worker:
         start = now if self.start is None else self.start
         measured = any(each.measured for each in self.tries)
         usage = self._usage()
+        cost = self._cost(usage, price)
         return Record(
             index=self.task.index,
             name=self.task.name,
@@ -125,7 +126,8 @@ class Worker:
             model=str(self.task.model),
             text=end.text,
             usage=usage,
-            cost=self._cost(usage, price),
+            cost=cost,
+            saved=self._saved(usage, cost, price),
             start=round(start - self.began, 6),
             queued=round(start - self.began, 6),
             seconds=round(now - start if measured else sum(t.seconds for t in self.tries), 6),
@@ -180,6 +182,16 @@ class Worker:
         if usage is None or self.provider.simulated:
             return None
         return Decimal(0) if usage == Usage() else price(self.task.model, usage)
+
+    def _saved(self, usage: Usage | None, cost: Decimal | None, price: Price) -> Decimal | None:
+        """What the same tokens would have cost without a prompt cache, less what they did cost."""
+        if usage is None or cost is None:
+            return None
+        if not (usage.cache_read_tokens or usage.cache_write_tokens):
+            return None
+        fed = usage.total_tokens - usage.output_tokens
+        plain = price(self.task.model, Usage(fed, output_tokens=usage.output_tokens))
+        return None if plain is None else plain - cost
 
 
 def asks_too_long(fault: Fault, seconds: float) -> Fault:

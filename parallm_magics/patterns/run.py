@@ -77,6 +77,14 @@ class Run:
         return self._totals.cost_complete
 
     @property
+    def saved(self) -> Decimal | None:
+        """US dollars that prompt caches saved, as far as known; negative where they cost more.
+
+        None where no cache took part.
+        """
+        return self._totals.saved
+
+    @property
     def seconds(self) -> float:
         """From the first worker's start to the last one's end, by the records."""
         return self._totals.seconds
@@ -112,6 +120,7 @@ class Run:
             "usage": _usage(self.usage) if self.usage else None,
             "cost": _money(self.cost),
             "cost_complete": self.cost_complete,
+            "saved": _money(self.saved),
             "notes": list(self.notes),
             "results": [record_dict(record) for record in self.results],
         }
@@ -178,6 +187,7 @@ def record_dict(record: Record) -> dict[str, Any]:
         "model_answered": record.model_answered,
         "usage": _usage(record.usage) if record.usage else None,
         "cost": _money(record.cost),
+        "saved": _money(record.saved),
         "start": record.start,
         "queued": record.queued,
         "seconds": record.seconds,
@@ -200,5 +210,5 @@ def _usage(usage: Usage) -> dict[str, int]:
     }
 
 
-def _money(cost: Decimal | None) -> float | None:
-    return None if cost is None else float(cost)
+def _money(amount: Decimal | None) -> float | None:
+    return None if amount is None else float(amount)
