@@ -241,6 +241,12 @@ class Provider(Protocol):
             ModelError: names the model, the option and the way out.
         """
 
+    def least_prefix(self, model: Model) -> int | None:
+        """The fewest tokens of a common beginning of prompts that the provider caches for us.
+
+        None where there is no cache that a task's `cache_key` has an effect on.
+        """
+
     async def prepare(self) -> None:
         """Import and build what a call needs, so that no worker's time includes it.
 

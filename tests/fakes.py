@@ -38,6 +38,10 @@ class Fake:
     def check(self, task: Task) -> None:
         """Everything can be done here."""
 
+    def least_prefix(self, model: Model) -> int | None:
+        """Nothing is cached."""
+        return None
+
     async def prepare(self) -> None:
         """Nothing to import."""
 

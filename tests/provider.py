@@ -5,6 +5,7 @@
         server.script("m", Act(status=500), Act())        # first call fails, every later one is fine
         server.answers = {"the whole prompt": "its answer"}   # or a callable(body) -> text
         server.log, server.max_in_flight
+    server.cache = PromptCache(512)  # usages tell what a prompt cache would have done
 
 What a call gets is chosen by its model's name: a script of that name, else a name of `NAMED`
 ("html-200", "cut", "no-stop", "hang" …), else a pattern ("slow-200ms", "err-429-ra-1"), else an answer.
@@ -25,9 +26,9 @@ from collections.abc import Callable, Mapping
 from typing import Any, Self
 
 from provider_acts import NAMED, Act
-from provider_dialects import DIALECTS, Call
+from provider_dialects import DIALECTS, Call, Fed
 
-__all__ = ["Act", "Call", "Loopback"]
+__all__ = ["Act", "Call", "Loopback", "PromptCache"]
 
 SLOW = re.compile(r"slow-(\d+)ms")
 STATUS = re.compile(r"err-(\d{3})(?:-ra-(.+))?")
@@ -56,12 +57,14 @@ class Loopback:
         url: "http://127.0.0.1:PORT", without a path.
         answers: prompt -> text, or a callable of the request's body; else the prompt is echoed.
         log: every request in order of arrival.
+        cache: simulates the provider's prompt cache; None has no effect on usages.
         max_in_flight: the most requests that were open at once.
     """
 
     def __init__(self, answers: Answers = None) -> None:
         self.answers = answers
         self.log: list[Call] = []
+        self.cache: PromptCache | None = None
         self.max_in_flight = 0
         self.in_flight = 0
         self.url = ""
@@ -135,6 +138,45 @@ class Loopback:
         await asyncio.sleep(0)
 
 
+class PromptCache:
+    """What a provider keeps of prompts, at four characters a token.
+
+    A beginning can be read by calls that arrive after the first answer to it has begun. Anthropic
+    keeps what ends in a mark, from `least` tokens on, and bills the writing; OpenAI keeps the first
+    1,024 tokens of calls with one `prompt_cache_key`, for nothing.
+    """
+
+    def __init__(self, least: int = 512) -> None:
+        self.least = least
+        self._kept: set[tuple[str, str, str]] = set()
+
+    def fed(self, call: Call) -> Fed:
+        """How the input tokens of a call that arrives now are billed."""
+        total = len("".join(text for text, _ in call.blocks)) // 4
+        entry = self._entry(call)
+        if entry is None:
+            return Fed(total)
+        size = len(entry[-1]) // 4
+        if entry in self._kept:
+            return Fed(total - size, read=size)
+        return Fed(total - size, written=size) if call.dialect == "anthropic" else Fed(total)
+
+    def keep(self, call: Call) -> None:
+        """The answer begins: from now on others can read what this call wrote."""
+        if entry := self._entry(call):
+            self._kept.add(entry)
+
+    def _entry(self, call: Call) -> tuple[str, str, str] | None:
+        blocks = call.blocks
+        if call.dialect == "anthropic":
+            last = max((at for at, (_, mark) in enumerate(blocks, 1) if mark), default=0)
+            text, key, least = "".join(text for text, _ in blocks[:last]), "-", self.least
+        else:
+            text = "".join(text for text, _ in blocks)[: 4 * 1024]
+            key, least = call.body.get("prompt_cache_key", ""), 1024
+        return (call.model, key, text) if key and len(text) // 4 >= least else None
+
+
 class _Connection(asyncio.Protocol):
     """One connection: requests one after the other, each answered by a task."""
 
@@ -182,7 +224,7 @@ class _Connection(asyncio.Protocol):
         try:
             act = server.act_for(call)
             text = server.answer(call) if act.text is None else act.text
-            await _Answer(self.transport, call, act, text).send()
+            await _Answer(server, self.transport, call, act, text).send()
             call.finished = True
         except ConnectionError:
             pass  # the act was to break the connection
@@ -193,9 +235,12 @@ class _Connection(asyncio.Protocol):
 class _Answer:
     """One act, played on one connection."""
 
-    def __init__(self, out: asyncio.Transport, call: Call, act: Act, text: str) -> None:
-        self.out, self.call, self.act = out, call, act
-        self.words = DIALECTS[call.dialect](call, act, text)
+    def __init__(
+        self, server: Loopback, out: asyncio.Transport, call: Call, act: Act, text: str
+    ) -> None:
+        self.cache, self.out, self.call, self.act = server.cache, out, call, act
+        fed = self.cache.fed(call) if self.cache else None
+        self.words = DIALECTS[call.dialect](call, act, text, fed)
 
     async def send(self) -> None:
         act = self.act
@@ -208,7 +253,14 @@ class _Answer:
             await self._whole(self._scripted_body(), act.status)
         elif not self.call.path.endswith(("/messages", "/completions")):
             await self._whole(b'{"data": []}', 200)
-        elif self.call.stream:
+        else:
+            await self._answer()
+
+    async def _answer(self) -> None:
+        self.call.fed, self.call.gave = self.words.fed, self.words.gave
+        if self.cache:
+            self.cache.keep(self.call)
+        if self.call.stream:
             await self._events()
         else:
             await self._whole(json.dumps(self.words.message()).encode(), 200)

@@ -6,9 +6,17 @@ import contextlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, NamedTuple
 
 from provider_acts import Act
+
+
+class Fed(NamedTuple):
+    """The input tokens of one call, each counted once."""
+
+    plain: int
+    read: int = 0
+    written: int = 0
 
 
 @dataclass(slots=True)
@@ -21,6 +29,8 @@ class Call:
         at: when it arrived, on the monotonic clock.
         in_flight: how many requests were open then, this one included.
         finished: whether the answer was written to its end.
+        fed: the input tokens that its answer is billed for; None where it got no answer.
+        gave: the output tokens.
     """
 
     path: str
@@ -30,6 +40,8 @@ class Call:
     at: float
     in_flight: int
     finished: bool = field(default=False)
+    fed: Fed | None = None
+    gave: int = 0
 
     @property
     def dialect(self) -> Literal["openai", "anthropic"]:
@@ -50,15 +62,31 @@ class Call:
     def prompt(self) -> str:
         """The last message's text."""
         content = self.body["messages"][-1]["content"]
-        return content if isinstance(content, str) else "".join(b.get("text", "") for b in content)
+        return "".join(text for text, _ in texts(content))
+
+    @property
+    def blocks(self) -> list[tuple[str, bool]]:
+        """All texts as the model reads them, each with whether a cache mark ends it."""
+        contents = [message["content"] for message in self.body.get("messages", [])]
+        system = self.body.get("system")
+        return [
+            block for content in ([system] if system else []) + contents for block in texts(content)
+        ]
+
+
+def texts(content: str | list[dict[str, Any]]) -> list[tuple[str, bool]]:
+    """The texts of a message, each with whether a cache mark ends it."""
+    if isinstance(content, str):
+        return [(content, False)]
+    return [(block.get("text", ""), "cache_control" in block) for block in content]
 
 
 class Dialect:
     """What is said about one call: the answer whole, or event by event."""
 
-    def __init__(self, call: Call, act: Act, text: str) -> None:
+    def __init__(self, call: Call, act: Act, text: str, fed: Fed | None = None) -> None:
         self.call, self.act, self.text = call, act, text
-        self.took = len(json.dumps(call.body.get("messages"))) // 4
+        self.fed = fed or Fed(len(json.dumps(call.body.get("messages"))) // 4)
         self.gave = max(1, len(text) // 4)
 
     def message(self) -> dict[str, Any]:
@@ -127,10 +155,10 @@ class OpenAI(Dialect):
             "model": self.call.model,
             "choices": [{"index": 0, "finish_reason": stop, "message": message}],
             "usage": {
-                "prompt_tokens": self.took,
+                "prompt_tokens": sum(self.fed),
                 "completion_tokens": self.gave,
-                "total_tokens": self.took + self.gave,
-                "prompt_tokens_details": {"cached_tokens": 0},
+                "total_tokens": sum(self.fed) + self.gave,
+                "prompt_tokens_details": {"cached_tokens": self.fed.read},
             },
         }
 
@@ -179,10 +207,10 @@ class Anthropic(Dialect):
             "stop_reason": "refusal" if self.act.stop == "content_filter" else self.act.stop,
             "stop_sequence": None,
             "usage": {
-                "input_tokens": self.took,
+                "input_tokens": self.fed.plain,
                 "output_tokens": self.gave,
-                "cache_read_input_tokens": 0,
-                "cache_creation_input_tokens": 0,
+                "cache_read_input_tokens": self.fed.read,
+                "cache_creation_input_tokens": self.fed.written,
             },
         }
 

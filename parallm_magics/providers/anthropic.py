@@ -7,15 +7,32 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from parallm_magics.errors import ModelError
+from parallm_magics.providers.prompt_cache import marked
 from parallm_magics.providers.reading import count, mapping, merged, optional_count, string
 from parallm_magics.providers.sdk import Draft, SdkProvider
 from parallm_magics.providers.texts import one_line
-from parallm_magics.types import Finish, Task, Usage
+from parallm_magics.types import Finish, Model, Task, Usage
 
 # Opus 4.7 was the first that takes no temperature; everything since then is like it.
 WITH_TEMPERATURE = re.compile(
     r"claude-(?:instant|[123]\b|3-|4-(?:opus|sonnet)|(?:opus|sonnet|haiku)-4(?:-[0-6])?(?:[-@]\d{8}.*)?$)"
 )
+# The fewest tokens that the prompt cache keeps, by family; the first that matches holds. Where
+# the documentation has changed its number, it is the greater one: below the true one a prompt that
+# is marked costs nothing more, but workers would wait for a cache that is never filled.
+_DATED = r"(?:[-@]\d{8}.*|-latest)?$"
+LEAST_PREFIX = (
+    (re.compile(r"claude-(?:haiku|sonnet|opus|fable|mythos)-5-\d(?!\d)"), 512),
+    (re.compile(rf"claude-(?:opus|fable|mythos)-5{_DATED}"), 512),
+    (
+        re.compile(rf"claude-(?:sonnet-5|opus-4-8|sonnet-4-5|(?:opus|sonnet)-4(?:-[01])?){_DATED}"),
+        1024,
+    ),
+    (re.compile(r"claude-(?:4-(?:opus|sonnet)|3-opus|3-[57]-sonnet)"), 1024),
+    (re.compile(rf"claude-(?:sonnet-4-6|3-haiku|3-5-haiku){_DATED}"), 2048),
+)
+LEAST_PREFIX_ELSE = 4096
+MARK: dict[str, Any] = {"cache_control": {"type": "ephemeral"}}
 FINISH: dict[str, Finish] = {
     "max_tokens": "length",
     "model_context_window_exceeded": "length",
@@ -48,14 +65,20 @@ class AnthropicProvider(SdkProvider):
                 f"{name} takes no temperature: drop -t (several answers to one prompt differ anyway)"
             )
 
+    def least_prefix(self, model: Model) -> int | None:
+        """The fewest tokens of a common beginning that the provider's prompt cache keeps."""
+        known = (least for shape, least in LEAST_PREFIX if shape.match(model.name))
+        return next(known, LEAST_PREFIX_ELSE)
+
     def _request(self, task: Task) -> dict[str, Any]:
+        system, prompt = marked(task, MARK)
         body: dict[str, Any] = {
             "model": task.model.name,
             "max_tokens": task.max_tokens,
-            "messages": [{"role": "user", "content": task.prompt}],
+            "messages": [{"role": "user", "content": prompt}],
         }
-        if task.system is not None:
-            body["system"] = task.system
+        if system is not None:
+            body["system"] = system
         if task.temperature is not None:
             body["temperature"] = task.temperature
         if task.effort is not None:

@@ -18,9 +18,11 @@ from parallm_magics.providers.reading import (
 )
 from parallm_magics.providers.sdk import Draft, SdkProvider
 from parallm_magics.providers.texts import one_line
-from parallm_magics.types import Finish, Task, Usage
+from parallm_magics.types import Finish, Model, Task, Usage
 
 RESPONSES_ONLY = re.compile(r"(?:gpt|o\d|codex).*?-(?:pro|codex)(?:-|$)|codex-")
+LEAST_PREFIX = 1024
+MOST_KEY = 64  # characters of a prompt_cache_key; a longer one is refused
 FINISH: dict[str, Finish] = {"length": "length", "content_filter": "refusal"}
 
 
@@ -60,6 +62,10 @@ class OpenAIProvider(SdkProvider):
                 "drop -t, or add --effort none where the model has it"
             )
 
+    def least_prefix(self, model: Model) -> int | None:
+        """The fewest tokens of a common beginning that OpenAI's prompt cache keeps."""
+        return LEAST_PREFIX if self._given is None else None
+
     def _headers(self, module: Any) -> dict[str, Any]:
         """Of a foreign host: without what the environment holds for OpenAI."""
         if self._given is None:
@@ -83,6 +89,8 @@ class OpenAIProvider(SdkProvider):
             body["temperature"] = task.temperature
         if task.effort is not None:
             body["reasoning_effort"] = task.effort
+        if task.cache_key and self._given is None:
+            body["prompt_cache_key"] = task.cache_key[:MOST_KEY]
         if task.stream:
             body["stream_options"] = {"include_usage": True}
         return merged(body, task.params)

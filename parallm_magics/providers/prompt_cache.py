@@ -1,0 +1,34 @@
+"""How a request is marked so that the provider keeps the text that its workers share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from parallm_magics.types import Task
+
+Content = str | list[dict[str, Any]]
+
+
+def marked(task: Task, mark: dict[str, Any]) -> tuple[Content | None, Content]:
+    """The system prompt and the prompt, with the mark at the end of what is shared.
+
+    The texts stay as they are, byte for byte; without a `cache_key` nothing is marked.
+    """
+    if not task.cache_key:
+        return task.system, task.prompt
+    if task.shared.strip() and task.prompt.startswith(task.shared):
+        return task.system, _divided(task, mark)
+    if task.system is not None and task.system.strip():
+        return [_block(task.system) | mark], task.prompt
+    return task.system, task.prompt
+
+
+def _divided(task: Task, mark: dict[str, Any]) -> list[dict[str, Any]]:
+    rest = task.prompt[len(task.shared) :]
+    if not rest.strip():  # the API refuses a block that holds nothing but blanks
+        return [_block(task.prompt) | mark]
+    return [_block(task.shared) | mark, _block(rest)]
+
+
+def _block(text: str) -> dict[str, Any]:
+    return {"type": "text", "text": text}
