@@ -129,6 +129,22 @@ def seconds(value: float | None) -> str:
     return f"{minutes // 60:,} h {minutes % 60} min"
 
 
+def about(value: float) -> str:
+    """A length of time that is only estimated, in one unit: `45 s`, `18 min`, `2.5 h`."""
+    if round(value) < 90:
+        return f"{max(round(value), 1)} s"
+    if round(value / 60) < 90:
+        return f"{round(value / 60)} min"
+    return f"{value / 3600:,.1f} h"
+
+
+def rate(value: float) -> str:
+    """Calls in a time: `25 calls per second`, `2.5 calls per second`, `12 calls per minute`."""
+    if value >= 0.95:
+        return f"{value:,.{0 if value >= 9.95 else 1}f} calls per second"
+    return f"{count(round(value * 60), 'call')} per minute"
+
+
 def tokens(count: int | None, complete: bool = True) -> str:
     """A number of tokens: `1,234`, `at least 1,234`; `–` where unknown."""
     if count is None:
