@@ -6,6 +6,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from parallm_magics.errors import (
+    BudgetExceeded,
     CellSyntaxError,
     MissingKeyError,
     ModelError,
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from parallm_magics.patterns.vote import VoteRun
 
 __all__ = [
+    "BudgetExceeded",
     "CellSyntaxError",
     "FanoutRun",
     "MissingKeyError",

@@ -6,7 +6,8 @@ ParallmError
 ├── VariableError       a {{variable}} is missing or cannot be put into a prompt
 ├── ModelError          no model, an unknown one, or one that cannot do what is asked
 │   └── MissingKeyError the provider's key is not set
-└── TooFewSucceeded     fewer workers succeeded than --min-success; carries every record
+├── TooFewSucceeded     fewer workers succeeded than --min-success; carries every record
+└── BudgetExceeded      --max-cost left calls unasked; carries every record
 """
 
 from __future__ import annotations
@@ -51,8 +52,8 @@ class MissingKeyError(ModelError):
     """The provider needs a key and the environment has none; names the variable."""
 
 
-class TooFewSucceeded(ParallmError):
-    """Fewer workers succeeded than the cell demands.
+class UnfinishedError(ParallmError):
+    """A run ended with less than it was asked for; nothing that it has is lost.
 
     Attributes:
         records: every worker's record, the successes included, in the cell's order.
@@ -63,6 +64,14 @@ class TooFewSucceeded(ParallmError):
         super().__init__(message)
         self.records = tuple(records)
         self.run = run
+
+
+class TooFewSucceeded(UnfinishedError):
+    """Fewer workers succeeded than the cell demands; carries every record."""
+
+
+class BudgetExceeded(UnfinishedError):
+    """A cap on cost left calls unasked, as they could have passed it; carries every record."""
 
 
 LONGEST = 1200

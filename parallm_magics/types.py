@@ -234,6 +234,10 @@ class Provider(Protocol):
     keeps_time: bool
     address: str
 
+    @property
+    def account(self) -> str:
+        """The same for providers that share one key at one address, and so its limits."""
+
     def check(self, task: Task) -> None:
         """Refuse, before any call, what this model cannot do.
 
@@ -241,11 +245,8 @@ class Provider(Protocol):
             ModelError: names the model, the option and the way out.
         """
 
-    def least_prefix(self, model: Model) -> int | None:
-        """The fewest tokens of a common beginning of prompts that the provider caches for us.
-
-        None where there is no cache that a task's `cache_key` has an effect on.
-        """
+    def caches(self, task: Task) -> bool:
+        """Whether the provider keeps the beginning that the task shares with others in its cache."""
 
     async def prepare(self) -> None:
         """Import and build what a call needs, so that no worker's time includes it.

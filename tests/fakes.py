@@ -29,8 +29,10 @@ class Fake:
     keeps_time = False
     address = ""
 
-    def __init__(self, act: Act) -> None:
+    def __init__(self, act: Act, caching: bool = False) -> None:
         self._act = act
+        self._caching = caching
+        self.account = f"fake {id(self)}"
         self.calls: list[str] = []
         self.running = 0
         self.most = 0
@@ -38,9 +40,9 @@ class Fake:
     def check(self, task: Task) -> None:
         """Everything can be done here."""
 
-    def least_prefix(self, model: Model) -> int | None:
-        """Nothing is cached."""
-        return None
+    def caches(self, task: Task) -> bool:
+        """What has a key, where the test wants a cache."""
+        return self._caching and bool(task.cache_key)
 
     async def prepare(self) -> None:
         """Nothing to import."""

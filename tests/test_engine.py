@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from virtual_time import run_virtual
 
 from parallm_magics.engine.pool import Pool, Pools
-from parallm_magics.engine.pump import Doors, Pump, Rules
+from parallm_magics.engine.pump import Books, Doors, Pump, Rules
 from parallm_magics.engine.simulated_time import lay_out
 from parallm_magics.engine.stop import Stop
 from parallm_magics.types import Event, Fault, Heard, Listener, Record, Reply, Task, Usage
@@ -26,7 +26,8 @@ def pumped(fake: Fake, todo: list[Task], **options: Any) -> tuple[list[Record], 
     events: list[Event] = []
     stop = options.pop("stop", None) or Stop()
     during = options.pop("during", None)
-    rules = Rules(options.pop("concurrency", 20), **options)
+    known = len(todo) if isinstance(todo, list) else None
+    rules = Rules(options.pop("concurrency", 20), known=known, **options)
 
     async def main() -> list[Record]:
         helper = asyncio.ensure_future(during(stop)) if during else None
@@ -51,7 +52,7 @@ async def pump(
     pools = Pools()
     doors = Doors(lambda model: fake, lambda provider: pool or pools.of(provider))
     began = asyncio.get_running_loop().time()
-    return await Pump(todo, doors, rules, tell, price, stop, began).run()
+    return await Pump(todo, doors, rules, Books(price), tell, stop, began).run()
 
 
 def test_wall_time_is_the_longest_worker() -> None:

@@ -12,7 +12,7 @@ from limits import Limited, anything, at_once, per_minute, per_second
 from virtual_time import run_virtual
 
 from parallm_magics.engine.pool import Pool, Pools
-from parallm_magics.engine.pump import Doors, Pump, Rules
+from parallm_magics.engine.pump import Books, Doors, Pump, Rules
 from parallm_magics.engine.stop import Stop
 from parallm_magics.types import Event, Record, Task
 
@@ -30,7 +30,7 @@ def served(
         began = asyncio.get_running_loop().time()
         doors = Doors(lambda model: fake, pools.of)
         return await Pump(
-            tasks(count, **task), doors, Rules(), lambda event: None, price, Stop(), began
+            tasks(count, **task), doors, Rules(), Books(price), None, Stop(), began
         ).run()
 
     async def main() -> list[Record]:
@@ -153,9 +153,7 @@ def test_a_fault_that_no_call_can_survive_stops_the_run(kind: Any, asked: int) -
     async def main() -> list[Record]:
         began = asyncio.get_running_loop().time()
         doors = Doors(lambda model: fake, doors_pools.of)
-        return await Pump(
-            tasks(CALLS), doors, Rules(), lambda event: None, price, Stop(), began
-        ).run()
+        return await Pump(tasks(CALLS), doors, Rules(), Books(price), None, Stop(), began).run()
 
     records, _ = run_virtual(main())
     assert len(fake.calls) <= asked
@@ -187,7 +185,7 @@ def test_the_source_is_read_no_faster_than_it_is_served() -> None:
         fake = Fake(Limited(anything))
         doors = Doors(lambda model: fake, Pools().of)
         rules = Rules(concurrency=10)
-        return await Pump(source(), doors, rules, tell, price, Stop(), 0.0).run()
+        return await Pump(source(), doors, rules, Books(price), tell, Stop(), 0.0).run()
 
     records, _ = run_virtual(main())
     assert len(records) == 2000

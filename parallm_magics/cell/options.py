@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 from parallm_magics.cell import readers as read
@@ -219,6 +220,24 @@ class Options:
         "N",
         "most workers at once (20 at first, then as many as the provider bears, up to 200)",
     )
+    rpm: int | None = _option(
+        "--rpm",
+        read.count,
+        "N",
+        "most requests to one provider in any 60 seconds",
+    )
+    tpm: int | None = _option(
+        "--tpm",
+        read.count,
+        "N",
+        "most tokens to and from one provider in any 60 seconds",
+    )
+    max_cost: Decimal | None = _option(
+        "--max-cost",
+        read.dollars,
+        "USD",
+        "no call begins that could take the cell's cost above this",
+    )
     min_success: str = _option(
         "--min-success",
         read.minimum,
@@ -229,12 +248,26 @@ class Options:
     seed: int = _option(
         "--seed", read.whole_number, "N", "makes simulated answers reproducible", default=0
     )
+    cache: str = _option(
+        "--cache",
+        read.one_of("auto", "off"),
+        "auto|off",
+        "use the provider's prompt cache for a long beginning that several prompts share",
+        default="auto",
+    )
     stream: str = _option(
         "--stream",
         read.one_of("auto", "on", "off"),
         "auto|on|off",
         "read answers as they are written (auto: up to 200 workers)",
         default="auto",
+    )
+    out_file: str | None = _option(
+        "--out-file",
+        read.file_path,
+        "PATH",
+        "write each result there as it ends, as JSON lines; never read back",
+        setting=False,
     )
     dry_run: bool = _option(
         "--dry-run",

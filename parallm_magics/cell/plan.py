@@ -3,44 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
 from typing import Any
 
-from parallm_magics.cell.blocks import RUNNING, Block, Cell
+from parallm_magics.cell.blocks import RUNNING, Block, Cell, Text
+from parallm_magics.cell.calls import Calls, ParseModel, call_fields, model_of
 from parallm_magics.cell.given import merge, read_keywords, read_tokens
-from parallm_magics.cell.options import Options, reading_of
-from parallm_magics.cell.prompts import Prompts, asking
-from parallm_magics.cell.seats import Seat, fanout_seats, vote_seats
+from parallm_magics.cell.options import Options
+from parallm_magics.cell.prompts import Prompts
+from parallm_magics.cell.seats import fanout_seats, vote_seats
 from parallm_magics.cell.variables import Part
-from parallm_magics.errors import CellSyntaxError, ModelError, OptionError
-from parallm_magics.types import Model, Reading, Task
-
-# A panel is watched as it is written; for a large map the stream's CPU per token buys nothing.
-STREAMED = 200
-SILENCE, FIRST = 15.0, 60.0
-
-ParseModel = Callable[[str], Model]
-
-
-@dataclass(frozen=True, slots=True)
-class Section:
-    """One key of the result with the workers that answer it.
-
-    Attributes:
-        key: the name in the result.
-        tasks: the places of its workers.
-        reading: how its answers are read, or None for free text.
-        flag: the label that marks it, or None.
-    """
-
-    key: str
-    tasks: tuple[int, ...]
-    reading: Reading | None
-    flag: str | None = None
+from parallm_magics.errors import CellSyntaxError, OptionError
+from parallm_magics.types import Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +40,7 @@ class Plan:
     Attributes:
         magic: "fanout" or "vote".
         options: the cell's options.
-        tasks: every worker's call, in the cell's order.
-        sections: the result's keys, in order.
+        calls: every worker's call, in the cell's order.
         synthesis: the merging call, or None.
         aggregate: "join", "synthesis" or "none".
         shared: the rendered preamble; empty where items make it differ.
@@ -73,17 +49,21 @@ class Plan:
 
     magic: str
     options: Options
-    tasks: tuple[Task, ...]
-    sections: tuple[Section, ...]
+    calls: Calls
     synthesis: Synthesis | None = None
     aggregate: str = "join"
     shared: str = ""
     notes: tuple[str, ...] = ()
 
     @property
-    def least(self) -> int:
-        """How many workers must succeed."""
-        return least_successes(self.options.min_success, len(self.tasks))
+    def tasks(self) -> tuple[Task, ...]:
+        """All calls at once; of items that can be read once, what is left of them."""
+        found = self.calls.rendered or self.calls.read()
+        return tuple(call for call in found if isinstance(call, Task))
+
+    def least(self, workers: int) -> int:
+        """How many of so many workers must succeed."""
+        return least_successes(self.options.min_success, workers)
 
 
 def make_plan(
@@ -128,8 +108,12 @@ def make_plan(
     seat_all = fanout_seats if cell.magic == "fanout" else vote_seats
     seats = seat_all(options, given, workers, lambda own: merge(base, given, own))
     items = prompts.items(options.each) if options.each is not None else None
-    tasks, sections = _expand(cell, seats, prompts, items, parse_model)
-    _check_minimum(options.min_success, len(tasks))
+    if items is not None and not prompts.names_item(*_texts(cell)):
+        raise OptionError(
+            "--each: no prompt says {{item}} or {{index}}, so every call would be the same"
+        )
+    calls = Calls(cell, seats, prompts, items, parse_model)
+    _check_minimum(options.min_success, calls.known)
     synthesis = None
     aggregate = options.aggregate or "join"
     block = next((pair for pair in blocks if pair[0].word == "synthesis"), None)
@@ -145,20 +129,31 @@ def make_plan(
             block[0] if block else None,
             merge(base, given, own),
             prompts,
-            sections,
+            calls,
             parse_model,
             "system" in own,
         )
     return Plan(
         magic=cell.magic,
         options=options,
-        tasks=tasks,
-        sections=sections,
+        calls=calls,
         synthesis=synthesis,
         aggregate=aggregate,
-        shared=tasks[0].shared if len({task.shared for task in tasks}) == 1 else "",
+        shared=calls.head[0].shared if _one_preamble(cell, prompts, calls) else "",
         notes=(*notes, *prompts.notes),
     )
+
+
+def _texts(cell: Cell) -> list[Text | None]:
+    """The texts that make the workers' prompts."""
+    blocks = [block for block in cell.blocks if block.word in ("section", "voter")]
+    own = [text for block in blocks for text in (block.text, block.system)]
+    return [cell.preamble, cell.system, *own]
+
+
+def _one_preamble(cell: Cell, prompts: Prompts, calls: Calls) -> bool:
+    """Whether all prompts begin with one text that is known now."""
+    return bool(calls.head) and not (calls.by_item and prompts.names_item(cell.preamble))
 
 
 def _multiplied(options: Options) -> bool:
@@ -183,8 +178,8 @@ def least_successes(minimum: str, workers: int) -> int:
     return int(minimum)
 
 
-def _check_minimum(minimum: str, workers: int) -> None:
-    if least_successes(minimum, workers) > workers:
+def _check_minimum(minimum: str, workers: int | None) -> None:
+    if workers is not None and least_successes(minimum, workers) > workers:
         raise OptionError(f"--min-success {minimum}: there are only {workers} workers")
 
 
@@ -217,156 +212,16 @@ def _read_blocks(cell: Cell, prompts: Prompts) -> list[tuple[Block, dict[str, An
     return found
 
 
-def _expand(
-    cell: Cell,
-    seats: Sequence[Seat],
-    prompts: Prompts,
-    items: Sequence[Any] | None,
-    parse_model: ParseModel,
-) -> tuple[tuple[Task, ...], tuple[Section, ...]]:
-    """Every seat once, or once per item."""
-    models: dict[str, Model] = {}
-    tasks: list[Task] = []
-    sections: dict[str, Section] = {}
-    samples: Counter[object] = Counter()
-    total = len(seats) * (1 if items is None else len(items))
-    rounds: Sequence[Mapping[str, Any]] = (
-        [{}] if items is None else [{"item": item, "index": at} for at, item in enumerate(items, 1)]
-    )
-    for at, extra in enumerate(rounds, 1):
-        view = prompts.with_values(extra)
-        shared = view.render(cell.preamble, "the text above the first block")
-        common = view.render(cell.system, "%system") if cell.system else None
-        for seat in seats:
-            task = _task(seat, view, shared, common, models, parse_model, len(tasks), total)
-            if items is not None:
-                task = replace(task, name=_item_name(at, seat, len(seats)))
-            identity = _identity(task)
-            tasks.append(replace(task, sample=samples[identity]))
-            samples[identity] += 1
-            key = task.name if _stands_alone(task) else _key(at, seat, seats, items is not None)
-            known = sections[key].tasks if key in sections else ()
-            flag = _flag(seat, task)
-            sections[key] = Section(key, (*known, task.index), task.reading, flag)
-    if any(seat.options.flag for seat in seats) and not any(s.flag for s in sections.values()):
-        raise OptionError("--flag: no section has that label among its --choices")
-    if items is not None and not prompts.item_used:
-        raise OptionError(
-            "--each: no prompt says {{item}} or {{index}}, so every call would be the same"
-        )
-    return tuple(tasks), tuple(sections.values())
-
-
-def _item_name(at: int, seat: Seat, seats: int) -> str:
-    return f"{at}.{seat.name}" if seats > 1 or seat.block else str(at)
-
-
-def _key(at: int, seat: Seat, seats: Sequence[Seat], by_item: bool) -> str:
-    if not by_item:
-        return seat.section
-    return f"{at}.{seat.section}" if len(seats) > 1 or seat.block else str(at)
-
-
-def _stands_alone(task: Task) -> bool:
-    """Free texts have no consensus, so each answer keeps a key of its own."""
-    return task.reading is None or task.reading.kind == "open"
-
-
-def _flag(seat: Seat, task: Task) -> str | None:
-    """The flag label as the choices spell it; a cell's flag passes by sections without it."""
-    if seat.options.flag is None:
-        return None
-    choices = task.reading.choices if task.reading else ()
-    label = next((c for c in choices if c.casefold() == seat.options.flag.casefold()), None)
-    if label is None and "flag" in seat.own:
-        known = ", ".join(choices) or "none (add --choices)"
-        raise OptionError(
-            f"--flag {seat.options.flag}: {task.name} cannot say that; its choices: {known}"
-        )
-    return label
-
-
-def _task(
-    seat: Seat,
-    prompts: Prompts,
-    shared: str,
-    common: str | None,
-    models: dict[str, Model],
-    parse_model: ParseModel,
-    index: int,
-    total: int,
-) -> Task:
-    options, block = seat.options, seat.block
-    own = prompts.render(block.text, block.where) if block else ""
-    reading = reading_of(options)
-    closing = "" if options.no_ask or reading is None else asking(reading)
-    system = common if common is not None and "system" not in seat.own else options.system
-    if block is not None and block.system is not None:
-        system = prompts.render(block.system, f"{block.where} %system")
-    return Task(
-        index=index,
-        name=seat.name,
-        model=_model(seat.model, models, parse_model),
-        prompt="\n\n".join(part for part in (shared, own, closing) if part),
-        shared=shared,
-        system=system,
-        temperature=seat.temperature,
-        reading=reading,
-        **_call(options, total),
-    )
-
-
-def _model(text: str | None, models: dict[str, Model], parse_model: ParseModel) -> Model:
-    if text is None:
-        raise ModelError(
-            'no model is chosen: add -m MODEL to the cell, or run %config ParallmMagics.model = "MODEL", '
-            "or set PARALLM_MODEL; MODEL is for example claude-haiku-5-5, gpt-6-luna, ollama:llama3.2, "
-            "or sim for a simulation without key and network"
-        )
-    if text not in models:
-        models[text] = parse_model(text)
-    return models[text]
-
-
-def _call(options: Options, total: int) -> dict[str, Any]:
-    """The fields of a task that its options alone decide."""
-    return {
-        "effort": options.effort,
-        "max_tokens": options.max_tokens,
-        "params": dict(options.param),
-        "stream": options.stream == "on" or (options.stream == "auto" and total <= STREAMED),
-        "seed": options.seed,
-        "silence": options.timeout or SILENCE,
-        "first": options.timeout or FIRST,
-        "deadline": options.deadline,
-        "retries": options.retries,
-        "retry_timeouts": options.retry_timeouts,
-    }
-
-
-def _identity(task: Task) -> object:
-    """What makes two requests the same request."""
-    return (
-        task.model,
-        task.prompt,
-        task.system,
-        task.temperature,
-        task.effort,
-        task.max_tokens,
-        repr(sorted(task.params.items(), key=lambda pair: pair[0])),
-    )
-
-
 def _synthesis(
     cell: Cell,
     block: Block | None,
     options: Options,
     prompts: Prompts,
-    sections: Sequence[Section],
+    calls: Calls,
     parse_model: ParseModel,
     own_system: bool,
 ) -> Synthesis:
-    parts = prompts.template(block.text, block.where, [s.key for s in sections]) if block else ()
+    parts = prompts.template(block.text, block.where, calls) if block else ()
     system = options.system
     if block is not None and block.system is not None:
         system = prompts.render(block.system, f"{block.where} %system")
@@ -378,12 +233,12 @@ def _synthesis(
         )
     low, high = options.temperature or (None, None)
     task = Task(
-        index=sum(len(section.tasks) for section in sections),
+        index=calls.known or 0,
         name="synthesis",
-        model=_model(options.model[0] if options.model else None, {}, parse_model),
+        model=model_of(options.model[0] if options.model else None, {}, parse_model),
         prompt="",
         system=system,
         temperature=low if low == high else None,  # a range is for workers
-        **_call(options, 1),
+        **call_fields(options, 1),
     )
     return Synthesis(task, parts)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import functools
-import itertools
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
 
 from parallm_magics.cell.blocks import Text
-from parallm_magics.cell.readers import MOST_WORKERS
+from parallm_magics.cell.items import Items, items_of
 from parallm_magics.cell.variables import Part, Ref, as_text, fill, path, split, value_of, whole
 from parallm_magics.errors import OptionError, VariableError, nearest
 from parallm_magics.types import Reading
@@ -16,12 +15,21 @@ from parallm_magics.types import Reading
 _PER_ITEM = frozenset({"item", "index"})
 
 
+class Keys(Protocol):
+    """The names under which a result holds its answers."""
+
+    def has_key(self, key: str) -> bool:
+        """Whether the result can have this key."""
+
+    def some_keys(self) -> list[str]:
+        """The first keys of the result."""
+
+
 class Prompts:
     """Renders the texts of one cell.
 
     Attributes:
         notes: what was changed on the way, one line each.
-        item_used: whether any text named the item or its index.
     """
 
     def __init__(self, variables: Mapping[str, Any], blind: bool = False) -> None:
@@ -29,20 +37,22 @@ class Prompts:
         self._blind = blind
         self._values: Mapping[str, Any] = {}
         self._texts: dict[tuple[object, ...], str] = {}
-        self._shared: dict[str, bool] = {}
+        self._parts: dict[str, tuple[Part, ...]] = {}
         self.notes: list[str] = []
 
-    @property
-    def item_used(self) -> bool:
-        """Whether any text named `{{item}}` or `{{index}}`."""
-        return bool(self._shared)
+    def names_item(self, *texts: Text | None) -> bool:
+        """Whether any of these texts names `{{item}}` or `{{index}}`."""
+        if self._blind:
+            return False
+        parts = [part for text in texts if text is not None for part in self._split(text)]
+        return any(isinstance(part, Ref) and part.name in _PER_ITEM for part in parts)
 
     def with_values(self, values: Mapping[str, Any]) -> Prompts:
         """The same cell's texts with further variables that win over the notebook's."""
         other = Prompts(self._variables, self._blind)
         other._values = values
         other._texts = self._texts
-        other._shared = self._shared
+        other._parts = self._parts
         other.notes = self.notes
         return other
 
@@ -51,11 +61,16 @@ class Prompts:
         if self._blind:
             return text.value
         return fill(
-            split(text.value),
+            self._split(text),
             lambda ref: self._text(ref, functools.partial(self._where, text, ref, place)),
         )
 
-    def template(self, text: Text, place: str, sections: Iterable[str]) -> tuple[Part, ...]:
+    def _split(self, text: Text) -> tuple[Part, ...]:
+        if text.value not in self._parts:
+            self._parts[text.value] = split(text.value)
+        return self._parts[text.value]
+
+    def template(self, text: Text, place: str, keys: Keys) -> tuple[Part, ...]:
         """The text with its variables put in, but for `outputs` and `task`, which come later."""
         if self._blind:
             return (text.value,)
@@ -64,7 +79,7 @@ class Prompts:
             if isinstance(part, str):
                 parts.append(part)
             elif part.name == "outputs":
-                _check_output(part, list(sections), self._where(text, part, place))
+                _check_output(part, keys, self._where(text, part, place))
                 parts.append(part)
             elif part.name == "task" and not part.steps:
                 parts.append(part)
@@ -78,7 +93,7 @@ class Prompts:
             return ref.source
         return self._value(ref, f"line {line}")
 
-    def items(self, each: Any) -> list[Any]:
+    def items(self, each: Any) -> Items:
         """The items that --each runs over.
 
         Raises:
@@ -90,10 +105,7 @@ class Prompts:
             if ref is None:
                 raise OptionError(f"--each: {each[:40]!r} is no variable")
             name, value = ref.source.strip("{} "), value_of(ref, self._variables, "--each")
-        found = _as_items(value, name)
-        if not found:
-            raise OptionError(f"--each: {name} is empty; a generator can be read once")
-        return found
+        return items_of(value, name)
 
     def _where(self, text: Text, ref: Ref, place: str) -> str:
         return f"line {text.line_at(ref.position)}, {place}"
@@ -101,7 +113,6 @@ class Prompts:
     def _value(self, ref: Ref, where: str) -> Any:
         if ref.name in _PER_ITEM:
             if ref.name in self._values:
-                self._shared["item"] = True
                 return value_of(ref, self._values, where)
             if ref.name not in self._variables:
                 raise VariableError(
@@ -141,49 +152,11 @@ def asking(reading: Reading) -> str:
     return ""
 
 
-def _check_output(ref: Ref, sections: list[str], where: str) -> None:
+def _check_output(ref: Ref, keys: Keys, where: str) -> None:
     if not ref.steps:
         return
     key = str(ref.steps[0][1])
-    if len(ref.steps) > 1 or key not in sections:
-        known = nearest(key, sections) or f"; known: {', '.join(sections[:8])}"
+    if len(ref.steps) > 1 or not keys.has_key(key):
+        some = keys.some_keys()
+        known = nearest(key, some) or f"; known: {', '.join(some)}"
         raise VariableError(f"{where}: {ref.source}: no section {key!r}{known}")
-
-
-def _as_items(value: Any, name: str) -> list[Any]:
-    if isinstance(value, str | bytes):
-        raise OptionError(
-            f"--each: {name} is one text; a list of items is needed, such as {name}.split()"
-        )
-    if isinstance(value, Mapping):
-        raise OptionError(
-            f"--each: {name} is a dict; say which part: list({name}.values()), or .items()"
-        )
-    if isinstance(value, set | frozenset):
-        raise OptionError(f"--each: {name} is a set, without an order; use sorted({name})")
-    if type(value).__module__.partition(".")[0] == "pandas" and hasattr(value, "to_dict"):
-        if type(value).__name__ != "DataFrame":
-            return list(value.tolist())
-        if not value.columns.is_unique:
-            raise OptionError(
-                f"--each: {name} has two columns of one name, and a row can hold only one of them; rename one"
-            )
-        return list(value.to_dict("records"))
-    if type(value).__module__.partition(".")[0] == "polars" and hasattr(value, "to_dicts"):
-        return list(value.to_dicts())
-    problem = ""
-    found: list[Any] = []
-    try:
-        found = list(itertools.islice(value, MOST_WORKERS + 1))
-    except TypeError:
-        problem = f"{name} is of type {type(value).__name__}; a list of items is needed"
-    # A generator of the user's may raise anything; it becomes one line.
-    except Exception as error:
-        problem = f"{name} broke off with {type(error).__name__}: {str(error)[:200]}"
-    if len(found) > MOST_WORKERS:
-        problem = (
-            f"{name} has more than {MOST_WORKERS} items; take a part of it, such as {name}[:1000]"
-        )
-    if problem:
-        raise OptionError(f"--each: {problem}")
-    return found

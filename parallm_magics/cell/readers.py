@@ -9,16 +9,18 @@ import builtins
 import json
 import keyword
 import math
+import pathlib
 import re
 import unicodedata
 from collections.abc import Callable, Mapping
+from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
 from parallm_magics.cell.variables import path, whole
 from parallm_magics.errors import nearest
 
-# More workers than this are a slip, and would take the kernel's memory before the first call.
+# More workers of one prompt than this are a slip; --each has no such limit.
 MOST_WORKERS = 100_000
 # What a request says elsewhere: given twice, one of the two would silently lose.
 _ELSEWHERE = {
@@ -108,6 +110,22 @@ def whole_number(value: Any) -> int:
     if isinstance(value, bool) or not hasattr(value, "__index__"):
         raise ValueError(f"a whole number is needed, not {_named(value)}")
     return int(value)
+
+
+def dollars(value: Any) -> Decimal:
+    """An amount of US dollars above 0; a dollar sign may lead it."""
+    shown = value.strip().removeprefix("$") if isinstance(value, str) else value
+    if not _number(shown) > 0:
+        raise ValueError(f"US dollars above 0 are needed, not {shown}")
+    return Decimal(str(shown))
+
+
+def file_path(value: Any) -> str:
+    """The path of a file, `~` for the home folder."""
+    found = str(value) if isinstance(value, pathlib.PurePath) else text(value).strip()
+    if "\0" in found or found.endswith(("/", "\\")):
+        raise ValueError(f"the path of a file is needed, not {found[:60]!r}")
+    return found
 
 
 def seconds(value: Any) -> float:

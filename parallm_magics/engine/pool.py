@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from parallm_magics.engine.pace import Pace
 from parallm_magics.types import Provider
 
 START = 20
@@ -39,6 +42,7 @@ class Pool:
         down_since: since when the provider, rather than a call, is at fault; one probe at a time.
         budget: tries that may be made again before the provider counts as down.
         wakers: told when a place has become free.
+        paces: what was used in the last minute, by what is counted and how much of it is allowed.
     """
 
     ceiling: int = MOST
@@ -49,6 +53,7 @@ class Pool:
     budget: float = BUDGET
     rng: random.Random = field(default_factory=random.Random)
     wakers: set[Callable[[], None]] = field(default_factory=set)
+    paces: dict[tuple[str, int], Pace] = field(default_factory=dict)
     _cut_at: float = float("-inf")
     _clean: int = 0
     _peak: int = 0
@@ -67,6 +72,10 @@ class Pool:
         if self.down_since is not None:
             return 0.0 if self.inflight == 0 else None
         return 0.0 if self.inflight < int(self.limit) else None
+
+    def pace(self, what: str, most: int | None) -> Pace | None:
+        """The window in which so much of this is allowed, kept from run to run; None for no limit."""
+        return None if most is None else self.paces.setdefault((what, most), Pace(most))
 
     def begin(self, now: float) -> Ticket:
         """Admit one call."""
@@ -131,14 +140,16 @@ class Pool:
 
 
 class Pools:
-    """One pool a provider, shared by all cells that ask it."""
+    """The pools of one notebook or script: one for each key at one address, on each loop."""
 
     def __init__(self) -> None:
-        self._pools: dict[int, tuple[Provider, Pool]] = {}
+        self._pools: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, Pool]] = (
+            weakref.WeakKeyDictionary()
+        )
 
     def of(self, provider: Provider) -> Pool:
         """The provider's pool; a provider that keeps its own time never asks to slow down."""
-        if id(provider) not in self._pools:
-            start = MOST if provider.keeps_time else START
-            self._pools[id(provider)] = (provider, Pool(limit=start))
-        return self._pools[id(provider)][1]
+        pools = self._pools.setdefault(asyncio.get_running_loop(), {})
+        if provider.account not in pools:
+            pools[provider.account] = Pool(limit=MOST if provider.keeps_time else START)
+        return pools[provider.account]

@@ -7,11 +7,16 @@ import contextlib
 import heapq
 import itertools
 from collections import deque
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import AsyncIterable, Callable, Iterable
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from functools import partial
 
+from parallm_magics.engine.budget import Budget
 from parallm_magics.engine.pool import MOST, Pool, Ticket
+from parallm_magics.engine.source import Call, Source
 from parallm_magics.engine.stop import Stop
+from parallm_magics.engine.warmth import Warmth
 from parallm_magics.engine.worker import Price, Try, Worker, asks_too_long
 from parallm_magics.types import (
     Event,
@@ -40,6 +45,13 @@ TICK = 1e-6
 
 ProviderFor = Callable[[Model], Provider]
 PoolFor = Callable[[Provider], Pool]
+Finish = Callable[[Task | None, Record], Record]
+"""From a record as the engine knows it to the record as it is kept; the task is None where the
+source gave the record itself."""
+
+
+def _as_it_is(task: Task | None, record: Record) -> Record:
+    return record
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +62,18 @@ class Rules:
         concurrency: most workers at once, exactly.
         least: successes that the run needs; once out of reach nothing more is started.
         counted: the statuses that are a success in this count.
+        known: how many calls there are; None where only their source tells.
+        drain: whether calls that are no more to be made get records; else they are not even read.
+        rpm, tpm: most requests, and most tokens, of one provider in any minute.
     """
 
     concurrency: int = MOST
     least: int = 0
     counted: frozenset[Status] = frozenset({"ok"})
+    known: int | None = None
+    drain: bool = True
+    rpm: int | None = None
+    tpm: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,32 +89,54 @@ class Doors:
     pool: PoolFor
 
 
+@dataclass(frozen=True, slots=True)
+class Books:
+    """What is kept of a run's calls.
+
+    Attributes:
+        price: the cost of a call's tokens.
+        finish: gives a record its last form, and is the place to write it down.
+        budget: the caps on cost.
+    """
+
+    price: Price
+    finish: Finish = _as_it_is
+    budget: Budget = field(default_factory=Budget)
+
+
 class Pump:
-    """Runs tasks to their records. No worker exists before it may soon begin.
+    """Runs calls to their records. No worker exists before it may soon begin.
 
     A worker that waits for its next try holds no place. A fault of one never touches another,
     unless it says that no other call can succeed either.
+
+    Attributes:
+        began: the loop's time of the first call; offsets count from there.
     """
 
     def __init__(
         self,
-        tasks: Iterable[Task],
+        calls: Iterable[Call] | AsyncIterable[Call],
         doors: Doors,
         rules: Rules,
-        tell: Listener,
-        price: Price,
+        books: Books,
+        tell: Listener | None,
         stop: Stop,
-        began: float,
+        began: float | None = None,
     ) -> None:
-        self._source = iter(tasks)
-        self._known = len(tasks) if isinstance(tasks, list | tuple) else None
-        self._doors, self._rules = doors, rules
-        self._tell, self._price, self._stop = tell, price, stop
-        self._began = began
+        """Take what is needed; `began` is the time that offsets count from, the first call's if None."""
         self._loop = asyncio.get_running_loop()
         self._wake = asyncio.Event()
-        self._exhausted = False
+        self._source = Source(calls, self._wake.set)
+        self._doors, self._rules, self._books = doors, rules, books
+        self._told = None if tell is None else partial(_told, tell)
+        self._stop = stop
+        self.began = began
+        self._out_of_money = False
+        self._opened: dict[Model, tuple[Provider, Pool]] = {}
         self._lines: dict[Pool, deque[Worker]] = {}
+        self._backlog = 0
+        self._warmth = Warmth()
         self._waiting: list[tuple[float, int, Worker, Pool]] = []
         self._order = itertools.count()
         self._running: dict[asyncio.Task[None], Worker] = {}
@@ -104,31 +145,38 @@ class Pump:
         self._records: list[Record] = []
 
     async def run(self) -> list[Record]:
-        """One record a task, in the tasks' order.
+        """One record a call, in the calls' order; see `Rules.drain` for those never made.
 
         Raises:
             asyncio.CancelledError: the caller was cancelled; all workers have ended by then.
         """
-        off = self._stop.on_stop(self._cancel)
+        off = (
+            self._stop.on_stop(self._cancel),
+            self._books.budget.on_room(self._wake_from_any_thread),
+        )
         try:
             while True:
                 self._wake.clear()
                 pause = self._admit()
-                if self._exhausted and not (
-                    self._running or self._waiting or any(self._lines.values())
-                ):
+                if self._source.ended and not (self._running or self._backlog):
                     break
                 await self._sleep(pause)
-        except asyncio.CancelledError:
-            self._stop("cancelled")
+        except BaseException as error:
+            self._stop("cancelled" if isinstance(error, asyncio.CancelledError) else "broken off")
             self._cancel()  # once more: those that a stop before has not ended
             await asyncio.gather(*self._running, return_exceptions=True)
             raise
         finally:
-            off()
+            for each in off:
+                each()
             for pool in self._lines:
                 pool.wakers.discard(self._wake.set)
+            await self._source.close()
         return sorted(self._records, key=lambda record: record.index)
+
+    def _wake_from_any_thread(self) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed: so is the run
+            self._loop.call_soon_threadsafe(self._wake.set)
 
     async def _sleep(self, pause: float | None) -> None:
         """Until something has ended, or so many seconds; never less than the clock can tell apart."""
@@ -149,41 +197,102 @@ class Pump:
         for pool, line in self._lines.items():
             wait: float | None = 0.0
             while line and wait == 0.0 and len(self._running) < self._rules.concurrency:
-                if reason := self._not_to_be_asked(line[0], pool):
-                    self._end(line.popleft().stopped(reason, now, asked=False))
-                    self._fill(now)
-                elif (wait := pool.wait(now)) == 0.0:
-                    self._begin(line.popleft(), pool, now)
-                    self._fill(now)
+                worker = line[0]
+                if reason := self._not_to_be_asked(worker, pool):
+                    self._leave(line)
+                    self._end(worker.task, worker.stopped(reason, now, asked=False))
+                elif self._warmth.must_wait(worker):
+                    self._warmth.hold(line.popleft())
+                elif (wait := self._room(worker, pool, now)) == 0.0:
+                    self._leave(line)
+                    self._begin(worker, pool, now)
+                self._fill(now)
             if line and wait:
-                self._give_up(line, now, wait)
+                self._give_up(line, pool, now, wait)
                 looks.append(wait)
-        return 0.0 if self._hungry() else min(looks, default=None)
+        return 0.0 if self._hungry() and not self._source.waits else min(looks, default=None)
+
+    def _room(self, worker: Worker, pool: Pool, now: float) -> float | None:
+        """Seconds until the worker may begin; None for "when another one has ended".
+
+        Where it is 0, what the worker will use is taken.
+        """
+        if (wait := pool.wait(now)) != 0.0:
+            return wait
+        requests = pool.pace("requests", self._rules.rpm)
+        tokens = pool.pace("tokens", self._rules.tpm)
+        most = _tokens(worker.task) if tokens else 0.0
+        if requests and (wait := requests.wait(now, 1)):
+            return wait
+        if tokens and (wait := tokens.wait(now, most)):
+            return wait
+        worker.held = self._books.budget.hold(worker.task)
+        if worker.held is None:
+            return None
+        if requests:
+            requests.take(now, 1)
+        worker.tokens = tokens.take(now, most) if tokens else None
+        return 0.0
 
     def _hungry(self) -> bool:
-        """Whether more tasks are to be taken: waiting ones count, so that the source is held back."""
-        backlog = sum(map(len, self._lines.values())) + len(self._waiting)
-        return not self._exhausted and backlog < 2 * self._rules.concurrency
+        """Whether more calls are to be taken: waiting ones count, so that the source is held back."""
+        return not self._source.ended and self._backlog < 2 * self._rules.concurrency
 
     def _fill(self, now: float) -> None:
-        """Take tasks from the source while few wait."""
+        """Take calls from the source while few wait."""
         for _ in range(AT_ONCE):
             if not self._hungry():
                 return
-            task = next(self._source, None)
-            if task is None:
-                self._exhausted = True
+            if not self._rules.drain and self._over():
+                self._source.ended = True
                 return
-            provider = self._doors.provider(task.model)
-            pool = self._doors.pool(provider)
-            worker = Worker(task, provider, self._began)
-            if reason := self._not_to_be_asked(worker, pool):
-                self._end(worker.stopped(reason, now, asked=False))
+            call = self._source.take()
+            if call is None:
+                return
+            if isinstance(call, Record):
+                self._end(None, call)
                 continue
-            if pool not in self._lines:
-                self._lines[pool] = deque()
-                pool.wakers.add(self._wake.set)
+            self.began = now if self.began is None else self.began
+            provider, pool = self._opened.get(call.model) or self._open(call.model)
+            worker = Worker(call, provider, self.began)
+            if reason := self._not_to_be_asked(worker, pool):
+                self._end(call, worker.stopped(reason, now, asked=False))
+                continue
             self._lines[pool].append(worker)
+            self._backlog += 1
+
+    def _open(self, model: Model) -> tuple[Provider, Pool]:
+        provider = self._doors.provider(model)
+        pool = self._doors.pool(provider)
+        if pool not in self._lines:
+            self._lines[pool] = deque()
+            pool.wakers.add(self._wake.set)
+        self._opened[model] = provider, pool
+        return provider, pool
+
+    def _leave(self, line: deque[Worker]) -> None:
+        """The first in line waits no more."""
+        line.popleft()
+        self._backlog -= 1
+
+    def _over(self) -> bool:
+        """Whether no call that is still to come can be made, or is wanted."""
+        doors = self._opened.items()
+        return bool(
+            self._stop.reason
+            or self._out_of_reach()
+            or self._out_of_money
+            or (doors and all(self._shut(pool, model) for model, (_, pool) in doors))
+        )
+
+    def _out_of_reach(self) -> bool:
+        """Whether the successes that the run needs can no more come together."""
+        known = self._rules.known
+        return known is not None and self._lost > known - self._rules.least
+
+    def _shut(self, pool: Pool, model: Model) -> Fault | None:
+        """Why no call to this model can succeed any more."""
+        return self._closed.get((pool, None)) or self._closed.get((pool, model))
 
     def _fetch_due(self, now: float) -> None:
         """Put workers whose pause is over before those that never began."""
@@ -193,46 +302,60 @@ class Pump:
             due.append((worker, pool))
         for worker, pool in reversed(due):
             self._lines[pool].appendleft(worker)
+        for worker in self._warmth.released(everybody=bool(self._stop.reason)):
+            self._lines[self._opened[worker.task.model][1]].appendleft(worker)
 
     def _not_to_be_asked(self, worker: Worker, pool: Pool) -> Fault | None:
         """Why a worker must not begin; None where it may."""
         if self._stop.reason:
             return self._stopped()
-        if self._known is not None and self._lost > self._known - self._rules.least:
+        if self._out_of_reach():
             return Fault("cancelled", "not started: too many workers had failed")
         since = pool.down_since
         if since is not None and self._loop.time() - since >= worker.task.deadline:
             last = worker.tries[-1].fault if worker.tries else None
             why = f" ({last.message})" if last else ""
             return Fault("server", f"the provider has failed for {worker.task.deadline:g} s{why}")
-        closed = self._closed.get((pool, None)) or self._closed.get((pool, worker.task.model))
+        if why := self._books.budget.never(worker.task):
+            self._out_of_money = True
+            return Fault("budget", why)
+        closed = self._shut(pool, worker.task.model) if self._closed else None
         return replace(closed, message=f"not asked: {closed.message}") if closed else None
 
-    def _give_up(self, line: deque[Worker], now: float, wait: float) -> None:
-        """End those in line that the provider asks to wait beyond their deadline."""
-        for worker in [each for each in line if each.left(now) < wait]:
+    def _give_up(self, line: deque[Worker], pool: Pool, now: float, wait: float) -> None:
+        """End those in line that must wait beyond their deadline.
+
+        The deadline of those that never began does not run yet: only the provider's word counts.
+        """
+        asked = pool.wait(now) or 0.0
+        late = [w for w in line if w.left(now) < (asked if w.start is None else wait)]
+        for worker in late:
             line.remove(worker)
+            self._backlog -= 1
             limited = worker.tries[-1].fault if worker.tries else None
             fault = limited or Fault("rate_limit", "the provider's rate limit")
-            self._end(worker.stopped(asks_too_long(fault, wait), now, asked=False))
+            self._end(worker.task, worker.stopped(asks_too_long(fault, wait), now, asked=False))
 
     def _begin(self, worker: Worker, pool: Pool, now: float) -> None:
         ticket = pool.begin(now)
         call = self._loop.create_task(self._call(worker, pool, ticket))
         self._running[call] = worker
-        call.add_done_callback(lambda call: self._ended(call, pool))
+        call.add_done_callback(partial(self._ended, pool))
 
-    def _ended(self, call: asyncio.Task[None], pool: Pool) -> None:
+    def _ended(self, pool: Pool, call: asyncio.Task[None]) -> None:
         worker = self._running.pop(call)
         pool.end()
+        self._warmth.ends(worker)
         self._wake.set()
         if call.cancelled() and worker.start is None:  # cancelled before its first step
-            self._end(worker.stopped(self._stopped(), self._loop.time(), asked=False))
+            self._book(worker, Decimal(0))
+            self._end(worker.task, worker.stopped(self._stopped(), self._loop.time(), asked=False))
 
     async def _call(self, worker: Worker, pool: Pool, ticket: Ticket) -> None:
         fault: Fault | None = None
         try:
-            last = await worker.once(self._told)
+            last = await worker.once(self._told, self._warmth.begins(worker, self._wake.set))
+            self._book(worker, worker.cost_of(last, self._books.price), last)
             self._settle(worker, pool, ticket, last)
         except asyncio.CancelledError:
             call = asyncio.current_task()
@@ -245,7 +368,18 @@ class Pump:
         except Exception as error:
             fault = Fault("bug", f"unexpected {type(error).__name__}")
         if fault is not None:
-            self._end(worker.stopped(fault, self._loop.time(), asked=True))
+            self._book(worker, None)
+            self._end(worker.task, worker.stopped(fault, self._loop.time(), asked=True))
+
+    def _book(self, worker: Worker, cost: Decimal | None, last: Try | None = None) -> None:
+        """Settle what was set aside for a try; once."""
+        if worker.held is None:
+            return
+        self._books.budget.settle(worker.held, cost)
+        worker.held = None
+        usage = last.end.usage if last is not None else None
+        if worker.tokens is not None and usage is not None:
+            worker.tokens.pace.correct(worker.tokens, usage.total_tokens)
 
     def _settle(self, worker: Worker, pool: Pool, ticket: Ticket, last: Try) -> None:
         """End the worker, or let it wait for its next try; tell the pool what it can learn."""
@@ -253,7 +387,7 @@ class Pump:
         again = fault is not None and fault.kind in PASSING and not worker.provider.keeps_time
         if fault is None or not again or (fault.kind == "timeout" and not task.retry_timeouts):
             self._learn(task, pool, ticket, fault)
-            self._end(worker.record(self._price, now, fault))
+            self._end(task, worker.record(self._books.price, now, fault))
             return
         if fault.kind == "rate_limit":
             worker.waits += 1
@@ -264,16 +398,18 @@ class Pump:
         else:
             worker.lost += 1
             if worker.lost > task.retries:
-                self._end(worker.record(self._price, now, fault))
+                self._end(task, worker.record(self._books.price, now, fault))
                 return
             pool.spend_retry()
             pause = pool.pause(worker.lost, fault.retry_after)
         if pause > worker.left(now):
             told = fault if fault.retry_after is None else asks_too_long(fault, fault.retry_after)
-            self._end(worker.record(self._price, now, told))
+            self._end(task, worker.record(self._books.price, now, told))
             return
         why = f"waiting {pause:.1f} s ({PASSING[fault.kind]})"
-        self._told(Event("waiting", task.index, now - self._began, why))
+        if self._told is not None:
+            self._told(Event("waiting", task.index, self._since(now), why))
+        self._backlog += 1
         heapq.heappush(self._waiting, (now + pause, next(self._order), worker, pool))
 
     def _learn(self, task: Task, pool: Pool, ticket: Ticket, fault: Fault | None) -> None:
@@ -284,14 +420,17 @@ class Pump:
         elif fault is None or fault.kind not in ("timeout", "bug", "cut"):
             pool.answered(ticket)
 
-    def _end(self, record: Record) -> None:
+    def _end(self, task: Task | None, record: Record) -> None:
+        with contextlib.suppress(Exception):  # a reader's mistake must not lose an answer
+            record = self._books.finish(task, record)
         self._records.append(record)
         self._lost += record.status not in self._rules.counted
-        self._told(Event("ended", record.index, self._loop.time() - self._began, record=record))
+        if self._told is not None:
+            at = self._since(self._loop.time())
+            self._told(Event("ended", record.index, at, record=record))
 
-    def _told(self, event: Event) -> None:
-        with contextlib.suppress(Exception):  # a listener's mistake must not lose answers
-            self._tell(event)
+    def _since(self, now: float) -> float:
+        return 0.0 if self.began is None else now - self.began
 
     def _stopped(self) -> Fault:
         return Fault("cancelled", self._stop.reason)
@@ -300,3 +439,13 @@ class Pump:
         for call in list(self._running):
             call.cancel()
         self._wake.set()
+
+
+def _told(tell: Listener, event: Event) -> None:
+    with contextlib.suppress(Exception):  # a listener's mistake must not lose answers
+        tell(event)
+
+
+def _tokens(task: Task) -> float:
+    """The most tokens that a call is expected to take, at four characters a token."""
+    return (len(task.prompt) + len(task.system or "")) / 4 + task.max_tokens

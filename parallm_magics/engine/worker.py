@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 from parallm_magics.engine.attempt import attempt
+from parallm_magics.engine.pace import Taken
 from parallm_magics.types import (
     Attempt,
     CallFailed,
@@ -69,6 +70,8 @@ class Worker:
         lost: tries that count against `--retries`.
         waits: how often the provider asked to slow down.
         heard: the text of the try under way.
+        held: US dollars set aside for the try under way; None where there is none.
+        tokens: what it has taken of the tokens allowed a minute.
     """
 
     task: Task
@@ -79,13 +82,18 @@ class Worker:
     lost: int = 0
     waits: int = 0
     heard: list[str] = field(default_factory=list)
+    held: Decimal | None = None
+    tokens: Taken | None = None
 
     def left(self, now: float) -> float:
         """Seconds until the deadline, which counts from the first admission."""
         return self.task.deadline - (0.0 if self.start is None else now - self.start)
 
-    async def once(self, tell: Listener) -> Try:
+    async def once(self, tell: Listener | None, begun: Callable[[], None] | None = None) -> Try:
         """Make one try.
+
+        Args:
+            begun: called with the first sign of life.
 
         Raises:
             asyncio.CancelledError: by whoever stops the run.
@@ -97,10 +105,17 @@ class Worker:
         index = self.task.index
 
         def heard(piece: str) -> None:
-            self.heard.append(piece)
-            tell(Event("heard", index, loop.time() - self.began, piece))
+            nonlocal begun
+            if begun is not None:
+                begun()
+                begun = None
+            if piece:
+                self.heard.append(piece)
+                if tell is not None:
+                    tell(Event("heard", index, loop.time() - self.began, piece))
 
-        tell(Event("started", index, tried - self.began))
+        if tell is not None:
+            tell(Event("started", index, tried - self.began, task=self.task))
         end: Reply | CallFailed
         try:
             end = await attempt(self.provider, self.task, heard, self.left(tried))
@@ -118,7 +133,7 @@ class Worker:
         start = now if self.start is None else self.start
         measured = any(each.measured for each in self.tries)
         usage = self._usage()
-        cost = self._cost(usage, price)
+        cost = self._cost(price)
         return Record(
             index=self.task.index,
             name=self.task.name,
@@ -178,10 +193,21 @@ class Worker:
                 return None
         return total
 
-    def _cost(self, usage: Usage | None, price: Price) -> Decimal | None:
-        if usage is None or self.provider.simulated:
+    def cost_of(self, last: Try, price: Price) -> Decimal | None:
+        """What one try has cost; None where it may have been billed and nobody says how much."""
+        if self.provider.simulated:
+            return Decimal(0)
+        usage = last.end.usage
+        if usage is None:
+            return None if last.billed else Decimal(0)
+        return price(self.task.model, usage)
+
+    def _cost(self, price: Price) -> Decimal | None:
+        if self.provider.simulated:
             return None
-        return Decimal(0) if usage == Usage() else price(self.task.model, usage)
+        costs = [self.cost_of(each, price) for each in self.tries]
+        known = [cost for cost in costs if cost is not None]
+        return sum(known, Decimal(0)) if len(known) == len(costs) else None
 
     def _saved(self, usage: Usage | None, cost: Decimal | None, price: Price) -> Decimal | None:
         """What the same tokens would have cost without a prompt cache, less what they did cost."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from decimal import Decimal
 from typing import Any
 
 from parallm_magics import display
@@ -16,7 +15,8 @@ from parallm_magics.notebook.settings import spoken_settings
 from parallm_magics.patterns.api import default_model
 from parallm_magics.providers import registry
 from parallm_magics.providers.address import host_of
-from parallm_magics.types import Usage
+
+MODES = ("auto", "off")
 
 Command = Callable[[Any, Sequence[Token]], None]
 
@@ -49,6 +49,7 @@ def status(magics: Any, rest: Sequence[Token]) -> None:
             print(f"{name:<10} {display.one_line(value)}  (default {TABLE[name].default})")
     for definition in registry.definitions():
         print(f"provider   {definition.name:<10} {_state(definition)}")
+    recordings(magics, ())
     usage(magics, ())
 
 
@@ -66,16 +67,33 @@ def models(magics: Any, rest: Sequence[Token]) -> None:
 def usage(magics: Any, rest: Sequence[Token]) -> None:
     """Calls, tokens and cost of this session."""
     _no_more(rest, "usage")
-    calls = sum(len(record.attempts) for run in magics.session.runs for record in run.results)
-    found = [run.usage for run in magics.session.runs if run.usage is not None]
-    costs = [run.cost for run in magics.session.runs if run.cost is not None]
-    total = sum(found, Usage())
-    complete = all(run.cost_complete for run in magics.session.runs)
-    spent = display.money(sum(costs, Decimal()) if costs else None, complete)
+    spend = magics.session.spend
     print(
-        f"session    {display.count(len(magics.session.runs), 'run')}, {display.count(calls, 'call')}, "
-        f"{display.count(total.total_tokens, 'token')}, cost {spent}"
+        f"session    {display.count(spend.runs, 'run')}, {display.count(spend.calls, 'call')}, "
+        f"{display.count(spend.usage.total_tokens, 'token')}, "
+        f"cost {display.money(spend.cost, spend.complete)}"
     )
+
+
+def recordings(magics: Any, rest: Sequence[Token]) -> None:
+    """Keep answers in a file, so that only what is missing is asked again."""
+    form = "%parallm recordings PATH [--mode auto|off]"
+    words = [token.text for token in rest]
+    mode = "auto"
+    if "--mode" in words:
+        at = words.index("--mode")
+        mode = "".join(words[at + 1 : at + 2])
+        del words[at : at + 2]
+    if mode not in MODES:
+        raise OptionError(
+            f"%parallm recordings: --mode {mode[:20]!r}{nearest(mode, MODES)}; known: {', '.join(MODES)}"
+        )
+    if len(words) > 1 or any(word.startswith("-") for word in words):
+        raise OptionError(f"one path is needed: {form}")
+    if words or mode == "off":
+        magics.session.record(words[0] if mode == "auto" else None)
+    store = magics.session.recordings
+    print(f"recordings {display.one_line(store.path) if store else 'off'}")
 
 
 def provider(magics: Any, rest: Sequence[Token]) -> None:
@@ -139,4 +157,5 @@ COMMANDS: dict[str, Command] = {
     "models": models,
     "usage": usage,
     "provider": provider,
+    "recordings": recordings,
 }

@@ -5,19 +5,24 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import weakref
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 from parallm_magics.cell.plan import Plan
+from parallm_magics.engine.budget import Ledger
 from parallm_magics.engine.pool import Pools
-from parallm_magics.errors import TooFewSucceeded
+from parallm_magics.engine.stop import Stop
+from parallm_magics.errors import UnfinishedError
 from parallm_magics.notebook.interrupt import Patience, RunInterrupted
+from parallm_magics.notebook.spend import Spend
 from parallm_magics.notebook.table import LiveTable, wanted
 from parallm_magics.patterns.api import RUNNERS, plan_cell
 from parallm_magics.patterns.live import board_of
 from parallm_magics.patterns.preview import preview
 from parallm_magics.patterns.run import Run
 from parallm_magics.patterns.workers import Surroundings
+from parallm_magics.providers.recording import Recordings, from_environment
 from parallm_magics.providers.registry import Clients
 
 
@@ -29,19 +34,24 @@ class Outcome(NamedTuple):
 
 
 class Session:
-    """The doors to the models and the runs so far.
+    """What the cells share: doors, caps, recordings, and the sum of what was spent.
 
     Attributes:
         clients: open doors, kept from cell to cell.
         pools: how fast each door may be used, shared by cells that run at the same time.
-        runs: every run of this session, for its usage.
+        ledger: what was spent, and the cap that `session_max_cost` sets on it.
+        spend: the calls so far.
+        recordings: where answers are kept, or None.
     """
 
-    def __init__(self, shell: Any) -> None:
+    def __init__(self, shell: Any, cap: Callable[[], Decimal | None]) -> None:
         self._shell = shell
+        self._cap = cap
         self.clients = Clients()
         self.pools = Pools()
-        self.runs: list[Run] = []
+        self.ledger = Ledger("session_max_cost")
+        self.spend = Spend()
+        self.recordings = _recordings()
         self._under_way: set[Patience] = set()
         self._loops: weakref.WeakSet[asyncio.AbstractEventLoop] = weakref.WeakSet()
 
@@ -62,23 +72,27 @@ class Session:
         finally:
             self._under_way.discard(patience)
             patience.over.set()
-        if run is not None:
-            self.runs.append(run)
-            if plan.options.out:
-                self._shell.user_ns[plan.options.out] = run
+        self.spend.runs += 1
+        if run is not None and plan.options.out:
+            self._shell.user_ns[plan.options.out] = run
         if patience.asked:
             problem = RunInterrupted(_interrupted(run, patience.asked, plan.options.out))
-        elif isinstance(problem, TooFewSucceeded):
+        elif isinstance(problem, UnfinishedError):
             problem = _with_way_back(problem, plan.options.out)
         return Outcome(None if plan.options.quiet else run, problem)
 
     async def _run(self, plan: Plan, patience: Patience) -> tuple[Run | None, BaseException | None]:
-        around = Surroundings(self.clients, self.pools, stop=patience.stop)
         try:
-            async with self._watched(plan, around):
+            async with self._around(plan, patience.stop) as around:
                 return await patience.wait_for(RUNNERS[plan.magic](plan, around)), None
-        except TooFewSucceeded as error:
+        except UnfinishedError as error:
             return error.run, error
+
+    def record(self, path: str | None) -> None:
+        """Keep the answers of the cells to come in this file; None for nowhere."""
+        if self.recordings is not None:
+            self.recordings.close()
+        self.recordings = None if path is None else Recordings(path)
 
     def close(self) -> None:
         """Stop what runs, then give the clients back, each loop's own on that loop."""
@@ -107,19 +121,35 @@ class Session:
         }
 
     @contextlib.asynccontextmanager
-    async def _watched(self, plan: Plan, around: Surroundings) -> AsyncIterator[None]:
+    async def _around(self, plan: Plan, stop: Stop | None = None) -> AsyncIterator[Surroundings]:
+        """What a run of this plan needs, watched on a live table where somebody can see one."""
+        self.ledger.cap = self._cap()
+        around = Surroundings(
+            self.clients,
+            self.pools,
+            stop=stop or Stop(),
+            ledgers=(self.ledger,),
+            spent=self.spend.add,
+            recordings=self.recordings,
+            renew=self._around,
+        )
         if plan.options.quiet or not wanted(self._shell):
-            yield
+            yield around
             return
         table = LiveTable(board_of(plan, self.clients))
         around.tell = table.tell
         async with table.shown():
-            yield
+            yield around
 
 
-def _with_way_back(problem: TooFewSucceeded, out: str | None) -> TooFewSucceeded:
+def _recordings() -> Recordings | None:
+    path = from_environment()
+    return Recordings(path) if path else None
+
+
+def _with_way_back(problem: UnfinishedError, out: str | None) -> UnfinishedError:
     where = out or "sys.last_value.run"
-    return TooFewSucceeded(f"{problem}; {where} holds every record", problem.records, problem.run)
+    return type(problem)(f"{problem}; {where} holds every record", problem.records, problem.run)
 
 
 def _interrupted(run: Run | None, reason: str, out: str | None) -> str:

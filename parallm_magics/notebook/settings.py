@@ -8,6 +8,7 @@ from traitlets import TraitType
 from traitlets.config import Configurable
 
 from parallm_magics.cell.options import TABLE, Option
+from parallm_magics.cell.readers import dollars
 from parallm_magics.errors import OptionError
 
 
@@ -36,12 +37,28 @@ class OptionTrait(TraitType):
         raise OptionError(f"ParallmMagics.{self._option.name}: {problem}")
 
 
+SESSION_MAX_COST = Option(
+    name="session_max_cost",
+    flags=("session_max_cost",),
+    read=dollars,
+    help="no call begins that could take the cost of all cells together above this",
+    metavar="USD",
+    where=frozenset(),
+    setting=True,
+    repeats=False,
+    default=None,
+)
+
 # A trait for every option that may be a setting. They belong to the class, so that values from
 # IPython's configuration files, or from before a reload, are taken up.
 Settings: type[Any] = type(
     "Settings",
     (Configurable,),
-    {option.name: OptionTrait(option) for option in TABLE.values() if option.setting},
+    {
+        option.name: OptionTrait(option)
+        for option in (*TABLE.values(), SESSION_MAX_COST)
+        if option.setting
+    },
 )
 
 

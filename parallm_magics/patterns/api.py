@@ -14,8 +14,8 @@ from parallm_magics.patterns.fanout import FanoutRun, run_fanout
 from parallm_magics.patterns.preview import Preview, preview
 from parallm_magics.patterns.run import Run
 from parallm_magics.patterns.vote import VoteRun, run_vote
-from parallm_magics.patterns.workers import Surroundings
-from parallm_magics.providers.registry import Clients, parse_model
+from parallm_magics.patterns.workers import Surroundings, of_its_own
+from parallm_magics.providers.registry import parse_model
 
 Runner = Callable[[Plan, Surroundings], Coroutine[Any, Any, Run]]
 RUNNERS: Mapping[str, Runner] = {"fanout": run_fanout, "vote": run_vote}
@@ -35,7 +35,8 @@ async def fanout(
         The run; with `dry_run=True` a preview of it.
 
     Raises:
-        ParallmError: bad input before any call; TooFewSucceeded with every record after them.
+        ParallmError: bad input before any call; TooFewSucceeded or BudgetExceeded with every record
+            after them.
     """
     run: FanoutRun | Preview = await _run("fanout", text, variables, options)
     return run
@@ -55,7 +56,8 @@ async def vote(
         The run; with `dry_run=True` a preview of it.
 
     Raises:
-        ParallmError: bad input before any call; TooFewSucceeded with every record after them.
+        ParallmError: bad input before any call; TooFewSucceeded or BudgetExceeded with every record
+            after them.
     """
     run: VoteRun | Preview = await _run("vote", text, variables, options)
     return run
@@ -72,11 +74,8 @@ async def _run(magic: str, text: Any, variables: Any, options: Mapping[str, Any]
     plan = plan_cell(magic, line, body, variables or {}, first=first, keywords=options)
     if plan.options.dry_run:
         return preview(plan)
-    clients = Clients()
-    try:
-        return await RUNNERS[magic](plan, Surroundings(clients))
-    finally:
-        await clients.close()
+    async with of_its_own(plan) as around:
+        return await RUNNERS[magic](plan, around)
 
 
 def plan_cell(

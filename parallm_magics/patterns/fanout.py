@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
+import functools
 import statistics
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from parallm_magics import display
-from parallm_magics.cell.plan import Plan, Section
-from parallm_magics.errors import TooFewSucceeded
-from parallm_magics.patterns.reading import read_record
+from parallm_magics.cell.calls import Section
+from parallm_magics.cell.plan import Plan
+from parallm_magics.errors import OptionError
 from parallm_magics.patterns.run import Again, Run, record_dict
-from parallm_magics.patterns.synthesis import answered, join, marked, synthesis_task, visible
+from parallm_magics.patterns.synthesis import join, marked, synthesis_task, visible
 from parallm_magics.patterns.workers import (
     Surroundings,
     Workers,
     counts_in_words,
-    first_reasons,
-    in_order,
-    kept_of,
-    missing,
     open_workers,
+    raise_if_unfinished,
+    unread,
 )
-from parallm_magics.providers.registry import Clients
 from parallm_magics.types import Record
 from parallm_magics.voting import decide
 
@@ -37,15 +35,14 @@ class FanoutRun(Run, Mapping[str, Value]):
     Only sections with a complete answer are keys; `failed` holds the others.
 
     Attributes:
-        text: the aggregate; None with `--aggregate none`.
-        aggregate: how it was made: "join", "synthesis" or "none".
+        aggregate: how its text was made: "join", "synthesis" or "none".
         synthesis: the record of the merging call, or None.
     """
 
     def __init__(
         self,
         records: Sequence[Record],
-        sections: Sequence[Section],
+        sections: Iterable[Section],
         *,
         aggregate: str = "join",
         synthesis: Record | None = None,
@@ -54,30 +51,34 @@ class FanoutRun(Run, Mapping[str, Value]):
         again: Again | None = None,
     ) -> None:
         super().__init__(records, notes=notes, addresses=addresses, again=again)
-        by_place = {record.index: record for record in self.results}
-        self._sections = {s.key: (s, [by_place[i] for i in s.tasks]) for s in sections}
-        self._values = {
-            key: _value(section, records)
-            for key, (section, records) in self._sections.items()
-            if any(record.ok for record in records)
-        }
+        self._lost: dict[str, str] = {}
+        self._flagged: list[str] = []
+        self._values: dict[str, Value] = {}
+        self._named = 0
+        for section, records_ in _answers(sections, self.results):
+            self._named += 1
+            if not any(record.ok for record in records_):
+                self._lost[section.key] = counts_in_words(records_)
+                continue
+            value = self._values[section.key] = _value(section, records_)
+            if section.flag is not None and value == section.flag:
+                self._flagged.append(section.key)
+        self._sections = sections
         self.synthesis = synthesis
         self.aggregate = aggregate
-        self.text = self._aggregated()
 
-    def _aggregated(self) -> str | None:
+    @functools.cached_property
+    def text(self) -> str | None:
+        """The aggregate; None with `--aggregate none`."""
         if self.aggregate == "none":
             return None
         if self.synthesis is not None and self.synthesis.ok:
             return self.synthesis.text
-        return join(_texts(self._sections))
+        return join(_texts(_answers(self._sections, self.results)))
 
     def __getitem__(self, key: str) -> Value:
-        if key not in self._values and key in self._sections:
-            records = self._sections[key][1]
-            raise KeyError(
-                f"section {key!r} has no answer ({counts_in_words(records)}); see .failed"
-            )
+        if key in self._lost:
+            raise KeyError(f"section {key!r} has no answer ({self._lost[key]}); see .failed")
         return self._values[key]
 
     def __iter__(self) -> Iterator[str]:
@@ -98,16 +99,12 @@ class FanoutRun(Run, Mapping[str, Value]):
     @property
     def flagged(self) -> tuple[str, ...]:
         """The sections whose value is the label that `--flag` names."""
-        return tuple(
-            key
-            for key, (section, _) in self._sections.items()
-            if section.flag is not None and self._values.get(key) == section.flag
-        )
+        return tuple(self._flagged)
 
     @property
     def _title(self) -> str:
         total, good = len(self.results), len(self.succeeded)
-        noun = "section" if total == len(self._sections) else "worker"
+        noun = "section" if total == self._named else "worker"
         lost = counts_in_words(self.results)
         outcome = f"{good} of {display.count(total, noun)} succeeded"
         return f"{outcome} ({lost})" if lost else outcome
@@ -152,75 +149,79 @@ async def run_fanout(
 
     Raises:
         TooFewSucceeded: with every record; not where the run was stopped from outside.
+        BudgetExceeded: likewise, where a cap on cost left calls unasked.
     """
-    workers = await open_workers(plan, around)
-    kept = kept_of(before.results) if before else {}
-    todo = missing(plan.tasks, kept)
-    least = max(plan.least - len(kept), 0)
-    new = [
-        read_record(record, plan.tasks[record.index].reading)
-        for record in await workers.run(todo, least)
-    ]
-    records = in_order(new, kept)
-    stopped = bool(around.stop.reason)
-    enough = sum(record.ok for record in records) >= plan.least
-    merged = before.synthesis if before is not None and not todo else None
-    notes = list(plan.notes)
-    if plan.synthesis is not None and enough and not stopped and not (merged and merged.ok):
-        merged, note = await _merge(plan, workers, records)
-        notes += note
+    old = before.results if before is not None else ()
+    merged = before.synthesis if before is not None else None
+    async with open_workers(plan, around, goes_on=before is not None) as workers:
+        records = await workers.run(old, read=True)
+        _check_any(plan, records, around)
+        sections = list(plan.calls.sections(max((r.index for r in records), default=-1) + 1))
+        good = sum(record.ok for record in records)
+        stopped = bool(around.stop.reason)
+        enough = good >= plan.least(plan.calls.known or len(records))
+        if [*map(id, records)] != [*map(id, old)]:
+            merged = None  # of other answers than these
+        if plan.synthesis is not None and enough and not stopped and not (merged and merged.ok):
+            merged = await _merge(plan, workers, sections, records)
 
     async def again(run: FanoutRun) -> FanoutRun:
-        clients = Clients()
-        try:
-            return await run_fanout(plan, Surroundings(clients), before=run)
-        finally:
-            await clients.close()
+        async with around.renew(plan) as new:
+            return await run_fanout(plan, new, before=run)
 
     run = FanoutRun(
         records,
-        plan.sections,
+        sections,
         aggregate="join" if plan.synthesis and not (merged and merged.ok) else plan.aggregate,
         synthesis=merged,
-        notes=notes,
+        notes=[*plan.notes, *workers.notes, *unread(plan, records)],
         addresses=workers.addresses,
         again=again,
     )
-    if not enough and not stopped:
-        good = len(run.succeeded)
-        raise TooFewSucceeded(
-            f"{good} of {len(records)} workers succeeded, {plan.least} are needed "
-            f"(--min-success {plan.options.min_success}): {first_reasons(records)}",
-            records,
-            run,
-        )
+    if not stopped:
+        raise_if_unfinished(plan, records, good, "workers succeeded", run)
     return run
 
 
+def _check_any(plan: Plan, records: Sequence[Record], around: Surroundings) -> None:
+    """Refuse a source that had nothing to give, where only reading it could tell."""
+    if not records and not around.stop.reason:
+        raise OptionError(f"--each: {plan.calls.source} is empty; a generator can be read once")
+
+
 async def _merge(
-    plan: Plan, workers: Workers, records: Sequence[Record]
-) -> tuple[Record | None, list[str]]:
-    """The merging call's record, and a note where the sections are joined instead."""
+    plan: Plan, workers: Workers, sections: Sequence[Section], records: Sequence[Record]
+) -> Record | None:
+    """The merging call's record; notes say where the sections are joined instead."""
     assert plan.synthesis is not None
     if not any(record.ok for record in records):
-        return None, ["no section succeeded: nothing to merge, the sections are joined"]
-    by_place = {record.index: record for record in records}
-    sections = {s.key: (s, [by_place[i] for i in s.tasks]) for s in plan.sections}
-    texts = _texts(sections)
+        workers.notes.append("no section succeeded: nothing to merge, the sections are joined")
+        return None
+    texts = _texts(_answers(sections, records))
     task = synthesis_task(plan.synthesis, plan.shared, texts, plan.options.seed)
-    offset = max((record.end for record in records), default=0.0)
-    [merged] = await workers.run([task])
+    merged = await workers.one(replace(task, index=records[-1].index + 1))
     if merged.simulated:
+        offset = max((record.end for record in records), default=0.0)
         merged = replace(merged, start=offset, queued=0.0)
-    hidden = sum(visible(text) != text for text in texts.values())
-    notes = [_left_out(hidden)] if hidden else []
-    if merged.ok:
-        return merged, notes
-    why = merged.error.message if merged.error else merged.status
-    return merged, [
-        *notes,
-        f"the synthesis has no answer ({why}): the sections are joined instead",
-    ]
+    if hidden := sum(visible(text) != text for text in texts.values()):
+        workers.notes.append(_left_out(hidden))
+    if not merged.ok:
+        why = merged.error.message if merged.error else merged.status
+        workers.notes.append(
+            f"the synthesis has no answer ({why}): the sections are joined instead"
+        )
+    return merged
+
+
+def _answers(
+    sections: Iterable[Section], records: Sequence[Record]
+) -> Iterator[tuple[Section, list[Record]]]:
+    """Each section with the records of its workers, as far as the run came."""
+    by_place = {record.index: record for record in records}
+    for section in sections:
+        found = [by_place[place] for place in section.tasks if place in by_place]
+        if found:
+            yield section, found
 
 
 def _left_out(hidden: int) -> str:
@@ -228,12 +229,13 @@ def _left_out(hidden: int) -> str:
     return f"{answers} held invisible characters, which the synthesis was not given"
 
 
-def _texts(sections: Mapping[str, tuple[Section, Sequence[Record]]]) -> dict[str, str]:
-    texts = answered({key: records for key, (_, records) in sections.items()})
-    for key, (section, records) in sections.items():
+def _texts(answers: Iterable[tuple[Section, list[Record]]]) -> dict[str, str]:
+    texts = {}
+    for section, records in answers:
+        texts[section.key] = "\n\n".join(marked(record) for record in records)
         if section.reading is not None and section.reading.kind != "open":
             value = _value(section, records)
-            texts[key] = str(value) if value is not None else marked(records[0])
+            texts[section.key] = str(value) if value is not None else marked(records[0])
     return texts
 
 

@@ -9,7 +9,6 @@ from fractions import Fraction
 from typing import Literal
 
 from parallm_magics.cell.options import Options
-from parallm_magics.cell.plan import Plan
 from parallm_magics.errors import OptionError
 from parallm_magics.types import Reading, Task
 
@@ -83,17 +82,17 @@ def repeats(tasks: Sequence[Task]) -> bool:
     return len({(t.model, t.prompt, t.system, t.temperature, t.effort) for t in tasks}) == 1
 
 
-def warnings(plan: Plan) -> list[str]:
+def warnings(tasks: Sequence[Task]) -> list[str]:
     """What the reader of a vote should know of its panel, one line each."""
-    reading = panel_reading(plan.tasks)
-    votes = len(plan.tasks)
+    reading = panel_reading(tasks)
+    votes = len(tasks)
     notes = []
     if votes % 2 == 0 and len(reading.choices) == 2:
         notes.append(f"{votes} votes on two labels can tie; {votes - 1} would decide as well")
-    if votes > 1 and repeats(plan.tasks):
+    if votes > 1 and repeats(tasks):
         notes.append(
             "one prompt on one model: the votes share their errors, so agreement is not accuracy"
         )
-    if reading.kind == "open" and not any(task.reading for task in plan.tasks):
+    if reading.kind == "open" and not any(task.reading for task in tasks):
         notes.append("no --choices: answers count as the same only where their texts are")
     return notes

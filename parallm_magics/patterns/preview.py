@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
 from parallm_magics import display, prices
 from parallm_magics.cell.plan import Plan
+from parallm_magics.errors import OptionError
 from parallm_magics.patterns.synthesis import MERGE
-from parallm_magics.types import Task, Usage
+from parallm_magics.types import Model, Task, Usage
 
 CHARS_PER_TOKEN = 4
+SHOWN = 200
 
 
 @dataclass(frozen=True)
@@ -20,7 +23,8 @@ class Preview:
     """The rendered calls of a cell.
 
     Attributes:
-        tasks: every worker's call, then the synthesis with its `{{outputs}}` still open.
+        tasks: the workers' calls, of many the first 200, then the synthesis with its `{{outputs}}`
+            still open.
         calls: how many calls the cell makes when nothing is tried twice.
         input_tokens: estimated, at four characters a token.
         most_cost: US dollars if every answer used all of its max_tokens; None where no price is known.
@@ -37,7 +41,8 @@ class Preview:
     @property
     def _title(self) -> str:
         most = "unknown" if self.most_cost is None else f"at most {display.money(self.most_cost)}"
-        calls = display.count(self.calls, "call")
+        how = "streamed" if self.tasks[0].stream else "plain requests"
+        calls = f"{display.count(self.calls, 'call')} ({how})"
         return f"Dry run, nothing was sent: {calls}, about {self.input_tokens:,} input tokens, cost {most}"
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
@@ -51,22 +56,40 @@ class Preview:
 
 
 def preview(plan: Plan) -> Preview:
-    """The calls that a plan stands for."""
-    tasks = [*plan.tasks]
-    costs = [_most(task) for task in plan.tasks]
+    """The calls that a plan stands for.
+
+    Raises:
+        OptionError: looking at the items would use them up.
+    """
+    if plan.calls.once or plan.calls.asynchronous:
+        raise OptionError(
+            f"--dry-run: {plan.calls.source} can be read once only, and a dry run would use it up; "
+            "try it with a list of the first few"
+        )
+    price = prices.pricing()
+    shown: list[Task] = []
+    calls = tokens = answers = 0
+    most: Decimal | None = Decimal(0)
+    for task in plan.calls.read():
+        if isinstance(task, Task):
+            calls += 1
+            tokens += _tokens(task)
+            answers += task.max_tokens
+            most = _sum(most, _most(task, price))
+            shown += [task] if calls <= SHOWN else []
     if plan.synthesis is not None:
         parts = plan.synthesis.parts or ("{{outputs}}", "\n\n", MERGE)
         text = "".join(part if isinstance(part, str) else part.source for part in parts)
         merging = replace(plan.synthesis.task, prompt=text)
-        tasks.append(merging)
-        costs.append(_most(merging, read=sum(task.max_tokens for task in plan.tasks)))
-    known = [cost for cost in costs if cost is not None]
-    return Preview(
-        tasks=tuple(tasks),
-        calls=len(tasks),
-        input_tokens=sum(_tokens(task) for task in tasks),
-        most_cost=sum(known, Decimal()) if len(known) == len(costs) else None,
-    )
+        shown.append(merging)
+        calls += 1
+        tokens += _tokens(merging)
+        most = _sum(most, _most(merging, price, read=answers))
+    return Preview(tuple(shown), calls, tokens, most)
+
+
+def _sum(one: Decimal | None, other: Decimal | None) -> Decimal | None:
+    return None if one is None or other is None else one + other
 
 
 def _whole(task: Task) -> str:
@@ -77,7 +100,8 @@ def _tokens(task: Task) -> int:
     return math.ceil((len(task.prompt) + len(task.system or "")) / CHARS_PER_TOKEN)
 
 
-def _most(task: Task, read: int = 0) -> Decimal | None:
+def _most(
+    task: Task, price: Callable[[Model, Usage], Decimal | None], read: int = 0
+) -> Decimal | None:
     """The cost where the answer, and the answers that it reads, use all of their max_tokens."""
-    tokens = Usage(input_tokens=_tokens(task) + read, output_tokens=task.max_tokens)
-    return prices.cost(task.model, tokens)
+    return price(task.model, Usage(_tokens(task) + read, output_tokens=task.max_tokens))

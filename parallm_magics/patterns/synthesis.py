@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 
 from parallm_magics.cell.plan import Synthesis
@@ -125,8 +125,3 @@ def _hidden(char: str) -> bool:
         or char in _BLANK
         or unicodedata.category(char) in ("Cc", "Cf", "Cs", "Co")
     )
-
-
-def answered(sections: Mapping[str, Sequence[Record]]) -> dict[str, str]:
-    """Each section's text with its marks, several workers of one section one after another."""
-    return {key: "\n\n".join(marked(r) for r in records) for key, records in sections.items()}

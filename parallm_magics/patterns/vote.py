@@ -8,7 +8,6 @@ from typing import Any, Literal
 
 from parallm_magics import display
 from parallm_magics.cell.plan import Plan
-from parallm_magics.errors import TooFewSucceeded
 from parallm_magics.patterns.ballots import (
     CAME_BACK,
     BallotState,
@@ -20,13 +19,9 @@ from parallm_magics.patterns.panel import Rule, panel_reading, repeats, rule_of,
 from parallm_magics.patterns.run import Again, Picture, Run
 from parallm_magics.patterns.workers import (
     Surroundings,
-    first_reasons,
-    in_order,
-    kept_of,
-    missing,
     open_workers,
+    raise_if_unfinished,
 )
-from parallm_magics.providers.registry import Clients
 from parallm_magics.types import Reading, Record
 from parallm_magics.voting import (
     decide,
@@ -244,37 +239,28 @@ async def run_vote(plan: Plan, around: Surroundings, before: VoteRun | None = No
 
     Raises:
         TooFewSucceeded: with every record; not where the run was stopped from outside.
+        BudgetExceeded: likewise, where a cap on cost left calls unasked.
     """
-    votes = len(plan.tasks)
+    tasks = plan.tasks
+    votes = len(tasks)
     rule = rule_of(plan.options, votes)
-    workers = await open_workers(plan, around)
-    kept = kept_of(before.results) if before else {}
-    least = max(plan.least - len(kept), 0)
-    new = await workers.run(missing(plan.tasks, kept), least, CAME_BACK)
-    records = in_order(new, kept)
+    async with open_workers(plan, around, goes_on=before is not None) as workers:
+        records = await workers.run(before.results if before is not None else (), CAME_BACK)
 
     async def again(run: VoteRun) -> VoteRun:
-        clients = Clients()
-        try:
-            return await run_vote(plan, Surroundings(clients), before=run)
-        finally:
-            await clients.close()
+        async with around.renew(plan) as new:
+            return await run_vote(plan, new, before=run)
 
     run = VoteRun(
         records,
         rule,
-        panel_reading(plan.tasks),
-        repeats=repeats(plan.tasks),
-        notes=[*plan.notes, *warnings(plan)],
+        panel_reading(tasks),
+        repeats=repeats(tasks),
+        notes=[*plan.notes, *workers.notes, *warnings(tasks)],
         addresses=workers.addresses,
         again=again,
     )
-    back = sum(record.status in CAME_BACK for record in records)
-    if back < plan.least and not around.stop.reason:
-        raise TooFewSucceeded(
-            f"{back} of {votes} calls came back, {plan.least} are needed "
-            f"(--min-success {plan.options.min_success}): {first_reasons(records)}",
-            records,
-            run,
-        )
+    if not around.stop.reason:
+        back = sum(record.status in CAME_BACK for record in records)
+        raise_if_unfinished(plan, records, back, "calls came back", run)
     return run

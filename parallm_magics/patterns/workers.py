@@ -3,22 +3,52 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterable, Mapping, Sequence
+import contextlib
+from collections.abc import (
+    AsyncIterable,
+    AsyncIterator,
+    Callable,
+    Coroutine,
+    Iterable,
+    Mapping,
+    Sequence,
+)
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from typing import Any
 
 from parallm_magics import prices
+from parallm_magics.cell.calls import Call
 from parallm_magics.cell.plan import Plan
+from parallm_magics.engine.budget import Budget, Ledger
 from parallm_magics.engine.pool import MOST, Pools
-from parallm_magics.engine.pump import Doors, Pump, Rules
+from parallm_magics.engine.pump import Books, Doors, Finish, Pump, Rules
 from parallm_magics.engine.simulated_time import lay_out
 from parallm_magics.engine.stop import Stop
+from parallm_magics.errors import BudgetExceeded, OptionError, TooFewSucceeded
+from parallm_magics.patterns.out_file import OutFile
+from parallm_magics.patterns.reading import read_record
+from parallm_magics.providers.recording import Recordings, from_environment
 from parallm_magics.providers.registry import Clients
-from parallm_magics.types import Event, Listener, Provider, Record, Status, Task
+from parallm_magics.types import Listener, Model, Provider, Record, Status, Task
+
+# How many recorded answers are given out before others may run.
+AT_ONCE = 200
 
 
-def _deaf(event: Event) -> None:
-    """Nobody listens."""
+@contextlib.asynccontextmanager
+async def of_its_own(plan: Plan) -> AsyncIterator[Surroundings]:
+    """What a run needs where nobody keeps it from run to run."""
+    clients = Clients()
+    path = from_environment()
+    recordings = Recordings(path) if path else None
+    try:
+        yield Surroundings(clients, recordings=recordings)
+    finally:
+        if recordings is not None:
+            recordings.close()
+        await clients.close()
 
 
 @dataclass(slots=True, eq=False)
@@ -30,69 +60,240 @@ class Surroundings:
         pools: what is known of how fast each may be asked.
         tell: hears every event.
         stop: stops the run from outside.
+        ledgers: caps on cost besides the cell's own.
+        spent: hears every record that something may have been spent on.
+        recordings: where answers are kept, or None.
+        renew: surroundings for another run of a plan, for as long as that runs.
     """
 
     clients: Clients
     pools: Pools = field(default_factory=Pools)
-    tell: Listener = _deaf
+    tell: Listener | None = None
     stop: Stop = field(default_factory=Stop)
+    ledgers: tuple[Ledger, ...] = ()
+    spent: Callable[[Record], None] | None = None
+    recordings: Recordings | None = None
+    renew: Callable[[Plan], AbstractAsyncContextManager[Surroundings]] = of_its_own
 
 
-@dataclass(slots=True)
 class Workers:
-    """The plan's workers with their doors open.
+    """A plan's workers, with the doors to their models.
 
     Attributes:
-        providers: by name.
-        began: the loop's time at which the run began.
+        notes: what the user should know of how they ran, one line each.
     """
 
-    plan: Plan
-    around: Surroundings
-    providers: Mapping[str, Provider]
-    began: float
+    def __init__(
+        self, plan: Plan, around: Surroundings, providers: Mapping[str, Provider], goes_on: bool
+    ) -> None:
+        """Refuse what a model cannot do, a cap that cannot be kept, a file that cannot be written.
+
+        Raises:
+            ParallmError: nothing has been asked by then.
+        """
+        options = plan.options
+        self._plan, self._around, self._providers = plan, around, providers
+        self.notes: list[str] = []
+        self._began: float | None = None
+        own = Ledger("--max-cost", options.max_cost)
+        self._budget = Budget((own, *around.ledgers), self._worst)
+        for task in plan.calls.rendered or plan.calls.head:
+            self._check(task)
+        if plan.synthesis is not None:
+            self._check(plan.synthesis.task)
+        self._check_prices()
+        self._out = OutFile(options.out_file, goes_on=goes_on) if options.out_file else None
 
     @property
     def addresses(self) -> tuple[str, ...]:
         """Where calls go, if not to a provider's usual address."""
-        return tuple(dict.fromkeys(p.address for p in self.providers.values() if p.address))
+        return tuple(dict.fromkeys(p.address for p in self._providers.values() if p.address))
+
+    async def open(self) -> None:
+        """Import and build what the calls need."""
+        for model in {model.provider: model for model in plan_models(self._plan)}.values():
+            await _unless_stopped(self._around.clients.get(model), self._around.stop)
+            if model.provider in prices.PRICED and not self._around.stop.reason:
+                prices.prepare()
 
     async def run(
         self,
-        tasks: Sequence[Task],
-        least: int = 0,
+        before: Sequence[Record] = (),
         counted: Iterable[Status] = ("ok",),
+        *,
+        read: bool = False,
     ) -> list[Record]:
-        """One record a task, in order; simulated ones on the simulation's own time."""
-        options = self.plan.options
-        most = options.concurrency or MOST
-        around = self.around
-        doors = Doors(lambda model: self.providers[model.provider], around.pools.of)
-        rules = Rules(most, least, frozenset(counted))
-        pump = Pump(tasks, doors, rules, around.tell, prices.pricing(), around.stop, self.began)
-        records = await pump.run()
-        if tasks and all(self.providers[task.model.provider].keeps_time for task in tasks):
-            return lay_out(records, most)
-        return records
+        """One record a call, in the cell's order; simulated ones on the simulation's own time.
+
+        Args:
+            before: the records of an earlier run, whose successes are kept.
+            counted: the statuses that are a success.
+            read: whether values are read off the records as they come.
+        """
+        calls, kept = self._plan.calls, {record.index: record for record in before if record.ok}
+        enough = 0 if calls.known is None else self._plan.least(calls.known) - len(kept)
+        rules = self._rules(
+            least=max(enough, 0),
+            counted=frozenset(counted),
+            known=None if calls.known is None else calls.known - len(kept),
+            drain=calls.rendered is not None,
+        )
+
+        def finish(task: Task | None, record: Record) -> Record:
+            record = read_record(record, calls.reading(record.index)) if read else record
+            if task is not None and not record.ok:
+                calls.keep(task)
+            return self._finish(task, record)
+
+        source: Any = calls.read(kept)
+        if calls.asynchronous:
+            source = self._checked(calls.read_async(kept))
+        if self._around.recordings is not None:
+            source = self._served(source, None if before else self._around.recordings)
+        return in_order(self._laid_out(await self._pump(source, rules, finish)), kept)
+
+    async def one(self, task: Task) -> Record:
+        """The record of one more call, such as a synthesis."""
+        source: Any = [task]
+        if self._around.recordings is not None:
+            source = self._served(source, self._around.recordings)
+        [record] = await self._pump(source, self._rules(), self._finish)
+        return record
+
+    def close(self) -> None:
+        """Finish the file, and say what went wrong with what was to be kept."""
+        if self._out is not None:
+            self._out.close()
+            self.notes += [self._out.problem] if self._out.problem else []
+        if self._around.recordings is not None:
+            self.notes += self._around.recordings.warnings
+
+    def _rules(self, **more: Any) -> Rules:
+        options = self._plan.options
+        return Rules(options.concurrency or MOST, rpm=options.rpm, tpm=options.tpm, **more)
+
+    async def _pump(self, source: Any, rules: Rules, finish: Finish) -> list[Record]:
+        around = self._around
+        doors = Doors(lambda model: self._providers[model.provider], around.pools.of)
+        books = Books(prices.pricing(), finish, self._budget)
+        pump = Pump(source, doors, rules, books, around.tell, around.stop, self._began)
+        try:
+            return await pump.run()
+        finally:
+            self._began = pump.began
+
+    def _finish(self, task: Task | None, record: Record) -> Record:
+        """Write a record down wherever it is to be kept."""
+        if task is not None and self._around.recordings is not None:
+            self._around.recordings.add(task, record)
+        if self._out is not None:
+            self._out.write(record)
+        if task is not None and self._around.spent is not None:
+            self._around.spent(record)
+        return record
+
+    async def _served(self, calls: Any, store: Recordings | None) -> AsyncIterator[Call]:
+        """The calls, with the record in place of one that has been answered before.
+
+        The doors are opened for the first call that is to be made: a cell whose answers are all
+        recorded needs no key and no SDK.
+        """
+        opened, given = False, 0
+        async for call in _awaited(calls):
+            found = store.find(call) if store is not None and isinstance(call, Task) else None
+            if found is None and isinstance(call, Task) and not opened:
+                await self.open()
+                opened = True
+            given += 1
+            if given % AT_ONCE == 0:
+                await asyncio.sleep(0)
+            yield found or call
+
+    async def _checked(self, calls: AsyncIterator[Call]) -> AsyncIterator[Call]:
+        """The calls; those of the first round are checked before any of them is made."""
+        head: list[Call] | None = []
+        async for call in calls:
+            if head is None:
+                yield call
+                continue
+            head.append(call)
+            if len(head) == self._plan.calls.size:
+                for first in head:
+                    if isinstance(first, Task):
+                        self._check(first)
+                for first in head:
+                    yield first
+                head = None
+
+    def _check(self, task: Task) -> None:
+        self._providers[task.model.provider].check(task)
+
+    def _check_prices(self) -> None:
+        for model in plan_models(self._plan) if self._budget.capped else ():
+            simulated = self._providers[model.provider].simulated
+            if not simulated and prices.worst(model, 1, 1) is None:
+                raise OptionError(
+                    f"--max-cost: no price is known for {model}, so that no cap can be kept; take the "
+                    "cap off (session_max_cost as well), or choose a model whose price is known"
+                )
+
+    def _worst(self, task: Task) -> Decimal:
+        """The most that one try can cost; a model without a price was refused before."""
+        if self._providers[task.model.provider].simulated:
+            return Decimal(0)
+        size = sum(
+            len(part.encode("utf-8", "replace")) for part in (task.prompt, task.system or "")
+        )
+        asked = (task.params.get(name) for name in ("max_tokens", "max_completion_tokens"))
+        most = max([task.max_tokens, *(number for number in asked if isinstance(number, int))])
+        return prices.worst(task.model, size, most) or Decimal(0)
+
+    def _laid_out(self, records: list[Record]) -> list[Record]:
+        """The records on one time axis."""
+        providers = {self._providers[model.provider] for model in self._plan.calls.models}
+        if records and all(provider.keeps_time for provider in providers):
+            return lay_out(records, self._plan.options.concurrency or MOST)
+        replayed = {record.index: record for record in records if record.replayed}
+        return in_order((record for record in records if not record.replayed), replayed)
 
 
-async def open_workers(plan: Plan, around: Surroundings) -> Workers:
-    """Refuse what a model cannot do, then import and build what the calls need.
+def plan_models(plan: Plan) -> tuple[Model, ...]:
+    """Every model that the plan asks, that of a synthesis included."""
+    merging = [plan.synthesis.task.model] if plan.synthesis else []
+    return tuple(dict.fromkeys([*plan.calls.models, *merging]))
+
+
+@contextlib.asynccontextmanager
+async def open_workers(
+    plan: Plan, around: Surroundings, *, goes_on: bool = False
+) -> AsyncIterator[Workers]:
+    """A plan's workers, ready to run.
+
+    Args:
+        goes_on: whether an earlier run of the plan is taken up.
 
     Raises:
-        ModelError: before any call.
+        ParallmError: before any call, what cannot be done as it is asked for.
     """
-    tasks = [*plan.tasks, *([plan.synthesis.task] if plan.synthesis else [])]
-    providers: dict[str, Provider] = {}
-    for task in tasks:
-        if task.model.provider not in providers:
-            providers[task.model.provider] = around.clients.provider(task.model.provider)
-        providers[task.model.provider].check(task)
-    for model in {task.model.provider: task.model for task in tasks}.values():
-        await _unless_stopped(around.clients.get(model), around.stop)
-        if model.provider in prices.PRICED and not around.stop.reason:
-            prices.prepare()
-    return Workers(plan, around, providers, asyncio.get_running_loop().time())
+    names = dict.fromkeys(model.provider for model in plan_models(plan))
+    providers = {name: around.clients.provider(name) for name in names}
+    workers = Workers(plan, around, providers, goes_on)
+    try:
+        if around.recordings is None:
+            await workers.open()
+        yield workers
+    finally:
+        workers.close()
+
+
+async def _awaited(calls: Iterable[Call] | AsyncIterable[Call]) -> AsyncIterator[Call]:
+    """The calls of either kind of source."""
+    if isinstance(calls, AsyncIterable):
+        async for call in calls:
+            yield call
+        return
+    for call in calls:
+        yield call
 
 
 async def _unless_stopped(opening: Coroutine[Any, Any, object], stop: Stop) -> None:
@@ -114,21 +315,11 @@ async def _unless_stopped(opening: Coroutine[Any, Any, object], stop: Stop) -> N
         task.result()
 
 
-def missing(tasks: Sequence[Task], kept: Mapping[int, Record]) -> list[Task]:
-    """The tasks that have no record to keep."""
-    return [task for task in tasks if task.index not in kept]
-
-
 def in_order(records: Iterable[Record], kept: Mapping[int, Record]) -> list[Record]:
     """New and kept records together, in the cell's order; the new ones began after the kept ones."""
     after = max((record.end for record in kept.values()), default=0.0)
-    new = [replace(record, start=round(record.start + after, 6)) for record in records]
-    return sorted([*new, *kept.values()], key=lambda record: record.index)
-
-
-def kept_of(records: Iterable[Record]) -> dict[int, Record]:
-    """The records that a further try keeps."""
-    return {record.index: record for record in records if record.ok}
+    new = (replace(record, start=round(record.start + after, 6)) for record in records)
+    return sorted([*(new if after else records), *kept.values()], key=lambda record: record.index)
 
 
 def counts_in_words(records: Sequence[Record]) -> str:
@@ -147,6 +338,41 @@ def first_reasons(records: Sequence[Record], most: int = 3) -> str:
     return "; ".join(lost[:most]) + more
 
 
-def with_value(record: Record, value: str | float | None) -> Record:
-    """The record with the value that was read from its text."""
-    return replace(record, value=value)
+def unread(plan: Plan, records: Sequence[Record]) -> list[str]:
+    """A note where the run ended before all of its calls were begun."""
+    left = 0 if plan.calls.known is None else plan.calls.known - len(records)
+    if left <= 0:
+        return []
+    return [f"{left:,} of {plan.calls.known:,} calls were not begun; await run.retry() goes on"]
+
+
+def raise_if_unfinished(
+    plan: Plan, records: Sequence[Record], good: int, what: str, run: Any
+) -> None:
+    """Let a run end in an error where it came to less than was asked for.
+
+    Args:
+        good: how many of the records count as successes.
+        what: what these have done, in words.
+
+    Raises:
+        BudgetExceeded: a cap on cost left calls unasked.
+        TooFewSucceeded: too few are good.
+    """
+    total = plan.calls.known or len(records)
+    unasked = [r for r in records if r.error is not None and r.error.kind == "budget"]
+    if unasked:
+        left = len(unasked) + total - len(records)
+        raise BudgetExceeded(
+            f"{good:,} of {total:,} {what}, {left:,} were not asked: {first_reasons(unasked, 1)}",
+            records,
+            run,
+        )
+    least = plan.least(total)
+    if good < least:
+        raise TooFewSucceeded(
+            f"{good} of {total} {what}, {least} are needed "
+            f"(--min-success {plan.options.min_success}): {first_reasons(records)}",
+            records,
+            run,
+        )

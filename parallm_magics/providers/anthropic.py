@@ -71,7 +71,8 @@ class AnthropicProvider(SdkProvider):
         return next(known, LEAST_PREFIX_ELSE)
 
     def _request(self, task: Task) -> dict[str, Any]:
-        system, prompt = marked(task, MARK)
+        cached = self.caches(task)
+        system, prompt = marked(task, MARK) if cached else (task.system, task.prompt)
         body: dict[str, Any] = {
             "model": task.model.name,
             "max_tokens": task.max_tokens,

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from parallm_magics.errors import ModelError
+from parallm_magics.providers.prompt_cache import marked
 from parallm_magics.providers.reading import (
     count,
     first,
@@ -22,6 +23,9 @@ from parallm_magics.types import Finish, Model, Task, Usage
 
 RESPONSES_ONLY = re.compile(r"(?:gpt|o\d|codex).*?-(?:pro|codex)(?:-|$)|codex-")
 LEAST_PREFIX = 1024
+# From GPT-5.6 on only what ends in a mark is found again, and writing to the cache costs more.
+WITH_MARKS = re.compile(r"gpt-(?:5\.[6-9]|[6-9])")
+MARK: dict[str, Any] = {"prompt_cache_breakpoint": {"mode": "explicit"}}
 MOST_KEY = 64  # characters of a prompt_cache_key; a longer one is refused
 FINISH: dict[str, Finish] = {"length": "length", "content_filter": "refusal"}
 
@@ -78,19 +82,24 @@ class OpenAIProvider(SdkProvider):
         return without | {"Authorization": f"Bearer {self._key()}"}
 
     def _request(self, task: Task) -> dict[str, Any]:
-        system = [] if task.system is None else [{"role": "system", "content": task.system}]
         official = self.host == "api.openai.com" or self.host.endswith(".api.openai.com")
+        cached = self.caches(task)
+        marks = cached and official and WITH_MARKS.match(task.model.name) is not None
+        rules, prompt = marked(task, MARK) if marks else (task.system, task.prompt)
+        system = [] if rules is None else [{"role": "system", "content": rules}]
         body: dict[str, Any] = {
             "model": task.model.name,
-            "messages": [*system, {"role": "user", "content": task.prompt}],
+            "messages": [*system, {"role": "user", "content": prompt}],
             "max_completion_tokens" if official else "max_tokens": task.max_tokens,
         }
         if task.temperature is not None:
             body["temperature"] = task.temperature
         if task.effort is not None:
             body["reasoning_effort"] = task.effort
-        if task.cache_key and self._given is None:
+        if cached:
             body["prompt_cache_key"] = task.cache_key[:MOST_KEY]
+        if marks:
+            body["prompt_cache_options"] = {"mode": "explicit"}
         if task.stream:
             body["stream_options"] = {"include_usage": True}
         return merged(body, task.params)

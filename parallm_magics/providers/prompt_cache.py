@@ -12,15 +12,18 @@ Content = str | list[dict[str, Any]]
 def marked(task: Task, mark: dict[str, Any]) -> tuple[Content | None, Content]:
     """The system prompt and the prompt, with the mark at the end of what is shared.
 
-    The texts stay as they are, byte for byte; without a `cache_key` nothing is marked.
+    The texts stay as they are, byte for byte.
     """
-    if not task.cache_key:
-        return task.system, task.prompt
     if task.shared.strip() and task.prompt.startswith(task.shared):
         return task.system, _divided(task, mark)
     if task.system is not None and task.system.strip():
         return [_block(task.system) | mark], task.prompt
     return task.system, task.prompt
+
+
+def prefix_tokens(task: Task) -> float:
+    """How long the text is that the task shares with others, at four characters a token."""
+    return (len(task.shared) + len(task.system or "")) / 4
 
 
 def _divided(task: Task, mark: dict[str, Any]) -> list[dict[str, Any]]:

@@ -15,10 +15,11 @@ from parallm_magics.providers import keys
 from parallm_magics.providers.address import host_of, split_url
 from parallm_magics.providers.body import MOST_BYTES, Body, TooMuchError, events
 from parallm_magics.providers.faults import Asked, fault_of, fault_of_answer, request_id
+from parallm_magics.providers.prompt_cache import prefix_tokens
 from parallm_magics.providers.reading import parsed
 from parallm_magics.providers.texts import mended, one_line
 from parallm_magics.providers.transport import http_client
-from parallm_magics.types import CallFailed, Fault, Finish, Heard, Reply, Task, Usage
+from parallm_magics.types import CallFailed, Fault, Finish, Heard, Model, Reply, Task, Usage
 
 
 class NotAnAnswerError(Exception):
@@ -109,6 +110,20 @@ class SdkProvider:
             )
         if "stream" in task.params:
             raise ModelError("--param stream=… is not possible: use --stream on or --stream off")
+
+    @property
+    def account(self) -> str:
+        """The same for providers that share one key at one address, and so its limits."""
+        return f"{self.sdk} {keys.fingerprint(self._key_env, self._base_url())}"
+
+    def least_prefix(self, model: Model) -> int | None:
+        """The fewest tokens of a common beginning that are cached; None where nothing is."""
+        raise NotImplementedError
+
+    def caches(self, task: Task) -> bool:
+        """Whether the provider keeps the beginning that the task shares with others in its cache."""
+        least = self.least_prefix(task.model) if task.cache_key else None
+        return least is not None and prefix_tokens(task) >= least
 
     async def prepare(self) -> None:
         """Import the SDK and build its client; again where key or address have changed.

@@ -16,7 +16,7 @@ from parallm_magics.providers.given_answers import (
     given_answer,
 )
 from parallm_magics.providers.simulation_query import Settings, read_settings
-from parallm_magics.types import CallFailed, Fault, Heard, Model, Reply, Task, Usage
+from parallm_magics.types import CallFailed, Fault, Heard, Reply, Task, Usage
 
 MOST_PIECES = 20  # so that a thousand streaming workers stay cheap
 FIRST_TOKEN = 0.3  # of the latency
@@ -54,9 +54,14 @@ class SimulatedProvider:
         if isinstance(self._answers, Mapping):
             find_answer(self._answers, task)
 
-    def least_prefix(self, model: Model) -> int | None:
+    @property
+    def account(self) -> str:
+        """Nobody shares a simulation's limits: it has none."""
+        return f"simulated {id(self)}"
+
+    def caches(self, task: Task) -> bool:
         """Nothing is cached."""
-        return None
+        return False
 
     async def prepare(self) -> None:
         """Nothing is needed."""

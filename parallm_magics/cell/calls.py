@@ -1,0 +1,410 @@
+"""Every call of a cell, rendered when it is reached."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Container, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from parallm_magics.cell.blocks import Cell
+from parallm_magics.cell.items import BrokenSourceError, Items
+from parallm_magics.cell.options import Options, reading_of
+from parallm_magics.cell.prompts import Prompts, asking
+from parallm_magics.cell.seats import Seat
+from parallm_magics.errors import ModelError, OptionError, VariableError
+from parallm_magics.types import Fault, Model, Reading, Record, Task
+
+# A panel is watched as it is written; for a large map the stream's CPU per token buys nothing.
+STREAMED = 200
+# So many calls are rendered before the first one is made, so that what is wrong with any of them
+# costs nothing; of more, an item that cannot be rendered fails alone.
+AHEAD = 1_000
+SILENCE, FIRST = 15.0, 60.0
+
+ParseModel = Callable[[str], Model]
+Call = Task | Record
+"""A call to make, or the record of one that cannot be made."""
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """One key of the result with the workers that answer it.
+
+    Attributes:
+        key: the name in the result.
+        tasks: the places of its workers.
+        reading: how its answers are read, or None for free text.
+        flag: the label that marks it, or None.
+    """
+
+    key: str
+    tasks: tuple[int, ...]
+    reading: Reading | None
+    flag: str | None = None
+
+
+@dataclass(slots=True)
+class _Reader:
+    """How far one reading of the items has come."""
+
+    rounds: int = 0
+    samples: Counter[int] = field(default_factory=Counter)
+
+
+class Calls:
+    """The calls of one cell: every seat once, or once an item.
+
+    Attributes:
+        known: how many there are; None where only reading the items tells.
+        by_item: whether there is a round of calls an item.
+        rendered: all of them where they are few enough to be made ahead, else None.
+        head: the calls of the first round; none where the items must be awaited.
+    """
+
+    def __init__(
+        self,
+        cell: Cell,
+        seats: Sequence[Seat],
+        prompts: Prompts,
+        items: Items | None,
+        parse_model: ParseModel,
+    ) -> None:
+        self._cell, self._prompts, self._items = cell, prompts, items
+        self.by_item = items is not None
+        rounds = 1 if items is None else items.known
+        self.known = None if rounds is None else rounds * len(seats)
+        self._chairs = _chairs(seats, parse_model, self.known)
+        self._bare = self.by_item and len(seats) == 1 and seats[0].block is None
+        self._sections = _sections(self._chairs)
+        self._one_prefix = not prompts.names_item(cell.preamble, cell.system)
+        self._reader = _Reader()
+        self._unfinished: dict[int, Task] = {}
+        self.rendered: tuple[Task, ...] | None = None
+        self.head: tuple[Task, ...] = ()
+        if self.known is not None and self.known <= AHEAD and not self.once:
+            self.rendered = tuple(self._strictly(items or (None,)))
+            self.head = self.rendered[: len(seats)]
+        elif not self.asynchronous:
+            self.head = tuple(self._strictly([items.first if items else None]))
+
+    @property
+    def size(self) -> int:
+        """How many calls a round has."""
+        return len(self._chairs)
+
+    @property
+    def once(self) -> bool:
+        """Whether items that have been read are gone."""
+        return self._items is not None and self._items.once
+
+    @property
+    def asynchronous(self) -> bool:
+        """Whether the items must be awaited."""
+        return self._items is not None and self._items.read_async is not None
+
+    @property
+    def source(self) -> str:
+        """The name of the items; "" without any."""
+        return self._items.name if self._items is not None else ""
+
+    @property
+    def models(self) -> tuple[Model, ...]:
+        """Every model that is asked."""
+        return tuple(dict.fromkeys(chair.model for chair in self._chairs))
+
+    def reading(self, index: int) -> Reading | None:
+        """How the answer of the worker at this place is read."""
+        return self._chairs[index % len(self._chairs)].reading
+
+    def sections(self, workers: int) -> Iterator[Section]:
+        """The keys of a result of so many workers, in order."""
+        size = len(self._chairs)
+        for at in range(-(-workers // size)):
+            for section in self._sections:
+                tasks = tuple(at * size + place for place in section.tasks)
+                key = self._key(at + 1, section.key)
+                yield Section(key, tasks, section.reading, section.flag)
+
+    def has_key(self, key: str) -> bool:
+        """Whether the result can have this key."""
+        number = key.partition(".")[0]
+        at = int(number) if self.by_item and number.isdecimal() and len(number) < 12 else 1
+        inside = self.known is None or at <= self.known // len(self._chairs)
+        return inside and any(self._key(at, section.key) == key for section in self._sections)
+
+    def some_keys(self, most: int = 8) -> list[str]:
+        """The first keys of the result."""
+        size = len(self._chairs)
+        workers = most * size if self.known is None else min(most * size, self.known)
+        return [section.key for section in self.sections(workers)]
+
+    def read(self, kept: Container[int] = ()) -> Iterator[Call]:
+        """The calls whose places are not among those kept.
+
+        Items that can be read once go on where they were left, after what was not finished.
+        """
+        if self.rendered is not None:
+            yield from (task for task in self.rendered if task.index not in kept)
+            return
+        reader = self._reader if self.once else _Reader()
+        yield from self._unfinished_but(kept)
+        problem = ""
+        try:
+            for item in self._items or (None,):
+                for call in self._round(reader, item):
+                    if call.index not in kept:
+                        yield call
+        except BrokenSourceError as error:
+            problem = str(error)
+        if problem:
+            yield from self._never_came(reader, problem)
+
+    async def read_async(self, kept: Container[int] = ()) -> AsyncIterator[Call]:
+        """As `read`, of items that must be awaited."""
+        assert self._items is not None
+        reader = self._reader if self.once else _Reader()
+        for task in self._unfinished_but(kept):
+            yield task
+        problem = ""
+        try:
+            async for item in self._items:
+                for call in self._round(reader, item):
+                    if call.index not in kept:
+                        yield call
+        except BrokenSourceError as error:
+            problem = str(error)
+        for record in self._never_came(reader, problem) if problem else ():
+            yield record
+
+    def keep(self, task: Task) -> None:
+        """Keep a call that has no answer, where its item cannot be read again."""
+        if self.once:
+            self._unfinished[task.index] = task
+
+    def _unfinished_but(self, kept: Container[int]) -> list[Task]:
+        return [task for place, task in sorted(self._unfinished.items()) if place not in kept]
+
+    def _strictly(self, items: Any) -> Iterator[Task]:
+        """The calls of these items; what is wrong with one is raised rather than recorded."""
+        reader = _Reader()
+        problem = ""
+        try:
+            for item in items:
+                yield from self._rendered_round(reader, item)
+        except BrokenSourceError as error:
+            problem = str(error)
+        if problem:
+            raise OptionError(f"--each: {problem}")
+
+    def _round(self, reader: _Reader, item: Any) -> Sequence[Call]:
+        """The calls of one item, or the records that say why there are none."""
+        try:
+            return self._rendered_round(reader, item)
+        except VariableError as error:
+            reader.rounds -= 1
+            return self._never_came(reader, str(error))
+
+    def _rendered_round(self, reader: _Reader, item: Any) -> list[Task]:
+        """The calls of one item.
+
+        Raises:
+            VariableError: the item cannot be put into a prompt.
+        """
+        reader.rounds += 1
+        at = reader.rounds
+        view = self._prompts.with_values({"item": item, "index": at} if self.by_item else {})
+        shared = view.render(self._cell.preamble, "the text above the first block")
+        common = view.render(self._cell.system, "%system") if self._cell.system else None
+        first = (at - 1) * len(self._chairs)
+        texts = [chair.texts(view, shared, common) for chair in self._chairs]
+        sharers = Counter(
+            (chair.model, system) for chair, (_, system) in zip(self._chairs, texts, strict=True)
+        )
+        round_ = []
+        for place, (chair, (prompt, system)) in enumerate(zip(self._chairs, texts, strict=True)):
+            identity = hash((chair.request, prompt, system))
+            sample = reader.samples[identity]
+            reader.samples[identity] = sample + 1
+            key = ""
+            if chair.cached and (sharers[chair.model, system] > 1 or self._shared_by_rounds):
+                key = _cache_key(chair.model, system, shared)
+            round_.append(
+                chair.make(
+                    index=first + place,
+                    name=self._name(at, chair.seat),
+                    prompt=prompt,
+                    shared=shared,
+                    system=system,
+                    sample=sample,
+                    cache_key=key,
+                )
+            )
+        return round_
+
+    @property
+    def _shared_by_rounds(self) -> bool:
+        """Whether all rounds begin with one text."""
+        return self._one_prefix and self.by_item and self.known != len(self._chairs)
+
+    def _never_came(self, reader: _Reader, problem: str) -> list[Record]:
+        """What stands for the calls of a round that cannot be made."""
+        reader.rounds += 1
+        at = reader.rounds
+        first = (at - 1) * len(self._chairs)
+        return [
+            Record(
+                index=first + place,
+                name=self._name(at, chair.seat),
+                status="failed",
+                model=str(chair.model),
+                usage=None,
+                error=Fault("bad_item", problem),
+            )
+            for place, chair in enumerate(self._chairs)
+        ]
+
+    def _name(self, at: int, seat: Seat) -> str:
+        return self._key(at, seat.name)
+
+    def _key(self, at: int, key: str) -> str:
+        if not self.by_item:
+            return key
+        return str(at) if self._bare else f"{at}.{key}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Chair:
+    """A seat with all that its calls have in common.
+
+    Attributes:
+        request: the same for seats that ask the same model in the same way.
+        cached: whether the provider may cache the beginning of its prompts.
+        make: a call from what differs.
+    """
+
+    seat: Seat
+    model: Model
+    reading: Reading | None
+    closing: str
+    flag: str | None
+    request: int
+    cached: bool
+    make: Callable[..., Task]
+
+    def texts(self, prompts: Prompts, shared: str, common: str | None) -> tuple[str, str | None]:
+        """The prompt and the system prompt."""
+        seat = self.seat
+        block, options = seat.block, seat.options
+        own = prompts.render(block.text, block.where) if block else ""
+        system = common if common is not None and "system" not in seat.own else options.system
+        if block is not None and block.system is not None:
+            system = prompts.render(block.system, f"{block.where} %system")
+        return "\n\n".join(part for part in (shared, own, self.closing) if part), system
+
+
+def _chairs(seats: Sequence[Seat], parse_model: ParseModel, total: int | None) -> list[_Chair]:
+    parsed: dict[str, Model] = {}
+    requests: dict[object, int] = {}
+    chairs = []
+    for seat in seats:
+        options = seat.options
+        reading = reading_of(options)
+        model = model_of(seat.model, parsed, parse_model)
+        params = repr(sorted(dict(options.param).items()))
+        request = (model, seat.temperature, options.effort, options.max_tokens, params)
+        chairs.append(
+            _Chair(
+                seat=seat,
+                model=model,
+                reading=reading,
+                closing="" if options.no_ask or reading is None else asking(reading),
+                flag=_flag(seat, reading),
+                request=requests.setdefault(request, len(requests)),
+                cached=options.cache == "auto",
+                make=functools.partial(
+                    Task,
+                    model=model,
+                    temperature=seat.temperature,
+                    reading=reading,
+                    **call_fields(options, total),
+                ),
+            )
+        )
+    if any(seat.options.flag for seat in seats) and not any(chair.flag for chair in chairs):
+        raise OptionError("--flag: no section has that label among its --choices")
+    return chairs
+
+
+def _sections(chairs: Sequence[_Chair]) -> list[Section]:
+    """The keys of one round; free texts have no consensus, so each keeps a key of its own."""
+    found: dict[str, Section] = {}
+    for place, chair in enumerate(chairs):
+        alone = chair.reading is None or chair.reading.kind == "open"
+        key = chair.seat.name if alone else chair.seat.section
+        before = found[key].tasks if key in found else ()
+        found[key] = Section(key, (*before, place), chair.reading, chair.flag)
+    return list(found.values())
+
+
+def _flag(seat: Seat, reading: Reading | None) -> str | None:
+    """The flag label as the choices spell it; a cell's flag passes by sections without it."""
+    if seat.options.flag is None:
+        return None
+    choices = reading.choices if reading else ()
+    label = next((c for c in choices if c.casefold() == seat.options.flag.casefold()), None)
+    if label is None and "flag" in seat.own:
+        known = ", ".join(choices) or "none (add --choices)"
+        raise OptionError(
+            f"--flag {seat.options.flag}: {seat.name} cannot say that; its choices: {known}"
+        )
+    return label
+
+
+def model_of(text: str | None, parsed: dict[str, Model], parse_model: ParseModel) -> Model:
+    """The model of this text, each text parsed once.
+
+    Raises:
+        ModelError: no model is chosen, or there is none of that name.
+    """
+    if text is None:
+        raise ModelError(
+            'no model is chosen: add -m MODEL to the cell, or run %config ParallmMagics.model = "MODEL", '
+            "or set PARALLM_MODEL; MODEL is for example claude-haiku-5-5, gpt-6-luna, ollama:llama3.2, "
+            "or sim for a simulation without key and network"
+        )
+    if text not in parsed:
+        parsed[text] = parse_model(text)
+    return parsed[text]
+
+
+def call_fields(options: Options, total: int | None) -> dict[str, Any]:
+    """The fields of a call that its options alone decide.
+
+    Args:
+        total: how many calls there are; None, unknown, counts as many.
+    """
+    few = total is not None and total <= STREAMED
+    return {
+        "effort": options.effort,
+        "max_tokens": options.max_tokens,
+        "params": dict(options.param),
+        "stream": options.stream == "on" or (options.stream == "auto" and few),
+        "seed": options.seed,
+        "silence": options.timeout or SILENCE,
+        "first": options.timeout or FIRST,
+        "deadline": options.deadline,
+        "retries": options.retries,
+        "retry_timeouts": options.retry_timeouts,
+    }
+
+
+@functools.lru_cache(64)
+def _cache_key(model: Model, system: str | None, shared: str) -> str:
+    """The same for calls whose prompts begin with the same text; tells nothing of the text."""
+    if not (shared or system):
+        return ""
+    text = f"{model}\0{system or ''}\0{shared}"
+    return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:32]

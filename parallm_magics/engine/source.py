@@ -1,0 +1,84 @@
+"""The calls of a run as they can be taken without waiting, whether their source is awaited or not."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterable, Callable, Iterable, Iterator
+
+from parallm_magics.types import Record, Task
+
+AHEAD = 100
+
+Call = Task | Record
+"""A call to make, or the record of one that needs none."""
+
+
+class Source:
+    """Gives out calls one at a time.
+
+    Attributes:
+        ended: whether nothing more will come.
+    """
+
+    def __init__(
+        self, calls: Iterable[Call] | AsyncIterable[Call], arrived: Callable[[], None]
+    ) -> None:
+        self.ended = False
+        self._arrived = arrived
+        self._calls: Iterator[Call] = iter(())
+        self._queue: asyncio.Queue[Call | None] = asyncio.Queue(AHEAD)
+        self._reading: asyncio.Task[None] | None = None
+        self._problem: BaseException | None = None
+        if isinstance(calls, AsyncIterable):
+            self._reading = asyncio.get_running_loop().create_task(self._read(calls))
+        else:
+            self._calls = iter(calls)
+
+    @property
+    def waits(self) -> bool:
+        """Whether the next call, if there is one, has still to arrive."""
+        return self._reading is not None and self._queue.empty()
+
+    def take(self) -> Call | None:
+        """The next call; None where there is none, or none yet.
+
+        Raises:
+            Exception: what the source raised.
+        """
+        if self.ended:
+            return None
+        if self._reading is None:
+            call = next(self._calls, None)
+        elif self._queue.empty():
+            return None
+        else:
+            call = self._queue.get_nowait()
+        if call is None:
+            self.ended = True
+            if self._problem is not None:
+                raise self._problem
+        return call
+
+    async def close(self) -> None:
+        """Read no more."""
+        self.ended = True
+        if self._reading is not None:
+            self._reading.cancel()
+            await asyncio.wait({self._reading})
+
+    async def _read(self, calls: AsyncIterable[Call]) -> None:
+        reader = aiter(calls)
+        try:
+            async for call in reader:
+                await self._queue.put(call)
+                self._arrived()
+        except Exception as error:  # handed on to whoever takes the next call
+            self._problem = error
+        finally:
+            # Closed here and not by the garbage collector, which would do it on no loop of ours.
+            if hasattr(reader, "aclose"):
+                with contextlib.suppress(Exception):
+                    await reader.aclose()
+        await self._queue.put(None)
+        self._arrived()

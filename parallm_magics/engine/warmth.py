@@ -1,0 +1,75 @@
+"""Who waits until another worker has put their common beginning into the provider's prompt cache.
+
+A cache entry can be read only after the answer that writes it has begun: all at once would each
+write it, and pay for that. One call writes, the others read.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+
+from parallm_magics.engine.worker import Worker
+
+# Beginnings that are remembered as warm; a forgotten one is only warmed again.
+REMEMBERED = 10_000
+
+
+class Warmth:
+    """The beginnings of one run: cold, being written by one worker, or warm."""
+
+    def __init__(self) -> None:
+        self._warm: dict[str, None] = {}
+        self._writers: dict[str, Worker] = {}
+        self._held: dict[str, deque[Worker]] = {}
+        self._free: list[Worker] = []
+
+    def must_wait(self, worker: Worker) -> bool:
+        """Whether another worker is just writing what this one could read."""
+        key = self._key(worker)
+        return bool(key) and self._writers.get(key, worker) is not worker
+
+    def hold(self, worker: Worker) -> None:
+        """Keep a worker back until it is given out by `released`."""
+        self._held.setdefault(worker.task.cache_key, deque()).append(worker)
+
+    def begins(self, worker: Worker, wake: Callable[[], None]) -> Callable[[], None] | None:
+        """A try begins; what to call at its first sign of life, where others wait for that."""
+        key = self._key(worker)
+        if not key:
+            return None
+        self._writers[key] = worker
+
+        def begun() -> None:
+            self._warm[key] = None
+            if len(self._warm) > REMEMBERED:
+                del self._warm[next(iter(self._warm))]
+            self._let_go(key)
+            wake()
+
+        return begun
+
+    def ends(self, worker: Worker) -> None:
+        """A try has ended: where it never began to answer, the next in line writes."""
+        key = worker.task.cache_key
+        if key and self._writers.get(key) is worker:
+            self._let_go(key)
+
+    def released(self, everybody: bool) -> list[Worker]:
+        """Those who need wait no more, the last first; `everybody` when the run is stopped."""
+        if everybody:
+            for key in list(self._held):
+                self._let_go(key)
+        free, self._free = self._free[::-1], []
+        return free
+
+    def _let_go(self, key: str) -> None:
+        self._writers.pop(key, None)
+        self._free += self._held.pop(key, ())
+
+    def _key(self, worker: Worker) -> str:
+        """The cold beginning that the worker shares with others; "" where there is none."""
+        key = worker.task.cache_key
+        if not key or key in self._warm or not worker.provider.caches(worker.task):
+            return ""
+        return key

@@ -1,0 +1,62 @@
+"""`--out-file`: each result as a JSON line, as soon as it has ended."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from pathlib import Path
+
+from parallm_magics.errors import OptionError
+from parallm_magics.patterns.run import record_dict
+from parallm_magics.types import Record
+
+
+class OutFile:
+    """A file that results are written to and never read back from.
+
+    A new run keeps the file of the one before beside it, as `PATH.bak`; a retry goes on in the same
+    file, where the last line of an index holds.
+
+    Attributes:
+        problem: why nothing more can be written; "" while it can.
+    """
+
+    def __init__(self, path: str, *, goes_on: bool) -> None:
+        """Open the file.
+
+        Raises:
+            OptionError: it cannot be written; nothing has been asked by then.
+        """
+        self.problem = ""
+        self._path = Path(path).expanduser()
+        why = ""
+        try:
+            if not goes_on and self._path.is_file() and self._path.stat().st_size:
+                os.replace(self._path, self._path.with_name(self._path.name + ".bak"))
+            self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+        except (OSError, ValueError) as error:
+            why = getattr(error, "strerror", None) or str(error)
+        if why:
+            raise OptionError(f"--out-file {path}: it cannot be written ({why})")
+
+    def write(self, record: Record) -> None:
+        """Append one line; a disk that takes no more costs no answer."""
+        if self.problem:
+            return
+        data = {"index": record.index, **record_dict(record)}
+        line = json.dumps(data, ensure_ascii=False) + "\n"
+        rest = line.encode("utf-8", "replace")
+        try:
+            while rest:
+                rest = rest[os.write(self._file, rest) :]
+        except OSError as error:
+            self.problem = (
+                f"--out-file: from record {record.index + 1} on nothing could be written "
+                f"({error.strerror}); the results are in the run"
+            )
+
+    def close(self) -> None:
+        """Close the file."""
+        with contextlib.suppress(OSError):
+            os.close(self._file)
