@@ -7,13 +7,15 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from display_samples import HAIKU, Page, failed, record
+from display_samples import HAIKU, Page, bad_inputs, failed, record
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from parallm_magics.display import Board
 from parallm_magics.display.board import MOST, WITHHELD
-from parallm_magics.types import Event, Fault, Record
+from parallm_magics.display.notable import SLOWEST, TROUBLED
+from parallm_magics.display.text import about, rate
+from parallm_magics.types import Event, Fault, Model, Record, Task
 
 
 def board_of(count: int = 3, pattern: Any = "fanout", **options: Any) -> Board:
@@ -203,6 +205,279 @@ def test_what_follows_an_end_is_ignored() -> None:
     assert "late" not in text_of(board)
 
 
+def begin(board: Board, index: int, at: float = 0.0, name: str = "") -> None:
+    """Let a worker start that the board has never heard of."""
+    task = Task(index, name or f"s{index + 1}", Model("anthropic", "claude-haiku-5-5"), "p")
+    board.tell(Event("started", index, at, task=task))
+
+
+def run(board: Board, count: int, every: float, begins: int = 0, **fields: Any) -> None:
+    """Let so many unknown workers of a second each end one after another."""
+    for index in range(begins, begins + count):
+        at = (index + 1) * every
+        begin(board, index, at - 1.0)
+        board.tell(Event("ended", index, at, record=record(index, seconds=1.0, **fields)))
+
+
+def test_workers_are_learnt_from_their_first_event() -> None:
+    """Name and model come with the task, or with the record of one that never began."""
+    board = Board(total=5)
+    begin(board, 0, name="docs/a.md")
+    board.tell(Event("ended", 1, 1.0, record=failed(1, "docs/b.md", model="openai:gpt-6-luna")))
+    text = text_of(board)
+    for part in ("1 of 5 done", "docs/a.md", HAIKU, "docs/b.md", "openai:gpt-6-luna", "1 running"):
+        assert part in text
+    assert Page(board.live_html(2.0)).count("tr") == 1 + 2
+
+
+def test_an_unknown_number_is_not_made_up() -> None:
+    """Neither a total, nor a bar, nor a rest until the number is known."""
+    board = Board()
+    assert "0 done" in text_of(board, 0.0)
+    run(board, 1234, 0.1)
+    text = text_of(board, 123.4)
+    assert text.startswith("1,234 done")
+    assert "10 calls per second" in text
+    assert "left" not in text
+    assert 'max-width:24em"></div>' in board.live_html(123.4)
+    board.total = 2434
+    assert text_of(board, 123.4).startswith("1,234 of 2,434 done")
+    assert "about 2 min left" in text_of(board, 123.4)
+
+
+def test_a_source_that_gives_more_than_it_promised_is_counted() -> None:
+    """Never more done than there are; and a given list of rows keeps its length."""
+    board = Board(total=2)
+    run(board, 3, 1.0)
+    assert "3 of 3 done" in text_of(board)
+    known = board_of(2)
+    known.total = 9
+    assert "0 of 2 done" in text_of(known)
+
+
+@pytest.mark.parametrize("total", [50_000, None])
+def test_of_thousands_only_what_is_drawn_is_kept(total: int | None) -> None:
+    """Ended workers leave counters, the last failures and the slowest; the drawing rule holds."""
+    board = Board(total=total)
+    for index in range(2_000):
+        begin(board, index, float(index))
+        ended = failed(index) if index % 10 == 0 else record(index, seconds=index % 500)
+        board.tell(Event("ended", index, index + 1.0, record=ended))
+    for index in range(2_000, 2_300):
+        begin(board, index, 2_000.0)
+    assert len(board._kept) <= TROUBLED + SLOWEST
+    assert len(board._live) == 300
+    html = board.live_html(2_001.0)
+    assert Page(html).count("tr") == MOST + 1
+    for name in ("s1991", "s1501", "s500", "s2000", "s2001", "s2100"):
+        assert f"<bdi>{name}</bdi>" in html
+    for name in ("s1491", "s450", "s2101"):
+        assert f"<bdi>{name}</bdi>" not in html
+    left = (total or 2_300) - MOST
+    assert f"{left:,} more workers not shown" in html
+
+
+def test_a_few_workers_of_an_unknown_number_all_have_rows() -> None:
+    """As long as they can be drawn; one more, and those that ended unremarkably go."""
+    board = Board()
+    run(board, MOST, 0.1)
+    assert Page(board.live_html(20.0)).count("tr") == MOST + 1
+    run(board, 1, 0.1, begins=MOST)
+    assert Page(board.live_html(20.0)).count("tr") == SLOWEST + 1
+    assert "151 more workers not shown" in text_of(board, 20.0)
+
+
+def test_extra_rows_of_a_map_are_known_by_name() -> None:
+    """Drawn below from the start, counted by nobody, whatever their index is."""
+    board = Board(extra=[("synthesis", "anthropic:claude-sonnet-5")])
+    assert "synthesis" in text_of(board)
+    run(board, 2, 1.0)
+    board.total = 2
+    begin(board, 2, 3.0, "synthesis")
+    board.tell(Event("heard", 2, 3.5, "All in all"))
+    assert "All in all" in text_of(board)
+    assert "running" not in text_of(board)
+    assert Page(board.live_html(3.5)).count("tr") == 1 + 3
+    board.tell(Event("ended", 2, 4.0, record=record(2, "synthesis", cost=Decimal("0.01"))))
+    html = board.live_html(4.0)
+    assert "2 of 2 done" in Page(html).text
+    assert "$0.0124" in Page(html).text
+    assert html.index("s2</bdi>") < html.index("synthesis</bdi>")
+    assert Page(html).count("tr") == 1 + 3
+
+
+@pytest.mark.parametrize("order", [range(600), range(599, -1, -1)], ids=["in-order", "reversed"])
+def test_nobody_ends_twice(order: range) -> None:
+    """Even of those that the board has otherwise forgotten, nothing more is taken in."""
+    board = Board(total=50_000)
+    for _ in range(2):
+        for index in order:
+            begin(board, index)
+            board.tell(Event("waiting", index, 0.5, "late"))
+            board.tell(Event("ended", index, 1.0, record=record(index)))
+    assert board.done == 600
+    assert not board._live
+    assert "72,000 tokens" in text_of(board)
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        pytest.param(Event("started", 0, 0.0), id="started-without-task"),
+        pytest.param(Event("heard", 0, 0.0, "x"), id="heard-before-start"),
+        pytest.param(Event("heard", 0, 0.0, "x", record=record(0)), id="heard-with-record"),
+        pytest.param(Event("ended", 0, 0.0), id="ended-without-record"),
+        pytest.param(Event("ended", -1, 0.0, record=record(0)), id="negative"),
+    ],
+)
+def test_a_map_ignores_whom_it_cannot_name(event: Event) -> None:
+    """No row, no count."""
+    board = Board(total=3, extra=[("synthesis", HAIKU)])
+    board.tell(event)
+    assert Page(board.live_html(1.0)).count("tr") == 1 + 1
+    assert "0 of 3 done" in text_of(board)
+
+
+def test_the_rate_is_of_late_and_survives_a_pause() -> None:
+    """Ten a second, a minute of nothing, ten a second again: soon it reads as before."""
+    board = Board(total=50_000)
+    run(board, 1_000, 0.1)
+    assert "10 calls per second · about 81 min left" in text_of(board, 100.0)
+    assert "left" not in text_of(board, 160.0)
+    run(board, 220, 0.1, begins=1_600)
+    assert "10 calls per second · about 81 min left" in text_of(board, 182.0)
+
+
+def test_calls_in_waves_give_a_steady_rate() -> None:
+    """Twenty at once, a minute each: between two waves the rest is not forgotten."""
+    board = Board(total=1_000)
+    for index in range(100):
+        wave = index // 20
+        begin(board, index, wave * 60.0)
+        done = record(index, seconds=60.0)
+        board.tell(Event("ended", index, (wave + 1) * 60.0, record=done))
+    for now in (300.0, 330.0, 355.0):
+        assert "calls per minute" in text_of(board, now)
+        assert "min left" in text_of(board, now)
+
+
+@pytest.mark.parametrize("odd", [float("nan"), float("inf"), -float("inf")])
+def test_odd_clocks_are_borne(odd: float) -> None:
+    """An event or a look at no time at all neither raises nor spoils the rate."""
+    board = Board(total=1_000)
+    begin(board, 0, odd)
+    board.tell(Event("ended", 0, odd, record=record(0)))
+    run(board, 100, 0.1, begins=1)
+    assert "calls per second" in text_of(board, 10.1)
+    assert "calls per" not in text_of(board, odd)
+
+
+def test_nothing_is_left_of_a_run_that_is_done() -> None:
+    """After the last end neither a rate nor a rest is drawn."""
+    board = Board(total=300)
+    run(board, 300, 0.1)
+    assert "300 of 300 done" in text_of(board, 30.0)
+    assert "calls per" not in text_of(board, 30.0)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0.2, "1 s"),
+        (89.4, "89 s"),
+        (89.6, "1 min"),
+        (1080.0, "18 min"),
+        (5369.0, "89 min"),
+        (5400.0, "1.5 h"),
+    ],
+)
+def test_an_estimate_is_in_one_unit(seconds: float, words: str) -> None:
+    """Seconds below 90, minutes below 90, hours above."""
+    assert about(seconds) == words
+
+
+@pytest.mark.parametrize(
+    ("a_second", "words"),
+    [
+        (1234.5, "1,234 calls per second"),
+        (9.96, "10 calls per second"),
+        (0.96, "1.0 calls per second"),
+        (0.2, "12 calls per minute"),
+        (0.016, "1 call per minute"),
+        (0.002, "7 calls per hour"),
+    ],
+)
+def test_a_rate_has_a_readable_unit(a_second: float, words: str) -> None:
+    """Never a figure that rounds to nothing."""
+    assert rate(a_second) == words
+
+
+def test_waiting_and_running_are_told_apart() -> None:
+    """Who waits for another try does not run."""
+    board = Board(total=1_000)
+    for index in range(3):
+        begin(board, index)
+    board.tell(Event("waiting", 1, 0.5, "rate limit"))
+    assert "2 running · 1 waiting" in text_of(board)
+
+
+def test_recordings_are_done_but_neither_spent_nor_timed() -> None:
+    """Two thousand from a file say nothing on how fast the rest goes or what it costs."""
+    board = Board(total=4_000)
+    run(board, 2_000, 0.001, replayed=True)
+    text = text_of(board, 2.0).partition("Worker")[0]
+    assert "2,000 of 4,000 done" in text
+    assert "2,000 from recordings" in text
+    for word in ("calls per", "left", "$"):
+        assert word not in text
+    for index in range(2_000, 2_020):
+        begin(board, index, 2.0)
+        board.tell(Event("ended", index, 4.0, record=record(index)))
+    text = text_of(board, 4.0)
+    assert "10 calls per second · about 3 min left" in text
+    assert "2,400 tokens · $0.0240" in text
+
+
+def test_workers_that_were_never_asked_are_no_calls() -> None:
+    """When a run stops, thousands end at once: that is no rate."""
+    board = Board(total=4_000)
+    run(board, 20, 0.1)
+    for index in range(20, 3_000):
+        stopped = failed(index, status="cancelled", attempts=(), seconds=0.0)
+        board.tell(Event("ended", index, 2.0, record=stopped))
+    assert "2,980 cancelled" in text_of(board, 2.0)
+    assert "6.9 calls per second" in text_of(board, 2.0)
+
+
+def test_a_large_known_run_has_its_pace_and_a_small_one_not() -> None:
+    """The line is for runs that are too long to watch."""
+    for count, has in ((MOST, False), (MOST + 1, True)):
+        board = board_of(count)
+        end(board, 0, record(0))
+        assert ("per minute" in text_of(board)) == has
+
+
+@pytest.mark.parametrize("payload", bad_inputs("markup", "control", "redress").values())
+def test_a_map_escapes_what_its_events_say(payload: str) -> None:
+    """Names, models and reasons of tasks and records make no element of their own."""
+
+    def drawn(word: str) -> Page:
+        board = Board(extra=[(word, word)])
+        for index in range(3):
+            task = Task(index, f"{index}{word}", Model(word, word), "p")
+            board.tell(Event("started", index, 0.0, task=task))
+        board.tell(Event("waiting", 1, 0.5, word))
+        fault = Fault("server", word)
+        board.tell(Event("ended", 2, 1.0, record=failed(2, f"2{word}", model=word, error=fault)))
+        return Page(board.live_html(1.0))
+
+    page, calm = drawn(payload), drawn("calm")
+    assert not page.unclosed
+    assert {tag for tag, _ in page.elements} == {tag for tag, _ in calm.elements}
+    for tag in ("tr", "bdi", "th", "td"):
+        assert page.count(tag) == calm.count(tag)
+
+
 events = st.builds(
     Event,
     st.sampled_from(["started", "heard", "waiting", "ended"]),
@@ -223,3 +498,37 @@ def test_no_order_of_events_breaks_it(told: list[Event], pattern: Any, now: floa
     html = board.live_html(now)
     assert html[html.rindex("<table") :].count("<tr") == 1 + 4
     assert 0 <= board.done <= 3
+
+
+map_events = st.builds(
+    Event,
+    st.sampled_from(["started", "heard", "waiting", "ended"]),
+    st.integers(-2, 4) | st.just(10**30),
+    st.floats(),
+    st.text(alphabet=st.characters(), max_size=30),
+    st.none() | st.builds(record, st.integers(0, 4), seconds=st.floats(), replayed=st.booleans()),
+    st.none()
+    | st.builds(
+        Task, st.just(0), st.sampled_from(["a", "judge"]), st.just(Model("m")), st.just("p")
+    ),
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(map_events, max_size=40),
+    st.sampled_from(["fanout", "vote"]),
+    st.none() | st.integers(-1, 500),
+    st.floats(),
+)
+def test_nothing_told_to_a_map_breaks_it(
+    told: list[Event], pattern: Any, total: int | None, now: float
+) -> None:
+    """Any order, any clock, a number that comes late: it draws."""
+    board = Board(None, pattern, extra=[("judge", HAIKU)])
+    for event in told:
+        board.tell(event)
+    board.live_html(now)
+    board.total = total
+    assert Page(board.live_html(now)).unclosed == []
+    assert board.done <= 6

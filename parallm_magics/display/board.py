@@ -104,7 +104,10 @@ class Board:
 
     @property
     def total(self) -> int | None:
-        """How many workers there are, never fewer than have begun; None where nobody knows yet."""
+        """How many workers there are, never fewer than have begun; None where nobody knows yet.
+
+        May be set where no rows were given.
+        """
         return None if self._total is None else max(self._total, self._begun)
 
     @total.setter
@@ -163,8 +166,8 @@ class Board:
 
     def _learnt(self, event: Event) -> tuple[str, str | Model, int | None] | None:
         """The same as the event tells it: a call that begins, or ends without having begun."""
-        source = {"started": event.task, "ended": event.record}.get(event.kind)
-        if source is None:
+        source = event.task if event.kind == "started" else event.record
+        if source is None or event.kind not in ("started", "ended"):
             return None
         place = self._places.get(source.name)
         return (source.name, source.model, place) if place is not None or event.index >= 0 else None
@@ -177,7 +180,7 @@ class Board:
 
     def _end(self, index: int, worker: _Worker, record: Record, at: float) -> None:
         worker.record, worker.tail = record, ""
-        self._live.pop(index, None)
+        del self._live[index]
         self._over.add(index)
         # A simulated end may lie beyond the clock that the table sees.
         self._span = max(self._span, record.end)
@@ -193,6 +196,8 @@ class Board:
         worker.label = self._label(record)
         if worker.label and self._pattern == "vote":
             self._votes[worker.label] += 1
+        if self._large and not self._notable.takes(record):
+            return
         self._kept[index] = worker
         for each in self._notable.add(record, index):
             if self._large:
@@ -209,7 +214,7 @@ class Board:
 
     def _label(self, record: Record) -> str:
         if self._read_label is None:
-            return label_of(record.value) if record.ok else ""
+            return label_of(record.value) if record.ok and record.value is not None else ""
         try:
             return label_of(self._read_label(record))
         except Exception:  # a reader that fails must cost no answer; the final tally reports it

@@ -43,6 +43,11 @@ class Notable:
         self.slowest: set[int] = set()
         self._by_seconds: list[tuple[float, int]] = []
 
+    def takes(self, record: Record) -> bool:
+        """Whether this end is notable, so far."""
+        few = len(self._by_seconds) < SLOWEST
+        return few or record.status != "ok" or record.seconds > self._by_seconds[0][0]
+
     def add(self, record: Record, index: int) -> list[int]:
         """Take in a worker that has ended; those that no longer are notable, it may be among them."""
         out = []

@@ -142,7 +142,9 @@ def rate(value: float) -> str:
     """Calls in a time: `25 calls per second`, `2.5 calls per second`, `12 calls per minute`."""
     if value >= 0.95:
         return f"{value:,.{0 if value >= 9.95 else 1}f} calls per second"
-    return f"{count(round(value * 60), 'call')} per minute"
+    if value * 60 >= 0.95:
+        return f"{count(round(value * 60), 'call')} per minute"
+    return f"{count(round(value * 3600), 'call')} per hour"
 
 
 def tokens(count: int | None, complete: bool = True) -> str:
