@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import AsyncIterator, Callable, Sequence
 from decimal import Decimal
-from typing import Any
+from typing import Any, cast
 
+from parallm_magics.cell.plan import Plan
+from parallm_magics.engine.stop import Stop
+from parallm_magics.patterns.workers import Surroundings
+from parallm_magics.providers.registry import Clients
 from parallm_magics.types import (
     CallFailed,
     Event,
@@ -128,3 +133,14 @@ class FakeClients:
     async def get(self, model: Model) -> Fake:
         """The fake, whatever the model."""
         return self._fake
+
+
+def surroundings(fake: Fake, stop: Stop | None = None, **more: Any) -> Surroundings:
+    """Everything leads to the fake, further tries too."""
+
+    @contextlib.asynccontextmanager
+    async def renew(plan: Plan) -> AsyncIterator[Surroundings]:
+        yield surroundings(fake, **more)
+
+    clients = cast("Clients", FakeClients(fake))
+    return Surroundings(clients, stop=stop or Stop(), renew=renew, **more)

@@ -32,6 +32,7 @@ def records(draw: Any) -> Record:
         draw(st.none() | ANY_TEXT | st.floats()),
         draw(st.none() | st.builds(Usage, *[st.integers(0, 10**9)] * 4)),
         draw(st.none() | st.decimals(0, 1000, allow_nan=False)),
+        draw(st.none() | st.decimals(-1000, 1000, allow_nan=False)),
         draw(SOME_SECONDS),
         draw(SOME_SECONDS),
         draw(SOME_SECONDS),

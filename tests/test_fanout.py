@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
 import pytest
-from fakes import Act, Fake, FakeClients, answer, by_name, failing
+from fakes import Act, Fake, answer, by_name, failing, surroundings
 from virtual_time import run_virtual
 
 from parallm_magics import FanoutRun, TooFewSucceeded
@@ -17,8 +17,6 @@ from parallm_magics.cell.plan import make_plan
 from parallm_magics.engine.stop import Stop
 from parallm_magics.patterns.fanout import run_fanout
 from parallm_magics.patterns.synthesis import visible
-from parallm_magics.patterns.workers import Surroundings
-from parallm_magics.providers.registry import Clients
 from parallm_magics.types import Heard, Model, Reply, Task
 
 THREE = "pre\n%section a\nA\n%section b\nB\n%section c\nC"
@@ -35,8 +33,7 @@ def ran(
     fake = Fake(act)
     cell = parse("fanout", line, body)
     plan = make_plan(cell, variables or {}, lambda text: Model("fake", text), {"model": ("m",)})
-    around = Surroundings(cast("Clients", FakeClients(fake)), stop=stop or Stop())
-    run, seconds = run_virtual(run_fanout(plan, around))
+    run, seconds = run_virtual(run_fanout(plan, surroundings(fake, stop)))
     return run, fake, seconds
 
 
@@ -131,7 +128,7 @@ def test_cut_and_refused_answers_are_marked_in_the_joined_text() -> None:
 
     async def act(task: Task, heard: Heard) -> Reply:
         finish = {"a": "length", "b": "refusal"}.get(task.name, "stop")
-        return Reply("half" if task.name != "d" else " ", cast("Any", finish))
+        return Reply("half" if task.name != "d" else " ", finish)  # type: ignore[arg-type]
 
     run, _, _ = ran(act, THREE + "\n%section d\nD", "--min-success 1")
     assert [record.status for record in run.results] == ["truncated", "refused", "ok", "invalid"]
@@ -217,18 +214,8 @@ def test_retry_asks_only_for_what_is_missing() -> None:
     run, fake, _ = ran(by_name({"b": failing("server", 3)}, said({})), line="--retries 2")
     assert [record.status for record in run.results] == ["ok", "failed", "ok"]
 
-    async def again() -> FanoutRun:
-        import parallm_magics.patterns.fanout as module
-
-        patch = pytest.MonkeyPatch()
-        patch.setattr(module, "Clients", lambda: _Closing(fake))
-        try:
-            return await run.retry()
-        finally:
-            patch.undo()
-
     before = len(fake.calls)
-    new, _ = run_virtual(again())
+    new, _ = run_virtual(run.retry())
     assert fake.calls[before:] == ["b"]
     assert [record.status for record in new.results] == ["ok", "ok", "ok"]
     assert new.results[0] is run.results[0]
@@ -236,11 +223,6 @@ def test_retry_asks_only_for_what_is_missing() -> None:
         "it began afterwards"
     )
     assert run.results[1].status == "failed"
-
-
-class _Closing(FakeClients):
-    async def close(self) -> None:
-        """Nothing to close."""
 
 
 def test_a_stopped_run_keeps_what_is_done() -> None:

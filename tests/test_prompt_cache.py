@@ -23,8 +23,7 @@ from parallm_magics.patterns.run import Run
 from parallm_magics.providers.anthropic import AnthropicProvider
 from parallm_magics.providers.openai import OpenAIProvider
 from parallm_magics.providers.prompt_cache import marked
-from parallm_magics.providers.simulated import SimulatedProvider
-from parallm_magics.types import Model, Provider, Record, Reply, Task, Usage
+from parallm_magics.types import Model, Record, Reply, Task, Usage
 
 SHARED = "The contract, é 😀:\r\n" + "clause. " * 600
 PROMPTS = [f"{SHARED}\n\nSection {number}: what is missing?" for number in range(4)]
@@ -92,9 +91,10 @@ def test_a_shared_system_prompt_is_marked(server: Loopback, shared: str) -> None
     """Where the prompts have no beginning in common, the system prompt is what is shared."""
     door = Door("anthropic", True)
     fields: dict[str, Any] = {"prompt": " \n own", "shared": shared, "cache_key": "k1"}
-    send(door, door.task(HAIKU, system="long rules", **fields))
+    rules = "long rules " * 200
+    send(door, door.task(HAIKU, system=rules, **fields))
     body = server.log[0].body
-    assert body["system"] == [{"type": "text", "text": "long rules", **MARK}]
+    assert body["system"] == [{"type": "text", "text": rules, **MARK}]
     assert body["messages"][0]["content"] == " \n own"
 
 
@@ -203,12 +203,10 @@ def test_claude_models_have_a_least_prefix(model: str, least: int) -> None:
 
 
 def test_only_official_providers_cache() -> None:
-    """OpenAI from 1,024 tokens on; nothing is known of other servers, and a simulation has none."""
-    doors: list[tuple[Provider, int | None]] = [
+    """OpenAI from 1,024 tokens on; nothing is known of other servers."""
+    doors: list[tuple[OpenAIProvider, int | None]] = [
         (OpenAIProvider(), 1024),
         (OpenAIProvider("http://localhost:8000/v1"), None),
-        (SimulatedProvider(), None),
-        (Fake(answer()), None),
     ]
     for provider, least in doors:
         assert provider.least_prefix(Model("any", "gpt-6-luna")) == least

@@ -154,7 +154,7 @@ class Calls:
         problem = ""
         try:
             for item in self._items or (None,):
-                for call in self._round(reader, item):
+                for call in self._kept_in_mind(self._round(reader, item)):
                     if call.index not in kept:
                         yield call
         except BrokenSourceError as error:
@@ -171,7 +171,7 @@ class Calls:
         problem = ""
         try:
             async for item in self._items:
-                for call in self._round(reader, item):
+                for call in self._kept_in_mind(self._round(reader, item)):
                     if call.index not in kept:
                         yield call
         except BrokenSourceError as error:
@@ -179,10 +179,15 @@ class Calls:
         for record in self._never_came(reader, problem) if problem else ():
             yield record
 
-    def keep(self, task: Task) -> None:
-        """Keep a call that has no answer, where its item cannot be read again."""
+    def forget(self, index: int) -> None:
+        """The call at this place has its answer: a further try will not need it."""
+        self._unfinished.pop(index, None)
+
+    def _kept_in_mind(self, calls: Sequence[Call]) -> Sequence[Call]:
+        """The calls; where their item cannot be read again, they are kept until they are answered."""
         if self.once:
-            self._unfinished[task.index] = task
+            self._unfinished.update({call.index: call for call in calls if isinstance(call, Task)})
+        return calls
 
     def _unfinished_but(self, kept: Container[int]) -> list[Task]:
         return [task for place, task in sorted(self._unfinished.items()) if place not in kept]

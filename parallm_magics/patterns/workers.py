@@ -141,8 +141,8 @@ class Workers:
 
         def finish(task: Task | None, record: Record) -> Record:
             record = read_record(record, calls.reading(record.index)) if read else record
-            if task is not None and not record.ok:
-                calls.keep(task)
+            if record.ok and not before:
+                calls.forget(record.index)
             return self._finish(task, record)
 
         source: Any = calls.read(kept)

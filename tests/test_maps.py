@@ -1,0 +1,310 @@
+"""`--each` at scale: items are read as they are needed, and nothing of them is kept but results."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fakes import Act, Fake, answer, failing, surroundings
+from virtual_time import run_virtual
+
+from parallm_magics import FanoutRun, ModelError, OptionError, TooFewSucceeded
+from parallm_magics.cell.blocks import parse
+from parallm_magics.cell.calls import AHEAD
+from parallm_magics.cell.plan import Plan, make_plan
+from parallm_magics.engine.stop import Stop
+from parallm_magics.patterns.fanout import run_fanout
+from parallm_magics.patterns.preview import preview
+from parallm_magics.types import Heard, Model, Reply, Task
+
+SECTIONS = "about {{item}}\n%section a\nA\n%section b --choices yes,no\nB"
+QUICK = answer(0.1)
+
+
+def planned(
+    docs: Any, body: str = "{{item}}", line: str = "", settings: Mapping[str, Any] | None = None
+) -> Plan:
+    """The plan of a map."""
+    cell = parse("fanout", f"--each docs {line}", body)
+    return make_plan(
+        cell,
+        {"docs": docs},
+        lambda text: Model("fake", text),
+        {"model": ("m",), **(settings or {})},
+    )
+
+
+def mapped(
+    docs: Any, act: Act = QUICK, body: str = "{{item}}", line: str = "", stop: Stop | None = None
+) -> tuple[FanoutRun, Fake]:
+    """A map over a fake provider on the virtual clock."""
+    fake = Fake(act)
+    run, _ = run_virtual(run_fanout(planned(docs, body, line), surroundings(fake, stop)))
+    return run, fake
+
+
+async def awaited(count: int) -> AsyncIterator[int]:
+    """Items that come one by one."""
+    for number in range(count):
+        await asyncio.sleep(0.01)
+        yield number
+
+
+def echo(task: Task, heard: Heard) -> Any:
+    """Answer with the prompt, the later ones first."""
+
+    async def said() -> Reply:
+        await asyncio.sleep(1 / (1 + task.index))
+        return Reply(f"{task.prompt}: yes")
+
+    return said()
+
+
+SOURCES: dict[str, Callable[[int], Any]] = {
+    "list": lambda count: list(range(count)),
+    "range": range,
+    "generator": lambda count: (n for n in range(count)),
+    "async generator": awaited,
+    "iterator": lambda count: iter(range(count)),
+    "map": lambda count: map(int, range(count)),
+}
+
+
+@pytest.mark.parametrize("source", SOURCES.values(), ids=SOURCES)
+@pytest.mark.parametrize("count", [1, 3, AHEAD + 5])
+def test_every_source_gives_every_result_in_order(source: Callable[[int], Any], count: int) -> None:
+    """Whatever finishes first, and however many there are."""
+    run, fake = mapped(source(count), echo)
+    assert list(run) == [str(number) for number in range(1, count + 1)]
+    assert list(run.values()) == [f"{number}: yes" for number in range(count)]
+    assert len(fake.calls) == count
+
+
+@pytest.mark.parametrize("source", SOURCES.values(), ids=SOURCES)
+def test_sections_of_items_have_keys_and_values(source: Callable[[int], Any]) -> None:
+    """One record an item and section; labels are read."""
+    run, _ = mapped(source(2), answer(0.1, "ANSWER: yes"), SECTIONS)
+    assert list(run) == ["1.a", "1.b", "2.a", "2.b"]
+    assert run["2.b"] == "yes"
+
+
+def test_of_a_large_source_only_little_is_read_ahead() -> None:
+    """The reader is never further than two rounds of places before the answers."""
+    read = 0
+    ahead = []
+
+    def source() -> Iterator[int]:
+        nonlocal read
+        for number in range(3000):
+            read += 1
+            yield number
+
+    async def act(task: Task, heard: Heard) -> Reply:
+        ahead.append(read - task.index)
+        await asyncio.sleep(0.1)
+        return Reply("fine")
+
+    run, _ = mapped(source(), act, line="-c 10")
+    assert len(run) == 3000
+    assert max(ahead) <= 41
+
+
+@pytest.mark.parametrize("source", ["list", "generator", "async generator"])
+def test_an_empty_source_is_an_error(source: str) -> None:
+    """Before any call, and with the reason that is most often behind it."""
+    with pytest.raises(OptionError, match="docs is empty; a generator can be read once"):
+        mapped(SOURCES[source](0))
+
+
+def test_a_generator_is_used_up() -> None:
+    """A second run says so instead of doing nothing."""
+    docs = (n for n in range(2))
+    mapped(docs)
+    with pytest.raises(OptionError, match="docs is empty"):
+        mapped(docs)
+
+
+def test_an_item_that_has_no_text_fails_alone_in_a_large_map() -> None:
+    """Of few items all are looked at before the first call; of many, one costs only itself."""
+    with pytest.raises(Exception, match="item 3"):
+        planned(["x", "y", None])
+    run, fake = mapped(["x"] * AHEAD + [None, "z"], line="--min-success 0")
+    assert len(fake.calls) == AHEAD + 1
+    [lost] = run.failed
+    assert (lost.name, lost.error and lost.error.kind) == (str(AHEAD + 1), "bad_item")
+    assert lost.error is not None
+    assert f"item {AHEAD + 1}" in lost.error.message
+    assert str(AHEAD + 2) in run
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+def test_a_source_that_breaks_loses_no_answer(kind: str) -> None:
+    """What came before it is kept; what is missing is a failed record that says why."""
+
+    def breaking() -> Iterator[int]:
+        yield from range(5)
+        raise ValueError("the disk\nis gone")
+
+    async def breaking_later() -> AsyncIterator[int]:
+        async for number in awaited(5):
+            yield number
+        raise ValueError("the disk\nis gone")
+
+    run, _ = mapped(breaking() if kind == "sync" else breaking_later())
+    assert list(run) == ["1", "2", "3", "4", "5"]
+    [lost] = run.failed
+    assert lost.error is not None
+    assert lost.error.message == "docs broke off with ValueError: the disk is gone"
+
+
+def test_a_missing_name_is_told_before_any_call() -> None:
+    """Also where the items come from a generator."""
+    fake = Fake(QUICK)
+    with pytest.raises(Exception, match="no variable 'nope'"):
+        planned((n for n in range(9)), "{{item}} {{nope}}")
+    assert fake.calls == []
+
+
+def test_what_a_model_cannot_do_is_told_before_any_call() -> None:
+    """Even where the first item must be awaited."""
+    fake = Fake(QUICK)
+
+    def refuse(task: Task) -> None:
+        raise ModelError("m takes no such thing")
+
+    fake.check = refuse  # type: ignore[method-assign]
+    for name in ("list", "generator", "async generator"):
+        with pytest.raises(ModelError, match="no such thing"):
+            run_virtual(run_fanout(planned(SOURCES[name](5)), surroundings(fake)))
+    assert fake.calls == []
+
+
+@pytest.mark.parametrize("source", ["generator", "async generator", "list"])
+def test_retry_asks_only_for_what_is_missing(source: str) -> None:
+    """Also of a source that can be read once; results stay in order."""
+    seen: dict[str, int] = {}
+
+    async def act(task: Task, heard: Heard) -> Reply:
+        seen[task.name] = seen.get(task.name, 0) + 1
+        await asyncio.sleep(0.1)
+        odd = int(task.name) % 2
+        return Reply("fine" if odd or seen[task.name] > 1 else " ")
+
+    run, _ = mapped(SOURCES[source](10), act)
+    assert list(run) == ["1", "3", "5", "7", "9"]
+    again, _ = run_virtual(run.retry())
+    assert list(again) == [str(n) for n in range(1, 11)]
+    assert seen == {str(n): 1 + (n % 2 == 0) for n in range(1, 11)}
+    assert len(run.failed) == 5, "the old run is unchanged"
+
+
+@pytest.mark.parametrize("source", ["generator", "async generator", "list"])
+def test_a_stopped_map_goes_on_where_it_was(source: str) -> None:
+    """What was not begun has no record and is asked by a retry; nothing is asked twice."""
+    stop = Stop()
+    done: list[str] = []
+
+    async def act(task: Task, heard: Heard) -> Reply:
+        await asyncio.sleep(1)
+        done.append(task.name)
+        if len(done) == 50:
+            stop("interrupted")
+        return Reply("fine")
+
+    count = AHEAD + 500
+    run, _ = mapped(SOURCES[source](count), act, line="-c 20", stop=stop)
+    assert 50 <= len(run.succeeded) <= 70
+    assert len(run.results) <= 150
+    if source == "list":
+        assert any("calls were not begun; await run.retry() goes on" in n for n in run.notes)
+    again, _ = run_virtual(run.retry())
+    # An asynchronous generator that is broken off while it is awaited has come to its end.
+    least = {"async generator": len(run.results)}.get(source, count)
+    assert least <= len(again.succeeded) <= count
+    assert not again.failed
+    assert len(done) == len(set(done)) == len(again.succeeded)
+
+
+def test_a_wrong_key_stops_the_reading() -> None:
+    """Of a million items none is rendered for nothing, and at most those at once are asked."""
+    read = itertools.count()
+    with pytest.raises(TooFewSucceeded) as error:
+        mapped((next(read) for _ in range(1_000_000)), failing("auth", 10**9), line="-c 20")
+    assert next(read) < 100
+    assert sum(bool(record.attempts) for record in error.value.records) <= 20
+
+
+def test_streams_are_for_few() -> None:
+    """A source of unknown length is a large one; the choice can be forced."""
+    assert planned([1] * 200).tasks[0].stream
+    assert not planned([1] * 201).tasks[0].stream
+    assert not planned(n for n in (1, 2)).calls.head[0].stream
+    assert planned((n for n in (1, 2)), line="--stream on").calls.head[0].stream
+
+
+def test_a_dry_run_leaves_a_generator_alone() -> None:
+    """It says so, rather than using it up; a long list is counted but not shown whole."""
+    docs = (n for n in range(3))
+    with pytest.raises(OptionError, match="--dry-run: docs can be read once only"):
+        preview(planned(docs))
+    seen = preview(planned(range(5000)))
+    assert seen.calls == 5000
+    assert len(seen.tasks) == 200
+
+
+def test_repeats_are_numbered_across_items() -> None:
+    """Identical requests of one cell are samples, in the cell's order."""
+    plan = planned(["x", "y", "x", "x"])
+    assert [task.sample for task in plan.tasks] == [0, 0, 1, 2]
+    many = planned(["x"] * (AHEAD + 1))
+    assert [task.sample for task in many.tasks] == list(range(AHEAD + 1))
+
+
+def test_the_out_file_holds_every_result(tmp_path: Path) -> None:
+    """One line each as it ends, with the value; a retry goes on, a new run keeps the old file."""
+    path = tmp_path / "run.jsonl"
+
+    async def act(task: Task, heard: Heard) -> Reply:
+        await asyncio.sleep(0.1)
+        return Reply("ANSWER: yes" if task.index != 1 else "")
+
+    line = f"--choices yes,no --out-file {path}"
+    run, _ = mapped(range(3), act, line=line)
+    rows = [json.loads(row) for row in path.read_text().splitlines()]
+    assert {(row["index"], row["status"], row["value"]) for row in rows} == {
+        (0, "ok", "yes"),
+        (1, "invalid", None),
+        (2, "ok", "yes"),
+    }
+    run_virtual(run.retry())
+    assert len(path.read_text().splitlines()) == 4
+    mapped(range(1), act, line=line)
+    assert len(path.read_text().splitlines()) == 1
+    assert len((tmp_path / "run.jsonl.bak").read_text().splitlines()) == 4
+
+
+def test_an_out_file_that_cannot_be_written_costs_nothing(tmp_path: Path) -> None:
+    """It is told before any call, and a disk that fills up on the way is a note."""
+    fake = Fake(QUICK)
+    for bad in (tmp_path, tmp_path / "no" / "such.jsonl"):
+        plan = planned(range(3), line=f"--out-file {bad}")
+        with pytest.raises(OptionError, match="it cannot be written"):
+            run_virtual(run_fanout(plan, surroundings(fake)))
+    assert fake.calls == []
+    run, _ = mapped(range(3), line="--out-file /dev/full")
+    assert len(run) == 3
+    assert any("nothing could be written" in note for note in run.notes)
+
+
+def test_a_synthesis_merges_a_generators_sections() -> None:
+    """It comes after the last item, knows their keys, and has a place of its own."""
+    run, fake = mapped((n for n in range(3)), echo, "{{item}}\n%synthesis\nMerge {{outputs}}")
+    assert run.synthesis is not None
+    assert run.synthesis.index == 3
+    assert fake.calls[-1] == "synthesis"
+    assert run.aggregate == "synthesis"
