@@ -47,7 +47,8 @@ class Ledger:
         with self._lock:
             self.held -= amount
             self.spent += cost
-        for wake in list(self.wakers):
+            wakers = tuple(self.wakers)
+        for wake in wakers:
             wake()
 
     def ever(self, amount: Decimal) -> bool:
@@ -61,20 +62,22 @@ class Ledger:
 
 
 class Budget:
-    """The caps that one run must keep."""
+    """The caps that one run must keep.
+
+    Attributes:
+        capped: whether there is any; a cap that is set later holds for later runs.
+    """
 
     def __init__(self, ledgers: Sequence[Ledger] = (), worst: Worst = lambda task: NOTHING) -> None:
         self._ledgers = tuple(ledgers)
         self._worst = worst
-
-    @property
-    def capped(self) -> bool:
-        """Whether there is any cap to keep."""
-        return any(ledger.cap is not None for ledger in self._ledgers)
+        self.capped = any(ledger.cap is not None for ledger in ledgers)
 
     def hold(self, task: Task) -> Decimal | None:
         """Set aside what a try of the task can cost at most; None where there is no room now."""
-        amount = self._worst(task) if self.capped else NOTHING
+        if not self.capped:
+            return NOTHING
+        amount = self._worst(task)
         for place, ledger in enumerate(self._ledgers):
             if not ledger.hold(amount):
                 for other in self._ledgers[:place]:

@@ -86,7 +86,7 @@ class Pool:
     def end(self) -> None:
         """A call has ended, whatever came of it; whoever waits for a place is told."""
         self.inflight -= 1
-        for wake in list(self.wakers):
+        for wake in tuple(self.wakers):
             wake()
 
     def answered(self, ticket: Ticket) -> None:

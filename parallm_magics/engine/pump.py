@@ -133,6 +133,7 @@ class Pump:
         self._stop = stop
         self.began = began
         self._out_of_money = False
+        self._over = bool(stop.reason)
         self._opened: dict[Model, tuple[Provider, Pool]] = {}
         self._lines: dict[Pool, deque[Worker]] = {}
         self._backlog = 0
@@ -243,7 +244,7 @@ class Pump:
         for _ in range(AT_ONCE):
             if not self._hungry():
                 return
-            if not self._rules.drain and self._over():
+            if self._over and not self._rules.drain:
                 self._source.ended = True
                 return
             call = self._source.take()
@@ -254,11 +255,7 @@ class Pump:
                 continue
             self.began = now if self.began is None else self.began
             provider, pool = self._opened.get(call.model) or self._open(call.model)
-            worker = Worker(call, provider, self.began)
-            if reason := self._not_to_be_asked(worker, pool):
-                self._end(call, worker.stopped(reason, now, asked=False))
-                continue
-            self._lines[pool].append(worker)
+            self._lines[pool].append(Worker(call, provider, self.began))
             self._backlog += 1
 
     def _open(self, model: Model) -> tuple[Provider, Pool]:
@@ -275,10 +272,10 @@ class Pump:
         line.popleft()
         self._backlog -= 1
 
-    def _over(self) -> bool:
-        """Whether no call that is still to come can be made, or is wanted."""
+    def _look_ahead(self) -> None:
+        """Note where no call that is still to come can be made, or is wanted."""
         doors = self._opened.items()
-        return bool(
+        self._over = bool(
             self._stop.reason
             or self._out_of_reach()
             or self._out_of_money
@@ -307,6 +304,8 @@ class Pump:
 
     def _not_to_be_asked(self, worker: Worker, pool: Pool) -> Fault | None:
         """Why a worker must not begin; None where it may."""
+        if not (self._over or self._closed or self._books.budget.capped or pool.down_since):
+            return None
         if self._stop.reason:
             return self._stopped()
         if self._out_of_reach():
@@ -318,6 +317,7 @@ class Pump:
             return Fault("server", f"the provider has failed for {worker.task.deadline:g} s{why}")
         if why := self._books.budget.never(worker.task):
             self._out_of_money = True
+            self._look_ahead()
             return Fault("budget", why)
         closed = self._shut(pool, worker.task.model) if self._closed else None
         return replace(closed, message=f"not asked: {closed.message}") if closed else None
@@ -344,9 +344,8 @@ class Pump:
 
     def _ended(self, pool: Pool, call: asyncio.Task[None]) -> None:
         worker = self._running.pop(call)
-        pool.end()
         self._warmth.ends(worker)
-        self._wake.set()
+        pool.end()
         if call.cancelled() and worker.start is None:  # cancelled before its first step
             self._book(worker, Decimal(0))
             self._end(worker.task, worker.stopped(self._stopped(), self._loop.time(), asked=False))
@@ -354,8 +353,9 @@ class Pump:
     async def _call(self, worker: Worker, pool: Pool, ticket: Ticket) -> None:
         fault: Fault | None = None
         try:
-            last = await worker.once(self._told, self._warmth.begins(worker, self._wake.set))
-            self._book(worker, worker.cost_of(last, self._books.price), last)
+            begun = self._warmth.begins(worker, self._wake.set) if worker.task.cache_key else None
+            last = await worker.once(self._told, self._books.price, begun)
+            self._book(worker, last.cost, last)
             self._settle(worker, pool, ticket, last)
         except asyncio.CancelledError:
             call = asyncio.current_task()
@@ -419,12 +419,16 @@ class Pump:
             self._closed.setdefault((pool, task.model), fault)
         elif fault is None or fault.kind not in ("timeout", "bug", "cut"):
             pool.answered(ticket)
+            return
+        self._look_ahead()
 
     def _end(self, task: Task | None, record: Record) -> None:
         with contextlib.suppress(Exception):  # a reader's mistake must not lose an answer
             record = self._books.finish(task, record)
         self._records.append(record)
-        self._lost += record.status not in self._rules.counted
+        if record.status not in self._rules.counted:
+            self._lost += 1
+            self._look_ahead()
         if self._told is not None:
             at = self._since(self._loop.time())
             self._told(Event("ended", record.index, at, record=record))
@@ -436,6 +440,7 @@ class Pump:
         return Fault("cancelled", self._stop.reason)
 
     def _cancel(self) -> None:
+        self._look_ahead()
         for call in list(self._running):
             call.cancel()
         self._wake.set()

@@ -26,6 +26,8 @@ from parallm_magics.types import (
     Usage,
 )
 
+NOTHING = Decimal(0)
+
 Price = Callable[[Model, Usage], Decimal | None]
 
 # The provider turned the request away, so that its tokens were not billed.
@@ -44,17 +46,29 @@ STATUS: dict[FaultKind, Status] = {
 
 @dataclass(frozen=True, slots=True)
 class Try:
-    """How one try ended: a reply, which may still be no success, or a failure."""
+    """How one try ended: a reply, which may still be no success, or a failure.
+
+    Attributes:
+        cost: US dollars; None where it may have been billed and nobody says how much.
+    """
 
     end: Reply | CallFailed
     fault: Fault | None
     seconds: float
     measured: bool
+    cost: Decimal | None = None
 
     @property
-    def billed(self) -> bool:
-        """Whether the provider may have charged for it."""
-        return self.fault is None or self.fault.kind not in UNBILLED or bool(self.end.text)
+    def used(self) -> Usage | None:
+        """Its tokens; None where it may have been billed and nobody says how many."""
+        if self.end.usage is not None:
+            return self.end.usage
+        return None if _billed(self.end, self.fault) else Usage()
+
+
+def _billed(end: Reply | CallFailed, fault: Fault | None) -> bool:
+    """Whether the provider may have charged for a try."""
+    return fault is None or fault.kind not in UNBILLED or bool(end.text)
 
 
 @dataclass(slots=True, eq=False)
@@ -89,7 +103,9 @@ class Worker:
         """Seconds until the deadline, which counts from the first admission."""
         return self.task.deadline - (0.0 if self.start is None else now - self.start)
 
-    async def once(self, tell: Listener | None, begun: Callable[[], None] | None = None) -> Try:
+    async def once(
+        self, tell: Listener | None, price: Price, begun: Callable[[], None] | None = None
+    ) -> Try:
         """Make one try.
 
         Args:
@@ -123,7 +139,7 @@ class Worker:
             end = error.with_traceback(None)
         seconds = loop.time() - tried if end.seconds is None else end.seconds
         fault = end.fault if isinstance(end, CallFailed) else _fault_of(end)
-        last = Try(end, fault, seconds, end.seconds is None)
+        last = Try(end, fault, seconds, end.seconds is None, self._cost_of(end, fault, price))
         self.tries.append(last)
         return last
 
@@ -131,9 +147,10 @@ class Worker:
         """How the worker ended, after at least one try."""
         end = self.tries[-1].end
         start = now if self.start is None else self.start
-        measured = any(each.measured for each in self.tries)
-        usage = self._usage()
-        cost = self._cost(price)
+        waited = round(start - self.began, 6)
+        measured = self.tries[-1].measured or any(each.measured for each in self.tries)
+        usage, cost = self._usage(), self._cost()
+        reply = end if isinstance(end, Reply) else None
         return Record(
             index=self.task.index,
             name=self.task.name,
@@ -143,12 +160,12 @@ class Worker:
             usage=usage,
             cost=cost,
             saved=self._saved(usage, cost, price),
-            start=round(start - self.began, 6),
-            queued=round(start - self.began, 6),
+            start=waited,
+            queued=waited,
             seconds=round(now - start if measured else sum(t.seconds for t in self.tries), 6),
             attempts=self._attempts(),
             model_answered=end.model,
-            finish=end.finish if isinstance(end, Reply) else None,
+            finish=reply.finish if reply else None,
             request_id=end.request_id if isinstance(end, Reply) else end.fault.request_id,
             error=fault,
             simulated=self.provider.simulated,
@@ -180,34 +197,38 @@ class Worker:
 
     def _attempts(self) -> tuple[Attempt, ...]:
         return tuple(
-            Attempt(t.fault.kind if t.fault else "ok", round(t.seconds, 6)) for t in self.tries
+            [Attempt(t.fault.kind if t.fault else "ok", round(t.seconds, 6)) for t in self.tries]
         )
 
     def _usage(self) -> Usage | None:
-        """The tokens of all tries; None where a try that may have been billed says nothing."""
+        """The tokens of all tries; None where those of one are unknown."""
+        if len(self.tries) == 1:
+            return self.tries[0].used
         total = Usage()
         for each in self.tries:
-            if each.end.usage is not None:
-                total += each.end.usage
-            elif each.billed:
+            if (used := each.used) is None:
                 return None
+            total += used
         return total
 
-    def cost_of(self, last: Try, price: Price) -> Decimal | None:
-        """What one try has cost; None where it may have been billed and nobody says how much."""
-        if self.provider.simulated:
-            return Decimal(0)
-        usage = last.end.usage
-        if usage is None:
-            return None if last.billed else Decimal(0)
-        return price(self.task.model, usage)
-
-    def _cost(self, price: Price) -> Decimal | None:
+    def _cost(self) -> Decimal | None:
+        """US dollars of all tries; None where those of one are unknown."""
         if self.provider.simulated:
             return None
-        costs = [self.cost_of(each, price) for each in self.tries]
+        if len(self.tries) == 1:
+            return self.tries[0].cost
+        costs = [each.cost for each in self.tries]
         known = [cost for cost in costs if cost is not None]
-        return sum(known, Decimal(0)) if len(known) == len(costs) else None
+        return sum(known, NOTHING) if len(known) == len(costs) else None
+
+    def _cost_of(
+        self, end: Reply | CallFailed, fault: Fault | None, price: Price
+    ) -> Decimal | None:
+        if self.provider.simulated:
+            return NOTHING
+        if end.usage is None:
+            return None if _billed(end, fault) else NOTHING
+        return price(self.task.model, end.usage)
 
     def _saved(self, usage: Usage | None, cost: Decimal | None, price: Price) -> Decimal | None:
         """What the same tokens would have cost without a prompt cache, less what they did cost."""

@@ -95,8 +95,8 @@ class Workers:
         self._plan, self._around, self._providers = plan, around, providers
         self.notes: list[str] = []
         self._began: float | None = None
-        own = Ledger("--max-cost", options.max_cost)
-        self._budget = Budget((own, *around.ledgers), self._worst)
+        own = [Ledger("--max-cost", options.max_cost)] if options.max_cost is not None else []
+        self._budget = Budget((*own, *around.ledgers), self._worst)
         for task in plan.calls.rendered or plan.calls.head:
             self._check(task)
         if plan.synthesis is not None:
