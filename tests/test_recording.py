@@ -235,6 +235,10 @@ def test_parameters_that_look_alike_differ() -> None:
     asked = {key_of(request_of(task(params={"x": value}))) for value in LOOKALIKES}
     assert len(asked) == len(LOOKALIKES)
     assert None not in asked
+    halves = [
+        key_of(request_of(task(text))) for text in ("\ud83d\ude00", "😀", "\ud83d", "\ude00", "?")
+    ]
+    assert len(set(halves)) == len(halves)
     one, other = ({"a": 1, "b": {"c": 2, "d": 3}}, {"b": {"d": 3, "c": 2}, "a": 1})
     assert key_of(request_of(task(params=one))) == key_of(request_of(task(params=other)))
 
@@ -738,6 +742,44 @@ def test_stores_follow_each_other(path: Path) -> None:
     assert texts(one, [task(str(number)) for number in range(4)]) == [
         f"text {number}" for number in range(4)
     ]
+
+
+def test_another_may_write_just_before(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between the look at the file's end and the write: both lines are there and are found."""
+    first, second, third = filled(path, 3)
+    store, other = Recordings(path), Recordings(path)
+    store.find(first)
+    mine, theirs = task("mine"), task("theirs")
+    write = os.write
+
+    def late(file: int, data: Any) -> int:
+        monkeypatch.setattr(os, "write", write)
+        other.add(theirs, answer(theirs, "their text"))
+        return write(file, data)
+
+    monkeypatch.setattr(os, "write", late)
+    store.add(mine, answer(mine, "my text"))
+    asked = [theirs, mine, first, second, third]
+    expected = ["their text", "my text", "answer 0", "answer 1", "answer 2"]
+    assert texts(store, asked) == texts(Recordings(path), asked) == expected
+    path.write_bytes(path.read_bytes() + b"damage\n")
+    store.find(task("new"))
+    assert "line 6 is damaged" in store.warnings[0]
+
+
+def test_a_miss_looks_at_what_the_file_is_now(path: Path) -> None:
+    """Shortened in place, or another file of the same size: nothing tells but the file's own data."""
+    tasks = filled(path)
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(lines[:2]))
+    store = Recordings(path)
+    assert store.find(tasks[2]) is None
+    path.write_bytes(lines[2])
+    assert texts(store, [tasks[2]]) == ["answer 2"]
+    other = path.with_name("other")
+    other.write_bytes(lines[3])
+    other.replace(path)
+    assert texts(store, [tasks[3]]) == ["answer 3"]
 
 
 def test_a_deleted_or_replaced_file_is_followed(path: Path) -> None:

@@ -258,9 +258,8 @@ class Recordings:
             now = os.fstat(file)
         finally:
             os.close(file)
-        identity = (now.st_dev, now.st_ino)
-        if end - len(line) == self._known and self._identity in (None, identity):
-            self._identity = identity
+        if end - len(line) == self._known:  # else others wrote too: the next look finds it all
+            self._identity = self._identity or (now.st_dev, now.st_ino)
             self._note(front, len(line))
             self._advance(len(line))
             self._size = end
