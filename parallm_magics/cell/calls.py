@@ -76,7 +76,7 @@ class Calls:
         self.by_item = items is not None
         rounds = 1 if items is None else items.known
         self.known = None if rounds is None else rounds * len(seats)
-        self._chairs = _chairs(seats, parse_model, self.known)
+        self._chairs = self._seated(seats, parse_model)
         self._bare = self.by_item and len(seats) == 1 and seats[0].block is None
         self._sections = _sections(self._chairs)
         self._one_prefix = not prompts.names_item(cell.preamble, cell.system)
@@ -89,6 +89,22 @@ class Calls:
             self.head = self.rendered[: len(seats)]
         elif not self.asynchronous:
             self.head = tuple(self._strictly([items.first if items else None]))
+
+    def _seated(self, seats: Sequence[Seat], parse_model: ParseModel) -> list[_Chair]:
+        """The seats with their models; an unknown variable is told before an unknown model."""
+        problem: ModelError | None = None
+        try:
+            return _chairs(seats, parse_model, self.known)
+        except ModelError as error:
+            problem = error
+        view = self._prompts
+        if self._items is not None:
+            view = view.with_values({"item": self._items.first, "index": 1})
+        if not self.asynchronous:
+            view.render(self._cell.preamble, "the text above the first block")
+            for block in {seat.block.line: seat.block for seat in seats if seat.block}.values():
+                view.render(block.text, block.where)
+        raise problem.with_traceback(None)
 
     @property
     def size(self) -> int:
