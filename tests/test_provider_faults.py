@@ -18,6 +18,7 @@ import pytest
 from asking import KEY, MODELS, Stalls, bad_inputs, each_dialect, fanned, sections, served, voted
 from fakes import Fake, price, tasks
 from provider import Act, Call, Loopback
+from provider_acts import NAMED
 from test_faults import act_of
 from virtual_time import run_virtual
 
@@ -360,12 +361,13 @@ def test_a_usage_that_cannot_be_true_costs_an_unknown_amount(
     server: Loopback, dialect: str, stream: str
 ) -> None:
     """Missing, null, negative or absurd: the answer stands, its cost is None and never nothing."""
-    from provider_acts import NAMED
-
-    server.script(MODELS[dialect], *(NAMED[f"{name}-usage"] for name in ("no", "null", "absurd")))
-    run = asyncio.run(fanned("hello", n=3, model=MODELS[dialect], stream=stream, concurrency=1))
-    assert [record.status for record in run.results] == ["ok"] * 3
-    assert [(record.usage, record.cost) for record in run.results] == [(None, None)] * 3
+    names = ("input_tokens", "output_tokens", "prompt_tokens", "completion_tokens")
+    acts = [Act(patch={f"usage.{name}": value for name in names}) for value in (10**30, -5, "9")]
+    acts += [Act(usage=False), Act(patch={"usage": None}), NAMED["absurd-usage"]]
+    server.script(MODELS[dialect], *acts)
+    run = asyncio.run(fanned("hello", n=6, model=MODELS[dialect], stream=stream, concurrency=1))
+    assert [record.status for record in run.results] == ["ok"] * 6
+    assert [(record.usage, record.cost) for record in run.results] == [(None, None)] * 6
     assert (run.usage, run.cost, run.cost_complete) == (None, None, False)
 
 
