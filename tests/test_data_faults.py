@@ -267,6 +267,16 @@ def test_half_characters_never_come_out(texts: list[str]) -> None:
             shown.encode()
 
 
+def test_half_characters_of_given_answers_never_come_out() -> None:
+    """What the user's own function answers can be kept, shown and sent on as well."""
+    define_simulated("halves", lambda task, index: "x\ud800")
+    try:
+        run = asyncio.run(fanned("%section a\nx", model="halves:?scale=0"))
+    finally:
+        forget("halves")
+    assert (run["a"], run.results[0].text) == ("x\ufffd", "x\ufffd")
+
+
 # How a cell is cut.
 
 

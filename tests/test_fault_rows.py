@@ -57,6 +57,7 @@ ROWS: dict[str, Row] = {
         "server faults: three attempts with full jitter, and a bound on all retries together",
         F + "a_passing_fault_gets_three_attempts",
         F + "a_dead_provider_costs_few_calls",
+        F + "a_dead_provider_ends_the_run_at_the_deadline",
         F + "most_succeed_where_a_fifth_of_the_calls_fail",
         F + "pauses_are_drawn_from_the_whole_span",
         "test_limits.py::test_a_dead_provider_is_not_hammered",
@@ -135,6 +136,7 @@ ROWS: dict[str, Row] = {
     "F19": row(
         "a prompt that does not fit is asked once, and the sizes are told",
         F + "a_prompt_too_large_is_asked_once",
+        F + "a_prompt_over_a_known_limit_is_not_sent",
         D + "a_megabyte_is_cut_whole_and_its_cost_is_told_before_any_call",
     ),
     "F20": row(
@@ -146,6 +148,7 @@ ROWS: dict[str, Row] = {
     "F21": row(
         "an unknown model is asked for by those in flight only, and is named",
         F + "a_wrong_key_or_model_is_asked_by_those_in_flight_only",
+        F + "an_unknown_model_is_told_with_near_names",
         "test_registry.py::test_a_text_that_means_none_says_what_is_possible",
     ),
     "F22": row(
@@ -261,7 +264,7 @@ ROWS: dict[str, Row] = {
     ),
     "N17": row(
         "a time-out that comes of a blocked loop is told apart from a silent provider",
-        Reason("No delay of the loop itself is measured yet: such a worker has timed out."),
+        N + "a_blocked_loop_is_not_called_a_silent_provider",
     ),
     "N18": row(
         "captured, timed, in an output widget or from a thread, a run shows where its cell says",
@@ -313,6 +316,7 @@ ROWS: dict[str, Row] = {
     "D08": row(
         "half characters: replaced in answers and values, refused in typed text",
         D + "half_characters_never_come_out",
+        D + "half_characters_of_given_answers_never_come_out",
         D + "no_text_is_too_odd_for_a_prompt",
         "test_providers.py::test_half_characters_never_leave",
         "test_variables.py::test_any_value_is_text_without_an_exception",

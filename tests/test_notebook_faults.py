@@ -169,6 +169,22 @@ def drawings(cell: Cell) -> list[str]:
     return [state["value"] for state in states if state.get("value")]
 
 
+# Who was slow.
+
+
+def test_a_blocked_loop_is_not_called_a_silent_provider(kernel: Kernel, server: Loopback) -> None:
+    """Where the user's own code held the loop, a worker has its answer or the reason says so."""
+    server.script("m", Act(delay=0.5))
+    kernel.run(
+        "import asyncio, time\n"
+        "async def block():\n    await asyncio.sleep(0.3)\n    time.sleep(2)\n"
+        "task = asyncio.create_task(block())"
+    )
+    kernel.run("%%fanout -n 5 --timeout 1 --min-success 0 -m anthropic:m -o kept\nhello")
+    ends = kernel.value("[(r.status, r.error and r.error.message) for r in kept.results]")
+    assert all(status == "ok" or "this notebook" in why or "stall" in why for status, why in ends)
+
+
 # What an interrupted run has cost.
 
 

@@ -22,7 +22,7 @@ from provider_acts import NAMED
 from test_faults import act_of
 from virtual_time import run_virtual
 
-from parallm_magics import FanoutRun, TooFewSucceeded, fanout
+from parallm_magics import FanoutRun, ParallmError, TooFewSucceeded, fanout
 from parallm_magics.engine.pool import Pools
 from parallm_magics.engine.pump import Doors, Pump, Rules
 from parallm_magics.engine.stop import Stop
@@ -162,6 +162,21 @@ def test_a_dead_provider_costs_few_calls(server: Loopback) -> None:
     for run, dialect in zip(asyncio.run(both()), MODELS, strict=True):
         assert len(run.failed) == 40
         assert sum(call.dialect == dialect for call in server.log) <= 1.2 * 40 + 10
+
+
+@each_dialect
+def test_a_dead_provider_ends_the_run_at_the_deadline(server: Loopback, dialect: str) -> None:
+    """Workers that never got their turn do not wait for the next probe beyond it."""
+
+    async def timed() -> float:
+        began = asyncio.get_running_loop().time()
+        await fanned("hello", n=40, deadline=2, model=f"{dialect}:err-503")
+        return asyncio.get_running_loop().time() - began
+
+    asyncio.run(fanned(sections(f"{dialect}:ok")))  # the SDK's import is nobody's time
+    with Stalls() as stalls:
+        seconds = asyncio.run(timed())
+    assert seconds <= 2 + SOON + stalls.seconds
 
 
 def test_most_succeed_where_a_fifth_of_the_calls_fail() -> None:
@@ -416,6 +431,24 @@ def test_a_prompt_too_large_is_asked_once(server: Loopback, dialect: str, model:
     assert (record.error.kind, len(server.log)) == ("too_large", 1)
     assert f"the prompt is too large for {model}" in record.error.message
     assert model != "too-long" or "250000 tokens > 200000" in record.error.message
+
+
+def test_a_prompt_over_a_known_limit_is_not_sent(server: Loopback) -> None:
+    """Anthropic takes 32 MB in one request: more is refused before any call, with the sizes."""
+    with pytest.raises(ParallmError, match="MB"):
+        asyncio.run(
+            fanned("%section a\n{{v}}", model="claude-x", variables={"v": "x" * 34_000_000})
+        )
+    assert server.log == []
+
+
+@each_dialect
+def test_an_unknown_model_is_told_with_near_names(server: Loopback, dialect: str) -> None:
+    """A slip in a model's name is seen at once."""
+    name = MODELS[dialect]
+    server.script(f"{name}x", NAMED["no-model"])
+    run = asyncio.run(fanned(sections(f"{dialect}:{name}x")))
+    assert f"did you mean {name!r}?" in str(run.results[0].error)
 
 
 @each_dialect
