@@ -87,7 +87,7 @@ class Book:
         for name, act, call in self.done:
             if name in workers and act.status == 200:
                 words = DIALECTS[call.dialect](call, act, act.text or "")
-                total += Usage(input_tokens=words.took, output_tokens=words.gave)
+                total += Usage(input_tokens=sum(words.fed), output_tokens=words.gave)
         return total
 
 

@@ -211,7 +211,7 @@ def test_the_sums_of_an_interrupted_run_are_those_of_the_servers_log(
     assert kernel.value("[r.status for r in kept.results]") == ["cancelled", "ok", "ok"] * 3
     answered = [call for call in server.log if call.prompt.startswith("quick")]
     words = [DIALECTS[call.dialect](call, quick, "a fine answer") for call in answered]
-    counted = Usage(sum(w.took for w in words), 0, 0, sum(w.gave for w in words))
+    counted = Usage(sum(sum(w.fed) for w in words), 0, 0, sum(w.gave for w in words))
     assert kernel.value("(kept.usage.input_tokens, kept.usage.output_tokens)") == (
         counted.input_tokens,
         counted.output_tokens,

@@ -211,6 +211,8 @@ class Pump:
             if line and wait:
                 self._give_up(line, pool, now, wait)
                 looks.append(wait)
+            if line and pool.down_since is not None:
+                looks.append(pool.down_since + line[0].task.deadline - now)
         return 0.0 if self._hungry() and not self._source.waits else min(looks, default=None)
 
     def _room(self, worker: Worker, pool: Pool, now: float) -> float | None:

@@ -33,6 +33,7 @@ LEAST_PREFIX = (
 )
 LEAST_PREFIX_ELSE = 4096
 MARK: dict[str, Any] = {"cache_control": {"type": "ephemeral"}}
+MOST_BYTES = 32_000_000  # of one request
 FINISH: dict[str, Finish] = {
     "max_tokens": "length",
     "model_context_window_exceeded": "length",
@@ -58,6 +59,12 @@ class AnthropicProvider(SdkProvider):
             ModelError: a temperature for a model that takes none.
         """
         super().check(task)
+        size = len(task.prompt.encode("utf-8", "replace")) + len((task.system or "").encode())
+        if size > MOST_BYTES:
+            raise ModelError(
+                f"{task.name}: the prompt has {size / 1e6:.1f} MB, and {self.host} takes at most "
+                f"{MOST_BYTES / 1e6:.0f} MB; cut it into parts, one an item of --each"
+            )
         name = task.model.name
         asked = task.temperature is not None or "temperature" in task.params
         if asked and name.startswith("claude-") and not WITH_TEMPERATURE.match(name):
@@ -100,6 +107,7 @@ class AnthropicProvider(SdkProvider):
         kind = data.get("type")
         if kind == "message_start":
             _take_usage(mapping(data.get("message")), draft)
+            draft.usage = None  # its output is a placeholder: a stream that breaks off tells no sum
         elif kind == "content_block_start":
             block = mapping(data.get("content_block"))
             if block.get("type") == "text" and block.get("text"):
