@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import os
+import platform
 import statistics
 import subprocess
 import sys
@@ -23,6 +24,22 @@ MODELS = {"anthropic": "claude-haiku-5-5", "openai": "gpt-6-luna"}
 KEY = "sk-no-key"
 # A benchmark's own environment: nothing of the user's settings takes part.
 OURS = ("ANTHROPIC_", "OPENAI_", "PARALLM_")
+# What the figures depend on besides us.
+PACKAGES = ("ipython", "ipykernel", "ipywidgets", "anthropic", "openai", "httpx2", "aiohttp")
+
+
+def processor() -> str:
+    """The processor's name, where the system tells."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.split(": ")[1] for line in lines if line.startswith("model name")), "")
+
+
+def load() -> str:
+    """How busy the machine is, in processes that want to run."""
+    return f"{os.getloadavg()[0]:.1f}"
 
 
 @dataclass(frozen=True)
@@ -130,6 +147,10 @@ class Server:
     def calls_since(self, moment: float) -> int:
         """How many calls arrived after a moment of the monotonic clock; forgets them all."""
         return int(self._asked(str(moment)))
+
+    def count(self) -> int:
+        """How many calls have arrived since the others were forgotten; forgets none."""
+        return int(self._asked("count"))
 
     def calls(self) -> list[tuple[str, float, bool]]:
         """Of every call the prompt, when it arrived and whether it was answered; forgets them."""

@@ -13,9 +13,9 @@ from typing import Any
 
 from bench import memory
 
-from parallm_magics import fanout
+from parallm_magics import fanout, prices
 from parallm_magics.engine.pool import Pool
-from parallm_magics.engine.pump import Doors, Pump, Rules
+from parallm_magics.engine.pump import Books, Doors, Pump, Rules
 from parallm_magics.engine.stop import Stop
 from parallm_magics.providers import registry
 from parallm_magics.types import Event, Model, Record, Reply, Task, Usage
@@ -32,12 +32,17 @@ class Sleeper:
     simulated = False
     keeps_time = False
     address = ""
+    account = NAME
 
     def __init__(self) -> None:
         self.first = 0.0
 
     def check(self, task: Task) -> None:
         """Everything is possible."""
+
+    def caches(self, task: Task) -> bool:
+        """Nothing is kept."""
+        return False
 
     async def prepare(self) -> None:
         """Nothing is needed."""
@@ -82,11 +87,8 @@ async def pump(sleeper: Sleeper, count: int, concurrency: int) -> list[Record]:
 
     pool = Pool()
     doors = Doors(lambda model: sleeper, lambda provider: pool)
-    began = asyncio.get_running_loop().time()
-    own = Pump(
-        tasks(count), doors, Rules(concurrency), tell, lambda *_: (None, None), Stop(), began
-    )
-    return await own.run()
+    rules, books = Rules(concurrency, known=count), Books(prices.pricing())
+    return await Pump(tasks(count), doors, rules, books, tell, Stop()).run()
 
 
 async def through_fanout(sleeper: Sleeper, count: int, concurrency: int) -> list[Record]:

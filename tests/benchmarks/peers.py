@@ -21,8 +21,7 @@ from importlib.metadata import distributions, version
 from pathlib import Path
 
 import raw
-from bench import MODELS, Kernel, Server
-from run_all import PACKAGES, load, processor
+from bench import MODELS, PACKAGES, Kernel, Server, load, processor
 from systems import SYSTEMS, System, Work
 
 HERE = Path(__file__).parent

@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from bench import MODELS, Cell, Figure, Kernel, Server, ratios, table
-from run_all import load
 from systems import LOOP, LOOP_ON_AIOHTTP, OURS, System, Work
 
 ROUNDS = 3
@@ -160,9 +159,7 @@ def of_ours(
 
 def main() -> str:
     """Measure and give out both tables."""
-    before = load()
-    first = over_fakes()
-    return f"{first}\nLoad average before {before}, after {load()}.\n\n{through_sdks()}"
+    return f"{over_fakes()}\n{through_sdks()}"
 
 
 if __name__ == "__main__":

@@ -93,7 +93,8 @@ def main(behaviour: str, *models: str) -> None:
     """Say the address; then answer a question a line, about the calls since the last one.
 
     A moment is answered by how many calls came after it; "calls" by all of them as JSON,
-    each its prompt, when it came, and whether its answer went out whole.
+    each its prompt, when it came, and whether its answer went out whole; "count" by how many
+    there are, and is no such last one.
 
     Args:
         behaviour: the fields of `Behaviour` as JSON.
@@ -105,6 +106,9 @@ def main(behaviour: str, *models: str) -> None:
             server.script(model, behaves.act)
         print(server.url, flush=True)
         for line in sys.stdin:
+            if line.strip() == "count":
+                print(len(server.log), flush=True)
+                continue
             if line.strip() == "calls":
                 print(json.dumps([[c.prompt, c.at, c.finished] for c in server.log]), flush=True)
             else:
