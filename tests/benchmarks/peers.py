@@ -7,6 +7,7 @@ import json
 import os
 import platform
 import random
+import signal
 import statistics
 import subprocess
 import sys
@@ -312,6 +313,8 @@ def main() -> None:
     options.add_argument("--results", type=Path, default=RESULTS)
     options.add_argument("--picture", type=Path, default=PICTURE)
     given = options.parse_args()
+    # Ended from outside, the kernels and the temporary environment go too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     found: list[tuple[Work, list[Line]]] = []
     parts = []
     with installed(*PEERS, *PLOT) as (python, site):
