@@ -73,6 +73,11 @@ class Pool:
             return 0.0 if self.inflight == 0 else None
         return 0.0 if self.inflight < int(self.limit) else None
 
+    def wanted(self, most: int) -> None:
+        """The user asks for so many at once: until it was refused any, the provider may get them."""
+        if self._slow_start:
+            self.limit = max(self.limit, float(min(most, self.ceiling)))
+
     def pace(self, what: str, most: int | None) -> Pace | None:
         """The window in which so much of this is allowed, kept from run to run; None for no limit."""
         return None if most is None else self.paces.setdefault((what, most), Pace(most))

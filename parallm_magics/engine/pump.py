@@ -60,6 +60,7 @@ class Rules:
 
     Attributes:
         concurrency: most workers at once, exactly.
+        asked: whether the user asked for so many, so that they need not be approached with care.
         least: successes that the run needs; once out of reach nothing more is started.
         counted: the statuses that are a success in this count.
         known: how many calls there are; None where only their source tells.
@@ -72,6 +73,7 @@ class Rules:
     counted: frozenset[Status] = frozenset({"ok"})
     known: int | None = None
     drain: bool = True
+    asked: bool = False
     rpm: int | None = None
     tpm: int | None = None
 
@@ -265,6 +267,8 @@ class Pump:
         pool = self._doors.pool(provider)
         if pool not in self._lines:
             self._lines[pool] = deque()
+            if self._rules.asked:
+                pool.wanted(self._rules.concurrency)
             pool.wakers.add(self._wake.set)
         self._opened[model] = provider, pool
         return provider, pool
