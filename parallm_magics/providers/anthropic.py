@@ -10,7 +10,6 @@ from parallm_magics.errors import ModelError
 from parallm_magics.providers.prompt_cache import marked
 from parallm_magics.providers.reading import count, mapping, merged, optional_count, string
 from parallm_magics.providers.sdk import Draft, SdkProvider
-from parallm_magics.providers.texts import one_line
 from parallm_magics.types import Finish, Model, Task, Usage
 
 # Opus 4.7 was the first that takes no temperature; everything since then is like it.
@@ -127,7 +126,7 @@ class AnthropicProvider(SdkProvider):
 
 def _take_usage(data: Mapping[str, Any], draft: Draft) -> None:
     """Merge the usage of a message or an event: later events correct earlier ones."""
-    draft.model = one_line(string(data.get("model")), 100) or draft.model
+    draft.named(data.get("model"))
     sent = mapping(data.get("usage"))
     draft.counts.update({name: value for name, value in sent.items() if value is not None})
     draft.usage = usage_of(draft.counts)
