@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterable
 from decimal import Decimal
 
 from parallm_magics.display import text
@@ -18,7 +20,8 @@ def subtitle(view: View) -> str:
     """Who answered, how long it took, what it cost."""
     sums = totals(view.records, view.extra)
     noun = "vote" if view.pattern == "vote" else "worker"
-    rows = [row_of(record) for record in view.records]
+    different = {(record.model, record.model_answered): record for record in view.records[::-1]}
+    rows = [row_of(record) for record in reversed(different.values())]
     rows += [row_of(record, aside=True) for record in view.extra]
     parts = [
         text.count(len(view.records), noun),
@@ -79,10 +82,12 @@ def chosen(view: View) -> tuple[list[tuple[Record, str]], str]:
 
     Of too many workers those without success come first, then the others in order.
     """
-    ballots = view.ballots + ("",) * (len(view.records) - len(view.ballots))
-    pairs = list(zip(view.records, ballots, strict=False))
-    if len(pairs) <= MOST:
-        return pairs, ""
-    order = sorted(range(len(pairs)), key=lambda at: (pairs[at][0].ok, at))[:MOST]
-    left = len(pairs) - MOST
-    return [pairs[at] for at in sorted(order)], f"{left:,} more workers in the result"
+    ballots = view.ballots or ("",) * len(view.records)
+    total = len(view.records)
+    places: Iterable[int] = range(total)
+    if total > MOST:
+        lost = [at for at, record in enumerate(view.records) if not record.ok][:MOST]
+        good = (at for at, record in enumerate(view.records) if record.ok)
+        places = sorted([*lost, *itertools.islice(good, MOST - len(lost))])
+    left = f"{total - MOST:,} more workers in the result" if total > MOST else ""
+    return [(view.records[at], ballots[at]) for at in places], left

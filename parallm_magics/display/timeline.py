@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import math
 from collections.abc import Sequence
 
@@ -42,7 +43,7 @@ def drawn(records: Sequence[Record], most: int = MOST) -> list[Record]:
     """The records that get a bar, in order: all, or the slowest where they are too many."""
     if len(records) <= most:
         return list(records)
-    slowest = sorted(range(len(records)), key=lambda at: (-records[at].seconds, at))[:most]
+    slowest = heapq.nsmallest(most, range(len(records)), key=lambda at: (-records[at].seconds, at))
     return [records[at] for at in sorted(slowest)]
 
 
