@@ -17,7 +17,7 @@ from parallm_magics.engine.pool import MOST, Pool, Ticket
 from parallm_magics.engine.source import Call, Source
 from parallm_magics.engine.stop import Stop
 from parallm_magics.engine.warmth import Warmth
-from parallm_magics.engine.worker import Price, Try, Worker, asks_too_long
+from parallm_magics.engine.worker import Price, Try, Worker, asks_too_long, too_late
 from parallm_magics.types import (
     Event,
     Fault,
@@ -45,6 +45,7 @@ TICK = 1e-6
 
 ProviderFor = Callable[[Model], Provider]
 PoolFor = Callable[[Provider], Pool]
+Begun = Callable[[], None] | None
 Finish = Callable[[Task | None, Record], Record]
 """From a record as the engine knows it to the record as it is kept; the task is None where the
 source gave the record itself."""
@@ -139,6 +140,7 @@ class Pump:
         self._backlog = 0
         self._warmth = Warmth()
         self._waiting: list[tuple[float, int, Worker, Pool]] = []
+        self._again: dict[Worker, Pool] = {}
         self._order = itertools.count()
         self._running: dict[asyncio.Task[None], Worker] = {}
         self._closed: dict[tuple[Pool, Model | None], Fault] = {}
@@ -194,18 +196,22 @@ class Pump:
         now = self._loop.time()
         self._fetch_due(now)
         self._fill(now)
+        self._end_overdue(now)
         looks = [self._waiting[0][0] - now] if self._waiting else []
+        looks += [worker.left(now) for worker in self._again]
         for pool, line in self._lines.items():
             wait: float | None = 0.0
             while line and wait == 0.0 and len(self._running) < self._rules.concurrency:
                 worker = line[0]
                 if reason := self._not_to_be_asked(worker, pool):
-                    self._leave(line)
+                    line.popleft()
+                    self._leave(worker)
                     self._end(worker.task, worker.stopped(reason, now, asked=False))
                 elif self._warmth.must_wait(worker):
                     self._warmth.hold(line.popleft())
                 elif (wait := self._room(worker, pool, now)) == 0.0:
-                    self._leave(line)
+                    line.popleft()
+                    self._leave(worker)
                     self._begin(worker, pool, now)
                 self._fill(now)
             if line and wait:
@@ -267,9 +273,9 @@ class Pump:
         self._opened[model] = provider, pool
         return provider, pool
 
-    def _leave(self, line: deque[Worker]) -> None:
-        """The first in line waits no more."""
-        line.popleft()
+    def _leave(self, worker: Worker) -> None:
+        """The worker waits no more."""
+        self._again.pop(worker, None)
         self._backlog -= 1
 
     def _look_ahead(self) -> None:
@@ -299,6 +305,7 @@ class Pump:
             due.append((worker, pool))
         for worker, pool in reversed(due):
             self._lines[pool].appendleft(worker)
+            self._again[worker] = pool
         for worker in self._warmth.released(everybody=bool(self._stop.reason)):
             self._lines[self._opened[worker.task.model][1]].appendleft(worker)
 
@@ -331,14 +338,29 @@ class Pump:
         late = [w for w in line if w.left(now) < (asked if w.start is None else wait)]
         for worker in late:
             line.remove(worker)
-            self._backlog -= 1
-            limited = worker.tries[-1].fault if worker.tries else None
-            fault = limited or Fault("rate_limit", "the provider's rate limit")
-            self._end(worker.task, worker.stopped(asks_too_long(fault, wait), now, asked=False))
+            self._leave(worker)
+            last = worker.tries[-1].fault if worker.tries else None
+            fault = last or Fault("rate_limit", "the provider's rate limit")
+            told = asks_too_long(fault, wait) if asked else too_late(fault, worker.task)
+            self._end(worker.task, worker.stopped(told, now, asked=False))
+
+    def _end_overdue(self, now: float) -> None:
+        """End those that waited for a place for their next try until their deadline."""
+        for worker, pool in [*self._again.items()] if self._again else ():
+            fault = worker.tries[-1].fault
+            if self._stop.reason or worker.left(now) > 0 or fault is None:
+                continue
+            if not self._warmth.drop(worker):
+                self._lines[pool].remove(worker)
+            self._leave(worker)
+            told = too_late(fault, worker.task)
+            self._end(worker.task, worker.stopped(told, now, asked=False))
 
     def _begin(self, worker: Worker, pool: Pool, now: float) -> None:
         ticket = pool.begin(now)
-        call = self._loop.create_task(self._call(worker, pool, ticket))
+        # Now and not in the call's first step: those after it in line must already see it.
+        begun = self._warmth.begins(worker, self._wake.set) if worker.task.cache_key else None
+        call = self._loop.create_task(self._call(worker, pool, ticket, begun))
         self._running[call] = worker
         call.add_done_callback(partial(self._ended, pool))
 
@@ -346,14 +368,13 @@ class Pump:
         worker = self._running.pop(call)
         self._warmth.ends(worker)
         pool.end()
-        if call.cancelled() and worker.start is None:  # cancelled before its first step
+        if call.cancelled() and worker.held is not None:  # cancelled before its first step
             self._book(worker, Decimal(0))
             self._end(worker.task, worker.stopped(self._stopped(), self._loop.time(), asked=False))
 
-    async def _call(self, worker: Worker, pool: Pool, ticket: Ticket) -> None:
+    async def _call(self, worker: Worker, pool: Pool, ticket: Ticket, begun: Begun) -> None:
         fault: Fault | None = None
         try:
-            begun = self._warmth.begins(worker, self._wake.set) if worker.task.cache_key else None
             last = await worker.once(self._told, self._books.price, begun)
             self._book(worker, last.cost, last)
             self._settle(worker, pool, ticket, last)
