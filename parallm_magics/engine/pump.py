@@ -28,6 +28,7 @@ from parallm_magics.types import (
     Record,
     Status,
     Task,
+    Usage,
 )
 
 # Faults that may pass, in words.
@@ -226,19 +227,18 @@ class Pump:
         """
         if (wait := pool.wait(now)) != 0.0:
             return wait
-        requests = pool.pace("requests", self._rules.rpm)
-        tokens = pool.pace("tokens", self._rules.tpm)
-        most = _tokens(worker.task) if tokens else 0.0
-        if requests and (wait := requests.wait(now, 1)):
+        rpm, tpm = self._rules.rpm, self._rules.tpm
+        most = _tokens(worker.task) if tpm else 0.0
+        if rpm and (wait := pool.requests.wait(now, 1, rpm)):
             return wait
-        if tokens and (wait := tokens.wait(now, most)):
+        if tpm and (wait := pool.tokens.wait(now, most, tpm)):
             return wait
         worker.held = self._books.budget.hold(worker.task)
         if worker.held is None:
             return None
-        if requests:
-            requests.take(now, 1)
-        worker.tokens = tokens.take(now, most) if tokens else None
+        if rpm:
+            pool.requests.take(now, 1)
+        worker.tokens = pool.tokens.take(now, most) if tpm else None
         return 0.0
 
     def _hungry(self) -> bool:
@@ -369,14 +369,14 @@ class Pump:
         self._warmth.ends(worker)
         pool.end()
         if call.cancelled() and worker.held is not None:  # cancelled before its first step
-            self._book(worker, Decimal(0))
+            self._book(worker, Decimal(0), Usage())
             self._end(worker.task, worker.stopped(self._stopped(), self._loop.time(), asked=False))
 
     async def _call(self, worker: Worker, pool: Pool, ticket: Ticket, begun: Begun) -> None:
         fault: Fault | None = None
         try:
             last = await worker.once(self._told, self._books.price, begun)
-            self._book(worker, last.cost, last)
+            self._book(worker, last.cost, last.used)
             self._settle(worker, pool, ticket, last)
         except asyncio.CancelledError:
             call = asyncio.current_task()
@@ -389,18 +389,17 @@ class Pump:
         except Exception as error:
             fault = Fault("bug", f"unexpected {type(error).__name__}")
         if fault is not None:
-            self._book(worker, None)
+            self._book(worker, None, None)
             self._end(worker.task, worker.stopped(fault, self._loop.time(), asked=True))
 
-    def _book(self, worker: Worker, cost: Decimal | None, last: Try | None = None) -> None:
+    def _book(self, worker: Worker, cost: Decimal | None, used: Usage | None) -> None:
         """Settle what was set aside for a try; once."""
         if worker.held is None:
             return
         self._books.budget.settle(worker.held, cost)
         worker.held = None
-        usage = last.end.usage if last is not None else None
-        if worker.tokens is not None and usage is not None:
-            worker.tokens.pace.correct(worker.tokens, usage.total_tokens)
+        if worker.tokens is not None and used is not None:
+            worker.tokens.pace.correct(worker.tokens, used.total_tokens)
 
     def _settle(self, worker: Worker, pool: Pool, ticket: Ticket, last: Try) -> None:
         """End the worker, or let it wait for its next try; tell the pool what it can learn."""
