@@ -306,7 +306,7 @@ class Pump:
         for worker, pool in reversed(due):
             self._lines[pool].appendleft(worker)
             self._again[worker] = pool
-        for worker in self._warmth.released(everybody=bool(self._stop.reason)):
+        for worker in self._warmth.released():
             self._lines[self._opened[worker.task.model][1]].appendleft(worker)
 
     def _not_to_be_asked(self, worker: Worker, pool: Pool) -> Fault | None:

@@ -72,11 +72,8 @@ class Warmth:
                 self._warmed(key)
         self._let_go(key)
 
-    def released(self, everybody: bool) -> list[Worker]:
-        """Those who need wait no more, the last first; `everybody` when the run is stopped."""
-        if everybody:
-            for key in list(self._held):
-                self._let_go(key)
+    def released(self) -> list[Worker]:
+        """Those who need wait no more, the last first."""
         free, self._free = self._free[::-1], []
         return free
 
