@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -66,10 +67,16 @@ class Model:
     query: tuple[tuple[str, str], ...] = ()
 
     def __str__(self) -> str:
-        tail = "&".join(f"{key}={value}" for key, value in self.query)
-        if not (self.name or tail):
-            return self.provider
-        return f"{self.provider}:{self.name}" + (f"?{tail}" if tail else "")
+        return _written(self)
+
+
+@functools.lru_cache(256)
+def _written(model: Model) -> str:
+    """One text a model, as a map's thousands of records all name it."""
+    tail = "&".join(f"{key}={value}" for key, value in model.query)
+    if not (model.name or tail):
+        return model.provider
+    return f"{model.provider}:{model.name}" + (f"?{tail}" if tail else "")
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ import pytest
 
 from parallm_magics.cell.blocks import parse
 from parallm_magics.cell.plan import make_plan
-from parallm_magics.patterns.live import board_of
+from parallm_magics.patterns.live import announcement, board_of
 from parallm_magics.providers.registry import Clients, parse_model
 
 
@@ -39,3 +39,22 @@ def test_a_simulation_is_marked_from_the_start(magic: str) -> None:
     html = shown(magic, body, "sim")
     assert "SIMULATED" in html
     assert ("synthesis" in html) == (magic == "fanout")
+
+
+@pytest.mark.parametrize(
+    ("docs", "line", "said"),
+    [
+        pytest.param(range(200), "", None, id="a panel"),
+        pytest.param(range(201), "", "201 calls, plain requests", id="a map"),
+        pytest.param(range(5000), "--stream on", "5,000 calls, streamed; ", id="forced"),
+        pytest.param(iter([1]), "", "as many calls as there are items, plain", id="a generator"),
+    ],
+)
+def test_a_large_run_says_what_it_is_about_to_do(docs: object, line: str, said: str | None) -> None:
+    """How many calls, how they are made, and what they could cost at most."""
+    cell = parse("fanout", f"--each docs {line}", "{{item}}")
+    settings = {"model": ("claude-haiku-5-5",), "max_tokens": 1000}
+    plan = make_plan(cell, {"docs": docs}, parse_model, settings)
+    told = announcement(plan)
+    assert told.startswith(said) if said else told == ""
+    assert ("at most $" in told) == (said is not None and said[0].isdigit())

@@ -114,6 +114,32 @@ def test_the_pool_cuts_once_a_round_trip() -> None:
     assert pool.limit < 16
 
 
+@pytest.mark.parametrize(("line", "seconds"), [("", 1.5), ("-c 100", 0.5), ("-c 50", 1.0)])
+def test_so_many_as_are_asked_for_start_at_once(line: str, seconds: float) -> None:
+    """A hundred calls of half a second: by default with care, with -c as the user says."""
+    provider = Limited(anything)
+    most = int(line.removeprefix("-c ") or 0)
+    rules = Rules(most or 200, asked=bool(most))
+    fake = Fake(provider)
+
+    async def main() -> list[Record]:
+        doors = Doors(lambda model: fake, Pools().of)
+        return await Pump(tasks(100), doors, rules, Books(price), None, Stop()).run()
+
+    records, took = run_virtual(main())
+    assert len(records) == 100
+    assert took == pytest.approx(seconds, abs=0.01)
+
+
+def test_what_was_refused_once_is_not_asked_for_again() -> None:
+    """A wish does not undo what was learnt."""
+    pool = Pool()
+    pool.limited(pool.begin(0.0), 1.0, None)
+    learnt = pool.limit
+    pool.wanted(200)
+    assert pool.limit == learnt
+
+
 def test_a_hint_closes_the_gate_for_all() -> None:
     """Nobody begins before it is over, and the longest one holds."""
     pool = Pool()

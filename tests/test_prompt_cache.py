@@ -291,7 +291,7 @@ def recorded(usage: Usage | None, price: Price, model: Model, simulated: bool = 
 
     async def work() -> Record:
         worker = Worker(task, fake, 0.0)
-        last = await worker.once(lambda event: None)
+        last = await worker.once(None, price)
         return worker.record(price, worker.start or 0.0, last.fault)
 
     return asyncio.run(work())
@@ -339,7 +339,7 @@ def test_workers_of_one_prompt_save_what_the_server_counted(server: Loopback) ->
         ended = []
         for task in asked:
             worker = Worker(task, provider, 0.0)
-            last = await worker.once(lambda event: None)
+            last = await worker.once(None, prices.pricing())
             ended.append(worker.record(prices.pricing(), worker.start or 0.0, last.fault))
         await provider.close()
         return ended

@@ -241,17 +241,13 @@ class Calls:
         common = view.render(self._cell.system, "%system") if self._cell.system else None
         first = (at - 1) * len(self._chairs)
         texts = [chair.texts(view, shared, common) for chair in self._chairs]
-        sharers = Counter(
-            (chair.model, system) for chair, (_, system) in zip(self._chairs, texts, strict=True)
-        )
+        sharing = self._sharing([system for _, system in texts])
         round_ = []
         for place, (chair, (prompt, system)) in enumerate(zip(self._chairs, texts, strict=True)):
             identity = hash((chair.request, prompt, system))
             sample = reader.samples[identity]
             reader.samples[identity] = sample + 1
-            key = ""
-            if chair.cached and (sharers[chair.model, system] > 1 or self._shared_by_rounds):
-                key = _cache_key(chair.model, system, shared)
+            key = _cache_key(chair.model, system, shared) if sharing[place] else ""
             round_.append(
                 chair.make(
                     index=first + place,
@@ -265,10 +261,18 @@ class Calls:
             )
         return round_
 
-    @property
-    def _shared_by_rounds(self) -> bool:
-        """Whether all rounds begin with one text."""
-        return self._one_prefix and self.by_item and self.known != len(self._chairs)
+    def _sharing(self, systems: Sequence[str | None]) -> Sequence[bool]:
+        """Which calls of a round begin with the same text as another call."""
+        if self._one_prefix and self.by_item and self.known != len(self._chairs):
+            return [chair.cached for chair in self._chairs]
+        if len(self._chairs) == 1:
+            return (False,)
+        models = [chair.model for chair in self._chairs]
+        count = Counter(zip(models, systems, strict=True))
+        return [
+            chair.cached and count[model, system] > 1
+            for chair, model, system in zip(self._chairs, models, systems, strict=True)
+        ]
 
     def _never_came(self, reader: _Reader, problem: str) -> list[Record]:
         """What stands for the calls of a round that cannot be made."""

@@ -218,7 +218,7 @@ class Options:
         "--concurrency -c",
         read.concurrency,
         "N",
-        "most workers at once (20 at first, then as many as the provider bears, up to 200)",
+        "most workers at once (without it 20 at first, then as many as the provider bears, up to 200)",
     )
     rpm: int | None = _option(
         "--rpm",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 from parallm_magics.types import CallFailed, Fault, Heard, Provider, Reply, Task
 
@@ -13,30 +14,53 @@ CATCH_UP = 0.25
 
 
 class _Limit:
-    """Cancels a task at a time that may be put off; putting it off costs no new timer."""
+    """Cancels a task that has been silent for too long; a sign of life costs no new timer."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, at: float) -> None:
+    __slots__ = (
+        "_at",
+        "_end",
+        "_heard",
+        "_loop",
+        "_over",
+        "_silence",
+        "_task",
+        "_timer",
+        "heard_of",
+        "held_up",
+    )
+
+    def __init__(self, heard: Heard, first: float, silence: float, remaining: float) -> None:
         task = asyncio.current_task()
         assert task is not None
         self.held_up = 0.0
-        self._task = task
-        self._loop = loop
-        self._at = at
-        self._timer = loop.call_at(at, self._look)
+        self.heard_of = False
+        self._task, self._heard, self._silence = task, heard, silence
+        self._loop = task.get_loop()
+        now = self._loop.time()
+        self._end = now + remaining
+        self._at = min(now + first, self._end)
+        self._timer = self._loop.call_at(self._at, self._look)
         self._over = False
 
-    def move(self, at: float) -> None:
-        """Cancel at this time instead."""
-        self._at = at
+    def alive(self, piece: str) -> None:
+        """A sign of life: the silence begins anew."""
+        self.heard_of = True
+        self._at = at = min(self._loop.time() + self._silence, self._end)
         if at < self._timer.when():
             self._timer.cancel()
             self._timer = self._loop.call_at(at, self._look)
+        self._heard(piece)
 
     def off(self) -> bool:
         """Take the limit off. Whether it had passed, and nobody else cancels the task."""
         self._timer.cancel()
         over, self._over = self._over, False
         return over and self._task.uncancel() == 0
+
+    @property
+    def at_end(self) -> bool:
+        """Whether the time is over that the call has as a whole."""
+        return self._loop.time() >= self._end
 
     def _look(self) -> None:
         now = self._loop.time()
@@ -50,13 +74,16 @@ class _Limit:
             self._task.cancel()
 
 
-async def attempt(provider: Provider, task: Task, heard: Heard, remaining: float) -> Reply:
+async def attempt(
+    provider: Provider, task: Task, heard: Heard, pieces: Sequence[str], remaining: float
+) -> Reply:
     """Make one call and bound its silence and its length.
 
     Args:
         provider: the door to the model.
         task: the call; its `first`, `silence` are the limits on waiting, in seconds.
         heard: told of every piece of text, and of every other sign of life with "".
+        pieces: where whoever hears keeps the text of this try.
         remaining: seconds left until the worker's deadline.
 
     Raises:
@@ -64,23 +91,10 @@ async def attempt(provider: Provider, task: Task, heard: Heard, remaining: float
     """
     if provider.keeps_time:
         return await provider.complete(task, heard)
-    loop = asyncio.get_running_loop()
-    end = loop.time() + remaining
-    pieces: list[str] = []
-    patience = task.first
-    limit = _Limit(loop, min(loop.time() + patience, end))
-
-    def alive(piece: str) -> None:
-        nonlocal patience
-        patience = task.silence
-        limit.move(min(loop.time() + patience, end))
-        if piece:
-            pieces.append(piece)
-        heard(piece)
-
+    limit = _Limit(heard, task.first, task.silence, remaining)
     fault: Fault | None = None
     try:
-        return await provider.complete(task, alive)
+        return await provider.complete(task, limit.alive)
     except asyncio.CancelledError:
         # Whoever else cancels this task wants it to end as cancelled.
         if not limit.off():
@@ -94,21 +108,20 @@ async def attempt(provider: Provider, task: Task, heard: Heard, remaining: float
         fault = Fault("bug", f"unexpected {type(error).__name__} in the provider")
     finally:
         limit.off()
-    over = loop.time() >= end
-    fault = fault or Fault("timeout", _silence(task, patience, bool(pieces), over, limit.held_up))
+    fault = fault or Fault("timeout", _silence(task, limit, bool(pieces)))
     raise CallFailed(fault, text="".join(pieces))
 
 
-def _silence(task: Task, patience: float, begun: bool, over: bool, held_up: float) -> str:
-    if held_up:
+def _silence(task: Task, limit: _Limit, begun: bool) -> str:
+    if limit.held_up:
         return (
-            f"no answer could be read in time: other code held the notebook's loop for "
-            f"{held_up:.1f} s too long"
+            "no answer could be read in time: other code held the notebook's loop for "
+            f"{limit.held_up:.1f} s too long"
         )
-    if over:
+    if limit.at_end:
         return f"no complete answer by the deadline of {task.deadline:g} s"
     if begun:
-        return f"silent for {patience:g} s in the middle of the answer"
-    if patience == task.silence and task.stream:
-        return f"silent for {patience:g} s"
-    return f"no {'first token' if task.stream else 'answer'} within {patience:g} s"
+        return f"silent for {task.silence:g} s in the middle of the answer"
+    if limit.heard_of and task.stream:
+        return f"silent for {task.silence:g} s"
+    return f"no {'first token' if task.stream else 'answer'} within {task.first:g} s"

@@ -74,6 +74,11 @@ class Pool:
             return 0.0 if self.inflight == 0 else None
         return 0.0 if self.inflight < int(self.limit) else None
 
+    def wanted(self, most: int) -> None:
+        """The user asks for so many at once: until it was refused any, the provider may get them."""
+        if self._slow_start:
+            self.limit = max(self.limit, float(min(most, self.ceiling)))
+
     def begin(self, now: float) -> Ticket:
         """Admit one call."""
         self.inflight += 1

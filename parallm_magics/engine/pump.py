@@ -62,6 +62,7 @@ class Rules:
 
     Attributes:
         concurrency: most workers at once, exactly.
+        asked: whether the user asked for so many, so that they need not be approached with care.
         least: successes that the run needs; once out of reach nothing more is started.
         counted: the statuses that are a success in this count.
         known: how many calls there are; None where only their source tells.
@@ -74,6 +75,7 @@ class Rules:
     counted: frozenset[Status] = frozenset({"ok"})
     known: int | None = None
     drain: bool = True
+    asked: bool = False
     rpm: int | None = None
     tpm: int | None = None
 
@@ -218,6 +220,8 @@ class Pump:
             if line and wait:
                 self._give_up(line, pool, now, wait)
                 looks.append(wait)
+            if line and pool.down_since is not None:
+                looks.append(pool.down_since + line[0].task.deadline - now)
         return 0.0 if self._hungry() and not self._source.waits else min(looks, default=None)
 
     def _room(self, worker: Worker, pool: Pool, now: float) -> float | None:
@@ -269,6 +273,8 @@ class Pump:
         pool = self._doors.pool(provider)
         if pool not in self._lines:
             self._lines[pool] = deque()
+            if self._rules.asked:
+                pool.wanted(self._rules.concurrency)
             pool.wakers.add(self._wake.set)
         self._opened[model] = provider, pool
         return provider, pool

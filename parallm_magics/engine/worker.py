@@ -86,6 +86,8 @@ class Worker:
         heard: the text of the try under way.
         held: US dollars set aside for the try under way; None where there is none.
         tokens: what it has taken of the tokens allowed a minute.
+        tell: hears what happens in the try under way.
+        begun: called with the first sign of life of it.
     """
 
     task: Task
@@ -98,10 +100,23 @@ class Worker:
     heard: list[str] = field(default_factory=list)
     held: Decimal | None = None
     tokens: Taken | None = None
+    tell: Listener | None = None
+    begun: Callable[[], None] | None = None
 
     def left(self, now: float) -> float:
         """Seconds until the deadline, which counts from the first admission."""
         return self.task.deadline - (0.0 if self.start is None else now - self.start)
+
+    def hear(self, piece: str) -> None:
+        """Take in a piece of text, or another sign of life."""
+        if self.begun is not None:
+            begun, self.begun = self.begun, None
+            begun()
+        if piece:
+            self.heard.append(piece)
+            if self.tell is not None:
+                at = asyncio.get_running_loop().time() - self.began
+                self.tell(Event("heard", self.task.index, at, piece))
 
     async def once(
         self, tell: Listener | None, price: Price, begun: Callable[[], None] | None = None
@@ -120,22 +135,13 @@ class Worker:
         self.heard.clear()
         index = self.task.index
 
-        def heard(piece: str) -> None:
-            nonlocal begun
-            if begun is not None:
-                begun()
-                begun = None
-            if piece:
-                self.heard.append(piece)
-                if tell is not None:
-                    tell(Event("heard", index, loop.time() - self.began, piece))
-
+        self.tell, self.begun = tell, begun
         if tell is not None:
             tell(Event("started", index, tried - self.began, task=self.task))
         end: Reply | CallFailed
         try:
-            end = await attempt(self.provider, self.task, heard, self.left(tried))
-            heard("")
+            end = await attempt(self.provider, self.task, self.hear, self.heard, self.left(tried))
+            self.hear("")
         except CallFailed as error:
             end = error.with_traceback(None)
         seconds = loop.time() - tried if end.seconds is None else end.seconds
@@ -254,12 +260,15 @@ def too_late(fault: Fault, task: Task) -> Fault:
     return replace(fault, message=f"{fault.message}; {late}")
 
 
+# Ends of a complete reply that make it no success.
+_NO_SUCCESS: dict[Finish, Fault] = {
+    "length": Fault("length", "cut off at max_tokens; give more with --max-tokens"),
+    "refusal": Fault("refusal", "the model declined to answer"),
+}
+
+
 def _fault_of(reply: Reply) -> Fault | None:
     """Why a complete reply is no success; None where it is one."""
-    by_finish: dict[Finish, Fault] = {
-        "length": Fault("length", "cut off at max_tokens; give more with --max-tokens"),
-        "refusal": Fault("refusal", "the model declined to answer"),
-    }
-    if reply.finish in by_finish:
-        return by_finish[reply.finish]
+    if reply.finish in _NO_SUCCESS:
+        return _NO_SUCCESS[reply.finish]
     return None if reply.text.strip() else Fault("empty", "the answer holds no text")

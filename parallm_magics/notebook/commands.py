@@ -16,6 +16,7 @@ from parallm_magics.notebook.settings import spoken_settings
 from parallm_magics.patterns.api import default_model
 from parallm_magics.providers import registry
 from parallm_magics.providers.address import host_of
+from parallm_magics.providers.well_known import WELL_KNOWN
 
 MODES = ("auto", "off")
 
@@ -58,9 +59,7 @@ def models(magics: Any, rest: Sequence[Token]) -> None:
     """How models are named, one line a provider."""
     _no_more(rest, "models")
     for definition in registry.definitions():
-        own = [
-            m for m in registry.WELL_KNOWN if registry.parse_model(m).provider == definition.name
-        ]
+        own = [m for m in WELL_KNOWN if registry.parse_model(m).provider == definition.name]
         simulated = f"{definition.name}:NAME?accuracy=0.8&latency=1" if definition.simulated else ""
         print(f"{definition.name:<10} {', '.join(own) or simulated or f'{definition.name}:NAME'}")
 

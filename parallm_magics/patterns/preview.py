@@ -75,7 +75,7 @@ def preview(plan: Plan) -> Preview:
             calls += 1
             tokens += _tokens(task)
             answers += task.max_tokens
-            most = _sum(most, _most(task, price))
+            most = _sum(most, most_cost(task, price))
             shown += [task] if calls <= SHOWN else []
     if plan.synthesis is not None:
         parts = plan.synthesis.parts or ("{{outputs}}", "\n\n", MERGE)
@@ -84,7 +84,7 @@ def preview(plan: Plan) -> Preview:
         shown.append(merging)
         calls += 1
         tokens += _tokens(merging)
-        most = _sum(most, _most(merging, price, read=answers))
+        most = _sum(most, most_cost(merging, price, read=answers))
     return Preview(tuple(shown), calls, tokens, most)
 
 
@@ -100,7 +100,7 @@ def _tokens(task: Task) -> int:
     return math.ceil((len(task.prompt) + len(task.system or "")) / CHARS_PER_TOKEN)
 
 
-def _most(
+def most_cost(
     task: Task, price: Callable[[Model, Usage], Decimal | None], read: int = 0
 ) -> Decimal | None:
     """The cost where the answer, and the answers that it reads, use all of their max_tokens."""

@@ -171,7 +171,10 @@ class Workers:
 
     def _rules(self, **more: Any) -> Rules:
         options = self._plan.options
-        return Rules(options.concurrency or MOST, rpm=options.rpm, tpm=options.tpm, **more)
+        asked = options.concurrency is not None
+        return Rules(
+            options.concurrency or MOST, asked=asked, rpm=options.rpm, tpm=options.tpm, **more
+        )
 
     async def _pump(self, source: Any, rules: Rules, finish: Finish) -> list[Record]:
         around = self._around

@@ -10,7 +10,6 @@ from parallm_magics.errors import ModelError
 from parallm_magics.providers.prompt_cache import marked
 from parallm_magics.providers.reading import count, mapping, merged, optional_count, string
 from parallm_magics.providers.sdk import Draft, SdkProvider
-from parallm_magics.providers.texts import one_line
 from parallm_magics.types import Finish, Model, Task, Usage
 
 # Opus 4.7 was the first that takes no temperature; everything since then is like it.
@@ -33,6 +32,7 @@ LEAST_PREFIX = (
 )
 LEAST_PREFIX_ELSE = 4096
 MARK: dict[str, Any] = {"cache_control": {"type": "ephemeral"}}
+MOST_BYTES = 32_000_000  # of one request
 FINISH: dict[str, Finish] = {
     "max_tokens": "length",
     "model_context_window_exceeded": "length",
@@ -58,6 +58,12 @@ class AnthropicProvider(SdkProvider):
             ModelError: a temperature for a model that takes none.
         """
         super().check(task)
+        size = len(task.prompt.encode("utf-8", "replace")) + len((task.system or "").encode())
+        if size > MOST_BYTES:
+            raise ModelError(
+                f"{task.name}: the prompt has {size / 1e6:.1f} MB, and {self.host} takes at most "
+                f"{MOST_BYTES / 1e6:.0f} MB; cut it into parts, one an item of --each"
+            )
         name = task.model.name
         asked = task.temperature is not None or "temperature" in task.params
         if asked and name.startswith("claude-") and not WITH_TEMPERATURE.match(name):
@@ -100,6 +106,7 @@ class AnthropicProvider(SdkProvider):
         kind = data.get("type")
         if kind == "message_start":
             _take_usage(mapping(data.get("message")), draft)
+            draft.usage = None  # its output is a placeholder: a stream that breaks off tells no sum
         elif kind == "content_block_start":
             block = mapping(data.get("content_block"))
             if block.get("type") == "text" and block.get("text"):
@@ -119,7 +126,7 @@ class AnthropicProvider(SdkProvider):
 
 def _take_usage(data: Mapping[str, Any], draft: Draft) -> None:
     """Merge the usage of a message or an event: later events correct earlier ones."""
-    draft.model = one_line(string(data.get("model")), 100) or draft.model
+    draft.named(data.get("model"))
     sent = mapping(data.get("usage"))
     draft.counts.update({name: value for name, value in sent.items() if value is not None})
     draft.usage = usage_of(draft.counts)

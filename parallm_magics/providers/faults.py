@@ -6,10 +6,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from parallm_magics.errors import nearest
 from parallm_magics.providers.keys import scrub
 from parallm_magics.providers.reading import count
 from parallm_magics.providers.retry_after import retry_after
 from parallm_magics.providers.texts import one_line
+from parallm_magics.providers.well_known import WELL_KNOWN
 from parallm_magics.types import Fault, FaultKind
 
 # By the class's name or, where that is not here, by the nearest parent's; subclasses of
@@ -236,7 +238,8 @@ def _message(
     if kind == "quota":
         return f"{where}, the account is out of money or over its limit{because}"
     if kind == "model":
-        return f"{where}, unknown model {model!r} (or a wrong base URL){because}"
+        near = nearest(model, WELL_KNOWN)
+        return f"{where}, unknown model {model!r} (or a wrong base URL){because}{near}"
     if kind == "bad_request" and (param := _text(error, "param")):
         return f"{where}, {model} does not accept {param!r}{because}"
     if kind == "bad_request":

@@ -18,7 +18,6 @@ from parallm_magics.providers.reading import (
     string,
 )
 from parallm_magics.providers.sdk import Draft, SdkProvider
-from parallm_magics.providers.texts import one_line
 from parallm_magics.types import Finish, Model, Task, Usage
 
 RESPONSES_ONLY = re.compile(r"(?:gpt|o\d|codex).*?-(?:pro|codex)(?:-|$)|codex-")
@@ -129,7 +128,7 @@ def _take(
         draft.finish = draft.finish or FINISH.get(reason, "stop")
     if refusal:
         draft.finish = "refusal"
-    draft.model = one_line(string(data.get("model")), 100) or draft.model
+    draft.named(data.get("model"))
     if isinstance(data.get("usage"), dict):
         draft.usage = usage_of(data["usage"])
 

@@ -16,6 +16,7 @@ from typing import Any
 from parallm_magics.errors import ModelError, OptionError, nearest
 from parallm_magics.providers.address import host_of
 from parallm_magics.providers.keys import scrub
+from parallm_magics.providers.well_known import WELL_KNOWN
 from parallm_magics.types import Model, Provider
 
 
@@ -84,13 +85,6 @@ _DEFINED: dict[str, Definition] = dict(PREDEFINED)
 BARE = (
     ("anthropic", re.compile(r"claude-")),
     ("openai", re.compile(r"gpt-(?!oss)|chatgpt-|o[134](?:-|$)")),
-)
-WELL_KNOWN = (
-    "claude-haiku-5-5",
-    "claude-sonnet-5-5",
-    "claude-opus-5-5",
-    "gpt-6-luna",
-    "gpt-6.1-terra",
 )
 WAYS_OUT = (
     "write provider:model, such as anthropic:claude-haiku-5-5, openai:gpt-6-luna or ollama:llama3.2; "

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import importlib
 import os
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
@@ -16,7 +17,7 @@ from parallm_magics.providers.address import host_of, split_url
 from parallm_magics.providers.body import MOST_BYTES, Body, TooMuchError, events
 from parallm_magics.providers.faults import Asked, fault_of, fault_of_answer, request_id
 from parallm_magics.providers.prompt_cache import prefix_tokens
-from parallm_magics.providers.reading import parsed
+from parallm_magics.providers.reading import parsed, string
 from parallm_magics.providers.texts import mended, one_line
 from parallm_magics.providers.transport import http_client
 from parallm_magics.types import CallFailed, Fault, Finish, Heard, Model, Reply, Task, Usage
@@ -56,6 +57,11 @@ class Draft:
     def text(self) -> str:
         """The text so far, without half characters."""
         return mended("".join(self.parts))
+
+    def named(self, model: object) -> None:
+        """Take in the model's name; one text serves all the records of a map."""
+        if name := one_line(string(model), 100):
+            self.model = sys.intern(name)
 
 
 class SdkProvider:

@@ -16,6 +16,7 @@ from parallm_magics.providers.given_answers import (
     given_answer,
 )
 from parallm_magics.providers.simulation_query import Settings, read_settings
+from parallm_magics.providers.texts import mended
 from parallm_magics.types import CallFailed, Fault, Heard, Reply, Task, Usage
 
 MOST_PIECES = 20  # so that a thousand streaming workers stay cheap
@@ -97,7 +98,7 @@ class SimulatedProvider:
             given = await given_answer(self._answers, task)
         except CallFailed as error:
             return error
-        return Reply(simulation.answer(task, settings) if given is None else given)
+        return Reply(simulation.answer(task, settings) if given is None else mended(given))
 
     async def close(self) -> None:
         """Nothing is held."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import json
 import os
+import platform
 import statistics
 import subprocess
 import sys
@@ -22,6 +24,22 @@ MODELS = {"anthropic": "claude-haiku-5-5", "openai": "gpt-6-luna"}
 KEY = "sk-no-key"
 # A benchmark's own environment: nothing of the user's settings takes part.
 OURS = ("ANTHROPIC_", "OPENAI_", "PARALLM_")
+# What the figures depend on besides us.
+PACKAGES = ("ipython", "ipykernel", "ipywidgets", "anthropic", "openai", "httpx2", "aiohttp")
+
+
+def processor() -> str:
+    """The processor's name, where the system tells."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.split(": ")[1] for line in lines if line.startswith("model name")), "")
+
+
+def load() -> str:
+    """How busy the machine is, in processes that want to run."""
+    return f"{os.getloadavg()[0]:.1f}"
 
 
 @dataclass(frozen=True)
@@ -32,7 +50,8 @@ class Figure:
         what: what was measured.
         values: one a round.
         target: at most this; None where the figure is only information.
-        whole: whether the target is for the largest value, not for the median.
+        whole: whether the target is for every value, not for the median.
+        least: whether the target is a lower bound.
         digits: decimals shown.
     """
 
@@ -40,26 +59,31 @@ class Figure:
     values: Sequence[float]
     target: float | None = None
     whole: bool = False
+    least: bool = False
     digits: int = 3
 
     @property
     def judged(self) -> float:
         """The value that the target is for."""
-        return max(self.values) if self.whole else statistics.median(self.values)
+        if not self.whole:
+            return statistics.median(self.values)
+        return min(self.values) if self.least else max(self.values)
 
     @property
     def verdict(self) -> str:
         """In a word."""
         if self.target is None:
             return ""
-        return "meets" if self.judged <= self.target else "misses"
+        met = self.judged >= self.target if self.least else self.judged <= self.target
+        return "meets" if met else "misses"
 
     def row(self) -> str:
         """As a line of Markdown."""
         numbers = statistics.median(self.values), min(self.values), max(self.values)
         shown = " | ".join(f"{number:.{self.digits}f}" for number in numbers)
         scope = "all " if self.whole else ""
-        target = "" if self.target is None else f"{scope}≤ {self.target:.{self.digits}f}"
+        sign = "≥" if self.least else "≤"
+        target = "" if self.target is None else f"{scope}{sign} {self.target:.{self.digits}f}"
         return f"| {self.what} | {len(self.values)} | {shown} | {target} | {self.verdict} |"
 
 
@@ -99,9 +123,10 @@ class Stalls:
 class Server:
     """The scripted provider in another process, each answer so long; a context manager."""
 
-    def __init__(self, milliseconds: int) -> None:
+    def __init__(self, milliseconds: float, **more: float) -> None:
         program = str(Path(__file__).with_name("server.py"))
-        self._command = [sys.executable, program, str(milliseconds), *MODELS.values()]
+        behaviour = json.dumps({"delay": milliseconds / 1000, **more})
+        self._command = [sys.executable, program, behaviour, *MODELS.values()]
 
     def __enter__(self) -> Self:
         self._process = subprocess.Popen(
@@ -121,10 +146,21 @@ class Server:
 
     def calls_since(self, moment: float) -> int:
         """How many calls arrived after a moment of the monotonic clock; forgets them all."""
+        return int(self._asked(str(moment)))
+
+    def count(self) -> int:
+        """How many calls have arrived since the others were forgotten; forgets none."""
+        return int(self._asked("count"))
+
+    def calls(self) -> list[tuple[str, float, bool]]:
+        """Of every call the prompt, when it arrived and whether it was answered; forgets them."""
+        return [(str(p), float(at), bool(f)) for p, at, f in json.loads(self._asked("calls"))]
+
+    def _asked(self, question: str) -> str:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        print(moment, file=self._process.stdin, flush=True)
-        return int(self._process.stdout.readline())
+        print(question, file=self._process.stdin, flush=True)
+        return self._process.stdout.readline()
 
     def environment(self) -> dict[str, str]:
         """An environment whose providers are this server and whose settings are the defaults."""
@@ -148,6 +184,8 @@ class Cell(NamedTuple):
         value: of the expression asked for.
         error: the name of the error that the cell ended with, or "".
         result: whether it gave out a result.
+        updates: how many messages it sent to widgets.
+        grown: by how many MiB the process was larger than before, at its largest.
     """
 
     seconds: float
@@ -157,6 +195,8 @@ class Cell(NamedTuple):
     value: Any
     error: str
     result: bool
+    updates: int = 0
+    grown: float = 0.0
 
 
 # The marks are taken by IPython's own events, around all that a cell does, its display included.
@@ -201,6 +241,7 @@ class Kernel:
         *,
         fine: bool = True,
         began: Callable[[], None] = lambda: None,
+        timeout: float = 60,
     ) -> Cell:
         """Run a cell and wait until the kernel is idle.
 
@@ -208,6 +249,7 @@ class Kernel:
             value: an expression of plain data, evaluated after the cell.
             fine: whether an error is a fault of the benchmark.
             began: called when the kernel says that it is busy with the cell.
+            timeout: after so many seconds the cell is a fault of the benchmark.
         """
         kinds: list[str] = []
 
@@ -216,13 +258,14 @@ class Kernel:
             if message["content"].get("execution_state") == "busy":
                 began()
 
+        size = memory(self.pid)
         start = time.monotonic()
         reply = self._client.execute_interactive(
             code,
             user_expressions={"value": value, "marks": "_marks"},
             output_hook=hear,
             allow_stdin=False,
-            timeout=60,
+            timeout=timeout,
         )["content"]
         idle = time.monotonic()
         if reply["status"] != "ok":
@@ -240,7 +283,21 @@ class Kernel:
             _plain(found["value"]),
             "",
             "execute_result" in kinds,
+            kinds.count("comm_msg"),
+            memory(self.pid, peak=True) - size,
         )
+
+
+def memory(pid: int, *, peak: bool = False) -> float:
+    """MiB that a process holds, or held at most since it was last asked; 0 where nobody tells."""
+    try:
+        if not peak:
+            Path(f"/proc/{pid}/clear_refs").write_text("5")  # the peak begins here
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return 0.0
+    name = "VmHWM:" if peak else "VmRSS:"
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(name))
 
 
 def _text(expression: Mapping[str, Any]) -> str:

@@ -9,32 +9,22 @@ from importlib.metadata import version
 from pathlib import Path
 
 import cpu_per_call
+import hanging
 import interrupt
+import kills
 import load_ext
+import scale
+import streams
 import wall_time
+from bench import PACKAGES, load, processor
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
-PACKAGES = ("ipython", "ipykernel", "ipywidgets", "anthropic", "openai", "httpx2", "aiohttp")
-
-
-def processor() -> str:
-    """The processor's name, where the system tells."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line.split(": ")[1] for line in lines if line.startswith("model name")), "")
-
-
-def load() -> str:
-    """How busy the machine is, in processes that want to run."""
-    return f"{os.getloadavg()[0]:.1f}"
 
 
 def main() -> None:
     """Run, print and write."""
     parts = []
-    for each in (load_ext, wall_time, cpu_per_call, interrupt):
+    for each in (load_ext, wall_time, cpu_per_call, streams, interrupt, hanging, kills, scale):
         before = load()
         found = each.main()
         parts.append(f"{found}\nLoad average before {before}, after {load()}.\n")

@@ -2,28 +2,119 @@
 
 from __future__ import annotations
 
+import json
+import re
 import sys
+import time
+from dataclasses import dataclass, field
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from provider import Act, Loopback
+from provider import Act, Call, Loopback
+
+NUMBER = re.compile(r"number (\d+)")
+WAIT = {"retry-after": "1"}
 
 
-def main(milliseconds: str, *models: str) -> None:
-    """Say the address; then for each line, a moment, how many calls came after it, and forget them.
+@dataclass
+class Behaviour:
+    """How the server answers; what goes wrong is chosen by the number in the prompt.
+
+    Attributes:
+        delay: seconds before each answer.
+        tokens: into how many pieces a streamed answer is cut, if not as usual.
+        gap: seconds between the pieces.
+        faulty: of so many prompts one is answered at first by a 429 or, in turn, by a 500.
+        rate: requests a second that are borne, the others get a 429; 0 is without limit.
+        hang: the first so many prompts get no answer at all.
+        dead: so many after them lose their connection every time.
+        limited: so many after them get a 429 first.
+    """
+
+    delay: float = 0.0
+    tokens: int = 0
+    gap: float = 0.0
+    faulty: int = 0
+    rate: float = 0.0
+    hang: int = 0
+    dead: int = 0
+    limited: int = 0
+    _seen: set[str] = field(default_factory=set)
+    _room: float = 0.0
+    _at: float = 0.0
+
+    def clear(self) -> None:
+        """Forget who has had a fault."""
+        self._seen.clear()
+
+    def act(self, call: Call) -> Act:
+        """What this call gets."""
+        first = call.prompt not in self._seen
+        self._seen.add(call.prompt)
+        found = NUMBER.search(call.prompt)
+        number = int(found[1]) if found else -1
+        fault = self._fault(number, first)
+        if fault is not None:
+            return fault
+        if self.rate and not self._has_room():
+            return Act(status=429, headers=WAIT)
+        if self.tokens:
+            text = "word " * self.tokens
+            return Act(delay=self.delay, text=text, pieces=self.tokens, gap=self.gap)
+        return Act(delay=self.delay)
+
+    def _fault(self, number: int, first: bool) -> Act | None:
+        if number < 0:
+            return None
+        if number < self.hang:
+            return Act(hang=True)
+        if number < self.hang + self.dead:
+            return Act(reset="before")
+        if first and number < self.hang + self.dead + self.limited:
+            return Act(status=429)
+        if first and self.faulty and number % self.faulty == 0:
+            limited = number // self.faulty % 2 == 0
+            return Act(status=429, headers=WAIT) if limited else Act(status=500)
+        return None
+
+    def _has_room(self) -> bool:
+        """A bucket that holds a tenth of a second's requests."""
+        now = time.monotonic()
+        self._room = min(self.rate / 10, self._room + (now - self._at) * self.rate)
+        self._at = now
+        if self._room < 1:
+            return False
+        self._room -= 1
+        return True
+
+
+def main(behaviour: str, *models: str) -> None:
+    """Say the address; then answer a question a line, about the calls since the last one.
+
+    A moment is answered by how many calls came after it; "calls" by all of them as JSON,
+    each its prompt, when it came, and whether its answer went out whole; "count" by how many
+    there are, and is no such last one.
 
     Args:
-        milliseconds: how long each answer takes.
+        behaviour: the fields of `Behaviour` as JSON.
         models: the names that answer like this.
     """
+    behaves = Behaviour(**json.loads(behaviour))
     with Loopback() as server:
         for model in models:
-            server.script(model, Act(delay=int(milliseconds) / 1000))
+            server.script(model, behaves.act)
         print(server.url, flush=True)
         for line in sys.stdin:
-            print(sum(call.at > float(line) for call in server.log), flush=True)
+            if line.strip() == "count":
+                print(len(server.log), flush=True)
+                continue
+            if line.strip() == "calls":
+                print(json.dumps([[c.prompt, c.at, c.finished] for c in server.log]), flush=True)
+            else:
+                print(sum(call.at > float(line) for call in server.log), flush=True)
             server.clear()
+            behaves.clear()
 
 
 if __name__ == "__main__":
