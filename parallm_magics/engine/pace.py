@@ -11,16 +11,15 @@ SPAN = 60.0
 class Pace:
     """A window of a minute that slides with the clock: exact, where a bucket lets two minutes meet."""
 
-    def __init__(self, most: int) -> None:
-        self._most = most
+    def __init__(self) -> None:
         self._taken: deque[Taken] = deque()
         self._sum = 0.0
 
-    def wait(self, now: float, amount: float) -> float:
+    def wait(self, now: float, amount: float, most: int) -> float:
         """Seconds until the amount fits; one that never does fits where nothing else was taken."""
         while self._taken and self._taken[0].at + SPAN <= now:
             self._sum -= self._taken.popleft().amount
-        over = self._sum + amount - self._most
+        over = self._sum + amount - most
         if over <= 0 or not self._taken:
             return 0.0
         for taken in self._taken:

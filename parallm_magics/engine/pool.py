@@ -42,7 +42,7 @@ class Pool:
         down_since: since when the provider, rather than a call, is at fault; one probe at a time.
         budget: tries that may be made again before the provider counts as down.
         wakers: told when a place has become free.
-        paces: what was used in the last minute, by what is counted and how much of it is allowed.
+        requests, tokens: what runs that limit these have used in the last minute.
     """
 
     ceiling: int = MOST
@@ -53,7 +53,8 @@ class Pool:
     budget: float = BUDGET
     rng: random.Random = field(default_factory=random.Random)
     wakers: set[Callable[[], None]] = field(default_factory=set)
-    paces: dict[tuple[str, int], Pace] = field(default_factory=dict)
+    requests: Pace = field(default_factory=Pace)
+    tokens: Pace = field(default_factory=Pace)
     _cut_at: float = float("-inf")
     _clean: int = 0
     _peak: int = 0
@@ -77,10 +78,6 @@ class Pool:
         """The user asks for so many at once: until it was refused any, the provider may get them."""
         if self._slow_start:
             self.limit = max(self.limit, float(min(most, self.ceiling)))
-
-    def pace(self, what: str, most: int | None) -> Pace | None:
-        """The window in which so much of this is allowed, kept from run to run; None for no limit."""
-        return None if most is None else self.paces.setdefault((what, most), Pace(most))
 
     def begin(self, now: float) -> Ticket:
         """Admit one call."""

@@ -17,7 +17,7 @@ from parallm_magics.engine.pool import MOST, Pool, Ticket
 from parallm_magics.engine.source import Call, Source
 from parallm_magics.engine.stop import Stop
 from parallm_magics.engine.warmth import Warmth
-from parallm_magics.engine.worker import Price, Try, Worker, asks_too_long
+from parallm_magics.engine.worker import Price, Try, Worker, asks_too_long, too_late
 from parallm_magics.types import (
     Event,
     Fault,
@@ -28,6 +28,7 @@ from parallm_magics.types import (
     Record,
     Status,
     Task,
+    Usage,
 )
 
 # Faults that may pass, in words.
@@ -45,6 +46,7 @@ TICK = 1e-6
 
 ProviderFor = Callable[[Model], Provider]
 PoolFor = Callable[[Provider], Pool]
+Begun = Callable[[], None] | None
 Finish = Callable[[Task | None, Record], Record]
 """From a record as the engine knows it to the record as it is kept; the task is None where the
 source gave the record itself."""
@@ -141,6 +143,7 @@ class Pump:
         self._backlog = 0
         self._warmth = Warmth()
         self._waiting: list[tuple[float, int, Worker, Pool]] = []
+        self._again: dict[Worker, Pool] = {}
         self._order = itertools.count()
         self._running: dict[asyncio.Task[None], Worker] = {}
         self._closed: dict[tuple[Pool, Model | None], Fault] = {}
@@ -196,18 +199,22 @@ class Pump:
         now = self._loop.time()
         self._fetch_due(now)
         self._fill(now)
+        self._end_overdue(now)
         looks = [self._waiting[0][0] - now] if self._waiting else []
+        looks += [worker.left(now) for worker in self._again]
         for pool, line in self._lines.items():
             wait: float | None = 0.0
             while line and wait == 0.0 and len(self._running) < self._rules.concurrency:
                 worker = line[0]
                 if reason := self._not_to_be_asked(worker, pool):
-                    self._leave(line)
+                    line.popleft()
+                    self._leave(worker)
                     self._end(worker.task, worker.stopped(reason, now, asked=False))
                 elif self._warmth.must_wait(worker):
                     self._warmth.hold(line.popleft())
                 elif (wait := self._room(worker, pool, now)) == 0.0:
-                    self._leave(line)
+                    line.popleft()
+                    self._leave(worker)
                     self._begin(worker, pool, now)
                 self._fill(now)
             if line and wait:
@@ -224,19 +231,18 @@ class Pump:
         """
         if (wait := pool.wait(now)) != 0.0:
             return wait
-        requests = pool.pace("requests", self._rules.rpm)
-        tokens = pool.pace("tokens", self._rules.tpm)
-        most = _tokens(worker.task) if tokens else 0.0
-        if requests and (wait := requests.wait(now, 1)):
+        rpm, tpm = self._rules.rpm, self._rules.tpm
+        most = _tokens(worker.task) if tpm else 0.0
+        if rpm and (wait := pool.requests.wait(now, 1, rpm)):
             return wait
-        if tokens and (wait := tokens.wait(now, most)):
+        if tpm and (wait := pool.tokens.wait(now, most, tpm)):
             return wait
         worker.held = self._books.budget.hold(worker.task)
         if worker.held is None:
             return None
-        if requests:
-            requests.take(now, 1)
-        worker.tokens = tokens.take(now, most) if tokens else None
+        if rpm:
+            pool.requests.take(now, 1)
+        worker.tokens = pool.tokens.take(now, most) if tpm else None
         return 0.0
 
     def _hungry(self) -> bool:
@@ -273,9 +279,9 @@ class Pump:
         self._opened[model] = provider, pool
         return provider, pool
 
-    def _leave(self, line: deque[Worker]) -> None:
-        """The first in line waits no more."""
-        line.popleft()
+    def _leave(self, worker: Worker) -> None:
+        """The worker waits no more."""
+        self._again.pop(worker, None)
         self._backlog -= 1
 
     def _look_ahead(self) -> None:
@@ -305,7 +311,8 @@ class Pump:
             due.append((worker, pool))
         for worker, pool in reversed(due):
             self._lines[pool].appendleft(worker)
-        for worker in self._warmth.released(everybody=bool(self._stop.reason)):
+            self._again[worker] = pool
+        for worker in self._warmth.released():
             self._lines[self._opened[worker.task.model][1]].appendleft(worker)
 
     def _not_to_be_asked(self, worker: Worker, pool: Pool) -> Fault | None:
@@ -337,14 +344,29 @@ class Pump:
         late = [w for w in line if w.left(now) < (asked if w.start is None else wait)]
         for worker in late:
             line.remove(worker)
-            self._backlog -= 1
-            limited = worker.tries[-1].fault if worker.tries else None
-            fault = limited or Fault("rate_limit", "the provider's rate limit")
-            self._end(worker.task, worker.stopped(asks_too_long(fault, wait), now, asked=False))
+            self._leave(worker)
+            last = worker.tries[-1].fault if worker.tries else None
+            fault = last or Fault("rate_limit", "the provider's rate limit")
+            told = asks_too_long(fault, wait) if asked else too_late(fault, worker.task)
+            self._end(worker.task, worker.stopped(told, now, asked=False))
+
+    def _end_overdue(self, now: float) -> None:
+        """End those that waited for a place for their next try until their deadline."""
+        for worker, pool in [*self._again.items()] if self._again else ():
+            fault = worker.tries[-1].fault
+            if self._stop.reason or worker.left(now) > 0 or fault is None:
+                continue
+            if not self._warmth.drop(worker):
+                self._lines[pool].remove(worker)
+            self._leave(worker)
+            told = too_late(fault, worker.task)
+            self._end(worker.task, worker.stopped(told, now, asked=False))
 
     def _begin(self, worker: Worker, pool: Pool, now: float) -> None:
         ticket = pool.begin(now)
-        call = self._loop.create_task(self._call(worker, pool, ticket))
+        # Now and not in the call's first step: those after it in line must already see it.
+        begun = self._warmth.begins(worker, self._wake.set) if worker.task.cache_key else None
+        call = self._loop.create_task(self._call(worker, pool, ticket, begun))
         self._running[call] = worker
         call.add_done_callback(partial(self._ended, pool))
 
@@ -352,16 +374,15 @@ class Pump:
         worker = self._running.pop(call)
         self._warmth.ends(worker)
         pool.end()
-        if call.cancelled() and worker.start is None:  # cancelled before its first step
-            self._book(worker, Decimal(0))
+        if call.cancelled() and worker.held is not None:  # cancelled before its first step
+            self._book(worker, Decimal(0), Usage())
             self._end(worker.task, worker.stopped(self._stopped(), self._loop.time(), asked=False))
 
-    async def _call(self, worker: Worker, pool: Pool, ticket: Ticket) -> None:
+    async def _call(self, worker: Worker, pool: Pool, ticket: Ticket, begun: Begun) -> None:
         fault: Fault | None = None
         try:
-            begun = self._warmth.begins(worker, self._wake.set) if worker.task.cache_key else None
             last = await worker.once(self._told, self._books.price, begun)
-            self._book(worker, last.cost, last)
+            self._book(worker, last.cost, last.used)
             self._settle(worker, pool, ticket, last)
         except asyncio.CancelledError:
             call = asyncio.current_task()
@@ -374,18 +395,17 @@ class Pump:
         except Exception as error:
             fault = Fault("bug", f"unexpected {type(error).__name__}")
         if fault is not None:
-            self._book(worker, None)
+            self._book(worker, None, None)
             self._end(worker.task, worker.stopped(fault, self._loop.time(), asked=True))
 
-    def _book(self, worker: Worker, cost: Decimal | None, last: Try | None = None) -> None:
+    def _book(self, worker: Worker, cost: Decimal | None, used: Usage | None) -> None:
         """Settle what was set aside for a try; once."""
         if worker.held is None:
             return
         self._books.budget.settle(worker.held, cost)
         worker.held = None
-        usage = last.end.usage if last is not None else None
-        if worker.tokens is not None and usage is not None:
-            worker.tokens.pace.correct(worker.tokens, usage.total_tokens)
+        if worker.tokens is not None and used is not None:
+            worker.tokens.pace.correct(worker.tokens, used.total_tokens)
 
     def _settle(self, worker: Worker, pool: Pool, ticket: Ticket, last: Try) -> None:
         """End the worker, or let it wait for its next try; tell the pool what it can learn."""

@@ -124,7 +124,7 @@ class Worker:
         """Make one try.
 
         Args:
-            begun: called with the first sign of life.
+            begun: called with the first sign of life; a whole answer is one too.
 
         Raises:
             asyncio.CancelledError: by whoever stops the run.
@@ -141,6 +141,7 @@ class Worker:
         end: Reply | CallFailed
         try:
             end = await attempt(self.provider, self.task, self.hear, self.heard, self.left(tried))
+            self.hear("")
         except CallFailed as error:
             end = error.with_traceback(None)
         seconds = loop.time() - tried if end.seconds is None else end.seconds
@@ -192,7 +193,7 @@ class Worker:
             model=str(self.task.model),
             text="".join(self.heard) if asked else "",
             usage=usage,
-            cost=None if usage != Usage() or self.provider.simulated else Decimal(0),
+            cost=None if asked else self._cost(),
             start=round(start - self.began, 6),
             queued=round(start - self.began, 6),
             seconds=round(now - start, 6),
@@ -251,6 +252,12 @@ def asks_too_long(fault: Fault, seconds: float) -> Fault:
     """The fault, saying that the provider asks for a longer wait than the deadline leaves."""
     wait = f"asks to wait {seconds:g} s, longer than the deadline leaves"
     return replace(fault, message=f"{fault.message}; {wait}")
+
+
+def too_late(fault: Fault, task: Task) -> Fault:
+    """The fault, saying that no further try could begin before the deadline."""
+    late = f"no further try could begin within the deadline of {task.deadline:g} s"
+    return replace(fault, message=f"{fault.message}; {late}")
 
 
 # Ends of a complete reply that make it no success.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from decimal import Decimal
 from typing import Any
 
 from parallm_magics import display
@@ -64,7 +65,7 @@ def models(magics: Any, rest: Sequence[Token]) -> None:
 
 
 def usage(magics: Any, rest: Sequence[Token]) -> None:
-    """Calls, tokens and cost of this session."""
+    """Calls, tokens and cost of this session, and what is left of its cap."""
     _no_more(rest, "usage")
     spend = magics.session.spend
     print(
@@ -72,6 +73,13 @@ def usage(magics: Any, rest: Sequence[Token]) -> None:
         f"{display.count(spend.usage.total_tokens, 'token')}, "
         f"cost {display.money(spend.cost, spend.complete)}"
     )
+    ledger, cap = magics.session.ledger, magics.session_max_cost
+    if cap is not None:
+        left = max(cap - ledger.spent - ledger.held, Decimal(0))
+        print(
+            f"session_max_cost {display.money(cap)}: {display.money(left)} left "
+            "(calls whose cost is unknown count as the most that they can have cost)"
+        )
 
 
 def recordings(magics: Any, rest: Sequence[Token]) -> None:

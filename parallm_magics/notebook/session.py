@@ -123,7 +123,7 @@ class Session:
     @contextlib.asynccontextmanager
     async def _around(self, plan: Plan, stop: Stop | None = None) -> AsyncIterator[Surroundings]:
         """What a run of this plan needs, watched on a live table where somebody can see one."""
-        self.ledger.cap = self._cap()
+        self.ledger.allow(self._cap())
         around = Surroundings(
             self.clients,
             self.pools,

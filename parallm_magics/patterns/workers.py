@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 from collections.abc import (
     AsyncIterable,
     AsyncIterator,
@@ -244,10 +245,14 @@ class Workers:
         """The most that one try can cost; a model without a price was refused before."""
         if self._providers[task.model.provider].simulated:
             return Decimal(0)
+        params = task.params
+        parts = [task.prompt, task.system or ""]
+        if params:  # tools, schemas and further messages are read by the model as well
+            parts.append(json.dumps(dict(params), default=str))
         size = sum(
-            len(part.encode("utf-8", "replace")) for part in (task.prompt, task.system or "")
+            len(part) if part.isascii() else len(part.encode("utf-8", "replace")) for part in parts
         )
-        asked = (task.params.get(name) for name in ("max_tokens", "max_completion_tokens"))
+        asked = (params.get(name) for name in ("max_tokens", "max_completion_tokens"))
         most = max([task.max_tokens, *(number for number in asked if isinstance(number, int))])
         return prices.worst(task.model, size, most) or Decimal(0)
 
