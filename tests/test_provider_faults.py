@@ -67,7 +67,7 @@ def test_one_refusal_holds_all_workers_back(server: Loopback, dialect: str) -> N
         return Act(delay=0.4)
 
     server.script("m", first_is_refused)
-    run = asyncio.run(fanned("hello", n=32, concurrency=32, model=f"{dialect}:m"))
+    run = asyncio.run(fanned("hello", n=32, model=f"{dialect}:m"))
     assert len(run.succeeded) == 32
     arrivals = sorted(call.at - refused[0] for call in server.log)
     begun = [at for at in arrivals if at < 0.95]
