@@ -31,7 +31,6 @@ def row(promise: str, *shown_by: str | Reason) -> Row:
 F, D, N, C = (
     f"test_{subject}_faults.py::test_" for subject in ("provider", "data", "notebook", "cost")
 )
-MAIN = "see below: main"
 ROWS: dict[str, Row] = {
     # What a provider does.
     "F01": row(
@@ -116,7 +115,7 @@ ROWS: dict[str, Row] = {
         "a missing or absurd usage leaves the cost unknown; a cap keeps what it had set aside",
         F + "a_usage_that_cannot_be_true_costs_an_unknown_amount",
         "test_providers.py::test_a_usage_that_cannot_be_true_is_none",
-        Reason(MAIN),
+        "test_budget.py::test_an_unknown_usage_keeps_the_reservation",
     ),
     "F16": row(
         "a refusal has its own status: shown, not asked again, no vote",
@@ -194,9 +193,14 @@ ROWS: dict[str, Row] = {
         "test_interrupt.py::test_a_second_interrupt_loses_nothing",
         "test_interrupt.py::test_a_second_interrupt_waits_for_nobody",
     ),
-    "N03": row("an interrupt while a recording is written leaves it readable", Reason(MAIN)),
+    "N03": row(
+        "an interrupt while a recording is written leaves it readable",
+        "test_recordings_in_a_notebook.py::test_what_was_done_at_an_interrupt_is_served",
+    ),
     "N04": row(
-        "after a kernel's death a recorded run repeats only what was in flight", Reason(MAIN)
+        "after a kernel's death a recorded run repeats only what was in flight",
+        "test_recordings_in_a_notebook.py::test_a_killed_kernel_loses_what_was_in_flight_only",
+        "test_recorded_runs.py::test_a_killed_process_loses_what_was_in_flight_only",
     ),
     "N06": row(
         "two shells run at once, each in its own output, within the sum of their limits",
@@ -305,7 +309,7 @@ ROWS: dict[str, Row] = {
         D + "prompts_and_answers_are_the_same_bytes",
         "test_api.py::test_prompts_and_answers_keep_every_byte",
         "test_kernel.py::test_prompts_arrive_byte_for_byte",
-        Reason(MAIN),
+        "test_recording.py::test_texts_come_back_as_they_were",
     ),
     "D07": row(
         "control characters stay in the data and are never shown",
@@ -364,7 +368,7 @@ ROWS: dict[str, Row] = {
         "test_variables.py::test_a_value_has_one_text",
         "test_variables.py::test_a_value_without_faithful_text_is_refused",
         "test_plan.py::test_items_that_cannot_be_run_over_are_refused",
-        Reason(MAIN),
+        "test_maps.py::test_every_source_gives_every_result_in_order",
     ),
     "D17": row(
         "an answer in doubt abstains; every vote is counted once",
@@ -383,7 +387,11 @@ ROWS: dict[str, Row] = {
         Reason("No rule asks a model for its confidence yet."),
     ),
     # What it costs.
-    "C01": row("the cap on cost is never passed, whatever runs at once", Reason(MAIN)),
+    "C01": row(
+        "the cap on cost is never passed, whatever runs at once",
+        "test_budget.py::test_no_schedule_passes_a_cap",
+        "test_budget.py::test_threads_share_one_ledger",
+    ),
     "C02": row(
         "every call counts, retried, cut and cancelled ones too; untold ones make a least amount",
         C + "the_sums_of_a_mixed_run_are_those_of_the_servers_log",
@@ -392,8 +400,14 @@ ROWS: dict[str, Row] = {
         C + "calls_never_made_cost_nothing",
         N + "the_sums_of_an_interrupted_run_are_those_of_the_servers_log",
     ),
-    "C03": row("a cap without a known price is refused before any call", Reason(MAIN)),
-    "C04": row("a cap holds for the whole session, run after run", Reason(MAIN)),
+    "C03": row(
+        "a cap without a known price is refused before any call",
+        "test_budget.py::test_without_a_price_no_cap_can_be_kept",
+    ),
+    "C04": row(
+        "a cap holds for the whole session, run after run",
+        "test_budget.py::test_run_all_again_and_again_never_passes_the_sessions_cap",
+    ),
     "C05": row(
         "a stepped clock moves no limit and makes no time negative",
         C + "a_stepped_clock_moves_no_limit",
@@ -452,4 +466,4 @@ def test_a_reason_is_a_sentence() -> None:
     """A row without a test says why in plain words."""
     reasons = [s for each in ROWS.values() for s in each.shown_by if isinstance(s, Reason)]
     for reason in reasons:
-        assert reason == MAIN or (reason[0].isupper() and reason.endswith("."))
+        assert reason[0].isupper() and reason.endswith(".")
