@@ -255,6 +255,28 @@ def test_two_cells_at_once_share_a_file(kernel: Kernel, server: Loopback, path: 
     assert server.log == []
 
 
+def test_two_kernels_at_once_share_a_file(kernel: Kernel, server: Loopback, path: Path) -> None:
+    """Each is served what the other was answered, from its next run on."""
+    recorded(kernel, path)
+    server.script("claude-x", Act(delay=0.01))
+    cell = "%%fanout -m claude-x -c 5 --each docs\n{{item}}\n"
+    with Kernel(ANTHROPIC_API_KEY=KEY, ANTHROPIC_BASE_URL=server.url) as other:
+        both = (kernel, started(other))
+        recorded(other, path)
+        for n, each in enumerate(both):
+            each.run(f"docs = [f'd{{n}}' for n in range({30 * n}, {30 * n + 40})]")
+        numbers = [each.send(cell) for each in both]
+        cells = [each.cell(number) for each, number in zip(both, numbers, strict=True)]
+        assert all("40 of 40" in done.plain for done in cells)
+        server.clear()
+        results = []
+        for each in both:
+            each.run("docs = [f'd{n}' for n in range(70)]")
+            results.append(each.run(cell).result)
+        assert results[0] == results[1]
+    assert server.log == []
+
+
 def test_simulated_answers_stay_marked(kernel: Kernel, path: Path) -> None:
     """Served from a file they are still no model's."""
     recorded(kernel, path)

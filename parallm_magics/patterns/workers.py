@@ -97,6 +97,7 @@ class Workers:
         self.notes: list[str] = []
         self._began: float | None = None
         self._end = 0.0  # of the last worker, in the records
+        self._tellings = around.recordings.tellings if around.recordings else 0
         own = [Ledger("--max-cost", options.max_cost)] if options.max_cost is not None else []
         self._budget = Budget((*own, *around.ledgers), self._worst)
         for task in plan.calls.rendered or plan.calls.head:
@@ -180,7 +181,7 @@ class Workers:
             self._out.close()
             self.notes += [self._out.problem] if self._out.problem else []
         if self._around.recordings is not None:
-            self.notes += self._around.recordings.warnings
+            self.notes += self._around.recordings.warnings_since(self._tellings)
 
     def _rules(self, **more: Any) -> Rules:
         options = self._plan.options

@@ -53,7 +53,8 @@ class Recordings:
         self.path = Path(os.path.expanduser(path))
         self._file = self.path.absolute()  # a later change of folder must not change the file
         self._lock = threading.RLock()
-        self._told: dict[str, None] = {}
+        self._told: dict[str, float] = {}  # when last, counted in tellings; inf where it lasts
+        self._tellings = 0
         self._reads = self._writes = True
         self._was_read = False
         self._forget()
@@ -70,8 +71,17 @@ class Recordings:
     @property
     def warnings(self) -> tuple[str, ...]:
         """What the reader should know about the file, one line each."""
+        return self.warnings_since(0)
+
+    @property
+    def tellings(self) -> int:
+        """How often something was told so far, as `warnings_since` takes it."""
+        return self._tellings
+
+    def warnings_since(self, tellings: int) -> tuple[str, ...]:
+        """What still holds of the file, and what was told of single requests after so many tellings."""
         with self._lock:
-            told = tuple(self._told)
+            told = tuple(text for text, last in self._told.items() if last > tellings)
             if not self._damaged or not self._ours:
                 return told
             return (self._about(_skipped(self._damaged)), *told)
@@ -140,7 +150,7 @@ class Recordings:
     def _key(self, request: dict[str, Any]) -> str | None:
         key = key_of(request)
         if key is None:
-            self._tell("requests with parameters that JSON cannot hold are not recorded")
+            self._tell("requests with parameters that JSON cannot hold are not recorded", False)
         return key
 
     def _line(self, task: Task, record: Record, key: str, request: dict[str, Any]) -> bytes | None:
@@ -149,12 +159,16 @@ class Recordings:
         if _holds_key("\0".join(_texts(entry))):  # in one go: a scrub has its price
             if _holds_key(entry["outcome"]["text"]):
                 self._tell(
-                    "an answer that holds what looks like a key is left out, as the file is plain text"
+                    "an answer that holds what looks like a key is left out, as the file is plain "
+                    "text",
+                    False,
                 )
                 return None
             entry = _scrubbed(entry)
             if entry["request"] != request:
-                self._tell("what looks like a key in a prompt is hidden, as the file is plain text")
+                self._tell(
+                    "what looks like a key in a prompt is hidden, as the file is plain text", False
+                )
         return line_of(entry)
 
     # --- the file ---------------------------------------------------------------------------------
@@ -299,8 +313,11 @@ class Recordings:
         self._reads = self._writes = False
         self._tell(f"cannot be read ({_reason(error)}); nothing is taken or recorded")
 
-    def _tell(self, text: str) -> None:
-        self._told[self._about(text)] = None
+    def _tell(self, text: str, lasting: bool = True) -> None:
+        """Tell of the file, or else of one request."""
+        with self._lock:
+            self._tellings += 1
+            self._told[self._about(text)] = math.inf if lasting else self._tellings
 
     def _about(self, text: str) -> str:
         return f"recordings in {self.path.name!r}: {text}"
