@@ -365,6 +365,7 @@ def test_new_calls_begin_after_kept_ones(path: Path) -> None:
     assert (a.start, c.start, b.start) == (0.0, 0.0, 2.0)
     assert mixed.seconds == 4.0
     assert mixed.synthesis.start == b.end == 4.0
+    same(mixed, run(fake, path, planned(MERGED.replace("\nB", "\nB!"))))
     only_merged = run(fake, path, planned(MERGED.replace("Merge", "Join")))
     assert only_merged.synthesis.start == 2.0
 

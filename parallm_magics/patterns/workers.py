@@ -96,6 +96,7 @@ class Workers:
         self._plan, self._around, self._providers = plan, around, providers
         self.notes: list[str] = []
         self._began: float | None = None
+        self._after = 0.0  # the end of the kept answers, as far as known before the first call
         self._end = 0.0  # of the last worker, in the records
         self._tellings = around.recordings.tellings if around.recordings else 0
         own = [Ledger("--max-cost", options.max_cost)] if options.max_cost is not None else []
@@ -141,6 +142,7 @@ class Workers:
             read: whether values are read off the records as they come.
         """
         calls, kept = self._plan.calls, {record.index: record for record in before if record.ok}
+        self._after = latest(kept.values())
         enough = 0 if calls.known is None else self._plan.least(calls.known) - len(kept)
         rules = self._rules(
             least=max(enough, 0),
@@ -151,6 +153,8 @@ class Workers:
 
         def finish(task: Task | None, record: Record) -> Record:
             record = read_record(record, calls.reading(record.index)) if read else record
+            if task is not None:  # as it is recorded too, so that a replay is laid out alike
+                record = later(record, self._after)
             if record.ok and not before:
                 calls.forget(record.index)
             return self._finish(task, record)
@@ -162,8 +166,8 @@ class Workers:
             # What the earlier run has a record of is asked anew: it may be recorded as an answer.
             anew = {record.index for record in before}
             source = self._served(source, few=calls.rendered is not None, anew=anew)
-        records = in_order(self._laid_out(await self._pump(source, rules, finish)), kept)
-        self._end = max((record.end for record in records), default=0.0)
+        records = self._laid_out(await self._pump(source, rules, finish), kept)
+        self._end = latest(records)
         return records
 
     async def one(self, task: Task) -> Record:
@@ -222,6 +226,8 @@ class Workers:
         missing: list[Task] = []
         opened = False
         async for call in self._looked_up(calls, anew):
+            if isinstance(call, Record) and few:
+                self._after = max(self._after, call.end)
             if isinstance(call, Record) or opened:
                 yield call
             elif few:
@@ -296,13 +302,16 @@ class Workers:
         most = max([task.max_tokens, *(number for number in asked if isinstance(number, int))])
         return prices.worst(task.model, size, most) or Decimal(0)
 
-    def _laid_out(self, records: list[Record]) -> list[Record]:
-        """The records on one time axis."""
+    def _laid_out(self, records: list[Record], kept: Mapping[int, Record]) -> list[Record]:
+        """All records on one time axis, in the cell's order; new calls began after kept answers."""
         providers = {self._providers[model.provider] for model in self._plan.calls.models}
+        late = latest(record for record in records if record.replayed) - self._after
         if records and all(provider.keeps_time for provider in providers):
-            return lay_out(records, self._plan.options.concurrency or MOST)
-        replayed = {record.index: record for record in records if record.replayed}
-        return in_order((record for record in records if not record.replayed), replayed)
+            laid = lay_out(records, self._plan.options.concurrency or MOST)
+            records = [later(record, self._after if kept else 0.0) for record in laid]
+        elif late > 0:  # known only now, as the items were not known before
+            records = [record if record.replayed else later(record, late) for record in records]
+        return sorted([*records, *kept.values()], key=lambda record: record.index)
 
 
 def plan_models(plan: Plan) -> tuple[Model, ...]:
@@ -363,11 +372,14 @@ async def _unless_stopped(opening: Coroutine[Any, Any, object], stop: Stop) -> N
         task.result()
 
 
-def in_order(records: Iterable[Record], kept: Mapping[int, Record]) -> list[Record]:
-    """New and kept records together, in the cell's order; the new ones began after the kept ones."""
-    after = max((record.end for record in kept.values()), default=0.0)
-    new = (replace(record, start=round(record.start + after, 6)) for record in records)
-    return sorted([*(new if after else records), *kept.values()], key=lambda record: record.index)
+def latest(records: Iterable[Record]) -> float:
+    """When the last of them ended."""
+    return max((record.end for record in records), default=0.0)
+
+
+def later(record: Record, seconds: float) -> Record:
+    """The record, begun so much later."""
+    return replace(record, start=round(record.start + seconds, 6)) if seconds else record
 
 
 def counts_in_words(records: Sequence[Record]) -> str:
