@@ -466,4 +466,5 @@ def test_a_reason_is_a_sentence() -> None:
     """A row without a test says why in plain words."""
     reasons = [s for each in ROWS.values() for s in each.shown_by if isinstance(s, Reason)]
     for reason in reasons:
-        assert reason[0].isupper() and reason.endswith(".")
+        assert reason[0].isupper()
+        assert reason.endswith(".")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 from parallm_magics import display
@@ -14,7 +15,7 @@ from parallm_magics.cell.variables import path, value_of
 from parallm_magics.errors import OptionError, nearest
 from parallm_magics.notebook.settings import spoken_settings
 from parallm_magics.patterns.api import default_model
-from parallm_magics.providers import registry
+from parallm_magics.providers import recording, registry
 from parallm_magics.providers.address import host_of
 from parallm_magics.providers.well_known import WELL_KNOWN
 
@@ -43,6 +44,7 @@ def run(magics: Any, line: str) -> None:
 def status(magics: Any, rest: Sequence[Token]) -> None:
     """The settings in force, the providers and the spend of this session."""
     _no_more(rest, "status")
+    session = magics.session  # where its settings are wrong, that is all there is to say
     spoken = spoken_settings(magics)
     model = ", ".join(spoken.get("model", ())) or default_model() or "none (give -m MODEL)"
     print(f"model      {display.one_line(model)}")
@@ -51,8 +53,8 @@ def status(magics: Any, rest: Sequence[Token]) -> None:
             print(f"{name:<10} {display.one_line(value)}  (default {TABLE[name].default})")
     for definition in registry.definitions():
         print(f"provider   {definition.name:<10} {_state(definition)}")
-    recordings(magics, ())
-    usage(magics, ())
+    _say_recordings(session)
+    _say_usage(magics)
 
 
 def models(magics: Any, rest: Sequence[Token]) -> None:
@@ -67,6 +69,10 @@ def models(magics: Any, rest: Sequence[Token]) -> None:
 def usage(magics: Any, rest: Sequence[Token]) -> None:
     """Calls, tokens and cost of this session, and what is left of its cap."""
     _no_more(rest, "usage")
+    _say_usage(magics)
+
+
+def _say_usage(magics: Any) -> None:
     spend = magics.session.spend
     print(
         f"session    {display.count(spend.runs, 'run')}, {display.count(spend.calls, 'call')}, "
@@ -85,22 +91,59 @@ def usage(magics: Any, rest: Sequence[Token]) -> None:
 def recordings(magics: Any, rest: Sequence[Token]) -> None:
     """Keep answers in a file, so that only what is missing is asked again."""
     form = "%parallm recordings PATH [--mode auto|off]"
-    words = [token.text for token in rest]
-    mode = "auto"
+    words = [part for token in rest for part in _parted(token.text)]
+    mode = ""
     if "--mode" in words:
         at = words.index("--mode")
-        mode = "".join(words[at + 1 : at + 2])
+        mode = _mode(words[at + 1] if at + 1 < len(words) else "")
         del words[at : at + 2]
-    if mode not in MODES:
-        raise OptionError(
-            f"%parallm recordings: --mode {mode[:20]!r}{nearest(mode, MODES)}; known: {', '.join(MODES)}"
-        )
-    if len(words) > 1 or any(word.startswith("-") for word in words):
-        raise OptionError(f"one path is needed: {form}")
-    if words or mode == "off":
-        magics.session.record(words[0] if mode == "auto" else None)
-    store = magics.session.recordings
-    print(f"recordings {display.one_line(store.path) if store else 'off'}")
+    if len(words) > 1 or any(word.startswith("-") or not word.strip() for word in words):
+        raise OptionError(f"%parallm recordings: one path is needed: {form}")
+    if words and words[0].lower() in (*MODES, *recording.MODES):  # a mode is no file's name
+        mode = mode or _mode(words.pop())
+    if mode == "off":
+        magics.session.record(None)
+    elif words:
+        magics.session.record(words[0])
+    elif mode and magics.session.recordings is None:
+        raise OptionError(f"%parallm recordings: a path is needed: {form}")
+    _say_recordings(magics.session)
+
+
+def _say_recordings(session: Any) -> None:
+    store = session.recordings
+    print(f"recordings {display.one_line(_shown(store.path)) if store else 'off'}")
+
+
+def _parted(word: str) -> list[str]:
+    """`--mode=off` as two words."""
+    return word.split("=", 1) if word.startswith("--mode=") else [word]
+
+
+def _mode(word: str) -> str:
+    """The mode of that name.
+
+    Raises:
+        OptionError: there is none, or not yet.
+    """
+    mode = word.lower()
+    if mode in MODES:
+        return mode
+    if mode in recording.MODES:
+        problem = f"the mode {mode} does not exist in this version"
+    else:
+        problem = f"--mode {word[:20]!r}{nearest(mode, MODES)}"
+    raise OptionError(f"%parallm recordings: {problem}; known: {', '.join(MODES)}")
+
+
+def _shown(path: Path) -> str:
+    """The path as it may stand in a notebook that is shared: without the folders of this computer."""
+    if not path.is_absolute():
+        return str(path)
+    for base, short in ((Path.cwd(), ""), (Path.home(), "~")):
+        if path.is_relative_to(base):
+            return str(short / path.relative_to(base))
+    return f"…/{path.name}"
 
 
 def provider(magics: Any, rest: Sequence[Token]) -> None:

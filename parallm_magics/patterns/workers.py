@@ -9,6 +9,7 @@ from collections.abc import (
     AsyncIterable,
     AsyncIterator,
     Callable,
+    Container,
     Coroutine,
     Iterable,
     Mapping,
@@ -34,8 +35,8 @@ from parallm_magics.providers.recording import Recordings, from_environment
 from parallm_magics.providers.registry import Clients
 from parallm_magics.types import Listener, Model, Provider, Record, Status, Task
 
-# How many recorded answers are given out before others may run.
-AT_ONCE = 200
+# How long recorded answers are looked up, in seconds, before others may run.
+AT_ONCE = 0.01
 
 
 @contextlib.asynccontextmanager
@@ -96,13 +97,17 @@ class Workers:
         self._plan, self._around, self._providers = plan, around, providers
         self.notes: list[str] = []
         self._began: float | None = None
+        self._after = 0.0  # the end of the kept answers, as far as known before the first call
+        self._end = 0.0  # of the last worker, in the records
+        self._tellings = around.recordings.tellings if around.recordings else 0
         own = [Ledger("--max-cost", options.max_cost)] if options.max_cost is not None else []
         self._budget = Budget((*own, *around.ledgers), self._worst)
         for task in plan.calls.rendered or plan.calls.head:
             self._check(task)
         if plan.synthesis is not None:
             self._check(plan.synthesis.task)
-        self._check_prices()
+        if around.recordings is None:
+            self._check_prices(plan_models(plan))
         self._out = OutFile(options.out_file, goes_on=goes_on) if options.out_file else None
 
     @property
@@ -110,9 +115,15 @@ class Workers:
         """Where calls go, if not to a provider's usual address."""
         return tuple(dict.fromkeys(p.address for p in self._providers.values() if p.address))
 
-    async def open(self) -> None:
-        """Import and build what the calls need."""
-        for model in {model.provider: model for model in plan_models(self._plan)}.values():
+    async def open(self, models: Iterable[Model]) -> None:
+        """Import and build what calls of these models need.
+
+        Raises:
+            ParallmError: a key is missing, or a cap cannot be kept.
+        """
+        models = tuple(models)
+        self._check_prices(models)
+        for model in {model.provider: model for model in models}.values():
             await _unless_stopped(self._around.clients.get(model), self._around.stop)
             if model.provider in prices.PRICED and not self._around.stop.reason:
                 prices.prepare()
@@ -132,6 +143,7 @@ class Workers:
             read: whether values are read off the records as they come.
         """
         calls, kept = self._plan.calls, {record.index: record for record in before if record.ok}
+        self._after = latest(kept.values())
         enough = 0 if calls.known is None else self._plan.least(calls.known) - len(kept)
         rules = self._rules(
             least=max(enough, 0),
@@ -142,6 +154,8 @@ class Workers:
 
         def finish(task: Task | None, record: Record) -> Record:
             record = read_record(record, calls.reading(record.index)) if read else record
+            if task is not None:  # as it is recorded too, so that a replay is laid out alike
+                record = later(record, self._after)
             if record.ok and not before:
                 calls.forget(record.index)
             return self._finish(task, record)
@@ -150,16 +164,21 @@ class Workers:
         if calls.asynchronous:
             source = self._checked(calls.read_async(kept))
         if self._around.recordings is not None:
-            source = self._served(source, None if before else self._around.recordings)
-        return in_order(self._laid_out(await self._pump(source, rules, finish)), kept)
+            # What the earlier run has a record of is asked anew: it may be recorded as an answer.
+            anew = {record.index for record in before}
+            source = self._served(source, few=calls.rendered is not None, anew=anew)
+        records = self._laid_out(await self._pump(source, rules, finish), kept)
+        self._end = latest(records)
+        return records
 
     async def one(self, task: Task) -> Record:
-        """The record of one more call, such as a synthesis."""
+        """The record of one more call, such as a synthesis; it begins after all others."""
         source: Any = [task]
         if self._around.recordings is not None:
-            source = self._served(source, self._around.recordings)
+            source = self._served(source, few=True)
         [record] = await self._pump(source, self._rules(), self._finish)
-        return record
+        # Kept answers have taken none of this run's time.
+        return replace(record, start=max(record.start, self._end))
 
     def close(self) -> None:
         """Finish the file, and say what went wrong with what was to be kept."""
@@ -167,7 +186,7 @@ class Workers:
             self._out.close()
             self.notes += [self._out.problem] if self._out.problem else []
         if self._around.recordings is not None:
-            self.notes += self._around.recordings.warnings
+            self.notes += self._around.recordings.warnings_since(self._tellings)
 
     def _rules(self, **more: Any) -> Rules:
         options = self._plan.options
@@ -196,22 +215,57 @@ class Workers:
             self._around.spent(record)
         return record
 
-    async def _served(self, calls: Any, store: Recordings | None) -> AsyncIterator[Call]:
+    async def _served(
+        self, calls: Any, *, few: bool, anew: Container[int] = ()
+    ) -> AsyncIterator[Call]:
         """The calls, with the record in place of one that has been answered before.
 
-        The doors are opened for the first call that is to be made: a cell whose answers are all
-        recorded needs no key and no SDK.
+        The doors are opened before the first call that is to be made: a cell whose answers are all
+        recorded needs no key and no SDK, and a missing key is told before anything is spent.
+
+        Args:
+            few: whether all may be looked up before, so that no door is opened in vain.
+            anew: the places of the calls that are to be made in any case.
         """
-        opened, given = False, 0
-        async for call in _awaited(calls):
-            found = store.find(call) if store is not None and isinstance(call, Task) else None
-            if found is None and isinstance(call, Task) and not opened:
-                await self.open()
+        missing: list[Task] = []
+        opened = False
+        async for call in self._looked_up(calls, anew):
+            if isinstance(call, Record) and few:
+                self._after = max(self._after, call.end)
+            if isinstance(call, Record) or opened:
+                yield call
+            elif few:
+                missing.append(call)
+            else:
+                await self.open(plan_models(self._plan))
                 opened = True
-            given += 1
-            if given % AT_ONCE == 0:
+                yield call
+        if missing:
+            await self.open(self._needed(missing))
+        for task in missing:
+            yield task
+
+    async def _looked_up(self, calls: Any, anew: Container[int]) -> AsyncIterator[Call]:
+        """The calls, or the records that are kept of them; no loop is held up for long."""
+        store, loop = self._around.recordings, asyncio.get_running_loop()
+        assert store is not None
+        more, since = True, loop.time()
+        async for call in _awaited(calls):
+            while more:
+                more = store.catch_up()
                 await asyncio.sleep(0)
-            yield found or call
+            if loop.time() - since > AT_ONCE:
+                await asyncio.sleep(0)
+                since = loop.time()
+            if isinstance(call, Record) or call.index in anew:
+                yield call
+            else:
+                yield store.find(call) or call
+
+    def _needed(self, missing: Iterable[Task]) -> set[Model]:
+        """The models of these calls, and that of the call which will follow them."""
+        merging = [self._plan.synthesis.task] if self._plan.synthesis else []
+        return {task.model for task in (*missing, *merging)}
 
     async def _checked(self, calls: AsyncIterator[Call]) -> AsyncIterator[Call]:
         """The calls; those of the first round are checked before any of them is made."""
@@ -232,8 +286,8 @@ class Workers:
     def _check(self, task: Task) -> None:
         self._providers[task.model.provider].check(task)
 
-    def _check_prices(self) -> None:
-        for model in plan_models(self._plan) if self._budget.capped else ():
+    def _check_prices(self, models: Iterable[Model]) -> None:
+        for model in models if self._budget.capped else ():
             simulated = self._providers[model.provider].simulated
             if not simulated and prices.worst(model, 1, 1) is None:
                 raise OptionError(
@@ -256,13 +310,16 @@ class Workers:
         most = max([task.max_tokens, *(number for number in asked if isinstance(number, int))])
         return prices.worst(task.model, size, most) or Decimal(0)
 
-    def _laid_out(self, records: list[Record]) -> list[Record]:
-        """The records on one time axis."""
+    def _laid_out(self, records: list[Record], kept: Mapping[int, Record]) -> list[Record]:
+        """All records on one time axis, in the cell's order; new calls began after kept answers."""
         providers = {self._providers[model.provider] for model in self._plan.calls.models}
+        late = latest(record for record in records if record.replayed) - self._after
         if records and all(provider.keeps_time for provider in providers):
-            return lay_out(records, self._plan.options.concurrency or MOST)
-        replayed = {record.index: record for record in records if record.replayed}
-        return in_order((record for record in records if not record.replayed), replayed)
+            laid = lay_out(records, self._plan.options.concurrency or MOST)
+            records = [later(record, self._after if kept else 0.0) for record in laid]
+        elif late > 0:  # known only now, as the items were not known before
+            records = [record if record.replayed else later(record, late) for record in records]
+        return sorted([*records, *kept.values()], key=lambda record: record.index)
 
 
 def plan_models(plan: Plan) -> tuple[Model, ...]:
@@ -288,7 +345,7 @@ async def open_workers(
     workers = Workers(plan, around, providers, goes_on)
     try:
         if around.recordings is None:
-            await workers.open()
+            await workers.open(plan_models(plan))
         yield workers
     finally:
         workers.close()
@@ -323,11 +380,14 @@ async def _unless_stopped(opening: Coroutine[Any, Any, object], stop: Stop) -> N
         task.result()
 
 
-def in_order(records: Iterable[Record], kept: Mapping[int, Record]) -> list[Record]:
-    """New and kept records together, in the cell's order; the new ones began after the kept ones."""
-    after = max((record.end for record in kept.values()), default=0.0)
-    new = (replace(record, start=round(record.start + after, 6)) for record in records)
-    return sorted([*(new if after else records), *kept.values()], key=lambda record: record.index)
+def latest(records: Iterable[Record]) -> float:
+    """When the last of them ended."""
+    return max((record.end for record in records), default=0.0)
+
+
+def later(record: Record, seconds: float) -> Record:
+    """The record, begun so much later."""
+    return replace(record, start=round(record.start + seconds, 6)) if seconds else record
 
 
 def counts_in_words(records: Sequence[Record]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import stat
 import threading
@@ -25,6 +26,7 @@ from parallm_magics.types import Record, Task
 VARIABLE = "PARALLM_RECORDINGS"
 MODES = ("auto", "replay", "refresh")
 SHOWN = 3  # damaged lines that a warning names
+PART = 1 << 20  # bytes that are taken in within some 10 ms
 _APPEND = os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0)
 
 
@@ -51,7 +53,8 @@ class Recordings:
         self.path = Path(os.path.expanduser(path))
         self._file = self.path.absolute()  # a later change of folder must not change the file
         self._lock = threading.RLock()
-        self._told: dict[str, None] = {}
+        self._told: dict[str, float] = {}  # when last, counted in tellings; inf where it lasts
+        self._tellings = 0
         self._reads = self._writes = True
         self._was_read = False
         self._forget()
@@ -68,11 +71,35 @@ class Recordings:
     @property
     def warnings(self) -> tuple[str, ...]:
         """What the reader should know about the file, one line each."""
+        return self.warnings_since(0)
+
+    @property
+    def tellings(self) -> int:
+        """How often something was told so far, as `warnings_since` takes it."""
+        return self._tellings
+
+    def warnings_since(self, tellings: int) -> tuple[str, ...]:
+        """What still holds of the file, and what was told of single requests after so many tellings."""
         with self._lock:
-            told = tuple(self._told)
+            told = tuple(text for text, last in self._told.items() if last > tellings)
             if not self._damaged or not self._ours:
                 return told
             return (self._about(_skipped(self._damaged)), *told)
+
+    def catch_up(self) -> bool:
+        """Take in a part of what is new in the file; whether there is more of it.
+
+        `find` and `add` take in all of it at once, which of a large file holds up whoever waits.
+
+        Raises:
+            OptionError: as `find`.
+        """
+        with self._lock:
+            try:
+                return self._reads and self._look(PART)
+            except (OSError, ValueError) as error:
+                self._cannot_be_read(error)
+                return False
 
     def find(self, task: Task) -> Record | None:
         """The success recorded for this request and sample, as the task's record; None without one.
@@ -87,8 +114,7 @@ class Recordings:
             try:
                 return self._found(key, task) if key and self._reads else None
             except (OSError, ValueError) as error:
-                self._reads = self._writes = False
-                self._tell(f"cannot be read ({_reason(error)}); nothing is taken or recorded")
+                self._cannot_be_read(error)
                 return None
 
     def add(self, task: Task, record: Record) -> None:
@@ -124,7 +150,7 @@ class Recordings:
     def _key(self, request: dict[str, Any]) -> str | None:
         key = key_of(request)
         if key is None:
-            self._tell("requests with parameters that JSON cannot hold are not recorded")
+            self._tell("requests with parameters that JSON cannot hold are not recorded", False)
         return key
 
     def _line(self, task: Task, record: Record, key: str, request: dict[str, Any]) -> bytes | None:
@@ -133,12 +159,16 @@ class Recordings:
         if _holds_key("\0".join(_texts(entry))):  # in one go: a scrub has its price
             if _holds_key(entry["outcome"]["text"]):
                 self._tell(
-                    "an answer that holds what looks like a key is left out, as the file is plain text"
+                    "an answer that holds what looks like a key is left out, as the file is plain "
+                    "text",
+                    False,
                 )
                 return None
             entry = _scrubbed(entry)
             if entry["request"] != request:
-                self._tell("what looks like a key in a prompt is hidden, as the file is plain text")
+                self._tell(
+                    "what looks like a key in a prompt is hidden, as the file is plain text", False
+                )
         return line_of(entry)
 
     # --- the file ---------------------------------------------------------------------------------
@@ -163,8 +193,8 @@ class Recordings:
             file.seek(place.offset)
             return file.read(place.length)
 
-    def _look(self) -> None:
-        """Take in what has come to the file since the last look.
+    def _look(self, most: float = math.inf) -> bool:
+        """Take in what has come to the file since the last look; whether so many bytes left a rest.
 
         Raises:
             OSError: the file is there and cannot be read.
@@ -175,7 +205,7 @@ class Recordings:
         except FileNotFoundError:
             self._forget()
             self._was_read = True
-            return
+            return False
         if not stat.S_ISREG(now.st_mode):
             raise OSError(0, "it is not a file")
         identity = (now.st_dev, now.st_ino)
@@ -183,16 +213,21 @@ class Recordings:
             self._forget()
             self._identity = identity
         if now.st_size != self._size:
-            self._take_in()
+            if self._take_in(most):
+                self._size = self._known
+                return True
             self._size = now.st_size
         self._was_read = True
+        return False
 
-    def _take_in(self) -> None:
-        """Note the places of the lines that are new, the last one only once it has its newline."""
-        tail = b""
+    def _take_in(self, most: float) -> bool:
+        """Note the places of new lines, the last one only once it has its newline; as `_look`."""
+        tail, end = b"", self._known + most
         with open(self._file, "rb") as file:
             file.seek(self._known)
             for line in file:
+                if self._known >= end:
+                    return True
                 self._take(line)
                 if not line.endswith(b"\n"):
                     tail = line
@@ -201,6 +236,7 @@ class Recordings:
         if not self._ours and (self._damaged or not _may_be_begun(tail)):
             self._writes = False
             self._tell("nothing in the file is a recording, so nothing is written to it")
+        return False
 
     def _take(self, line: bytes) -> None:
         """Note the place of a line that begins where the known part of the file ends."""
@@ -273,8 +309,15 @@ class Recordings:
 
     # --- what is told -----------------------------------------------------------------------------
 
-    def _tell(self, text: str) -> None:
-        self._told[self._about(text)] = None
+    def _cannot_be_read(self, error: Exception) -> None:
+        self._reads = self._writes = False
+        self._tell(f"cannot be read ({_reason(error)}); nothing is taken or recorded")
+
+    def _tell(self, text: str, lasting: bool = True) -> None:
+        """Tell of the file, or else of one request."""
+        with self._lock:
+            self._tellings += 1
+            self._told[self._about(text)] = math.inf if lasting else self._tellings
 
     def _about(self, text: str) -> str:
         return f"recordings in {self.path.name!r}: {text}"
