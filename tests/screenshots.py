@@ -5,6 +5,7 @@ Every cell in them runs on a simulated model.
 
 from __future__ import annotations
 
+import math
 import tempfile
 from pathlib import Path
 
@@ -32,6 +33,7 @@ Use a parameter: `db.execute("... WHERE owner = ?", [owner])`."""
 %parallm provider demo --sim TEXTS
 %config ParallmMagics.model = "demo:reviewer?latency=lognormal(4,0.4)"
 
+reviews = range(4000)
 code = """
 def f(owner):
     r = connect("notes.db").execute(f"SELECT * FROM notes WHERE owner = '{owner}'")
@@ -66,14 +68,20 @@ ERROR = """
 %%vote -n 7 --chioces unsafe,safe
 Is this code unsafe or safe?
 """
-SET_UP, FANNED, VOTED, MISTAKEN = range(4)
+MAP = """
+%%fanout --each reviews --choices positive,negative -m sim:?fail=0.02&latency=lognormal(2,0.4) -o run
+Is review number {{item}} positive or negative?
+"""
+SET_UP, FANNED, VOTED, MISTAKEN, MAPPED = range(5)
+MAP_SECONDS = 9
+MAP_HEIGHT = 420
 
 
 def main() -> None:
     """Run one notebook in light and once more in dark, and picture its cells."""
     IMAGES.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as home, Lab(Path(home)) as lab, browser() as chromium:
-        lab.write("review.ipynb", [SETUP, FANOUT, VOTE, ERROR])
+        lab.write("review.ipynb", [SETUP, FANOUT, VOTE, ERROR, MAP])
         light(opened(chromium, lab, "Light"))
         lab.shut_down_kernels()
         dark(opened(chromium, lab, "Dark"))
@@ -91,7 +99,7 @@ def opened(chromium: Browser, lab: Lab, theme: str) -> Notebook:
 
 
 def light(notebook: Notebook) -> None:
-    """The fan-out while it runs and after, the vote, the mistake."""
+    """The fan-out while it runs and after, the vote, the mistake, a map while it runs."""
     under_way(notebook)
     picture(notebook, FANNED, "live")
     notebook.wait(FANNED)
@@ -99,6 +107,9 @@ def light(notebook: Notebook) -> None:
     picture(notebook, FANNED, "fanout")
     picture(notebook, VOTED, "vote")
     picture(notebook, MISTAKEN, "error")
+    notebook.start(MAPPED)
+    notebook.page.wait_for_timeout(MAP_SECONDS * 1000)
+    picture(notebook, MAPPED, "map", MAP_HEIGHT)
     notebook.close()
 
 
@@ -117,12 +128,17 @@ def under_way(notebook: Notebook) -> None:
     expect(live.locator("tr", has_text="answering")).not_to_have_count(0)
 
 
-def picture(notebook: Notebook, index: int, name: str) -> None:
-    """Picture one cell, with the selection's frame out of the picture."""
+def picture(notebook: Notebook, index: int, name: str, most: float = math.inf) -> None:
+    """Picture one cell or its upper part, with the selection's frame out of the picture."""
     notebook.cell(SET_UP).locator(".jp-InputPrompt").click()
     box = notebook.cell(index).bounding_box()
     assert box is not None
-    clip = {"x": box["x"], "y": box["y"] + 2, "width": box["width"], "height": box["height"] - 2}
+    clip = {
+        "x": box["x"],
+        "y": box["y"] + 2,
+        "width": box["width"],
+        "height": min(box["height"] - 2, most),
+    }
     notebook.page.screenshot(path=IMAGES / f"{name}.png", clip=clip)
 
 
