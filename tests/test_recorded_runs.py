@@ -40,6 +40,7 @@ from parallm_magics.patterns.fanout import run_fanout
 from parallm_magics.patterns.vote import run_vote
 from parallm_magics.providers import recording
 from parallm_magics.providers.recording import Recordings
+from parallm_magics.providers.registry import define_simulated, forget
 from parallm_magics.types import Event, Model, Record, Reply, Task
 
 MODELS = {"anthropic": "claude-haiku-5-5", "openai": "gpt-6-luna"}
@@ -551,3 +552,16 @@ def entries_of(content: bytes) -> list[dict[str, Any]]:
         with contextlib.suppress(ValueError):
             found.append(json.loads(line))
     return found
+
+
+def test_a_changed_dict_of_given_answers_is_asked_again(path: Path) -> None:
+    """Who edits the answers of a lesson sees them at once."""
+    said = []
+    for text in ("one", "two", "two"):
+        define_simulated("lesson", {"a": text})
+        try:
+            run = asyncio.run(fanout("%section a\nx", model="lesson:?scale=0"))
+        finally:
+            forget("lesson")
+        said.append((run["a"], run.results[0].replayed))
+    assert said == [("one", False), ("two", False), ("two", True)]

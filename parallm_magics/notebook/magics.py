@@ -46,7 +46,7 @@ class ParallmMagics(Settings, Magics):
     @no_var_expand
     @line_magic
     def parallm(self, line: str) -> None:
-        """Show the settings in force, or run a command: models, usage, provider."""
+        """Show the settings in force, or run a command: models, usage, recordings, provider."""
         from parallm_magics.notebook import commands
 
         commands.run(self, line)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from parallm_magics.providers import registry
+from parallm_magics.providers.given_answers import find_answer
 from parallm_magics.types import Reading, Task
 
 # 128 bits: no two requests of any file come to the same key by chance.
@@ -18,7 +20,8 @@ def request_of(task: Task) -> dict[str, Any]:
     """What is asked and of whom; what nobody asked for is left out.
 
     No time limits, retries or streaming: they decide when an answer comes, not what it says. No
-    address and no key. A simulated answer also depends on who asks, and on how it is to be read.
+    address and no key. A simulated answer also depends on who asks, on how it is to be read, and on
+    the dict that the user has given for it.
     """
     request: dict[str, Any] = {
         "provider": task.model.provider,
@@ -30,8 +33,11 @@ def request_of(task: Task) -> dict[str, Any]:
         "max_tokens": task.max_tokens,
         "params": dict(task.params) or None,
     }
-    if _is_simulated(task.model.provider):
+    known = task.model.provider in registry.names()
+    if known and (asked := registry.definition(task.model.provider)).simulated:
+        given = asked.answers if isinstance(asked.answers, Mapping) else {}
         request |= {
+            "given": find_answer(given, task),
             "query": [list(pair) for pair in task.model.query] or None,
             "shared": task.shared or None,
             "seed": task.seed,
@@ -52,10 +58,6 @@ def key_of(request: dict[str, Any]) -> str | None:
         return None
     # Surrogates pass, so that a half of a character is not taken for another half.
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:DIGITS]
-
-
-def _is_simulated(provider: str) -> bool:
-    return provider in registry.names() and registry.definition(provider).simulated
 
 
 def _reading(reading: Reading) -> dict[str, Any]:

@@ -30,6 +30,7 @@ class Definition:
         simulated: whether no model is asked.
         key_env: the environment variable with its key, or None.
         base_url: where a server of the user's is; "" for the official ones.
+        answers: what the user gave a simulated model to answer, or None.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Definition:
     simulated: bool = False
     key_env: str | None = None
     base_url: str = field(default="", repr=False)  # may hold credentials
+    answers: Any = field(default=None, repr=False, compare=False)
 
 
 def _anthropic() -> Provider:
@@ -66,7 +68,7 @@ def _simulated(name: str, answers: Any = None) -> Definition:
 
         return SimulatedProvider(answers)
 
-    return Definition(name, make, simulated=True)
+    return Definition(name, make, simulated=True, answers=answers)
 
 
 OFFICIAL = (
