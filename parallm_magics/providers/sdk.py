@@ -97,8 +97,7 @@ class SdkProvider:
         self._key_required = key_required
         if self._key_env:
             keys.register(self._key_env)
-        self.host = host_of(self._base_url())
-        self.address = "" if self.host == host_of(self.usual) else self.host
+        self._locate()
         self._client: Any = None
         self._made_for = ""
         self._retired: list[Any] = []
@@ -144,8 +143,7 @@ class SdkProvider:
                 return
             if self._key_env and (self._key_required or self._has_key()):
                 keys.read(self._key_env)  # a missing key is told before the slow import
-            self.host = host_of(self._base_url())
-            self.address = "" if self.host == host_of(self.usual) else self.host
+            self._locate()
             module = await asyncio.to_thread(importlib.import_module, self.sdk)
             if self._client is not None:
                 self._retired.append(self._client)
@@ -185,6 +183,11 @@ class SdkProvider:
         for client in clients:
             with contextlib.suppress(Exception):  # a closed loop's sockets are gone already
                 await client.close()
+
+    def _locate(self) -> None:
+        """Take in where calls go; the environment may have changed since the last time."""
+        self.host = host_of(self._base_url())
+        self.address = "" if self.host == host_of(self.usual) else self.host
 
     def _base_url(self) -> str:
         return self._given or os.environ.get(self.base_variable, "").strip() or self.usual
@@ -250,7 +253,6 @@ class SdkProvider:
         draft.ended = True
 
     async def _read_events(self, body: Body, heard: Heard, draft: Draft, asked: Asked) -> None:
-        came = False
         came = False
         async for event in events(aiter(body)):
             before = len(draft.parts)
