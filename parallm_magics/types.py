@@ -339,6 +339,10 @@ class Record:
         return self.start + self.seconds
 
 
+Call = Task | Record
+"""A call to make, or the record of one that is not to be made: answered before, or impossible."""
+
+
 EventKind = Literal["started", "heard", "waiting", "ended"]
 
 

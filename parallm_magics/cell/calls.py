@@ -15,7 +15,7 @@ from parallm_magics.cell.options import Options, reading_of
 from parallm_magics.cell.prompts import Prompts, asking
 from parallm_magics.cell.seats import Seat
 from parallm_magics.errors import ModelError, OptionError, VariableError
-from parallm_magics.types import Fault, Model, Reading, Record, Task
+from parallm_magics.types import Call, Fault, Model, Reading, Record, Task
 
 # A panel is watched as it is written; for a large map the stream's CPU per token buys nothing.
 STREAMED = 200
@@ -25,8 +25,6 @@ AHEAD = 1_000
 SILENCE, FIRST = 15.0, 60.0
 
 ParseModel = Callable[[str], Model]
-Call = Task | Record
-"""A call to make, or the record of one that cannot be made."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,11 +14,12 @@ from functools import partial
 
 from parallm_magics.engine.budget import Budget
 from parallm_magics.engine.pool import MOST, Pool, Ticket
-from parallm_magics.engine.source import Call, Source
+from parallm_magics.engine.source import Source
 from parallm_magics.engine.stop import Stop
 from parallm_magics.engine.warmth import Warmth
 from parallm_magics.engine.worker import Price, Try, Worker, asks_too_long, too_late
 from parallm_magics.types import (
+    Call,
     Event,
     Fault,
     FaultKind,

@@ -6,12 +6,9 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterable, Callable, Iterable, Iterator
 
-from parallm_magics.types import Record, Task
+from parallm_magics.types import Call
 
 AHEAD = 100
-
-Call = Task | Record
-"""A call to make, or the record of one that needs none."""
 
 
 class Source:

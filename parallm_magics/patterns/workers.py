@@ -21,7 +21,6 @@ from decimal import Decimal
 from typing import Any
 
 from parallm_magics import prices
-from parallm_magics.cell.calls import Call
 from parallm_magics.cell.plan import Plan
 from parallm_magics.engine.budget import Budget, Ledger
 from parallm_magics.engine.pool import MOST, Pools
@@ -33,7 +32,7 @@ from parallm_magics.patterns.out_file import OutFile
 from parallm_magics.patterns.reading import read_record
 from parallm_magics.providers.recording import Recordings, from_environment
 from parallm_magics.providers.registry import Clients
-from parallm_magics.types import Listener, Model, Provider, Record, Status, Task
+from parallm_magics.types import Call, Listener, Model, Provider, Record, Status, Task
 
 # How long recorded answers are looked up, in seconds, before others may run.
 AT_ONCE = 0.01
