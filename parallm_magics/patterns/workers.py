@@ -30,12 +30,15 @@ from parallm_magics.engine.stop import Stop
 from parallm_magics.errors import BudgetExceeded, OptionError, TooFewSucceeded
 from parallm_magics.patterns.out_file import OutFile
 from parallm_magics.patterns.reading import read_record
+from parallm_magics.patterns.run import Run
 from parallm_magics.providers.recording import Recordings, from_environment
 from parallm_magics.providers.registry import Clients
 from parallm_magics.types import Call, Listener, Model, Provider, Record, Status, Task
 
-# How long recorded answers are looked up, in seconds, before others may run.
-AT_ONCE = 0.01
+# Seconds for which recorded answers are looked up before others may run.
+AT_A_STRETCH = 0.01
+
+Source = Iterable[Call] | AsyncIterable[Call]
 
 
 @contextlib.asynccontextmanager
@@ -159,7 +162,7 @@ class Workers:
                 calls.forget(record.index)
             return self._finish(task, record)
 
-        source: Any = calls.read(kept)
+        source: Source = calls.read(kept)
         if calls.asynchronous:
             source = self._checked(calls.read_async(kept))
         if self._around.recordings is not None:
@@ -172,7 +175,7 @@ class Workers:
 
     async def one(self, task: Task) -> Record:
         """The record of one more call, such as a synthesis; it begins after all others."""
-        source: Any = [task]
+        source: Source = [task]
         if self._around.recordings is not None:
             source = self._served(source, few=True)
         [record] = await self._pump(source, self._rules(), self._finish)
@@ -194,7 +197,7 @@ class Workers:
             options.concurrency or MOST, asked=asked, rpm=options.rpm, tpm=options.tpm, **more
         )
 
-    async def _pump(self, source: Any, rules: Rules, finish: Finish) -> list[Record]:
+    async def _pump(self, source: Source, rules: Rules, finish: Finish) -> list[Record]:
         around = self._around
         doors = Doors(lambda model: self._providers[model.provider], around.pools.of)
         books = Books(prices.pricing(), finish, self._budget)
@@ -215,7 +218,7 @@ class Workers:
         return record
 
     async def _served(
-        self, calls: Any, *, few: bool, anew: Container[int] = ()
+        self, calls: Source, *, few: bool, anew: Container[int] = ()
     ) -> AsyncIterator[Call]:
         """The calls, with the record in place of one that has been answered before.
 
@@ -244,7 +247,7 @@ class Workers:
         for task in missing:
             yield task
 
-    async def _looked_up(self, calls: Any, anew: Container[int]) -> AsyncIterator[Call]:
+    async def _looked_up(self, calls: Source, anew: Container[int]) -> AsyncIterator[Call]:
         """The calls, or the records that are kept of them; no loop is held up for long."""
         store, loop = self._around.recordings, asyncio.get_running_loop()
         assert store is not None
@@ -253,7 +256,7 @@ class Workers:
             while more:
                 more = store.catch_up()
                 await asyncio.sleep(0)
-            if loop.time() - since > AT_ONCE:
+            if loop.time() - since > AT_A_STRETCH:
                 await asyncio.sleep(0)
                 since = loop.time()
             if isinstance(call, Record) or call.index in anew:
@@ -266,7 +269,7 @@ class Workers:
         merging = [self._plan.synthesis.task] if self._plan.synthesis else []
         return {task.model for task in (*missing, *merging)}
 
-    async def _checked(self, calls: AsyncIterator[Call]) -> AsyncIterator[Call]:
+    async def _checked(self, calls: AsyncIterable[Call]) -> AsyncIterator[Call]:
         """The calls; those of the first round are checked before any of them is made."""
         head: list[Call] | None = []
         async for call in calls:
@@ -350,7 +353,7 @@ async def open_workers(
         workers.close()
 
 
-async def _awaited(calls: Iterable[Call] | AsyncIterable[Call]) -> AsyncIterator[Call]:
+async def _awaited(calls: Source) -> AsyncIterator[Call]:
     """The calls of either kind of source."""
     if isinstance(calls, AsyncIterable):
         async for call in calls:
@@ -414,7 +417,7 @@ def unread(plan: Plan, records: Sequence[Record]) -> list[str]:
 
 
 def raise_if_unfinished(
-    plan: Plan, records: Sequence[Record], good: int, what: str, run: Any
+    plan: Plan, records: Sequence[Record], good: int, what: str, run: Run
 ) -> None:
     """Let a run end in an error where it came to less than was asked for.
 
