@@ -261,7 +261,7 @@ def test_what_was_spent_without_a_cap_counts_under_a_later_one() -> None:
     free.settle(micro(100), None)
     free.settle(micro(100), micro(7))
     ledger.allow(micro(300))
-    assert (ledger.spent, ledger.left) == (micro(107), micro(93))
+    assert (ledger.spent, ledger.held) == (micro(107), micro(100))
     assert booked(ledger).hold(TASK) is None
     # The run that began without a cap goes on without one.
     assert free.hold(TASK) == micro(100)

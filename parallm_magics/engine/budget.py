@@ -27,7 +27,7 @@ class Ledger:
         cap: US dollars, or None for no cap.
         spent: US dollars of the tries that have ended; where a cost is unknown, what was held.
         held: US dollars set aside for the tries under way.
-        wakers: told when money that was set aside has become free.
+        wakers: told when money that was set aside has become free, and when the cap has changed.
         lock: held by whoever looks before setting money aside.
     """
 
@@ -67,11 +67,6 @@ class Ledger:
     def ever(self, amount: Decimal) -> bool:
         """Whether the amount could fit if all that is under way cost nothing."""
         return self.cap is None or self.spent + amount <= self.cap
-
-    @property
-    def left(self) -> Decimal | None:
-        """US dollars that are neither spent nor set aside; None without a cap."""
-        return None if self.cap is None else self.cap - self.spent - self.held
 
 
 class Budget:
