@@ -17,7 +17,7 @@ CUT = 0.8
 CAREFUL = 4
 LONGEST_PAUSE = 30.0
 FIRST_PAUSE = 0.5
-BUDGET, BUDGET_A_SUCCESS = 10.0, 0.1
+RETRIES, RETRIES_A_SUCCESS = 10.0, 0.1
 DOWN_AFTER = 10
 PROBE_FIRST, PROBE_LONGEST = 1.0, 15.0
 
@@ -40,7 +40,7 @@ class Pool:
         inflight: calls under way.
         gate: no call begins before this time.
         down_since: since when the provider, rather than a call, is at fault; one probe at a time.
-        budget: tries that may be made again before the provider counts as down.
+        retries: tries that may be made again before the provider counts as down.
         wakers: told when a place has become free.
         requests, tokens: what runs that limit these have used in the last minute.
     """
@@ -50,7 +50,7 @@ class Pool:
     inflight: int = 0
     gate: float = 0.0
     down_since: float | None = None
-    budget: float = BUDGET
+    retries: float = RETRIES
     rng: random.Random = field(default_factory=random.Random)
     wakers: set[Callable[[], None]] = field(default_factory=set)
     requests: Pace = field(default_factory=Pace)
@@ -94,9 +94,9 @@ class Pool:
     def answered(self, ticket: Ticket) -> None:
         """The provider answered. A full round of answers raises the limit where it was used."""
         if self.down_since is not None:
-            self.down_since, self._pause, self.budget = None, PROBE_FIRST, BUDGET
+            self.down_since, self._pause, self.retries = None, PROBE_FIRST, RETRIES
         self._fails = 0
-        self.budget = min(BUDGET * 10, self.budget + BUDGET_A_SUCCESS)
+        self.retries = min(RETRIES * 10, self.retries + RETRIES_A_SUCCESS)
         if ticket.began < self._cut_at:
             return
         self._clean += 1
@@ -126,14 +126,14 @@ class Pool:
         self._clean = 0
         if ticket.probe:
             self._pause = min(PROBE_LONGEST, self._pause * 2)
-        if self._fails >= DOWN_AFTER or self.budget < 1:
+        if self._fails >= DOWN_AFTER or self.retries < 1:
             self.down_since = now if self.down_since is None else self.down_since
             self.gate = max(self.gate, now + self._pause)
         return self.down_since is not None
 
     def spend_retry(self) -> None:
         """One more try is made for a call."""
-        self.budget = max(0.0, self.budget - 1)
+        self.retries = max(0.0, self.retries - 1)
 
     def pause(self, tries: int, hint: float | None) -> float:
         """Seconds until a call's next try: full jitter over a doubling span, or the hint and some."""
