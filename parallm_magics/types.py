@@ -35,6 +35,9 @@ FaultKind = Literal[
     "bug",  # an exception that no table knows
 ]
 
+CHARS_PER_TOKEN = 4
+"""By this a text's tokens are estimated before a provider has counted them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Reading:

@@ -19,6 +19,7 @@ from parallm_magics.engine.stop import Stop
 from parallm_magics.engine.warmth import Warmth
 from parallm_magics.engine.worker import Price, Try, Worker, asks_too_long, too_late
 from parallm_magics.types import (
+    CHARS_PER_TOKEN,
     Call,
     Event,
     Fault,
@@ -479,5 +480,5 @@ def _told(tell: Listener, event: Event) -> None:
 
 
 def _tokens(task: Task) -> float:
-    """The most tokens that a call is expected to take, at four characters a token."""
-    return (len(task.prompt) + len(task.system or "")) / 4 + task.max_tokens
+    """The most tokens that a call is expected to take."""
+    return (len(task.prompt) + len(task.system or "")) / CHARS_PER_TOKEN + task.max_tokens

@@ -12,9 +12,8 @@ from parallm_magics import display, prices
 from parallm_magics.cell.plan import Plan
 from parallm_magics.errors import OptionError
 from parallm_magics.patterns.synthesis import MERGE
-from parallm_magics.types import Model, Task, Usage
+from parallm_magics.types import CHARS_PER_TOKEN, Model, Task, Usage
 
-CHARS_PER_TOKEN = 4
 SHOWN = 200
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from parallm_magics.types import Task
+from parallm_magics.types import CHARS_PER_TOKEN, Task
 
 Content = str | list[dict[str, Any]]
 
@@ -22,8 +22,8 @@ def marked(task: Task, mark: dict[str, Any]) -> tuple[Content | None, Content]:
 
 
 def prefix_tokens(task: Task) -> float:
-    """How long the text is that the task shares with others, at four characters a token."""
-    return (len(task.shared) + len(task.system or "")) / 4
+    """How long the text is that the task shares with others, estimated."""
+    return (len(task.shared) + len(task.system or "")) / CHARS_PER_TOKEN
 
 
 def _divided(task: Task, mark: dict[str, Any]) -> list[dict[str, Any]]:

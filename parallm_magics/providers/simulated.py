@@ -17,7 +17,7 @@ from parallm_magics.providers.given_answers import (
 )
 from parallm_magics.providers.simulation_query import Settings, read_settings
 from parallm_magics.providers.texts import mended
-from parallm_magics.types import CallFailed, Fault, Heard, Reply, Task, Usage
+from parallm_magics.types import CHARS_PER_TOKEN, CallFailed, Fault, Heard, Reply, Task, Usage
 
 MOST_PIECES = 20  # so that a thousand streaming workers stay cheap
 FIRST_TOKEN = 0.3  # of the latency
@@ -166,6 +166,6 @@ def _moments(text: str, seconds: float) -> Iterator[tuple[float, str]]:
 
 
 def _usage(task: Task, text: str) -> Usage:
-    """Four characters a token, as a rule of thumb."""
-    asked = len(task.prompt) + len(task.system or "")
-    return Usage(input_tokens=math.ceil(asked / 4), output_tokens=math.ceil(len(text) / 4))
+    """The tokens of prompt and answer, estimated."""
+    took = math.ceil((len(task.prompt) + len(task.system or "")) / CHARS_PER_TOKEN)
+    return Usage(took, output_tokens=math.ceil(len(text) / CHARS_PER_TOKEN))
