@@ -151,6 +151,15 @@ class Usage:
             + self.output_tokens
         )
 
+    def to_dict(self) -> dict[str, int]:
+        """The four classes as plain JSON types."""
+        return {
+            "input_tokens": self.input_tokens,
+            "cache_read_tokens": self.cache_read_tokens,
+            "cache_write_tokens": self.cache_write_tokens,
+            "output_tokens": self.output_tokens,
+        }
+
     def __add__(self, other: Usage) -> Usage:
         return Usage(
             self.input_tokens + other.input_tokens,

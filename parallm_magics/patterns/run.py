@@ -117,7 +117,7 @@ class Run:
             "simulated": self.simulated,
             "seconds": self.seconds,
             "sequential_seconds": self.sequential_seconds,
-            "usage": _usage(self.usage) if self.usage else None,
+            "usage": self.usage.to_dict() if self.usage else None,
             "cost": _money(self.cost),
             "cost_complete": self.cost_complete,
             "saved": _money(self.saved),
@@ -185,7 +185,7 @@ def record_dict(record: Record) -> dict[str, Any]:
         "value": record.value,
         "model": record.model,
         "model_answered": record.model_answered,
-        "usage": _usage(record.usage) if record.usage else None,
+        "usage": record.usage.to_dict() if record.usage else None,
         "cost": _money(record.cost),
         "saved": _money(record.saved),
         "start": record.start,
@@ -198,15 +198,6 @@ def record_dict(record: Record) -> dict[str, Any]:
         if record.error
         else None,
         "simulated": record.simulated,
-    }
-
-
-def _usage(usage: Usage) -> dict[str, int]:
-    return {
-        "input_tokens": usage.input_tokens,
-        "cache_read_tokens": usage.cache_read_tokens,
-        "cache_write_tokens": usage.cache_write_tokens,
-        "output_tokens": usage.output_tokens,
     }
 
 

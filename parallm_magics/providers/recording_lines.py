@@ -60,7 +60,7 @@ def entry_of(task: Task, record: Record, key: str, request: dict[str, Any]) -> d
         "text": "" if record.status == "blocked" else record.text,
         "finish": record.finish,
         "error": _error(record.error) if record.error else None,
-        "usage": _usage(record.usage) if record.usage else None,
+        "usage": record.usage.to_dict() if record.usage else None,
         "cost": None if record.cost is None else f"{record.cost:f}",
         "saved": None if record.saved is None else f"{record.saved:f}",
         "priced": None if record.cost is None else now.date().isoformat(),
@@ -113,15 +113,6 @@ def _package_version() -> str:
 def _error(fault: Fault) -> dict[str, Any]:
     error = {"kind": fault.kind, "message": fault.message, "http": fault.http}
     return {name: value for name, value in error.items() if value is not None}
-
-
-def _usage(usage: Usage) -> dict[str, int]:
-    return {
-        "input_tokens": usage.input_tokens,
-        "cache_read_tokens": usage.cache_read_tokens,
-        "cache_write_tokens": usage.cache_write_tokens,
-        "output_tokens": usage.output_tokens,
-    }
 
 
 # --- telling a whole line from a damaged one ------------------------------------------------------
