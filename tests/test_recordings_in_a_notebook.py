@@ -172,7 +172,7 @@ def test_a_mode_in_the_environment_is_one_line(server: Loopback) -> None:
         for code in ("%%fanout -m sim\n%section a\nA\n", "%parallm"):
             cell = kernel.run(code)
             assert cell.outputs == ["error"]
-            assert cell.error.startswith("OptionError: PARALLM_RECORDINGS=replay: that mode does")
+            assert cell.error.startswith("OptionError: PARALLM_RECORDINGS=replay: that is")
         kernel.run("%env PARALLM_RECORDINGS=off")
         assert kernel.run("%%fanout -m sim:?scale=0\n%section a\nA\n").error == ""
 

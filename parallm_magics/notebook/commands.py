@@ -99,7 +99,7 @@ def recordings(magics: Any, rest: Sequence[Token]) -> None:
         del words[at : at + 2]
     if len(words) > 1 or any(word.startswith("-") or not word.strip() for word in words):
         raise OptionError(f"%parallm recordings: one path is needed: {form}")
-    if words and words[0].lower() in (*MODES, *recording.MODES):  # a mode is no file's name
+    if words and words[0].lower() in (*MODES, *recording.RESERVED):  # a mode is no file's name
         mode = mode or _mode(words.pop())
     if mode == "off":
         magics.session.record(None)
@@ -129,7 +129,7 @@ def _mode(word: str) -> str:
     mode = word.lower()
     if mode in MODES:
         return mode
-    if mode in recording.MODES:
+    if mode in recording.RESERVED:
         problem = f"the mode {mode} does not exist in this version"
     else:
         problem = f"--mode {word[:20]!r}{nearest(mode, MODES)}"

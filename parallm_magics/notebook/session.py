@@ -51,7 +51,7 @@ class Session:
         self.pools = Pools()
         self.ledger = Ledger("session_max_cost")
         self.spend = Spend()
-        self.recordings = _recordings()
+        self.recordings = from_environment()
         self._under_way: set[Patience] = set()
         self._loops: weakref.WeakSet[asyncio.AbstractEventLoop] = weakref.WeakSet()
 
@@ -140,11 +140,6 @@ class Session:
         around.tell = table.tell
         async with table.shown():
             yield around
-
-
-def _recordings() -> Recordings | None:
-    path = from_environment()
-    return Recordings(path) if path else None
 
 
 def _with_way_back(problem: UnfinishedError, out: str | None) -> UnfinishedError:

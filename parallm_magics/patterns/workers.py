@@ -45,8 +45,7 @@ Source = Iterable[Call] | AsyncIterable[Call]
 async def of_its_own(plan: Plan) -> AsyncIterator[Surroundings]:
     """What a run needs where nobody keeps it from run to run."""
     clients = Clients()
-    path = from_environment()
-    recordings = Recordings(path) if path else None
+    recordings = from_environment()
     try:
         yield Surroundings(clients, recordings=recordings)
     finally:

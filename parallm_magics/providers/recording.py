@@ -24,7 +24,7 @@ from parallm_magics.providers.recording_lines import (
 from parallm_magics.types import Record, Task
 
 VARIABLE = "PARALLM_RECORDINGS"
-MODES = ("auto", "replay", "refresh")
+RESERVED = ("auto", "replay", "refresh")  # names of modes: no file is meant by them
 SHOWN = 3  # damaged lines that a warning names
 PART = 1 << 20  # bytes that are taken in within some 10 ms
 _APPEND = os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0)
@@ -323,19 +323,18 @@ class Recordings:
         return f"recordings in {self.path.name!r}: {text}"
 
 
-def from_environment() -> str | None:
-    """The file that PARALLM_RECORDINGS names; None where recordings are off.
+def from_environment() -> Recordings | None:
+    """Recordings in the file that PARALLM_RECORDINGS names; None where they are off.
 
     Raises:
-        OptionError: it names a mode that does not exist.
+        OptionError: it names a mode instead.
     """
     value = os.environ.get(VARIABLE, "").strip()
-    if value.lower() in MODES:
+    if value.lower() in RESERVED:
         raise OptionError(
-            f"{VARIABLE}={value}: that mode does not exist in this version; "
-            "give the path of a file, or off"
+            f"{VARIABLE}={value}: that is a mode's name; give the path of a file, or off"
         )
-    return None if value.lower() in ("", "off") else value
+    return None if value.lower() in ("", "off") else Recordings(value)
 
 
 def _skipped(lines: list[int]) -> str:
