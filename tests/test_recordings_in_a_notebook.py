@@ -88,15 +88,21 @@ def test_another_kernel_needs_no_key(kernel: Kernel, server: Loopback, path: Pat
     assert server.log == []
 
 
+def spent(kernel: Kernel) -> str:
+    """The session's sums but for its runs; the cap stands on a line of its own."""
+    sums = kernel.run("%parallm usage").stream().partition("\n")[0]
+    return sums.partition(", ")[2]
+
+
 def test_kept_answers_are_not_spent_again(kernel: Kernel, path: Path) -> None:
     """`%parallm usage` and the session's cap count what was asked, once."""
     recorded(kernel, path)
     kernel.run(CELL)
-    before = kernel.run("%parallm usage").stream().partition(", ")[2]
+    before = spent(kernel)
     kernel.run("%config ParallmMagics.session_max_cost = '0.0000001'")
     try:
         assert kernel.run(CELL).error == ""
-        assert kernel.run("%parallm usage").stream().partition(", ")[2].partition("\n")[0] == before
+        assert spent(kernel) == before
         assert kernel.run(CELL.replace("\nB", "\nB!")).reply["ename"] == "BudgetExceeded"
     finally:
         kernel.run("%config ParallmMagics.session_max_cost = None")
