@@ -200,9 +200,6 @@ async def _merge(
     texts = _texts(_answers(sections, records))
     task = synthesis_task(plan.synthesis, plan.shared, texts, plan.options.seed)
     merged = await workers.one(replace(task, index=records[-1].index + 1))
-    if merged.simulated:
-        offset = max((record.end for record in records), default=0.0)
-        merged = replace(merged, start=offset, queued=0.0)
     if hidden := sum(visible(text) != text for text in texts.values()):
         workers.notes.append(_left_out(hidden))
     if not merged.ok:
