@@ -12,6 +12,7 @@ from typing import Any
 from parallm_magics.cell.blocks import RUNNING, Block, Cell, Text
 from parallm_magics.cell.calls import Calls, ParseModel, call_fields, model_of
 from parallm_magics.cell.given import merge, read_keywords, read_tokens
+from parallm_magics.cell.items import Items
 from parallm_magics.cell.options import Options
 from parallm_magics.cell.prompts import Prompts
 from parallm_magics.cell.seats import fanout_seats, vote_seats
@@ -85,14 +86,9 @@ def make_plan(
     Raises:
         ParallmError: whatever is wrong with the cell; nothing has been called by then.
     """
-    base = {**(settings or {})}
+    base = dict(settings or {})
     spoken = read_keywords(keywords or {}, cell.magic)
-    blind = any(
-        token.text == "--no-vars"
-        for tokens in (cell.arguments, *(block.arguments for block in cell.blocks))
-        for token in tokens
-    ) or bool({**base, **spoken}.get("no_vars"))
-    prompts = Prompts(variables, blind)
+    prompts = Prompts(variables, _is_blind(cell, {**base, **spoken}))
     typed = read_tokens(cell.arguments, cell.magic, prompts.option)
     given = {**typed, **spoken}
     if cell.system is not None and "system" in given:
@@ -107,32 +103,15 @@ def make_plan(
         raise CellSyntaxError(notes[0])
     seat_all = fanout_seats if cell.magic == "fanout" else vote_seats
     seats = seat_all(options, given, workers, lambda own: merge(base, given, own))
-    items = prompts.items(options.each) if options.each is not None else None
-    if items is not None and not prompts.names_item(*_texts(cell)):
-        raise OptionError(
-            "--each: no prompt says {{item}} or {{index}}, so every call would be the same"
-        )
-    calls = Calls(cell, seats, prompts, items, parse_model)
+    calls = Calls(cell, seats, prompts, _items(cell, options, prompts), parse_model)
     _check_minimum(options.min_success, calls.known)
+    merging = [pair for pair in blocks if pair[0].word == "synthesis"]
+    block, own = merging[0] if merging else (None, {})
+    aggregate = _aggregate(options, block)
     synthesis = None
-    aggregate = options.aggregate or "join"
-    block = next((pair for pair in blocks if pair[0].word == "synthesis"), None)
-    if block and options.aggregate in ("join", "none"):
-        raise OptionError(
-            f"line {block[0].line}: --aggregate {options.aggregate} and a %synthesis block exclude each other"
-        )
-    if block or aggregate == "synthesis":
-        aggregate = "synthesis"
-        own = block[1] if block else {}
-        synthesis = _synthesis(
-            cell,
-            block[0] if block else None,
-            merge(base, given, own),
-            prompts,
-            calls,
-            parse_model,
-            "system" in own,
-        )
+    if aggregate == "synthesis":
+        merged = merge(base, given, own)
+        synthesis = _synthesis(cell, block, merged, prompts, calls, parse_model, "system" in own)
     return Plan(
         magic=cell.magic,
         options=options,
@@ -142,6 +121,36 @@ def make_plan(
         shared=calls.head[0].shared if _one_preamble(cell, prompts, calls) else "",
         notes=(*notes, *prompts.notes),
     )
+
+
+def _is_blind(cell: Cell, given: Mapping[str, Any]) -> bool:
+    """Whether no variable is put in, the options' own included: so it is known before they are read."""
+    lines = [cell.arguments, *(block.arguments for block in cell.blocks)]
+    typed = any(token.text == "--no-vars" for tokens in lines for token in tokens)
+    return typed or bool(given.get("no_vars"))
+
+
+def _items(cell: Cell, options: Options, prompts: Prompts) -> Items | None:
+    """What --each runs over; None without it."""
+    if options.each is None:
+        return None
+    items = prompts.items(options.each)
+    if not prompts.names_item(*_texts(cell)):
+        raise OptionError(
+            "--each: no prompt says {{item}} or {{index}}, so every call would be the same"
+        )
+    return items
+
+
+def _aggregate(options: Options, block: Block | None) -> str:
+    """How one text is made of the sections; a %synthesis block says so by standing there."""
+    if block is None:
+        return options.aggregate or "join"
+    if options.aggregate in ("join", "none"):
+        raise OptionError(
+            f"line {block.line}: --aggregate {options.aggregate} and a %synthesis block exclude each other"
+        )
+    return "synthesis"
 
 
 def _texts(cell: Cell) -> list[Text | None]:

@@ -149,7 +149,7 @@ def vote_seats(
 
 def _count(n: int | None, models: Sequence[str], default: int, where: str) -> int:
     if n is None:
-        return max(len(models), 1) if len(models) > 1 else default
+        return len(models) if len(models) > 1 else default
     if n < len(models):
         raise OptionError(
             f"{where}: -n {n} leaves out some of {len(models)} models; -n is the total"
