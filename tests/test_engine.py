@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Iterable
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -18,7 +19,7 @@ from parallm_magics.engine.pool import Pool, Pools
 from parallm_magics.engine.pump import Books, Doors, Pump, Rules
 from parallm_magics.engine.simulated_time import lay_out
 from parallm_magics.engine.stop import Stop
-from parallm_magics.types import Event, Fault, Heard, Listener, Record, Reply, Task, Usage
+from parallm_magics.types import Event, Fault, Heard, Listener, Model, Record, Reply, Task, Usage
 
 
 def pumped(fake: Fake, todo: list[Task], **options: Any) -> tuple[list[Record], float, list[Event]]:
@@ -53,6 +54,35 @@ async def pump(
     doors = Doors(lambda model: fake, lambda provider: pool or pools.of(provider))
     began = asyncio.get_running_loop().time()
     return await Pump(todo, doors, rules, Books(price), tell, stop, began).run()
+
+
+@pytest.mark.parametrize("concurrency", [1, 2, 3])
+def test_a_model_that_comes_late_in_a_cell_is_asked_like_the_others(concurrency: int) -> None:
+    """Its door opens while others run: nothing is lost, and it waits for no place but a free one."""
+    todo = [replace(task, model=Model(f"p{task.index // 3}", "m")) for task in tasks(12)]
+    fakes = {f"p{at}": Fake(answer(1.0)) for at in range(4)}
+
+    async def main() -> list[Record]:
+        doors = Doors(lambda model: fakes[model.provider], Pools().of)
+        rules = Rules(concurrency, known=12)
+        return await Pump(todo, doors, rules, Books(price), None, Stop()).run()
+
+    records, elapsed = run_virtual(main())
+    assert [record.status for record in records] == ["ok"] * 12
+    assert elapsed == pytest.approx(12 / concurrency)
+
+
+def test_a_door_that_opens_beside_a_closed_one_is_used_at_once() -> None:
+    """Where the first provider is asked no more, a call of the next one is still made."""
+    todo = [replace(task, model=Model(f"p{task.index // 4}", "m")) for task in tasks(8)]
+    fakes = {"p0": Fake(failing("auth", 9)), "p1": Fake(answer(1.0))}
+
+    async def main() -> list[Record]:
+        doors = Doors(lambda model: fakes[model.provider], Pools().of)
+        return await Pump(todo, doors, Rules(1, known=8), Books(price), None, Stop()).run()
+
+    records, _ = run_virtual(main())
+    assert [record.status for record in records] == ["failed"] * 4 + ["ok"] * 4
 
 
 def test_wall_time_is_the_longest_worker() -> None:

@@ -204,7 +204,8 @@ class Pump:
         self._end_overdue(now)
         looks = [self._waiting[0][0] - now] if self._waiting else []
         looks += [worker.left(now) for worker in self._again]
-        for pool, line in self._lines.items():
+        lines = [*self._lines.items()]
+        for pool, line in lines:
             wait: float | None = 0.0
             while line and wait == 0.0 and len(self._running) < self._rules.concurrency:
                 worker = line[0]
@@ -224,7 +225,9 @@ class Pump:
                 looks.append(wait)
             if line and pool.down_since is not None:
                 looks.append(pool.down_since + line[0].task.deadline - now)
-        return 0.0 if self._hungry() and not self._source.waits else min(looks, default=None)
+        if len(self._lines) > len(lines) or (self._hungry() and not self._source.waits):
+            return 0.0
+        return min(looks, default=None)
 
     def _room(self, worker: Worker, pool: Pool, now: float) -> float | None:
         """Seconds until the worker may begin; None for "when another one has ended".
