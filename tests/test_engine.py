@@ -85,6 +85,20 @@ def test_a_door_that_opens_beside_a_closed_one_is_used_at_once() -> None:
     assert [record.status for record in records] == ["failed"] * 4 + ["ok"] * 4
 
 
+def test_a_closed_door_leaves_the_models_still_to_come() -> None:
+    """Of a source that only reading can tell, the calls of another provider are all made."""
+    todo = [replace(t, model=Model("good" if t.index % 4 == 3 else "bad", "m")) for t in tasks(40)]
+    fakes = {"bad": Fake(failing("auth", 9)), "good": Fake(answer(1.0))}
+
+    async def main() -> list[Record]:
+        doors = Doors(lambda model: fakes[model.provider], Pools().of)
+        rules = Rules(1, drain=False, models=2)
+        return await Pump(iter(todo), doors, rules, Books(price), None, Stop()).run()
+
+    records, _ = run_virtual(main())
+    assert [record.status for record in records] == (["failed"] * 3 + ["ok"]) * 10
+
+
 def test_wall_time_is_the_longest_worker() -> None:
     """Workers run at once: three of 1 s take 1 s."""
     records, elapsed, _ = pumped(Fake(answer(1.0)), tasks(3))

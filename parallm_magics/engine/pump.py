@@ -68,6 +68,7 @@ class Rules:
         least: successes that the run needs; once out of reach nothing more is started.
         counted: the statuses that are a success in this count.
         known: how many calls there are; None where only their source tells.
+        models: how many models the calls ask; a closed door says nothing of one still to open.
         drain: whether calls that are no more to be made get records; else they are not even read.
         rpm, tpm: most requests, and most tokens, of one provider in any minute.
     """
@@ -77,6 +78,7 @@ class Rules:
     counted: frozenset[Status] = frozenset({"ok"})
     known: int | None = None
     drain: bool = True
+    models: int = 1
     asked: bool = False
     rpm: int | None = None
     tpm: int | None = None
@@ -296,7 +298,10 @@ class Pump:
             self._stop.reason
             or self._out_of_reach()
             or self._out_of_money
-            or (doors and all(self._shut(pool, model) for model, (_, pool) in doors))
+            or (
+                len(doors) >= self._rules.models
+                and all(self._shut(pool, model) for model, (_, pool) in doors)
+            )
         )
 
     def _out_of_reach(self) -> bool:

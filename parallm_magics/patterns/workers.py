@@ -151,6 +151,7 @@ class Workers:
             counted=frozenset(counted),
             known=None if calls.known is None else calls.known - len(kept),
             drain=calls.rendered is not None,
+            models=len(calls.models),
         )
 
         def finish(task: Task | None, record: Record) -> Record:
