@@ -257,6 +257,12 @@ def test_a_dry_run_leaves_a_generator_alone() -> None:
     assert len(seen.tasks) == 200
 
 
+def test_the_title_spells_all_its_numbers_alike() -> None:
+    """A thousand is written with a comma wherever it stands."""
+    run, _ = mapped(range(1200))
+    assert repr(run) == "<FanoutRun: 1,200 of 1,200 sections succeeded>"
+
+
 def test_repeats_are_numbered_across_items() -> None:
     """Identical requests of one cell are samples, in the cell's order."""
     plan = planned(["x", "y", "x", "x"])

@@ -106,7 +106,7 @@ class FanoutRun(Run, Mapping[str, Value]):
         total, good = len(self.results), len(self.succeeded)
         noun = "section" if total == self._named else "worker"
         lost = counts_in_words(self.results)
-        outcome = f"{good} of {display.count(total, noun)} succeeded"
+        outcome = f"{good:,} of {display.count(total, noun)} succeeded"
         return f"{outcome} ({lost})" if lost else outcome
 
     def _view(self) -> display.View:
