@@ -74,7 +74,7 @@ def live(payload: str) -> str:
 
 def preview(payload: str) -> str:
     """The prompts of a hostile dry run."""
-    return preview_html(payload, [(payload, payload, payload)] * 2)
+    return preview_html(payload, [(payload, payload, payload)] * 2, 2)
 
 
 @pytest.mark.parametrize("draw", [static, live, preview])

@@ -257,6 +257,13 @@ def test_a_dry_run_leaves_a_generator_alone() -> None:
     assert len(seen.tasks) == 200
 
 
+def test_a_dry_run_counts_what_it_does_not_show() -> None:
+    """The rest of all calls, not the rest of the prompts that it keeps."""
+    seen = preview(planned(range(5000)))._repr_mimebundle_()
+    assert seen["text/plain"].endswith("… and 4,950 more")
+    assert "… and 4,950 more" in seen["text/html"]
+
+
 def test_the_title_spells_all_its_numbers_alike() -> None:
     """A thousand is written with a comma wherever it stands."""
     run, _ = mapped(range(1200))

@@ -10,11 +10,11 @@ from parallm_magics.display import looks, text
 Row = tuple[str, str, str]
 
 MOST = 50
-"""Prompts that are shown; the preview object holds all of them."""
+"""Prompts that are shown; the preview object holds more of them."""
 
 
-def preview_html(title: str, rows: Sequence[Row]) -> str:
-    """A heading and each prompt in full, as html."""
+def preview_html(title: str, rows: Sequence[Row], calls: int) -> str:
+    """A heading and the first prompts of so many calls in full, as html."""
     parts = "".join(
         f'<details style="margin:.35em 0"{" open" if len(rows) <= 3 else ""}>'
         f'<summary style="cursor:pointer"><bdi style="font-weight:600">{text.escape(name)}</bdi> '
@@ -25,19 +25,19 @@ def preview_html(title: str, rows: Sequence[Row]) -> str:
     )
     return (
         f'<div class="{looks.ROOT_CLASS}" style="{looks.ROOT}">'
-        f'<div style="{looks.TITLE}">{text.escape(title)}</div>{parts}{_rest(rows)}</div>'
+        f'<div style="{looks.TITLE}">{text.escape(title)}</div>{parts}{_rest(calls)}</div>'
     )
 
 
-def preview_plain(title: str, rows: Sequence[Row]) -> str:
-    """A heading and each prompt in full, as plain text."""
+def preview_plain(title: str, rows: Sequence[Row], calls: int) -> str:
+    """A heading and the first prompts of so many calls in full, as plain text."""
     parts = [
         f"--- {text.one_line(name)} ({text.one_line(model)})\n{text.plain(prompt)}"
         for name, model, prompt in rows[:MOST]
     ]
-    return "\n\n".join([title, *parts, *([_rest(rows)] if len(rows) > MOST else [])])
+    return "\n\n".join([title, *parts, *([_rest(calls)] if calls > MOST else [])])
 
 
-def _rest(rows: Sequence[Row]) -> str:
-    left = len(rows) - MOST
+def _rest(calls: int) -> str:
+    left = calls - MOST
     return f"… and {left:,} more" if left > 0 else ""

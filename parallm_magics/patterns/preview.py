@@ -46,12 +46,12 @@ class Preview:
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         return {
-            "text/plain": display.preview_plain(self._title, self._rows()),
-            "text/html": display.preview_html(self._title, self._rows()),
+            "text/plain": display.preview_plain(self._title, self._rows(), self.calls),
+            "text/html": display.preview_html(self._title, self._rows(), self.calls),
         }
 
     def __repr__(self) -> str:
-        return display.preview_plain(self._title, self._rows())
+        return display.preview_plain(self._title, self._rows(), self.calls)
 
 
 def preview(plan: Plan) -> Preview:
