@@ -270,6 +270,29 @@ def test_the_title_spells_all_its_numbers_alike() -> None:
     assert repr(run) == "<FanoutRun: 1,200 of 1,200 sections succeeded>"
 
 
+@pytest.mark.parametrize(
+    ("body", "beginning"),
+    [
+        pytest.param("%system\nguide\n%prompt\n{{item}}?", "", id="system"),
+        pytest.param("{{docs[0]}} is a guide\n{{item}}?", "x is a guide\n", id="text"),
+        pytest.param("guide {{index}} {{item}}", "guide ", id="index"),
+    ],
+)
+def test_what_all_items_share_is_cached(body: str, beginning: str) -> None:
+    """Up to the first `{{item}}` a map's prompts are one text, with the same key for all."""
+    tasks = planned(["x", "", "y"], body).tasks
+    assert {task.shared for task in tasks} == {beginning}
+    assert all(task.prompt.startswith(beginning) for task in tasks)
+    assert len({task.cache_key for task in tasks}) == 1
+    assert tasks[0].cache_key
+
+
+@pytest.mark.parametrize("body", ["{{item}} guide", "%system\n{{item}}\n%prompt\nguide {{item}}"])
+def test_what_begins_with_its_item_shares_nothing(body: str) -> None:
+    """No worker waits for a cache that it cannot read."""
+    assert {task.cache_key for task in planned(["x", "y"], body).tasks} == {""}
+
+
 def test_repeats_are_numbered_across_items() -> None:
     """Identical requests of one cell are samples, in the cell's order."""
     plan = planned(["x", "y", "x", "x"])

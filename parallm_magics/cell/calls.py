@@ -78,6 +78,7 @@ class Calls:
         self._bare = self.by_item and len(seats) == 1 and seats[0].block is None
         self._sections = _sections(self._chairs)
         self._one_prefix = not prompts.names_item(cell.preamble, cell.system)
+        self._beginning = self._common_beginning()
         self._reader = _Reader()
         self._unfinished: dict[int, Task] = {}
         self.rendered: tuple[Task, ...] | None = None
@@ -240,6 +241,8 @@ class Calls:
         first = (at - 1) * len(self._chairs)
         texts = [chair.texts(view, shared, common) for chair in self._chairs]
         sharing = self._sharing([system for _, system in texts])
+        if self._beginning is not None:
+            shared = self._beginning
         round_ = []
         for place, (chair, (prompt, system)) in enumerate(zip(self._chairs, texts, strict=True)):
             identity = hash((chair.request, prompt, system))
@@ -259,9 +262,20 @@ class Calls:
             )
         return round_
 
+    def _common_beginning(self) -> str | None:
+        """What the prompts of all items begin with, where one call an item puts it into its text.
+
+        Several calls of one item share more than that: the item too.
+        """
+        alone = self.by_item and len(self._chairs) == 1 and not self._one_prefix
+        if not alone or self._prompts.names_item(self._cell.system):
+            return None
+        return self._prompts.beginning(self._cell.preamble, "the text above the first block")
+
     def _sharing(self, systems: Sequence[str | None]) -> Sequence[bool]:
         """Which calls of a round begin with the same text as another call."""
-        if self._one_prefix and self.by_item and self.known != len(self._chairs):
+        alike = self._one_prefix or self._beginning is not None
+        if alike and self.by_item and self.known != len(self._chairs):
             return [chair.cached for chair in self._chairs]
         if len(self._chairs) == 1:
             return (False,)

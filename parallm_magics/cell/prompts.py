@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
@@ -62,6 +63,16 @@ class Prompts:
             return text.value
         return fill(
             self._split(text),
+            lambda ref: self._text(ref, functools.partial(self._where, text, ref, place)),
+        )
+
+    def beginning(self, text: Text, place: str) -> str:
+        """The text with its variables put in, up to the first that differs from item to item."""
+        same = itertools.takewhile(
+            lambda part: isinstance(part, str) or part.name not in _PER_ITEM, self._split(text)
+        )
+        return fill(
+            tuple(same),
             lambda ref: self._text(ref, functools.partial(self._where, text, ref, place)),
         )
 
