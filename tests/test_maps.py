@@ -162,6 +162,13 @@ def test_a_source_that_breaks_loses_no_answer(kind: str) -> None:
     assert lost.error.message == "docs broke off with ValueError: the disk is gone"
 
 
+def test_an_unknown_source_is_told_in_the_option_s_words() -> None:
+    """Nothing there could be kept as text."""
+    cell = parse("fanout", "--each dosc", "{{item}}")
+    with pytest.raises(OptionError, match=r"^--each: no variable 'dosc'; did you mean 'docs'\?$"):
+        make_plan(cell, {"docs": [1]}, lambda text: Model("fake", text), {"model": ("m",)})
+
+
 def test_a_missing_name_is_told_before_any_call() -> None:
     """Also where the items come from a generator."""
     fake = Fake(QUICK)

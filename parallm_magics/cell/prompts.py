@@ -115,7 +115,13 @@ class Prompts:
             ref = path(each) or whole(each)
             if ref is None:
                 raise OptionError(f"--each: {each[:40]!r} is no variable")
-            name, value = ref.source.strip("{} "), value_of(ref, self._variables, "--each")
+            name = ref.source.strip("{} ")
+            if ref.name not in self._variables and not ref.name.startswith("_"):
+                public = [str(known) for known in self._variables if not str(known).startswith("_")]
+                raise OptionError(
+                    f"--each: no variable {ref.name[:60]!r}{nearest(ref.name, public)}"
+                )
+            value = value_of(ref, self._variables, "--each")
         return items_of(value, name)
 
     def _where(self, text: Text, ref: Ref, place: str) -> str:
