@@ -169,6 +169,55 @@ def test_an_unknown_source_is_told_in_the_option_s_words() -> None:
         make_plan(cell, {"docs": [1]}, lambda text: Model("fake", text), {"model": ("m",)})
 
 
+@pytest.mark.parametrize("kind", ["sync", "async"])
+def test_a_retry_keeps_what_could_not_be_asked(kind: str) -> None:
+    """A bad item and a broken source stay failures: what is incomplete never looks complete."""
+
+    def broken() -> Iterator[Any]:
+        yield from ("a", None, "b")
+        raise ValueError("gone")
+
+    async def broken_later() -> AsyncIterator[Any]:
+        for item in broken():
+            yield item
+
+    run, fake = mapped(broken() if kind == "sync" else broken_later(), line="--min-success 0")
+    for _ in range(2):
+        assert [(r.name, r.status) for r in run.results] == [
+            ("1", "ok"),
+            ("2", "failed"),
+            ("3", "ok"),
+            ("4", "failed"),
+        ]
+        run, _ = run_virtual(run.retry())
+    assert len(fake.calls) == 2
+
+
+def test_a_retry_goes_on_in_a_source_that_recovers() -> None:
+    """What comes after a break takes the place of the record that stood for it."""
+
+    class Flaky:
+        def __init__(self) -> None:
+            self.left = [1, 2, OSError("no network"), 3]
+
+        def __iter__(self) -> Iterator[Any]:
+            return self
+
+        def __next__(self) -> Any:
+            if not self.left:
+                raise StopIteration
+            item = self.left.pop(0)
+            if isinstance(item, OSError):
+                raise item
+            return item
+
+    run, _ = mapped(Flaky(), line="--min-success 0")
+    assert [r.name for r in run.failed] == ["3"]
+    again, _ = run_virtual(run.retry())
+    assert list(again) == ["1", "2", "3"]
+    assert not again.failed
+
+
 def test_a_missing_name_is_told_before_any_call() -> None:
     """Also where the items come from a generator."""
     fake = Fake(QUICK)
@@ -338,6 +387,7 @@ def test_an_out_file_that_cannot_be_written_costs_nothing(tmp_path: Path) -> Non
         plan = planned(range(3), line=f"--out-file {bad}")
         with pytest.raises(OptionError, match="it cannot be written"):
             run_virtual(run_fanout(plan, surroundings(fake)))
+    assert fake.calls == []
     assert fake.calls == []
     run, _ = mapped(range(3), line="--out-file /dev/full")
     assert len(run) == 3

@@ -49,6 +49,7 @@ class _Reader:
     """How far one reading of the items has come."""
 
     rounds: int = 0
+    problem: str = ""  # why the items broke off, until one more of them has come
     samples: Counter[int] = field(default_factory=Counter)
 
 
@@ -80,7 +81,7 @@ class Calls:
         self._one_prefix = not prompts.names_item(cell.preamble, cell.system)
         self._beginning = self._common_beginning()
         self._reader = _Reader()
-        self._unfinished: dict[int, Task] = {}
+        self._unfinished: dict[int, Call] = {}
         self.rendered: tuple[Task, ...] | None = None
         self.head: tuple[Task, ...] = ()
         if self.known is not None and self.known <= AHEAD and not self.once:
@@ -166,33 +167,34 @@ class Calls:
             return
         reader = self._reader if self.once else _Reader()
         yield from self._unfinished_but(kept)
-        problem = ""
         try:
             for item in self._items or (None,):
+                reader.problem = ""
                 for call in self._kept_in_mind(self._round(reader, item)):
                     if call.index not in kept:
                         yield call
         except BrokenSourceError as error:
-            problem = str(error)
-        if problem:
-            yield from self._never_came(reader, problem)
+            reader.problem = str(error)
+        if reader.problem:
+            yield from self._never_came(reader.rounds + 1, reader.problem)
 
     async def read_async(self, kept: Container[int] = ()) -> AsyncIterator[Call]:
         """As `read`, of items that must be awaited."""
         assert self._items is not None
         reader = self._reader if self.once else _Reader()
-        for task in self._unfinished_but(kept):
-            yield task
-        problem = ""
+        for call in self._unfinished_but(kept):
+            yield call
         try:
             async for item in self._items:
+                reader.problem = ""
                 for call in self._kept_in_mind(self._round(reader, item)):
                     if call.index not in kept:
                         yield call
         except BrokenSourceError as error:
-            problem = str(error)
-        for record in self._never_came(reader, problem) if problem else ():
-            yield record
+            reader.problem = str(error)
+        if reader.problem:
+            for record in self._never_came(reader.rounds + 1, reader.problem):
+                yield record
 
     def forget(self, index: int) -> None:
         """The call at this place has its answer: a further try will not need it."""
@@ -201,10 +203,10 @@ class Calls:
     def _kept_in_mind(self, calls: Sequence[Call]) -> Sequence[Call]:
         """The calls; where their item cannot be read again, they are kept until they are answered."""
         if self.once:
-            self._unfinished.update({call.index: call for call in calls if isinstance(call, Task)})
+            self._unfinished.update({call.index: call for call in calls})
         return calls
 
-    def _unfinished_but(self, kept: Container[int]) -> list[Task]:
+    def _unfinished_but(self, kept: Container[int]) -> list[Call]:
         return [task for place, task in sorted(self._unfinished.items()) if place not in kept]
 
     def _strictly(self, items: Any) -> Iterator[Task]:
@@ -224,8 +226,7 @@ class Calls:
         try:
             return self._rendered_round(reader, item)
         except VariableError as error:
-            reader.rounds -= 1
-            return self._never_came(reader, str(error))
+            return self._never_came(reader.rounds, str(error))
 
     def _rendered_round(self, reader: _Reader, item: Any) -> list[Task]:
         """The calls of one item.
@@ -286,10 +287,8 @@ class Calls:
             for chair, model, system in zip(self._chairs, models, systems, strict=True)
         ]
 
-    def _never_came(self, reader: _Reader, problem: str) -> list[Record]:
+    def _never_came(self, at: int, problem: str) -> list[Record]:
         """What stands for the calls of a round that cannot be made."""
-        reader.rounds += 1
-        at = reader.rounds
         first = (at - 1) * len(self._chairs)
         return [
             Record(
