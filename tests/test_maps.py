@@ -218,6 +218,41 @@ def test_a_retry_goes_on_in_a_source_that_recovers() -> None:
     assert not again.failed
 
 
+@pytest.mark.parametrize("kind", ["sync", "async"])
+def test_a_source_that_ends_as_cancelled_broke_off(kind: str) -> None:
+    """Such as one that awaits a task which somebody has cancelled; the run neither hangs nor ends so."""
+
+    def cancelled() -> Iterator[int]:
+        yield 1
+        raise asyncio.CancelledError
+
+    async def cancelled_later() -> AsyncIterator[int]:
+        yield 1
+        raise asyncio.CancelledError
+
+    source = cancelled() if kind == "sync" else cancelled_later()
+    run, _ = mapped(source, line="--min-success 0")
+    assert list(run) == ["1"]
+    [lost] = run.failed
+    assert lost.error is not None
+    assert lost.error.message == "docs broke off with CancelledError"
+
+
+def test_an_error_without_a_text_is_named_by_its_type() -> None:
+    """An exception's text is the user's code as well, and may raise."""
+
+    class Mute(Exception):
+        def __str__(self) -> str:
+            raise RuntimeError
+
+    def mute() -> Iterator[int]:
+        raise Mute
+        yield 1
+
+    with pytest.raises(OptionError, match=r"docs broke off with Mute$"):
+        planned(mute())
+
+
 def test_a_missing_name_is_told_before_any_call() -> None:
     """Also where the items come from a generator."""
     fake = Fake(QUICK)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import itertools
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -50,7 +52,7 @@ class Items:
             except StopIteration:
                 return
             # The user's own code may raise anything; it becomes one line.
-            except Exception as error:
+            except (Exception, asyncio.CancelledError) as error:
                 problem = _broke_off(self.name, error)
             else:
                 yield item
@@ -70,7 +72,10 @@ class Items:
                 item = await anext(reader)
             except StopAsyncIteration:
                 return
-            except Exception as error:  # as above
+            except (Exception, asyncio.CancelledError) as error:  # as above
+                task = asyncio.current_task()
+                if task is not None and task.cancelling():  # the reading, not the source
+                    raise
                 problem = _broke_off(self.name, error)
             else:
                 yield item
@@ -177,6 +182,8 @@ def _length(value: Any) -> int | None:
         return None
 
 
-def _broke_off(name: str, error: Exception) -> str:
-    why = " ".join(str(error).split())[:200]
+def _broke_off(name: str, error: BaseException) -> str:
+    why = ""
+    with contextlib.suppress(Exception):  # an exception's text is the user's code too
+        why = " ".join(str(error).split())[:200]
     return f"{name} broke off with {type(error).__name__}" + (f": {why}" if why else "")

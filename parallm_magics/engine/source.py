@@ -70,8 +70,10 @@ class Source:
             async for call in reader:
                 await self._queue.put(call)
                 self._arrived()
-        except Exception as error:  # handed on to whoever takes the next call
-            self._problem = error
+        except (Exception, asyncio.CancelledError) as error:
+            if self.ended:
+                raise
+            self._problem = error  # handed on to whoever takes the next call
         finally:
             # Closed here and not by the garbage collector, which would do it on no loop of ours.
             if hasattr(reader, "aclose"):
