@@ -22,6 +22,19 @@ from parallm_magics.engine.stop import Stop
 from parallm_magics.types import Event, Fault, Heard, Listener, Model, Record, Reply, Task, Usage
 
 
+from parallm_magics.types import (
+    CallFailed,
+    Event,
+    Fault,
+    Heard,
+    Listener,
+    Record,
+    Reply,
+    Task,
+    Usage,
+)
+
+
 def pumped(fake: Fake, todo: list[Task], **options: Any) -> tuple[list[Record], float, list[Event]]:
     """Records, virtual seconds and events of a run."""
     events: list[Event] = []
@@ -112,6 +125,42 @@ def test_concurrency_is_an_exact_ceiling() -> None:
     _, elapsed, _ = pumped(fake, tasks(500), concurrency=7)
     assert fake.most == 7
     assert elapsed == pytest.approx(72.0)
+
+
+def test_a_long_probe_is_waited_for_at_rest() -> None:
+    """While one call at a time probes a provider, another's deadline is not looked at in a loop."""
+    calls = 0
+    pauses: list[float] = []
+
+    async def act(task: Task, heard: Heard) -> Reply:
+        nonlocal calls
+        calls += 1
+        await asyncio.sleep(0.01)
+        if calls <= 10:
+            raise CallFailed(Fault("server", "down"))
+        await asyncio.sleep(20)
+        return Reply("fine")
+
+    todo = [
+        *tasks(10, deadline=0.5, retries=0),
+        *(replace(task, index=task.index + 10) for task in tasks(2, deadline=3.0)),
+    ]
+
+    async def main() -> list[Record]:
+        loop = asyncio.get_running_loop()
+        later = loop.call_later
+
+        def noted(delay: float, *rest: Any) -> asyncio.TimerHandle:
+            pauses.append(delay)
+            assert len(pauses) < 1_000
+            return later(delay, *rest)
+
+        loop.call_later = noted  # type: ignore[method-assign, assignment]
+        return await pump(todo, Fake(act), Rules(1, known=12), lambda event: None, Stop())
+
+    records, _ = run_virtual(main())
+    assert [record.status for record in records[10:]] == ["timed_out", "failed"]
+    assert len(pauses) < 50
 
 
 def test_records_keep_the_cells_order() -> None:

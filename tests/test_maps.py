@@ -253,6 +253,33 @@ def test_an_error_without_a_text_is_named_by_its_type() -> None:
         planned(mute())
 
 
+def test_a_slow_source_holds_up_neither_calls_nor_a_stop() -> None:
+    """A generator that takes its time is not read ahead before the first call has begun."""
+    clock = [0.0]
+    read: list[int] = []
+    begun: list[int] = []
+
+    def slow() -> Iterator[int]:
+        for number in range(300):
+            clock[0] += 0.1
+            read.append(number)
+            yield number
+
+    async def act(task: Task, heard: Heard) -> Reply:
+        begun.append(len(read))
+        return Reply("fine")
+
+    async def run() -> None:
+        loop = asyncio.get_running_loop()
+        time = loop.time
+        loop.time = lambda: time() + clock[0]  # type: ignore[method-assign]
+        await run_fanout(planned(slow()), surroundings(Fake(act)))
+
+    run_virtual(run())
+    assert begun[0] < 5
+    assert len(read) == 300
+
+
 def test_a_missing_name_is_told_before_any_call() -> None:
     """Also where the items come from a generator."""
     fake = Fake(QUICK)

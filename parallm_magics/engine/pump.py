@@ -44,6 +44,8 @@ PASSING: dict[FaultKind, str] = {
 FATAL: frozenset[FaultKind] = frozenset({"auth", "quota"})
 # How many ended workers are told in one go, so that the loop is never held for long.
 AT_ONCE = 500
+# How long calls are taken from their source, in seconds, before others may run.
+READING = 0.01
 TICK = 1e-6
 
 ProviderFor = Callable[[Model], Provider]
@@ -145,6 +147,7 @@ class Pump:
         self._opened: dict[Model, tuple[Provider, Pool]] = {}
         self._lines: dict[Pool, deque[Worker]] = {}
         self._backlog = 0
+        self._read_until = 0.0
         self._warmth = Warmth()
         self._waiting: list[tuple[float, int, Worker, Pool]] = []
         self._again: dict[Worker, Pool] = {}
@@ -201,6 +204,7 @@ class Pump:
     def _admit(self) -> float | None:
         """Begin whatever may begin; seconds until the next look, None for "when something ends"."""
         now = self._loop.time()
+        self._read_until = now + READING
         self._fetch_due(now)
         self._fill(now)
         self._end_overdue(now)
@@ -225,7 +229,7 @@ class Pump:
             if line and wait:
                 self._give_up(line, pool, now, wait)
                 looks.append(wait)
-            if line and pool.down_since is not None:
+            if line and pool.down_since is not None and wait != 0.0:
                 looks.append(pool.down_since + line[0].task.deadline - now)
         if len(self._lines) > len(lines) or (self._hungry() and not self._source.waits):
             return 0.0
@@ -263,6 +267,8 @@ class Pump:
                 return
             if self._over and not self._rules.drain:
                 self._source.ended = True
+                return
+            if self._loop.time() > self._read_until:  # a source of the user's may be slow
                 return
             call = self._source.take()
             if call is None:
