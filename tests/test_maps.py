@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import os
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -450,10 +451,27 @@ def test_an_out_file_that_cannot_be_written_costs_nothing(tmp_path: Path) -> Non
         with pytest.raises(OptionError, match="it cannot be written"):
             run_virtual(run_fanout(plan, surroundings(fake)))
     assert fake.calls == []
+    os.mkfifo(tmp_path / "pipe")  # opened plainly it would wait for a reader for ever
+    for bad in (tmp_path / "pipe", "~nobody-of-that-name/run.jsonl"):
+        plan = planned(range(3), line=f"--out-file {bad}")
+        with pytest.raises(OptionError, match="it cannot be written"):
+            run_virtual(run_fanout(plan, surroundings(fake)))
     assert fake.calls == []
     run, _ = mapped(range(3), line="--out-file /dev/full")
     assert len(run) == 3
     assert any("nothing could be written" in note for note in run.notes)
+
+
+def test_a_retry_begins_a_line_of_its_own(tmp_path: Path) -> None:
+    """After a line that a full disk has cut, the next result is whole."""
+    path = tmp_path / "run.jsonl"
+    run, _ = mapped(range(2), failing("server", 9), line=f"--out-file {path} --min-success 0")
+    path.write_bytes(path.read_bytes()[:-20])
+    run_virtual(run.retry())
+    *_, cut, second, third = path.read_text().splitlines()
+    with pytest.raises(ValueError, match=r".+"):
+        json.loads(cut)
+    assert {json.loads(line)["index"] for line in (second, third)} == {0, 1}
 
 
 def test_a_synthesis_merges_a_generators_sections() -> None:

@@ -11,6 +11,10 @@ from parallm_magics.errors import OptionError
 from parallm_magics.patterns.run import record_dict
 from parallm_magics.types import Record
 
+# A pipe that nobody reads is an error, and no wait without an end.
+_AT_ONCE = getattr(os, "O_NONBLOCK", 0)
+_APPEND = os.O_WRONLY | os.O_CREAT | os.O_APPEND | _AT_ONCE
+
 
 class OutFile:
     """A file that results are written to and never read back from.
@@ -29,13 +33,19 @@ class OutFile:
             OptionError: it cannot be written; nothing has been asked by then.
         """
         self.problem = ""
-        self._path = Path(path).expanduser()
         why = ""
         try:
+            self._path = Path(path).expanduser()
             if not goes_on and self._path.is_file() and self._path.stat().st_size:
                 os.replace(self._path, self._path.with_name(self._path.name + ".bak"))
-            self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
-        except (OSError, ValueError) as error:
+            torn = goes_on and _torn(self._path)
+            self._file = os.open(self._path, _APPEND, 0o666)
+            if _AT_ONCE:
+                os.set_blocking(self._file, True)
+            if torn:
+                os.write(self._file, b"\n")
+        # A home folder that nobody has is a RuntimeError.
+        except (OSError, ValueError, RuntimeError) as error:
             why = getattr(error, "strerror", None) or str(error)
         if why:
             raise OptionError(f"--out-file {path}: it cannot be written ({why})")
@@ -60,3 +70,12 @@ class OutFile:
         """Close the file."""
         with contextlib.suppress(OSError):
             os.close(self._file)
+
+
+def _torn(path: Path) -> bool:
+    """Whether the file ends within a line, as a full disk or a killed kernel leaves it."""
+    if not path.is_file() or not path.stat().st_size:
+        return False
+    with path.open("rb") as file:
+        file.seek(-1, os.SEEK_END)
+        return file.read(1) != b"\n"
