@@ -19,15 +19,13 @@ from parallm_magics.engine.pool import Pool, Pools
 from parallm_magics.engine.pump import Books, Doors, Pump, Rules
 from parallm_magics.engine.simulated_time import lay_out
 from parallm_magics.engine.stop import Stop
-from parallm_magics.types import Event, Fault, Heard, Listener, Model, Record, Reply, Task, Usage
-
-
 from parallm_magics.types import (
     CallFailed,
     Event,
     Fault,
     Heard,
     Listener,
+    Model,
     Record,
     Reply,
     Task,
