@@ -3,25 +3,34 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import dataclasses
 import itertools
 import json
 import os
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
-from fakes import Act, Fake, answer, failing, surroundings
+from fakes import Act, Fake, answer, failing, price, surroundings
 from virtual_time import run_virtual
 
 from parallm_magics import FanoutRun, ModelError, OptionError, TooFewSucceeded
 from parallm_magics.cell.blocks import parse
 from parallm_magics.cell.calls import AHEAD
 from parallm_magics.cell.plan import Plan, make_plan
+from parallm_magics.engine.budget import Budget, Ledger
+from parallm_magics.engine.pool import Pools
+from parallm_magics.engine.pump import Books, Doors, Pump, Rules
 from parallm_magics.engine.stop import Stop
+from parallm_magics.errors import UnfinishedError
 from parallm_magics.patterns.fanout import run_fanout
 from parallm_magics.patterns.preview import preview
-from parallm_magics.types import Heard, Model, Reply, Task
+from parallm_magics.patterns.workers import Surroundings
+from parallm_magics.providers.recording import Recordings
+from parallm_magics.types import Heard, Model, Record, Reply, Task
 
 SECTIONS = "about {{item}}\n%section a\nA\n%section b --choices yes,no\nB"
 QUICK = answer(0.1)
@@ -481,3 +490,84 @@ def test_a_synthesis_merges_a_generators_sections() -> None:
     assert run.synthesis.index == 3
     assert fake.calls[-1] == "synthesis"
     assert run.aggregate == "synthesis"
+
+
+def test_a_source_that_broke_off_is_told_at_the_top() -> None:
+    """One failed row among thousands is easily missed."""
+
+    def breaking() -> Iterator[int]:
+        yield from range(5)
+        raise ValueError("gone")
+
+    run, _ = mapped(breaking())
+    assert "docs broke off with ValueError: gone; what came before it is kept" in run.notes
+    assert mapped(range(5))[0].notes == ()
+
+
+def test_a_stopped_generator_says_that_there_is_more() -> None:
+    """Nobody knows how much, and a retry goes on."""
+    stop = Stop()
+
+    async def act(task: Task, heard: Heard) -> Reply:
+        await asyncio.sleep(1)
+        stop("interrupted")
+        return Reply("fine")
+
+    run, _ = mapped((n for n in range(500)), act, stop=stop)
+    assert "docs was not read to its end; await run.retry() goes on" in run.notes
+
+
+def test_a_retry_that_is_stopped_carries_what_it_has() -> None:
+    """Its own code awaits it, so that nothing else could hand the new run over."""
+    stop = Stop()
+    seen: list[str] = []
+
+    async def act(task: Task, heard: Heard) -> Reply:
+        await asyncio.sleep(1)
+        seen.append(task.name)
+        if len(seen) == 6:
+            stop("interrupted")
+        return Reply(" " if len(seen) <= 4 else "fine")
+
+    fake = Fake(act)
+    around = surroundings(fake)
+
+    @contextlib.asynccontextmanager
+    async def stoppable(plan: Plan) -> AsyncIterator[Surroundings]:
+        yield dataclasses.replace(surroundings(fake), stop=stop)
+
+    around.renew = stoppable
+    run, _ = run_virtual(run_fanout(planned(range(4), line="-c 1 --min-success 0"), around))
+    assert len(run) == 0
+    with pytest.raises(UnfinishedError, match="interrupted; 2 of 4 workers are done") as error:
+        run_virtual(run.retry())
+    assert list(error.value.run) == ["1", "2"]
+
+
+def test_one_item_that_is_too_dear_does_not_end_a_large_map() -> None:
+    """The others still fit; only where nothing does is the rest not read."""
+    docs = ["x"] * 30 + ["x" * 3000] + ["x"] * AHEAD
+    plan = planned(docs, line="--max-cost 1000 --min-success 0")
+    fake = Fake(QUICK)
+
+    def worst(task: Task) -> Decimal:
+        return Decimal(2000 if len(task.prompt) > 100 else 1)
+
+    async def main() -> list[Record]:
+        doors = Doors(lambda model: fake, Pools().of)
+        books = Books(price, budget=Budget([Ledger("--max-cost", Decimal(1000))], worst))
+        return await Pump(plan.calls.read(), doors, Rules(drain=False), books, None, Stop()).run()
+
+    records, _ = run_virtual(main())
+    assert len(records) == len(docs)
+    assert [r.index for r in records if r.error is not None] == [30]
+
+
+def test_recordings_and_results_cannot_share_a_file(tmp_path: Path) -> None:
+    """A new run would put the recordings aside as an old file of results."""
+    path = tmp_path / "same.jsonl"
+    fake = Fake(QUICK)
+    around = surroundings(fake, recordings=Recordings(path))
+    with pytest.raises(OptionError, match="the recordings are in this file"):
+        run_virtual(run_fanout(planned(range(3), line=f"--out-file {path}"), around))
+    assert fake.calls == []

@@ -220,3 +220,29 @@ def test_the_sums_of_an_interrupted_run_are_those_of_the_servers_log(
     assert Decimal(kernel.value("str(kept.cost)")) == cost(parse_model(MODELS[dialect]), counted)
     assert kernel.value("kept.cost_complete") is False
     assert len(server.log) == 9
+
+
+def test_an_interrupted_retry_hands_over_what_it_has(kernel: Kernel) -> None:
+    """One line, and the new run with its answers is where the line says; the next cell works."""
+    kernel.run(
+        "tries = {}\n"
+        "async def slow(task, index):\n"
+        "    import asyncio\n"
+        "    tries[task.name] = tries.get(task.name, 0) + 1\n"
+        "    if tries[task.name] == 1:\n"
+        "        return ' '\n"
+        "    if int(task.name) > 2:\n"
+        "        await asyncio.sleep(30)\n"
+        "    return 'fine'\n"
+        "%parallm provider slow --sim slow\n"
+        "docs = range(4)"
+    )
+    kernel.run("%%fanout --each docs -m slow:?scale=0 --min-success 0 -o run\nx {{item}}")
+    asked = kernel.send("new = await run.retry()")
+    time.sleep(0.5)
+    kernel.interrupt()
+    cell = kernel.cell(asked)
+    assert cell.reply["ename"] == "UnfinishedError"
+    assert "interrupted; 2 of 4 workers are done" in cell.error
+    assert kernel.value("list(__import__('sys').last_value.run)") == ["1", "2"]
+    assert kernel.value("len(run)") == 0

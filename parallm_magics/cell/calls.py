@@ -50,6 +50,7 @@ class _Reader:
 
     rounds: int = 0
     problem: str = ""  # why the items broke off, until one more of them has come
+    ended: bool = False
     samples: Counter[int] = field(default_factory=Counter)
 
 
@@ -80,7 +81,7 @@ class Calls:
         self._sections = _sections(self._chairs)
         self._one_prefix = not prompts.names_item(cell.preamble, cell.system)
         self._beginning = self._common_beginning()
-        self._reader = _Reader()
+        self._last = _Reader()
         self._unfinished: dict[int, Call] = {}
         self.rendered: tuple[Task, ...] | None = None
         self.head: tuple[Task, ...] = ()
@@ -110,6 +111,16 @@ class Calls:
     def size(self) -> int:
         """How many calls a round has."""
         return len(self._chairs)
+
+    @property
+    def problem(self) -> str:
+        """Why the items broke off when they were last read; "" where they did not."""
+        return self._last.problem
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether the items were read to their end."""
+        return self._last.ended
 
     @property
     def once(self) -> bool:
@@ -165,7 +176,7 @@ class Calls:
         if self.rendered is not None:
             yield from (task for task in self.rendered if task.index not in kept)
             return
-        reader = self._reader if self.once else _Reader()
+        reader = self._begun()
         yield from self._unfinished_but(kept)
         try:
             for item in self._items or (None,):
@@ -175,13 +186,14 @@ class Calls:
                         yield call
         except BrokenSourceError as error:
             reader.problem = str(error)
+        reader.ended = True
         if reader.problem:
             yield from self._never_came(reader.rounds + 1, reader.problem)
 
     async def read_async(self, kept: Container[int] = ()) -> AsyncIterator[Call]:
         """As `read`, of items that must be awaited."""
         assert self._items is not None
-        reader = self._reader if self.once else _Reader()
+        reader = self._begun()
         for call in self._unfinished_but(kept):
             yield call
         try:
@@ -192,9 +204,16 @@ class Calls:
                         yield call
         except BrokenSourceError as error:
             reader.problem = str(error)
+        reader.ended = True
         if reader.problem:
             for record in self._never_came(reader.rounds + 1, reader.problem):
                 yield record
+
+    def _begun(self) -> _Reader:
+        """A reading of the items, or the one that goes on where it was left."""
+        if not self.once:
+            self._last = _Reader()
+        return self._last
 
     def forget(self, index: int) -> None:
         """The call at this place has its answer: a further try will not need it."""

@@ -116,7 +116,7 @@ def dollars(value: Any) -> Decimal:
     """An amount of US dollars above 0; a dollar sign may lead it."""
     shown = value.strip().removeprefix("$") if isinstance(value, str) else value
     if not _number(shown) > 0:
-        raise ValueError(f"US dollars above 0 are needed, not {shown}")
+        raise ValueError(f"US dollars above 0 are needed (None for no cap), not {str(shown)[:40]}")
     return Decimal(str(shown))
 
 

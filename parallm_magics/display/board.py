@@ -11,7 +11,7 @@ from typing import Literal
 
 from parallm_magics.display import looks, text
 from parallm_magics.display.columns import table_html
-from parallm_magics.display.notable import SLOWEST, Indices, Notable
+from parallm_magics.display.notable import Indices, Notable
 from parallm_magics.display.progress import Progress
 from parallm_magics.display.rows import Row, label_of, models_line, problem, text_of
 from parallm_magics.display.tally import bars_html
@@ -19,6 +19,7 @@ from parallm_magics.display.totals import called
 from parallm_magics.types import Event, Model, Record
 
 MOST = 200
+RUNNING = 15  # rows of a large run that show who is under way; what matters must be in sight
 """Most rows drawn while a run goes on: the browser keeps up with these."""
 
 _TAIL = 120
@@ -279,7 +280,7 @@ class Board:
         counts += [f"{running:,} running"] if running else []
         counts += [f"{waiting:,} waiting"] if waiting else []
         if self._replayed:
-            counts.append(f"{self._replayed:,} from recordings")
+            counts.append(f"{self._replayed:,} kept from before")
         return counts
 
     def _pace(self, now: float) -> list[str]:
@@ -317,10 +318,11 @@ class Board:
         """The workers to draw, in order: all, or trouble, the longest running and the slowest."""
         seen = {at: worker for at, worker in self._live.items() if not worker.aside}
         if self._large:
-            room = MOST - SLOWEST - len(self._notable.troubled)
-            seen = dict(itertools.islice(seen.items(), room))
+            running = dict(itertools.islice(seen.items(), RUNNING))
+            troubled = {at: self._kept[at] for at in reversed(self._notable.troubled)}
+            return list((troubled | running | dict(sorted(self._kept.items()))).values())
         seen |= self._kept
-        if self._rows is None or self._large:
+        if self._rows is None:
             return [worker for _, worker in sorted(seen.items())]
         return [seen.get(at) or _queued(*row) for at, row in enumerate(self._rows)]
 

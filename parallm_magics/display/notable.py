@@ -6,10 +6,10 @@ import heapq
 
 from parallm_magics.types import Record
 
-TROUBLED = 50
+TROUBLED = 15
 """How many of those without success keep a row: the last ones."""
 
-SLOWEST = 50
+SLOWEST = 10
 
 _BLOCK = 10
 

@@ -13,7 +13,10 @@ from parallm_magics.display.view import View
 from parallm_magics.types import Record, Usage
 
 MOST = 200
-"""Most workers with a line of their own."""
+"""Most workers that all have a line of their own."""
+
+SHOWN = 50
+"""How many of more workers than that have one: the saved notebook must stay readable."""
 
 
 def subtitle(view: View) -> str:
@@ -80,14 +83,15 @@ def _caching(saved: Decimal) -> str:
 def chosen(view: View) -> tuple[list[tuple[Record, str]], str]:
     """The records that get a line, with their ballots, and a word on those left out.
 
-    Of too many workers those without success come first, then the others in order.
+    Of too many workers those without success come first, then the first of the others.
     """
     ballots = view.ballots or ("",) * len(view.records)
     total = len(view.records)
     places: Iterable[int] = range(total)
+    left = ""
     if total > MOST:
-        lost = [at for at, record in enumerate(view.records) if not record.ok][:MOST]
+        lost = [at for at, record in enumerate(view.records) if not record.ok][:SHOWN]
         good = (at for at, record in enumerate(view.records) if record.ok)
-        places = sorted([*lost, *itertools.islice(good, MOST - len(lost))])
-    left = f"{total - MOST:,} more workers in the result" if total > MOST else ""
+        places = [*lost, *itertools.islice(good, SHOWN - len(lost))]
+        left = f"{total - SHOWN:,} more workers in the result"
     return [(view.records[at], ballots[at]) for at in places], left

@@ -81,6 +81,11 @@ class Budget:
         self._worst = worst
         self.capped = any(ledger.cap is not None for ledger in ledgers)
 
+    @property
+    def name(self) -> str:
+        """What a message calls the caps."""
+        return " and ".join(ledger.name for ledger in self._ledgers if ledger.cap is not None)
+
     def hold(self, task: Task) -> Decimal | None:
         """Set aside what a try of the task can cost at most; None where there is no room now."""
         if not self._ledgers:

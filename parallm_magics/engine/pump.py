@@ -44,6 +44,8 @@ PASSING: dict[FaultKind, str] = {
 FATAL: frozenset[FaultKind] = frozenset({"auth", "quota"})
 # How many ended workers are told in one go, so that the loop is never held for long.
 AT_ONCE = 500
+# So many calls in a row that no cap could ever pay for: the money is over, not the one call too dear.
+UNPAID = 20
 # How long calls are taken from their source, in seconds, before others may run.
 READING = 0.01
 TICK = 1e-6
@@ -142,7 +144,7 @@ class Pump:
         self._told = None if tell is None else partial(_told, tell)
         self._stop = stop
         self.began = began
-        self._out_of_money = False
+        self._unpaid = 0
         self._over = bool(stop.reason)
         self._opened: dict[Model, tuple[Provider, Pool]] = {}
         self._lines: dict[Pool, deque[Worker]] = {}
@@ -303,7 +305,7 @@ class Pump:
         self._over = bool(
             self._stop.reason
             or self._out_of_reach()
-            or self._out_of_money
+            or self._unpaid >= UNPAID
             or (
                 len(doors) >= self._rules.models
                 and all(self._shut(pool, model) for model, (_, pool) in doors)
@@ -338,6 +340,8 @@ class Pump:
         if self._stop.reason:
             return self._stopped()
         if self._out_of_reach():
+            if self._unpaid:
+                return Fault("budget", "not asked: the cap on cost leaves too few of the others")
             return Fault("cancelled", "not started: too many workers had failed")
         since = pool.down_since
         if since is not None and self._loop.time() - since >= worker.task.deadline:
@@ -345,7 +349,7 @@ class Pump:
             why = f" ({last.message})" if last else ""
             return Fault("server", f"the provider has failed for {worker.task.deadline:g} s{why}")
         if why := self._books.budget.never(worker.task):
-            self._out_of_money = True
+            self._unpaid += 1
             self._look_ahead()
             return Fault("budget", why)
         closed = self._shut(pool, worker.task.model) if self._closed else None
@@ -379,6 +383,7 @@ class Pump:
             self._end(worker.task, worker.stopped(told, now, asked=False))
 
     def _begin(self, worker: Worker, pool: Pool, now: float) -> None:
+        self._unpaid = 0
         ticket = pool.begin(now)
         # Now and not in the call's first step: those after it in line must already see it.
         begun = self._warmth.begins(worker, self._wake.set) if worker.task.cache_key else None

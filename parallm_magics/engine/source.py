@@ -9,6 +9,7 @@ from collections.abc import AsyncIterable, Callable, Iterable, Iterator
 from parallm_magics.types import Call
 
 AHEAD = 100
+GRACE = 0.1
 
 
 class Source:
@@ -62,7 +63,8 @@ class Source:
         self.ended = True
         if self._reading is not None:
             self._reading.cancel()
-            await asyncio.wait({self._reading})
+            # A source of the user's may take its time to close; nobody waits for that.
+            await asyncio.wait({self._reading}, timeout=GRACE)
 
     async def _read(self, calls: AsyncIterable[Call]) -> None:
         reader = aiter(calls)

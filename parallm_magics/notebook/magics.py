@@ -29,7 +29,7 @@ class ParallmMagics(Settings, Magics):
         """What the cells share; imported with the first of them, so that loading stays cheap."""
         from parallm_magics.notebook.session import Session
 
-        return Session(self.shell, lambda: self.session_max_cost)
+        return Session(self.shell, lambda: self.session_max_cost, self._interrupts)
 
     @no_var_expand
     @cell_magic

@@ -14,7 +14,7 @@ from parallm_magics.engine.budget import Ledger
 from parallm_magics.engine.pool import Pools
 from parallm_magics.engine.stop import Stop
 from parallm_magics.errors import UnfinishedError
-from parallm_magics.notebook.interrupt import Patience, RunInterrupted
+from parallm_magics.notebook.interrupt import Interrupts, Patience, RunInterrupted
 from parallm_magics.notebook.spend import Spend
 from parallm_magics.notebook.table import LiveTable, wanted
 from parallm_magics.patterns.api import RUNNERS, plan_cell
@@ -44,9 +44,12 @@ class Session:
         recordings: where answers are kept, or None.
     """
 
-    def __init__(self, shell: Any, cap: Callable[[], Decimal | None]) -> None:
+    def __init__(
+        self, shell: Any, cap: Callable[[], Decimal | None], interrupts: Interrupts
+    ) -> None:
         self._shell = shell
         self._cap = cap
+        self._interrupts = interrupts
         self.clients = Clients()
         self.pools = Pools()
         self.ledger = Ledger("session_max_cost")
@@ -72,7 +75,6 @@ class Session:
         finally:
             self._under_way.discard(patience)
             patience.over.set()
-        self.spend.runs += 1
         if run is not None and plan.options.out:
             self._shell.user_ns[plan.options.out] = run
         if patience.asked:
@@ -121,17 +123,32 @@ class Session:
         }
 
     @contextlib.asynccontextmanager
-    async def _around(self, plan: Plan, stop: Stop | None = None) -> AsyncIterator[Surroundings]:
+    async def _again(self, plan: Plan) -> AsyncIterator[Surroundings]:
+        """What a further try needs, which user code awaits: an interrupt stops its workers."""
+        patience = Patience()
+        patience.loop = asyncio.get_running_loop()
+        self._under_way.add(patience)
+        try:
+            with self._interrupts.end(patience):
+                async with self._around(plan, patience.stop) as around:
+                    yield around
+        finally:
+            self._under_way.discard(patience)
+            patience.over.set()
+
+    @contextlib.asynccontextmanager
+    async def _around(self, plan: Plan, stop: Stop) -> AsyncIterator[Surroundings]:
         """What a run of this plan needs, watched on a live table where somebody can see one."""
         self.ledger.allow(self._cap())
+        self.spend.ran()
         around = Surroundings(
             self.clients,
             self.pools,
-            stop=stop or Stop(),
+            stop=stop,
             ledgers=(self.ledger,),
             spent=self.spend.add,
             recordings=self.recordings,
-            renew=self._around,
+            renew=self._again,
         )
         if plan.options.quiet or not wanted(self._shell):
             yield around

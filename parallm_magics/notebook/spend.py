@@ -14,7 +14,7 @@ class Spend:
     """Sums over all records of a session; cells of several threads may add to them.
 
     Attributes:
-        runs: cells that have run.
+        runs: runs begun, further tries included.
         calls: tries of calls.
         usage: tokens, as far as known.
         cost: US dollars, as far as known; None where no call's cost is known.
@@ -27,6 +27,11 @@ class Spend:
     cost: Decimal | None = None
     complete: bool = True
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    def ran(self) -> None:
+        """Count one run."""
+        with self._lock:
+            self.runs += 1
 
     def add(self, record: Record) -> None:
         """Count one record."""

@@ -13,16 +13,10 @@ from parallm_magics import display
 from parallm_magics.cell.calls import Section
 from parallm_magics.cell.plan import Plan
 from parallm_magics.errors import OptionError
+from parallm_magics.patterns.ending import counts_in_words, raise_if_unfinished, run_again, unread
 from parallm_magics.patterns.run import Again, Run, record_dict
 from parallm_magics.patterns.synthesis import join, marked, synthesis_task, visible
-from parallm_magics.patterns.workers import (
-    Surroundings,
-    Workers,
-    counts_in_words,
-    open_workers,
-    raise_if_unfinished,
-    unread,
-)
+from parallm_magics.patterns.workers import Surroundings, Workers, open_workers
 from parallm_magics.types import Record
 from parallm_magics.voting import decide
 
@@ -166,8 +160,7 @@ async def run_fanout(
             merged = await _merge(plan, workers, sections, records)
 
     async def again(run: FanoutRun) -> FanoutRun:
-        async with around.renew(plan) as new:
-            return await run_fanout(plan, new, before=run)
+        return await run_again(plan, around, lambda new: run_fanout(plan, new, before=run))
 
     run = FanoutRun(
         records,

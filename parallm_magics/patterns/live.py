@@ -40,7 +40,7 @@ def announcement(plan: Plan) -> str:
     calls = plan.calls
     if calls.known is not None and calls.known <= STREAMED:
         return ""
-    number = "as many calls as there are items" if calls.known is None else f"{calls.known:,} calls"
+    number = "one call an item" if calls.known is None else f"{calls.known:,} calls"
     how = "plain requests (--stream on shows answers as they are written)"
     if plan.options.stream == "on":
         how = "streamed"

@@ -48,7 +48,8 @@ class OutFile:
         except (OSError, ValueError, RuntimeError) as error:
             why = getattr(error, "strerror", None) or str(error)
         if why:
-            raise OptionError(f"--out-file {path}: it cannot be written ({why})")
+            shown = path if len(path) <= 80 else f"{path[:80]}…"
+            raise OptionError(f"--out-file {shown}: it cannot be written ({why})")
 
     def write(self, record: Record) -> None:
         """Append one line; a disk that takes no more costs no answer."""

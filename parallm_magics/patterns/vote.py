@@ -15,13 +15,10 @@ from parallm_magics.patterns.ballots import (
     label_of,
     winning_value,
 )
+from parallm_magics.patterns.ending import raise_if_unfinished, run_again
 from parallm_magics.patterns.panel import Rule, panel_reading, repeats, rule_of, warnings
 from parallm_magics.patterns.run import Again, Picture, Run
-from parallm_magics.patterns.workers import (
-    Surroundings,
-    open_workers,
-    raise_if_unfinished,
-)
+from parallm_magics.patterns.workers import Surroundings, open_workers
 from parallm_magics.types import Reading, Record
 from parallm_magics.voting import (
     decide,
@@ -248,8 +245,7 @@ async def run_vote(plan: Plan, around: Surroundings, before: VoteRun | None = No
         records = await workers.run(before.results if before is not None else (), CAME_BACK)
 
     async def again(run: VoteRun) -> VoteRun:
-        async with around.renew(plan) as new:
-            return await run_vote(plan, new, before=run)
+        return await run_again(plan, around, lambda new: run_vote(plan, new, before=run))
 
     run = VoteRun(
         records,

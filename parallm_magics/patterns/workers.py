@@ -18,6 +18,7 @@ from collections.abc import (
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 from parallm_magics import prices
@@ -27,13 +28,13 @@ from parallm_magics.engine.pool import MOST, Pools
 from parallm_magics.engine.pump import Books, Doors, Finish, Pump, Rules
 from parallm_magics.engine.simulated_time import lay_out
 from parallm_magics.engine.stop import Stop
-from parallm_magics.errors import BudgetExceeded, OptionError, TooFewSucceeded
+from parallm_magics.errors import OptionError
+from parallm_magics.patterns.ballots import CAME_BACK
 from parallm_magics.patterns.out_file import OutFile
 from parallm_magics.patterns.reading import read_record
-from parallm_magics.patterns.run import Run
 from parallm_magics.providers.recording import Recordings, from_environment
 from parallm_magics.providers.registry import Clients
-from parallm_magics.types import Call, Listener, Model, Provider, Record, Status, Task
+from parallm_magics.types import Call, Event, Listener, Model, Provider, Record, Status, Task
 
 # Seconds for which recorded answers are looked up before others may run.
 AT_A_STRETCH = 0.01
@@ -109,7 +110,15 @@ class Workers:
             self._check(plan.synthesis.task)
         if around.recordings is None:
             self._check_prices(plan_models(plan))
-        self._out = OutFile(options.out_file, goes_on=goes_on) if options.out_file else None
+        self._out = self._out_file(options.out_file, goes_on) if options.out_file else None
+
+    def _out_file(self, path: str, goes_on: bool) -> OutFile:
+        store = self._around.recordings
+        if store is not None and Path(path).expanduser().absolute() == store.path.absolute():
+            raise OptionError(
+                f"--out-file {path}: the recordings are in this file; choose another name"
+            )
+        return OutFile(path, goes_on=goes_on)
 
     @property
     def addresses(self) -> tuple[str, ...]:
@@ -165,9 +174,13 @@ class Workers:
         source: Source = calls.read(kept)
         if calls.asynchronous:
             source = self._checked(calls.read_async(kept))
+        if self._around.tell is not None:
+            for record in kept.values():
+                told = replace(record, replayed=True)
+                self._around.tell(Event("ended", record.index, 0.0, record=told))
         if self._around.recordings is not None:
-            # What the earlier run has a record of is asked anew: it may be recorded as an answer.
-            anew = {record.index for record in before}
+            # Recorded as answers, these were none to whoever asks for a further try.
+            anew = {record.index for record in before if record.status in CAME_BACK}
             source = self._served(source, few=calls.rendered is not None, anew=anew)
         records = self._laid_out(await self._pump(source, rules, finish), kept)
         self._end = latest(records)
@@ -295,8 +308,8 @@ class Workers:
             simulated = self._providers[model.provider].simulated
             if not simulated and prices.worst(model, 1, 1) is None:
                 raise OptionError(
-                    f"--max-cost: no price is known for {model}, so that no cap can be kept; take the "
-                    "cap off (session_max_cost as well), or choose a model whose price is known"
+                    f"{self._budget.name}: no price is known for {model}, so that no cap can be kept; take the "
+                    "cap off, or choose a model whose price is known"
                 )
 
     def _worst(self, task: Task) -> Decimal:
@@ -392,59 +405,3 @@ def latest(records: Iterable[Record]) -> float:
 def later(record: Record, seconds: float) -> Record:
     """The record, begun so much later."""
     return replace(record, start=round(record.start + seconds, 6)) if seconds else record
-
-
-def counts_in_words(records: Sequence[Record]) -> str:
-    """How the workers that did not succeed ended, such as "1 timed out, 2 failed"."""
-    words: dict[str, int] = {}
-    for record in records:
-        if not record.ok:
-            words[record.status] = words.get(record.status, 0) + 1
-    return ", ".join(f"{n} {word.replace('_', ' ')}" for word, n in words.items())
-
-
-def first_reasons(records: Sequence[Record], most: int = 3) -> str:
-    """Who failed and why, the first few."""
-    lost = [f"{r.name}: {r.error.message}" for r in records if r.error is not None]
-    more = f"; and {len(lost) - most} more" if len(lost) > most else ""
-    return "; ".join(lost[:most]) + more
-
-
-def unread(plan: Plan, records: Sequence[Record]) -> list[str]:
-    """A note where the run ended before all of its calls were begun."""
-    left = 0 if plan.calls.known is None else plan.calls.known - len(records)
-    if left <= 0:
-        return []
-    return [f"{left:,} of {plan.calls.known:,} calls were not begun; await run.retry() goes on"]
-
-
-def raise_if_unfinished(
-    plan: Plan, records: Sequence[Record], good: int, what: str, run: Run
-) -> None:
-    """Let a run end in an error where it came to less than was asked for.
-
-    Args:
-        good: how many of the records count as successes.
-        what: what these have done, in words.
-
-    Raises:
-        BudgetExceeded: a cap on cost left calls unasked.
-        TooFewSucceeded: too few are good.
-    """
-    total = plan.calls.known or len(records)
-    unasked = [r for r in records if r.error is not None and r.error.kind == "budget"]
-    if unasked:
-        left = len(unasked) + total - len(records)
-        raise BudgetExceeded(
-            f"{good:,} of {total:,} {what}, {left:,} were not asked: {first_reasons(unasked, 1)}",
-            records,
-            run,
-        )
-    least = plan.least(total)
-    if good < least:
-        raise TooFewSucceeded(
-            f"{good} of {total} {what}, {least} are needed "
-            f"(--min-success {plan.options.min_success}): {first_reasons(records)}",
-            records,
-            run,
-        )

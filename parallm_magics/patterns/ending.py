@@ -1,0 +1,102 @@
+"""How a run's end is told: in words, in notes, or as an error that carries the run."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
+
+from parallm_magics.cell.plan import Plan
+from parallm_magics.errors import BudgetExceeded, TooFewSucceeded, UnfinishedError
+from parallm_magics.patterns.run import Run
+from parallm_magics.patterns.workers import Surroundings
+from parallm_magics.types import Record
+
+R = TypeVar("R", bound=Run)
+
+WAY_BACK = "the error's .run holds every record (sys.last_value.run), and its retry() goes on"
+
+
+def counts_in_words(records: Sequence[Record]) -> str:
+    """How the workers that did not succeed ended, such as "1 timed out, 2 failed"."""
+    words: dict[str, int] = {}
+    for record in records:
+        if not record.ok:
+            words[record.status] = words.get(record.status, 0) + 1
+    return ", ".join(f"{n} {word.replace('_', ' ')}" for word, n in words.items())
+
+
+def first_reasons(records: Sequence[Record], most: int = 3) -> str:
+    """Who failed and why, the first few."""
+    lost = [f"{r.name}: {r.error.message}" for r in records if r.error is not None]
+    more = f"; and {len(lost) - most} more" if len(lost) > most else ""
+    return "; ".join(lost[:most]) + more
+
+
+async def run_again(
+    plan: Plan, around: Surroundings, run: Callable[[Surroundings], Awaitable[R]]
+) -> R:
+    """A further try of a plan, awaited by the user's own code.
+
+    Raises:
+        UnfinishedError: the try was stopped, or came to too little; it carries the new run.
+    """
+    problem: UnfinishedError | None = None
+    async with around.renew(plan) as new:
+        try:
+            found = await run(new)
+        except UnfinishedError as error:
+            problem = error
+    if problem is not None:
+        raise type(problem)(f"{problem}; {WAY_BACK}", problem.records, problem.run)
+    if new.stop.reason:
+        done = f"{len(found.succeeded):,} of {len(found.results):,} workers are done"
+        raise UnfinishedError(f"{new.stop.reason}; {done}; {WAY_BACK}", found.results, found)
+    return found
+
+
+def unread(plan: Plan, records: Sequence[Record]) -> list[str]:
+    """Notes where a run ended before all of its calls were begun, or its source broke off."""
+    calls = plan.calls
+    broken = [f"{calls.problem}; what came before it is kept"] if calls.problem else []
+    if calls.known is None:
+        open_end = f"{calls.source} was not read to its end; await run.retry() goes on"
+        return [*broken, *([] if calls.exhausted else [open_end])]
+    left = calls.known - len(records)
+    if left <= 0:
+        return broken
+    return [
+        *broken,
+        f"{left:,} of {calls.known:,} calls were not begun; await run.retry() goes on",
+    ]
+
+
+def raise_if_unfinished(
+    plan: Plan, records: Sequence[Record], good: int, what: str, run: Run
+) -> None:
+    """Let a run end in an error where it came to less than was asked for.
+
+    Args:
+        good: how many of the records count as successes.
+        what: what these have done, in words.
+
+    Raises:
+        BudgetExceeded: a cap on cost left calls unasked.
+        TooFewSucceeded: too few are good.
+    """
+    total = plan.calls.known or len(records)
+    unpaid = [r for r in records if r.error is not None and r.error.kind == "budget"]
+    if unpaid:
+        left = total - len(records) + sum(not (r.attempts or r.ok) for r in records)
+        raise BudgetExceeded(
+            f"{good:,} of {total:,} {what}, {left:,} were not asked: {first_reasons(unpaid, 1)}",
+            records,
+            run,
+        )
+    least = plan.least(total)
+    if good < least:
+        raise TooFewSucceeded(
+            f"{good} of {total} {what}, {least} are needed "
+            f"(--min-success {plan.options.min_success}): {first_reasons(records)}",
+            records,
+            run,
+        )
