@@ -92,6 +92,8 @@ class Task:
         model: the model asked.
         prompt: the whole user message; begins with `shared` where that is not empty.
         shared: the rendered preamble that all workers of the cell have in common.
+        begins: the beginning that its prompt has in common with others, where that is less than
+            `shared`, as in a map whose items stand in the preamble.
         cache_key: the same for all workers whose prompts begin with one text that is worth the
             provider's prompt cache; empty where there is none, or nobody wants it cached.
         system: the system prompt, or None.
@@ -129,6 +131,7 @@ class Task:
     deadline: float = 120.0
     retries: int = 2
     retry_timeouts: bool = False
+    begins: str | None = None
     cache_key: str = ""
 
 

@@ -409,7 +409,7 @@ def test_the_title_spells_all_its_numbers_alike() -> None:
 def test_what_all_items_share_is_cached(body: str, beginning: str) -> None:
     """Up to the first `{{item}}` a map's prompts are one text, with the same key for all."""
     tasks = planned(["x", "", "y"], body).tasks
-    assert {task.shared for task in tasks} == {beginning}
+    assert {task.begins for task in tasks} == {beginning}
     assert all(task.prompt.startswith(beginning) for task in tasks)
     assert len({task.cache_key for task in tasks}) == 1
     assert tasks[0].cache_key
@@ -571,3 +571,10 @@ def test_recordings_and_results_cannot_share_a_file(tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="the recordings are in this file"):
         run_virtual(run_fanout(planned(range(3), line=f"--out-file {path}"), around))
     assert fake.calls == []
+
+
+def test_the_items_of_a_map_are_not_one_to_a_simulation() -> None:
+    """What their prompts have in common does not make them right and wrong together."""
+    tasks = planned(range(2), "Is review {{item}} good?").tasks
+    assert [task.shared for task in tasks] == [task.prompt for task in tasks]
+    assert {task.begins for task in tasks} == {"Is review "}

@@ -260,21 +260,21 @@ class Calls:
         common = view.render(self._cell.system, "%system") if self._cell.system else None
         first = (at - 1) * len(self._chairs)
         texts = [chair.texts(view, shared, common) for chair in self._chairs]
+        common_text = shared if self._beginning is None else self._beginning
         sharing = self._sharing([system for _, system in texts])
-        if self._beginning is not None:
-            shared = self._beginning
         round_ = []
         for place, (chair, (prompt, system)) in enumerate(zip(self._chairs, texts, strict=True)):
             identity = hash((chair.request, prompt, system))
             sample = reader.samples[identity]
             reader.samples[identity] = sample + 1
-            key = _cache_key(chair.model, system, shared) if sharing[place] else ""
+            key = _cache_key(chair.model, system, common_text) if sharing[place] else ""
             round_.append(
                 chair.make(
                     index=first + place,
                     name=self._name(at, chair.seat),
                     prompt=prompt,
                     shared=shared,
+                    begins=self._beginning,
                     system=system,
                     sample=sample,
                     cache_key=key,

@@ -14,23 +14,29 @@ def marked(task: Task, mark: dict[str, Any]) -> tuple[Content | None, Content]:
 
     The texts stay as they are, byte for byte.
     """
-    if task.shared.strip() and task.prompt.startswith(task.shared):
+    if beginning_of(task).strip() and task.prompt.startswith(beginning_of(task)):
         return task.system, _divided(task, mark)
     if task.system is not None and task.system.strip():
         return [_block(task.system) | mark], task.prompt
     return task.system, task.prompt
 
 
+def beginning_of(task: Task) -> str:
+    """The text that the prompt has in common with those of other workers."""
+    return task.shared if task.begins is None else task.begins
+
+
 def prefix_tokens(task: Task) -> float:
     """How long the text is that the task shares with others, estimated."""
-    return (len(task.shared) + len(task.system or "")) / CHARS_PER_TOKEN
+    return (len(beginning_of(task)) + len(task.system or "")) / CHARS_PER_TOKEN
 
 
 def _divided(task: Task, mark: dict[str, Any]) -> list[dict[str, Any]]:
-    rest = task.prompt[len(task.shared) :]
+    start = beginning_of(task)
+    rest = task.prompt[len(start) :]
     if not rest.strip():  # the API refuses a block that holds nothing but blanks
         return [_block(task.prompt) | mark]
-    return [_block(task.shared) | mark, _block(rest)]
+    return [_block(start) | mark, _block(rest)]
 
 
 def _block(text: str) -> dict[str, Any]:
