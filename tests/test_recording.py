@@ -183,6 +183,7 @@ SAME: dict[str, Any] = {
     "deadline": 1.0,
     "retries": 0,
     "retry_timeouts": True,
+    "begins": "x",
     "cache_key": "x",
 }
 
