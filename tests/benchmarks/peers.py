@@ -88,7 +88,9 @@ def works(scale: float) -> list[Work]:
         Work(
             "faults",
             f"{some:,} plain calls of 100 ms, 100 at once; one in ten is answered at first by a 429 "
-            "with Retry-After 1 or, in turn, by a 500.",
+            "with Retry-After 1 or, in turn, by a 500. parallm_magics takes a 429 for the whole key's and "
+            "lets all calls wait for what one was told; its peers let only that call wait, which pays "
+            "where refusals have nothing to do with how much is asked, as here, and not below.",
             some,
             100,
             100,
