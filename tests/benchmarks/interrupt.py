@@ -10,7 +10,7 @@ import time
 
 from bench import MODELS, Figure, Kernel, Server, Stalls, table
 
-MOMENTS = 25  # for each dialect
+MOMENTS = 100  # for each dialect
 WORKERS = 20
 CALL = 400  # milliseconds
 # How the workers are asked, and how many seconds that lasts at least: all at once, or half of them waiting,

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import platform
+import re
+import sys
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -19,17 +22,39 @@ import wall_time
 from bench import PACKAGES, load, processor
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
+ALL = (load_ext, wall_time, cpu_per_call, streams, interrupt, hanging, kills, scale)
+MARK = "<!-- {} -->\n"
 
 
 def main() -> None:
-    """Run, print and write."""
-    parts = []
-    for each in (load_ext, wall_time, cpu_per_call, streams, interrupt, hanging, kills, scale):
-        before = load()
-        found = each.main()
-        parts.append(f"{found}\nLoad average before {before}, after {load()}.\n")
-        print(parts[-1], flush=True)
-    words = "\n".join(parts)
+    """Run those that the command names, or all; what the others gave before stays."""
+    wanted = set(sys.argv[1:]) or {each.__name__ for each in ALL}
+    parts = kept()
+    for each in ALL:
+        if each.__name__ in wanted:
+            before = load()
+            found = each.main()
+            day = f"{datetime.now(UTC):%Y-%m-%d}"
+            parts[each.__name__] = (
+                f"{found}\n{day}, load average before {before}, after {load()}.\n"
+            )
+            print(parts[each.__name__], flush=True)
+            write(parts)
+
+
+def kept() -> dict[str, str]:
+    """The parts of the last runs, by the benchmark's name."""
+    text = RESULTS.read_text() if RESULTS.exists() else ""
+    found = re.split(r"<!-- (\w+) -->\n", text)[1:]
+    return {
+        name: part.strip("\n") + "\n" for name, part in zip(found[::2], found[1::2], strict=True)
+    }
+
+
+def write(parts: Mapping[str, str]) -> None:
+    """All parts in their order, below how many targets they meet."""
+    names = [each.__name__ for each in ALL if each.__name__ in parts]
+    words = "\n".join(MARK.format(name) + parts[name] for name in names)
     met, missed = words.count("| meets |"), words.count("| misses |")
     versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
     head = (
@@ -37,7 +62,7 @@ def main() -> None:
         "Written by `python tests/benchmarks/run_all.py`: no address but loopback, no key, no model. "
         "Ratios are taken round by round within one run, so that a busy machine slows both sides; "
         "the median is what the target is for, unless it says all.\n\n"
-        f"{met} of {met + missed} targets met. {datetime.now(UTC):%Y-%m-%d}, Python "
+        f"{met} of {met + missed} targets met. Python "
         f"{platform.python_version()}, {versions}; {os.cpu_count()} CPUs ({processor()}), "
         f"{platform.system()}.\n\n"
     )
