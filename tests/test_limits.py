@@ -140,6 +140,14 @@ def test_what_was_refused_once_is_not_asked_for_again() -> None:
     assert pool.limit == learnt
 
 
+def test_a_pause_leaves_time_for_the_try() -> None:
+    """A limit of a second is no reason to give up what a 429 without a hint put off."""
+    pool = Pool()
+    assert max(pool.pause(3, None, 1.0) for _ in range(200)) <= 0.5
+    assert max(pool.pause(3, None, 100.0) for _ in range(200)) > 2.0
+    assert pool.pause(1, 7.0, 1.0) >= 7.0, "what the provider asks for is never cut short"
+
+
 def test_a_hint_closes_the_gate_for_all() -> None:
     """Nobody begins before it is over, and the longest one holds."""
     pool = Pool()

@@ -135,9 +135,13 @@ class Pool:
         """One more try is made for a call."""
         self.retries = max(0.0, self.retries - 1)
 
-    def pause(self, tries: int, hint: float | None) -> float:
-        """Seconds until a call's next try: full jitter over a doubling span, or the hint and some."""
-        jitter = self.rng.uniform(0, min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(tries, 10)))
+    def pause(self, tries: int, hint: float | None, left: float) -> float:
+        """Seconds until a call's next try: full jitter over a doubling span, or the hint and some.
+
+        Without a hint it takes half of the time that is left at most: the try needs some too.
+        """
+        span = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(tries, 10), max(left, 0.0) / 2)
+        jitter = self.rng.uniform(0, span)
         return jitter if hint is None else hint + jitter / 10
 
 

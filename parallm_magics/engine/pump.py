@@ -439,7 +439,7 @@ class Pump:
         if fault.kind == "rate_limit":
             worker.waits += 1
             pool.limited(ticket, now, fault.retry_after)
-            pause = pool.pause(worker.waits, fault.retry_after)
+            pause = pool.pause(worker.waits, fault.retry_after, worker.left(now))
         elif pool.faulted(ticket, now):
             pause = pool.wait(now) or 0.0
         else:
@@ -448,7 +448,7 @@ class Pump:
                 self._end(task, worker.record(self._books.price, now, fault))
                 return
             pool.spend_retry()
-            pause = pool.pause(worker.lost, fault.retry_after)
+            pause = pool.pause(worker.lost, fault.retry_after, worker.left(now))
         if pause > worker.left(now):
             told = fault if fault.retry_after is None else asks_too_long(fault, fault.retry_after)
             self._end(task, worker.record(self._books.price, now, told))
