@@ -138,9 +138,12 @@ class Pool:
     def pause(self, tries: int, hint: float | None, left: float) -> float:
         """Seconds until a call's next try: full jitter over a doubling span, or the hint and some.
 
-        Without a hint it takes half of the time that is left at most: the try needs some too.
+        The first one without a hint takes half of the time that is left at most: a short deadline
+        is no reason not to try again at all.
         """
-        span = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(tries, 10), max(left, 0.0) / 2)
+        span = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(tries, 10))
+        if tries == 1:
+            span = min(span, max(left, 0.0) / 2)
         jitter = self.rng.uniform(0, span)
         return jitter if hint is None else hint + jitter / 10
 
