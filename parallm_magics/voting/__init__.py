@@ -2,6 +2,9 @@
 
 from parallm_magics.voting.answers import Answer, read_answer
 from parallm_magics.voting.cleaning import same_answer_key
+from parallm_magics.voting.confidence import parse_confidence
+from parallm_magics.voting.position import judge_swap
+from parallm_magics.voting.reliability import fleiss_kappa, krippendorff_alpha
 from parallm_magics.voting.rules import RULES, decide, leaders, need
 from parallm_magics.voting.statistics import (
     beta_half_tail,
@@ -12,20 +15,42 @@ from parallm_magics.voting.statistics import (
     shares,
     wilson,
 )
+from parallm_magics.voting.stopping import (
+    beta_stops,
+    clinch,
+    clinch_expected_arrivals,
+    clinch_flag,
+    clinch_weighted,
+    next_wave,
+)
+from parallm_magics.voting.weights import log_odds_weight, weight_sums, weighted_tally
 
 __all__ = [
     "RULES",
     "Answer",
     "beta_half_tail",
+    "beta_stops",
+    "clinch",
+    "clinch_expected_arrivals",
+    "clinch_flag",
+    "clinch_weighted",
     "decide",
     "entropy_bits",
+    "fleiss_kappa",
+    "judge_swap",
+    "krippendorff_alpha",
     "leaders",
+    "log_odds_weight",
     "need",
+    "next_wave",
     "p_mode",
     "pairwise_agreement",
+    "parse_confidence",
     "read_answer",
     "same_answer_key",
     "share_range_after_cancel",
     "shares",
+    "weight_sums",
+    "weighted_tally",
     "wilson",
 ]

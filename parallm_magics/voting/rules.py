@@ -23,13 +23,14 @@ def exact_share(share: Share) -> Fraction:
     """The share as a fraction with a denominator of at most 1000.
 
     Three decimals, thirds and sevenths are exact, also when they come as floats; finer shares are
-    rounded to the nearest such fraction (`0.66667` is two thirds).
+    rounded to the nearest such fraction (`0.66667` is two thirds). A `Fraction` is taken as it is.
 
     Raises:
         OptionError: not a number, or outside 0..1.
     """
     try:
-        fraction = Fraction(share).limit_denominator(1000)
+        exact = isinstance(share, Fraction)
+        fraction = Fraction(share) if exact else Fraction(share).limit_denominator(1000)
     except (ValueError, OverflowError, ZeroDivisionError):
         raise OptionError(f"{share!r} is not a share; write it as 0.6 or 2/3") from None
     if not 0 <= fraction <= 1:
