@@ -10,8 +10,9 @@ from parallm_magics.errors import OptionError
 from parallm_magics.types import Kind
 from parallm_magics.voting.cleaning import cleaned, tidy, without_fences, without_reasoning
 from parallm_magics.voting.fields import json_answer, tagged_answer
-from parallm_magics.voting.labels import Menu, read_label
+from parallm_magics.voting.labels import read_label
 from parallm_magics.voting.markers import marked_answer
+from parallm_magics.voting.mentions import Menu
 from parallm_magics.voting.numbers import is_number, read_number, tidy_digits
 from parallm_magics.voting.wording import declines, declines_to_answer
 

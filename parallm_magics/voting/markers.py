@@ -28,6 +28,7 @@ _RANK = (
 _LINE_PREFIX = r"(?:[^\w\n\"'`(\[{<>\\$]|_){0,12}(?:\d{1,2}[.)][ \t]+)?[*_]{0,3}"
 _ASIDE = r"(?:[ \t]*(?:\([^()\n]{0,60}\)|\[[^\[\]\n]{0,60}\]))?"
 _EMPHASIS = r"[ \t]{0,4}[*_]{0,3}[ \t]{0,4}"
+_JUST_BEFORE = re.compile(rf"\b{_RANK}(?:{_GENERAL})\s*[:=][\s*_`\"'(\[]*\Z", re.IGNORECASE)
 _FENCE_LINE = re.compile(r"[ \t]*(?:`{3,}|~{3,})[\w+-]*[ \t]*")
 _BOXED = re.compile(r"\\(?:boxed|fbox)\s{0,4}\{")
 _HASHES = re.compile(r"^[ \t]{0,8}####[ \t]*([^#\n].*)$", re.MULTILINE)
@@ -51,12 +52,24 @@ def marked_answer(text: str, kind: Kind, is_answer: Callable[[str], bool]) -> st
         *((place, value) for place, value, starts_line in _boxed(text) if starts_line),
     ]
     if at_line_start:
-        return max(at_line_start)[1]
+        value = max(at_line_start)[1]
+        # "Answer: yes. Wait, no. Answer: no": the line itself has a later marker.
+        later = [corrected for _, corrected in _inline(value, kind) if is_answer(corrected)]
+        return later[0] if later else value
     within_a_line = [
         *_inline(text, kind),
         *((place, value) for place, value, starts_line in _boxed(text) if not starts_line),
     ]
     return max(within_a_line)[1] if within_a_line else None
+
+
+def is_marked_aside(text: str, start: int, end: int) -> bool:
+    """Whether a marker gives `text[start:end]` and the text says more than these two."""
+    place = max(0, start - 60)
+    marker = _JUST_BEFORE.search(text[place:start])
+    return marker is not None and bool(
+        re.search(r"\w", text[: place + marker.start()]) or re.search(r"\w", text[end:])
+    )
 
 
 def _worded(text: str, kind: Kind, is_answer: Callable[[str], bool]) -> list[tuple[int, str]]:

@@ -7,14 +7,14 @@ import re
 import unicodedata
 
 from parallm_magics.voting.cleaning import peelings
-from parallm_magics.voting.wording import is_denied, is_hedged, is_only_mentioned
+from parallm_magics.voting.wording import RETRACTION, is_denied, is_hedged, is_only_mentioned
 
 _LONGEST = 400
 """Characters of the longest number; more digits than a float can hold are no answer."""
 
 _CURRENCY = r"(?:[A-Z]{0,3}[$€£¥₹]|USD|EUR|GBP|CHF|JPY)"
 _NUMBER = re.compile(
-    rf"(?:#|{_CURRENCY}\s?)?([-+]?)\s?{_CURRENCY}?\s?"
+    rf"(?:#|{_CURRENCY}\s?)?([-+]?)(?:\s?{_CURRENCY}\s?)?"
     r"(\d{1,3}(?:,\d{3})+(?:\.\d*)?|\d+(?:\.\d*)?|\.\d+)(e[-+]?\d{1,4})?"
     rf"(\s?(?:%|percent\b|per\s?cent\b))?(?:\s?{_CURRENCY})?",
     re.IGNORECASE | re.ASCII,
@@ -22,24 +22,40 @@ _NUMBER = re.compile(
 # A run of characters round digits. What does not read as one number in full, such as "10-20",
 # "5km" or "2024-05-01", is no number; letters before the digits make it a name, such as "gpt-4".
 _CHUNK = re.compile(
-    r"(?<![^\W_])(?<![^\W_][-.'])[-+~≈#$€£¥₹<>≤≥=±–—.]{0,4}(?:(?:USD|EUR|GBP|CHF|JPY|US\$)\s?)?[-+]?"
+    r"(?<![^\W_])(?<![^\W_][-.'/\\])(?<![√∛])[-+~≈#$€£¥₹<>≤≥=±–—.]{0,4}(?:(?:USD|EUR|GBP|CHF|JPY|US\$)\s?)?[-+]?"
     r"[0-9][^\s()\[\]{}\"|;*`_]*(?:\s?%)?"
     r"(?:[*^_](?=[0-9])[^\s()\[\]{}\"|;*`_]*)*",
     re.IGNORECASE,
 )
 _SCALED = re.compile(
     r"\s*(?:(?:thousand|million|billion|trillion|hundred|dozen|mn|bn|k)\b|[×*^·/±]\s*\d|x\s*10\b"
-    r"|\+\s*\d|(?:to|or|and|-|–|—)\s*[-+$€£]?\d)",
+    r"|\+\s*\d|\.\(\d|(?:to|or|and|-|–|—)\s*[-+$€£]?\d)",
     re.IGNORECASE,
 )
 _BOUND = re.compile(
     r"(?:\bat\s+(?:least|most)|\b(?:more|less|fewer|greater|larger|smaller|lower|higher)\s+than|\bover"
-    r"|\bunder|\babove|\bbelow|\bup\s+to|\bbetween|[<>≤≥±])\s*[*_`]*$",
+    r"|\bunder|\babove|\bbelow|\bup\s+to|\bbetween|[<>≤≥±]"
+    r"|\\(?!(?:text|math|[df]?box|bf|rm)\w*)[a-z]+\s*[{[]?)\s*[*_`]*$",
     re.IGNORECASE,
 )
 _VERDICT_END = re.compile(r"[)\]*_`\"'$]{0,6}[ \t]*(?:\n|\Z|[.,;:!(|—–…]|-+(?=\s))")
 _ANOTHER = re.compile(r"[,;:–—-]\s*[-+$]?\d|[.\n]\s*[-+$]?\d[\d.,]{0,400}[ \t]*(?:\n|\Z)")
-_LIST_ITEM = re.compile(r"^[ \t]*(\d+)([.)])[ \t]", re.MULTILINE)
+_ONE = r"(?:candidate|option|choice|answer|output|response|number|no\.|nr\.)"
+_LIST_ITEM = re.compile(r"^[ \t]*(\d+)([.):])[ \t]", re.MULTILINE)
+_JUDGED_ITEM = re.compile(
+    rf"(?:^|[.;,!?]\s)\W{{0,6}}{_ONE}\s+#?(\d+)[*_]*(?:[.):]|\s[-–—]|\s+\w+)", re.M | re.I
+)
+_TAKEN_BACK = re.compile(
+    rf"\b(?:{RETRACTION})\b(?!\s+(?:than|of)\b)[^\n]{{0,40}}?(?<![^\W_])\d", re.IGNORECASE
+)
+_COUNTED = re.compile(
+    r"\s+(?:\w+\s+)?(?:candidates|outputs|answers|options|responses|choices|errors?|mistakes?|flaws?"
+    r"|issues?|problems?|claims?|facts?|items?|reasons?|sources?|of\s+them)\b",
+    re.IGNORECASE,
+)
+_ALL_OF = re.compile(
+    r"(?:\b(?:all|both|these|those|of\s+the|out\s+of)|^\W*the)\s+[*_`]*$", re.IGNORECASE
+)
 _SUPERSCRIPTS = str.maketrans({c: f"^{unicodedata.digit(c)}" for c in "⁰¹²³⁴⁵⁶⁷⁸⁹"})
 _THIN_SPACE = re.compile("(?<=[0-9])[\u00a0\u2009\u202f](?=[0-9]{3}(?![0-9]))")
 _LATEX_MARKS = (("{,}", ","), ("\\,", ""), ("\\!", ""), ("\\%", "%"), ("\\$", "$"))
@@ -49,6 +65,8 @@ def tidy_digits(text: str) -> str:
     """The text with ASCII digits, before compatibility forms turn "10²" into "102"."""
     if not text.isascii():
         text = _THIN_SPACE.sub(",", text.translate(_SUPERSCRIPTS))
+        # A hyphen before a space is a bullet; a minus sign never is.
+        text = re.sub("\u2212\\s+(?=[0-9.$€£¥])", "-", text)
         text = re.sub(r"(?![0-9])\d", lambda digit: str(unicodedata.decimal(digit[0])), text)
     for mark, plain in _LATEX_MARKS:
         text = text.replace(mark, plain)
@@ -74,13 +92,16 @@ def read_number(
         whole: whether only whole numbers will do.
         of_top: whether "8/10" and "8 out of 10" are 8 where the span ends at 10.
     """
+    if re.match(r"[ \t]+-\s", text):
+        # After a marker a hyphen may be a sign or a bullet.
+        return None
     if of_top and span is not None:
         text = _without_top(text, span[1])
     # Emphasis must not hide a number, nor its loss join two: "**8** of", "3**4".
     text = re.sub(r"(?<![0-9])\*\*|\*\*(?![0-9])", "", text)
     found = _exact(text)
-    found = _leading(text) if found is None else found
-    found = _single(text) if found is None else found
+    found = _leading(text, of_list=whole) if found is None else found
+    found = _single(text, of_things=not of_top) if found is None else found
     if found is None:
         return None
     value, is_percent = found
@@ -134,9 +155,15 @@ def _exact(text: str) -> _Found | None:
     return None
 
 
-def _leading(text: str) -> _Found | None:
-    """The number at the start, where punctuation or a line end sets it apart."""
-    start = re.match(r"\s*(?:[-*+•]\s+)?[*_`\"'(\[$]{0,6}", text)
+def _leading(text: str, *, of_list: bool) -> _Found | None:
+    """The number at the start, where punctuation or a line end sets it apart.
+
+    Args:
+        text: a tidy text.
+        of_list: whether it may be named as one of a list: "Candidate 2".
+    """
+    one = rf"(?:(?:the\s+best\s+is\s+)?{_ONE}\s+)?" if of_list else ""
+    start = re.match(rf"\s*(?:[-*+•]\s+)?[*_`\"'(\[$]{{0,6}}{one}", text, re.IGNORECASE)
     match = _CHUNK.match(text, start.end() if start else 0)
     found = _of_chunk(match) if match else None
     if match is None or found is None:
@@ -145,12 +172,20 @@ def _leading(text: str) -> _Found | None:
     sign = _VERDICT_END.match(text, end)
     if sign is None or _SCALED.match(text, end) or _ANOTHER.match(text, sign.end() - 1):
         return None
-    items = {item[1] for item in _LIST_ITEM.finditer(text[:20_000])}
+    if _TAKEN_BACK.search(text, sign.end(), sign.end() + 400):
+        return None
+    listed = _JUDGED_ITEM if start and start[0].strip()[-1:].isalpha() else _LIST_ITEM
+    items = {item[1] for item in listed.finditer(text[:20_000])}
     return None if len(items) > 1 else found
 
 
-def _single(text: str) -> _Found | None:
-    """The only number in the text, if nothing denies, hedges or bounds it."""
+def _single(text: str, *, of_things: bool) -> _Found | None:
+    """The only number in the text, if nothing denies, hedges or bounds it.
+
+    Args:
+        text: a tidy text.
+        of_things: whether it may say how many there are: "3 errors" gives no score.
+    """
     found: _Found | None = None
     spans: list[tuple[int, int]] = []
     for match in _CHUNK.finditer(text):
@@ -162,6 +197,8 @@ def _single(text: str) -> _Found | None:
             or len(spans) > 100
             or _SCALED.match(text, place[1])
             or _BOUND.search(text[max(0, place[0] - 40) : place[0]])
+            or (not of_things and _COUNTED.match(text, place[1]))
+            or (not of_things and _ALL_OF.search(text[max(0, place[0] - 40) : place[0]]))
             or is_denied(text, *place)
             or is_only_mentioned(text, *place)
         ):

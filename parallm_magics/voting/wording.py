@@ -13,8 +13,9 @@ _REACH = 160
 _ENDS = 2000
 """Characters at either end of a long text in which a refusal is looked for."""
 
+# A line that ends in "not" was only wrapped there.
 _CLAUSE_END = re.compile(
-    r"[.;:!?\n—–()|]|,(?!\s*n?or\b)|\b(?:but|so|therefore|thus|hence|however|because|then|yet"
+    r"[.;:!?—–()|]|(?<!\bnot)(?<!n't)(?<!\bnever)(?<!\bbe)\n|,(?!\s*n?or\b)|\b(?:but|so|therefore|thus|hence|however|because|then|yet"
     r"|though|although|while|whereas|and\s+(?:is|are|was|remains|it|this|i))\b",
     re.IGNORECASE,
 )
@@ -26,9 +27,10 @@ _NO_DENIAL = re.compile(
     re.IGNORECASE,
 )
 _DENIAL = re.compile(
-    r"n't\b|\b(?:not|no|never|cannot|cant|wont|isnt|arent|wasnt|doesnt|dont|didnt|without|hardly"
-    r"|barely|scarcely|rarely|seldom|nobody|nothing|unlikely|untrue|false|impossible|lack(?:s|ing)?"
-    r"|fail(?:s|ed)?|far\s+from|less\s+than|rather\s+than|instead\s+of|other\s+than|apart\s+from"
+    r"n't\b|(?<![\d.,])0\s?%|\b(?:not|no|never|cannot|cant|wont|isnt|arent|wasnt|doesnt|dont|didnt|without|hardly"
+    r"|barely|scarcely|rarely|seldom|nobody|nothing|nowhere|unlikely|untrue|false|impossible"
+    r"|lack(?:s|ing)?|fail(?:s|ed)?|far\s+from|(?:free|clear|devoid|absence)\s+(?:of|from)|zero|less"
+    r"|too\s+\w+\s+(?:for|to)|rather\s+than|instead\s+of|other\s+than|apart\s+from"
     r"|except|exclud(?:e|es|ed|ing)|rul(?:e|es|ed|ing)\s+out|reject(?:s|ed|ing)?"
     r"|eliminat(?:e|es|ed|ing)|avoid(?:s|ed|ing)?|den(?:y|ies|ied)|doubt(?:s|ed|ful)?"
     r"|disagree(?:s|d)?|wrong|incorrect|contrary\s+to|opposite\s+of|anything\s+but|all\s+but"
@@ -42,34 +44,46 @@ _DENIAL_OF_ALL = re.compile(
 )
 _NO_GOOD = (
     r"(?:not|never|no\s+longer|wrong|incorrect|false|invalid|untrue|unlikely|impossible|out|excluded"
-    r"|eliminated|rejected|ruled\s+out|inaccurate|inappropriate|unsupported|mistaken|implausible)\b"
+    r"|too\s+\w+|eliminated|rejected|ruled\s+out|inaccurate|inappropriate|unsupported|mistaken|implausible)\b"
 )
 _DENIED_AFTER = re.compile(
     r"[\s*_`)\]}\"']*(?:"
     r"(?:is|was|are|were|do|does|did|can|could|would|should|will|has|ca|wo)n't\b"
     r"|(?:can\s?not|never|fails|lacks|(?:can|does|do|did|will|must|should|may|has)\s+(?:not|never))\b"
     r"|(?:is|was|are|were|seems?|looks?|appears?|(?:can|should|will|must)\s+be)\s+"
-    r"(?:(?:\w+ly|also|just|the|a|an)\s+){0,3}" + _NO_GOOD + r"|\s*[:=–—-]+\s*[*_`\"']*"
-    r"(?:(?:no|nope|false|0|n/a|none|" + _NO_GOOD + r")[*_`\"']*\s*(?:[.,;!\n]|$)"
-    r"|not\s+(?:at\s+all|really|quite)\b))",
+    r"(?:(?:\w+ly|also|just|the|a|an)\s+){0,3}"
+    + _NO_GOOD
+    + r")|[ \t*_`)\]}\"']*[:=–—-]+\s*[*_`\"']*"
+    r"(?:(?:no|nope|false|0|n/a|none|null|[❌✗✘✖🚫👎]|"
+    + _NO_GOOD
+    + r")[*_`\"']*\s*(?:[.,;!\n})\]|]|$)"
+    r"|not\s+(?:at\s+all|really|quite)\b)",
     re.IGNORECASE,
 )
 _HYPOTHETICAL = re.compile(
-    r"\b(?:if|unless|whether|assuming|suppose|supposing|otherwise|in\s+case|only\s+(?:for|when))\b",
+    r"\b(?:if|unless|whether|assuming|suppose|supposing|otherwise|in\s+case|until|only\s+(?:for|when))\b",
     re.IGNORECASE,
 )
 _SUPPOSED = re.compile(
-    r"\W*(?:if|unless)\b(?!\s+(?:i|we|forced|pressed|asked)\b)[^\n]*,", re.IGNORECASE
+    r"\W*(?:if|unless)\b(?!\s+(?:i|we|forced|pressed|asked)\b)[^\n]*(?:,|\bthen\b)", re.IGNORECASE
 )
 _HYPOTHETICAL_AFTER = re.compile(r"[\s*_`)\]}\"']*(?:would|could|might)\b", re.IGNORECASE)
 _OTHERS_SAY = re.compile(
     r"\b(?:some|others?|people|many|critics?|reviewers?|users?|candidate|student|author|document"
-    r"|text|page|email|message|submission|prompt|instructions?|rules?|question|they|he|she|you"
+    r"|text|page|site|website|file|article|report|comment|passage|snippet|template|input|tool|email|message|submission|prompt|instructions?|rules?|question|they|he|she|you"
     r"|someone)\b[^.!?\n]{0,40}?\b(?:says?|said|saying|claim(?:s|ed)?|state[sd]?|told|tells?|writes?"
     r"|wrote|write|argue[sd]?|thinks?|suggests?|answers|answered|responds?|repl(?:y|ies|ied)"
-    r"|mentions?|instructs?)\b",
+    r"|mentions?|instructs?)\b"
+    r"|\bit\s+(?:says|said|states|reads)\b",
     re.IGNORECASE,
 )
+_ASKED_TO = re.compile(
+    r"\b(?:asked|told|instructed|instructs?|instructions?|required|supposed|wants?|asks?)\b[^.!?\n]{0,60}?"
+    r"\bto\s+(?:answer|end|write|say|reply|respond|output|finish|choose|print|return|pick|vote)\b"
+    r"(?:(?!\b(?:but|so|therefore|thus|hence|my|i)\b)[^.!?;\n])*$",
+    re.IGNORECASE,
+)
+_OTHERS_SAY_THIS = re.compile(rf"(?:{_OTHERS_SAY.pattern})\s*:[\s*_`\"'(]*$", re.IGNORECASE)
 _OTHERS_ANSWER = re.compile(
     r"(?:'s|s'|\b(?:their|his|her|your|candidate|student|model|reference|expected|previous|given"
     r"|proposed|submitted|wrong|incorrect))\s+$",
@@ -80,6 +94,14 @@ _HEDGE = re.compile(
     re.IGNORECASE,
 )
 _HEDGED_LABEL = re.compile(_HEDGE.pattern + r"\s+\w", re.IGNORECASE)
+RETRACTION = (
+    r"actually|wait|hold\s+on|hmm+|correction|corrected|scratch\s+that|strike\s+that|make\s+that"
+    r"|on\s+(?:second\s+thoughts?|reflection|further\s+\w+)|sorry|i\s+meant?|oops|my\s+mistake"
+    r"|just\s+kidding|rather|instead"
+)
+"""Words by which what was said is taken back for what follows, as a pattern."""
+
+_ADDED = re.compile(r"\W*(?:(?:or|and|but|well)\s+)?", re.IGNORECASE)
 _UNSURE = (
     r"\b(?:it|that|this)\s+(?:really\s+|all\s+|entirely\s+)?depends\b|\bdepend(?:s|ing)\s+on\b"
     r"|(?:\bnot|n't)\s+(?:\w+\s+)?(?:sure|certain|confident|clear)\b|\bunsure\b|\buncertain\b"
@@ -170,6 +192,7 @@ def is_only_mentioned(text: str, start: int, end: int) -> bool:
         or _HYPOTHETICAL.search(after)
         or _HYPOTHETICAL_AFTER.match(after)
         or _OTHERS_SAY.search(before)
+        or _ASKED_TO.search(_sentence_before(text, start))
     )
 
 
@@ -181,13 +204,17 @@ def is_no_verdict(text: str, start: int) -> bool:
         or _HYPOTHETICAL.search(before)
         or _SUPPOSED.match(_sentence_before(text, start))
         or _OTHERS_SAY.search(before)
+        or _OTHERS_SAY_THIS.search(_sentence_before(text, start))
+        or _ASKED_TO.search(_sentence_before(text, start))
         or _OTHERS_ANSWER.search(before)
     )
 
 
 def starts_hedged(text: str) -> bool:
     """Whether the text begins by taking back what came before it."""
-    start = text[:_REACH].lstrip()
+    start = text[:_REACH]
+    added = _ADDED.match(start)
+    start = start[added.end() :] if added else start
     return bool(_HEDGE.match(start) or _BLOCKING.match(start))
 
 
