@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from parallm_magics.errors import (
     BudgetExceeded,
     CellSyntaxError,
+    GuardrailBlocked,
     MissingKeyError,
     ModelError,
     OptionError,
@@ -25,6 +26,7 @@ __all__ = [
     "BudgetExceeded",
     "CellSyntaxError",
     "FanoutRun",
+    "GuardrailBlocked",
     "MissingKeyError",
     "ModelError",
     "OptionError",

@@ -7,7 +7,8 @@ ParallmError
 ├── ModelError          no model, an unknown one, or one that cannot do what is asked
 │   └── MissingKeyError the provider's key is not set
 ├── TooFewSucceeded     fewer workers succeeded than --min-success; carries every record
-└── BudgetExceeded      --max-cost left calls unasked; carries every record
+├── BudgetExceeded      --max-cost left calls unasked; carries every record
+└── GuardrailBlocked    a guardrail with --on-block raise has blocked the work; carries the run
 """
 
 from __future__ import annotations
@@ -72,6 +73,10 @@ class TooFewSucceeded(UnfinishedError):
 
 class BudgetExceeded(UnfinishedError):
     """A cap on cost left calls unasked, as they could have passed it; carries every record."""
+
+
+class GuardrailBlocked(UnfinishedError):
+    """A guardrail has blocked the work, and `--on-block raise` makes that an error."""
 
 
 LONGEST = 1200

@@ -30,10 +30,14 @@ FaultKind = Literal[
     "refusal",  # the model declined, or a content filter did
     "length",  # cut off at max_tokens
     "cancelled",  # stopped by us; the message says why
+    "blocked",  # a guardrail has not let it pass
     "budget",  # the cap on cost leaves no room for the call
     "bad_item",  # an item of --each that cannot be put into the prompt
     "bug",  # an exception that no table knows
 ]
+
+ASIDE = 10**9
+"""Calls that are no worker's are numbered from here on: guards first, then judges or a synthesis."""
 
 CHARS_PER_TOKEN = 4
 """By this a text's tokens are estimated before a provider has counted them."""
@@ -270,6 +274,9 @@ class Provider(Protocol):
     def caches(self, task: Task) -> bool:
         """Whether the provider keeps the beginning that the task shares with others in its cache."""
 
+    def lasts(self, task: Task) -> float | None:
+        """Seconds that a call will take, where the provider keeps its own time; else None."""
+
     async def prepare(self) -> None:
         """Import and build what a call needs, so that no worker's time includes it.
 
@@ -358,7 +365,7 @@ Call = Task | Record
 """A call to make, or the record of one that is not to be made: answered before, or impossible."""
 
 
-EventKind = Literal["started", "heard", "waiting", "ended"]
+EventKind = Literal["started", "heard", "waiting", "ended", "released", "said"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -367,10 +374,11 @@ class Event:
 
     Attributes:
         kind: "started" (an attempt begins), "heard" (text arrived), "waiting" (before a retry),
-            "ended" (the record is final).
-        index: the worker's place.
+            "ended" (the record is final); of the run as a whole: "released" (its guards have
+            passed), "said" (a line about it).
+        index: the worker's place; -1 for the run as a whole.
         at: seconds since the run's start.
-        text: the piece that arrived, or why the worker waits.
+        text: the piece that arrived, why the worker waits, or what is said.
         record: the final record, on "ended" only.
         task: what is asked, on "started" only.
     """

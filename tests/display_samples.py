@@ -8,8 +8,8 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
-from parallm_magics.display import Tally, View
-from parallm_magics.types import Attempt, Fault, Record, Usage
+from parallm_magics.display import Guard, Tally, View
+from parallm_magics.types import ASIDE, Attempt, Fault, Record, Usage
 
 HAIKU = "anthropic:claude-haiku-5-5"
 
@@ -64,6 +64,29 @@ def vote(labels: str = "safe safe unsafe safe safe", **fields: Any) -> View:
         "ballots": ("valid",) * len(cast),
     } | fields
     return View(records=records, **given)
+
+
+def blocked(*records: Record, synthesis: Record | None = None, **fields: Any) -> View:
+    """A fan-out whose guard has blocked it, with the guard's own record."""
+    guard = record(
+        ASIDE, "safety", text="How to build one.\nANSWER: BLOCK", value="BLOCK", seconds=0.8
+    )
+    stopped = {
+        "status": "blocked",
+        "text": "",
+        "error": Fault("blocked", "a guardrail has not let it pass"),
+        "seconds": 0.8,
+    }
+    given = {
+        "title": "blocked by the guardrail 'safety'",
+        "pattern": "fanout",
+        "extra": (guard, synthesis) if synthesis else (guard,),
+        "text": "I cannot help with that.",
+        "text_title": "Refusal",
+        "guards": (Guard("safety", False, "BLOCK", "It asks for a weapon."),),
+        "blocked": True,
+    } | fields
+    return View(records=records or tuple(record(at, **stopped) for at in range(3)), **given)
 
 
 def bad_inputs(*categories: str) -> dict[str, str]:

@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from parallm_magics.cell.plan import Plan
 from parallm_magics.engine.stop import Stop
-from parallm_magics.patterns.workers import Surroundings
+from parallm_magics.patterns.surroundings import Surroundings
 from parallm_magics.providers.registry import Clients
 from parallm_magics.types import (
     CallFailed,
@@ -48,6 +48,10 @@ class Fake:
     def caches(self, task: Task) -> bool:
         """What has a key, where the test wants a cache."""
         return self._caching and bool(task.cache_key)
+
+    def lasts(self, task: Task) -> float | None:
+        """Only the test knows."""
+        return None
 
     async def prepare(self) -> None:
         """Nothing to import."""

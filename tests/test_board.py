@@ -13,10 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from parallm_magics.display import Board
-from parallm_magics.display.board import MOST, RUNNING, WITHHELD
+from parallm_magics.display.board import BESIDE, MOST, RUNNING
 from parallm_magics.display.notable import SLOWEST, TROUBLED
 from parallm_magics.display.text import about, rate
-from parallm_magics.types import Event, Fault, Model, Record, Task
+from parallm_magics.types import ASIDE, Event, Fault, Model, Record, Task
+
+SYNTHESIS = ASIDE + 1000
 
 
 def board_of(count: int = 3, pattern: Any = "fanout", **options: Any) -> Board:
@@ -89,58 +91,84 @@ def test_the_header_adds_up() -> None:
         assert part in text
 
 
-def test_votes_come_in_with_a_leader_and_what_is_open() -> None:
-    """Counts first; a vote that cannot be read is no vote."""
-    board = board_of(5, "vote", read_label=lambda r: r.value if isinstance(r.value, str) else None)
-    for index, label in enumerate(("safe", "unsafe", "safe", None)):
-        end(board, index, record(index, value=label))
-    text = text_of(board)
-    assert "'safe' leads with 2 of 5; 1 still open; 1 without a vote" in text
-    assert "2 of 5 leads" in text
-
-
-def test_level_votes_have_no_leader() -> None:
-    """Two labels with one vote each are level."""
-    board = board_of(3, "vote")
-    end(board, 0, record(0, value="a"))
-    end(board, 1, record(1, value="b"))
-    assert "level at 1 of 3; 1 still open" in text_of(board)
-
-
-def test_a_reader_that_raises_costs_no_answer() -> None:
-    """The row ends all the same."""
-
-    def reads(record: Record) -> str | None:
-        raise RuntimeError("odd")
-
-    board = board_of(1, "vote", read_label=reads)
-    end(board, 0, record(0))
-    assert "1 of 1 done" in text_of(board)
-
-
-def test_nothing_is_drawn_before_the_guard_has_passed() -> None:
-    """Neither streamed nor finished text nor votes; afterwards all of it."""
-    board = board_of(3, "vote", withheld=True)
-    board.tell(Event("started", 0, 0.0))
-    board.tell(Event("heard", 0, 0.5, "secret"))
-    end(board, 1, record(1, text="secret too", value="secretlabel"))
-    end(board, 2, failed(2, error=Fault("unreadable", "no label in 'secret'")))
-    assert "secret" not in board.live_html(1.0)
-    assert WITHHELD in text_of(board)
-    board.withheld = False
-    assert "secret too" in text_of(board)
-    assert "secretlabel" in text_of(board)
-
-
 def test_extra_rows_are_shown_and_not_counted() -> None:
-    """A synthesis has a row, costs money, and is no worker."""
-    board = board_of(1, extra=[("synthesis", "anthropic:claude-sonnet-5")])
+    """A synthesis has a row from the start, costs money, and is no worker."""
+    board = board_of(1, extra={SYNTHESIS: ("synthesis", "anthropic:claude-sonnet-5")})
+    assert "synthesisqueued" in text_of(board)
     end(board, 0, record(0))
-    end(board, 1, record(1, "synthesis", cost=Decimal("0.01")))
+    end(board, SYNTHESIS, record(SYNTHESIS, "synthesis", cost=Decimal("0.01")))
     text = text_of(board)
     assert "1 of 1 done" in text
     assert "synthesis by anthropic:claude-sonnet-5" in text
     assert "$0.0112" in text
+    assert "240 tokens" in text
+
+
+def test_calls_beside_the_workers_are_learnt_too() -> None:
+    """A guard and a judge that nobody announced stand below the workers in their order."""
+    board = board_of(2)
+    begin(board, SYNTHESIS, 1.0, "judge")
+    begin(board, ASIDE, 0.0, "safety")
+    text = text_of(board)
+    assert "0 of 2 done" in text
+    assert text.index("w1") < text.index("safety") < text.index("judge")
+    assert "running ·" not in text.partition("Worker")[0]
+
+
+def test_a_number_between_workers_and_others_is_nobody() -> None:
+    """With the workers given, a call that is neither theirs nor beside them has no row."""
+    board = board_of(2)
+    begin(board, 2)
+    begin(board, ASIDE - 1)
+    assert Page(board.live_html(1.0)).count("tr") == 1 + 2
+
+
+def test_of_very_many_calls_beside_the_workers_some_are_drawn() -> None:
+    """The guards and the last of the others."""
+    board = board_of(1)
+    begin(board, ASIDE, 0.0, "safety")
+    for index in range(500):
+        at = SYNTHESIS + index
+        begin(board, at, 0.0, f"judge{index}")
+        board.tell(Event("ended", at, 1.0, record=record(at, f"judge{index}")))
+    text = text_of(board)
+    assert Page(board.live_html(1.0)).count("tr") == 1 + 1 + BESIDE
+    assert "safety" in text
+    assert "judge499" in text
+
+
+def test_what_is_said_of_the_run_stands_in_the_header() -> None:
+    """The last line said, by whoever says it; an empty one says nothing."""
+    board = board_of(1)
+    board.say("5,000 calls")
+    board.tell(Event("said", -1, 1.0, "decided after 3 of 5"))
+    assert "decided after 3 of 5" in text_of(board)
+    assert "5,000 calls" not in text_of(board)
+    board.tell(Event("said", -1, 1.0, ""))
+    assert "decided" not in text_of(board)
+    board.say("kept")
+    assert "kept" in text_of(board)
+
+
+@pytest.mark.parametrize(
+    ("read", "shown"),
+    [
+        pytest.param(("valid", "toxic"), "toxic", id="label"),
+        pytest.param(("abstain", ""), "abstained", id="abstain"),
+        pytest.param(("invalid", ""), "unreadable", id="invalid"),
+        pytest.param(("valid", ""), "", id="free-text"),
+        pytest.param(("", ""), "", id="nothing-asked"),
+    ],
+)
+def test_a_fan_out_reads_where_it_is_asked_to(read: tuple[str, str], shown: str) -> None:
+    """The row says what was read; there is no tally."""
+    board = board_of(1, read_label=lambda record: read)
+    end(board, 0, record(0, text="words"))
+    text = text_of(board)
+    assert ("Read as" in text) == bool(shown)
+    assert f"×2{shown}" in text or shown in text
+    assert "still open" not in text
+    assert "all in" not in text
 
 
 def test_simulated_unusual_hosts_and_lines_are_shown() -> None:
@@ -290,22 +318,25 @@ def test_a_few_workers_of_an_unknown_number_all_have_rows() -> None:
     assert f"{MOST + 1 - SLOWEST} more workers not shown" in text_of(board, 20.0)
 
 
-def test_extra_rows_of_a_map_are_known_by_name() -> None:
-    """Drawn below from the start, counted by nobody, whatever their index is."""
-    board = Board(extra=[("synthesis", "anthropic:claude-sonnet-5")])
+def test_extra_rows_of_a_map_are_known_by_number() -> None:
+    """Drawn below from the start, counted by nobody, even where a worker has the same name."""
+    board = Board(extra={SYNTHESIS: ("synthesis", "anthropic:claude-sonnet-5")})
     assert "synthesis" in text_of(board)
-    run(board, 2, 1.0)
+    run(board, 1, 1.0)
+    begin(board, 1, 1.0, "synthesis")
+    board.tell(Event("ended", 1, 2.0, record=record(1, "s2")))
     board.total = 2
-    begin(board, 2, 3.0, "synthesis")
-    board.tell(Event("heard", 2, 3.5, "All in all"))
+    begin(board, SYNTHESIS, 3.0, "synthesis")
+    board.tell(Event("heard", SYNTHESIS, 3.5, "All in all"))
     assert "All in all" in text_of(board)
     assert "running" not in text_of(board)
     assert Page(board.live_html(3.5)).count("tr") == 1 + 3
-    board.tell(Event("ended", 2, 4.0, record=record(2, "synthesis", cost=Decimal("0.01"))))
+    over = record(SYNTHESIS, "synthesis", cost=Decimal("0.01"))
+    board.tell(Event("ended", SYNTHESIS, 4.0, record=over))
     html = board.live_html(4.0)
     assert "2 of 2 done" in Page(html).text
     assert "$0.0124" in Page(html).text
-    assert html.index("s2</bdi>") < html.index("synthesis</bdi>")
+    assert html.index("s1</bdi>") < html.index("synthesis</bdi>")
     assert Page(html).count("tr") == 1 + 3
 
 
@@ -335,7 +366,7 @@ def test_nobody_ends_twice(order: range) -> None:
 )
 def test_a_map_ignores_whom_it_cannot_name(event: Event) -> None:
     """No row, no count."""
-    board = Board(total=3, extra=[("synthesis", HAIKU)])
+    board = Board(total=3, extra={SYNTHESIS: ("synthesis", HAIKU)})
     board.tell(event)
     assert Page(board.live_html(1.0)).count("tr") == 1 + 1
     assert "0 of 3 done" in text_of(board)
@@ -465,7 +496,12 @@ def test_a_map_escapes_what_its_events_say(payload: str) -> None:
     """Names, models and reasons of tasks and records make no element of their own."""
 
     def drawn(word: str) -> Page:
-        board = Board(extra=[(word, word)])
+        board = Board(extra={ASIDE: (word, word), SYNTHESIS: (word, word)})
+        board.tell(Event("said", -1, 0.0, word))
+        for index in (ASIDE, ASIDE + 1):
+            board.tell(
+                Event("ended", index, 0.5, record=failed(index, word, text=word, value=word))
+            )
         for index in range(3):
             task = Task(index, f"{index}{word}", Model(word, word), "p")
             board.tell(Event("started", index, 0.0, task=task))
@@ -481,10 +517,13 @@ def test_a_map_escapes_what_its_events_say(payload: str) -> None:
         assert page.count(tag) == calm.count(tag)
 
 
+KINDS = ["started", "heard", "waiting", "ended", "released", "said"]
+BESIDE_THEM = st.integers(ASIDE - 1, ASIDE + 2) | st.integers(SYNTHESIS - 1, SYNTHESIS + 2)
+
 events = st.builds(
     Event,
-    st.sampled_from(["started", "heard", "waiting", "ended"]),
-    st.integers(-1, 4),
+    st.sampled_from(KINDS),
+    st.integers(-1, 4) | BESIDE_THEM,
     st.floats(0, 100),
     st.text(alphabet=st.characters(), max_size=30),
     st.none() | st.builds(record, st.integers(0, 4), seconds=st.floats(0, 100)),
@@ -492,28 +531,60 @@ events = st.builds(
 
 
 @settings(max_examples=100, deadline=None)
-@given(st.lists(events, max_size=40), st.sampled_from(["fanout", "vote"]), st.floats(0, 200))
-def test_no_order_of_events_breaks_it(told: list[Event], pattern: Any, now: float) -> None:
-    """One row a worker, whatever is told when."""
-    board = board_of(3, pattern, extra=[("judge", HAIKU)])
+@given(
+    st.lists(events, max_size=40),
+    st.sampled_from(["fanout", "vote"]),
+    st.floats(0, 200),
+    st.booleans(),
+)
+def test_no_order_of_events_breaks_it(
+    told: list[Event], pattern: Any, now: float, withheld: bool
+) -> None:
+    """One row a worker, one each for the calls beside them, whatever is told when."""
+    extra = {ASIDE: ("guardrail", HAIKU), SYNTHESIS: ("judge", HAIKU)}
+    board = board_of(3, pattern, extra=extra, withheld=withheld)
+    known = {*range(3), *extra}
     for event in told:
         board.tell(event)
+        # What is begun by a task has one here only where there is a record instead.
+        if event.index >= ASIDE and event.kind == "ended" and event.record:
+            known.add(event.index)
     html = board.live_html(now)
-    assert html[html.rindex("<table") :].count("<tr") == 1 + 4
+    assert html[html.rindex("<table") :].count("<tr") == 1 + len(known)
     assert 0 <= board.done <= 3
 
 
 map_events = st.builds(
     Event,
-    st.sampled_from(["started", "heard", "waiting", "ended"]),
-    st.integers(-2, 4) | st.just(10**30),
+    st.sampled_from(KINDS),
+    st.integers(-2, 4) | BESIDE_THEM | st.just(10**30),
     st.floats(),
     st.text(alphabet=st.characters(), max_size=30),
-    st.none() | st.builds(record, st.integers(0, 4), seconds=st.floats(), replayed=st.booleans()),
+    st.none()
+    | st.builds(
+        record,
+        st.integers(0, 4),
+        seconds=st.floats(),
+        replayed=st.booleans(),
+        status=st.sampled_from(["ok", "failed", "refused", "cancelled", "blocked"]),
+        value=st.none() | st.floats() | st.text(alphabet=st.characters(), max_size=9),
+    ),
     st.none()
     | st.builds(
         Task, st.just(0), st.sampled_from(["a", "judge"]), st.just(Model("m")), st.just("p")
     ),
+)
+
+readers = st.sampled_from(
+    [
+        None,
+        lambda record: ("valid", record.value),
+        lambda record: ("odd", "x"),
+        lambda record: None,
+        lambda record: (["valid"], "x"),
+        lambda record: ("valid", 7),
+        lambda record: 1 / 0,
+    ]
 )
 
 
@@ -523,12 +594,13 @@ map_events = st.builds(
     st.sampled_from(["fanout", "vote"]),
     st.none() | st.integers(-1, 500),
     st.floats(),
+    readers,
 )
 def test_nothing_told_to_a_map_breaks_it(
-    told: list[Event], pattern: Any, total: int | None, now: float
+    told: list[Event], pattern: Any, total: int | None, now: float, reader: Any
 ) -> None:
-    """Any order, any clock, a number that comes late: it draws."""
-    board = Board(None, pattern, extra=[("judge", HAIKU)])
+    """Any order, any clock, any reader, a number that comes late: it draws."""
+    board = Board(None, pattern, reader, extra={SYNTHESIS: ("judge", HAIKU)}, repeats=True)
     for event in told:
         board.tell(event)
     board.live_html(now)

@@ -27,8 +27,8 @@ from parallm_magics.engine.pool import Pools
 from parallm_magics.engine.pump import Books, Doors, Pump, Rules
 from parallm_magics.engine.stop import Stop
 from parallm_magics.patterns.fanout import run_fanout
+from parallm_magics.patterns.surroundings import of_its_own
 from parallm_magics.patterns.vote import run_vote
-from parallm_magics.patterns.workers import of_its_own
 from parallm_magics.types import (
     CallFailed,
     Fault,

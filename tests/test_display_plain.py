@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import unicodedata
 from decimal import Decimal
 from typing import Any
@@ -11,11 +12,12 @@ from display_samples import bad_inputs, failed, fanout, record, vote
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from parallm_magics.display import Tally, View, static_html, static_plain
+from parallm_magics.display import Guard, Poll, Tally, View, static_html, static_plain
 from parallm_magics.display.text import width
 from parallm_magics.types import Attempt, Fault, Record, Usage
 
 ANY_TEXT = st.text(alphabet=st.characters(), max_size=40)
+SHARES = st.floats(0, 1) | st.just(math.nan)
 SOME_SECONDS = st.floats(0, 1e6)
 STATUSES = ("ok", "truncated", "refused", "invalid", "failed", "timed_out", "cancelled", "blocked")
 
@@ -48,7 +50,30 @@ def views(draw: Any) -> View:
     """Any view over such records."""
     counts = tuple(draw(st.dictionaries(ANY_TEXT, st.integers(0, 5), max_size=4)).items())
     winner = draw(st.sampled_from([None, *(label for label, _ in counts)]))
-    status = draw(st.sampled_from(["decided", "tie", "no_majority", "no_quorum"]))
+    tally = Tally(
+        counts,
+        winner,
+        draw(st.sampled_from(["decided", "tie", "no_majority", "no_quorum"])),
+        1,
+        draw(st.integers(0, 5)),
+        1,
+        1,
+        1,
+        draw(st.integers(0, 2)),
+        draw(st.none() | SHARES),
+        draw(st.none() | st.just((0, 1))),
+        pick=draw(st.sampled_from(["plurality", "majority", "median", "judge", "weighted"])),
+        how=draw(ANY_TEXT),
+        weights=tuple((label, draw(st.floats())) for label, _ in counts[:2]),
+        share_requested=draw(SHARES),
+        margin=draw(SHARES),
+        p_mode=draw(st.none() | SHARES),
+        entropy=draw(st.floats()),
+        pairwise=draw(st.none() | SHARES),
+        decided_after=draw(st.none() | st.integers(0, 5)),
+        heuristic=draw(st.booleans()),
+    )
+    guards = st.builds(Guard, ANY_TEXT, st.booleans(), st.none() | ANY_TEXT, ANY_TEXT)
     return View(
         draw(ANY_TEXT),
         draw(st.sampled_from(["fanout", "vote"])),
@@ -59,7 +84,10 @@ def views(draw: Any) -> View:
         tuple(draw(st.lists(ANY_TEXT, max_size=2))),
         draw(st.booleans()),
         tuple(draw(st.lists(ANY_TEXT, max_size=1))),
-        draw(st.none() | st.just(Tally(counts, winner, status, 1, 5, 1, 1, 1, 1, 0.5, (0, 1)))),
+        draw(st.none() | st.just(tally)),
+        polls=tuple(draw(st.lists(st.just(Poll(winner or "", tally, ())), max_size=2))),
+        guards=tuple(draw(st.lists(guards, max_size=2))),
+        blocked=draw(st.booleans()),
     )
 
 
@@ -89,7 +117,9 @@ def test_no_terminal_sequence_passes(payload: str) -> None:
         text=payload,
         notes=(payload,),
         addresses=(payload,),
-        tally=Tally(((payload, 1),), payload, "decided", 1, 1),
+        tally=Tally(((payload, 1),), payload, "decided", 1, 1, how=payload),
+        guards=(Guard(payload, False, payload, payload), Guard(payload, False, None, payload)),
+        polls=(Poll(payload, Tally(((payload, 1),), None, "tie", 1, 1), ()),),
     )
     assert not set("\x1b\x07\x08\x0d\x9b") & set(static_plain(view))
 

@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
 from display_samples import Page, bad_inputs, record
 
-from parallm_magics.display import Board, Tally, View, preview_html, static_html
-from parallm_magics.types import Attempt, Event, Fault, Record, Usage
+from parallm_magics.display import (
+    Board,
+    Guard,
+    Poll,
+    Tally,
+    View,
+    preview_html,
+    static_html,
+    tally_plain,
+)
+from parallm_magics.display.guards import guard_line
+from parallm_magics.types import ASIDE, Attempt, Event, Fault, Record, Usage
 
 PAYLOADS = bad_inputs("markup", "control", "redress", "beacon", "math")
 
@@ -41,23 +52,55 @@ def hostile_record(payload: str, index: int = 0) -> Record:
     )
 
 
+def hostile_tallies(payload: str) -> list[Tally]:
+    """Votes that ended in every way, with the payload as label and as reason."""
+    counts = ((payload, 2), ("b", 1))
+    won = Tally(counts, payload, "decided", 3, 3, agreement=2 / 3, interval=(0.3, 1), p_mode=0.8)
+    tied = ((payload, 2), (f"{payload}2", 2))
+    return [
+        replace(won, how=payload, weights=((payload, 2.0),)),
+        replace(won, pick="judge", winner="b", how=payload),
+        replace(won, pick="median", how=payload),
+        replace(won, pick="mean", winner=f"{payload}7"),
+        replace(won, cancelled=2, requested=5, decided_after=3, heuristic=True),
+        Tally(tied, None, "tie", 4, 4, agreement=0.5),
+        Tally(tied, None, "tie", 4, 4, pick="weighted", weights=((payload, 1.0), ("b", 1.0))),
+        Tally(counts, None, "no_majority", 3, 5, pick="majority", how=payload),
+    ]
+
+
+def hostile_view(payload: str) -> View:
+    """A run with the payload in every field."""
+    tally, *others = hostile_tallies(payload)
+    return View(
+        payload,
+        "vote",
+        (hostile_record(payload), hostile_record(payload, 1)),
+        (hostile_record(payload, 2),),
+        payload,
+        payload,
+        (payload,),
+        True,
+        (payload,),
+        tally,
+        ("valid", payload),
+        tuple(Poll(payload, each, (hostile_record(payload),)) for each in others),
+        (
+            Guard(payload, True, payload, payload),
+            Guard(payload, False, payload, f"because {payload}"),
+            Guard(payload, False, None, payload),
+        ),
+    )
+
+
 def static(payload: str) -> str:
     """The saved picture of a hostile run."""
-    return static_html(
-        View(
-            payload,
-            "vote",
-            (hostile_record(payload), hostile_record(payload, 1)),
-            (hostile_record(payload, 2),),
-            payload,
-            payload,
-            (payload,),
-            True,
-            (payload,),
-            Tally(((payload, 2),), payload, "decided", 2, 2, agreement=1.0, interval=(0.3, 1)),
-            ("valid", payload),
-        )
-    )
+    return static_html(hostile_view(payload))
+
+
+def blocked(payload: str) -> str:
+    """The saved picture of the same, blocked."""
+    return static_html(replace(hostile_view(payload), blocked=True))
 
 
 def live(payload: str) -> str:
@@ -68,7 +111,9 @@ def live(payload: str) -> str:
         board.tell(Event("heard", index, 0.5, payload))
     board.tell(Event("waiting", 1, 1.0, payload))
     board.tell(Event("ended", 2, 1.0, record=hostile_record(payload)))
-    board.say(payload)
+    board.tell(Event("said", -1, 1.0, payload))
+    for index in (ASIDE, ASIDE + 1000):
+        board.tell(Event("ended", index, 1.0, record=hostile_record(payload, index)))
     return board.live_html(2.0)
 
 
@@ -77,7 +122,7 @@ def preview(payload: str) -> str:
     return preview_html(payload, [(payload, payload, payload)] * 2, 2)
 
 
-@pytest.mark.parametrize("draw", [static, live, preview])
+@pytest.mark.parametrize("draw", [static, blocked, live, preview])
 @pytest.mark.parametrize("payload", PAYLOADS.values(), ids=PAYLOADS)
 def test_nothing_but_our_own_elements(payload: str, draw: Callable[[str], str]) -> None:
     """No foreign element or attribute, no handler, no resource, no name, all tags closed."""
@@ -91,7 +136,7 @@ def test_nothing_but_our_own_elements(payload: str, draw: Callable[[str], str]) 
         assert (attrs.get("href") or "http:").split(":")[0] in ("http", "https", "mailto")
 
 
-@pytest.mark.parametrize("draw", [static, live, preview])
+@pytest.mark.parametrize("draw", [static, blocked, live, preview])
 @pytest.mark.parametrize("payload", PAYLOADS.values(), ids=PAYLOADS)
 def test_no_row_is_faked(payload: str, draw: Callable[[str], str]) -> None:
     """As many rows and folds as a harmless text gives; a model's own tables aside."""
@@ -100,7 +145,7 @@ def test_no_row_is_faked(payload: str, draw: Callable[[str], str]) -> None:
         assert page.count(tag) == calm.count(tag)
 
 
-@pytest.mark.parametrize("draw", [static, live, preview])
+@pytest.mark.parametrize("draw", [static, blocked, live, preview])
 @pytest.mark.parametrize("payload", PAYLOADS.values(), ids=PAYLOADS)
 def test_no_control_or_hidden_character_is_drawn(payload: str, draw: Callable[[str], str]) -> None:
     """Neither raw nor as an entity."""
@@ -109,6 +154,15 @@ def test_no_control_or_hidden_character_is_drawn(payload: str, draw: Callable[[s
         "[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]", text
     )
     assert not re.search("[\u200b\u2060\U000e0000-\U000e007f]", text)
+
+
+@pytest.mark.parametrize("payload", PAYLOADS.values(), ids=PAYLOADS)
+def test_no_line_of_a_terminal_is_faked(payload: str) -> None:
+    """What stands in one line in html stands in one paragraph there: no foreign line break."""
+    for tally in hostile_tallies(f"{payload}\nPOSING"):
+        assert not any(line.startswith("POSING") for line in tally_plain(tally, columns=10_000))
+    for guard in hostile_view(f"x\n{payload}\nPOSING").guards:
+        assert "\n" not in guard_line(guard)
 
 
 def test_math_is_not_typeset() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from display_samples import Page, failed, record
 
 from parallm_magics.display import timeline_html
@@ -12,6 +13,45 @@ def test_the_sentence_tells_why_it_was_quick() -> None:
     """The longest worker, the sum, and how many times faster."""
     said = sentence([record(0, seconds=2.1), record(1, seconds=1.5), record(2, seconds=1.8)])
     assert said == "2.1 s for the longest of 3; 5.4 s one after another; 2.6 times faster"
+
+
+@pytest.mark.parametrize(
+    ("status", "begins"),
+    [
+        pytest.param("ok", "2.0 s for the longest of 2; 4.0 s one after another; 2.0 times faster"),
+        pytest.param("blocked", "2.0 s for 2 workers", id="blocked"),
+        pytest.param("cancelled", "2.0 s for 2 workers", id="stopped"),
+    ],
+)
+def test_a_guard_runs_beside_the_work_and_a_judge_after_it(status: str, begins: str) -> None:
+    """By when they began; neither makes the workers faster or slower."""
+    workers = [record(i, seconds=2.0, status=status) for i in range(2)]
+    guard = record(2, "guardrail", seconds=0.8)
+    late = record(3, "leak check", start=1.9, seconds=5.0)
+    judge = record(4, "judge", start=2.0, seconds=1.1)
+    assert sentence(workers, [guard, judge]) == (
+        f"{begins}; beside it 0.80 s for the guardrail; then 1.1 s for the judge"
+    )
+    both = sentence(workers, [guard, late])
+    assert both == f"{begins}; beside it 0.80 s for the guardrail and 5.0 s for 'leak check'"
+
+
+def test_one_worker_has_its_guard_beside_it() -> None:
+    """Where there is nothing to compare, the other calls are told all the same."""
+    said = sentence([record(0, seconds=2.0)], [record(1, "guardrail", seconds=0.8)])
+    assert said == "2.0 s for 1 worker; beside it 0.80 s for the guardrail"
+
+
+def test_calls_that_never_began_took_no_time() -> None:
+    """A judge that was not asked is not told of."""
+    never = record(1, "judge", status="cancelled", attempts=(), seconds=0.0)
+    assert "judge" not in sentence([record(0)], [never])
+
+
+def test_many_calls_after_the_work_are_one_sum() -> None:
+    """From the first start to the last end."""
+    judges = [record(i, f"judge{i}", start=2.0, seconds=i) for i in range(1, 6)]
+    assert sentence([record(0)], judges).endswith("; then 5.0 s for 5 calls")
 
 
 def test_queueing_is_said_where_the_longest_is_not_the_whole() -> None:

@@ -17,6 +17,7 @@ from virtual_time import run_virtual
 
 from parallm_magics.engine.pool import Pool, Pools
 from parallm_magics.engine.pump import Books, Doors, Pump, Rules
+from parallm_magics.engine.shared import Shared
 from parallm_magics.engine.simulated_time import lay_out
 from parallm_magics.engine.stop import Stop
 from parallm_magics.types import (
@@ -64,7 +65,8 @@ async def pump(
     pools = Pools()
     doors = Doors(lambda model: fake, lambda provider: pool or pools.of(provider))
     began = asyncio.get_running_loop().time()
-    return await Pump(todo, doors, rules, Books(price), tell, stop, began).run()
+    shared = Shared(rules.concurrency, began)
+    return await Pump(todo, doors, rules, Books(price), tell, stop, shared).run()
 
 
 @pytest.mark.parametrize("concurrency", [1, 2, 3])

@@ -16,7 +16,7 @@ from parallm_magics.cell.blocks import parse
 from parallm_magics.cell.plan import make_plan
 from parallm_magics.engine.stop import Stop
 from parallm_magics.patterns.fanout import run_fanout
-from parallm_magics.patterns.synthesis import visible
+from parallm_magics.patterns.quoting import visible
 from parallm_magics.types import Heard, Model, Reply, Task
 
 THREE = "pre\n%section a\nA\n%section b\nB\n%section c\nC"

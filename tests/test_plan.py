@@ -173,14 +173,14 @@ def test_voters_multiply(line: str, body: str, expected: list[tuple[str, str]]) 
             "fanout",
             "--flag x",
             "%section a --choices y,z\nq",
-            "no section has that label",
+            "nothing has that label",
             id="flag off every menu",
         ),
         pytest.param(
             "fanout",
             "--flag x",
             "%section a\nq",
-            "no section has that label",
+            "nothing has that label",
             id="flag without labels",
         ),
         pytest.param(
@@ -198,11 +198,11 @@ def test_voters_multiply(line: str, body: str, expected: list[tuple[str, str]]) 
             id="unknown output",
         ),
         pytest.param(
-            "fanout",
+            "vote",
             "",
-            "q\n%guardrail\nsafe?\n%section a\nx",
-            "line 3: %guardrail cannot run",
-            id="guardrail",
+            "q\n%panel big\nsafe?",
+            "line 3: %panel cannot run",
+            id="panel",
         ),
     ],
 )

@@ -25,6 +25,7 @@ from virtual_time import run_virtual
 from parallm_magics import FanoutRun, ParallmError, TooFewSucceeded, fanout
 from parallm_magics.engine.pool import Pools
 from parallm_magics.engine.pump import Books, Doors, Pump, Rules
+from parallm_magics.engine.shared import Shared
 from parallm_magics.engine.stop import Stop
 from parallm_magics.providers.registry import define_simulated, forget
 from parallm_magics.types import CallFailed, Event, Fault, Heard, Record, Reply, Task
@@ -45,8 +46,9 @@ def pumped(fake: Fake, todo: list[Task], **rules: Any) -> tuple[list[Record], fl
 
     async def main() -> list[Record]:
         doors, began = Doors(lambda model: fake, Pools().of), asyncio.get_running_loop().time()
-        pump = Pump(todo, doors, Rules(**rules), Books(price), events.append, Stop(), began)
-        return await pump.run()
+        held = Rules(**rules)
+        shared = Shared(held.concurrency, began)
+        return await Pump(todo, doors, held, Books(price), events.append, Stop(), shared).run()
 
     records, seconds = run_virtual(main())
     return records, seconds, events

@@ -16,8 +16,8 @@ from parallm_magics import OptionError, ParallmError, TooFewSucceeded, VoteRun
 from parallm_magics.cell.blocks import parse
 from parallm_magics.cell.plan import make_plan
 from parallm_magics.patterns.panel import Rule
+from parallm_magics.patterns.surroundings import Surroundings
 from parallm_magics.patterns.vote import run_vote
-from parallm_magics.patterns.workers import Surroundings
 from parallm_magics.providers.registry import Clients
 from parallm_magics.types import Fault, Heard, Model, Reading, Record, Reply, Status, Task
 

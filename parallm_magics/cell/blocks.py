@@ -23,7 +23,7 @@ WORDS = {
     "vote": ("voter", "judge", "guardrail", "panel"),
 }
 PAIR = ("system", "prompt")
-RUNNING = ("section", "voter", "synthesis")
+RUNNING = ("section", "voter", "synthesis", "judge", "guardrail")
 SINGLE = ("synthesis", "judge")
 RESERVED = tuple(dict.fromkeys([*WORDS["fanout"], *WORDS["vote"], *PAIR]))
 

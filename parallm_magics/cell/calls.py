@@ -6,7 +6,8 @@ import functools
 import hashlib
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Container, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from typing import Any
 
 from parallm_magics.cell.blocks import Cell
@@ -36,12 +37,14 @@ class Section:
         tasks: the places of its workers.
         reading: how its answers are read, or None for free text.
         flag: the label that marks it, or None.
+        options: its options, by which several answers become one.
     """
 
     key: str
     tasks: tuple[int, ...]
     reading: Reading | None
     flag: str | None = None
+    options: Options = field(default_factory=Options)
 
 
 @dataclass(slots=True)
@@ -146,6 +149,17 @@ class Calls:
         """How the answer of the worker at this place is read."""
         return self._chairs[index % len(self._chairs)].reading
 
+    @property
+    def weights(self) -> tuple[Fraction, ...]:
+        """What the vote of each worker of a round counts."""
+        given = (chair.seat.options.weight for chair in self._chairs)
+        return tuple(Fraction(1) if weight is None else weight for weight in given)
+
+    @property
+    def flag(self) -> str | None:
+        """The label that `--flag` names, as the choices spell it."""
+        return next((chair.flag for chair in self._chairs if chair.flag), None)
+
     def sections(self, workers: int) -> Iterator[Section]:
         """The keys of a result of so many workers, in order."""
         size = len(self._chairs)
@@ -153,7 +167,7 @@ class Calls:
             for section in self._sections:
                 tasks = tuple(at * size + place for place in section.tasks)
                 key = self._key(at + 1, section.key)
-                yield Section(key, tasks, section.reading, section.flag)
+                yield replace(section, key=key, tasks=tasks)
 
     def has_key(self, key: str) -> bool:
         """Whether the result can have this key."""
@@ -364,7 +378,7 @@ def _chairs(seats: Sequence[Seat], parse_model: ParseModel, total: int | None) -
     parsed: dict[str, Model] = {}
     requests: dict[object, int] = {}
     chairs = []
-    for seat in seats:
+    for place, seat in enumerate(seats):
         options = seat.options
         reading = reading_of(options)
         model = model_of(seat.model, parsed, parse_model)
@@ -375,7 +389,7 @@ def _chairs(seats: Sequence[Seat], parse_model: ParseModel, total: int | None) -
                 seat=seat,
                 model=model,
                 reading=reading,
-                closing="" if options.no_ask or reading is None else asking(reading),
+                closing=_closing(options, reading, place),
                 flag=_flag(seat, reading),
                 request=requests.setdefault(request, len(requests)),
                 cached=options.cache == "auto",
@@ -389,8 +403,18 @@ def _chairs(seats: Sequence[Seat], parse_model: ParseModel, total: int | None) -
             )
         )
     if any(seat.options.flag for seat in seats) and not any(chair.flag for chair in chairs):
-        raise OptionError("--flag: no section has that label among its --choices")
+        raise OptionError("--flag: nothing has that label among its --choices")
     return chairs
+
+
+def _closing(options: Options, reading: Reading | None, place: int) -> str:
+    """The lines that ask the worker at this place for an answer in a readable form."""
+    confidence = options.pick == "confidence"
+    if options.no_ask or (reading is None and not confidence):
+        return ""
+    reading = reading or Reading("open")
+    turn = place % len(reading.choices) if options.shuffle_choices and reading.choices else 0
+    return asking(reading, turn=turn, confidence=confidence)
 
 
 def _sections(chairs: Sequence[_Chair]) -> list[Section]:
@@ -400,7 +424,8 @@ def _sections(chairs: Sequence[_Chair]) -> list[Section]:
         alone = chair.reading is None or chair.reading.kind == "open"
         key = chair.seat.name if alone else chair.seat.section
         before = found[key].tasks if key in found else ()
-        found[key] = Section(key, (*before, place), chair.reading, chair.flag)
+        options = chair.seat.options
+        found[key] = Section(key, (*before, place), chair.reading, chair.flag, options)
     return list(found.values())
 
 

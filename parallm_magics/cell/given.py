@@ -75,6 +75,11 @@ def read_keywords(keywords: Mapping[str, Any], place: str) -> dict[str, Any]:
     return given
 
 
+def without_reading(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The options but for those that say how answers are read: a guard or judge has its own way."""
+    return {name: value for name, value in given.items() if name not in _READINGS}
+
+
 def merge(*layers: Mapping[str, Any]) -> Options:
     """The layers' options over the defaults, later layers first; a reading replaces a reading."""
     merged: dict[str, Any] = {}
@@ -112,9 +117,8 @@ def _known(flag: str, place: str, at: str) -> Option:
     if option is None:
         raise OptionError(f"{at}{shown} has no option {flag[:60]}{nearest(flag, here)}")
     if place not in option.where:
-        takers = ", ".join(
-            f"%%{word}" if word in CELLS else f"%{word}" for word in sorted(option.where)
-        )
+        cells_first = sorted(option.where, key=lambda word: (word not in CELLS, word))
+        takers = ", ".join(f"%%{word}" if word in CELLS else f"%{word}" for word in cells_first)
         raise OptionError(f"{at}{flag} does not go on {shown}; it goes on {takers}")
     return option
 

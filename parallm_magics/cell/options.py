@@ -6,16 +6,19 @@ import dataclasses
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 from parallm_magics.cell import readers as read
 from parallm_magics.types import Reading
+from parallm_magics.voting.picks import PICKS
 
 FANOUT, VOTE = "fanout", "vote"
 CELLS = frozenset({FANOUT, VOTE})
 WORKERS = frozenset({"section", "voter"})
-CALLS = CELLS | WORKERS | {"synthesis"}
+CALLS = CELLS | WORKERS | {"synthesis", "judge", "guardrail"}
 ANSWERS = CELLS | WORKERS
+POLLS = frozenset({VOTE, "section"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +91,12 @@ class Options:
         default=(),
     )
     n: int | None = _option(
-        "-n", read.workers, "N", "how many workers", where={FANOUT, VOTE, "section"}, setting=False
+        "-n",
+        read.workers,
+        "N",
+        "how many workers",
+        where={FANOUT, VOTE, "section", "guardrail"},
+        setting=False,
     )
     each: Any = _option(
         "--each",
@@ -127,10 +135,26 @@ class Options:
         default=4096,
     )
     choices: tuple[str, ...] | None = _option(
-        "--choices", read.choices, "A,B", "the answer is one of these labels", where=ANSWERS
+        "--choices",
+        read.choices,
+        "A,B",
+        "the answer is one of these labels",
+        where=ANSWERS | {"guardrail"},
+    )
+    shuffle_choices: bool = _option(
+        "--shuffle-choices",
+        read.switch,
+        "",
+        "name the choices in another order to each voter, so that their places average out",
+        where={VOTE},
+        default=False,
     )
     score: tuple[float, float] | None = _option(
-        "--score", read.span, "LO..HI", "the answer is a score in this range", where=ANSWERS
+        "--score",
+        read.span,
+        "LO..HI",
+        "the answer is a score in this range",
+        where=ANSWERS | {"judge"},
     )
     number: bool = _option(
         "--number", read.switch, "", "the answer is a number", where=ANSWERS, default=False
@@ -142,8 +166,8 @@ class Options:
         "--flag",
         read.text,
         "LABEL",
-        "sections that answer this label are listed in run.flagged",
-        where={FANOUT, "section"},
+        "answers with this label are listed in run.flagged; --pick any looks for it",
+        where={FANOUT, VOTE, "section"},
         setting=False,
     )
     aggregate: str | None = _option(
@@ -155,10 +179,10 @@ class Options:
     )
     pick: str = _option(
         "--pick",
-        read.one_of("plurality", "majority", "threshold", "unanimous"),
-        "plurality|majority|threshold|unanimous",
-        "the rule that picks the winner",
-        where={VOTE},
+        read.one_of(*PICKS),
+        "|".join(PICKS),
+        "the rule that picks the winner (a section's numbers: median)",
+        where=POLLS,
         default="plurality",
     )
     threshold: str | None = _option(
@@ -166,14 +190,14 @@ class Options:
         read.threshold,
         "Q",
         "votes the winner needs: 0.6, 2/3, 60% or a count",
-        where={VOTE},
+        where=POLLS,
     )
     base: str = _option(
         "--base",
         read.one_of("requested", "valid"),
         "requested|valid",
         "what majority, threshold and unanimous are shares of",
-        where={VOTE},
+        where=POLLS,
         default="requested",
     )
     quorum: int | None = _option(
@@ -181,7 +205,72 @@ class Options:
         read.count,
         "N",
         "least valid votes for a result (half of the requested)",
+        where=POLLS,
+    )
+    ties: str = _option(
+        "--ties",
+        read.one_of("report", "first", "random", "judge"),
+        "report|first|random|judge",
+        "what becomes of a tie: no winner, the lowest index, a lot by --seed, or a judge's choice",
+        where=POLLS,
+        default="report",
+    )
+    weight: Fraction | None = _option(
+        "--weight",
+        read.weight,
+        "W",
+        "what this voter's vote counts; makes the rule weighted",
+        where={"voter"},
+        setting=False,
+    )
+    stop: str = _option(
+        "--stop",
+        read.stop,
+        "all|clinch|beta:LEVEL",
+        "when a vote ends: with all votes, once the open ones cannot change it, or by a heuristic, "
+        "such as beta:0.95",
         where={VOTE},
+        default="all",
+    )
+    launch: str = _option(
+        "--launch",
+        read.one_of("all", "lazy"),
+        "all|lazy",
+        "lazy asks only as many at once as are still needed: saves money, not time",
+        where={VOTE},
+        default="all",
+    )
+    block: str | None = _option(
+        "--block",
+        read.text,
+        "LABEL",
+        "the guard's label that blocks (the last of its choices)",
+        where={"guardrail"},
+        setting=False,
+    )
+    refusal: str = _option(
+        "--refusal",
+        read.text,
+        "TEXT",
+        "what stands in place of blocked work",
+        where={"guardrail"},
+        default="Blocked by the guardrail.",
+    )
+    on_error: str = _option(
+        "--on-error",
+        read.one_of("block", "pass"),
+        "block|pass",
+        "what a guard does that gives no verdict",
+        where={"guardrail"},
+        default="block",
+    )
+    on_block: str = _option(
+        "--on-block",
+        read.one_of("return", "raise"),
+        "return|raise",
+        "whether a blocked run is a result or an error",
+        where={"guardrail"},
+        default="return",
     )
     timeout: float | None = _option(
         "--timeout",

@@ -3,35 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
 from typing import Any
 
+from parallm_magics.cell.asides import Asides, FollowUp, Guard
 from parallm_magics.cell.blocks import RUNNING, Block, Cell, Text
-from parallm_magics.cell.calls import Calls, ParseModel, call_fields, model_of
+from parallm_magics.cell.calls import Calls, ParseModel
 from parallm_magics.cell.given import merge, read_keywords, read_tokens
 from parallm_magics.cell.items import Items
 from parallm_magics.cell.options import Options
 from parallm_magics.cell.prompts import Prompts
 from parallm_magics.cell.seats import fanout_seats, vote_seats
-from parallm_magics.cell.variables import Part
 from parallm_magics.errors import CellSyntaxError, OptionError
 from parallm_magics.types import Task
-
-
-@dataclass(frozen=True, slots=True)
-class Synthesis:
-    """The call that merges the sections, its text complete but for their answers.
-
-    Attributes:
-        task: the call, with the prompt still empty.
-        parts: its text; the variables left in it are `outputs` and `task`.
-    """
-
-    task: Task
-    parts: tuple[Part, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +30,8 @@ class Plan:
         options: the cell's options.
         calls: every worker's call, in the cell's order.
         synthesis: the merging call, or None.
+        judge: the judge's call, or None.
+        guards: the guardrails beside the work.
         aggregate: "join", "synthesis" or "none".
         shared: the rendered preamble; empty where items make it differ.
         notes: what the user should know, one line each.
@@ -51,7 +40,9 @@ class Plan:
     magic: str
     options: Options
     calls: Calls
-    synthesis: Synthesis | None = None
+    synthesis: FollowUp | None = None
+    judge: FollowUp | None = None
+    guards: tuple[Guard, ...] = ()
     aggregate: str = "join"
     shared: str = ""
     notes: tuple[str, ...] = ()
@@ -97,26 +88,37 @@ def make_plan(
         )
     options = merge(base, given)
     blocks = _read_blocks(cell, prompts)
-    workers = [(block, own) for block, own in blocks if block.word in ("section", "voter")]
+    workers, guarding, judging, merging = (
+        [pair for pair in blocks if pair[0].word in words] for words in _PARTS
+    )
+    judge, judges = judging[0] if judging else (None, {})
+    implied = _implied(options, {**base, **given}, judge, judges, [own for _, own in workers])
+    base, options = {**base, **implied}, replace(options, **implied)
+
+    def merged(own: Mapping[str, Any]) -> Options:
+        return merge(base, given, own)
+
     notes = _indented(cell)
-    if notes and cell.magic == "fanout" and not workers and not _multiplied(options):
+    alone = not (workers or guarding or _multiplied(options))
+    if notes and cell.magic == "fanout" and alone:
         raise CellSyntaxError(notes[0])
-    seat_all = fanout_seats if cell.magic == "fanout" else vote_seats
-    seats = seat_all(options, given, workers, lambda own: merge(base, given, own))
+    if cell.magic == "fanout":
+        seats = fanout_seats(options, given, workers, merged, guarded=bool(guarding))
+    else:
+        seats = vote_seats(options, given, workers, merged)
     calls = Calls(cell, seats, prompts, _items(cell, options, prompts), parse_model)
     _check_minimum(options.min_success, calls.known)
-    merging = [pair for pair in blocks if pair[0].word == "synthesis"]
     block, own = merging[0] if merging else (None, {})
     aggregate = _aggregate(options, block)
-    synthesis = None
-    if aggregate == "synthesis":
-        merged = merge(base, given, own)
-        synthesis = _synthesis(cell, block, merged, prompts, calls, parse_model, "system" in own)
+    asides = Asides(cell, prompts, parse_model, merged, options)
+    asked = options.pick in ("judge", "best") or options.ties == "judge"
     return Plan(
         magic=cell.magic,
         options=options,
         calls=calls,
-        synthesis=synthesis,
+        synthesis=asides.synthesis(block, own, calls) if aggregate == "synthesis" else None,
+        judge=asides.judge(judge, judges) if asked and cell.magic == "vote" else None,
+        guards=asides.guards(guarding, calls),
         aggregate=aggregate,
         shared=calls.head[0].shared if _one_preamble(cell, prompts, calls) else "",
         notes=(*notes, *prompts.notes),
@@ -128,6 +130,40 @@ def _is_blind(cell: Cell, given: Mapping[str, Any]) -> bool:
     lines = [cell.arguments, *(block.arguments for block in cell.blocks)]
     typed = any(token.text == "--no-vars" for tokens in lines for token in tokens)
     return typed or bool(given.get("no_vars"))
+
+
+# The words whose blocks make workers, guards, a judge and a synthesis.
+_PARTS = (("section", "voter"), ("guardrail",), ("judge",), ("synthesis",))
+
+
+def _implied(
+    options: Options,
+    spoken: Mapping[str, Any],
+    judge: Block | None,
+    judging: Mapping[str, Any],
+    voters: Sequence[Mapping[str, Any]],
+) -> dict[str, Any]:
+    """The rule that a block or an option stands for where no rule was named.
+
+    Raises:
+        OptionError: another rule was named, in which it would have no part.
+    """
+    if judge is not None and not (options.pick in ("judge", "best") or options.ties == "judge"):
+        if "pick" in spoken:
+            raise OptionError(
+                f"line {judge.line}: %judge has no part in --pick {options.pick}; "
+                "name --pick judge, --pick best or --ties judge"
+            )
+        return {"pick": "best" if "score" in judging else "judge"}
+    if judge is not None and "score" in judging and options.pick != "best":
+        raise OptionError(f"line {judge.line}: --score on %judge goes with --pick best")
+    if any("weight" in own for own in voters) and options.pick != "weighted":
+        if "pick" in spoken:
+            raise OptionError(
+                f"--weight has no part in --pick {options.pick}; it is --pick weighted"
+            )
+        return {"pick": "weighted"}
+    return {}
 
 
 def _items(cell: Cell, options: Options, prompts: Prompts) -> Items | None:
@@ -204,7 +240,7 @@ def _read_blocks(cell: Cell, prompts: Prompts) -> list[tuple[Block, dict[str, An
             raise CellSyntaxError(
                 f"line {block.line}: {block.where} has --system and a %system text; keep one of them"
             )
-        if block.word == "section" and not block.text.value:
+        if block.word in ("section", "guardrail") and not block.text.value:
             raise CellSyntaxError(
                 f"line {block.line}: {block.where} is empty; write its prompt below it"
             )
@@ -219,35 +255,3 @@ def _read_blocks(cell: Cell, prompts: Prompts) -> list[tuple[Block, dict[str, An
         form = "a prompt" if cell.magic == "vote" else "%section NAME, and its prompt below it"
         raise CellSyntaxError(f"the cell holds no prompt; below %%{cell.magic} write {form}")
     return found
-
-
-def _synthesis(
-    cell: Cell,
-    block: Block | None,
-    options: Options,
-    prompts: Prompts,
-    calls: Calls,
-    parse_model: ParseModel,
-    own_system: bool,
-) -> Synthesis:
-    parts = prompts.template(block.text, block.where, calls) if block else ()
-    system = options.system
-    if block is not None and block.system is not None:
-        system = prompts.render(block.system, f"{block.where} %system")
-    elif cell.system is not None and options.each is None and not own_system:
-        system = prompts.render(cell.system, "%system")
-    if len(options.model) > 1:
-        raise OptionError(
-            f"line {block.line if block else 1}: the synthesis is one call; give it one model with -m"
-        )
-    low, high = options.temperature or (None, None)
-    task = Task(
-        index=calls.known or 0,
-        name="synthesis",
-        model=model_of(options.model[0] if options.model else None, {}, parse_model),
-        prompt="",
-        system=system,
-        temperature=low if low == high else None,  # a range is for workers
-        **call_fields(options, 1),
-    )
-    return Synthesis(task, parts)

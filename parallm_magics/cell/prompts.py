@@ -81,18 +81,23 @@ class Prompts:
             self._parts[text.value] = split(text.value)
         return self._parts[text.value]
 
-    def template(self, text: Text, place: str, keys: Keys) -> tuple[Part, ...]:
-        """The text with its variables put in, but for `outputs` and `task`, which come later."""
+    def template(self, text: Text, place: str, late: str, keys: Keys | None) -> tuple[Part, ...]:
+        """The text with its variables put in, but for `late` and `task`, which come later.
+
+        Args:
+            late: "outputs" or "candidates".
+            keys: which outputs can be named one by one.
+        """
         if self._blind:
             return (text.value,)
         parts: list[Part] = []
-        for part in split(text.value, outputs=True):
+        for part in split(text.value, outputs=keys is not None):
             if isinstance(part, str):
                 parts.append(part)
-            elif part.name == "outputs":
+            elif part.name == late and keys is not None:
                 _check_output(part, keys, self._where(text, part, place))
                 parts.append(part)
-            elif part.name == "task" and not part.steps:
+            elif part.name in (late, "task") and not part.steps:
                 parts.append(part)
             else:
                 parts.append(self._text(part, functools.partial(self._where, text, part, place)))
@@ -160,13 +165,25 @@ class Prompts:
         return text
 
 
-def asking(reading: Reading) -> str:
-    """The closing line that asks for an answer in a readable form; empty where none is needed."""
+def asking(reading: Reading, *, turn: int = 0, confidence: bool = False) -> str:
+    """The closing lines that ask for an answer in a readable form; empty where none are needed.
+
+    Args:
+        turn: by how many places the choices are rotated.
+        confidence: whether a stated confidence is asked for too.
+    """
+    wanted = ""
     if reading.kind == "choice":
-        return f"End with one line: ANSWER: <one of {', '.join(reading.choices)}>"
-    if reading.kind == "score":
-        return f"End with one line: ANSWER: <a number from {reading.low:g} to {reading.high:g}>"
-    return ""
+        choices = [*reading.choices[turn:], *reading.choices[:turn]]
+        wanted = f"ANSWER: <one of {', '.join(choices)}>"
+    elif reading.kind == "score":
+        wanted = f"ANSWER: <a number from {reading.low:g} to {reading.high:g}>"
+    elif reading.kind == "number" and confidence:
+        wanted = "ANSWER: <the number>"
+    if not confidence:
+        return f"End with one line: {wanted}" if wanted else ""
+    sure = "CONFIDENCE: <a whole number from 0 to 100>"
+    return f"End with two lines:\n{sure}\n{wanted}" if wanted else f"Begin with one line: {sure}"
 
 
 def _check_output(ref: Ref, keys: Keys, where: str) -> None:

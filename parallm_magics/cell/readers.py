@@ -250,21 +250,45 @@ def _no_constant(name: str) -> Any:
 def threshold(value: Any) -> str:
     """A share as 0.6, 2/3 or 60%, or a count of at least 2; kept as exact text."""
     shown = str(value).strip()
-    problem = ""
-    share = Fraction(0)
-    try:
-        share = Fraction(shown.removesuffix("%")) / (100 if shown.endswith("%") else 1)
-    except (ValueError, ZeroDivisionError):
-        problem = f"a share such as 0.6, 2/3 or 60%, or a count, is needed, not {shown[:40]!r}"
-    if problem:
-        raise ValueError(problem)
+    share = _fraction(shown)
+    if share is None:
+        raise ValueError(
+            f"a share such as 0.6, 2/3 or 60%, or a count, is needed, not {shown[:40]!r}"
+        )
     if shown == "1":
-        raise ValueError("1 is ambiguous: write 100% for all votes")
+        raise ValueError("1 is ambiguous: write 100% for all votes, or --pick any for one of them")
     if share <= 0:
         raise ValueError("a share above 0 is needed")
     if share > 1 and (share.denominator != 1 or "%" in shown):
         raise ValueError(f"{shown} is more than all votes")
     return shown
+
+
+def weight(value: Any) -> Fraction:
+    """A number of at least 0, exact as it is written."""
+    found = None if isinstance(value, bool) else _fraction(str(value).strip())
+    if found is None or found < 0:
+        raise ValueError(f"a weight of 0 or more is needed, such as 1.5, not {_named(value)}")
+    return found
+
+
+def stop(value: Any) -> str:
+    """When a vote ends: `all`, `clinch`, or `beta:LEVEL` with a level between 0.5 and 1."""
+    shown = str(value).strip()
+    if shown in ("all", "clinch"):
+        return shown
+    name, _, level = shown.partition(":")
+    if name != "beta":
+        known = ("all", "clinch", "beta:0.95")
+        raise ValueError(
+            f"unknown value {shown[:40]!r}; possible: {', '.join(known)}{nearest(shown, known)}"
+        )
+    share = _fraction(level.strip())
+    if share is None or not Fraction(1, 2) < share < 1:
+        raise ValueError(
+            f"a level between 0.5 and 1 is needed, such as beta:0.95, not {shown[:40]!r}"
+        )
+    return f"beta:{share}"
 
 
 def minimum(value: Any) -> str:
@@ -295,6 +319,17 @@ def one_of(*known: str) -> Callable[[Any], str]:
         return found
 
     return read
+
+
+def _fraction(shown: str) -> Fraction | None:
+    """A decimal, a fraction or a percentage, exactly; None for anything else."""
+    # No exponents: 1e999999999 would be written out digit by digit.
+    match = re.fullmatch(
+        r"[+-]?(\d{1,12}(?:\.\d{0,12})?|\.\d{1,12})(/\d{1,12})?(%?)", shown, re.ASCII
+    )
+    if match is None or ("/" in shown and "." in shown) or not int((match[2] or "/1")[1:]):
+        return None
+    return Fraction(shown.removesuffix("%").removesuffix(".")) / (100 if match[3] else 1)
 
 
 def _number(value: Any) -> float:

@@ -41,11 +41,19 @@ class Seat:
 
 
 def fanout_seats(
-    options: Options, given: Given, workers: Sequence[tuple[Block, Given]], merged: Merge
+    options: Options,
+    given: Given,
+    workers: Sequence[tuple[Block, Given]],
+    merged: Merge,
+    guarded: bool = False,
 ) -> list[Seat]:
-    """One seat a section, or as many as its -n or its models say."""
+    """One seat a section, or as many as its -n or its models say.
+
+    Args:
+        guarded: whether a guard stands beside the work, so that one worker is enough.
+    """
     if not workers:
-        return _plain_fanout(options)
+        return _plain_fanout(options, guarded)
     if "n" in given:
         raise OptionError(
             "line 1: -n with %section blocks: put it on a block, as in %section NAME -n 3"
@@ -77,12 +85,13 @@ def fanout_seats(
     return _in_order(seats, _spread(shared))
 
 
-def _plain_fanout(options: Options) -> list[Seat]:
+def _plain_fanout(options: Options, guarded: bool) -> list[Seat]:
     count = _count(options.n, options.model, 1, "line 1")
-    if options.n is None and len(options.model) < 2 and options.each is None:
+    several = options.n is not None or len(options.model) > 1 or options.each is not None
+    if not (several or guarded):
         raise CellSyntaxError(
             "the cell has one prompt and no block: write %section NAME above each part, "
-            "or give -n N, several models (-m a,b) or --each NAME"
+            "or give -n N, several models (-m a,b), --each NAME or a %guardrail beside it"
         )
     return _spread(
         [

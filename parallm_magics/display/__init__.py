@@ -8,10 +8,12 @@ from parallm_magics.display.tally import tally_html, tally_plain
 from parallm_magics.display.text import count, money, one_line, tokens
 from parallm_magics.display.timeline import timeline_html, timeline_plain
 from parallm_magics.display.totals import Totals, totals
-from parallm_magics.display.view import Tally, View
+from parallm_magics.display.view import Guard, Poll, Tally, View
 
 __all__ = [
     "Board",
+    "Guard",
+    "Poll",
     "Tally",
     "Totals",
     "View",

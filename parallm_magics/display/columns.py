@@ -182,9 +182,9 @@ def _row_html(row: Row, columns: Sequence[Column]) -> str:
 def _cell_style(column: Column, base: str) -> str:
     style = f"{base};{looks.RIGHT if column.right else looks.LEFT}"
     if column.rest:
-        return f"{style};width:100%;max-width:0;min-width:9em;padding-right:0"
+        return f"{style};width:100%;max-width:0;min-width:8em;padding-right:0"
     if column.name == "elapsed":
-        return f"{style};min-width:5em;width:24%"
+        return f"{style};min-width:4em;width:24%"
     return style
 
 

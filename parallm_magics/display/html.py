@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from parallm_magics.display import looks, text
 from parallm_magics.display.columns import table_html
+from parallm_magics.display.guards import guards_html
 from parallm_magics.display.markdown import markdown
-from parallm_magics.display.rows import row_of, text_of
-from parallm_magics.display.summary import chosen, footer, simulated, subtitle
-from parallm_magics.display.tally import tally_html
+from parallm_magics.display.rows import row_of
+from parallm_magics.display.summary import beside, chosen, footer, simulated, subtitle
+from parallm_magics.display.tally import polls_html, tally_html
 from parallm_magics.display.timeline import timeline_html
 from parallm_magics.display.view import View
+from parallm_magics.display.withheld import drawable
 from parallm_magics.types import Record
 
 BUDGET = 300_000
@@ -20,12 +22,15 @@ FEW = 8
 
 
 def static_html(view: View) -> str:
-    """The run as static html: outcome, tally, text, table, answers, timeline, sums."""
+    """The run as static html: outcome, guards, tally, text, table, answers, timeline, sums."""
+    view = drawable(view)
     parts = [
         _heading(view),
+        guards_html(view.guards),
         *(_note(note) for note in view.notes),
         tally_html(view.tally, view.records) if view.tally else "",
         _text(view),
+        polls_html(view.polls),
         _table(view),
         _answers(view),
         timeline_html(view.records, view.extra),
@@ -49,7 +54,7 @@ def _note(note: str) -> str:
 def _table(view: View) -> str:
     shown, left = chosen(view)
     rows = [row_of(record, ballot=ballot) for record, ballot in shown]
-    rows += [row_of(record, aside=True) for record in view.extra]
+    rows += [row_of(record, aside=True) for record in beside(view)]
     more = f'<div style="{looks.SMALL};{looks.DIM}">{text.escape(left)}</div>' if left else ""
     return f'<div style="{looks.BLOCK}">{table_html(rows)}{more}</div>'
 
@@ -71,7 +76,7 @@ def _rendered(answer: str, limit: int = text.LIMIT, ems: int = 60) -> str:
 
 
 def _answers(view: View) -> str:
-    records = [record for record, _ in chosen(view)[0]] + list(view.extra)
+    records = [record for record, _ in chosen(view)[0]] + beside(view)
     records = [record for record in records if not _told(record, view)]
     if not records:
         return ""
@@ -84,7 +89,9 @@ def _answers(view: View) -> str:
 
 
 def _told(record: Record, view: View) -> bool:
-    """Whether all that the record has to say stands in the aggregate already."""
+    """Whether all that may be drawn of the record stands elsewhere already."""
+    if record.status == "blocked":
+        return True
     return record.ok and record.text.strip() in (view.text or "")[: text.LIMIT]
 
 
@@ -95,8 +102,7 @@ def _detail(record: Record, limit: int, opened: bool) -> str:
         f'{looks.dot(state.colour)}<bdi style="{_SUMMARY}">'
         f"{text.escape(text.one_line(record.name, 80))}</bdi>{word}"
     )
-    answer = text_of(record)
-    body = _facts(record) + (_rendered(answer, limit, 40) if answer.strip() else "")
+    body = _facts(record) + (_rendered(record.text, limit, 40) if record.text.strip() else "")
     return _details(title, body, opened)
 
 

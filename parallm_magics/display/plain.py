@@ -4,23 +4,28 @@ from __future__ import annotations
 
 from parallm_magics.display import text
 from parallm_magics.display.columns import table_plain
+from parallm_magics.display.guards import guards_plain
 from parallm_magics.display.rows import row_of
-from parallm_magics.display.summary import chosen, footer, simulated, subtitle
-from parallm_magics.display.tally import tally_plain
+from parallm_magics.display.summary import beside, chosen, footer, simulated, subtitle
+from parallm_magics.display.tally import polls_plain, tally_plain
 from parallm_magics.display.timeline import timeline_plain
 from parallm_magics.display.view import View
+from parallm_magics.display.withheld import drawable
 
 COLUMNS = 100
 
 
 def static_plain(view: View) -> str:
     """The run as text of at most 100 columns, without any control character."""
+    view = drawable(view)
     mark = "  [SIMULATED]" if simulated(view) else ""
     blocks = [
         [text.one_line(view.title, 200) + mark, subtitle(view)],
+        guards_plain(view.guards),
         [f"Note: {text.one_line(note, 500)}" for note in view.notes],
         tally_plain(view.tally, view.records, COLUMNS) if view.tally else [],
         _table(view),
+        polls_plain(view.polls, COLUMNS),
         _text(view),
         timeline_plain(view.records, view.extra, COLUMNS),
         [footer(view)],
@@ -34,7 +39,7 @@ def static_plain(view: View) -> str:
 def _table(view: View) -> list[str]:
     shown, left = chosen(view)
     rows = [row_of(record, ballot=ballot) for record, ballot in shown]
-    rows += [row_of(record, aside=True) for record in view.extra]
+    rows += [row_of(record, aside=True) for record in beside(view)]
     return table_plain(rows, COLUMNS) + ([left] if left else [])
 
 

@@ -45,14 +45,14 @@ class Row:
 
 def row_of(record: Record, span: float = 0.0, ballot: str = "", aside: bool = False) -> Row:
     """The line of a finished worker."""
-    label = "" if record.status == "blocked" else label_of(record.value)
+    label = label_of(record.value)
     counted = ballot in ("", "valid")
     return Row(
         name=record.name,
         model=record.model,
         state=record.status,
         answered=record.model_answered,
-        vote=label if counted and label else ballot,
+        vote=label if counted and label else ballot_word(ballot),
         voted=bool(label) and counted,
         start=record.start,
         queued=record.queued,
@@ -61,15 +61,17 @@ def row_of(record: Record, span: float = 0.0, ballot: str = "", aside: bool = Fa
         tokens=record.usage.total_tokens if record.usage else None,
         cost=record.cost,
         attempts=len(record.attempts),
-        answer=text_of(record),
+        answer=record.text,
         problem="" if record.ok else problem(record),
         aside=aside,
     )
 
 
-def text_of(record: Record) -> str:
-    """What may be drawn of the answer: nothing of one that a guard has blocked."""
-    return "" if record.status == "blocked" else record.text
+def ballot_word(state: str) -> str:
+    """Why nothing was read, in the word of the line that counts it; a failed call says it itself."""
+    if state in ("failed", "cancelled"):
+        return "–"
+    return {"abstain": "abstained", "invalid": "unreadable"}.get(state, state)
 
 
 def label_of(value: str | float | None) -> str:
@@ -104,8 +106,11 @@ def models_line(rows: Sequence[Row]) -> str:
     """The workers' model or how many they are, then the models of the rows beside them."""
     models = models_of(rows)
     line = text.one_line(models[0], 80) if len(models) == 1 else text.count(len(models), "model")
-    for row in rows:
-        named = asked_and_answered(row.model, row.answered)
-        if row.aside and [named] != models:
-            line += f", {text.one_line(row.name, 40)} by {text.one_line(named, 80)}"
+    beside: dict[str, list[str]] = {}
+    for row in filter(lambda row: row.aside, rows):
+        beside.setdefault(asked_and_answered(row.model, row.answered), []).append(row.name)
+    for model, names in beside.items():
+        if [model] != models:
+            shown = text.listed([text.one_line(name, 40) for name in names[:3]], len(names) - 3)
+            line += f", {shown} by {text.one_line(model, 80)}"
     return line

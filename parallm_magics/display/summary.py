@@ -80,8 +80,13 @@ def _caching(saved: Decimal) -> str:
     return f"prompt caching saved {amount}" if saved > 0 else f"prompt caching cost {amount} more"
 
 
+def beside(view: View) -> list[Record]:
+    """The calls beside the workers that get a line."""
+    return list(view.extra[:SHOWN])
+
+
 def chosen(view: View) -> tuple[list[tuple[Record, str]], str]:
-    """The records that get a line, with their ballots, and a word on those left out.
+    """The records that get a line, with their ballots, and a word on what is left out.
 
     Of too many workers those without success come first, then the first of the others.
     """
@@ -94,4 +99,7 @@ def chosen(view: View) -> tuple[list[tuple[Record, str]], str]:
         good = (at for at, record in enumerate(view.records) if record.ok)
         places = [*lost, *itertools.islice(good, SHOWN - len(lost))]
         left = f"{total - SHOWN:,} more workers in the result"
+    if len(view.extra) > SHOWN:
+        calls = text.count(len(view.extra) - SHOWN, "more call")
+        left = "; ".join(filter(None, (left, f"{calls} beside the workers in the result")))
     return [(view.records[at], ballots[at]) for at in places], left

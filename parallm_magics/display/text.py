@@ -6,10 +6,14 @@ import html
 import math
 import re
 import unicodedata
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 
 LIMIT = 20_000
 """Most characters of one text that are drawn; the whole of it stays in the result."""
+
+Foreign = Callable[[str, int], str]
+"""How words of a model or a user enter a sentence of ours: `one_line`, in html `isolated`."""
 
 _RUN = 16
 """Most invisible characters of one run that are spelt out."""
@@ -102,6 +106,11 @@ def one_line(text: object, limit: int = 160) -> str:
     return shown[:limit] + "…" if cut or len(shown) > limit else shown
 
 
+def isolated(text: object, limit: int = 160) -> str:
+    """The same for a sentence in html: escaped, and unable to turn the words around it."""
+    return f"<bdi>{escape(one_line(text, limit))}</bdi>"
+
+
 _MARKS = re.compile(r"(?m)^[ \t]*(?:#{1,6}[ \t]+|```.*$)|\*\*|`")
 
 
@@ -177,9 +186,32 @@ def count(number: int, noun: str) -> str:
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
+_WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+
+
+def word(number: int) -> str:
+    """A number as a word where it is small: `two`, `25`."""
+    return _WORDS[number] if 0 <= number < len(_WORDS) else f"{number:,}"
+
+
 def percent(share: float) -> str:
-    """A share of one in whole percent, without the sign."""
-    return f"{share * 100:.0f}"
+    """A share of one in whole percent, without the sign; only all is 100 and only none is 0."""
+    if 0 < share < 0.01:
+        return "1"
+    return "99" if 0.99 < share < 1 else f"{share * 100:.0f}"
+
+
+def between(span: tuple[float, float]) -> str:
+    """A span of shares: `57–100 %`, or `60 %` where both ends are the same."""
+    low, high = map(percent, span)
+    return f"{low} %" if low == high else f"{low}–{high} %"
+
+
+def listed(words: Sequence[str], left: int = 0) -> str:
+    """Words in a row: `a, b and c`, or `a, b and 3 more`."""
+    if left > 0:
+        return f"{', '.join(words)} and {left:,} more"
+    return " and ".join(filter(None, (", ".join(words[:-1]), *words[-1:])))
 
 
 def width(text: str) -> int:

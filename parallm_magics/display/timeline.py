@@ -7,11 +7,15 @@ import math
 from collections.abc import Sequence
 
 from parallm_magics.display import looks, text
-from parallm_magics.display.totals import called, totals
+from parallm_magics.display.totals import called, totals, wall_seconds
 from parallm_magics.types import Record
 
 MOST = 60
 """Most bars drawn; of more workers the slowest are shown."""
+
+_BESIDE = 20
+_NAMED = 3
+"""Most calls beside the workers whose times are told one by one."""
 
 
 def sentence(records: Sequence[Record], extra: Sequence[Record] = ()) -> str:
@@ -23,20 +27,44 @@ def sentence(records: Sequence[Record], extra: Sequence[Record] = ()) -> str:
     ran = sum(called(record) for record in records)
     if not ran:
         return ""
-    stopped = any(record.status == "cancelled" for record in records)
-    if ran == 1 or sums.speedup is None or stopped:
-        return f"{text.seconds(sums.seconds)} for {text.count(ran, 'worker')}"
+    beside = _beside(records, [record for record in extra if called(record)])
+    if ran == 1 or sums.speedup is None or _stopped(records):
+        return "; ".join([f"{text.seconds(sums.seconds)} for {text.count(ran, 'worker')}", *beside])
     parts = [f"{text.seconds(sums.longest)} for the longest of {ran:,}"]
     if sums.seconds - sums.longest >= 0.05 and sums.seconds > 1.02 * sums.longest:
         parts.append(f"{text.seconds(sums.seconds)} from the first start to the last end")
     parts.append(f"{text.seconds(sums.sequential_seconds)} one after another")
     if sums.speedup >= 1.05:
         parts.append(f"{sums.speedup:.1f} times faster")
-    parts.extend(
-        f"then {text.seconds(each.seconds)} for the {text.one_line(each.name, 20)}"
-        for each in filter(called, extra)
-    )
-    return "; ".join(parts)
+    return "; ".join([*parts, *beside])
+
+
+def _beside(records: Sequence[Record], extra: Sequence[Record]) -> list[str]:
+    """What ran beside the workers, and what came after them."""
+    end = max(record.end for record in records if called(record))
+    return [
+        f"{when} {_lengths(calls)}"
+        for when, calls in (
+            ("beside it", [each for each in extra if each.start < end]),
+            ("then", [each for each in extra if not each.start < end]),
+        )
+        if calls
+    ]
+
+
+def _lengths(calls: Sequence[Record]) -> str:
+    if len(calls) > _NAMED:
+        return f"{text.seconds(wall_seconds(calls))} for {len(calls):,} calls"
+    return text.listed([f"{text.seconds(each.seconds)} for {_who(each)}" for each in calls])
+
+
+def _who(call: Record) -> str:
+    name = text.one_line(call.name, 20)
+    return f"the {name}" if name in ("guardrail", "judge", "synthesis") else f"'{name}'"
+
+
+def _stopped(records: Sequence[Record]) -> bool:
+    return any(record.status in ("cancelled", "blocked") for record in records)
 
 
 def drawn(records: Sequence[Record], most: int = MOST) -> list[Record]:
@@ -53,7 +81,7 @@ def timeline_html(records: Sequence[Record], extra: Sequence[Record] = ()) -> st
         return ""
     span = _span([*records, *extra])
     shown = drawn(records)
-    rows = "".join(_bar_row(record, span) for record in [*shown, *extra])
+    rows = "".join(_bar_row(record, span) for record in [*shown, *drawn(extra, _BESIDE)])
     axis = (
         f'<tr style="{looks.HEAD_ROW}"><td style="{looks.CELL}"></td>'
         f'<td style="{_WIDE};{looks.DIM};{looks.SMALL};padding-top:0">'
@@ -98,8 +126,7 @@ def _bar_row(record: Record, span: float) -> str:
 def _against(records: Sequence[Record]) -> str:
     """Two bars on an axis of their own: all at once against one after another."""
     sums = totals(records)
-    stopped = any(record.status == "cancelled" for record in records)
-    if stopped or sums.speedup is None or not sums.speedup >= 1.05:
+    if _stopped(records) or sums.speedup is None or not sums.speedup >= 1.05:
         return ""
     whole = sums.sequential_seconds
     parts = [record.seconds / whole for record in records if record.seconds > 0]
@@ -127,7 +154,8 @@ def timeline_plain(
         return []
     span = _span([*records, *extra])
     shown = drawn(records, 30)
-    named = [(text.fit(text.one_line(r.name), 20), r) for r in [*shown, *extra]]
+    every = [*shown, *drawn(extra, _BESIDE)]
+    named = [(text.fit(text.one_line(r.name), 20), r) for r in every]
     wide = max(text.width(name) for name, _ in named)
     room = min(columns - wide - 24, 50)
     lines = []

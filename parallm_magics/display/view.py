@@ -16,12 +16,23 @@ class Tally:
 
     Attributes:
         counts: labels with their votes, each label once.
-        winner: the winning label, or None.
+        winner: the winning label or number as text, or None.
         status: how the vote ended.
         valid, requested, abstained, invalid, failed, cancelled: votes by state.
         agreement: the leader's share of the valid votes; None without one.
         interval: Wilson 95 % of the agreement; None where it means nothing.
         range: the leader's possible share of all requested votes; only after an early decision.
+        pick: the rule, as `--pick` names it.
+        how: how the winner came about, where the counts alone do not tell it; a sentence.
+        weights: each label's sum of weights, where votes weigh differently.
+        share_requested: the leader's share of all requested votes.
+        margin: the leader's lead over the second, as a share of the valid votes.
+        p_mode: probability that the leader is the prompt's most frequent answer; None where the
+            votes are no repeats of one prompt.
+        entropy: of the labels, in bits; None without a vote.
+        pairwise: the share of pairs of votes that agree; None for fewer than two votes.
+        decided_after: how many votes had ended when the vote was decided early; None where it was not.
+        heuristic: whether the early decision is a heuristic, so that open votes might have changed it.
     """
 
     counts: tuple[tuple[str, int], ...]
@@ -36,6 +47,48 @@ class Tally:
     agreement: float | None = None
     interval: tuple[float, float] | None = None
     range: tuple[float, float] | None = None
+    pick: str = "plurality"
+    how: str = ""
+    weights: tuple[tuple[str, float], ...] = ()
+    share_requested: float | None = None
+    margin: float | None = None
+    p_mode: float | None = None
+    entropy: float | None = None
+    pairwise: float | None = None
+    decided_after: int | None = None
+    heuristic: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """What one guardrail said.
+
+    Attributes:
+        name: the guard's name.
+        passed: whether the work may be shown as far as this guard goes.
+        verdict: the label that it gave; None where it gave none.
+        reason: its words, or why there is no verdict.
+    """
+
+    name: str
+    passed: bool
+    verdict: str | None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Poll:
+    """A vote within a fan-out.
+
+    Attributes:
+        name: the section's name.
+        tally: how its votes fell.
+        records: its voters' records.
+    """
+
+    name: str
+    tally: Tally
+    records: tuple[Record, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +107,9 @@ class View:
         addresses: hosts that are not the provider's usual ones.
         tally: the votes; None for a fan-out.
         ballots: the state of each record as a ballot, in the same order; empty for a fan-out.
+        polls: the votes within a fan-out, in the cell's order.
+        guards: what the guardrails said, in the cell's order.
+        blocked: whether a guardrail withholds the work; `text` is then the refusal.
     """
 
     title: str
@@ -67,3 +123,6 @@ class View:
     addresses: tuple[str, ...] = ()
     tally: Tally | None = None
     ballots: tuple[str, ...] = ()
+    polls: tuple[Poll, ...] = ()
+    guards: tuple[Guard, ...] = ()
+    blocked: bool = False

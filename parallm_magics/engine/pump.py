@@ -14,6 +14,7 @@ from functools import partial
 
 from parallm_magics.engine.budget import Budget
 from parallm_magics.engine.pool import MOST, Pool, Ticket
+from parallm_magics.engine.shared import Shared
 from parallm_magics.engine.source import Source
 from parallm_magics.engine.stop import Stop
 from parallm_magics.engine.warmth import Warmth
@@ -121,9 +122,6 @@ class Pump:
 
     A worker that waits for its next try holds no place. A fault of one never touches another,
     unless it says that no other call can succeed either.
-
-    Attributes:
-        began: the loop's time of the first call; offsets count from there.
     """
 
     def __init__(
@@ -134,16 +132,16 @@ class Pump:
         books: Books,
         tell: Listener | None,
         stop: Stop,
-        began: float | None = None,
+        shared: Shared | None = None,
     ) -> None:
-        """Take what is needed; `began` is the time that offsets count from, the first call's if None."""
+        """Take what is needed; `shared` is what the other pumps of the run know too."""
         self._loop = asyncio.get_running_loop()
         self._wake = asyncio.Event()
         self._source = Source(calls, self._wake.set)
         self._doors, self._rules, self._books = doors, rules, books
         self._told = None if tell is None else partial(_told, tell)
         self._stop = stop
-        self.began = began
+        self._shared = shared or Shared(rules.concurrency)
         self._unpaid = 0
         self._over = bool(stop.reason)
         self._opened: dict[Model, tuple[Provider, Pool]] = {}
@@ -168,6 +166,7 @@ class Pump:
         off = (
             self._stop.on_stop(self._cancel),
             self._books.budget.on_room(self._wake_from_any_thread),
+            self._shared.on_free(self._wake.set),
         )
         try:
             while True:
@@ -215,7 +214,7 @@ class Pump:
         lines = [*self._lines.items()]
         for pool, line in lines:
             wait: float | None = 0.0
-            while line and wait == 0.0 and len(self._running) < self._rules.concurrency:
+            while line and wait == 0.0 and self._shared.free:
                 worker = line[0]
                 if reason := self._not_to_be_asked(worker, pool):
                     line.popleft()
@@ -278,9 +277,9 @@ class Pump:
             if isinstance(call, Record):
                 self._end(None, call)
                 continue
-            self.began = now if self.began is None else self.began
+            began = self._shared.began = now if self._shared.began is None else self._shared.began
             provider, pool = self._opened.get(call.model) or self._open(call.model)
-            self._lines[pool].append(Worker(call, provider, self.began))
+            self._lines[pool].append(Worker(call, provider, began))
             self._backlog += 1
 
     def _open(self, model: Model) -> tuple[Provider, Pool]:
@@ -384,6 +383,7 @@ class Pump:
 
     def _begin(self, worker: Worker, pool: Pool, now: float) -> None:
         self._unpaid = 0
+        self._shared.taken += 1
         ticket = pool.begin(now)
         # Now and not in the call's first step: those after it in line must already see it.
         begun = self._warmth.begins(worker, self._wake.set) if worker.task.cache_key else None
@@ -394,6 +394,7 @@ class Pump:
     def _ended(self, pool: Pool, call: asyncio.Task[None]) -> None:
         worker = self._running.pop(call)
         self._warmth.ends(worker)
+        self._shared.give_back()
         pool.end()
         if call.cancelled() and worker.held is not None:  # cancelled before its first step
             self._book(worker, Decimal(0), Usage())
@@ -481,13 +482,14 @@ class Pump:
             self._told(Event("ended", record.index, at, record=record))
 
     def _since(self, now: float) -> float:
-        return 0.0 if self.began is None else now - self.began
+        return 0.0 if self._shared.began is None else now - self._shared.began
 
     def _stopped(self) -> Fault:
         return Fault("cancelled", self._stop.reason)
 
     def _cancel(self) -> None:
         self._look_ahead()
+        # One that stops the run because of its own record is among them; it is booked by then.
         for call in list(self._running):
             call.cancel()
         self._wake.set()

@@ -6,7 +6,7 @@ import heapq
 from collections.abc import Sequence
 from dataclasses import replace
 
-from parallm_magics.types import Record
+from parallm_magics.types import Fault, Record, Usage
 
 
 def lay_out(records: Sequence[Record], places: int) -> list[Record]:
@@ -21,3 +21,37 @@ def lay_out(records: Sequence[Record], places: int) -> list[Record]:
         heapq.heappush(free, start + record.seconds)
         laid.append(replace(record, start=start, queued=start))
     return laid
+
+
+def cut_off(records: Sequence[Record], at: float, last: int, why: str) -> list[Record]:
+    """What is left of records laid out in time where their calls were cancelled at a moment.
+
+    Args:
+        at: the moment, in seconds of the records.
+        last: the place of the record that ended at this moment and is still counted.
+        why: why they were cancelled.
+    """
+    return [
+        record if (record.end, record.index) <= (at, last) else _cancelled(record, at, why)
+        for record in records
+    ]
+
+
+def _cancelled(record: Record, at: float, why: str) -> Record:
+    """The record of a call that was under way at the moment, or had not begun."""
+    begun = record.start < at
+    return replace(
+        record,
+        status="cancelled",
+        text="",
+        value=None,
+        usage=None if begun else Usage(),
+        cost=None,
+        start=min(record.start, at),
+        queued=min(record.queued, at),
+        seconds=round(at - record.start, 6) if begun else 0.0,
+        attempts=(),
+        model_answered=None,
+        finish=None,
+        error=Fault("cancelled", why),
+    )

@@ -28,3 +28,10 @@ class Stop:
         """Call this when somebody stops the run; gives back what takes the hook off again."""
         self._hooks.append(hook)
         return lambda: self._hooks.remove(hook)
+
+    def within(self) -> Stop:
+        """A stop of its own for a part of the run, which this one stops too."""
+        inner = Stop(self.reason)
+        if not self.reason:
+            self._hooks.append(lambda: inner(self.reason))
+        return inner

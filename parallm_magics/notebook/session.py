@@ -21,7 +21,7 @@ from parallm_magics.patterns.api import RUNNERS, plan_cell
 from parallm_magics.patterns.live import board_of
 from parallm_magics.patterns.preview import preview
 from parallm_magics.patterns.run import Run
-from parallm_magics.patterns.workers import Surroundings
+from parallm_magics.patterns.surroundings import Surroundings
 from parallm_magics.providers.recording import Recordings, from_environment
 from parallm_magics.providers.registry import Clients
 

@@ -11,10 +11,11 @@ from parallm_magics.cell.blocks import parse
 from parallm_magics.cell.plan import Plan, make_plan
 from parallm_magics.errors import CellSyntaxError, OptionError
 from parallm_magics.patterns.fanout import FanoutRun, run_fanout
+from parallm_magics.patterns.panel import check_rules
 from parallm_magics.patterns.preview import Preview, preview
 from parallm_magics.patterns.run import Run
+from parallm_magics.patterns.surroundings import Surroundings, of_its_own
 from parallm_magics.patterns.vote import VoteRun, run_vote
-from parallm_magics.patterns.workers import Surroundings, of_its_own
 from parallm_magics.providers.registry import parse_model
 
 Runner = Callable[[Plan, Surroundings], Coroutine[Any, Any, Run]]
@@ -35,8 +36,8 @@ async def fanout(
         The run; with `dry_run=True` a preview of it.
 
     Raises:
-        ParallmError: bad input before any call; TooFewSucceeded or BudgetExceeded with every record
-            after them.
+        ParallmError: bad input before any call; TooFewSucceeded, BudgetExceeded or GuardrailBlocked
+            with every record after them.
     """
     run: FanoutRun | Preview = await _run("fanout", text, variables, options)
     return run
@@ -56,8 +57,8 @@ async def vote(
         The run; with `dry_run=True` a preview of it.
 
     Raises:
-        ParallmError: bad input before any call; TooFewSucceeded or BudgetExceeded with every record
-            after them.
+        ParallmError: bad input before any call; TooFewSucceeded, BudgetExceeded or GuardrailBlocked
+            with every record after them.
     """
     run: VoteRun | Preview = await _run("vote", text, variables, options)
     return run
@@ -92,7 +93,9 @@ def plan_cell(
     model = default_model()
     base = {"model": (model,)} if model else {}
     cell = parse(magic, line, body, first)
-    return make_plan(cell, variables, parse_model, {**base, **(settings or {})}, keywords)
+    plan = make_plan(cell, variables, parse_model, {**base, **(settings or {})}, keywords)
+    check_rules(plan)
+    return plan
 
 
 def default_model() -> str:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from typing import Literal
 
 from parallm_magics.patterns.reading import answer_of
 from parallm_magics.types import Reading, Record, Status
-from parallm_magics.voting import same_answer_key
+from parallm_magics.voting import parse_confidence, same_answer_key
+from parallm_magics.voting.picks import Vote
 
 BallotState = Literal["valid", "abstain", "invalid", "failed", "cancelled"]
 
@@ -32,30 +34,64 @@ class Ballot:
         state: the one state that every vote ends in; only "valid" has a label.
         label: the label as the user spelt it, or the answer's text or number.
         text: the answer as written.
+        weight: what it counts by the rule "weighted".
+        confidence: what the voter states, from 0 to 1; None where it states nothing usable.
     """
 
     name: str
     state: BallotState
     label: str | None
     text: str
+    weight: Fraction = Fraction(1)
+    confidence: float | None = None
 
 
 def count_ballots(
-    records: Sequence[Record], reading: Reading
+    records: Sequence[Record],
+    reading: Reading,
+    weights: Sequence[Fraction] = (),
+    uncounted: Container[int] = (),
+    confident: bool = False,
 ) -> tuple[list[Record], tuple[Ballot, ...]]:
-    """Each record with its value, and as a ballot."""
+    """Each record with its value, and as a ballot.
+
+    Args:
+        weights: what each vote counts; without any, 1.
+        uncounted: the places of those that came after the vote was decided.
+        confident: whether the voters were asked to state a confidence.
+    """
     read, ballots = [], []
     spelt: dict[str, str] = {}
-    for record in records:
-        answer = answer_of(record, reading)
+    for at, record in enumerate(records):
+        answer = answer_of(record, reading, confident=confident)
         state = _STATE.get(record.status) or answer.state
+        if record.index in uncounted:
+            state = "cancelled"
         valid = state == "valid" and answer.value is not None
         read.append(replace(record, value=answer.value if valid else None))
         label = label_of(answer.value) if valid and answer.value is not None else None
         if label is not None and reading.kind == "open":
             label = spelt.setdefault(same_answer_key(label), label)
-        ballots.append(Ballot(record.name, state, label, record.text))
+        ballots.append(
+            Ballot(
+                record.name,
+                state,
+                label,
+                record.text,
+                weights[at] if weights else Fraction(1),
+                parse_confidence(record.text) if confident and valid else None,
+            )
+        )
     return read, tuple(ballots)
+
+
+def votes_of(records: Sequence[Record], ballots: Sequence[Ballot]) -> list[Vote]:
+    """The valid ballots, as the rules take them."""
+    return [
+        Vote(at, ballot.label, record.value, ballot.weight, ballot.confidence)
+        for at, (record, ballot) in enumerate(zip(records, ballots, strict=True))
+        if ballot.label is not None and record.value is not None
+    ]
 
 
 def label_of(value: str | float) -> str:

@@ -6,9 +6,14 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
 from parallm_magics.cell.plan import Plan
-from parallm_magics.errors import BudgetExceeded, TooFewSucceeded, UnfinishedError
+from parallm_magics.errors import (
+    BudgetExceeded,
+    GuardrailBlocked,
+    TooFewSucceeded,
+    UnfinishedError,
+)
 from parallm_magics.patterns.run import Run
-from parallm_magics.patterns.workers import Surroundings
+from parallm_magics.patterns.surroundings import Surroundings
 from parallm_magics.types import Record
 
 R = TypeVar("R", bound=Run)
@@ -68,6 +73,21 @@ def unread(plan: Plan, records: Sequence[Record]) -> list[str]:
         *broken,
         f"{left:,} of {calls.known:,} calls were not begun; await run.retry() goes on",
     ]
+
+
+def raise_if_blocked(plan: Plan, run: Run) -> None:
+    """Let a blocked run end in an error where its guardrail says so.
+
+    Raises:
+        GuardrailBlocked: with the run.
+    """
+    blocks = run.guard
+    if blocks is None or blocks.passed:
+        return
+    if any(guard.name == blocks.name and guard.raises for guard in plan.guards):
+        reason = f": {blocks.reason[:200]}" if blocks.reason else ""
+        said = blocks.verdict or "no verdict"
+        raise GuardrailBlocked(f"guardrail '{blocks.name}' said {said}{reason}", run.results, run)
 
 
 def raise_if_unfinished(

@@ -3,24 +3,35 @@
 from __future__ import annotations
 
 import functools
-import statistics
-from collections import Counter
+import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from parallm_magics import display
 from parallm_magics.cell.calls import Section
 from parallm_magics.cell.plan import Plan
 from parallm_magics.errors import OptionError
-from parallm_magics.patterns.ending import counts_in_words, raise_if_unfinished, run_again, unread
-from parallm_magics.patterns.run import Again, Run, record_dict
-from parallm_magics.patterns.synthesis import join, marked, synthesis_task, visible
-from parallm_magics.patterns.workers import Surroundings, Workers, open_workers
+from parallm_magics.patterns.ending import (
+    counts_in_words,
+    raise_if_blocked,
+    raise_if_unfinished,
+    run_again,
+    unread,
+)
+from parallm_magics.patterns.guardrail import Verdict, blocked_records, guarded
+from parallm_magics.patterns.plain_data import record_dict
+from parallm_magics.patterns.polls import Poll, poll_of
+from parallm_magics.patterns.quoting import visible
+from parallm_magics.patterns.run import Again, Run
+from parallm_magics.patterns.surroundings import Surroundings
+from parallm_magics.patterns.synthesis import join, marked, synthesis_task
+from parallm_magics.patterns.workers import Workers, open_workers
 from parallm_magics.types import Record
-from parallm_magics.voting import decide
 
 Value = str | float | None
+
+# Votes that are drawn; of a map there may be one an item.
+POLLS = 20
 
 
 class FanoutRun(Run, Mapping[str, Value]):
@@ -31,6 +42,7 @@ class FanoutRun(Run, Mapping[str, Value]):
     Attributes:
         aggregate: how its text was made: "join", "synthesis" or "none".
         synthesis: the record of the merging call, or None.
+        votes: the votes of sections that are one, by section.
     """
 
     def __init__(
@@ -42,9 +54,11 @@ class FanoutRun(Run, Mapping[str, Value]):
         synthesis: Record | None = None,
         notes: Sequence[str] = (),
         addresses: Sequence[str] = (),
+        guards: Sequence[Verdict] = (),
         again: Again | None = None,
     ) -> None:
-        super().__init__(records, notes=notes, addresses=addresses, again=again)
+        super().__init__(records, notes=notes, addresses=addresses, guards=guards, again=again)
+        self.votes: dict[str, Poll] = {}
         self._lost: dict[str, str] = {}
         self._flagged: list[str] = []
         self._values: dict[str, Value] = {}
@@ -54,7 +68,10 @@ class FanoutRun(Run, Mapping[str, Value]):
             if not any(record.ok for record in records_):
                 self._lost[section.key] = counts_in_words(records_)
                 continue
-            value = self._values[section.key] = _value(section, records_)
+            poll = poll_of(section, records_)
+            if poll is not None:
+                self.votes[section.key] = poll
+            value = self._values[section.key] = _value(section, records_, poll)
             if section.flag is not None and value == section.flag:
                 self._flagged.append(section.key)
         self._sections = sections
@@ -63,7 +80,9 @@ class FanoutRun(Run, Mapping[str, Value]):
 
     @functools.cached_property
     def text(self) -> str | None:
-        """The aggregate; None with `--aggregate none`."""
+        """The aggregate, or the refusal of a blocked run; None with `--aggregate none`."""
+        if self.blocked:
+            return self._refusal
         if self.aggregate == "none":
             return None
         if self.synthesis is not None and self.synthesis.ok:
@@ -88,7 +107,7 @@ class FanoutRun(Run, Mapping[str, Value]):
 
     @property
     def _extra(self) -> tuple[Record, ...]:
-        return (self.synthesis,) if self.synthesis else ()
+        return (*self._guard_records, *((self.synthesis,) if self.synthesis else ()))
 
     @property
     def flagged(self) -> tuple[str, ...]:
@@ -97,6 +116,8 @@ class FanoutRun(Run, Mapping[str, Value]):
 
     @property
     def _title(self) -> str:
+        if self.blocked:
+            return self._blocked_title
         total, good = len(self.results), len(self.succeeded)
         noun = "section" if total == self._named else "worker"
         lost = counts_in_words(self.results)
@@ -109,11 +130,14 @@ class FanoutRun(Run, Mapping[str, Value]):
             pattern="fanout",
             records=self.results,
             extra=self._extra,
-            text=self.text if self.synthesis is not None and self.synthesis.ok else None,
-            text_title="Synthesis",
+            text=self.text if self.blocked or (self.synthesis and self.synthesis.ok) else None,
+            text_title="Refusal" if self.blocked else "Synthesis",
             notes=self.notes,
             simulated=self.simulated,
             addresses=self.addresses,
+            polls=tuple(poll.shown for poll in itertools.islice(self.votes.values(), POLLS)),
+            guards=tuple(guard.shown for guard in self.guards),
+            blocked=self.blocked,
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -124,6 +148,7 @@ class FanoutRun(Run, Mapping[str, Value]):
             "aggregate": self.aggregate,
             "values": dict(self),
             "flagged": list(self.flagged),
+            "votes": {name: poll.to_dict() for name, poll in self.votes.items()},
             "synthesis": record_dict(self.synthesis) if self.synthesis else None,
             **super().to_dict(),
         }
@@ -144,19 +169,30 @@ async def run_fanout(
     Raises:
         TooFewSucceeded: with every record; not where the run was stopped from outside.
         BudgetExceeded: likewise, where a cap on cost left calls unasked.
+        GuardrailBlocked: a guardrail that raises has blocked the work.
     """
     old = before.results if before is not None else ()
     merged = before.synthesis if before is not None else None
     async with open_workers(plan, around, goes_on=before is not None) as workers:
-        records = await workers.run(old, read=True)
+        records, guards = await guarded(
+            plan,
+            workers,
+            around.stop,
+            lambda stop: workers.run(old, stop),
+            before.guards if before is not None else (),
+        )
+        blocked = any(not guard.passed for guard in guards)
+        if blocked:
+            records = blocked_records(plan, workers, records, guards)
         _check_any(plan, records, around)
+        workers.ended(record for guard in guards for record in guard.records)
         sections = list(plan.calls.sections(max((r.index for r in records), default=-1) + 1))
         good = sum(record.ok for record in records)
         stopped = bool(around.stop.reason)
-        enough = good >= plan.least(plan.calls.known or len(records))
+        enough = good >= plan.least(plan.calls.known or len(records)) and not (stopped or blocked)
         if [*map(id, records)] != [*map(id, old)]:
             merged = None  # of other answers than these
-        if plan.synthesis is not None and enough and not stopped and not (merged and merged.ok):
+        if plan.synthesis is not None and enough and not (merged and merged.ok):
             merged = await _merge(plan, workers, sections, records)
 
     async def again(run: FanoutRun) -> FanoutRun:
@@ -167,18 +203,20 @@ async def run_fanout(
         sections,
         aggregate="join" if plan.synthesis and not (merged and merged.ok) else plan.aggregate,
         synthesis=merged,
-        notes=[*plan.notes, *workers.notes, *unread(plan, records)],
+        notes=[*plan.notes, *workers.notes, *([] if blocked else unread(plan, records))],
         addresses=workers.addresses,
+        guards=guards,
         again=again,
     )
-    if not stopped:
+    raise_if_blocked(plan, run)
+    if not (stopped or blocked):
         raise_if_unfinished(plan, records, good, "workers succeeded", run)
     return run
 
 
 def _check_any(plan: Plan, records: Sequence[Record], around: Surroundings) -> None:
     """Refuse a source that had nothing to give, where only reading it could tell."""
-    if not records and not around.stop.reason:
+    if not records and not around.stop.reason and not plan.guards:
         raise OptionError(f"--each: {plan.calls.source} is empty; a generator can be read once")
 
 
@@ -192,7 +230,7 @@ async def _merge(
         return None
     texts = _texts(_answers(sections, records))
     task = synthesis_task(plan.synthesis, plan.shared, texts, plan.options.seed)
-    merged = await workers.one(replace(task, index=records[-1].index + 1))
+    [merged] = await workers.follow([task])
     if hidden := sum(visible(text) != text for text in texts.values()):
         workers.notes.append(_left_out(hidden))
     if not merged.ok:
@@ -224,21 +262,16 @@ def _texts(answers: Iterable[tuple[Section, list[Record]]]) -> dict[str, str]:
     for section, records in answers:
         texts[section.key] = "\n\n".join(marked(record) for record in records)
         if section.reading is not None and section.reading.kind != "open":
-            value = _value(section, records)
+            value = _value(section, records, poll_of(section, records))
             texts[section.key] = str(value) if value is not None else marked(records[0])
     return texts
 
 
-def _value(section: Section, records: Sequence[Record]) -> Value:
-    """A section's text or value: several labels by plurality, several numbers by their median."""
+def _value(section: Section, records: Sequence[Record], poll: Poll | None) -> Value:
+    """A section's text, the value read from it, or what its vote has come to."""
+    if poll is not None:
+        return poll.winner
     good = [record for record in records if record.ok]
     if not good:
         return None
-    if section.reading is None or section.reading.kind == "open":
-        return good[0].text
-    if len(records) == 1:
-        return good[0].value
-    if section.reading.kind == "choice":
-        counts = Counter(str(record.value) for record in good)
-        return decide(dict(counts), len(records), "plurality", None, "requested", 1)[1]
-    return statistics.median(float(r.value) for r in good if r.value is not None)
+    return good[0].text if section.reading is None else good[0].value

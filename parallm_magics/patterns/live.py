@@ -9,27 +9,31 @@ from parallm_magics import display, prices
 from parallm_magics.cell.calls import STREAMED
 from parallm_magics.cell.plan import Plan
 from parallm_magics.display import Board
-from parallm_magics.patterns.panel import panel_reading
+from parallm_magics.patterns.ballots import count_ballots
+from parallm_magics.patterns.panel import panel_reading, repeats
 from parallm_magics.patterns.preview import most_cost
-from parallm_magics.patterns.reading import answer_of
+from parallm_magics.patterns.workers import asides
 from parallm_magics.providers.registry import Clients
 from parallm_magics.types import Record
 
 
 def board_of(plan: Plan, clients: Clients) -> Board:
     """The empty board of a plan: a row a worker, one for a synthesis, and unusual addresses."""
-    calls = plan.calls
+    calls, votes = plan.calls, plan.magic == "vote"
     doors = [clients.provider(name) for name in dict.fromkeys(m.provider for m in calls.models)]
-    task = plan.synthesis.task if plan.synthesis else None
     rendered = calls.rendered
+    # A judge's calls are known once there is something to judge.
+    beside = [task for task in asides(plan) if plan.judge is None or task is not plan.judge.task]
     board = Board(
         None if rendered is None else [(each.name, str(each.model)) for each in rendered],
-        "vote" if plan.magic == "vote" else "fanout",
-        _label_reader(plan) if plan.magic == "vote" else None,
+        "vote" if votes else "fanout",
+        _label_reader(plan) if votes else None,
         total=calls.known,
-        extra=[(task.name, str(task.model))] if task else [],
+        extra={task.index: (task.name, str(task.model)) for task in beside},
         simulated=any(door.simulated for door in doors),
         addresses=[door.address for door in doors if door.address],
+        withheld=bool(plan.guards),
+        repeats=votes and repeats(plan.tasks),
     )
     board.say(announcement(plan))
     return board
@@ -53,11 +57,12 @@ def announcement(plan: Plan) -> str:
     return f"{number}, {how}; if all are like the first, at most {display.money(most)}"
 
 
-def _label_reader(plan: Plan) -> Callable[[Record], str | None]:
+def _label_reader(plan: Plan) -> Callable[[Record], tuple[str, str]]:
     reading = panel_reading(plan.calls.head)
+    confident = plan.options.pick == "confidence"
 
-    def label(record: Record) -> str | None:
-        answer = answer_of(record, reading)
-        return None if answer.value is None else str(answer.value)
+    def label(record: Record) -> tuple[str, str]:
+        _, [ballot] = count_ballots([record], reading, confident=confident)
+        return ballot.state, ballot.label or ""
 
     return label

@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 
 from parallm_magics.errors import OptionError
-from parallm_magics.patterns.run import record_dict
+from parallm_magics.patterns.plain_data import record_dict
 from parallm_magics.types import Record
 
 # A pipe that nobody reads is an error, and no wait without an end.

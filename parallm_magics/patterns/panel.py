@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import Literal
+from typing import Any, cast
 
 from parallm_magics.cell.options import Options
+from parallm_magics.cell.plan import Plan
 from parallm_magics.errors import OptionError
 from parallm_magics.types import Reading, Task
-
-Base = Literal["requested", "valid"]
+from parallm_magics.voting.picks import PICKS, Pick, Terms, Ties
+from parallm_magics.voting.rules import Base
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,31 +22,71 @@ class Rule:
 
     Attributes:
         pick: the rule's name, as `--pick` takes it.
-        share: the share of the base that the winner needs ("threshold" only).
+        share: the share of the base that the winner needs ("threshold"), or the flag ("any").
         base: "requested" or "valid".
         quorum: the least number of valid votes.
+        flag: the label that is looked for.
+        ties: what becomes of a tie.
+        seed: decides ties by lot.
+        stop: when the vote ends: "all", "clinch" or "beta".
+        level: the level of "beta".
+        lazy: whether only as many are asked at once as are still needed.
     """
 
     pick: str = "plurality"
-    share: str | None = None
+    share: Fraction | None = None
     base: Base = "requested"
     quorum: int = 1
+    flag: str | None = None
+    ties: Ties = "report"
+    seed: int = 0
+    stop: str = "all"
+    level: Fraction = Fraction(95, 100)
+    lazy: bool = False
+
+    @property
+    def entry(self) -> Pick:
+        """The rule's entry in the table."""
+        return PICKS[self.pick]
+
+    @property
+    def waves(self) -> bool:
+        """Whether the votes are asked in waves rather than all at once."""
+        return self.lazy or self.stop == "beta"
+
+    def terms(self, votes: int) -> Terms:
+        """What the rule needs to know besides the votes."""
+        return Terms(votes, self.quorum, self.share, self.base, self.flag)
 
 
-def rule_of(options: Options, votes: int) -> Rule:
-    """The rule that a cell's options ask for.
+def rule_of(
+    options: Options, votes: int, reading: Reading | None = None, flag: str | None = None
+) -> Rule:
+    """The rule that a cell's or a section's options ask for.
+
+    Args:
+        votes: how many are asked for.
+        reading: how the answers are read.
+        flag: the flag label as the choices spell it.
 
     Raises:
         OptionError: options that exclude each other, or that no vote could fulfil.
     """
     pick = options.pick
     if options.threshold is not None:
-        if pick not in ("plurality", "threshold"):
+        if pick not in ("plurality", "threshold", "any"):
             raise OptionError(f"--threshold and --pick {pick} exclude each other")
-        pick = "threshold"
+        pick = "any" if pick == "any" else "threshold"
     elif pick == "threshold":
         raise OptionError(
             "--pick threshold needs --threshold, such as 2/3, 60% or a count of votes"
+        )
+    if pick == "any" and flag is None:
+        raise OptionError("--pick any needs --flag LABEL, one of the --choices, to look for")
+    reading = reading or Reading("open")
+    if reading.kind not in PICKS[pick].kinds:
+        raise OptionError(
+            f"--pick {pick} is for numbers: ask for them with --score LO..HI or --number"
         )
     quorum = options.quorum or math.ceil(votes / 2)
     if quorum > votes:
@@ -59,8 +100,80 @@ def rule_of(options: Options, votes: int) -> Rule:
             if found > votes:
                 raise OptionError(f"--threshold {asked}: there are only {votes} votes")
             found, base = found / votes, "requested"
-        share = str(found)
-    return Rule(pick, share, base, quorum)
+        share = found
+    return Rule(
+        pick,
+        share,
+        base,
+        quorum,
+        flag=flag,
+        ties=cast("Ties", options.ties),
+        seed=options.seed,
+        **_early(options, pick),
+    )
+
+
+def _early(options: Options, pick: str) -> dict[str, Any]:
+    """When the vote may end before all have voted.
+
+    Raises:
+        OptionError: a rule by which any open vote may still win.
+    """
+    stop, _, level = options.stop.partition(":")
+    lazy = options.launch == "lazy"
+    if lazy and stop == "all":
+        stop = "clinch"
+    if stop == "all":
+        return {}
+    if PICKS[pick].sure is None:
+        raise OptionError(
+            f"--stop {options.stop} has no part in --pick {pick}: any open vote may still win"
+            if options.stop != "all"
+            else f"--launch lazy has no part in --pick {pick}: every vote is needed"
+        )
+    if stop == "beta" and pick != "plurality":
+        raise OptionError(
+            f"--stop beta is for --pick plurality, not {pick}; --stop clinch is exact"
+        )
+    return {"stop": stop, "lazy": lazy, "level": Fraction(level) if level else Fraction(95, 100)}
+
+
+def check_rules(plan: Plan) -> None:
+    """Refuse rules that cannot be kept, before any call.
+
+    Raises:
+        OptionError: names the option and the way out.
+    """
+    options, calls = plan.options, plan.calls
+    if plan.magic == "vote":
+        reading = panel_reading(plan.tasks)
+        rule_of(options, len(plan.tasks), reading, calls.flag)
+        if options.shuffle_choices and (options.no_ask or not reading.choices):
+            raise OptionError(
+                "--shuffle-choices turns the closing line of --choices; with --no-ask or without "
+                "--choices there is none"
+            )
+        return
+    for section in calls.sections(calls.size):
+        if section.options.pick in ("judge", "best") or section.options.ties == "judge":
+            raise OptionError(
+                f"section {section.key!r}: a judge is for %%vote; a section takes the other rules"
+            )
+        if section.reading is None or section.reading.kind == "open":
+            if section.options.pick != "plurality" or section.options.threshold is not None:
+                raise OptionError(
+                    f"section {section.key!r}: --pick needs votes: add --choices, --score or --number"
+                )
+            continue
+        section_rule(section.options, len(section.tasks), section.reading, section.flag)
+
+
+def section_rule(options: Options, votes: int, reading: Reading, flag: str | None) -> Rule:
+    """The rule of a section: where none is named, numbers are merged by their median."""
+    unnamed = options.pick == "plurality" and options.threshold is None
+    if unnamed and reading.kind in ("number", "score"):
+        options = replace(options, pick="median")
+    return rule_of(options, votes, reading, flag)
 
 
 def panel_reading(tasks: Sequence[Task]) -> Reading:
@@ -93,6 +206,9 @@ def warnings(tasks: Sequence[Task]) -> list[str]:
         notes.append(
             "one prompt on one model: the votes share their errors, so agreement is not accuracy"
         )
+        if tasks[0].temperature == 0 or "seed" in tasks[0].params:
+            how = "at temperature 0" if tasks[0].temperature == 0 else "with one seed"
+            notes.append(f"votes {how} are nearly copies of one another, not independent evidence")
     if reading.kind == "open" and not any(task.reading for task in tasks):
         notes.append("no --choices: answers count as the same only where their texts are")
     return notes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 from parallm_magics.types import Fault, Finish, Reading, Record
@@ -10,14 +11,24 @@ from parallm_magics.voting import Answer, read_answer
 _FINISH: dict[str, Finish] = {"truncated": "length", "refused": "refusal", "ok": "stop"}
 
 
-def answer_of(record: Record, reading: Reading) -> Answer:
-    """What a record says as an answer; "invalid" for one that came to no end of its own."""
+# The line that is asked for beside the answer, so that it is no part of it.
+_CONFIDENCE = re.compile(
+    r"^[\s*_#>-]{0,8}confidence[\s*_]{0,8}[:=].*$", re.IGNORECASE | re.MULTILINE
+)
+
+
+def answer_of(record: Record, reading: Reading, *, confident: bool = False) -> Answer:
+    """What a record says as an answer; "invalid" for one that came to no end of its own.
+
+    Args:
+        confident: whether a line with the voter's confidence was asked for.
+    """
     finish = _FINISH.get(record.status)
     if finish is None:
         return Answer("invalid", None)
     span = None if reading.low is None or reading.high is None else (reading.low, reading.high)
     return read_answer(
-        record.text,
+        _CONFIDENCE.sub("", record.text) if confident else record.text,
         choices=list(reading.choices) or None,
         kind=reading.kind,
         finish=finish,

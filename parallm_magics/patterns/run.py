@@ -10,6 +10,8 @@ from typing import Any, Self
 
 from parallm_magics import display
 from parallm_magics.errors import ParallmError
+from parallm_magics.patterns.guardrail import Verdict, blocking, why_blocked
+from parallm_magics.patterns.plain_data import money, record_dict
 from parallm_magics.types import Record, Usage
 
 Again = Callable[[Any], Awaitable[Any]]
@@ -22,6 +24,7 @@ class Run:
         results: one record a worker, in the cell's order.
         notes: what the reader should know, one line each.
         addresses: where calls went, if not to a provider's usual address.
+        guards: the verdicts of its guardrails, in the cell's order.
     """
 
     def __init__(
@@ -30,17 +33,44 @@ class Run:
         *,
         notes: Sequence[str] = (),
         addresses: Sequence[str] = (),
+        guards: Sequence[Verdict] = (),
         again: Again | None = None,
     ) -> None:
         self.results = tuple(records)
         self.notes = tuple(notes)
         self.addresses = tuple(addresses)
+        self.guards = tuple(guards)
         self._again = again
+
+    @property
+    def blocked(self) -> bool:
+        """Whether a guardrail withholds the work."""
+        return any(not guard.passed for guard in self.guards)
+
+    @property
+    def guard(self) -> Verdict | None:
+        """The verdict for which the work is withheld, else the first; None without a guardrail."""
+        return blocking(self.guards) or next(iter(self.guards), None)
+
+    @property
+    def _refusal(self) -> str | None:
+        """What stands in place of blocked work; None where nothing is blocked."""
+        verdict = blocking(self.guards)
+        return None if verdict is None else verdict.refusal
+
+    @property
+    def _blocked_title(self) -> str:
+        verdict = blocking(self.guards)
+        return "" if verdict is None else why_blocked(verdict).replace("withheld", "blocked", 1)
+
+    @property
+    def _guard_records(self) -> tuple[Record, ...]:
+        return tuple(record for guard in self.guards for record in guard.records)
 
     @property
     def _extra(self) -> tuple[Record, ...]:
         """The records of calls that are no worker's."""
-        return ()
+        return self._guard_records
 
     @property
     def _totals(self) -> display.Totals:
@@ -118,9 +148,11 @@ class Run:
             "seconds": self.seconds,
             "sequential_seconds": self.sequential_seconds,
             "usage": self.usage.to_dict() if self.usage else None,
-            "cost": _money(self.cost),
+            "cost": money(self.cost),
             "cost_complete": self.cost_complete,
-            "saved": _money(self.saved),
+            "saved": money(self.saved),
+            "blocked": self.blocked,
+            "guards": [guard.to_dict() for guard in self.guards],
             "notes": list(self.notes),
             "results": [record_dict(record) for record in self.results],
         }
@@ -174,32 +206,3 @@ class Picture:
 
     def __repr__(self) -> str:
         return self._plain
-
-
-def record_dict(record: Record) -> dict[str, Any]:
-    """A record as plain JSON types."""
-    return {
-        "name": record.name,
-        "status": record.status,
-        "text": record.text,
-        "value": record.value,
-        "model": record.model,
-        "model_answered": record.model_answered,
-        "usage": record.usage.to_dict() if record.usage else None,
-        "cost": _money(record.cost),
-        "saved": _money(record.saved),
-        "start": record.start,
-        "queued": record.queued,
-        "seconds": record.seconds,
-        "attempts": [{"outcome": a.outcome, "seconds": a.seconds} for a in record.attempts],
-        "finish": record.finish,
-        "request_id": record.request_id,
-        "error": {"kind": record.error.kind, "message": record.error.message}
-        if record.error
-        else None,
-        "simulated": record.simulated,
-    }
-
-
-def _money(amount: Decimal | None) -> float | None:
-    return None if amount is None else float(amount)

@@ -1,4 +1,4 @@
-"""Run the workers of a plan: the same for every pattern."""
+"""Run the calls of a plan: the same for every pattern."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ from collections.abc import (
     Mapping,
     Sequence,
 )
-from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -24,60 +23,21 @@ from typing import Any
 from parallm_magics import prices
 from parallm_magics.cell.plan import Plan
 from parallm_magics.engine.budget import Budget, Ledger
-from parallm_magics.engine.pool import MOST, Pools
+from parallm_magics.engine.pool import MOST
 from parallm_magics.engine.pump import Books, Doors, Finish, Pump, Rules
+from parallm_magics.engine.shared import Shared
 from parallm_magics.engine.simulated_time import lay_out
 from parallm_magics.engine.stop import Stop
 from parallm_magics.errors import OptionError
 from parallm_magics.patterns.ballots import CAME_BACK
+from parallm_magics.patterns.keeper import Keeper
 from parallm_magics.patterns.out_file import OutFile
 from parallm_magics.patterns.reading import read_record
-from parallm_magics.providers.recording import Recordings, from_environment
-from parallm_magics.providers.registry import Clients
-from parallm_magics.types import Call, Event, Listener, Model, Provider, Record, Status, Task
+from parallm_magics.patterns.served import Source, looked_up, served
+from parallm_magics.patterns.surroundings import Surroundings
+from parallm_magics.types import Event, Model, Provider, Record, Task
 
-# Seconds for which recorded answers are looked up before others may run.
-AT_A_STRETCH = 0.01
-
-Source = Iterable[Call] | AsyncIterable[Call]
-
-
-@contextlib.asynccontextmanager
-async def of_its_own(plan: Plan) -> AsyncIterator[Surroundings]:
-    """What a run needs where nobody keeps it from run to run."""
-    clients = Clients()
-    recordings = from_environment()
-    try:
-        yield Surroundings(clients, recordings=recordings)
-    finally:
-        if recordings is not None:
-            recordings.close()
-        await clients.close()
-
-
-@dataclass(slots=True, eq=False)
-class Surroundings:
-    """What a run needs from where it runs.
-
-    Attributes:
-        clients: the doors to the models, kept by whoever opened them.
-        pools: what is known of how fast each may be asked.
-        tell: hears every event.
-        stop: stops the run from outside.
-        ledgers: caps on cost besides the cell's own.
-        spent: hears every record that something may have been spent on.
-        recordings: where answers are kept, or None.
-        renew: surroundings for another run of a plan, for as long as that runs.
-    """
-
-    clients: Clients
-    pools: Pools = field(default_factory=Pools)
-    tell: Listener | None = None
-    stop: Stop = field(default_factory=Stop)
-    ledgers: tuple[Ledger, ...] = ()
-    spent: Callable[[Record], None] | None = None
-    recordings: Recordings | None = None
-    renew: Callable[[Plan], AbstractAsyncContextManager[Surroundings]] = of_its_own
+Heard = Callable[[Record], None]
 
 
 class Workers:
@@ -85,6 +45,8 @@ class Workers:
 
     Attributes:
         notes: what the user should know of how they ran, one line each.
+        keeper: where their records are kept.
+        end: when the last of them ended, in seconds of the records.
     """
 
     def __init__(
@@ -98,19 +60,17 @@ class Workers:
         options = plan.options
         self._plan, self._around, self._providers = plan, around, providers
         self.notes: list[str] = []
-        self._began: float | None = None
+        self._shared = Shared(options.concurrency or MOST)
         self._after = 0.0  # the end of the kept answers, as far as known before the first call
-        self._end = 0.0  # of the last worker, in the records
-        self._tellings = around.recordings.tellings if around.recordings else 0
+        self.end = 0.0
         own = [Ledger("--max-cost", options.max_cost)] if options.max_cost is not None else []
         self._budget = Budget((*own, *around.ledgers), self._worst)
-        for task in plan.calls.rendered or plan.calls.head:
+        for task in (*(plan.calls.rendered or plan.calls.head), *asides(plan)):
             self._check(task)
-        if plan.synthesis is not None:
-            self._check(plan.synthesis.task)
         if around.recordings is None:
             self._check_prices(plan_models(plan))
-        self._out = self._out_file(options.out_file, goes_on) if options.out_file else None
+        out = self._out_file(options.out_file, goes_on) if options.out_file else None
+        self.keeper = Keeper(around.recordings, out, around.spent)
 
     def _out_file(self, path: str, goes_on: bool) -> OutFile:
         store = self._around.recordings
@@ -125,6 +85,11 @@ class Workers:
         """Where calls go, if not to a provider's usual address."""
         return tuple(dict.fromkeys(p.address for p in self._providers.values() if p.address))
 
+    @property
+    def places(self) -> int:
+        """How many calls may be under way at once."""
+        return self._shared.most
+
     async def open(self, models: Iterable[Model]) -> None:
         """Import and build what calls of these models need.
 
@@ -138,155 +103,167 @@ class Workers:
             if model.provider in prices.PRICED and not self._around.stop.reason:
                 prices.prepare()
 
-    async def run(
-        self,
-        before: Sequence[Record] = (),
-        counted: Iterable[Status] = ("ok",),
-        *,
-        read: bool = False,
-    ) -> list[Record]:
-        """One record a call, in the cell's order; simulated ones on the simulation's own time.
+    def lasting(self, tasks: Sequence[Task]) -> list[float] | None:
+        """The seconds that each of these calls takes, where all of them are on simulated time."""
+        found = [self._providers[task.model.provider].lasts(task) for task in tasks]
+        seconds = [each for each in found if each is not None]
+        return seconds if len(seconds) == len(tasks) else None
+
+    async def run(self, before: Sequence[Record] = (), stop: Stop | None = None) -> list[Record]:
+        """One record for each call of a fan-out, with its value, in the cell's order.
+
+        Simulated ones are on the simulation's own time.
 
         Args:
             before: the records of an earlier run, whose successes are kept.
-            counted: the statuses that are a success.
-            read: whether values are read off the records as they come.
+            stop: stops these calls alone.
         """
         calls, kept = self._plan.calls, {record.index: record for record in before if record.ok}
-        self._after = latest(kept.values())
+        self.kept(kept.values())
         enough = 0 if calls.known is None else self._plan.least(calls.known) - len(kept)
         rules = self._rules(
             least=max(enough, 0),
-            counted=frozenset(counted),
             known=None if calls.known is None else calls.known - len(kept),
             drain=calls.rendered is not None,
             models=len(calls.models),
         )
 
         def finish(task: Task | None, record: Record) -> Record:
-            record = read_record(record, calls.reading(record.index)) if read else record
+            record = read_record(record, calls.reading(record.index))
             if task is not None:  # as it is recorded too, so that a replay is laid out alike
                 record = later(record, self._after)
             if record.ok and not before:
                 calls.forget(record.index)
-            return self._finish(task, record)
+            self.keeper.keep(task, record)
+            return record
 
         source: Source = calls.read(kept)
         if calls.asynchronous:
             source = self._checked(calls.read_async(kept))
-        if self._around.tell is not None:
-            for record in kept.values():
-                told = replace(record, replayed=True)
-                self._around.tell(Event("ended", record.index, 0.0, record=told))
-        if self._around.recordings is not None:
-            # Recorded as answers, these were none to whoever asks for a further try.
-            anew = {record.index for record in before if record.status in CAME_BACK}
-            source = self._served(source, few=calls.rendered is not None, anew=anew)
-        records = self._laid_out(await self._pump(source, rules, finish), kept)
-        self._end = latest(records)
+        # Recorded as answers, these were none to whoever asks for a further try.
+        anew = {record.index for record in before if record.status in CAME_BACK}
+        source = self._served(source, few=calls.rendered is not None, anew=anew)
+        records = self._laid_out(await self._pump(source, rules, finish, stop), kept)
+        self.ended(records)
         return records
 
-    async def one(self, task: Task) -> Record:
-        """The record of one more call, such as a synthesis; it begins after all others."""
-        source: Source = [task]
-        if self._around.recordings is not None:
-            source = self._served(source, few=True)
-        [record] = await self._pump(source, self._rules(), self._finish)
-        if record.simulated:  # its measured offset depends on the machine
-            return replace(record, start=self._end, queued=0.0)
-        # Kept answers have taken none of this run's time.
-        return replace(record, start=max(record.start, self._end))
+    def kept(self, records: Iterable[Record]) -> None:
+        """Answers of an earlier run stand where they stood; new calls begin after them."""
+        records = tuple(records)
+        self._after = max(self._after, latest(records))
+        for record in records:
+            self.tell(Event("ended", record.index, 0.0, record=replace(record, replayed=True)))
+
+    def tell(self, event: Event) -> None:
+        """Tell whoever listens to the run."""
+        if self._around.tell is not None:
+            self._around.tell(event)
+
+    async def recorded(self, tasks: Sequence[Task], anew: Container[int] = ()) -> list[Record]:
+        """The records that are kept of these calls, in the order in which they had ended."""
+        store = self._around.recordings
+        if store is None:
+            return []
+        found = [call async for call in looked_up(tasks, store, anew) if isinstance(call, Record)]
+        return sorted(found, key=lambda record: (record.end, record.index))
+
+    async def ask(
+        self,
+        tasks: Sequence[Task],
+        *,
+        stop: Stop | None = None,
+        heard: Heard | None = None,
+        least: int = 0,
+        anew: Container[int] = (),
+        beside: bool = False,
+    ) -> list[Record]:
+        """One record for each of a few calls, in their order; simulated ones from time 0 on.
+
+        Args:
+            stop: stops these calls alone.
+            heard: hears each record as soon as it is there.
+            least: how many must come back; once out of reach nothing more is begun.
+            anew: the places of those that are not to be served from a recording.
+            beside: whether the calls are beside the work, so that kept answers do not delay them.
+        """
+        if not tasks:
+            return []
+        rules = self._rules(
+            least=least,
+            counted=frozenset(CAME_BACK),
+            known=len(tasks),
+            models=len({task.model for task in tasks}),
+        )
+
+        def finish(task: Task | None, record: Record) -> Record:
+            if task is not None and not beside:
+                record = later(record, self._after)
+            self.keeper.keep(task, record)
+            if heard is not None:
+                heard(record)
+            return record
+
+        source = self._served(tasks, few=True, anew=anew, delays=not beside)
+        return await self._pump(source, rules, finish, stop)
+
+    async def follow(self, tasks: Sequence[Task], anew: Container[int] = ()) -> list[Record]:
+        """One record for each of a few calls that begin after all others, such as a synthesis."""
+        since = self.end
+        records = await self.ask(tasks, anew=anew)
+        if all(record.simulated for record in records):  # measured offsets depend on the machine
+            records = [later(record, since) for record in lay_out(records, self.places)]
+            records = [replace(record, queued=round(record.start - since, 6)) for record in records]
+        else:  # kept answers have taken none of this run's time
+            records = [replace(record, start=max(record.start, since)) for record in records]
+        self.ended(records)
+        return records
+
+    def ended(self, records: Iterable[Record]) -> None:
+        """What follows begins after these records."""
+        self.end = max(self.end, latest(records))
 
     def close(self) -> None:
         """Finish the file, and say what went wrong with what was to be kept."""
-        if self._out is not None:
-            self._out.close()
-            self.notes += [self._out.problem] if self._out.problem else []
-        if self._around.recordings is not None:
-            self.notes += self._around.recordings.warnings_since(self._tellings)
+        self.notes += self.keeper.close()
 
     def _rules(self, **more: Any) -> Rules:
         options = self._plan.options
         asked = options.concurrency is not None
-        return Rules(
-            options.concurrency or MOST, asked=asked, rpm=options.rpm, tpm=options.tpm, **more
-        )
+        return Rules(self.places, asked=asked, rpm=options.rpm, tpm=options.tpm, **more)
 
-    async def _pump(self, source: Source, rules: Rules, finish: Finish) -> list[Record]:
+    async def _pump(
+        self, source: Source, rules: Rules, finish: Finish, stop: Stop | None
+    ) -> list[Record]:
         around = self._around
         doors = Doors(lambda model: self._providers[model.provider], around.pools.of)
         books = Books(prices.pricing(), finish, self._budget)
-        pump = Pump(source, doors, rules, books, around.tell, around.stop, self._began)
-        try:
-            return await pump.run()
-        finally:
-            self._began = pump.began
+        pump = Pump(source, doors, rules, books, around.tell, stop or around.stop, self._shared)
+        return await pump.run()
 
-    def _finish(self, task: Task | None, record: Record) -> Record:
-        """Write a record down wherever it is to be kept."""
-        if task is not None and self._around.recordings is not None:
-            self._around.recordings.add(task, record)
-        if self._out is not None:
-            self._out.write(record)
-        if task is not None and self._around.spent is not None:
-            self._around.spent(record)
-        return record
+    def _served(
+        self, calls: Source, *, few: bool, anew: Container[int] = (), delays: bool = True
+    ) -> Source:
+        """The calls, with the record in place of one that has been answered before."""
+        store = self._around.recordings
+        if store is None:
+            return calls
 
-    async def _served(
-        self, calls: Source, *, few: bool, anew: Container[int] = ()
-    ) -> AsyncIterator[Call]:
-        """The calls, with the record in place of one that has been answered before.
+        def found(record: Record) -> None:
+            if few and delays:
+                self._after = max(self._after, record.end)
 
-        The doors are opened before the first call that is to be made: a cell whose answers are all
-        recorded needs no key and no SDK, and a missing key is told before anything is spent.
+        return served(calls, store, self._open_for, few=few, anew=anew, found=found)
 
-        Args:
-            few: whether all may be looked up before, so that no door is opened in vain.
-            anew: the places of the calls that are to be made in any case.
-        """
-        missing: list[Task] = []
-        opened = False
-        async for call in self._looked_up(calls, anew):
-            if isinstance(call, Record) and few:
-                self._after = max(self._after, call.end)
-            if isinstance(call, Record) or opened:
-                yield call
-            elif few:
-                missing.append(call)
-            else:
-                await self.open(plan_models(self._plan))
-                opened = True
-                yield call
-        if missing:
-            await self.open(self._needed(missing))
-        for task in missing:
-            yield task
+    async def _open_for(self, tasks: Sequence[Task]) -> None:
+        """Open the doors of these calls, and of those that will follow them."""
+        if self._plan.calls.rendered is None:
+            await self.open(plan_models(self._plan))
+        else:
+            await self.open({task.model for task in (*tasks, *follow_ups(self._plan))})
 
-    async def _looked_up(self, calls: Source, anew: Container[int]) -> AsyncIterator[Call]:
-        """The calls, or the records that are kept of them; no loop is held up for long."""
-        store, loop = self._around.recordings, asyncio.get_running_loop()
-        assert store is not None
-        more, since = True, loop.time()
-        async for call in _awaited(calls):
-            while more:
-                more = store.catch_up()
-                await asyncio.sleep(0)
-            if loop.time() - since > AT_A_STRETCH:
-                await asyncio.sleep(0)
-                since = loop.time()
-            if isinstance(call, Record) or call.index in anew:
-                yield call
-            else:
-                yield store.find(call) or call
-
-    def _needed(self, missing: Iterable[Task]) -> set[Model]:
-        """The models of these calls, and that of the call which will follow them."""
-        merging = [self._plan.synthesis.task] if self._plan.synthesis else []
-        return {task.model for task in (*missing, *merging)}
-
-    async def _checked(self, calls: AsyncIterable[Call]) -> AsyncIterator[Call]:
+    async def _checked(self, calls: AsyncIterable[Any]) -> AsyncIterator[Any]:
         """The calls; those of the first round are checked before any of them is made."""
-        head: list[Call] | None = []
+        head: list[Any] | None = []
         async for call in calls:
             if head is None:
                 yield call
@@ -332,17 +309,26 @@ class Workers:
         providers = {self._providers[model.provider] for model in self._plan.calls.models}
         late = latest(record for record in records if record.replayed) - self._after
         if records and all(provider.keeps_time for provider in providers):
-            laid = lay_out(records, self._plan.options.concurrency or MOST)
+            laid = lay_out(records, self.places)
             records = [later(record, self._after if kept else 0.0) for record in laid]
         elif late > 0:  # known only now, as the items were not known before
             records = [record if record.replayed else later(record, late) for record in records]
         return sorted([*records, *kept.values()], key=lambda record: record.index)
 
 
+def follow_ups(plan: Plan) -> tuple[Task, ...]:
+    """The calls that may follow the workers, their prompts still empty."""
+    return tuple(each.task for each in (plan.judge, plan.synthesis) if each is not None)
+
+
+def asides(plan: Plan) -> tuple[Task, ...]:
+    """The calls that are no worker's."""
+    return (*(task for guard in plan.guards for task in guard.tasks), *follow_ups(plan))
+
+
 def plan_models(plan: Plan) -> tuple[Model, ...]:
-    """Every model that the plan asks, that of a synthesis included."""
-    merging = [plan.synthesis.task.model] if plan.synthesis else []
-    return tuple(dict.fromkeys([*plan.calls.models, *merging]))
+    """Every model that the plan asks."""
+    return tuple(dict.fromkeys([*plan.calls.models, *(task.model for task in asides(plan))]))
 
 
 @contextlib.asynccontextmanager
@@ -366,16 +352,6 @@ async def open_workers(
         yield workers
     finally:
         workers.close()
-
-
-async def _awaited(calls: Source) -> AsyncIterator[Call]:
-    """The calls of either kind of source."""
-    if isinstance(calls, AsyncIterable):
-        async for call in calls:
-            yield call
-        return
-    for call in calls:
-        yield call
 
 
 async def _unless_stopped(opening: Coroutine[Any, Any, object], stop: Stop) -> None:

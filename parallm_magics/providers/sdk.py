@@ -130,6 +130,10 @@ class SdkProvider:
         least = self.least_prefix(task.model) if task.cache_key else None
         return least is not None and prefix_tokens(task) >= least
 
+    def lasts(self, task: Task) -> float | None:
+        """Nobody knows before it has been made."""
+        return None
+
     async def prepare(self) -> None:
         """Import the SDK and build its client; again where key or address have changed.
 

@@ -6,7 +6,7 @@ import asyncio
 import math
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from parallm_magics.providers import simulation
 from parallm_magics.providers.given_answers import (
@@ -21,6 +21,7 @@ from parallm_magics.types import CHARS_PER_TOKEN, CallFailed, Fault, Heard, Repl
 
 MOST_PIECES = 20  # so that a thousand streaming workers stay cheap
 FIRST_TOKEN = 0.3  # of the latency
+REFUSED = f"{simulation.MARK} refused"
 
 
 class SimulatedProvider:
@@ -64,6 +65,16 @@ class SimulatedProvider:
         """Nothing is cached."""
         return False
 
+    def lasts(self, task: Task) -> float | None:
+        """The simulated seconds that a call will take; of a function's answers the text is unknown."""
+        settings = read_settings(task.model)
+        fate = simulation.fate(task, settings)
+        text = REFUSED if fate == "refuse" else ""
+        if fate == "answer" and not callable(self._answers):
+            given = None if self._answers is None else find_answer(self._answers, task)
+            text = simulation.answer(task, settings) if given is None else mended(given)
+        return _course(task, text, simulation.latency(task, settings)).end
+
     async def prepare(self) -> None:
         """Nothing is needed."""
 
@@ -93,7 +104,7 @@ class SimulatedProvider:
         if fate == "fail":
             return CallFailed(Fault("server", "simulated failure (HTTP 500)", http=500))
         if fate == "refuse":
-            return Reply(f"{simulation.MARK} refused", "refusal")
+            return Reply(REFUSED, "refusal")
         try:
             given = await given_answer(self._answers, task)
         except CallFailed as error:
@@ -118,6 +129,39 @@ class _Clock:
             await asyncio.sleep(self._began + moment * self._scale - self._loop.time())
 
 
+@dataclass(frozen=True, slots=True)
+class _Course:
+    """What becomes of a call in simulated time.
+
+    Attributes:
+        pieces: what is heard, each with its moment.
+        end: when the call ends.
+        late: why it has timed out; "" where it has not.
+    """
+
+    pieces: tuple[tuple[float, str], ...]
+    end: float
+    late: str = ""
+
+
+def _course(task: Task, text: str, seconds: float) -> _Course:
+    """How an answer that takes so long comes under the task's limits."""
+    heard: list[tuple[float, str]] = []
+    now, patience, silent = 0.0, task.first, f"no answer within {task.first:g} s (simulated)"
+    for moment, piece in (*(_moments(text, seconds) if task.stream else ()), (seconds, "")):
+        limit, why = min(
+            (now + patience, silent),
+            (task.deadline, f"no answer within {task.deadline:g} s (simulated)"),
+        )
+        if moment > limit:
+            return _Course(tuple(heard), round(limit, 6), why)
+        now = moment
+        if piece:
+            heard.append((moment, piece))
+            patience, silent = task.silence, f"silent for {task.silence:g} s (simulated)"
+    return _Course(tuple(heard), seconds)
+
+
 async def _say(task: Task, text: str, seconds: float, clock: _Clock, heard: Heard) -> None:
     """Let the answer's pieces be heard at their moments, and its end come at `seconds`.
 
@@ -125,34 +169,20 @@ async def _say(task: Task, text: str, seconds: float, clock: _Clock, heard: Hear
         CallFailed: a limit of the task passes first.
     """
     await asyncio.sleep(0)  # even an answer that takes no time lets others run
-    said = ""
-    now = 0.0
-    patience, silent = task.first, f"no answer within {task.first:g} s (simulated)"
-
-    async def reach(moment: float) -> None:
-        nonlocal now
-        limit, why = min(
-            (now + patience, silent),
-            (task.deadline, f"no answer within {task.deadline:g} s (simulated)"),
-        )
-        if moment > limit:
-            await clock.reach(limit)
-            raise CallFailed(
-                Fault("timeout", why),
-                text=said,
-                usage=_usage(task, said),
-                model=str(task.model),
-                seconds=round(limit, 6),
-            )
+    course = _course(task, text, seconds)
+    for moment, piece in course.pieces:
         await clock.reach(moment)
-        now = moment
-
-    for moment, piece in _moments(text, seconds) if task.stream else ():
-        await reach(moment)
-        said += piece
         heard(piece)
-        patience, silent = task.silence, f"silent for {task.silence:g} s (simulated)"
-    await reach(seconds)
+    await clock.reach(course.end)
+    if course.late:
+        said = "".join(piece for _, piece in course.pieces)
+        raise CallFailed(
+            Fault("timeout", course.late),
+            text=said,
+            usage=_usage(task, said),
+            model=str(task.model),
+            seconds=course.end,
+        )
 
 
 def _moments(text: str, seconds: float) -> Iterator[tuple[float, str]]:

@@ -15,12 +15,16 @@ from typing import TYPE_CHECKING, Literal
 
 from parallm_magics.errors import ModelError
 from parallm_magics.providers.simulation_query import number
+from parallm_magics.types import ASIDE
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from parallm_magics.providers.simulation_query import Settings
     from parallm_magics.types import Reading, Task
 
 MARK = "[SIMULATED]"
+_JUDGED = {"index": "winner", "score": "score"}
 
 
 # --- draws ----------------------------------------------------------------------------------------
@@ -129,10 +133,19 @@ def right_answer(task: Task, settings: Settings) -> str:
     Raises:
         ModelError: the parameter `truth` is not an answer that the task can take.
     """
-    reading, truth = task.reading, settings.truth
+    reading = task.reading
     if reading is None or reading.kind == "open":
         return ""
+    if task.index < ASIDE:
+        return _right(task, reading, settings.truth)
+    # A guard or a judge is asked with the workers' model: their answer is no mistake here.
+    try:
+        return _right(task, reading, settings.truth)
+    except ModelError:
+        return _right(task, reading, "")
 
+
+def _right(task: Task, reading: Reading, truth: str) -> str:
     def misfit(expected: str) -> ModelError:
         return ModelError(
             f"{task.model.provider}: 'truth' is {truth!r}, but the answer of {task.name!r} is "
@@ -147,9 +160,8 @@ def right_answer(task: Task, settings: Settings) -> str:
             return truth if truth in same else same[0]
         raise misfit(f"one of {', '.join(reading.choices)}")
     if reading.kind == "index":
-        # A judge is asked with the voters' model: their label is no mistake here.
         known = [str(index) for index in _whole_range(reading)]
-        return truth if truth in known else known[0]
+        return truth if truth in known else known[_best_of(reading.choices, truth)]
     low, high = _score_range(reading) if reading.kind == "score" else (-math.inf, math.inf)
     if truth:
         span = f" from {_shown(low)} to {_shown(high)}" if reading.kind == "score" else ""
@@ -160,7 +172,21 @@ def right_answer(task: Task, settings: Settings) -> str:
     if reading.kind == "number":
         return str(1 + int(item_stream(task, "truth").random() * 100))
     middle = (low + high) / 2
+    if task.index >= ASIDE:  # a judge's scores tell its candidates apart
+        middle = low + (high - low) * item_stream(task, "quality").random()
     return _shown(math.floor(middle) if _has_whole_steps(low, high) else middle)
+
+
+def _best_of(candidates: Sequence[str], truth: str) -> int:
+    """The place of the candidate that a judge should choose: the same one in whatever order."""
+    if not candidates:
+        return 0
+    right = [
+        at for at, text in enumerate(candidates) if text.strip().casefold() == truth.casefold()
+    ]
+    if truth and right:
+        return right[0]
+    return min(range(len(candidates)), key=lambda at: stream("best", candidates[at]).random())
 
 
 def wrong_answers(reading: Reading, right: str) -> dict[str, float]:
@@ -201,5 +227,19 @@ def answer(task: Task, settings: Settings) -> str:
         item = item_stream(task, "wrong")
         shared = item.random() < settings.rho
         value = _pick(wrong, item if shared else sample_stream(task, "wrong"))
+    if key := _verdict_key(task):
+        return f'Simulated verdict.\n{{"{key}": {value}}}'
     noun = "score" if reading.kind == "score" else "vote" if reading.kind == "choice" else "answer"
-    return f"Simulated {noun}.\nANSWER: {value}"
+    sure = f"CONFIDENCE: {_stated(task)}\n" if "CONFIDENCE: <" in task.prompt else ""
+    return f"Simulated {noun}.\n{sure}ANSWER: {value}"
+
+
+def _verdict_key(task: Task) -> str:
+    """The field of the JSON object that a judge's prompt asks for; "" where it asks for none."""
+    key = _JUDGED.get(task.reading.kind, "") if task.reading else ""
+    return key if f'{{"{key}": <' in task.prompt else ""
+
+
+def _stated(task: Task) -> int:
+    """A stated confidence, high and worth nothing: it does not depend on being right."""
+    return 70 + int(30 * sample_stream(task, "confidence").random())

@@ -1,0 +1,233 @@
+"""The calls that are no worker's: guards beside the work, a judge or a synthesis after it."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from parallm_magics.cell.blocks import Block, Cell
+from parallm_magics.cell.calls import Calls, ParseModel, call_fields, model_of
+from parallm_magics.cell.options import Options
+from parallm_magics.cell.prompts import Prompts, asking
+from parallm_magics.cell.variables import Part
+from parallm_magics.errors import OptionError
+from parallm_magics.types import ASIDE, Reading, Task
+
+# Guards come first in the numbering, so that what follows them never has the number of one.
+FOLLOWS = ASIDE + 1000
+VERDICTS = ("ALLOW", "BLOCK")
+SCORES = (1.0, 10.0)
+
+Own = Mapping[str, Any]
+Merge = Callable[[Own], Options]
+
+
+@dataclass(frozen=True, slots=True)
+class FollowUp:
+    """A call that follows the workers, its text complete but for what they answer.
+
+    Attributes:
+        task: the call, with the prompt still empty.
+        parts: its text; the variables left in it are `task` and `outputs` or `candidates`.
+        span: the range of a judge's scores.
+    """
+
+    task: Task
+    parts: tuple[Part, ...]
+    span: tuple[float, float] = SCORES
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """One guardrail, which starts with the work.
+
+    Attributes:
+        name: the guard's name.
+        tasks: its calls; several are a vote.
+        block: the label that blocks.
+        refusal: what stands in place of blocked work.
+        passes_on_error: whether the work passes where the guard gives no verdict.
+        raises: whether a blocked run is an error.
+    """
+
+    name: str
+    tasks: tuple[Task, ...]
+    block: str
+    refusal: str
+    passes_on_error: bool
+    raises: bool
+
+    @property
+    def reading(self) -> Reading:
+        """How its answers are read."""
+        reading = self.tasks[0].reading
+        assert reading is not None
+        return reading
+
+
+class Asides:
+    """Builds the calls of one cell that are no worker's."""
+
+    def __init__(
+        self,
+        cell: Cell,
+        prompts: Prompts,
+        parse_model: ParseModel,
+        merged: Merge,
+        options: Options,
+    ) -> None:
+        self._cell, self._prompts, self._options = cell, prompts, options
+        self._parse, self._merged = parse_model, merged
+
+    def synthesis(self, block: Block | None, own: Own, calls: Calls) -> FollowUp:
+        """The call that merges the sections."""
+        parts: tuple[Part, ...] = ()
+        if block is not None:
+            parts = self._prompts.template(block.text, block.where, "outputs", calls)
+        system = None
+        # The items' shared system text speaks of items, which a synthesis has none of.
+        if self._cell.system is not None and self._options.each is None and "system" not in own:
+            system = self._prompts.render(self._cell.system, "%system")
+        task = self._follow_up("synthesis", block, own, system)
+        return FollowUp(task, parts)
+
+    def judge(self, block: Block | None, own: Own) -> FollowUp:
+        """The judge's call, for each rotation or candidate anew."""
+        parts: tuple[Part, ...] = ()
+        if block is not None and block.text.value:
+            parts = self._prompts.template(block.text, block.where, "candidates", None)
+        task = self._follow_up("judge", block, own, None, shares_system=False)
+        return FollowUp(task, parts, own.get("score") or SCORES)
+
+    def _follow_up(
+        self,
+        name: str,
+        block: Block | None,
+        own: Own,
+        system: str | None,
+        shares_system: bool = True,
+    ) -> Task:
+        options = self._merged(own)
+        if "system" in own or (shares_system and system is None):
+            system = options.system
+        if block is not None and block.system is not None:
+            system = self._prompts.render(block.system, f"{block.where} %system")
+        return self._task(options, block, name, FOLLOWS, system)
+
+    def _task(
+        self, options: Options, block: Block | None, name: str, index: int, system: str | None
+    ) -> Task:
+        if len(options.model) > 1:
+            raise OptionError(
+                f"line {block.line if block else 1}: the {name} is one call; give it one model with -m"
+            )
+        low, high = options.temperature or (None, None)
+        return Task(
+            index=index,
+            name=name,
+            model=model_of(options.model[0] if options.model else None, {}, self._parse),
+            prompt="",
+            system=system,
+            temperature=low if low == high else None,  # a range is for workers
+            **call_fields(options, 1),
+        )
+
+    def guards(self, blocks: Sequence[tuple[Block, Own]], calls: Calls) -> tuple[Guard, ...]:
+        """The guardrails, in the cell's order."""
+        names = _names([block for block, _ in blocks], self._cell)
+        samples = Counter(_request(task) for task in calls.rendered or ())
+        found: list[Guard] = []
+        number = ASIDE
+        for (block, own), name in zip(blocks, names, strict=True):
+            guard = self._guard(block, own, name, number, samples)
+            found.append(guard)
+            number += len(guard.tasks)
+        if number > FOLLOWS:
+            raise OptionError(f"there are {number - ASIDE:,} guard calls; at most 1,000 a cell")
+        return tuple(found)
+
+    def _guard(
+        self, block: Block, own: Own, name: str, number: int, samples: Counter[object]
+    ) -> Guard:
+        at = f"line {block.line}: {block.where}"
+        if self._prompts.names_item(block.text, block.system):
+            raise OptionError(
+                f"{at}: one guard stands beside all items and cannot name {{{{item}}}}; "
+                "check items one by one with %section, --choices and --flag"
+            )
+        options = self._merged(own)
+        choices = own.get("choices") or VERDICTS
+        reading = Reading("choice", choices=choices)
+        text = self._prompts.render(block.text, block.where)
+        closing = "" if options.no_ask else asking(reading)
+        system = own.get("system")
+        if block.system is not None:
+            system = self._prompts.render(block.system, f"{block.where} %system")
+        models = own.get("model") or options.model[:1] or (None,)
+        count = own.get("n") or len(models)
+        if count < len(models):
+            raise OptionError(f"{at}: -n {count} leaves out some of {len(models)} models")
+        low, high = own.get("temperature") or (None, None)
+        step = 0.0 if low is None or high is None or count < 2 else (high - low) / (count - 1)
+        fields = call_fields(options, count)
+        parsed: dict[str, Any] = {}
+        tasks = []
+        for turn in range(count):
+            task = Task(
+                index=number + turn,
+                name=name if count == 1 else f"{name}.{turn + 1}",
+                model=model_of(models[turn % len(models)], parsed, self._parse),
+                prompt="\n\n".join(part for part in (text, closing) if part),
+                system=system,
+                temperature=None if low is None else round(low + step * turn, 6),
+                reading=reading,
+                **fields,
+            )
+            request = _request(task)
+            tasks.append(replace(task, sample=samples[request]))
+            samples[request] += 1
+        return Guard(
+            name=name,
+            tasks=tuple(tasks),
+            block=_blocking(own.get("block"), choices, at),
+            refusal=options.refusal,
+            passes_on_error=options.on_error == "pass",
+            raises=options.on_block == "raise",
+        )
+
+
+def _request(task: Task) -> object:
+    """The same for calls that ask the same of the same model."""
+    asked = (task.model, task.prompt, task.system, task.temperature, task.effort, task.max_tokens)
+    return hash((*asked, repr(sorted(task.params.items()))))
+
+
+def _blocking(label: str | None, choices: Sequence[str], at: str) -> str:
+    """The label that blocks, as the choices spell it."""
+    if label is None:
+        return choices[-1]
+    for choice in choices:
+        if choice.casefold() == label.strip().casefold():
+            return choice
+    raise OptionError(f"{at}: --block {label} is none of its choices: {', '.join(choices)}")
+
+
+def _names(blocks: Sequence[Block], cell: Cell) -> list[str]:
+    """A name for each guard that no other block has."""
+    taken = {_key(block.name) for block in cell.blocks if block.name}
+    alone = len(blocks) == 1
+    names = []
+    for at, block in enumerate(blocks, 1):
+        name = block.name or ("guardrail" if alone else f"guardrail{at}")
+        while block.name is None and _key(name) in taken:
+            name += "_"
+        taken.add(_key(name))
+        names.append(name)
+    return names
+
+
+def _key(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold()

@@ -1,0 +1,286 @@
+"""Votes that end as soon as those still open can no longer matter."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+from parallm_magics.engine.simulated_time import cut_off, lay_out
+from parallm_magics.engine.stop import Stop
+from parallm_magics.patterns.ballots import CAME_BACK, count_ballots, votes_of
+from parallm_magics.patterns.panel import Rule
+from parallm_magics.patterns.workers import Workers, later, latest
+from parallm_magics.types import Event, Fault, Reading, Record, Task, Usage
+from parallm_magics.voting import same_answer_key
+from parallm_magics.voting.picks import Vote, counts_of
+from parallm_magics.voting.stopping import beta_stops, next_wave
+
+# Of very many open votes it is not asked after each one whether they still matter.
+MANY, SELDOM = 2_000, 50
+
+
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """What came of asking a panel.
+
+    Attributes:
+        records: one a voter, in the panel's order.
+        decided_after: how many votes had ended when the vote was decided early; None where not.
+        uncounted: the places of those that ended after that.
+    """
+
+    records: list[Record]
+    decided_after: int | None = None
+    uncounted: frozenset[int] = frozenset()
+
+
+class Referee:
+    """Counts votes as they end, and sees when the open ones cannot change the outcome.
+
+    Attributes:
+        heard: the places of the votes that it has counted.
+        stopped: whether the vote has been ended early.
+    """
+
+    def __init__(self, rule: Rule, reading: Reading, weights: Sequence[Fraction]) -> None:
+        self._rule, self._reading, self._weights = rule, reading, weights
+        self._terms = rule.terms(len(weights))
+        self._votes: dict[int, Vote] = {}
+        self.heard: set[int] = set()
+        self.stopped = False
+
+    def hear(self, record: Record) -> None:
+        """Count one vote that has ended."""
+        at = record.index
+        self.heard.add(at)
+        read, ballots = count_ballots([record], self._reading, [self._weights[at]])
+        for vote in votes_of(read, ballots):
+            label = vote.label
+            if self._reading.kind == "open":
+                label = same_answer_key(label)
+            self._votes[at] = replace(vote, index=at, label=label)
+
+    def check(self) -> bool:
+        """Whether the vote is decided while votes are open."""
+        open_ = self._open()
+        if len(open_) > MANY and len(self.heard) % SELDOM:
+            return False
+        self.stopped = bool(open_) and self._over([*self._votes.values()], open_)
+        return self.stopped
+
+    def wave(self) -> int:
+        """How many votes are to be asked next: the fewest that could decide."""
+        votes, open_ = [*self._votes.values()], self._open()
+        counts: Mapping[str, int] = counts_of(votes)
+        if (flag := self._terms.flag) is not None and self._rule.pick == "any":
+            counts = {flag: counts.get(flag, 0)}
+
+        def over(counts: Mapping[str, int], left: int) -> bool:
+            asked = len(open_) - left
+            return self._over(_with_more(votes, counts, open_[:asked]), open_[asked:])
+
+        return next_wave(counts, len(open_), over)
+
+    def _open(self) -> list[Fraction]:
+        return [weight for at, weight in enumerate(self._weights) if at not in self.heard]
+
+    def _over(self, votes: Sequence[Vote], open_: Sequence[Fraction]) -> bool:
+        sure = self._rule.entry.sure
+        assert sure is not None
+        if sure(votes, open_, self._terms) is not None:
+            return True
+        if self._rule.stop != "beta":
+            return False
+        labels = len(self._reading.choices) or None
+        enough = len(votes) >= max(1, self._terms.quorum)
+        return enough and beta_stops([*counts_of(votes).values()], self._rule.level, labels)
+
+
+def _with_more(
+    votes: Sequence[Vote], counts: Mapping[str, int], weights: Sequence[Fraction]
+) -> list[Vote]:
+    """The votes, and so many more for each label that they come to these counts."""
+    have = counts_of(votes)
+    more = [label for label, count in counts.items() for _ in range(count - have[label])]
+    start = 1 + max((vote.index for vote in votes), default=-1)
+    pairs = zip(more, weights, strict=False)
+    return [*votes, *(Vote(start + at, label, label, w) for at, (label, w) in enumerate(pairs))]
+
+
+async def gather(
+    tasks: Sequence[Task],
+    workers: Workers,
+    rule: Rule,
+    referee: Referee,
+    *,
+    stop: Stop,
+    before: Sequence[Record] = (),
+    least: int = 0,
+) -> Gathered:
+    """Ask a panel, and end as soon as its rule allows.
+
+    Args:
+        tasks: the panel, in order.
+        before: the records of an earlier run, whose successes are kept.
+        least: how many votes must come back.
+        stop: stops the run from outside.
+    """
+    kept = [record for record in before if record.ok]
+    workers.kept(kept)
+    done = {record.index for record in kept}
+    left = [task for task in tasks if task.index not in done]
+    anew = {record.index for record in before if record.status in CAME_BACK}
+    if rule.stop == "all":
+        records = await workers.ask(left, stop=stop, least=max(least - len(kept), 0), anew=anew)
+        return Gathered(_in_order([*kept, *_since(latest(kept), workers, left, records)]))
+    for record in sorted(kept, key=_arrival):
+        referee.hear(record)
+    ask = _in_waves if rule.waves else _until_decided
+    records = [] if referee.check() else await ask(left, workers, referee, stop, anew)
+    if workers.lasting(left) is not None:  # they are on a time that begins with them
+        records = [later(record, latest(kept)) for record in records]
+    missing = {task.index for task in left} - {record.index for record in records}
+    after = len(referee.heard)
+    why = stop.reason or f"not asked: {_why(after, len(tasks))}"
+    unasked = [_unasked(task, why, workers) for task in left if task.index in missing]
+    late = {record.index for record in records if record.status in CAME_BACK} - referee.heard
+    decided = after if referee.stopped and not stop.reason else None
+    if decided is None:
+        late = set()
+    return Gathered(_in_order([*kept, *records, *unasked]), decided, frozenset(late))
+
+
+async def _until_decided(
+    tasks: Sequence[Task], workers: Workers, referee: Referee, stop: Stop, anew: set[int]
+) -> list[Record]:
+    """All at once; what is open when the vote is decided is cancelled."""
+    inner, votes = stop.within(), len(tasks) + len(referee.heard)
+    lasting = workers.lasting(tasks)
+    order = _order(workers, tasks, lasting)
+
+    def hear(record: Record) -> None:
+        for each in order(record):
+            if not referee.stopped and not stop.reason:
+                referee.hear(each)
+                if referee.check():
+                    why = _why(len(referee.heard), votes)
+                    workers.tell(Event("said", -1, 0.0, why))
+                    inner(why)
+
+    found: list[Record] = []
+    if lasting is None:  # answers that are kept come as they had come
+        found = await workers.recorded(tasks, anew)
+        for record in found:
+            if not referee.stopped:
+                referee.hear(record)
+                referee.check()
+        if referee.stopped:
+            counted = [task for task in tasks if task.index in referee.heard]
+            return await workers.ask(counted, stop=stop)
+    records = await workers.ask(tasks, stop=inner, heard=hear, anew=anew)
+    if lasting is None:
+        return records
+    return _cut(workers, records, lasting, referee, stop, votes)
+
+
+def _order(
+    workers: Workers, tasks: Sequence[Task], lasting: Sequence[float] | None
+) -> Callable[[Record], Iterable[Record]]:
+    """From a record that has ended to those whose turn it is: simulated ones by simulated ends."""
+    if lasting is None:
+        return lambda record: (record,)
+    turns = deque(sorted(_timed(workers, tasks, lasting), key=_arrival))
+    waiting: dict[int, Record] = {}
+
+    def order(record: Record) -> Iterable[Record]:
+        waiting[record.index] = record
+        while turns and turns[0].index in waiting:
+            yield waiting.pop(turns.popleft().index)
+
+    return order
+
+
+def _timed(workers: Workers, tasks: Sequence[Task], lasting: Sequence[float]) -> list[Record]:
+    """Records that know when their calls would run, and nothing else."""
+    empty = [
+        Record(task.index, task.name, "ok", str(task.model), seconds=seconds)
+        for task, seconds in zip(tasks, lasting, strict=True)
+    ]
+    return lay_out(empty, workers.places)
+
+
+def _cut(
+    workers: Workers,
+    records: Sequence[Record],
+    lasting: Sequence[float],
+    referee: Referee,
+    stop: Stop,
+    votes: int,
+) -> list[Record]:
+    """Simulated records on their own time, cancelled at the moment of the decision."""
+    if stop.reason:
+        return lay_out(records, workers.places)
+    timed = [
+        replace(record, seconds=seconds) if record.status == "cancelled" else record
+        for record, seconds in zip(records, lasting, strict=True)
+    ]
+    laid = lay_out(timed, workers.places)
+    if not referee.stopped:
+        return laid
+    last = max((record for record in laid if record.index in referee.heard), key=_arrival)
+    return cut_off(laid, last.end, last.index, _why(len(referee.heard), votes))
+
+
+async def _in_waves(
+    tasks: Sequence[Task], workers: Workers, referee: Referee, stop: Stop, anew: set[int]
+) -> list[Record]:
+    """In waves by index, each as small as could decide and awaited whole, so that none is wasted."""
+    left, records = list(tasks), list[Record]()
+    while left and not referee.stopped and not stop.reason:
+        size = referee.wave()
+        wave, left = left[:size], left[size:]
+        ended = await workers.ask(wave, stop=stop, anew=anew)
+        ended = _since(latest(records), workers, wave, ended)
+        records += ended
+        for record in sorted(ended, key=_arrival):
+            referee.hear(record)
+        if referee.check():
+            votes = len(left) + len(referee.heard)
+            workers.tell(Event("said", -1, 0.0, _why(len(referee.heard), votes)))
+    return records
+
+
+def _since(
+    since: float, workers: Workers, tasks: Sequence[Task], records: list[Record]
+) -> list[Record]:
+    """Records on the simulation's own time from then on, where all are simulated."""
+    if workers.lasting(tasks) is None:
+        return records
+    return [later(record, since) for record in lay_out(records, workers.places)]
+
+
+def _unasked(task: Task, why: str, workers: Workers) -> Record:
+    """The record of a vote that was not needed."""
+    return Record(
+        index=task.index,
+        name=task.name,
+        status="cancelled",
+        model=str(task.model),
+        usage=Usage(),
+        error=Fault("cancelled", why),
+        simulated=workers.lasting([task]) is not None,
+    )
+
+
+def _why(after: int, votes: int) -> str:
+    return f"decided after {after} of {votes} votes"
+
+
+def _arrival(record: Record) -> tuple[float, int]:
+    return record.end, record.index
+
+
+def _in_order(records: Sequence[Record]) -> list[Record]:
+    return sorted(records, key=lambda record: record.index)

@@ -1,0 +1,38 @@
+"""Records as plain JSON types."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+from parallm_magics.types import Record
+
+
+def record_dict(record: Record) -> dict[str, Any]:
+    """A record as plain JSON types."""
+    return {
+        "name": record.name,
+        "status": record.status,
+        "text": record.text,
+        "value": record.value,
+        "model": record.model,
+        "model_answered": record.model_answered,
+        "usage": record.usage.to_dict() if record.usage else None,
+        "cost": money(record.cost),
+        "saved": money(record.saved),
+        "start": record.start,
+        "queued": record.queued,
+        "seconds": record.seconds,
+        "attempts": [{"outcome": a.outcome, "seconds": a.seconds} for a in record.attempts],
+        "finish": record.finish,
+        "request_id": record.request_id,
+        "error": {"kind": record.error.kind, "message": record.error.message}
+        if record.error
+        else None,
+        "simulated": record.simulated,
+    }
+
+
+def money(amount: Decimal | None) -> float | None:
+    """US dollars as a plain number."""
+    return None if amount is None else float(amount)

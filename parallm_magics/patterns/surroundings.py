@@ -1,0 +1,54 @@
+"""What a run needs from where it runs."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+
+from parallm_magics.cell.plan import Plan
+from parallm_magics.engine.budget import Ledger
+from parallm_magics.engine.pool import Pools
+from parallm_magics.engine.stop import Stop
+from parallm_magics.providers.recording import Recordings, from_environment
+from parallm_magics.providers.registry import Clients
+from parallm_magics.types import Listener, Record
+
+
+@contextlib.asynccontextmanager
+async def of_its_own(plan: Plan) -> AsyncIterator[Surroundings]:
+    """What a run needs where nobody keeps it from run to run."""
+    clients = Clients()
+    recordings = from_environment()
+    try:
+        yield Surroundings(clients, recordings=recordings)
+    finally:
+        if recordings is not None:
+            recordings.close()
+        await clients.close()
+
+
+@dataclass(slots=True, eq=False)
+class Surroundings:
+    """What a run needs from where it runs.
+
+    Attributes:
+        clients: the doors to the models, kept by whoever opened them.
+        pools: what is known of how fast each may be asked.
+        tell: hears every event.
+        stop: stops the run from outside.
+        ledgers: caps on cost besides the cell's own.
+        spent: hears every record that something may have been spent on.
+        recordings: where answers are kept, or None.
+        renew: surroundings for another run of a plan, for as long as that runs.
+    """
+
+    clients: Clients
+    pools: Pools = field(default_factory=Pools)
+    tell: Listener | None = None
+    stop: Stop = field(default_factory=Stop)
+    ledgers: tuple[Ledger, ...] = ()
+    spent: Callable[[Record], None] | None = None
+    recordings: Recordings | None = None
+    renew: Callable[[Plan], AbstractAsyncContextManager[Surroundings]] = of_its_own

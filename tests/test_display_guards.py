@@ -1,0 +1,60 @@
+"""Guardrails in the saved picture: what each said and what follows, in words."""
+
+from __future__ import annotations
+
+import pytest
+from display_samples import Page, fanout
+
+from parallm_magics.display import Guard, static_html, static_plain
+from parallm_magics.display.guards import REASON, guard_line, guards_html
+
+
+@pytest.mark.parametrize(
+    ("guard", "line"),
+    [
+        pytest.param(Guard("g", True, "ALLOW", "fine"), "Guardrail 'g' passed: ALLOW", id="passed"),
+        pytest.param(
+            Guard("g", False, "BLOCK", "It asks for a weapon."),
+            "Guardrail 'g' blocked: BLOCK. It asks for a weapon.",
+            id="blocked",
+        ),
+        pytest.param(
+            Guard("g", False, "BLOCK", " BLOCK "), "Guardrail 'g' blocked: BLOCK", id="no-reason"
+        ),
+        pytest.param(
+            Guard("g", False, None, "timed out after 15 s"),
+            "Guardrail 'g' gave no verdict (timed out after 15 s), which blocks",
+            id="no-verdict",
+        ),
+        pytest.param(
+            Guard("g", True, None), "Guardrail 'g' gave no verdict, which lets pass", id="lets-pass"
+        ),
+    ],
+)
+def test_a_guard_is_told_in_words(guard: Guard, line: str) -> None:
+    """What it said and what follows from it, the same in html and in plain text."""
+    assert guard_line(guard) == line
+    view = fanout(guards=(guard,))
+    assert f"{line}\n" in static_plain(view)
+    assert line in Page(static_html(view)).text
+
+
+def test_a_long_reason_is_clipped() -> None:
+    """To a few lines; the whole of it is in the result."""
+    line = guard_line(Guard("g", False, "BLOCK", "word " * 1000))
+    assert len(line) < REASON + 50
+    assert line.endswith("…")
+
+
+def test_all_guards_have_their_line_under_the_title() -> None:
+    """In the cell's order, before notes and answers."""
+    guards = (Guard("first", True, "ALLOW"), Guard("second", True, "ALLOW"))
+    text = Page(static_html(fanout(guards=guards, notes=("mind this",)))).text
+    assert text.index("'first'") < text.index("'second'") < text.index("mind this")
+
+
+def test_a_guards_words_are_isolated() -> None:
+    """Right-to-left words do not turn our sentence around."""
+    html = guards_html([Guard("שם", False, "חסום", "סיבה")])
+    for word in ("שם", "חסום", "סיבה"):
+        assert f"<bdi>{word}</bdi>" in html

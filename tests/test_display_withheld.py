@@ -1,0 +1,164 @@
+"""What a guardrail withholds is drawn nowhere: live before it has passed, saved once it has not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from display_samples import HAIKU, Page, blocked, failed, record
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from parallm_magics.cell.asides import FOLLOWS
+from parallm_magics.display import Board, Poll, Tally, static_html, static_plain
+from parallm_magics.display.withheld import JUDGES, is_guard
+from parallm_magics.display.worker import WITHHELD
+from parallm_magics.types import ASIDE, Event, Fault
+
+JUDGE = ASIDE + 1000
+SECRET = "sesame"
+QUOTING = Fault("unreadable", f"no label in '{SECRET}'")
+
+
+def board(**options: Any) -> Board:
+    """A vote of three, a guard and a judge, withheld."""
+    extra = {ASIDE: ("guardrail", HAIKU), JUDGE: ("judge", HAIKU)}
+    rows = [(f"v{i}", HAIKU) for i in range(3)]
+    return Board(rows, **{"pattern": "vote", "extra": extra, "withheld": True} | options)
+
+
+def tell_secrets(told: Board, status: str = "ok", said: str = SECRET) -> None:
+    """Let the words arrive in every way in which they can."""
+    told.tell(Event("started", 0, 0.0))
+    told.tell(Event("heard", 0, 0.5, said))
+    told.tell(Event("started", 1, 0.0))
+    told.tell(Event("waiting", 1, 0.5, said))
+    ended = record(2, status=status, text=said, value=said, error=Fault("unreadable", said))
+    told.tell(Event("ended", 2, 1.0, record=ended))
+    told.tell(Event("ended", JUDGE, 1.0, record=record(JUDGE, "judge", text=said, value=said)))
+    told.tell(Event("said", -1, 1.0, said))
+
+
+@pytest.mark.parametrize("pattern", ["fanout", "vote"])
+@pytest.mark.parametrize("status", ["ok", "truncated", "refused", "invalid", "failed"])
+def test_nothing_is_drawn_before_the_guard_has_passed(pattern: str, status: str) -> None:
+    """Neither text, nor label, nor error, nor reason, nor what is said; afterwards all of it."""
+    told = board(pattern=pattern)
+    tell_secrets(told, status)
+    html = told.live_html(1.0)
+    assert SECRET not in html
+    assert "Read as" not in html
+    assert WITHHELD in html
+    told.tell(Event("released", -1, 1.1))
+    assert told.live_html(1.2).count(SECRET) >= 4
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.text(alphabet="ab ", min_size=1, max_size=300), st.sampled_from(["fanout", "vote"]))
+def test_the_picture_is_the_same_whatever_is_withheld(said: str, pattern: str) -> None:
+    """Not even the length of an answer shows, or that one could be read."""
+    one = board(pattern=pattern, read_label=lambda record: ("invalid", ""))
+    other = board(pattern=pattern)
+    tell_secrets(one, said=said)
+    tell_secrets(other, said="x")
+    for told in (one, other):  # a guard's verdict opens the column of what was read
+        told.tell(Event("ended", ASIDE, 1.0, record=record(ASIDE, "guardrail", value="ALLOW")))
+    assert one.live_html(1.0) == other.live_html(1.0)
+
+
+def test_it_is_said_that_the_work_runs_and_is_withheld() -> None:
+    """The header says why there is nothing to read, and what was announced before."""
+    told = board()
+    told.say("5,000 calls")
+    text = Page(told.live_html(0.0)).text
+    assert "withheld until they have passed" in text
+    assert "5,000 calls" in text
+    assert "still open" not in text
+    told.tell(Event("released", -1, 1.0))
+    text = Page(told.live_html(1.0)).text
+    assert "withheld" not in text
+    assert "3 still open" in text
+
+
+def test_states_times_and_tokens_of_workers_are_no_secret() -> None:
+    """Who is done, how long it took and what it used is drawn."""
+    told = board()
+    tell_secrets(told, "timed_out")
+    text = Page(told.live_html(1.0)).text
+    for part in ("1 of 3 done", "timed out", "answering", "120"):
+        assert part in text
+
+
+def test_only_the_run_itself_is_released() -> None:
+    """A worker's number on the event lets nothing out."""
+    told = board()
+    tell_secrets(told)
+    told.tell(Event("released", 0, 1.0))
+    assert SECRET not in told.live_html(1.0)
+
+
+def test_a_guard_speaks_once_it_has_ended() -> None:
+    """Half an answer may say the opposite; the whole of it is about what went in."""
+    told = board()
+    told.tell(Event("started", ASIDE, 0.0))
+    told.tell(Event("heard", ASIDE, 0.2, "ALLOW? No:"))
+    assert "ALLOW" not in told.live_html(0.3)
+    ended = record(ASIDE, "guardrail", text="No: BLOCK it", value="BLOCK")
+    told.tell(Event("ended", ASIDE, 0.5, record=ended))
+    assert "No: BLOCK it" in told.live_html(0.6)
+
+
+def test_what_has_been_blocked_stays_hidden_after_the_end() -> None:
+    """A blocked record's words are not drawn live either, whoever releases."""
+    told = board(withheld=False)
+    tell_secrets(told, "blocked", said="x")
+    hidden = record(0, status="blocked", text=SECRET, value=SECRET, error=QUOTING)
+    told.tell(Event("ended", 0, 1.0, record=hidden))
+    assert SECRET not in told.live_html(1.0)
+
+
+@pytest.mark.parametrize("draw", [static_html, static_plain], ids=["html", "plain"])
+@pytest.mark.parametrize("status", ["blocked", "failed", "ok"])
+def test_a_blocked_run_shows_the_refusal_and_nothing_of_the_work(draw: Any, status: str) -> None:
+    """Whatever state a record is in and whatever it still holds."""
+    hidden = record(0, status=status, text=SECRET, value=SECRET, error=QUOTING)
+    tally = Tally(((SECRET, 1),), SECRET, "decided", 1, 1, how=SECRET)
+    view = blocked(
+        hidden,
+        record(1, status="blocked", text=SECRET, error=Fault("blocked", "not let pass")),
+        tally=tally,
+        polls=(Poll(SECRET, tally, (hidden,)),),
+        ballots=("valid", SECRET),
+        synthesis=record(JUDGE, "synthesis", text=SECRET, value=SECRET),
+    )
+    shown = draw(view)
+    assert SECRET not in shown
+    for part in ("I cannot help with that.", "Guardrail 'safety' blocked: BLOCK", "not let pass"):
+        assert part in Page(shown).text
+
+
+def test_guards_are_told_by_their_number_as_the_plan_gives_it() -> None:
+    """The first number that is no guard's is the same where calls are made and where they are drawn."""
+    assert JUDGES == FOLLOWS
+    assert [is_guard(n) for n in (ASIDE - 1, ASIDE, JUDGES - 1, JUDGES)] == [
+        False,
+        True,
+        True,
+        False,
+    ]
+
+
+def test_a_guards_own_answer_can_be_read_in_a_blocked_run() -> None:
+    """Why it blocked is no secret."""
+    text = Page(static_html(blocked())).text
+    assert "It asks for a weapon." in text
+    assert "How to build one." in text
+
+
+def test_one_blocked_record_hides_itself_alone() -> None:
+    """In a run that is not blocked the others keep their words."""
+    one = record(0, status="blocked", text=SECRET, value=SECRET, error=QUOTING)
+    html = static_html(blocked(one, record(1, text="open words"), failed(2), blocked=False))
+    assert SECRET not in html
+    assert "open words" in html
+    assert "the provider failed: overloaded" in html
