@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Sequence
 
 from parallm_magics.cell.blocks import RUNNING, WORDS
 from parallm_magics.cell.options import TABLE, Option
@@ -16,13 +17,20 @@ EXAMPLES = {
 
 def help_of(magic: str, first: str) -> str:
     """A magic's help: what it does, an example, its blocks, every option with its default."""
-    blocks = ", ".join(f"%{word}" for word in WORDS[magic] if word in RUNNING)
-    options = "\n".join(_entry(option) for option in TABLE.values() if magic in option.where)
+    words = [word for word in WORDS[magic] if word in RUNNING]
+    blocks = ", ".join(f"%{word}" for word in words)
+    options = "\n".join(
+        _entry(option, magic, words)
+        for option in TABLE.values()
+        if magic in option.where or option.where & {*words}
+    )
     example = textwrap.indent(EXAMPLES[magic], "    ")
     return f"{first}\n\n{example}\n\nBlocks: {blocks}; %system … %prompt.\n\nOptions:\n{options}\n"
 
 
-def _entry(option: Option) -> str:
+def _entry(option: Option, magic: str, words: Sequence[str]) -> str:
     flags = ", ".join(option.flags) + (f" {option.metavar}" if option.metavar else "")
     default = "" if option.default in (None, False, ()) else f" [{option.default}]"
-    return f"  {flags}\n      {option.help}{default}"
+    takers = ", ".join(f"%{word}" for word in words if word in option.where)
+    only = "" if magic in option.where else f" (on {takers})"
+    return f"  {flags}{only}\n      {option.help}{default}"

@@ -18,11 +18,12 @@ import kills
 import load_ext
 import scale
 import streams
+import votes
 import wall_time
 from bench import PACKAGES, load, processor
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
-ALL = (load_ext, wall_time, cpu_per_call, streams, interrupt, hanging, kills, scale)
+ALL = (load_ext, wall_time, cpu_per_call, streams, interrupt, hanging, kills, scale, votes)
 MARK = "<!-- {} -->\n"
 
 
