@@ -20,7 +20,7 @@ from parallm_magics.errors import (
 if TYPE_CHECKING:
     from parallm_magics.patterns.api import fanout, vote
     from parallm_magics.patterns.fanout import FanoutRun
-    from parallm_magics.patterns.vote import VoteRun
+    from parallm_magics.patterns.vote_run import VoteRun
 
 __all__ = [
     "BudgetExceeded",
@@ -43,7 +43,7 @@ _LATE = {
     "fanout": "parallm_magics.patterns.api",
     "vote": "parallm_magics.patterns.api",
     "FanoutRun": "parallm_magics.patterns.fanout",
-    "VoteRun": "parallm_magics.patterns.vote",
+    "VoteRun": "parallm_magics.patterns.vote_run",
 }
 
 

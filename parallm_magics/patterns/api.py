@@ -15,7 +15,8 @@ from parallm_magics.patterns.panel import check_rules
 from parallm_magics.patterns.preview import Preview, preview
 from parallm_magics.patterns.run import Run
 from parallm_magics.patterns.surroundings import Surroundings, of_its_own
-from parallm_magics.patterns.vote import VoteRun, run_vote
+from parallm_magics.patterns.vote import run_vote
+from parallm_magics.patterns.vote_run import VoteRun
 from parallm_magics.providers.registry import parse_model
 
 Runner = Callable[[Plan, Surroundings], Coroutine[Any, Any, Run]]
