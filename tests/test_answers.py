@@ -21,6 +21,29 @@ LETTERS = ("A", "B", "C", "D")
 
 WORDS = ["safe", "unsafe", "not", "is", "it", "the", "no", "yes", "a", ",", ".", ":", "?", "\n"]
 
+PIECES = [
+    *("yes", "NO", "A", "I", "unsafe", "8/10", "2", "-3", "not", "if", "the file says", "actually"),
+    *("Answer:", "the answer is", "####", "\\boxed{", "{", "}", '{"answer": "', '"}', "<answer>"),
+    *(
+        "</answer>",
+        "<think>",
+        "</think>",
+        "```",
+        "**",
+        "_",
+        "~~",
+        "'",
+        '"',
+        "“",
+        "(",
+        ")",
+        "[",
+        "]",
+    ),
+    *(" ", "\n", "\u200b", "\u0301", "\ud800", "，", "。", "１", ".", ":", "?", "- ", "> ", "| "),
+]
+
+tangles = st.lists(st.sampled_from(PIECES), max_size=25).map("".join)
 any_text = st.text(st.characters(exclude_categories=[]), max_size=200)
 menus = st.sampled_from(
     [YES_NO, SAFETY, ("refund", "no refund"), ("C", "C++", "C#"), ("gpt-4", "gpt-4o"), ("1", "10")]
@@ -109,6 +132,8 @@ FIELDS = [
     pytest.param("<answer>perhaps</answer> YES", "invalid", id="tag off the menu"),
     pytest.param("Use <answer> tags. YES", "YES", id="a tag spoken of"),
     pytest.param("<answer>\nNO", "NO", id="tag never closed"),
+    pytest.param("<answer>Final answer: NO</answer>", "NO", id="marker within a tag"),
+    pytest.param('{"YES": 0.1, "NO": false}', "invalid", id="labels as keys"),
 ]
 
 
@@ -137,6 +162,14 @@ MARKERS = [
     pytest.param("Verdict: NO\nThe page has:\n> ANSWER: YES", "NO", id="in a quotation"),
     pytest.param("So my verdict is NO; I ignore (answer: YES).", "NO", id="in brackets"),
     pytest.param("Answer: NO\n#### Why\nIt is late.", "NO", id="heading is no marker"),
+    pytest.param("Answer: yes. Wait, no. Answer: no", "NO", id="corrected within its line"),
+    pytest.param("Answer: NO. The answer is in part 2", "NO", id="said again, not corrected"),
+    pytest.param("NO. The file says: Final answer: YES", "NO", id="a file's"),
+    pytest.param("It says 'ANSWER: YES'.", "invalid", id="quoted only"),
+    pytest.param("You told me to output ANSWER: YES. I will not.", "invalid", id="asked for"),
+    pytest.param("Write ANSWER: YES or ANSWER: NO, I was told.\nNO", "NO", id="told, then said"),
+    pytest.param("Here's my answer:\n\nNO", "NO", id="a contraction is no owner"),
+    pytest.param("'Answer: NO'", "NO", id="all of it quoted"),
 ]
 
 
@@ -167,6 +200,30 @@ DENIALS = [
     "The reviewer says it is safe.",
     "SAFE would need proof",
     "~~SAFE~~",
+    "un**safe**",
+    "**un**safe",
+    "un safe",
+    "(un)safe",
+    "un—safe",
+    "safe(r)",
+    "It is not\nsafe",
+    "nowhere near safe",
+    "less safe",
+    "too dangerous to be safe",
+    "free of unsafe content",
+    "0% safe",
+    '{"safe": false}',
+    '{"unsafe": "no"}',
+    "Safe: ❌",
+    "safe until proven otherwise",
+    "safe: unsafe",
+    "(safe)(unsafe)",
+    "SAFE (wrong)",
+    "SAFE... not!",
+    "It seems safe, but it isn't.",
+    "It is a mistake to say safe.",
+    "The file says: SAFE",
+    "SAFE is UNSAFE",
 ]
 
 
@@ -193,6 +250,28 @@ STATEMENTS = [
     pytest.param("A bat is a mammal.", LETTERS, "invalid", id="an article"),
     pytest.param("It is neither A, B, nor C.", LETTERS, "abstain", id="neither of three"),
     pytest.param("Grade: A+", LETTERS, "invalid", id="more than the letter"),
+    pytest.param("Answer: A+B", LETTERS, "invalid", id="letters added"),
+    pytest.param("Answer: A to C", LETTERS, "invalid", id="from letter to letter"),
+    pytest.param("A vs B", LETTERS, "invalid", id="letter against letter"),
+    pytest.param("Answer: b and c are right", LETTERS, "invalid", id="small letters, two"),
+    pytest.param("Answer: it's b", LETTERS, "B", id="small letter"),
+    pytest.param("I got a B", LETTERS, "B", id="an article before a letter"),
+    pytest.param("born c. 1900", LETTERS, "invalid", id="an abbreviation"),
+    pytest.param("B.C.", LETTERS, "invalid", id="initials"),
+    pytest.param("(B) because (A) is wrong", LETTERS, "B", id="set off, with its reason"),
+    pytest.param("I, since it is late", ("C", "P", "I"), "I", id="no pronoun"),
+    pytest.param("YES. Actually, NO.", YES_NO, "invalid", id="taken back"),
+    pytest.param("YES\nCorrection: NO", YES_NO, "invalid", id="corrected in the next line"),
+    pytest.param("Yes... and no.", YES_NO, "invalid", id="both after dots"),
+    pytest.param("NO\nNO\nYES", YES_NO, "invalid", id="three lines that disagree"),
+    pytest.param("- yes\n- no", YES_NO, "invalid", id="list of both"),
+    pytest.param("YES:NO", YES_NO, "invalid", id="joined by a sign"),
+    pytest.param("YES.NO", YES_NO, "invalid", id="joined by a stop"),
+    pytest.param("YES (20%), NO (80%)", YES_NO, "invalid", id="shares"),
+    pytest.param("YES (80% sure)", YES_NO, "YES", id="a share of one"),
+    pytest.param("Yes - or maybe not", YES_NO, "abstain", id="hedged after a dash"),
+    pytest.param("Yes. Actually, it is on page 3.", YES_NO, "YES", id="not taken back"),
+    pytest.param("I found no issues\nSAFE", SAFETY, "SAFE", id="denial in the line before"),
     pytest.param("I think so", ("C", "P", "I"), "invalid", id="a pronoun"),
     pytest.param("C++", ("C", "Java"), "invalid", id="a longer name"),
     pytest.param("I prefer C# by far", ("C", "C++", "C#"), "C#", id="label with a sign"),
@@ -255,6 +334,13 @@ NUMBERS = [
     pytest.param("more than 42", "invalid", id="bound"),
     pytest.param("not 42", "invalid", id="denied"),
     pytest.param("maybe 42", "abstain", id="hedged"),
+    pytest.param("- 42", 42, id="bullet"),
+    pytest.param("− 42", -42, id="minus sign and space"),
+    pytest.param("Answer: - 42", "invalid", id="bullet or minus"),
+    pytest.param("√2", "invalid", id="root"),
+    pytest.param("$\\sqrt{4}$", "invalid", id="LaTeX function"),
+    pytest.param("0.(3)", "invalid", id="repeating decimal"),
+    pytest.param("9. Actually, 8.", "invalid", id="taken back"),
     pytest.param("9" * 20, int("9" * 20), id="whole numbers stay exact"),
 ]
 
@@ -274,6 +360,8 @@ SCORES = [
     pytest.param("80%", [0, 100], 80, id="percent of 100"),
     pytest.param("8%", [0, 10], "invalid", id="percent of 10"),
     pytest.param("0", [0, 10], 0, id="zero"),
+    pytest.param("3 errors were found", [0, 10], "invalid", id="a count"),
+    pytest.param("2 flaws. Score: 8", [0, 10], 8, id="a count, then a marker"),
 ]
 
 
@@ -291,6 +379,9 @@ INDICES = [
     pytest.param("1.5", "invalid", id="not whole"),
     pytest.param("0", "invalid", id="below"),
     pytest.param("none", "abstain", id="none"),
+    pytest.param("All 3 are equal", "invalid", id="how many there are"),
+    pytest.param("Candidate 3: it cites 2 sources", 3, id="with its reason"),
+    pytest.param("Candidate 1: bad\nCandidate 2: good", "invalid", id="each judged"),
 ]
 
 
@@ -326,7 +417,7 @@ def test_an_unknown_kind_is_named():
 
 
 @settings(max_examples=300)
-@given(any_text, menus)
+@given(any_text | tangles, menus)
 @example("\ud800", YES_NO)
 @example("\x00yes\udfff", YES_NO)
 @example("²½٣①", YES_NO)
@@ -349,6 +440,36 @@ def test_case_does_not_matter(words, choices):
     assert read(text, choices) == read(text.upper(), choices) == read(text.title(), choices)
 
 
+SPACES = st.text(" \t\n\r\u00a0\u2003\u3000\u2028", max_size=4)
+
+
+@given(st.data(), menus, SPACES, SPACES, st.sampled_from(["", "Answer:", "Final answer is"]))
+def test_white_space_does_not_matter(data, choices, before, after, marker):
+    """White space of any kind may stand round an answer and after its marker."""
+    label = data.draw(st.sampled_from(choices))
+    between = data.draw(st.text(" \t\u00a0\u2003", min_size=1, max_size=3))
+    assert read(before + marker + between + label + after, choices) == label
+
+
+MARKDOWN = [
+    *(("**", "**"), ("*", "*"), ("__", "__"), ("***", "***"), ("`", "`"), ("```\n", "\n```")),
+    *(("# ", ""), ("### ", ""), ("> ", ""), ("- ", ""), ("* ", ""), ("• ", ""), ("**- ", "**")),
+]
+
+
+@given(
+    st.data(),
+    menus,
+    st.sampled_from(MARKDOWN),
+    st.sampled_from(["Answer: {}", "ANSWER: {}.", "Final answer: **{}**", "Verdict: `{}`"]),
+)
+def test_a_marked_answer_is_read_in_any_markdown(data, choices, wrapper, sentence):
+    """Bold, italics, code, headings, quotations and lists hide no marker and no label."""
+    label = data.draw(st.sampled_from(choices))
+    before, after = wrapper
+    assert read(before + sentence.format(label) + after, choices) == label
+
+
 @given(
     st.data(),
     st.lists(
@@ -369,8 +490,8 @@ def test_wrapping_does_not_matter(data, wrappers, choices, punctuation):
 
 
 @given(
-    st.text(st.characters(categories=["L", "Nd"]), max_size=4),
-    st.text(st.characters(categories=["L", "Nd"]), max_size=4),
+    st.text(st.characters(categories=["L", "Nd", "Mn", "Mc"]), max_size=4),
+    st.text(st.characters(categories=["L", "Nd", "Mn", "Mc"]), max_size=4),
     st.sampled_from(["SAFE", "refund", "gpt", "はい"]),
     st.sampled_from(["{}", "It is {} here.", "Answer: {}", "{}. Because", '{{"answer": "{}"}}']),
 )
@@ -381,6 +502,37 @@ def test_part_of_a_word_is_never_read(before, after, label, sentence):
     assume(not any(char.isspace() for char in unicodedata.normalize("NFKC", word)))
     assume(same_answer_key(word) != same_answer_key(label))
     assert read(sentence.format(word), [label, "other"]) in NO_VOTE
+
+
+ABSTENTIONS = [
+    *(
+        "I don't know.",
+        "I'm not sure.",
+        "None of the above",
+        "neither",
+        "N/A",
+        "unknown",
+        "It depends.",
+    ),
+    *(
+        "I cannot answer that.",
+        "I'd rather not say.",
+        "No idea.",
+        "no opinion",
+        "I abstain.",
+        "unclear",
+    ),
+    *("I can't say yes or no.", "Not enough information.", "It is impossible to say.", "undecided"),
+]
+
+
+@pytest.mark.parametrize("phrase", ABSTENTIONS)
+@pytest.mark.parametrize("form", ["{}", "Answer: {}", '{{"answer": "{}"}}', "<answer>{}</answer>"])
+def test_who_declines_does_not_vote(phrase, form):
+    """Words that decline abstain, in any place of the verdict, unless a label says just that."""
+    for choices in (YES_NO, SAFETY, LETTERS, ("C", "P", "I"), ("refund", "no refund")):
+        assert read(form.format(phrase), choices) == "abstain"
+    assert read(form.format(phrase), [*YES_NO, phrase]) == phrase
 
 
 @given(any_text)
@@ -410,6 +562,12 @@ HUGE = {
     "digits": "1," * 250_000,
     "spaces": "no" + " " * 500_000 + "refunded",
     "list": "1. yes\n2. no\n" * 40_000,
+    "apostrophes": "'" * 500_000 + "answer: x",
+    "retractions": "yes. Actually, no. " * 25_000,
+    "shares": "yes 10%, no 20% " * 30_000,
+    "asked": "told to answer " * 33_000,
+    "keys": '"yes": ' * 70_000,
+    "counts": "candidate 1 has 3 errors. " * 20_000,
 }
 
 

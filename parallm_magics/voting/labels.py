@@ -33,9 +33,10 @@ _LIST_GOES_ON = re.compile(
 )
 _JUDGED = r"is|was|are|and|or|seems|looks|wins|should|must|over|rather|than|not|but"
 _IS_JUDGED = re.compile(rf"\s+(?:{_JUDGED})\b")
-_SIGN = re.compile(r"[\s*_`\"']*(?:[:=+|&\\/>→–—-]|->|=>)[\s*_`\"']*")
+_SIGN = re.compile(r"[\s*_`\"')\]]*(?:[:=+|&\\/>→(\[–—-]|->|=>|\b(?:is|are|was)\s)[\s*_`\"']*")
 _BETWEEN = re.compile(
-    r"(?:[\s.,;:!?…—–|/&+=>→~*_`\"'()\[\]{}<#\\-]|\b(?:or|and|but|also|well|then|possibly|perhaps|no"
+    r"(?:[\s.,;:!?…—–|/&+=>→~*_`\"'()\[\]{}<#\\-]|\b(?:or|and|but|also|well|then|possibly|perhaps"
+    r"|no"
     rf"|{RETRACTION})\b)*",
     re.IGNORECASE,
 )

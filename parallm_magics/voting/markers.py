@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
+from collections import deque
 from collections.abc import Callable, Mapping
 
 from parallm_magics.types import Kind
@@ -34,6 +35,9 @@ _BOXED = re.compile(r"\\(?:boxed|fbox)\s{0,4}\{")
 _HASHES = re.compile(r"^[ \t]{0,8}####[ \t]*([^#\n].*)$", re.MULTILINE)
 _QUOTING = re.compile(r"[\"'`()\[\]{}\n]")
 _DEEPEST = 20
+_MOST_REFUSED = 500
+"""Of more markers than these only the last are looked at; weighing each would take long."""
+
 _CLOSES = {")": "(", "]": "[", "}": "{"}
 
 
@@ -94,9 +98,9 @@ def _inline(text: str, kind: Kind) -> list[tuple[int, str]]:
         r"(?:[:=]|is\b(?!\s*n[o']t\b)(?:\s+that\b)?[ \t]{0,4}:?)",
         re.IGNORECASE,
     )
-    matches = list(pattern.finditer(text))
+    matches = _from_the_last(pattern, text)
     quotes = _quoted_spans(text) if matches else []
-    for match in reversed(matches):
+    for match in matches:
         if not _is_inside(match.start(), quotes) and not is_no_verdict(text, match.start()):
             return [(match.start(), _value(text, match.end()))]
     return []
@@ -119,11 +123,16 @@ def _boxed(text: str) -> list[tuple[int, str, bool]]:
     return [(last.start(), text[last.end() : end], starts_line)]
 
 
+def _from_the_last(pattern: re.Pattern[str], text: str) -> list[re.Match[str]]:
+    """The matches, the last first."""
+    return [*reversed(deque(pattern.finditer(text), maxlen=_MOST_REFUSED))]
+
+
 def _last_of(
     pattern: re.Pattern[str], text: str, accept: Callable[[str], bool]
 ) -> list[re.Match[str]]:
     """The last match whose first group is accepted, as a list of none or one."""
-    for match in reversed(list(pattern.finditer(text))):
+    for match in _from_the_last(pattern, text):
         if len(match[1]) < 200 and accept(match[1]):
             return [match]
     return []
@@ -150,21 +159,23 @@ def _line_after(text: str, start: int) -> str:
 def _quoted_spans(text: str) -> list[tuple[int, int]]:
     """The outermost stretches in quotes or brackets that open and close on one line."""
     spans: list[tuple[int, int]] = []
-    opened: list[tuple[str, int]] = []
+    opened: list[str] = []
+    places: list[int] = []
     for match in _QUOTING.finditer(text):
         sign, place = match[0], match.start()
         if sign == "\n":
             opened.clear()
+            places.clear()
             continue
         before, after = text[max(0, place - 1) : place], text[place + 1 : place + 2]
         if sign == "'" and before.isalnum() and after.isalnum():
             continue
         opening = _CLOSES.get(sign, sign)
         closes = sign in _CLOSES or sign in '"`' or (sign == "'" and not after.isalnum())
-        depth = [o for o, _ in opened].index(opening) if closes and opening in dict(opened) else -1
-        if depth >= 0:
-            begin = opened[depth][1]
-            del opened[depth:]
+        if closes and opening in opened:
+            depth = opened.index(opening)
+            begin = places[depth]
+            del opened[depth:], places[depth:]
             while spans and spans[-1][0] > begin:
                 spans.pop()
             spans.append((begin, place))
@@ -173,7 +184,8 @@ def _quoted_spans(text: str) -> list[tuple[int, int]]:
             and len(opened) < _DEEPEST
             and not (sign == "'" and before.isalnum())
         ):
-            opened.append((sign, place))
+            opened.append(sign)
+            places.append(place)
     return spans
 
 

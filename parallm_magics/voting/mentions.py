@@ -25,8 +25,10 @@ _KEY = re.compile(r"[\"']\s*:\s*(?:[\"'\[{\d-]|(?:true|false|null|none)\b)", re.
 _NUMBER_LEFT = re.compile(r"[-+.,$€£¥%]|[0-9][:,]")
 _NUMBER_RIGHT = re.compile(r"[,:][0-9]|\s?%|[$€£¥°]")
 _AFTER_NO = re.compile(
-    r"[ \t]+(?!(?:because|since|as|for|due|given|but|and|or|if|unless|it|this|that|the|there|they|he|she"
-    r"|we|i|you|to|in|on|from|at|by|no|not|based|according|although|though|however|would|is|was|seems|with|under)"
+    r"[ \t]+(?!(?:because|since|as|for|due|given|but|and|or|if|unless|it|this|that|the|there|they"
+    r"|he|she"
+    r"|we|i|you|to|in|on|from|at|by|no|not|based|according|although|though|however|would|is|was"
+    r"|seems|with|under)"
     r"\b)[^\W\d_]|\.\s*\d",
     re.IGNORECASE,
 )

@@ -22,7 +22,8 @@ _NUMBER = re.compile(
 # A run of characters round digits. What does not read as one number in full, such as "10-20",
 # "5km" or "2024-05-01", is no number; letters before the digits make it a name, such as "gpt-4".
 _CHUNK = re.compile(
-    r"(?<![^\W_])(?<![^\W_][-.'/\\])(?<![√∛])[-+~≈#$€£¥₹<>≤≥=±–—.]{0,4}(?:(?:USD|EUR|GBP|CHF|JPY|US\$)\s?)?[-+]?"
+    r"(?<![^\W_])(?<![^\W_][-.'/\\])(?<![√∛])[-+~≈#$€£¥₹<>≤≥=±–—.]{0,4}(?:(?:USD|EUR|GBP|CHF|JPY"
+    r"|US\$)\s?)?[-+]?"
     r"[0-9][^\s()\[\]{}\"|;*`_]*(?:\s?%)?"
     r"(?:[*^_](?=[0-9])[^\s()\[\]{}\"|;*`_]*)*",
     re.IGNORECASE,
@@ -33,7 +34,8 @@ _SCALED = re.compile(
     re.IGNORECASE,
 )
 _BOUND = re.compile(
-    r"(?:\bat\s+(?:least|most)|\b(?:more|less|fewer|greater|larger|smaller|lower|higher)\s+than|\bover"
+    r"(?:\bat\s+(?:least|most)|\b(?:more|less|fewer|greater|larger|smaller|lower|higher)\s+than"
+    r"|\bover"
     r"|\bunder|\babove|\bbelow|\bup\s+to|\bbetween|[<>≤≥±]"
     r"|\\(?!(?:text|math|[df]?box|bf|rm)\w*)[a-z]+\s*[{[]?)\s*[*_`]*$",
     re.IGNORECASE,
@@ -49,7 +51,8 @@ _TAKEN_BACK = re.compile(
     rf"\b(?:{RETRACTION})\b(?!\s+(?:than|of)\b)[^\n]{{0,40}}?(?<![^\W_])\d", re.IGNORECASE
 )
 _COUNTED = re.compile(
-    r"\s+(?:\w+\s+)?(?:candidates|outputs|answers|options|responses|choices|errors?|mistakes?|flaws?"
+    r"\s+(?:\w+\s+)?(?:candidates|outputs|answers|options|responses|choices|errors?|mistakes?"
+    r"|flaws?"
     r"|issues?|problems?|claims?|facts?|items?|reasons?|sources?|of\s+them)\b",
     re.IGNORECASE,
 )

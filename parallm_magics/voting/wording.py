@@ -15,7 +15,8 @@ _ENDS = 2000
 
 # A line that ends in "not" was only wrapped there.
 _CLAUSE_END = re.compile(
-    r"[.;:!?—–()|]|(?<!\bnot)(?<!n't)(?<!\bnever)(?<!\bbe)\n|,(?!\s*n?or\b)|\b(?:but|so|therefore|thus|hence|however|because|then|yet"
+    r"[.;:!?—–()|]|(?<!\bnot)(?<!n't)(?<!\bnever)(?<!\bbe)\n|,(?!\s*n?or\b)|\b(?:but|so|therefore"
+    r"|thus|hence|however|because|then|yet"
     r"|though|although|while|whereas|and\s+(?:is|are|was|remains|it|this|i))\b",
     re.IGNORECASE,
 )
@@ -27,13 +28,14 @@ _NO_DENIAL = re.compile(
     re.IGNORECASE,
 )
 _DENIAL = re.compile(
-    r"n't\b|(?<![\d.,])0\s?%|\b(?:not|no|never|cannot|cant|wont|isnt|arent|wasnt|doesnt|dont|didnt|without|hardly"
-    r"|barely|scarcely|rarely|seldom|nobody|nothing|nowhere|unlikely|untrue|false|impossible"
-    r"|lack(?:s|ing)?|fail(?:s|ed)?|far\s+from|(?:free|clear|devoid|absence)\s+(?:of|from)|zero|less"
-    r"|too\s+\w+\s+(?:for|to)|rather\s+than|instead\s+of|other\s+than|apart\s+from"
-    r"|except|exclud(?:e|es|ed|ing)|rul(?:e|es|ed|ing)\s+out|reject(?:s|ed|ing)?"
-    r"|eliminat(?:e|es|ed|ing)|avoid(?:s|ed|ing)?|den(?:y|ies|ied)|doubt(?:s|ed|ful)?"
-    r"|disagree(?:s|d)?|wrong|incorrect|contrary\s+to|opposite\s+of|anything\s+but|all\s+but"
+    r"n't\b|(?<![\d.,])0\s?%|\b(?:not|no|never|cannot|cant|wont|isnt|arent|wasnt|doesnt|dont|didnt"
+    r"|without|hardly|barely|scarcely|rarely|seldom|nobody|nothing|nowhere|unlikely|untrue|false"
+    r"|impossible|lack(?:s|ing)?|fail(?:s|ed)?|mistake|far\s+(?:from|be)"
+    r"|(?:free|clear|devoid|absence)\s+(?:of|from)|zero|less|too\s+\w+\s+(?:for|to)|rather\s+than"
+    r"|instead\s+of|other\s+than|apart\s+from|except|exclud(?:e|es|ed|ing)|rul(?:e|es|ed|ing)\s+out"
+    r"|reject(?:s|ed|ing)?|eliminat(?:e|es|ed|ing)|avoid(?:s|ed|ing)?|den(?:y|ies|ied)"
+    r"|doubt(?:s|ed|ful)?|disagree(?:s|d)?|wrong|incorrect|contrary\s+to|opposite\s+of"
+    r"|anything\s+but|all\s+but"
     r"|stop(?:s|ped)?\s+being|cease(?:s|d)?|refuse(?:s|d)?|decline(?:s|d)?)\b",
     re.IGNORECASE,
 )
@@ -43,25 +45,28 @@ _DENIAL_OF_ALL = re.compile(
     re.IGNORECASE,
 )
 _NO_GOOD = (
-    r"(?:not|never|no\s+longer|wrong|incorrect|false|invalid|untrue|unlikely|impossible|out|excluded"
-    r"|too\s+\w+|eliminated|rejected|ruled\s+out|inaccurate|inappropriate|unsupported|mistaken|implausible)\b"
+    r"(?:not|never|no\s+longer|wrong|incorrect|false|invalid|untrue|unlikely|impossible|out"
+    r"|excluded|too\s+\w+|eliminated|rejected|ruled\s+out|inaccurate|inappropriate|unsupported"
+    r"|mistaken|implausible)\b"
 )
 _DENIED_AFTER = re.compile(
-    r"[\s*_`)\]}\"']*(?:"
-    r"(?:is|was|are|were|do|does|did|can|could|would|should|will|has|ca|wo)n't\b"
-    r"|(?:can\s?not|never|fails|lacks|(?:can|does|do|did|will|must|should|may|has)\s+(?:not|never))\b"
-    r"|(?:is|was|are|were|seems?|looks?|appears?|(?:can|should|will|must)\s+be)\s+"
-    r"(?:(?:\w+ly|also|just|the|a|an)\s+){0,3}"
+    r"[\s*_`)\]}\"']*(?:(?:is|was|are|were|do|does|did|can|could|would|should|will|has|ca|wo)n't\b"
+    r"|(?:can\s?not|never|fails|lacks|(?:can|does|do|did|will|must|should|may|has)\s+(?:not"
+    r"|never))\b|(?:is|was|are|were|seems?|looks?|appears?|(?:can|should|will"
+    r"|must)\s+be)\s+(?:(?:\w+ly|also|just|the|a|an)\s+){0,3}"
     + _NO_GOOD
-    + r")|[ \t*_`)\]}\"']*[:=–—-]+\s*[*_`\"']*"
+    + r")|[ \t*_`)\]}\"']*[:=(–—-]+\s*[*_`\"']*"
     r"(?:(?:no|nope|false|0|n/a|none|null|[❌✗✘✖🚫👎]|"
     + _NO_GOOD
     + r")[*_`\"']*\s*(?:[.,;!\n})\]|]|$)"
-    r"|not\s+(?:at\s+all|really|quite)\b)",
+    r"|not\s+(?:at\s+all|really|quite)\b)|[\s.,…*_`)\]}\"']*\bnot\s*(?:[.,;!\n]|$)"
+    r"|,?\s*(?:but|yet|though|although)\s+(?:(?:it|that|this|i)\s+)?(?:no\s+longer\s+\w+"
+    r"|(?:is|was|do|does|did)(?:n't|\s+not))\s*(?:[.,;!\n]|$)",
     re.IGNORECASE,
 )
 _HYPOTHETICAL = re.compile(
-    r"\b(?:if|unless|whether|assuming|suppose|supposing|otherwise|in\s+case|until|only\s+(?:for|when))\b",
+    r"\b(?:if|unless|whether|assuming|suppose|supposing|otherwise|in\s+case|until|only\s+(?:for"
+    r"|when))\b",
     re.IGNORECASE,
 )
 _SUPPOSED = re.compile(
@@ -70,22 +75,25 @@ _SUPPOSED = re.compile(
 _HYPOTHETICAL_AFTER = re.compile(r"[\s*_`)\]}\"']*(?:would|could|might)\b", re.IGNORECASE)
 _OTHERS_SAY = re.compile(
     r"\b(?:some|others?|people|many|critics?|reviewers?|users?|candidate|student|author|document"
-    r"|text|page|site|website|file|article|report|comment|passage|snippet|template|input|tool|email|message|submission|prompt|instructions?|rules?|question|they|he|she|you"
-    r"|someone)\b[^.!?\n]{0,40}?\b(?:says?|said|saying|claim(?:s|ed)?|state[sd]?|told|tells?|writes?"
-    r"|wrote|write|argue[sd]?|thinks?|suggests?|answers|answered|responds?|repl(?:y|ies|ied)"
-    r"|mentions?|instructs?)\b"
+    r"|text|page|site|website|file|article|report|comment|passage|snippet|template|input|tool|email"
+    r"|message|submission|prompt|instructions?|rules?|question|they|he|she|you"
+    r"|someone)\b[^.!?\n]{0,40}?\b(?:says?|said|saying|claim(?:s|ed)?|state[sd]?|told|tells?"
+    r"|writes?|wrote|write|argue[sd]?|thinks?|suggests?|answers|answered|responds?"
+    r"|repl(?:y|ies|ied)|mentions?|instructs?)\b"
     r"|\bit\s+(?:says|said|states|reads)\b",
     re.IGNORECASE,
 )
 _ASKED_TO = re.compile(
-    r"\b(?:asked|told|instructed|instructs?|instructions?|required|supposed|wants?|asks?)\b[^.!?\n]{0,60}?"
-    r"\bto\s+(?:answer|end|write|say|reply|respond|output|finish|choose|print|return|pick|vote)\b"
+    r"\b(?:asked|told|instructed|instructs?|instructions?|required|supposed|wants?"
+    r"|asks?)\b[^.!?\n]{0,60}?\bto\s+(?:answer|end|write|say|reply|respond|output|finish|choose"
+    r"|print|return|pick|vote)\b"
     r"(?:(?!\b(?:but|so|therefore|thus|hence|my|i)\b)[^.!?;\n])*$",
     re.IGNORECASE,
 )
 _OTHERS_SAY_THIS = re.compile(rf"(?:{_OTHERS_SAY.pattern})\s*:[\s*_`\"'(]*$", re.IGNORECASE)
 _OTHERS_ANSWER = re.compile(
-    r"(?:'s|s'|\b(?:their|his|her|your|candidate|student|model|reference|expected|previous|given"
+    r"(?:(?<!\bhere)(?<!\bthat)(?<!\bit)'s|s'|\b(?:their|his|her|your|candidate|student|model"
+    r"|reference|expected|previous|given"
     r"|proposed|submitted|wrong|incorrect))\s+$",
     re.IGNORECASE,
 )
@@ -107,9 +115,9 @@ _UNSURE = (
     r"|(?:\bnot|n't)\s+(?:\w+\s+)?(?:sure|certain|confident|clear)\b|\bunsure\b|\buncertain\b"
     r"|\bundecided\b|\bunclear\b|\binconclusive\b|\bindeterminate\b|\btoo\s+close\s+to\s+call\b"
     r"|\b(?:hard|difficult|impossible|tough)\s+to\s+(?:say|tell|know|judge|decide|determine)\b"
-    r"|(?:\bnot|n't)\s+(?:really\s+)?know\b|\bdont\s+know\b|\bdunno\b|\bno\s+(?:idea|clue|opinion)\b"
-    r"|\b(?:not\s+enough|insufficient|too\s+little)\s+(?:\w+\s+)?(?:information|context|data|evidence"
-    r"|detail)"
+    r"|(?:\bnot|n't)\s+(?:really\s+)?know\b|\bdont\s+know\b|\bdunno\b"
+    r"|\bno\s+(?:idea|clue|opinion)\b|\b(?:not\s+enough|insufficient"
+    r"|too\s+little)\s+(?:\w+\s+)?(?:information|context|data|evidence|detail)"
 )
 _REFUSAL = (
     r"(?:(?:^|[.!?\n])[\W_]{0,6}|\b(?:i|we)(?:'m|'re|\s+am|\s+are)?\s+(?:\w+\s+)?)"
@@ -121,7 +129,8 @@ _REFUSAL = (
     r"|participate|process|support|continue|want)\b"
     r"|\b(?:can\s?not|can't)\s+be\s+(?:answered|decided|determined|judged|assessed|known)\b"
     r"|\b(?:rather|prefer)\s+not\b|\bi(?:\s+must|\s+have\s+to|'ll|\s+will)?\s+"
-    r"(?:respectfully\s+|politely\s+)?(?:decline|refuse|abstain)\b|\bas\s+an\s+ai\b|\bagainst\s+(?:my|the)\s+(?:guidelines|policy|policies)\b"
+    r"(?:respectfully\s+|politely\s+)?(?:decline|refuse|abstain)\b|\bas\s+an\s+ai\b"
+    r"|\bagainst\s+(?:my|the)\s+(?:guidelines|policy|policies)\b"
 )
 _NO_CHOICE = (
     r"\b(?:none|neither)\s+of\s+(?:the\s+)?(?:above|these|those|them|two|options|choices|candidates"
@@ -192,6 +201,7 @@ def is_only_mentioned(text: str, start: int, end: int) -> bool:
         or _HYPOTHETICAL.search(after)
         or _HYPOTHETICAL_AFTER.match(after)
         or _OTHERS_SAY.search(before)
+        or _OTHERS_SAY_THIS.search(_sentence_before(text, start))
         or _ASKED_TO.search(_sentence_before(text, start))
     )
 
