@@ -37,7 +37,10 @@ FaultKind = Literal[
 ]
 
 ASIDE = 10**9
-"""Calls that are no worker's are numbered from here on: guards first, then judges or a synthesis."""
+"""Calls that are no worker's are numbered from here on: guards, which read what goes in."""
+
+FOLLOWS = ASIDE + 1000
+"""From here on the calls that follow the workers are numbered, and read their answers."""
 
 CHARS_PER_TOKEN = 4
 """By this a text's tokens are estimated before a provider has counted them."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 
 import pytest
-from display_samples import Page, failed, fanout, record, vote
+from display_samples import Page, blocked, failed, fanout, record, vote
 
 from parallm_magics.display import static_html
-from parallm_magics.types import Fault, Usage
+from parallm_magics.types import ASIDE, Fault, Usage
 
 
 def test_the_outcome_is_said_in_words() -> None:
@@ -92,7 +92,32 @@ def test_a_vote_shows_its_tally() -> None:
 def test_an_unreadable_ballot_says_what_it_was() -> None:
     """A ballot that is no vote shows its state where a label would stand."""
     view = fanout(record(0, value=None), pattern="vote", ballots=("abstain",))
-    assert "abstain" in Page(static_html(view)).text
+    assert "abstained" in Page(static_html(view)).text
+
+
+def test_a_failed_call_does_not_say_twice_that_it_failed() -> None:
+    """Where a label would stand there is a dash; the state says the rest."""
+    view = fanout(record(0, value="a"), failed(1), pattern="vote", ballots=("valid", "failed"))
+    html = static_html(view)
+    table = Page(html[html.index("<table") : html.index("</table>") + 8]).text
+    assert "failed ×2–1.5 s" in table
+
+
+def test_a_blocked_worker_has_no_fold() -> None:
+    """There is nothing in it to unfold."""
+    assert Page(static_html(blocked(extra=()))).count("details") == 0
+
+
+def test_of_very_many_calls_beside_the_workers_the_first_have_a_line() -> None:
+    """The others are counted, and all of one model are named as a few."""
+    judges = tuple(
+        record(ASIDE + 1000 + i, f"judge{i}", model="anthropic:claude-sonnet-5") for i in range(500)
+    )
+    text = Page(static_html(fanout(extra=judges))).text
+    assert "judge49" in text
+    assert "judge50" not in text
+    assert "450 more calls beside the workers in the result" in text
+    assert "judge0, judge1, judge2 and 497 more by anthropic:claude-sonnet-5" in text
 
 
 def test_models_get_a_column_only_where_they_differ() -> None:

@@ -10,7 +10,7 @@ from display_samples import Page, fanout, record
 
 from parallm_magics.display import Poll, Tally, static_html, static_plain, tally_html
 from parallm_magics.display.tally import tally_plain
-from parallm_magics.display.text import percent
+from parallm_magics.display.text import percent, width
 from parallm_magics.display.verdict import (
     agreement,
     further,
@@ -185,8 +185,10 @@ def test_the_reason_is_one_line_and_clipped() -> None:
 def test_a_heuristic_stop_claims_no_certainty() -> None:
     """Neither with the flag nor where the cancelled votes could have changed the winner."""
     stopped = tally({"yes": 3, "no": 1}, "yes", requested=9, cancelled=5, range=(3 / 9, 8 / 9))
-    for given in (HEURISTIC, stopped, replace(stopped, decided_after=4)):
+    level = tally({"yes": 3, "no": 1}, "yes", requested=6, cancelled=2, decided_after=4)
+    for given in (HEURISTIC, stopped, replace(stopped, decided_after=4), level):
         assert "could not change it" not in verdict(given)
+    assert "stopping heuristic after 4 of 9; the others" in verdict(replace(HEURISTIC, cancelled=0))
     assert "44–100 %" in agreement(HEURISTIC)
     assert agreement(replace(HEURISTIC, cancelled=0, range=None)) == ""
 
@@ -391,8 +393,22 @@ def test_one_bar_a_label_the_winner_marked() -> None:
     assert tally_plain(given)[0].endswith("4 of 5  winner")
 
 
+def test_a_long_label_leaves_room_for_its_numbers() -> None:
+    """A line is never longer than the terminal, with weights too."""
+    label = "日本" * 30
+    given = tally({label: 100_000}, label, pick="weighted", weights=((label, 123456.0),))
+    for columns in (80, 100):
+        assert all(width(line) <= columns for line in tally_plain(given, columns=columns)[:1])
+
+
 def test_very_many_labels_are_counted() -> None:
     """Open answers may all differ."""
     given = tally({f"label {i}": 1 for i in range(500)}, None)
     assert "480 more labels" in Page(tally_html(given)).text
     assert "and 495 more" in verdict(given)
+
+
+def test_a_judges_tie_names_the_labels_that_it_chose() -> None:
+    """Where the counts do not show who is tied, the words do."""
+    given = tally({"A": 3, "B": 1, "C": 1}, None, status="tie", pick="judge", tied=("A", "C"))
+    assert "A tie between 'A' and 'C'; no winner" in "\n".join(tally_plain(given))

@@ -9,11 +9,10 @@ from display_samples import HAIKU, Page, blocked, failed, record
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from parallm_magics.cell.asides import FOLLOWS
 from parallm_magics.display import Board, Poll, Tally, static_html, static_plain
-from parallm_magics.display.withheld import JUDGES, is_guard
+from parallm_magics.display.withheld import is_guard
 from parallm_magics.display.worker import WITHHELD
-from parallm_magics.types import ASIDE, Event, Fault
+from parallm_magics.types import ASIDE, FOLLOWS, Event, Fault
 
 JUDGE = ASIDE + 1000
 SECRET = "sesame"
@@ -139,8 +138,7 @@ def test_a_blocked_run_shows_the_refusal_and_nothing_of_the_work(draw: Any, stat
 
 def test_guards_are_told_by_their_number_as_the_plan_gives_it() -> None:
     """The first number that is no guard's is the same where calls are made and where they are drawn."""
-    assert JUDGES == FOLLOWS
-    assert [is_guard(n) for n in (ASIDE - 1, ASIDE, JUDGES - 1, JUDGES)] == [
+    assert [is_guard(n) for n in (ASIDE - 1, ASIDE, FOLLOWS - 1, FOLLOWS)] == [
         False,
         True,
         True,

@@ -14,10 +14,8 @@ from parallm_magics.cell.options import Options
 from parallm_magics.cell.prompts import Prompts, asking
 from parallm_magics.cell.variables import Part
 from parallm_magics.errors import OptionError
-from parallm_magics.types import ASIDE, Reading, Task
+from parallm_magics.types import ASIDE, FOLLOWS, Reading, Task
 
-# Guards come first in the numbering, so that what follows them never has the number of one.
-FOLLOWS = ASIDE + 1000
 VERDICTS = ("ALLOW", "BLOCK")
 SCORES = (1.0, 10.0)
 

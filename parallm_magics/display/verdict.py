@@ -99,6 +99,8 @@ def _tied(tally: Tally, foreign: Foreign) -> str:
     elif tally.pick in _BY_COUNT:
         labels, votes = leaders(tally)
         have = f"have {votes:,} of {tally.requested:,} votes each"
+    elif tally.tied:
+        return f"A tie between {_listed(tally.tied, foreign)}"
     else:
         return "A tie"
     return f"A tie: {_listed(labels, foreign)} {have}" if len(labels) > 1 else "A tie"

@@ -33,6 +33,7 @@ class Tally:
         pairwise: the share of pairs of votes that agree; None for fewer than two votes.
         decided_after: how many votes had ended when the vote was decided early; None where it was not.
         heuristic: whether the early decision is a heuristic, so that open votes might have changed it.
+        tied: the labels that share the lead, in a tie.
     """
 
     counts: tuple[tuple[str, int], ...]
@@ -57,6 +58,7 @@ class Tally:
     pairwise: float | None = None
     decided_after: int | None = None
     heuristic: bool = False
+    tied: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

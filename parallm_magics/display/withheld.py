@@ -5,10 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from parallm_magics.display.view import View
-from parallm_magics.types import ASIDE, Record
-
-JUDGES = ASIDE + 1000
-"""Below this number stand guards, which read what goes in; from here on calls that read answers."""
+from parallm_magics.types import ASIDE, FOLLOWS, Record
 
 _OURS = ("blocked", "cancelled")
 
@@ -34,7 +31,7 @@ def drawable(view: View) -> View:
 
 def is_guard(index: int) -> bool:
     """Whether the call of that number is a guard's, whose words are about what goes in."""
-    return ASIDE <= index < JUDGES
+    return ASIDE <= index < FOLLOWS
 
 
 def _bare(record: Record) -> Record:

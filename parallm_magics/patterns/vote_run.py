@@ -284,6 +284,7 @@ class VoteRun(Run):
             entropy=self.entropy,
             pairwise=self.pairwise_agreement,
             decided_after=self.decided_after,
+            tied=self.tied,
             heuristic=self.decided_after is not None and self._rule.stop == "beta",
         )
 

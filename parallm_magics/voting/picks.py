@@ -159,7 +159,7 @@ def weighted(votes: Sequence[Vote], terms: Terms) -> Decision:
     if not most:
         return Decision("no_majority", how="no valid vote has a weight")
     if len(top) > 1:
-        return Decision("tie", tied=top, how=f"equal weights of {float(most):g}")
+        return Decision("tie", tied=top)
     whole = sum(sums.values(), Fraction(0))
     return Decision("decided", top[0], how=f"weights: {float(most):g} of {float(whole):g}")
 
