@@ -13,7 +13,7 @@ from parallm_magics.errors import (
     UnfinishedError,
 )
 from parallm_magics.patterns.run import Run
-from parallm_magics.patterns.surroundings import Surroundings
+from parallm_magics.patterns.surroundings import Renew, Surroundings
 from parallm_magics.types import Record
 
 R = TypeVar("R", bound=Run)
@@ -37,16 +37,16 @@ def first_reasons(records: Sequence[Record], most: int = 3) -> str:
     return "; ".join(lost[:most]) + more
 
 
-async def run_again(
-    plan: Plan, around: Surroundings, run: Callable[[Surroundings], Awaitable[R]]
-) -> R:
+async def run_again(plan: Plan, renew: Renew, run: Callable[[Surroundings], Awaitable[R]]) -> R:
     """A further try of a plan, awaited by the user's own code.
+
+    A run must keep no more than `renew` of its surroundings: a listener may know what was withheld.
 
     Raises:
         UnfinishedError: the try was stopped, or came to too little; it carries the new run.
     """
     problem: UnfinishedError | None = None
-    async with around.renew(plan) as new:
+    async with renew(plan) as new:
         try:
             found = await run(new)
         except UnfinishedError as error:

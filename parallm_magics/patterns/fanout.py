@@ -184,7 +184,7 @@ async def run_fanout(
         blocked = any(not guard.passed for guard in guards)
         if blocked:
             records = blocked_records(plan, workers, records, guards)
-        _check_any(plan, records, around)
+        _check_any(plan, records, blocked or bool(around.stop.reason))
         workers.ended(record for guard in guards for record in guard.records)
         sections = list(plan.calls.sections(max((r.index for r in records), default=-1) + 1))
         good = sum(record.ok for record in records)
@@ -195,8 +195,10 @@ async def run_fanout(
         if plan.synthesis is not None and enough and not (merged and merged.ok):
             merged = await _merge(plan, workers, sections, records)
 
+    renew = around.renew
+
     async def again(run: FanoutRun) -> FanoutRun:
-        return await run_again(plan, around, lambda new: run_fanout(plan, new, before=run))
+        return await run_again(plan, renew, lambda new: run_fanout(plan, new, before=run))
 
     run = FanoutRun(
         records,
@@ -214,9 +216,9 @@ async def run_fanout(
     return run
 
 
-def _check_any(plan: Plan, records: Sequence[Record], around: Surroundings) -> None:
+def _check_any(plan: Plan, records: Sequence[Record], cut_short: bool) -> None:
     """Refuse a source that had nothing to give, where only reading it could tell."""
-    if not records and not around.stop.reason and not plan.guards:
+    if not records and not cut_short:
         raise OptionError(f"--each: {plan.calls.source} is empty; a generator can be read once")
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,13 +14,14 @@ from parallm_magics.cell.asides import Guard
 from parallm_magics.cell.plan import Plan
 from parallm_magics.engine.simulated_time import cut_off, lay_out
 from parallm_magics.engine.stop import Stop
-from parallm_magics.patterns.ballots import count_ballots
+from parallm_magics.patterns.ballots import CAME_BACK, Ballot, count_ballots
 from parallm_magics.patterns.keeper import UNPASSED, withheld
 from parallm_magics.patterns.workers import Workers, latest
-from parallm_magics.types import Event, Fault, Record, Usage
+from parallm_magics.types import Event, Fault, Record, Task, Usage
 from parallm_magics.voting import decide
 
 Work = Callable[[Stop], Awaitable[Any]]
+OTHER = "another guardrail has blocked the work"
 # After every place there is, so that all that ended at the moment of a block still counts.
 LAST = 2**62
 _ANSWER_LINE = re.compile(r"^\W{0,8}answer\W{0,8}:.*$", re.IGNORECASE | re.MULTILINE)
@@ -61,16 +63,20 @@ class Verdict:
 
 
 def verdict_of(guard: Guard, records: Sequence[Record]) -> Verdict:
-    """What a guard's calls come to: its label by plurality, or none."""
+    """What a guard's calls come to: its label by plurality, or none.
+
+    A label that lets pass needs more than half of the guard's votes, so that votes which failed
+    never let anything pass; a label that blocks needs no more than the lead.
+    """
     read, ballots = count_ballots(records, guard.reading)
-    counts: dict[str, int] = {}
-    for ballot in ballots:
-        if ballot.label is not None:
-            counts[ballot.label] = counts.get(ballot.label, 0) + 1
-    status, label = decide(counts, len(guard.tasks))
+    counts = Counter(ballot.label for ballot in ballots if ballot.label is not None)
+    status, label = decide(counts, len(guard.tasks), quorum=1)
+    # One that was stopped has not failed: nothing passes because of it.
+    stopped = any(record.status == "cancelled" for record in records)
+    in_favour = counts.total() - counts[guard.block]
+    if label != guard.block and (stopped or 2 * in_favour <= len(guard.tasks)):
+        label = None
     if label is None:
-        # One that was stopped has not failed: nothing passes because of it.
-        stopped = any(record.status == "cancelled" for record in records)
         passed = guard.passes_on_error and not stopped
         reason = _no_verdict(status, records, ballots)
     else:
@@ -80,7 +86,7 @@ def verdict_of(guard: Guard, records: Sequence[Record]) -> Verdict:
     return Verdict(guard.name, passed, label, reason, tuple(read), guard.refusal)
 
 
-def _no_verdict(status: str, records: Sequence[Record], ballots: Sequence[Any]) -> str:
+def _no_verdict(status: str, records: Sequence[Record], ballots: Sequence[Ballot]) -> str:
     """Why a guard has no verdict."""
     if len(records) > 1 and status == "tie":
         return "no verdict: its votes are tied"
@@ -94,15 +100,27 @@ def _no_verdict(status: str, records: Sequence[Record], ballots: Sequence[Any]) 
 
 
 class _Watch:
-    """Collects the guards' records, and sees the first guard that blocks."""
+    """Collects the guards' records, and sees when one of them blocks."""
 
-    def __init__(self, guards: Sequence[Guard]) -> None:
-        self._guards = guards
+    def __init__(self, plan: Plan, workers: Workers) -> None:
+        self._guards = plan.guards
         self._records: dict[int, Record] = {}
+        self._ended: set[int] = set()
+        tasks = guard_tasks(plan)
+        table = None
+        if not _early(plan):
+            table = _timetable(workers, [*tasks, *(plan.calls.rendered or ())])
+        table = table or _timetable(workers, tasks)
+        self._ends = None if table is None else {each.index: each.end for each in table}
 
     def hear(self, record: Record) -> None:
-        """Take in one record."""
+        """Take in one record of a guard."""
         self._records[record.index] = record
+        self.ended(record.index)
+
+    def ended(self, index: int) -> None:
+        """Note that a call has ended, a guard's or a worker's."""
+        self._ended.add(index)
 
     @property
     def verdicts(self) -> list[tuple[Guard, Verdict]]:
@@ -119,6 +137,22 @@ class _Watch:
     def blocks(self) -> Verdict | None:
         """The first guard that blocks, in the cell's order, of those that have ended."""
         return next((verdict for _, verdict in self.verdicts if not verdict.passed), None)
+
+    @property
+    def trips(self) -> Verdict | None:
+        """The guard for which all others are to be stopped now.
+
+        On simulated time all calls that end before it are let end, so that a run does not depend
+        on how fast the machine is.
+        """
+        against = [(guard, verdict) for guard, verdict in self.verdicts if not verdict.passed]
+        if not against or self._ends is None:
+            return against[0][1] if against else None
+        ends = self._ends
+        timed = [(max(ends[t.index] for t in guard.tasks), verdict) for guard, verdict in against]
+        at, first = min(timed, key=lambda each: each[0])
+        due = {index for index, end in ends.items() if end <= at}
+        return first if due <= self._ended else None
 
     @property
     def passed(self) -> bool:
@@ -152,80 +186,124 @@ async def guarded(
     """
     if not plan.guards:
         return await work(stop), ()
-    watch = _Watch(plan.guards)
-    workers.keeper.withhold()
-    kept = [record for verdict in before for record in verdict.records if record.ok]
-    for record in [*kept, *await _recorded(plan, workers, kept)]:
+    watch = _Watch(plan, workers)
+    earlier = [record for verdict in before for record in verdict.records]
+    kept = [record for record in earlier if record.ok and record.value is not None]
+    # Recorded as answers, these were none to whoever asks for a further try.
+    anew = {
+        record.index for record in earlier if record.status in CAME_BACK and record.value is None
+    }
+    done = {record.index for record in kept}
+    left = [task for task in guard_tasks(plan) if task.index not in done]
+    for record in kept:
+        workers.tell(Event("ended", record.index, 0.0, record=replace(record, replayed=True)))
+    recorded = await workers.recorded(left, anew)
+    for record in (*kept, *recorded):
         watch.hear(record)
-    tasks = [task for guard in plan.guards for task in guard.tasks]
-    left = [task for task in tasks if task.index not in {record.index for record in kept}]
+    served = {record.index for record in recorded}
+    missing = [task for task in left if task.index not in served]
+    if (blocks := watch.blocks) is not None:
+        workers.keeper.block(why_blocked(blocks))
+        others = Stop(OTHER)
+        records = await workers.ask(
+            [task for task in left if task.index in served], stop=others, beside=True
+        )
+        return None, _verdicts(plan, workers, [*kept, *records, *map(_unasked_guard, missing)])
+    # Before the work begins: a guard whose key is missing is told while nothing has been spent.
+    await workers.open(task.model for task in missing)
+    records, result = await _both(plan, workers, stop, work, watch, left, anew)
+    return result, _verdicts(plan, workers, [*kept, *records], timed=True)
+
+
+async def _both(
+    plan: Plan,
+    workers: Workers,
+    stop: Stop,
+    work: Work,
+    watch: _Watch,
+    left: Sequence[Task],
+    anew: set[int],
+) -> tuple[list[Record], Any]:
+    """The guards' records, and what the work comes to beside them."""
     inner, others = stop.within(), stop.within()
-    if watch.blocks:
-        others("another guardrail has blocked the work")
+
+    def look() -> None:
+        if not stop.reason and (trips := watch.trips) is not None:
+            inner(why_blocked(trips))
+            others(OTHER)
 
     def hear(record: Record) -> None:
         watch.hear(record)
-        if (blocks := watch.blocks) is not None and not stop.reason:
-            inner(why_blocked(blocks))
-            others("another guardrail has blocked the work")
+        look()
 
-    guarding = asyncio.ensure_future(workers.ask(left, stop=others, heard=hear, beside=True))
-    working = None if watch.blocks else asyncio.ensure_future(work(inner))
-    both = [each for each in (guarding, working) if each is not None]
+    def ended(index: int) -> None:
+        watch.ended(index)
+        look()
+
+    workers.keeper.withhold(ended)
+    guarding = asyncio.ensure_future(
+        workers.ask(left, stop=others, heard=hear, anew=anew, beside=True)
+    )
+    working = asyncio.ensure_future(work(inner))
+    both = (guarding, working)
     try:
         done, _ = await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
         if working in done:
             working.result()  # what is wrong with the work is told at once
         records = await guarding
         _settle(watch, workers, stop)
-        result = await working if working is not None else None
+        result = await working
     finally:
         for each in both:
             each.cancel()
         await asyncio.gather(*both, return_exceptions=True)
-    ended = sorted([*kept, *records], key=lambda record: record.index)
-    return result, _verdicts(plan, workers, ended, watch)
-
-
-async def _recorded(plan: Plan, workers: Workers, kept: Sequence[Record]) -> list[Record]:
-    """The guards' records that are kept, so that work which they forbid is not begun in vain."""
-    places = {record.index for record in kept}
-    tasks = [task for guard in plan.guards for task in guard.tasks if task.index not in places]
-    return await workers.recorded(tasks)
+    return records, result
 
 
 def _settle(watch: _Watch, workers: Workers, stop: Stop) -> None:
     """Let what was held back go, or see to it that it never does."""
     if watch.passed:
-        workers.keeper.release()
-        workers.tell(Event("released", -1, 0.0))
+        workers.release()
         return
     blocks = watch.blocks
     workers.keeper.block(UNPASSED if blocks is None or stop.reason else why_blocked(blocks))
 
 
+def _unasked_guard(task: Task) -> Record:
+    """The record of a guard's call that is not needed, as another guard is known to block."""
+    return Record(
+        index=task.index,
+        name=task.name,
+        status="cancelled",
+        model=str(task.model),
+        usage=Usage(),
+        error=Fault("cancelled", f"not asked: {OTHER}"),
+    )
+
+
 def _verdicts(
-    plan: Plan, workers: Workers, records: list[Record], watch: _Watch
+    plan: Plan, workers: Workers, records: Iterable[Record], *, timed: bool = False
 ) -> tuple[Verdict, ...]:
-    """All verdicts; simulated guards on their own time, cut off where the first of them blocks."""
-    tasks = [task for guard in plan.guards for task in guard.tasks]
-    lasting = workers.lasting(tasks)
-    if lasting is not None:
-        timed = [
-            replace(record, seconds=seconds) if record.status == "cancelled" else record
-            for record, seconds in zip(records, lasting, strict=True)
-        ]
-        records = lay_out(timed, workers.places)
+    """All verdicts, of the guards' records in any order.
+
+    Args:
+        timed: whether simulated guards are put on their own time, cut off where the first of them
+            blocks.
+    """
     by_place = {record.index: record for record in records}
+    tasks = guard_tasks(plan)
 
     def found() -> list[Verdict]:
         return [verdict_of(g, [by_place[t.index] for t in g.tasks]) for g in plan.guards]
 
-    decisive = [verdict for verdict in found() if not verdict.passed and _whole(verdict)]
-    if lasting is not None and decisive:
-        at = min(latest(verdict.records) for verdict in decisive)
-        cut = cut_off(records, at, LAST, "another guardrail has blocked the work")
-        by_place = {record.index: record for record in cut}
+    table = _timetable(workers, tasks) if timed else None
+    if table is not None:
+        by_place = {each.index: _at(by_place[each.index], each) for each in table}
+        decisive = [verdict for verdict in found() if not verdict.passed and _whole(verdict)]
+        if decisive:
+            at = min(latest(verdict.records) for verdict in decisive)
+            cut = cut_off([by_place[task.index] for task in tasks], at, LAST, OTHER)
+            by_place = {record.index: record for record in cut}
     return tuple(found())
 
 
@@ -234,12 +312,40 @@ def _whole(verdict: Verdict) -> bool:
     return all(record.status != "cancelled" for record in verdict.records)
 
 
+def guard_tasks(plan: Plan) -> list[Task]:
+    """The calls of all guards."""
+    return [task for guard in plan.guards for task in guard.tasks]
+
+
+def _early(plan: Plan) -> bool:
+    """Whether the work may end before all of its calls were made."""
+    return plan.options.stop != "all" or plan.options.launch == "lazy"
+
+
+def _timetable(workers: Workers, tasks: Sequence[Task]) -> list[Record] | None:
+    """Records that know when these calls would run, and nothing else; None unless simulated."""
+    lasting = workers.lasting(tasks)
+    if lasting is None:
+        return None
+    empty = [
+        Record(task.index, task.name, "ok", str(task.model), seconds=seconds)
+        for task, seconds in zip(tasks, lasting, strict=True)
+    ]
+    return lay_out(empty, workers.places)
+
+
+def _at(record: Record, times: Record) -> Record:
+    """The record on simulated time."""
+    return replace(record, start=times.start, queued=times.queued, seconds=times.seconds)
+
+
 def blocked_records(
     plan: Plan, workers: Workers, records: Sequence[Record] | None, verdicts: Sequence[Verdict]
 ) -> list[Record]:
     """The work's records without a word of it; simulated ones end where the guard has blocked."""
     blocks = blocking(verdicts)
-    why = why_blocked(blocks) if blocks is not None and _whole(blocks) else UNPASSED
+    whole = blocks is not None and _whole(blocks)
+    why = why_blocked(blocks) if blocks is not None and whole else UNPASSED
     tasks = plan.calls.rendered
     if records is None:
         return [
@@ -250,15 +356,25 @@ def blocked_records(
                 model=str(task.model),
                 usage=Usage(),
                 error=Fault("blocked", f"not asked: {why}"),
+                simulated=workers.lasting([task]) is not None,
             )
             for task in tasks or ()
         ]
-    lasting = workers.lasting(tasks) if tasks is not None else None
-    if lasting is not None and blocks is not None and len(lasting) == len(records):
-        timed = [replace(r, seconds=s) for r, s in zip(records, lasting, strict=True)]
-        at = latest(blocks.records)
-        records = cut_off(lay_out(timed, workers.places), at, LAST, why)
+    if blocks is not None and whole and tasks is not None and len(tasks) == len(records):
+        table = _timetable(workers, [*guard_tasks(plan), *tasks])
+        if table is not None:
+            times = {each.index: each for each in table}
+            timed = [_at(record, times[record.index]) for record in records]
+            records = cut_off(timed, latest(blocks.records), LAST, why)
+            if _early(plan):  # which votes were asked depends on the machine
+                records = [_outline(record) for record in records]
     return [withheld(record, why) for record in records]
+
+
+def _outline(record: Record) -> Record:
+    """The record without what only a call that was made tells."""
+    usage = None if record.seconds else Usage()
+    return replace(record, usage=usage, attempts=(), model_answered=None, request_id=None)
 
 
 def blocking(verdicts: Sequence[Verdict]) -> Verdict | None:

@@ -24,7 +24,13 @@ class Keeper:
         self._recordings, self._out, self._spent = recordings, out, spent
         self._tellings = recordings.tellings if recordings else 0
         self._held: list[tuple[Task | None, Record]] | None = None
+        self._ended: Callable[[int], None] | None = None
         self._blocked = ""
+
+    @property
+    def holds(self) -> bool:
+        """Whether the work is held back, for now or for good."""
+        return self._held is not None or bool(self._blocked)
 
     def keep(self, task: Task | None, record: Record) -> None:
         """Write a record down wherever it is to be kept; the task is None for a replayed one."""
@@ -33,20 +39,31 @@ class Keeper:
         if record.index < ASIDE:
             if self._held is not None:
                 self._held.append((task, record))
+                self.ended(record.index)
                 return
             if self._blocked:
                 record = withheld(record, self._blocked)
         self._write(task, record)
 
-    def withhold(self) -> None:
-        """Write nothing of the work down until its guards have passed."""
-        self._held = []
+    def withhold(self, ended: Callable[[int], None]) -> None:
+        """Write nothing of the work down until its guards have passed.
 
-    def release(self) -> None:
+        Args:
+            ended: hears the place of each worker that ends meanwhile.
+        """
+        self._held, self._ended = [], ended
+
+    def ended(self, index: int) -> None:
+        """A worker has ended, in this run or in an earlier one."""
+        if self._held is not None and self._ended is not None:
+            self._ended(index)
+
+    def release(self) -> list[Record]:
         """The guards have passed: what was held back is written down."""
         held, self._held = self._held or [], None
         for task, record in held:
             self._write(task, record)
+        return [record for _, record in held]
 
     def block(self, why: str) -> None:
         """A guard has not passed: only that there was work is written down."""

@@ -9,10 +9,15 @@ from decimal import Decimal
 from typing import Any
 
 from parallm_magics import display, prices
+from parallm_magics.cell.asides import FollowUp
 from parallm_magics.cell.plan import Plan
+from parallm_magics.cell.variables import Ref, fill
+from parallm_magics.display.preview import MOST
 from parallm_magics.errors import OptionError
+from parallm_magics.patterns.guardrail import guard_tasks
+from parallm_magics.patterns.judge import CHOOSE, ROTATIONS, SCORE
 from parallm_magics.patterns.synthesis import MERGE
-from parallm_magics.types import CHARS_PER_TOKEN, Model, Task, Usage
+from parallm_magics.types import ASIDE, CHARS_PER_TOKEN, Model, Task, Usage
 
 SHOWN = 200
 
@@ -22,9 +27,9 @@ class Preview:
     """The rendered calls of a cell.
 
     Attributes:
-        tasks: the workers' calls, of many the first 200, then the synthesis with its `{{outputs}}`
-            still open.
-        calls: how many calls the cell makes when nothing is tried twice.
+        tasks: the workers' calls, of many the first 200, then those of the guards, then the judge or
+            the synthesis with its `{{candidates}}` or `{{outputs}}` still open.
+        calls: how many calls the cell makes at most when nothing is tried twice.
         input_tokens: estimated, at four characters a token.
         most_cost: US dollars if every answer used all of its max_tokens; None where no price is known.
     """
@@ -35,7 +40,12 @@ class Preview:
     most_cost: Decimal | None
 
     def _rows(self) -> list[tuple[str, str, str]]:
-        return [(task.name, str(task.model), _whole(task)) for task in self.tasks]
+        workers = [task for task in self.tasks if task.index < ASIDE]
+        beside = [
+            task for task in self.tasks if task.index >= ASIDE
+        ]  # shown of any number of calls
+        shown = [*workers[: max(MOST - len(beside), 0)], *beside]
+        return [(task.name, str(task.model), _whole(task)) for task in shown]
 
     @property
     def _title(self) -> str:
@@ -76,6 +86,21 @@ def preview(plan: Plan) -> Preview:
             answers += task.max_tokens
             most = _sum(most, most_cost(task, price))
             shown += [task] if calls <= SHOWN else []
+    for task in guard_tasks(plan):
+        calls += 1
+        tokens += _tokens(task)
+        most = _sum(most, most_cost(task, price))
+        shown.append(task)
+    if plan.judge is not None and (turns := _turns(plan)):
+        scores = plan.options.pick == "best"
+        judging = _judging(plan.judge, plan.shared, scores)
+        calls += turns
+        tokens += turns * _tokens(judging)
+        # Each order shows all answers, each score is of one of them.
+        read = answers // turns if scores else answers
+        cost = most_cost(judging, price, read=read)
+        most = _sum(most, None if cost is None else turns * cost)
+        shown.append(judging)
     if plan.synthesis is not None:
         parts = plan.synthesis.parts or ("{{outputs}}", "\n\n", MERGE)
         text = "".join(part if isinstance(part, str) else part.source for part in parts)
@@ -85,6 +110,26 @@ def preview(plan: Plan) -> Preview:
         tokens += _tokens(merging)
         most = _sum(most, most_cost(merging, price, read=answers))
     return Preview(tuple(shown), calls, tokens, most)
+
+
+def _turns(plan: Plan) -> int:
+    """How often the judge is asked at most."""
+    voters = len(plan.tasks)
+    if voters < 2:
+        return 0
+    return voters if plan.options.pick == "best" else min(voters, ROTATIONS)
+
+
+def _judging(judge: FollowUp, shared: str, scores: bool) -> Task:
+    """The judge's call, its candidates still open."""
+    words = fill(judge.parts, lambda ref: shared if ref.name == "task" else ref.source)
+    named = {part.name for part in judge.parts if isinstance(part, Ref)}
+    parts = (
+        "" if "task" in named else shared,
+        "" if "candidates" in named else "{{candidates}}",
+        words or (SCORE if scores else CHOOSE),
+    )
+    return replace(judge.task, prompt="\n\n".join(part for part in parts if part))
 
 
 def _sum(one: Decimal | None, other: Decimal | None) -> Decimal | None:

@@ -51,4 +51,7 @@ class Surroundings:
     ledgers: tuple[Ledger, ...] = ()
     spent: Callable[[Record], None] | None = None
     recordings: Recordings | None = None
-    renew: Callable[[Plan], AbstractAsyncContextManager[Surroundings]] = of_its_own
+    renew: Renew = of_its_own
+
+
+Renew = Callable[[Plan], AbstractAsyncContextManager[Surroundings]]

@@ -55,8 +55,10 @@ async def run_vote(plan: Plan, around: Surroundings, before: VoteRun | None = No
         if not (blocked or around.stop.reason):
             judgment = await _judged(plan, workers, rule, reading, gathered, before)
 
+    renew = around.renew
+
     async def again(run: VoteRun) -> VoteRun:
-        return await run_again(plan, around, lambda new: run_vote(plan, new, before=run))
+        return await run_again(plan, renew, lambda new: run_vote(plan, new, before=run))
 
     run = VoteRun(
         records,

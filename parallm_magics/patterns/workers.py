@@ -59,6 +59,7 @@ class Workers:
         """
         options = plan.options
         self._plan, self._around, self._providers = plan, around, providers
+        self._goes_on = goes_on
         self.notes: list[str] = []
         self._shared = Shared(options.concurrency or MOST)
         self._after = 0.0  # the end of the kept answers, as far as known before the first call
@@ -132,8 +133,8 @@ class Workers:
             record = read_record(record, calls.reading(record.index))
             if task is not None:  # as it is recorded too, so that a replay is laid out alike
                 record = later(record, self._after)
-            if record.ok and not before:
-                calls.forget(record.index)
+            if not self.keeper.holds:
+                self._forget(record)
             self.keeper.keep(task, record)
             return record
 
@@ -152,7 +153,19 @@ class Workers:
         records = tuple(records)
         self._after = max(self._after, latest(records))
         for record in records:
+            self.keeper.ended(record.index)
             self.tell(Event("ended", record.index, 0.0, record=replace(record, replayed=True)))
+
+    def release(self) -> None:
+        """The guards have passed: what of the work was held back is kept, and may be shown."""
+        for record in self.keeper.release():
+            self._forget(record)
+        self.tell(Event("released", -1, 0.0))
+
+    def _forget(self, record: Record) -> None:
+        """What has its answer need not be asked in a further try; blocked work may have to be."""
+        if record.ok and not self._goes_on:
+            self._plan.calls.forget(record.index)
 
     def tell(self, event: Event) -> None:
         """Tell whoever listens to the run."""
