@@ -216,7 +216,7 @@ def test_a_guard_without_a_verdict(
 
     run, _, _ = ran(act, line, magic)
     assert (run.guard.verdict, run.guard.passed, run.blocked) == (None, pass_, not pass_)
-    assert run.guard.reason.startswith("no verdict: ")
+    assert "no verdict" not in run.guard.reason
     assert why in run.guard.reason
     assert [record.ok for record in run.results] == [pass_] * 2
     assert pass_ or is_withheld(run)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import math
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Container, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -378,6 +379,7 @@ def _chairs(seats: Sequence[Seat], parse_model: ParseModel, total: int | None) -
     parsed: dict[str, Model] = {}
     requests: dict[object, int] = {}
     chairs = []
+    voters = len({(seat.block.line if seat.block else 0, seat.model) for seat in seats})
     for place, seat in enumerate(seats):
         options = seat.options
         reading = reading_of(options)
@@ -389,7 +391,7 @@ def _chairs(seats: Sequence[Seat], parse_model: ParseModel, total: int | None) -
                 seat=seat,
                 model=model,
                 reading=reading,
-                closing=_closing(options, reading, place),
+                closing=_closing(options, reading, place, voters),
                 flag=_flag(seat, reading),
                 request=requests.setdefault(request, len(requests)),
                 cached=options.cache == "auto",
@@ -407,13 +409,20 @@ def _chairs(seats: Sequence[Seat], parse_model: ParseModel, total: int | None) -
     return chairs
 
 
-def _closing(options: Options, reading: Reading | None, place: int) -> str:
-    """The lines that ask the worker at this place for an answer in a readable form."""
+def _closing(options: Options, reading: Reading | None, place: int, voters: int) -> str:
+    """The lines that ask the worker at this place for an answer in a readable form.
+
+    Args:
+        voters: how many unlike ones are dealt in turn: none of them meets but some of the orders.
+    """
     confidence = options.pick == "confidence"
     if options.no_ask or (reading is None and not confidence):
         return ""
     reading = reading or Reading("open")
-    turn = place % len(reading.choices) if options.shuffle_choices and reading.choices else 0
+    turn = 0
+    if options.shuffle_choices and reading.choices:
+        size = len(reading.choices)
+        turn = (place + place // math.lcm(voters, size)) % size
     return asking(reading, turn=turn, confidence=confidence)
 
 

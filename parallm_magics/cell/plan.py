@@ -14,7 +14,7 @@ from parallm_magics.cell.blocks import RUNNING, Block, Cell, Text
 from parallm_magics.cell.calls import Calls, ParseModel
 from parallm_magics.cell.given import merge, read_keywords, read_tokens
 from parallm_magics.cell.items import Items
-from parallm_magics.cell.options import Options
+from parallm_magics.cell.options import CELLS, TABLE, Options
 from parallm_magics.cell.prompts import Prompts
 from parallm_magics.cell.seats import fanout_seats, vote_seats
 from parallm_magics.errors import CellSyntaxError, OptionError
@@ -77,7 +77,7 @@ def make_plan(
     Raises:
         ParallmError: whatever is wrong with the cell; nothing has been called by then.
     """
-    base = dict(settings or {})
+    base = {name: value for name, value in (settings or {}).items() if _holds(name, cell.magic)}
     spoken = read_keywords(keywords or {}, cell.magic)
     prompts = Prompts(variables, _is_blind(cell, {**base, **spoken}))
     typed = read_tokens(cell.arguments, cell.magic, prompts.option)
@@ -93,6 +93,7 @@ def make_plan(
     )
     judge, judges = judging[0] if judging else (None, {})
     implied = _implied(options, {**base, **given}, judge, judges, [own for _, own in workers])
+    implied |= _launched(options, given)
     base, options = {**base, **implied}, replace(options, **implied)
 
     def merged(own: Mapping[str, Any]) -> Options:
@@ -123,6 +124,28 @@ def make_plan(
         shared=calls.head[0].shared if _one_preamble(cell, prompts, calls) else "",
         notes=(*notes, *prompts.notes),
     )
+
+
+def _holds(name: str, magic: str) -> bool:
+    """Whether a setting holds for this magic: how %%vote picks is no default of a section."""
+    where = TABLE[name].where
+    return magic in where or not where & CELLS
+
+
+def _launched(options: Options, given: Mapping[str, Any]) -> dict[str, Any]:
+    """How votes are launched where the cell wants every one of them.
+
+    Raises:
+        OptionError: the cell wants two things that exclude each other.
+    """
+    if not (options.launch == "lazy" and options.stop == "all" and "stop" in given):
+        return {}
+    if "launch" in given:
+        raise OptionError(
+            "--stop all and --launch lazy exclude each other: lazy leaves out votes that cannot "
+            "change the outcome; take one of them off"
+        )
+    return {"launch": "all"}
 
 
 def _is_blind(cell: Cell, given: Mapping[str, Any]) -> bool:

@@ -32,12 +32,12 @@ def cut_off(records: Sequence[Record], at: float, last: int, why: str) -> list[R
         why: why they were cancelled.
     """
     return [
-        record if (record.end, record.index) <= (at, last) else _cancelled(record, at, why)
+        record if (record.end, record.index) <= (at, last) else cancelled(record, at, why)
         for record in records
     ]
 
 
-def _cancelled(record: Record, at: float, why: str) -> Record:
+def cancelled(record: Record, at: float, why: str) -> Record:
     """The record of a call that was under way at the moment, or had not begun."""
     begun = record.start < at
     return replace(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import bisect
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
-from parallm_magics.engine.simulated_time import cut_off, lay_out
+from parallm_magics.engine.simulated_time import cancelled, lay_out
 from parallm_magics.engine.stop import Stop
 from parallm_magics.patterns.ballots import CAME_BACK, count_ballots, votes_of
 from parallm_magics.patterns.panel import Rule
@@ -16,9 +17,10 @@ from parallm_magics.types import Event, Fault, Reading, Record, Task, Usage
 from parallm_magics.voting import same_answer_key
 from parallm_magics.voting.picks import Vote, counts_of
 from parallm_magics.voting.stopping import beta_stops, next_wave
+from parallm_magics.voting.weights import weight_sums
 
-# Of very many open votes it is not asked after each one whether they still matter.
-MANY, SELDOM = 2_000, 50
+# Of many open votes it is asked after every hundredth part of them whether they still matter.
+PARTS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,7 @@ class Referee:
         self._rule, self._reading, self._weights = rule, reading, weights
         self._terms = rule.terms(len(weights))
         self._votes: dict[int, Vote] = {}
+        self._since: list[int] = []  # counted since it was last looked whether they decide
         self.heard: set[int] = set()
         self.stopped = False
 
@@ -64,18 +67,42 @@ class Referee:
 
     def check(self) -> bool:
         """Whether the vote is decided while votes are open."""
-        open_ = self._open()
-        if len(open_) > MANY and len(self.heard) % SELDOM:
-            return False
+        open_ = self._open(self.heard)
         self.stopped = bool(open_) and self._over([*self._votes.values()], open_)
         return self.stopped
 
+    def decides(self, record: Record) -> bool:
+        """Count one vote; whether the vote is decided by it, or was by one shortly before it.
+
+        What is certain stays certain, so that of many votes the one that decided is found later;
+        those counted since then are taken back.
+        """
+        self.hear(record)
+        self._since.append(record.index)
+        if len(self._since) < (len(self._weights) - len(self.heard)) // PARTS:
+            return False
+        since, self._since = self._since, []
+        if not self.check():
+            return False
+        places = range(len(since))
+        last = bisect.bisect_left(places, True, key=lambda at: self._over_without(since[at + 1 :]))
+        for at in since[last + 1 :]:
+            self.heard.discard(at)
+            self._votes.pop(at, None)
+        return True
+
+    def _over_without(self, places: Sequence[int]) -> bool:
+        """Whether the vote would be decided while the votes of these places were open too."""
+        heard = self.heard.difference(places)
+        votes = [vote for at, vote in self._votes.items() if at in heard]
+        return self._over(votes, self._open(heard))
+
     def wave(self) -> int:
         """How many votes are to be asked next: the fewest that could decide."""
-        votes, open_ = [*self._votes.values()], self._open()
+        votes, open_ = [*self._votes.values()], self._open(self.heard)
         counts: Mapping[str, int] = counts_of(votes)
-        if (flag := self._terms.flag) is not None and self._rule.pick == "any":
-            counts = {flag: counts.get(flag, 0)}
+        if (leader := self._leader(votes)) is not None:
+            counts = {leader: counts.get(leader, 0)}
 
         def over(counts: Mapping[str, int], left: int) -> bool:
             asked = len(open_) - left
@@ -83,8 +110,17 @@ class Referee:
 
         return next_wave(counts, len(open_), over)
 
-    def _open(self) -> list[Fraction]:
-        return [weight for at, weight in enumerate(self._weights) if at not in self.heard]
+    def _leader(self, votes: Sequence[Vote]) -> str | None:
+        """Who needs the fewest votes to win, where that is not who has the most."""
+        if self._rule.pick == "any":
+            return self._terms.flag
+        if self._rule.pick != "weighted" or not votes:
+            return None
+        sums = weight_sums([(vote.label, vote.weight) for vote in votes])
+        return max(sums, key=sums.__getitem__)
+
+    def _open(self, heard: Container[int]) -> list[Fraction]:
+        return [weight for at, weight in enumerate(self._weights) if at not in heard]
 
     def _over(self, votes: Sequence[Vote], open_: Sequence[Fraction]) -> bool:
         sure = self._rule.entry.sure
@@ -144,7 +180,13 @@ async def gather(
     missing = {task.index for task in left} - {record.index for record in records}
     after = len(referee.heard)
     why = stop.reason or f"not asked: {_why(after, len(tasks))}"
-    unasked = [_unasked(task, why, workers) for task in left if task.index in missing]
+    # What an earlier run had spent on a vote that is no more needed stays in the books.
+    old = {record.index: record for record in before}
+    unasked = [
+        old.get(task.index) or _unasked(task, why, workers)
+        for task in left
+        if task.index in missing
+    ]
     late = {record.index for record in records if record.status in CAME_BACK} - referee.heard
     decided = after if referee.stopped and not stop.reason else None
     if decided is None:
@@ -162,20 +204,18 @@ async def _until_decided(
 
     def hear(record: Record) -> None:
         for each in order(record):
-            if not referee.stopped and not stop.reason:
-                referee.hear(each)
-                if referee.check():
-                    why = _why(len(referee.heard), votes)
-                    workers.tell(Event("said", -1, 0.0, why))
-                    inner(why)
+            if not referee.stopped and not stop.reason and referee.decides(each):
+                why = _why(len(referee.heard), votes)
+                workers.tell(Event("said", -1, 0.0, why))
+                inner(why)
 
     found: list[Record] = []
     if lasting is None:  # answers that are kept come as they had come
         found = await workers.recorded(tasks, anew)
-        for record in found:
+        # What a decision had cancelled cannot have ended before the vote that decided.
+        for record in sorted(found, key=lambda record: record.status == "cancelled"):
             if not referee.stopped:
-                referee.hear(record)
-                referee.check()
+                referee.decides(record)
         if referee.stopped:
             counted = [task for task in tasks if task.index in referee.heard]
             return await workers.ask(counted, stop=stop)
@@ -222,15 +262,19 @@ def _cut(
     """Simulated records on their own time, cancelled at the moment of the decision."""
     if stop.reason:
         return lay_out(records, workers.places)
+    # A record of a call that came to nothing knows less than was known before.
     timed = [
-        replace(record, seconds=seconds) if record.status == "cancelled" else record
+        replace(record, seconds=seconds) if record.index not in referee.heard else record
         for record, seconds in zip(records, lasting, strict=True)
     ]
     laid = lay_out(timed, workers.places)
     if not referee.stopped:
         return laid
-    last = max((record for record in laid if record.index in referee.heard), key=_arrival)
-    return cut_off(laid, last.end, last.index, _why(len(referee.heard), votes))
+    at = latest(record for record in laid if record.index in referee.heard)
+    why = _why(len(referee.heard), votes)
+    return [
+        record if record.index in referee.heard else cancelled(record, at, why) for record in laid
+    ]
 
 
 async def _in_waves(

@@ -86,8 +86,8 @@ def raise_if_blocked(plan: Plan, run: Run) -> None:
         return
     if any(guard.name == blocks.name and guard.raises for guard in plan.guards):
         reason = f": {blocks.reason[:200]}" if blocks.reason else ""
-        said = blocks.verdict or "no verdict"
-        raise GuardrailBlocked(f"guardrail '{blocks.name}' said {said}{reason}", run.results, run)
+        said = f"said {blocks.verdict}" if blocks.verdict else "gave no verdict"
+        raise GuardrailBlocked(f"guardrail '{blocks.name}' {said}{reason}", run.results, run)
 
 
 def raise_if_unfinished(

@@ -89,14 +89,13 @@ def verdict_of(guard: Guard, records: Sequence[Record]) -> Verdict:
 def _no_verdict(status: str, records: Sequence[Record], ballots: Sequence[Ballot]) -> str:
     """Why a guard has no verdict."""
     if len(records) > 1 and status == "tie":
-        return "no verdict: its votes are tied"
+        return "its votes are tied"
     for record, ballot in zip(records, ballots, strict=True):
         if record.error is not None:
-            return f"no verdict: {record.error.message}"
+            return record.error.message
         if ballot.state != "valid":
-            what = "it declined to choose" if ballot.state == "abstain" else "it cannot be read"
-            return f"no verdict: {what}"
-    return "no verdict"
+            return "it declined to choose" if ballot.state == "abstain" else "it cannot be read"
+    return ""
 
 
 class _Watch:
@@ -212,7 +211,7 @@ async def guarded(
     # Before the work begins: a guard whose key is missing is told while nothing has been spent.
     await workers.open(task.model for task in missing)
     records, result = await _both(plan, workers, stop, work, watch, left, anew)
-    return result, _verdicts(plan, workers, [*kept, *records], timed=True)
+    return result, _verdicts(plan, workers, [*kept, *records], timed=not stop.reason)
 
 
 async def _both(

@@ -90,7 +90,9 @@ def rule_of(
         )
     quorum = options.quorum or math.ceil(votes / 2)
     if quorum > votes:
-        raise OptionError(f"--quorum {quorum}: there are only {votes} votes")
+        raise OptionError(
+            f"--quorum {quorum}: there are only {_votes(votes)}; lower it, or raise -n"
+        )
     base: Base = "valid" if options.base == "valid" else "requested"
     share = None
     if options.threshold is not None:
@@ -98,7 +100,9 @@ def rule_of(
         found = Fraction(asked.removesuffix("%")) / (100 if asked.endswith("%") else 1)
         if found > 1:
             if found > votes:
-                raise OptionError(f"--threshold {asked}: there are only {votes} votes")
+                raise OptionError(
+                    f"--threshold {asked}: there are only {_votes(votes)}; lower it, or raise -n"
+                )
             found, base = found / votes, "requested"
         share = found
     return Rule(
@@ -111,6 +115,10 @@ def rule_of(
         seed=options.seed,
         **_early(options, pick),
     )
+
+
+def _votes(count: int) -> str:
+    return "1 vote" if count == 1 else f"{count} votes"
 
 
 def _early(options: Options, pick: str) -> dict[str, Any]:
@@ -127,9 +135,10 @@ def _early(options: Options, pick: str) -> dict[str, Any]:
         return {}
     if PICKS[pick].sure is None:
         raise OptionError(
-            f"--stop {options.stop} has no part in --pick {pick}: any open vote may still win"
+            f"--stop {options.stop} has no part in --pick {pick}, where any open vote may still win; "
+            "it is --stop all"
             if options.stop != "all"
-            else f"--launch lazy has no part in --pick {pick}: every vote is needed"
+            else f"--launch lazy has no part in --pick {pick}, which needs every vote; it is --launch all"
         )
     if stop == "beta" and pick != "plurality":
         raise OptionError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import math
 from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
@@ -193,13 +194,19 @@ def next_wave(
     Args:
         counts: the valid votes of each label so far.
         left: votes that may still be asked for.
-        stops: whether counts with so many votes still open would stop it.
+        stops: whether counts with so many votes still open would stop it; what does, still does
+            with more votes for the leader.
     """
     leader, _ = _front(counts)
-    for more in range(1, left + 1):
-        if stops({**counts, leader: counts.get(leader, 0) + more}, left - more):
-            return more
-    return left
+
+    def enough(more: int) -> bool:
+        return stops({**counts, leader: counts.get(leader, 0) + more}, left - more)
+
+    most = 1
+    while most < left and not enough(most):
+        most *= 2
+    span = range(most // 2 + 1, min(most, left))  # a wave is small, however many are left
+    return span.start + bisect.bisect_left(span, True, key=enough) if left else 0
 
 
 def _front(counts: Mapping[str, int]) -> tuple[str, str]:
