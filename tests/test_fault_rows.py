@@ -169,6 +169,7 @@ ROWS: dict[str, Row] = {
         "where merging fails the workers are kept, and a second try asks for the merging alone",
         F + "a_second_try_asks_only_for_the_synthesis",
         "test_fanout.py::test_retry_asks_only_for_what_is_missing",
+        "test_judging.py::test_a_failing_judge_keeps_the_workers",
     ),
     "F26": row(
         "whatever fails, no finished answer is lost, below the minimum it is in the error",
@@ -381,10 +382,13 @@ ROWS: dict[str, Row] = {
         D + "a_vote_that_all_fail_names_no_winner",
         D + "ten_thousand_tallies_have_an_outcome_each",
         "test_rules.py::test_the_outcome_is_what_the_rule_says",
+        "test_pick_rules.py::test_ties_are_broken_as_asked",
+        "test_pick_rules.py::test_who_came_first_never_matters",
     ),
     "D19": row(
         "a confidence that is no number is dropped and its vote kept",
-        Reason("No rule asks a model for its confidence yet."),
+        "test_confidence.py::test_the_payload_that_wants_to_win_by_size_has_no_confidence",
+        "test_pick_rules.py::test_stated_confidence",
     ),
     # What it costs.
     "C01": row(

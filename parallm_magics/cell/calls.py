@@ -413,7 +413,7 @@ def _closing(options: Options, reading: Reading | None, place: int, voters: int)
     """The lines that ask the worker at this place for an answer in a readable form.
 
     Args:
-        voters: how many unlike ones are dealt in turn: none of them meets but some of the orders.
+        voters: how many unlike ones take turns; each of them is to meet every order.
     """
     confidence = options.pick == "confidence"
     if options.no_ask or (reading is None and not confidence):

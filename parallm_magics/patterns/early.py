@@ -130,7 +130,7 @@ class Referee:
         if self._rule.stop != "beta":
             return False
         labels = len(self._reading.choices) or None
-        enough = len(votes) >= max(1, self._terms.quorum)
+        enough = len(votes) >= self._rule.least
         return enough and beta_stops([*counts_of(votes).values()], self._rule.level, labels)
 
 
@@ -212,8 +212,7 @@ async def _until_decided(
     found: list[Record] = []
     if lasting is None:  # answers that are kept come as they had come
         found = await workers.recorded(tasks, anew)
-        # What a decision had cancelled cannot have ended before the vote that decided.
-        for record in sorted(found, key=lambda record: record.status == "cancelled"):
+        for record in found:
             if not referee.stopped:
                 referee.decides(record)
         if referee.stopped:

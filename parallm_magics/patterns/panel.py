@@ -30,6 +30,8 @@ class Rule:
         seed: decides ties by lot.
         stop: when the vote ends: "all", "clinch" or "beta".
         level: the level of "beta".
+        least: the valid votes that "beta" waits for. The default quorum is more than it needs, and
+            the votes that it leaves out could have filled that.
         lazy: whether only as many are asked at once as are still needed.
     """
 
@@ -42,6 +44,7 @@ class Rule:
     seed: int = 0
     stop: str = "all"
     level: Fraction = Fraction(95, 100)
+    least: int = 1
     lazy: bool = False
 
     @property
@@ -144,7 +147,8 @@ def _early(options: Options, pick: str) -> dict[str, Any]:
         raise OptionError(
             f"--stop beta is for --pick plurality, not {pick}; --stop clinch is exact"
         )
-    return {"stop": stop, "lazy": lazy, "level": Fraction(level) if level else Fraction(95, 100)}
+    found = {"stop": stop, "lazy": lazy, "least": options.quorum or 1}
+    return {**found, "level": Fraction(level)} if level else found
 
 
 def check_rules(plan: Plan) -> None:
@@ -201,7 +205,11 @@ def panel_reading(tasks: Sequence[Task]) -> Reading:
 
 def repeats(tasks: Sequence[Task]) -> bool:
     """Whether all votes are draws of one prompt on one model."""
-    return len({(t.model, t.prompt, t.system, t.temperature, t.effort) for t in tasks}) == 1
+    asked = {
+        (t.model, t.prompt, t.system, t.temperature, t.effort)
+        for t in tasks
+    }
+    return len(asked) == 1
 
 
 def warnings(tasks: Sequence[Task]) -> list[str]:
