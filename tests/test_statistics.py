@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from parallm_magics.voting import (
     beta_half_tail,
     entropy_bits,
+    p_better,
     p_mode,
     pairwise_agreement,
     share_range_after_cancel,
@@ -27,6 +28,7 @@ ROWS = json.loads((DATA / "vote-vectors.json").read_text(encoding="utf-8"))["row
 FUNCTIONS = {
     "beta_half_tail": beta_half_tail,
     "entropy_bits": entropy_bits,
+    "p_better": p_better,
     "p_mode": p_mode,
     "pairwise_agreement": pairwise_agreement,
     "share_range_after_cancel": share_range_after_cancel,

@@ -206,7 +206,7 @@ def panel_reading(tasks: Sequence[Task]) -> Reading:
 def repeats(tasks: Sequence[Task]) -> bool:
     """Whether all votes are draws of one prompt on one model."""
     asked = {
-        (t.model, t.prompt, t.system, t.temperature, t.effort)
+        (t.model, t.prompt, t.system, t.temperature, t.effort, repr(sorted(t.params.items())))
         for t in tasks
     }
     return len(asked) == 1

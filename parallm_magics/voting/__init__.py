@@ -9,6 +9,7 @@ from parallm_magics.voting.rules import RULES, decide, leaders, need
 from parallm_magics.voting.statistics import (
     beta_half_tail,
     entropy_bits,
+    p_better,
     p_mode,
     pairwise_agreement,
     share_range_after_cancel,
@@ -43,6 +44,7 @@ __all__ = [
     "log_odds_weight",
     "need",
     "next_wave",
+    "p_better",
     "p_mode",
     "pairwise_agreement",
     "parse_confidence",

@@ -59,6 +59,15 @@ def beta_half_tail(a: int, b: int) -> float:
     return float(exact_beta_half_tail(a, b))
 
 
+def p_better(gains: int, losses: int) -> float:
+    """The probability, under a flat prior, that gains are likelier than losses.
+
+    >>> p_better(3, 2)
+    0.65625
+    """
+    return beta_half_tail(gains, losses)
+
+
 def exact_p_mode(counts: Sequence[int], which: int = 0, alpha: int = 1) -> Fraction:
     """`p_mode` as a fraction, for comparison with a level.
 
