@@ -18,13 +18,14 @@ from parallm_magics.patterns.ending import (
     run_again,
     unread,
 )
-from parallm_magics.patterns.guardrail import Verdict, blocked_records, guarded
+from parallm_magics.patterns.guardrail import blocked_records, guarded
 from parallm_magics.patterns.plain_data import record_dict
 from parallm_magics.patterns.polls import Poll, poll_of
 from parallm_magics.patterns.quoting import visible
 from parallm_magics.patterns.run import Again, Run
 from parallm_magics.patterns.surroundings import Surroundings
 from parallm_magics.patterns.synthesis import join, marked, synthesis_task
+from parallm_magics.patterns.verdicts import Verdict
 from parallm_magics.patterns.workers import Workers, open_workers
 from parallm_magics.types import Record
 

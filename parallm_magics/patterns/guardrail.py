@@ -3,99 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-import re
-from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
-from parallm_magics import display
 from parallm_magics.cell.asides import Guard
 from parallm_magics.cell.plan import Plan
 from parallm_magics.engine.simulated_time import cut_off, lay_out
 from parallm_magics.engine.stop import Stop
-from parallm_magics.patterns.ballots import CAME_BACK, Ballot, count_ballots
+from parallm_magics.patterns.ballots import CAME_BACK
 from parallm_magics.patterns.keeper import UNPASSED, withheld
+from parallm_magics.patterns.verdicts import (
+    Verdict,
+    blocking,
+    is_whole,
+    verdict_of,
+    why_blocked,
+)
 from parallm_magics.patterns.workers import Workers, latest
 from parallm_magics.types import Event, Fault, Record, Task, Usage
-from parallm_magics.voting import decide
 
 Work = Callable[[Stop], Awaitable[Any]]
 OTHER = "another guardrail has blocked the work"
 # After every place there is, so that all that ended at the moment of a block still counts.
 LAST = 2**62
-_ANSWER_LINE = re.compile(r"^\W{0,8}answer\W{0,8}:.*$", re.IGNORECASE | re.MULTILINE)
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What one guardrail said of a run.
-
-    Attributes:
-        name: the guard's name.
-        passed: whether the work may be shown as far as this guard goes.
-        verdict: the label that it gave; None where it gave none.
-        reason: its own words, or why there is no verdict.
-        records: its calls.
-        refusal: what stands in place of the work that it blocks.
-    """
-
-    name: str
-    passed: bool
-    verdict: str | None
-    reason: str
-    records: tuple[Record, ...]
-    refusal: str = ""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Everything but the records as plain JSON types."""
-        return {
-            "name": self.name,
-            "passed": self.passed,
-            "verdict": self.verdict,
-            "reason": self.reason,
-        }
-
-    @property
-    def shown(self) -> display.Guard:
-        """The verdict as it is drawn."""
-        return display.Guard(self.name, self.passed, self.verdict, self.reason)
-
-
-def verdict_of(guard: Guard, records: Sequence[Record]) -> Verdict:
-    """What a guard's calls come to: its label by plurality, or none.
-
-    A label that lets pass needs more than half of the guard's votes, so that votes which failed
-    never let anything pass; a label that blocks needs no more than the lead.
-    """
-    read, ballots = count_ballots(records, guard.reading)
-    counts = Counter(ballot.label for ballot in ballots if ballot.label is not None)
-    status, label = decide(counts, len(guard.tasks), quorum=1)
-    # One that was stopped has not failed: nothing passes because of it.
-    stopped = any(record.status == "cancelled" for record in records)
-    in_favour = counts.total() - counts[guard.block]
-    if label != guard.block and (stopped or 2 * in_favour <= len(guard.tasks)):
-        label = None
-    if label is None:
-        passed = guard.passes_on_error and not stopped
-        reason = _no_verdict(status, records, ballots)
-    else:
-        passed = label != guard.block
-        said = next(b.text for b in ballots if b.label == label)
-        reason = " ".join(_ANSWER_LINE.sub("", said).split())
-    return Verdict(guard.name, passed, label, reason, tuple(read), guard.refusal)
-
-
-def _no_verdict(status: str, records: Sequence[Record], ballots: Sequence[Ballot]) -> str:
-    """Why a guard has no verdict."""
-    if len(records) > 1 and status == "tie":
-        return "its votes are tied"
-    for record, ballot in zip(records, ballots, strict=True):
-        if record.error is not None:
-            return record.error.message
-        if ballot.state != "valid":
-            return "it declined to choose" if ballot.state == "abstain" else "it cannot be read"
-    return ""
 
 
 class _Watch:
@@ -158,12 +89,6 @@ class _Watch:
         """Whether all guards have let the work pass."""
         verdicts = self.verdicts
         return len(verdicts) == len(self._guards) and all(v.passed for _, v in verdicts)
-
-
-def why_blocked(verdict: Verdict) -> str:
-    """Why the work is withheld, in a few words."""
-    said = f"said {verdict.verdict}" if verdict.verdict else "gave no verdict"
-    return f"withheld: guardrail '{verdict.name}' {said}"
 
 
 async def guarded(
@@ -298,17 +223,12 @@ def _verdicts(
     table = _timetable(workers, tasks) if timed else None
     if table is not None:
         by_place = {each.index: _at(by_place[each.index], each) for each in table}
-        decisive = [verdict for verdict in found() if not verdict.passed and _whole(verdict)]
+        decisive = [verdict for verdict in found() if not verdict.passed and is_whole(verdict)]
         if decisive:
             at = min(latest(verdict.records) for verdict in decisive)
             cut = cut_off([by_place[task.index] for task in tasks], at, LAST, OTHER)
             by_place = {record.index: record for record in cut}
     return tuple(found())
-
-
-def _whole(verdict: Verdict) -> bool:
-    """Whether all of a guard's calls have come to an end of their own."""
-    return all(record.status != "cancelled" for record in verdict.records)
 
 
 def guard_tasks(plan: Plan) -> list[Task]:
@@ -343,7 +263,7 @@ def blocked_records(
 ) -> list[Record]:
     """The work's records without a word of it; simulated ones end where the guard has blocked."""
     blocks = blocking(verdicts)
-    whole = blocks is not None and _whole(blocks)
+    whole = blocks is not None and is_whole(blocks)
     why = why_blocked(blocks) if blocks is not None and whole else UNPASSED
     tasks = plan.calls.rendered
     if records is None:
@@ -374,9 +294,3 @@ def _outline(record: Record) -> Record:
     """The record without what only a call that was made tells."""
     usage = None if record.seconds else Usage()
     return replace(record, usage=usage, attempts=(), model_answered=None, request_id=None)
-
-
-def blocking(verdicts: Sequence[Verdict]) -> Verdict | None:
-    """The verdict for which the work is withheld; None where all have passed."""
-    against = [verdict for verdict in verdicts if not verdict.passed]
-    return next(iter([*filter(_whole, against), *against]), None)

@@ -17,11 +17,11 @@ from parallm_magics.patterns.ballots import (
     winning_value,
 )
 from parallm_magics.patterns.early import Gathered
-from parallm_magics.patterns.guardrail import Verdict
 from parallm_magics.patterns.judge import Judgment
 from parallm_magics.patterns.panel import Rule
 from parallm_magics.patterns.plain_data import record_dict
 from parallm_magics.patterns.run import Again, Picture, Run
+from parallm_magics.patterns.verdicts import Verdict
 from parallm_magics.types import Reading, Record
 from parallm_magics.voting import (
     entropy_bits,

@@ -1,0 +1,105 @@
+"""What a guardrail says of a run, and for which of several guards its work is withheld."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from parallm_magics import display
+from parallm_magics.cell.asides import Guard
+from parallm_magics.patterns.ballots import Ballot, count_ballots
+from parallm_magics.types import Record
+from parallm_magics.voting import decide
+
+_ANSWER_LINE = re.compile(r"^\W{0,8}answer\W{0,8}:.*$", re.IGNORECASE | re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What one guardrail said of a run.
+
+    Attributes:
+        name: the guard's name.
+        passed: whether the work may be shown as far as this guard goes.
+        verdict: the label that it gave; None where it gave none.
+        reason: its own words, or why there is no verdict.
+        records: its calls.
+        refusal: what stands in place of the work that it blocks.
+    """
+
+    name: str
+    passed: bool
+    verdict: str | None
+    reason: str
+    records: tuple[Record, ...]
+    refusal: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything but the records as plain JSON types."""
+        return {
+            "name": self.name,
+            "passed": self.passed,
+            "verdict": self.verdict,
+            "reason": self.reason,
+        }
+
+    @property
+    def shown(self) -> display.Guard:
+        """The verdict as it is drawn."""
+        return display.Guard(self.name, self.passed, self.verdict, self.reason)
+
+
+def verdict_of(guard: Guard, records: Sequence[Record]) -> Verdict:
+    """What a guard's calls come to: its label by plurality, or none.
+
+    A label that lets pass needs more than half of the guard's votes, so that votes which failed
+    never let anything pass; a label that blocks needs no more than the lead.
+    """
+    read, ballots = count_ballots(records, guard.reading)
+    counts = Counter(ballot.label for ballot in ballots if ballot.label is not None)
+    status, label = decide(counts, len(guard.tasks), quorum=1)
+    # One that was stopped has not failed: nothing passes because of it.
+    stopped = any(record.status == "cancelled" for record in records)
+    in_favour = counts.total() - counts[guard.block]
+    if label != guard.block and (stopped or 2 * in_favour <= len(guard.tasks)):
+        label = None
+    if label is None:
+        passed = guard.passes_on_error and not stopped
+        reason = _no_verdict(status, records, ballots)
+    else:
+        passed = label != guard.block
+        said = next(b.text for b in ballots if b.label == label)
+        reason = " ".join(_ANSWER_LINE.sub("", said).split())
+    return Verdict(guard.name, passed, label, reason, tuple(read), guard.refusal)
+
+
+def _no_verdict(status: str, records: Sequence[Record], ballots: Sequence[Ballot]) -> str:
+    """Why a guard has no verdict."""
+    if len(records) > 1 and status == "tie":
+        return "its votes are tied"
+    for record, ballot in zip(records, ballots, strict=True):
+        if record.error is not None:
+            return record.error.message
+        if ballot.state != "valid":
+            return "it declined to choose" if ballot.state == "abstain" else "it cannot be read"
+    return ""
+
+
+def why_blocked(verdict: Verdict) -> str:
+    """Why the work is withheld, in a few words."""
+    said = f"said {verdict.verdict}" if verdict.verdict else "gave no verdict"
+    return f"withheld: guardrail '{verdict.name}' {said}"
+
+
+def is_whole(verdict: Verdict) -> bool:
+    """Whether all of a guard's calls have come to an end of their own."""
+    return all(record.status != "cancelled" for record in verdict.records)
+
+
+def blocking(verdicts: Sequence[Verdict]) -> Verdict | None:
+    """The verdict for which the work is withheld; None where all have passed."""
+    against = [verdict for verdict in verdicts if not verdict.passed]
+    return next(iter([*filter(is_whole, against), *against]), None)
