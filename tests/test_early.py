@@ -25,8 +25,8 @@ from parallm_magics.cell.blocks import parse
 from parallm_magics.cell.plan import Plan, make_plan
 from parallm_magics.engine.stop import Stop
 from parallm_magics.patterns.ballots import count_ballots
-from parallm_magics.patterns.early import Referee
 from parallm_magics.patterns.panel import Rule
+from parallm_magics.patterns.referee import Referee
 from parallm_magics.patterns.vote import run_vote
 from parallm_magics.providers import simulated as simulated_provider
 from parallm_magics.providers.recording import Recordings

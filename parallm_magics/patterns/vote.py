@@ -7,12 +7,13 @@ from dataclasses import replace
 from parallm_magics.cell.plan import Plan
 from parallm_magics.engine.stop import Stop
 from parallm_magics.patterns.ballots import CAME_BACK, count_ballots, votes_of
-from parallm_magics.patterns.early import Gathered, Referee, gather
+from parallm_magics.patterns.early import Gathered, gather
 from parallm_magics.patterns.ending import raise_if_blocked, raise_if_unfinished, run_again
 from parallm_magics.patterns.guardrail import blocked_records, guarded
 from parallm_magics.patterns.judge import Judgment, candidates_of, choose, score
 from parallm_magics.patterns.judge import warnings as judge_warnings
 from parallm_magics.patterns.panel import Rule, panel_reading, repeats, rule_of, warnings
+from parallm_magics.patterns.referee import Referee
 from parallm_magics.patterns.surroundings import Surroundings
 from parallm_magics.patterns.vote_run import VoteRun, settled
 from parallm_magics.patterns.workers import Workers, open_workers
