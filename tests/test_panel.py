@@ -450,3 +450,12 @@ def test_a_fan_out_knows_no_voting_options_of_its_own() -> None:
     """They stand on the sections that vote."""
     with pytest.raises(OptionError, match="--stop does not go on %%fanout; it goes on %%vote"):
         asyncio.run(fanout("%%fanout --stop clinch\n%section a -n 3 --choices a,b\nx", model="sim"))
+
+
+def test_turned_choices_are_still_one_prompt_on_one_model() -> None:
+    """Their order averages the places out, not the errors that one model makes on one prompt."""
+    alone = "one prompt on one model: the votes share their errors, so agreement is not accuracy"
+    line = "-n 3 --choices red,green,blue --shuffle-choices"
+    assert alone in warnings(planned(line).tasks, shuffled=True)
+    other = planned(f"{line} -m a,b,c")
+    assert alone not in warnings(other.tasks, shuffled=True)

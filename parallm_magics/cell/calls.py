@@ -64,6 +64,7 @@ class Calls:
     Attributes:
         known: how many there are; None where only reading the items tells.
         by_item: whether there is a round of calls an item.
+        alone: whether there is one call only, of a prompt that has no name.
         rendered: all of them where they are few enough to be made ahead, else None.
         head: the calls of the first round; none where the items must be awaited.
     """
@@ -81,7 +82,8 @@ class Calls:
         rounds = 1 if items is None else items.known
         self.known = None if rounds is None else rounds * len(seats)
         self._chairs = self._seated(seats, parse_model)
-        self._bare = self.by_item and len(seats) == 1 and seats[0].block is None
+        unnamed = len(seats) == 1 and seats[0].block is None
+        self._bare, self.alone = self.by_item and unnamed, unnamed and not self.by_item
         self._sections = _sections(self._chairs)
         self._one_prefix = not prompts.names_item(cell.preamble, cell.system)
         self._beginning = self._common_beginning()

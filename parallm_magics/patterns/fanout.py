@@ -53,6 +53,7 @@ class FanoutRun(Run, Mapping[str, Value]):
         *,
         aggregate: str = "join",
         synthesis: Record | None = None,
+        alone: bool = False,
         notes: Sequence[str] = (),
         addresses: Sequence[str] = (),
         guards: Sequence[Verdict] = (),
@@ -76,6 +77,7 @@ class FanoutRun(Run, Mapping[str, Value]):
             if section.flag is not None and value == section.flag:
                 self._flagged.append(section.key)
         self._sections = sections
+        self._alone = alone
         self.synthesis = synthesis
         self.aggregate = aggregate
 
@@ -88,7 +90,8 @@ class FanoutRun(Run, Mapping[str, Value]):
             return None
         if self.synthesis is not None and self.synthesis.ok:
             return self.synthesis.text
-        return join(_texts(_answers(self._sections, self.results)))
+        texts = _texts(_answers(self._sections, self.results))
+        return "".join(texts.values()) if self._alone else join(texts)
 
     def __getitem__(self, key: str) -> Value:
         if key in self._lost:
@@ -206,6 +209,7 @@ async def run_fanout(
         sections,
         aggregate="join" if plan.synthesis and not (merged and merged.ok) else plan.aggregate,
         synthesis=merged,
+        alone=plan.calls.alone,
         notes=[*plan.notes, *workers.notes, *([] if blocked else unread(plan, records))],
         addresses=workers.addresses,
         guards=guards,

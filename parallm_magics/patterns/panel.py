@@ -205,21 +205,32 @@ def panel_reading(tasks: Sequence[Task]) -> Reading:
 
 def repeats(tasks: Sequence[Task]) -> bool:
     """Whether all votes are draws of one prompt on one model."""
+    return _alike(tasks, [task.prompt for task in tasks])
+
+
+def _alike(tasks: Sequence[Task], prompts: Sequence[str]) -> bool:
+    """Whether all votes ask one model in one way, by these prompts."""
     asked = {
-        (t.model, t.prompt, t.system, t.temperature, t.effort, repr(sorted(t.params.items())))
-        for t in tasks
+        (t.model, prompt, t.system, t.temperature, t.effort, repr(sorted(t.params.items())))
+        for t, prompt in zip(tasks, prompts, strict=True)
     }
     return len(asked) == 1
 
 
-def warnings(tasks: Sequence[Task]) -> list[str]:
-    """What the reader of a vote should know of its panel, one line each."""
+def warnings(tasks: Sequence[Task], *, shuffled: bool = False) -> list[str]:
+    """What the reader of a vote should know of its panel, one line each.
+
+    Args:
+        shuffled: whether the choices are named in another order to each voter.
+    """
     reading = panel_reading(tasks)
     votes = len(tasks)
     notes = []
     if votes % 2 == 0 and len(reading.choices) == 2:
         notes.append(f"{votes} votes on two labels can tie; {votes - 1} would decide as well")
-    if votes > 1 and repeats(tasks):
+    # The closing line is the last paragraph.
+    prompts = [t.prompt.rpartition("\n\n")[0] if shuffled else t.prompt for t in tasks]
+    if votes > 1 and _alike(tasks, prompts):
         notes.append(
             "one prompt on one model: the votes share their errors, so agreement is not accuracy"
         )
