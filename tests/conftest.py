@@ -9,6 +9,8 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
+from parallm_magics.providers import registry
+
 # A noisy machine must not turn a property into a timing test.
 settings.register_profile("parallm", deadline=None)
 settings.load_profile("parallm")
@@ -22,6 +24,17 @@ def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.startswith(_OURS):
             monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True)
+def _no_provider_stays() -> Iterator[None]:
+    """A provider that a test defines would change what later tests record."""
+    before = set(registry.names())
+    yield
+    left = set(registry.names()) - before
+    for name in left:
+        registry.forget(name)
+    assert not left
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -31,6 +31,7 @@ from parallm_magics.patterns.fanout import run_fanout
 from parallm_magics.patterns.live import board_of
 from parallm_magics.patterns.surroundings import Surroundings
 from parallm_magics.patterns.vote import run_vote
+from parallm_magics.providers import registry
 from parallm_magics.providers.recording import Recordings
 from parallm_magics.providers.registry import Clients, parse_model
 from parallm_magics.types import CallFailed, Fault, FaultKind, Heard, Reply, Task
@@ -289,12 +290,12 @@ def timed(seed: int, verdict: str, folder: Path, interrupts: bool = False) -> tu
 
 
 @pytest.fixture(autouse=True)
-def _fake_models(monkeypatch: pytest.MonkeyPatch) -> None:
+def _fake_models(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Models of a provider that only the tests know."""
-    from parallm_magics.providers import registry
-
     registry.define_simulated("fake")
     monkeypatch.setattr("parallm_magics.prices.prepare", lambda: None)
+    yield
+    registry.forget("fake")
 
 
 @pytest.mark.parametrize("part", range(10))
