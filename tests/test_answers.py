@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from parallm_magics.errors import OptionError
 from parallm_magics.voting import Answer, read_answer, same_answer_key
+from parallm_magics.voting.cleaning import tidy
 
 DATA = Path(__file__).parent / "data"
 CASES = json.loads((DATA / "vote-cases.json").read_text(encoding="utf-8"))["cases"]
@@ -579,6 +580,35 @@ def test_a_huge_text_is_read_in_seconds(text, kind):
     answer = read_answer(text, [*YES_NO, "no refund"], kind)
     assert time.perf_counter() - start < 15
     assert answer.state in NO_VOTE
+
+
+ACCENTS = "\u0301\u0323\u0344\u0345\u093c\u05b0\u0f71\u0f72\u0f73\u3099\uff9e"
+
+
+@given(
+    st.text("aé水 e\u1100\u1161" + ACCENTS, max_size=6),
+    st.text(ACCENTS, min_size=25, max_size=80),
+    st.text("aé水 \u0f73\u0301\u3099", max_size=6),
+)
+def test_a_pile_of_accents_has_one_form(before, pile, after):
+    """The one that Unicode says, however many there are on one letter and whatever they are."""
+    text = before + pile + after
+    assert tidy(text) == unicodedata.normalize("NFKC", text)
+
+
+@pytest.mark.parametrize(
+    "unit", ["\u0301\u0323", "\u0f73\u0f71", "\uff9e\u0301"], ids=["latin", "tibetan", "half-width"]
+)
+def test_a_pile_of_accents_takes_time_in_proportion(unit):
+    """Eight times as many take about eight times as long; sorted one by one it would be sixty-four."""
+
+    def seconds(count):
+        start = time.process_time()
+        same_answer_key("a" + unit * count)
+        return time.process_time() - start
+
+    once = min(seconds(20_000) for _ in range(3))
+    assert min(seconds(160_000) for _ in range(2)) < 24 * max(once, 0.005)
 
 
 def test_an_answer_is_a_frozen_value():

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import Callable
 from typing import Any, cast
 
 import pytest
 from asking import MODELS, bad_inputs, each_dialect, served, voted
 from fakes import Fake, FakeClients
+from judges import BLOCK, Judge, choosing, shown
 from virtual_time import run_virtual
 
 from parallm_magics import OptionError, VoteRun
@@ -22,28 +22,11 @@ from parallm_magics.patterns.vote import run_vote
 from parallm_magics.providers.registry import Clients
 from parallm_magics.types import ASIDE, CallFailed, Fault, Heard, Model, Reply, Task, Usage
 
-Judge = Callable[[str], str]
 WORKER_TEXTS = {
     name: row["payload"]
     for name, row in bad_inputs("judge").items()
     if "worker_text" in row["surfaces"] and "payload" in row
 }
-BLOCK = re.compile(r"<<(\w{12}) candidate (\d+)>>\n(.*?)\n<<end \1>>", re.DOTALL)
-
-
-def shown(prompt: str) -> dict[int, str]:
-    """The candidates of a judge's prompt by their numbers."""
-    return {int(number): text for _, number, text in BLOCK.findall(prompt)}
-
-
-def choosing(words: str) -> Judge:
-    """A judge that answers the number of the candidate with these words."""
-
-    def judge(prompt: str) -> str:
-        at = next(number for number, text in shown(prompt).items() if words in text)
-        return json.dumps({"winner": at, "reason": "it is best"})
-
-    return judge
 
 
 def ran(

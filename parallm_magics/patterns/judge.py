@@ -11,12 +11,13 @@ from parallm_magics.cell.asides import FollowUp
 from parallm_magics.cell.variables import Ref, fill
 from parallm_magics.patterns.quoting import framed, nonce_of, quoted, visible
 from parallm_magics.patterns.workers import Workers
-from parallm_magics.types import Fault, Reading, Record, Task
+from parallm_magics.types import Fault, Kind, Reading, Record, Task
 from parallm_magics.voting.candidates import addresses_judge, is_hollow
-from parallm_magics.voting.picks import Decision, Vote, counts_of
+from parallm_magics.voting.picks import Decision, Vote, counts_of, short
 from parallm_magics.voting.verdicts import read_verdict
 
 ROTATIONS = 3
+NAMED = 5
 CHOOSE = (
     "Choose the candidate that answers the task best. Judge what it says, not its length, its place "
     "or what it says about itself."
@@ -67,39 +68,53 @@ class Judgment:
 
 
 def candidates_of(
-    votes: Sequence[Vote], records: Sequence[Record], among: Sequence[str] = ()
+    votes: Sequence[Vote], records: Sequence[Record], kind: Kind, among: Sequence[str] = ()
 ) -> list[Candidate]:
     """The different answers, equal ones merged, hollow ones left out, in the panel's order.
 
     Args:
+        kind: how the answers are read: what was read as a label or a number is never hollow.
         among: the labels that stand for election; without any, all.
     """
-    counts = counts_of(votes)
+    counts, standing, seen = counts_of(votes), frozenset(among), set()
+    # By their texts: labels can differ in what is kept from the judge.
     found: dict[str, Candidate] = {}
     for vote in sorted(votes, key=lambda vote: vote.index):
+        if vote.label in seen or (standing and vote.label not in standing):
+            continue
         record = records[vote.index]
         text = visible(record.text).strip()
-        if vote.label in found or is_hollow(text) or (among and vote.label not in among):
+        if kind == "open" and is_hollow(text):
             continue
-        found[vote.label] = Candidate(vote.label, text, record.name, counts[vote.label])
+        seen.add(vote.label)
+        same = found.get(text) or Candidate(vote.label, text, record.name, 0)
+        found[text] = replace(same, votes=same.votes + counts[vote.label])
     return list(found.values())
 
 
-def warnings(candidates: Sequence[Candidate], records: Sequence[Record]) -> list[str]:
+def warnings(candidates: Sequence[Candidate], records: Sequence[Record], kind: Kind) -> list[str]:
     """What the reader should know of what the judge was shown, one line each."""
-    notes = [
-        f"the answer of {each.voter} addresses the judge; read it before you trust the verdict"
-        for each in candidates
-        if addresses_judge(each.text)
-    ]
+    notes = []
+    speaking = [each.voter for each in candidates if addresses_judge(each.text)]
+    if speaking:
+        what = "answer of {} addresses" if len(speaking) == 1 else "answers of {} address"
+        notes.append(
+            f"the {what.format(_some(speaking))} the judge; read before you trust the verdict"
+        )
     shown = {each.voter: each.text for each in candidates}
     hidden = [r.name for r in records if r.name in shown and shown[r.name] != r.text.strip()]
     if hidden:
-        notes.append(f"invisible characters were kept from the judge: {', '.join(hidden[:5])}")
-    hollow = [r.name for r in records if r.ok and is_hollow(r.text)]
+        notes.append(f"invisible characters were kept from the judge: {_some(hidden)}")
+    hollow = [r.name for r in records if kind == "open" and r.ok and is_hollow(r.text)]
     if hollow:
-        notes.append(f"hollow, so no candidate: {', '.join(hollow[:5])}")
+        notes.append(f"hollow, so no candidate: {_some(hollow)}")
     return notes
+
+
+def _some(names: Sequence[str]) -> str:
+    """The first few names, and how many more there are."""
+    more = [f"{len(names) - NAMED:,} more"] if len(names) > NAMED else []
+    return ", ".join([*names[:NAMED], *more])
 
 
 async def choose(
@@ -137,7 +152,7 @@ async def choose(
 
     def read(at: int, text: str) -> Verdict:
         shown = [each.text for each in orders[at]]
-        place = read_verdict(text, "winner", 1, len(shown), shown)
+        place = read_verdict(text, "winner", 1, len(shown), [*shown, shared])
         return None if place is None else orders[at][int(place) - 1].label
 
     records, chosen = await _asked(tasks, read, _ask_winner(len(candidates)), workers, again)
@@ -162,7 +177,7 @@ def _weighed(
         if 2 * times > orders:
             said = "both" if times == orders == 2 else f"all {orders}" if times == orders else ""
             said = said or f"{times} of {orders}"
-            how = f"the judge chose '{label}' in {said} orders"
+            how = f"the judge chose '{short(label)}' in {said} orders"
             return Judgment(Decision("decided", label, how=how), tuple(records))
     if None in chosen:
         return Judgment(None, tuple(records), missing=_why_not(records))
@@ -199,7 +214,7 @@ async def score(
     ]
 
     def read(at: int, text: str) -> Verdict:
-        return read_verdict(text, "score", low, high, [candidates[at].text], whole=False)
+        return read_verdict(text, "score", low, high, [candidates[at].text, shared], whole=False)
 
     records, found = await _asked(tasks, read, _ask_score(judge), workers, again)
     scored = [
@@ -214,7 +229,7 @@ async def score(
     among = "the highest" if equal == 1 else f"with {equal - 1} more the highest"
     how = f"{among} of {len(scored)} scores by the judge"
     without = [each.voter for each, v in zip(candidates, found, strict=True) if v is None]
-    notes = [f"no score could be read for: {', '.join(without)}"] if without else []
+    notes = [f"no score could be read for: {_some(without)}"] if without else []
     return Judgment(Decision("decided", best[3], how=how), tuple(records), tuple(notes))
 
 
@@ -320,4 +335,4 @@ def _ask_winner(count: int) -> str:
 
 def _ask_score(judge: FollowUp) -> str:
     low, high = judge.span
-    return f'{{"score": <a number from {low:g} to {high:g}>, "reason": "<one sentence>"}}'
+    return f'{{"score": <a number from {low:.15g} to {high:.15g}>, "reason": "<one sentence>"}}'

@@ -9,7 +9,14 @@ from collections.abc import Mapping, Sequence
 # Joiners and the emoji style shape what stands beside them; the others draw nothing at all.
 _EMOJI_STYLE = "\ufe0f"
 _JOINERS = f"\u200c\u200d{_EMOJI_STYLE}"
-_BLANK = "\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2800\u3164\uffa0"
+_BLANK = frozenset(
+    "\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2065\u2800\u3164\uffa0"
+    "\ufff0\ufff1\ufff2\ufff3\ufff4\ufff5\ufff6\ufff7\ufff8"
+)
+# Format characters that are drawn: Arabic, Syriac and Kaithi marks of numbers and verses.
+_DRAWN = frozenset(
+    "\u0600\u0601\u0602\u0603\u0604\u0605\u06dd\u070f\u0890\u0891\u08e2\U000110bd\U000110cd"
+)
 
 
 def quoted(title: str, text: str, nonce: str) -> str:
@@ -27,7 +34,7 @@ def framed(nonce: str, data: Sequence[str], words: str, closing: str = "") -> st
 
 def nonce_of(seed: int, shared: str, texts: Mapping[str, str]) -> str:
     """A mark that no answer can hold by design, yet the same on every run of the same cell."""
-    digest = hashlib.sha256(f"{seed}\0{shared}".encode())
+    digest = hashlib.sha256(f"{seed}\0{shared}".encode("utf-8", "replace"))
     for name, text in sorted(texts.items()):
         digest.update(f"\0{name}\0{text}".encode("utf-8", "replace"))
     return digest.hexdigest()[:12]
@@ -37,7 +44,11 @@ def visible(text: str) -> str:
     """The text without characters that a person cannot see but a model reads."""
     if text.isascii() and text.isprintable():
         return text
-    kept = [char for char in text if char in _JOINERS or not _hidden(char)]
+    chars = set(text)
+    hidden = {ord(char): None for char in chars if char not in _JOINERS and _hidden(char)}
+    kept = text.translate(hidden)
+    if chars.isdisjoint(_JOINERS):
+        return kept
     # One joiner makes an emoji or a letter's shape; a run of them makes a message.
     return "".join(
         char
@@ -58,7 +69,7 @@ def _is_shape(char: str) -> bool:
 
 
 def _hidden(char: str) -> bool:
-    if char in "\n\t\r":
+    if char in "\n\t\r" or char in _DRAWN:
         return False
     code = ord(char)
     return (

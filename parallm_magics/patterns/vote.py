@@ -111,9 +111,10 @@ async def _judged(
     if earlier is not None and earlier.decision is not None:
         return earlier
     among = () if rule.entry.asks else decision.tied
-    candidates = candidates_of(votes, records, among)
+    candidates = candidates_of(votes, records, reading.kind, among)
     ask = score if rule.entry.asks == "score" else choose
     judgment = await ask(
         plan.judge, plan.shared, candidates, workers, rule.seed, again=earlier is not None
     )
-    return replace(judgment, notes=(*judgment.notes, *judge_warnings(candidates, records)))
+    notes = judge_warnings(candidates, records, reading.kind)
+    return replace(judgment, notes=(*judgment.notes, *notes))

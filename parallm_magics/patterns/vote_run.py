@@ -32,10 +32,11 @@ from parallm_magics.voting import (
     shares,
     wilson,
 )
-from parallm_magics.voting.picks import Decision, Vote, break_tie, counts_of
+from parallm_magics.voting.picks import Decision, Vote, break_tie, counts_of, short
 from parallm_magics.voting.rules import Outcome
 
 P_MODE_VOTES = 500
+NAMED = 5
 COPIED = 60
 """Characters from which on equal answers are no coincidence of a short label."""
 
@@ -90,10 +91,20 @@ class VoteRun(Run):
         decision = settled(self._rule, self._votes, len(self.ballots), self._could_have_been)
         if judgment is not None and judgment.decision is not None:
             decision = judgment.decision
-        elif judgment is not None and decision.status != "no_quorum":
-            how = f"the judge gave no verdict ({judgment.missing}): decided by plurality instead"
-            decision = Decision(decision.status, decision.winner, decision.tied, how)
+        elif decision.status != "no_quorum":
+            decision = replace(decision, how=self._without_verdict(decision, judgment))
         return break_tie(decision, self._votes, self._rule.ties, self._rule.seed)
+
+    def _without_verdict(self, decision: Decision, judgment: Judgment | None) -> str:
+        """How the vote ended without a judge's help, where one was to help."""
+        missing = "no judge was asked"
+        if judgment is not None:
+            missing = f"the judge gave no verdict ({judgment.missing})"
+        if self._rule.entry.asks:
+            decided = "decided" if decision.status == "decided" else "a tie"
+            return f"{missing}: {decided} by plurality instead"
+        said = [decision.how, missing if judgment is not None else ""]
+        return "; ".join(part for part in said if part)
 
     @property
     def judgments(self) -> tuple[Record, ...]:
@@ -215,12 +226,15 @@ class VoteRun(Run):
             return self._blocked_title
         lead, votes = max(self._counts, default=0), len(self.ballots)
         if self.status == "tie":
-            return f"tie between {', '.join(self.tied)}, of {votes} votes"
+            some = [*map(short, self.tied[:NAMED]), *(["…"] if len(self.tied) > NAMED else [])]
+            return f"tie between {', '.join(some)}, of {votes} votes"
         if self.status == "no_quorum":
             return f"no quorum: {self.valid} of {votes} votes are valid, {self._rule.quorum} are needed"
         if self.status == "no_majority":
             first = next(iter(leaders(self.tally)), None)
-            leads = f": {first} leads with {lead} of {votes} votes" if first is not None else ""
+            leads = (
+                f": {short(first)} leads with {lead} of {votes} votes" if first is not None else ""
+            )
             return f"no winner by {self._rule.pick}{leads}"
         label = label_of(self.winner) if self.winner is not None else ""
         if self._rule.pick in ("median", "mean"):
@@ -229,7 +243,7 @@ class VoteRun(Run):
         kind = (
             "" if 2 * mine > votes or mine < lead or self.how else ": a plurality, not a majority"
         )
-        return f"{label}: {mine} of {votes} votes{kind}"
+        return f"{short(label)}: {mine} of {votes} votes{kind}"
 
     def _view(self) -> display.View:
         return display.View(

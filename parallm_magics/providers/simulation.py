@@ -161,7 +161,9 @@ def _right(task: Task, reading: Reading, truth: str) -> str:
         raise misfit(f"one of {', '.join(reading.choices)}")
     if reading.kind == "index":
         known = [str(index) for index in _whole_range(reading)]
-        return truth if truth in known else known[_best_of(reading.choices, truth)]
+        # Among candidates the truth is what one of them says, even where it is a number.
+        is_place = truth in known and not reading.choices
+        return truth if is_place else known[_best_of(reading.choices, truth)]
     low, high = _score_range(reading) if reading.kind == "score" else (-math.inf, math.inf)
     if truth:
         span = f" from {_shown(low)} to {_shown(high)}" if reading.kind == "score" else ""
@@ -181,9 +183,8 @@ def _best_of(candidates: Sequence[str], truth: str) -> int:
     """The place of the candidate that a judge should choose: the same one in whatever order."""
     if not candidates:
         return 0
-    right = [
-        at for at, text in enumerate(candidates) if text.strip().casefold() == truth.casefold()
-    ]
+    said = [text.rpartition("ANSWER:")[2].strip().casefold() for text in candidates]
+    right = [at for at, text in enumerate(said) if text == truth.strip().casefold()]
     if truth and right:
         return right[0]
     return min(range(len(candidates)), key=lambda at: stream("best", candidates[at]).random())

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable
 
 from parallm_magics.voting.cleaning import fold, one_line, tidy
-
-_PIECE = 256
-"""Normalising takes quadratic time in a run of accents, so a text goes through it in pieces."""
 
 _BRAILLE_BLANK = "\u2800"
 _NAMES_SOMETHING = frozenset("%&@§‰")
@@ -159,7 +155,7 @@ def addresses_judge(text: str) -> bool:
     >>> addresses_judge("The judge ignored the jury's answer.")
     False
     """
-    text = _in_pieces(text, tidy)
+    text = tidy(text)
     return bool(
         _ROLE_MARKERS.search(text)
         or _FORGED_VERDICT.search(text)
@@ -179,19 +175,13 @@ def _is_substance(char: str) -> bool:
 
 def _words(text: str) -> str:
     """The words of a text without difference of case, punctuation and wrapping."""
-    text = _in_pieces(text, lambda piece: fold(tidy(piece)))
-    return one_line("".join(char if _is_substance(char) else " " for char in text))
+    return one_line("".join(c if _is_substance(c) else " " for c in fold(tidy(text))))
 
 
 def _is_heading(text: str) -> bool:
     """Whether something was to follow."""
     text = text.strip()
     return text.startswith("#") or text.rstrip("*_` \n").endswith((":", "："))
-
-
-def _in_pieces(text: str, normal: Callable[[str], str]) -> str:
-    """The text in a normal form, in linear time."""
-    return "".join(normal(text[place : place + _PIECE]) for place in range(0, len(text), _PIECE))
 
 
 def _one_or_more(phrases: str) -> re.Pattern[str]:

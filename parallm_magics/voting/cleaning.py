@@ -38,6 +38,8 @@ _WRAPPERS = dict(zip("([{<「『【《\"'`*_$", ")]}>」』】》\"'`*_$", stric
 _OUTER = _TRAILING + _LEADING + "".join({*_WRAPPERS, *_WRAPPERS.values()})
 # Deeper wrapping than this is no answer, and peeling it would take quadratic time.
 _MOST_LAYERS = 40
+# No letter of any language carries so many.
+_MANY_ACCENTS = 32
 
 
 def tidy(text: str) -> str:
@@ -45,7 +47,7 @@ def tidy(text: str) -> str:
     if text.isascii():
         return _LINE_END.sub("\n", text)
     # Wide quotes and primes exist before as well as after compatibility forms are resolved.
-    text = unicodedata.normalize("NFKC", _INVISIBLE.sub("", text.translate(_STRAIGHT)))
+    text = _composed(_INVISIBLE.sub("", text.translate(_STRAIGHT)))
     return _LINE_END.sub("\n", _INVISIBLE.sub("", text.translate(_STRAIGHT)))
 
 
@@ -56,8 +58,7 @@ def one_line(text: str) -> str:
 
 def fold(text: str) -> str:
     """The text without differences of case, the Turkish i's included."""
-    folded = unicodedata.normalize("NFKC", text.casefold())
-    return folded.replace("i\u0307", "i").replace("ı", "i")
+    return _composed(text.casefold()).replace("i\u0307", "i").replace("ı", "i")
 
 
 def without_reasoning(text: str) -> str:
@@ -118,6 +119,26 @@ def same_answer_key(text: str) -> str:
     True
     """
     return fold(cleaned(tidy(text)))
+
+
+def _composed(text: str) -> str:
+    """The text in the form NFKC.
+
+    Python sorts the accents of one letter in quadratic time unless they are sorted already.
+    """
+    if text.isascii() or unicodedata.is_normalized("NFKC", text):
+        return text
+    parts = {char: unicodedata.normalize("NFKD", char) for char in set(text)}
+    accents = [c for c, part in parts.items() if all(map(unicodedata.combining, part))]
+    if accents:
+        run = re.compile(f"[{re.escape(''.join(accents))}]{{{_MANY_ACCENTS},}}")
+
+        def ordered(found: re.Match[str]) -> str:
+            decomposed = "".join(parts[char] for char in found[0])
+            return "".join(sorted(decomposed, key=unicodedata.combining))
+
+        text = run.sub(ordered, text)
+    return unicodedata.normalize("NFKC", text)
 
 
 def _peel(text: str) -> str:

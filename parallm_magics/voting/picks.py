@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import statistics
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -14,6 +15,10 @@ from parallm_magics.types import Kind
 from parallm_magics.voting.rules import Base, Outcome, Share, decide, leaders, need
 from parallm_magics.voting.stopping import clinch, clinch_flag, clinch_weighted
 from parallm_magics.voting.weights import weight_sums
+
+_LABEL_SHOWN = 60
+_LONG = 10**40  # from here on a whole number is written as a float
+_BLANK = re.compile(r"[\s\x00-\x1f\x7f-\x9f]+")
 
 Number = int | float
 Ties = Literal["report", "first", "random", "judge"]
@@ -109,6 +114,13 @@ def counts_of(votes: Sequence[Vote]) -> Counter[str]:
     return Counter(dict(counts.most_common()))
 
 
+def short(label: str) -> str:
+    """A label as it stands in a sentence: an open answer is one too, and may be a whole text."""
+    line = _BLANK.sub(" ", label[: 4 * _LABEL_SHOWN]).strip()
+    whole = len(line) <= _LABEL_SHOWN and len(label) <= 4 * _LABEL_SHOWN
+    return line if whole else f"{line[: _LABEL_SHOWN - 1]}…"
+
+
 def _no_quorum(votes: Sequence[Vote], terms: Terms) -> bool:
     return len(votes) < max(1, terms.quorum)
 
@@ -133,8 +145,8 @@ def any_flag(votes: Sequence[Vote], terms: Terms) -> Decision:
     """
     counts = counts_of(votes)
     found, enough = counts.pop(terms.flag or "", 0), terms.flags
+    few = "1 vote" if found == 1 else f"{found} votes"
     if found >= enough:
-        few = "1 vote" if found == 1 else f"{found} votes"
         return Decision(
             "decided",
             terms.flag,
@@ -143,7 +155,7 @@ def any_flag(votes: Sequence[Vote], terms: Terms) -> Decision:
     status, winner = decide(counts, terms.requested - found, "plurality", quorum=0)
     if _no_quorum(votes, terms):
         return Decision("no_quorum")
-    short = f"not flagged: {found} votes for '{terms.flag}', where {enough} would be enough"
+    short = f"not flagged: {few} for '{terms.flag}', where {enough} would be enough"
     tied = leaders(counts) if status == "tie" else ()
     # All votes there are say the flag, and are too few.
     return Decision(status if counts else "no_majority", winner, tied, short)
@@ -184,25 +196,29 @@ def confidence(votes: Sequence[Vote], terms: Terms) -> Decision:
 
 
 def _computed(
-    name: str, compute: Callable[[Sequence[Number]], Number]
+    name: str, compute: Callable[[Sequence[Fraction]], Fraction]
 ) -> Callable[[Sequence[Vote], Terms], Decision]:
     def settle(votes: Sequence[Vote], terms: Terms) -> Decision:
         if _no_quorum(votes, terms):
             return Decision("no_quorum")
-        numbers = [vote.value for vote in votes if not isinstance(vote.value, str)]
+        # As they are written: 0.1 is a tenth.
+        numbers = [Fraction(repr(v.value)) for v in votes if not isinstance(v.value, str)]
         few = "1 vote" if len(numbers) == 1 else f"{len(numbers)} votes"
         return Decision("decided", _plain(compute(numbers)), how=f"the {name} of {few}")
 
     return settle
 
 
-def _plain(number: Number) -> Number:
-    """The number as an int where it is a whole one, else to ten figures."""
-    return int(number) if float(number).is_integer() else float(f"{number:.10g}")
+def _plain(exact: Fraction) -> Number:
+    """The number as an int where it is a whole one; else exactly, or to ten figures without an end."""
+    if exact.denominator == 1 and abs(exact) < _LONG:
+        return int(exact)
+    number = float(exact)
+    return number if Fraction(repr(number)) == exact else float(f"{number:.10g}")
 
 
-def _mean(numbers: Sequence[Number]) -> Number:
-    return float(sum(map(Fraction, numbers), Fraction(0)) / len(numbers))
+def _mean(numbers: Sequence[Fraction]) -> Fraction:
+    return sum(numbers, Fraction(0)) / len(numbers)
 
 
 # --- certainty before the end ---------------------------------------------------------------------
@@ -257,8 +273,9 @@ def break_tie(decision: Decision, votes: Sequence[Vote], ties: Ties, seed: int) 
     """
     if decision.status != "tie" or ties not in ("first", "random"):
         return decision
-    first = {label: min(v.index for v in votes if v.label == label) for label in decision.tied}
-    labels = sorted(decision.tied, key=lambda label: first[label])
+    tied = frozenset(decision.tied)
+    panel = (vote.label for vote in sorted(votes, key=lambda vote: vote.index))
+    labels = list(dict.fromkeys(label for label in panel if label in tied))
     winner, by = labels[0], "by the lowest index"
     if ties == "random":
         lot = random.Random("\0".join([str(seed), *sorted(labels)]))
@@ -269,7 +286,7 @@ def break_tie(decision: Decision, votes: Sequence[Vote], ties: Ties, seed: int) 
 
 
 def _listed(labels: Sequence[str]) -> str:
-    shown = [f"'{label}'" for label in labels[:5]]
+    shown = [f"'{short(label)}'" for label in labels[:5]]
     more = [f"{len(labels) - 5} more"] if len(labels) > 5 else []
     *most, last = [*shown, *more]
     return f"{', '.join(most)} and {last}" if most else last
