@@ -998,3 +998,11 @@ def test_mixed_models_decide_as_they_arrive() -> None:
     run, fake, seconds, _ = ran(act, f"-m quick,fast,slow -n 5 {AB} --stop clinch")
     assert (seconds, run.decided_after, run.winner) == (1.0, 3, "a")
     assert fake.running == 0
+
+
+def test_a_clinch_is_no_heuristic_even_in_waves() -> None:
+    """Where the votes left out could not change it, `--stop beta` says so too."""
+    run, *_ = ran(voting("a a a a a"), f"-n 5 {AB} --stop beta:0.99")
+    assert run.decided_after == 3
+    assert "could not change it" in str(run)
+    assert "heuristic" not in str(run)

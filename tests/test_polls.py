@@ -11,12 +11,13 @@ import pytest
 from fakes import Act, Fake, surroundings
 from virtual_time import run_virtual
 
-from parallm_magics import FanoutRun, OptionError, TooFewSucceeded, VoteRun
+from parallm_magics import FanoutRun, OptionError, TooFewSucceeded, VoteRun, fanout
 from parallm_magics.cell.blocks import parse
 from parallm_magics.cell.plan import Plan, make_plan
 from parallm_magics.patterns.fanout import run_fanout
 from parallm_magics.patterns.panel import check_rules
 from parallm_magics.patterns.vote import run_vote
+from parallm_magics.providers.registry import define_simulated, forget
 from parallm_magics.types import CallFailed, Fault, Heard, Model, Reply, Task
 
 TOXICITY = "%section toxicity -n 3 --choices safe,toxic\nIs it toxic?"
@@ -351,3 +352,25 @@ def test_a_synthesis_reads_the_winners() -> None:
     assert run.text == "merged"
     assert "safe" in prompts[0]
     assert "ANSWER: toxic" not in prompts[0]
+
+
+def test_a_tied_section_has_no_voice_in_the_text() -> None:
+    """Neither in the joined text nor before a synthesis does one of its votes stand for it."""
+    define_simulated("tied", {"p": ["ANSWER: bad", "ANSWER: fine"]})
+    try:
+        cell = "%section p -n 2 --choices fine,bad --flag bad\nIs it?"
+        run = asyncio.run(fanout(cell, model="tied"))
+    finally:
+        forget("tied")
+    assert run["p"] is None
+    assert run.text == "## p\n\n[no winner: tie]"
+    assert repr(run.votes["p"]) == "<Poll p: None (tie), {'bad': 1, 'fine': 1}>"
+
+
+def test_what_is_flagged_is_shown() -> None:
+    """The saved notebook tells it, and not only the run object."""
+    run = asyncio.run(
+        fanout("%section p -n 3 --choices bad,fine --flag bad\nIs it?", model="sim:?accuracy=1")
+    )
+    assert run.flagged == ("p",)
+    assert "Note: flagged: p" in str(run)

@@ -33,6 +33,8 @@ Value = str | float | None
 
 # Votes that are drawn; of a map there may be one an item.
 POLLS = 20
+# Flagged sections that are named.
+NAMED = 10
 
 
 class FanoutRun(Run, Mapping[str, Value]):
@@ -136,13 +138,21 @@ class FanoutRun(Run, Mapping[str, Value]):
             extra=self._extra,
             text=self.text if self.blocked or (self.synthesis and self.synthesis.ok) else None,
             text_title="Refusal" if self.blocked else "Synthesis",
-            notes=self.notes,
+            notes=(*self.notes, *self._flags()),
             simulated=self.simulated,
             addresses=self.addresses,
             polls=tuple(poll.shown for poll in itertools.islice(self.votes.values(), POLLS)),
             guards=tuple(guard.shown for guard in self.guards),
             blocked=self.blocked,
         )
+
+    def _flags(self) -> list[str]:
+        """Which sections say what `--flag` looks for, in a line."""
+        if self.blocked or not self._flagged:
+            return []
+        more = len(self._flagged) - NAMED
+        some = ", ".join(self._flagged[:NAMED])
+        return [f"flagged: {some}, {more:,} more" if more > 0 else f"flagged: {some}"]
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as plain JSON types."""
@@ -269,8 +279,10 @@ def _texts(answers: Iterable[tuple[Section, list[Record]]]) -> dict[str, str]:
     for section, records in answers:
         texts[section.key] = "\n\n".join(marked(record) for record in records)
         if section.reading is not None and section.reading.kind != "open":
-            value = _value(section, records, poll_of(section, records))
-            texts[section.key] = str(value) if value is not None else marked(records[0])
+            poll = poll_of(section, records)
+            value = _value(section, records, poll)
+            without = marked(records[0]) if poll is None else f"[no winner: {poll.status}]"
+            texts[section.key] = str(value) if value is not None else without
     return texts
 
 

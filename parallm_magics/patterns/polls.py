@@ -23,7 +23,7 @@ from parallm_magics.voting.picks import break_tie
 from parallm_magics.voting.rules import Outcome
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Poll:
     """How the vote of one section ended.
 
@@ -42,6 +42,9 @@ class Poll:
     winner: str | int | float | None
     status: Outcome
     how: str = ""
+
+    def __repr__(self) -> str:
+        return f"<Poll {self.section.key}: {self.winner} ({self.status}), {self.tally}>"
 
     @property
     def tally(self) -> dict[str, int]:

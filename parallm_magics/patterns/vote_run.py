@@ -271,6 +271,15 @@ class VoteRun(Run):
         return self.text if chosen and self.winner is not None else None
 
     @property
+    def _by_heuristic(self) -> bool:
+        """Whether the votes that were left out might have changed the outcome."""
+        sure = self._rule.entry.sure
+        if self.decided_after is None or self._rule.stop != "beta" or sure is None:
+            return False
+        left_out = [ballot.weight for ballot in self.ballots if ballot.state == "cancelled"]
+        return sure(self._votes, left_out, self._rule.terms(len(self.ballots))) is None
+
+    @property
     def _tally(self) -> display.Tally:
         weighted = self._rule.pick == "weighted"
         sums: Counter[str] = Counter()
@@ -299,7 +308,7 @@ class VoteRun(Run):
             pairwise=self.pairwise_agreement,
             decided_after=self.decided_after,
             tied=self.tied,
-            heuristic=self.decided_after is not None and self._rule.stop == "beta",
+            heuristic=self._by_heuristic,
         )
 
     def _shown_counts(self) -> list[tuple[str, int]]:
