@@ -152,6 +152,7 @@ def test_without_any_confidence_plurality_is_named(labels: str) -> None:
 
 NUMBERS = {
     "a vote stays as it is": ("median", (12345678901.25,) * 3, 12345678901.25),
+    "as it is written": ("mean", (12345678901.1,) * 3, 12345678901.1),
     "whole numbers of any size": ("median", (12345678901234567891,) * 3, 12345678901234567891),
     "between two large ones": (
         "median",
