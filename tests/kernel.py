@@ -187,6 +187,11 @@ class Kernel:
         cell = self._cells[number]
         self.until(lambda: bool(cell.of("execute_input")), f"the beginning of {number}")
 
+    def tell(self, comm: str, data: dict[str, Any]) -> None:
+        """Send what a widget's view would send to its model."""
+        content = {"comm_id": comm, "data": data}
+        self._client.shell_channel.send(self._client.session.msg("comm_msg", content))
+
     def interrupt(self) -> float:
         """Send SIGINT; gives the moment."""
         at = time.monotonic()

@@ -234,6 +234,29 @@ def test_an_interrupt_ends_the_cell_and_keeps_the_kernel(
     expect(notebook.output(2)).to_contain_text("['cancelled', 'ok']")
 
 
+def test_a_click_on_cancel_ends_the_cell(lab: Lab, opened: Callable[..., Notebook]) -> None:
+    """The button can be reached by the keyboard, stops the run, and goes with the table."""
+    lab.write("cancel.ipynb", [LOAD, LONG, "[record.status for record in kept.results]"])
+    notebook = opened("cancel.ipynb")
+    notebook.run(0)
+    notebook.start(1)
+    live = notebook.output(1).locator(".widget-html table")
+    expect(live).to_contain_text("ok")
+    button = notebook.output(1).get_by_role("button", name="Cancel")
+    box, table = button.bounding_box(), live.bounding_box()
+    assert box is not None and table is not None
+    assert box["x"] >= table["x"] + table["width"]
+    button.focus()
+    notebook.page.keyboard.press("Enter")
+    notebook.wait(1)
+    expect(notebook.output(1).locator(".jupyter-widgets")).to_have_count(0)
+    assert notebook.output(1).inner_text().strip().splitlines()[-1] == (
+        "KeyboardInterrupt: cancelled; 1 of 2 workers were done; kept holds the records"
+    )
+    notebook.run(2)
+    expect(notebook.output(2)).to_contain_text("['cancelled', 'ok']")
+
+
 @pytest.mark.parametrize("theme", ["Light", "Dark"])
 def test_text_is_readable_in_light_and_dark(
     lab: Lab, ran: Ran, opened: Callable[..., Notebook], theme: str

@@ -51,6 +51,82 @@ def test_the_table_shows_and_goes(kernel: Kernel, head: str) -> None:
     assert kinds.index("update_display_data") < kinds.index("execute_result")
 
 
+LONG = "%%fanout -m sim:?latency=600 --timeout 1000 --deadline 1000 -o kept\n" + (
+    "%section patient\nx\n%section quick -m sim:?latency=0\nx\n"
+)
+
+
+def buttons(cell: Cell) -> list[dict[str, Any]]:
+    """The buttons that a cell has put beside its table."""
+    opened = cell.of("comm_open")
+    return [c for c in opened if c["data"]["state"]["_model_name"] == "ButtonModel"]
+
+
+def test_a_click_on_cancel_ends_the_run(kernel: Kernel) -> None:
+    """The button stops the workers, what is done is kept, one line says so; the next cell runs."""
+    number = kernel.send(LONG)
+    kernel.until(lambda: bool(buttons(kernel._cells[number])), "the button")
+    [button] = buttons(kernel._cells[number])
+    kernel.tell(button["comm_id"], {"method": "custom", "content": {"event": "click"}})
+    cell = kernel.cell(number)
+    assert cell.reply["ename"] == "KeyboardInterrupt"
+    assert cell.error == (
+        "KeyboardInterrupt: cancelled; 1 of 2 workers were done; kept holds the records"
+    )
+    assert kernel.value("[record.status for record in kept.results]") == ["cancelled", "ok"]
+    said = [m["content"] for m in kernel.everything if m["msg_type"] == "comm_msg"]
+    told = [c["data"].get("state") for c in said if c["comm_id"] == button["comm_id"]]
+    assert told == [{"disabled": True}, {"description": "Cancelling…"}]
+
+
+def test_no_button_where_no_click_is_heard(kernel: Kernel) -> None:
+    """A nested run shows its table alone: the kernel would take in the click after its end."""
+    cell = kernel.run(f"%%time\n%%fanout {SECOND}\n{WORKERS}")
+    assert cell.of("comm_open")
+    assert buttons(cell) == []
+
+
+FUZZ = """
+import random
+from parallm_magics.notebook.table import Table
+chance, clicks = random.Random(7), []
+table = Table(lambda: clicks.append(1))
+table.draw("<b>drawn</b>")
+words = ["method", "content", "data", "event", "click", "custom", "update", "state", "value", "echo_update",
+         "disabled", "description", "_model_name", "layout", "__class__", None, 1, -0.5, True, "", "request_state"]
+def value(depth=0):
+    kind = chance.randrange(3 if depth < 4 else 1)
+    if kind == 0: return chance.choice(words)
+    if kind == 1: return [value(depth + 1) for _ in range(chance.randrange(3))]
+    return {str(chance.choice(words)): value(depth + 1) for _ in range(chance.randrange(4))}
+def state(): return [part.get_state() for part in table._parts]
+before = state()
+wrong = 0
+for _ in range(10_000):
+    part = chance.choice(table._parts)
+    data = value()
+    if chance.random() < 0.5: data = {"method": "update", "state": {"value": "<script>", "disabled": value()}}
+    message = {"content": {"data": data}} if chance.random() < 0.8 else data
+    known = isinstance(data, dict) and data.get("method") in ("custom", "request_state")
+    if not known: part.comm.handle_msg(message)
+heard = (len(clicks), state() == before)
+other = next(part for part in table._parts if part is not table._button)
+other.comm.handle_msg({"content": {"data": {"method": "custom", "content": {"event": "click"}}}})
+heard += (len(clicks),)
+table._button.comm.handle_msg({"content": {"data": {"method": "custom", "content": {"event": "click", "x": 1}}}})
+heard += (len(clicks), state() == before)
+table.take_down()
+"""
+
+
+def test_the_page_can_say_nothing_but_cancel(kernel: Kernel) -> None:
+    """Ten thousand other messages set no trait, run nothing and raise nothing."""
+    cell = kernel.run(FUZZ)
+    assert cell.error == ""
+    assert kernel.value("heard") == (0, True, 0, 1, False)
+    assert "error" not in cell.stream("stderr").lower()
+
+
 def test_no_widget_stays(kernel: Kernel) -> None:
     """After a run no model is left that a saved notebook would hold."""
     kernel.run("import ipywidgets.widgets.widget as w; before = len(w._instances)")

@@ -35,9 +35,11 @@ class Patience:
         asked: why the run is to end, from the moment that somebody wants it to; else "".
         loop: where the run is; None before it has begun.
         over: set when nothing of the run is left.
+        awaited: whether the cell is awaited, so that the kernel hears other messages meanwhile.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, awaited: bool = True) -> None:
+        self.awaited = awaited
         self.stop = Stop()
         self.asked = ""
         self.loop: asyncio.AbstractEventLoop | None = None

@@ -61,7 +61,7 @@ class ParallmMagics(Settings, Magics):
     def _nested(self, magic: str, line: str, cell: str) -> Any:
         from parallm_magics.notebook.loop import wait
 
-        patience = Patience()
+        patience = Patience(awaited=False)
         with self._interrupts.end(patience):
             run = self._execute(magic, line, cell, patience)
             outcome = wait(run, self.session.clients.close)

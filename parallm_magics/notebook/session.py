@@ -7,16 +7,16 @@ import contextlib
 import weakref
 from collections.abc import AsyncIterator, Callable, Mapping
 from decimal import Decimal
+from functools import partial
 from typing import Any, NamedTuple
 
 from parallm_magics.cell.plan import Plan
 from parallm_magics.engine.budget import Ledger
 from parallm_magics.engine.pool import Pools
-from parallm_magics.engine.stop import Stop
 from parallm_magics.errors import UnfinishedError
 from parallm_magics.notebook.interrupt import Interrupts, Patience, RunInterrupted
 from parallm_magics.notebook.spend import Spend
-from parallm_magics.notebook.table import LiveTable, wanted
+from parallm_magics.notebook.live import LiveTable, hears_clicks, wanted
 from parallm_magics.patterns.api import RUNNERS, plan_cell
 from parallm_magics.patterns.live import board_of
 from parallm_magics.patterns.preview import preview
@@ -85,7 +85,7 @@ class Session:
 
     async def _run(self, plan: Plan, patience: Patience) -> tuple[Run | None, BaseException | None]:
         try:
-            async with self._around(plan, patience.stop) as around:
+            async with self._around(plan, patience) as around:
                 return await patience.wait_for(RUNNERS[plan.magic](plan, around)), None
         except UnfinishedError as error:
             return error.run, error
@@ -130,21 +130,21 @@ class Session:
         self._under_way.add(patience)
         try:
             with self._interrupts.end(patience):
-                async with self._around(plan, patience.stop) as around:
+                async with self._around(plan, patience) as around:
                     yield around
         finally:
             self._under_way.discard(patience)
             patience.over.set()
 
     @contextlib.asynccontextmanager
-    async def _around(self, plan: Plan, stop: Stop) -> AsyncIterator[Surroundings]:
+    async def _around(self, plan: Plan, patience: Patience) -> AsyncIterator[Surroundings]:
         """What a run of this plan needs, watched on a live table where somebody can see one."""
         self.ledger.allow(self._cap())
         self.spend.ran()
         around = Surroundings(
             self.clients,
             self.pools,
-            stop=stop,
+            stop=patience.stop,
             ledgers=(self.ledger,),
             spent=self.spend.add,
             recordings=self.recordings,
@@ -153,7 +153,8 @@ class Session:
         if plan.options.quiet or not wanted(self._shell):
             yield around
             return
-        table = LiveTable(board_of(plan, self.clients))
+        cancel = partial(patience.end, "cancelled") if patience.awaited and hears_clicks() else None
+        table = LiveTable(board_of(plan, self.clients), cancel)
         around.tell = table.tell
         async with table.shown():
             yield around

@@ -1,117 +1,80 @@
-"""The live table: one HTML widget that is gone when the run ends."""
+"""The live table's widgets: one HTML, beside it a button where clicks are heard."""
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import functools
-import os
-import sys
-from collections.abc import AsyncIterator
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
-from IPython.core.displaypub import CapturingDisplayPublisher
+VIEW = "application/vnd.jupyter.widget-view+json"
 
-from parallm_magics.display import Board
-from parallm_magics.types import Event
-
-APPEARS_AFTER = 0.25
-EVERY = 0.2
-
-WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
+Cancel = Callable[[], None]
 
 
-class LiveTable:
-    """Shows a board while a run lasts, at most five updates a second.
+class Table:
+    """What stands below a cell while its run lasts; shown with the first drawing, then updated.
 
-    A failing front end never fails a run: whatever goes wrong here ends the table, not the work.
+    The page may send two messages and no other: a click on the button, and the wish for a widget's
+    state, which a page that is opened anew has. ipywidgets itself would let it set any trait.
     """
 
-    def __init__(self, board: Board) -> None:
-        self._board = board
-        self._changed = True
-        self._widget: Any = None
+    def __init__(self, cancel: Cancel | None = None) -> None:
+        """Take what a click on the button does; without it there is no button."""
+        self._cancel = cancel
+        self._html: Any = None
+        self._button: Any = None
         self._parts: list[Any] = []
         self._handle: Any = None
-        self._broken = False
 
-    def tell(self, event: Event) -> None:
-        """Take an event in; drawing waits for its turn."""
-        if not self._broken:
-            with self._surviving():
-                self._board.tell(event)
-                self._changed = True
-
-    @contextlib.asynccontextmanager
-    async def shown(self) -> AsyncIterator[None]:
-        """Show the table as long as this block runs."""
-        drawing = asyncio.ensure_future(self._draw())
-        try:
-            yield
-        finally:
-            drawing.cancel()
-            self._take_down()
-            await asyncio.wait({drawing})
-
-    async def _draw(self) -> None:
-        loop = asyncio.get_running_loop()
-        began = loop.time()
-        await asyncio.sleep(APPEARS_AFTER)
-        while not self._broken:
-            self._changed = False
-            with self._surviving():
-                self._show(self._board.live_html(loop.time() - began))
-            # Elapsed times move even where nothing happened, only more slowly.
-            for _ in range(5):
-                await asyncio.sleep(EVERY)
-                if self._changed:
-                    break
-
-    def _show(self, html: str) -> None:
-        if self._widget is not None:
-            self._widget.value = html
+    def draw(self, html: str) -> None:
+        """Show this instead of what was shown before."""
+        if self._html is not None:
+            self._html.value = html
             return
         from IPython.display import display
-        from ipywidgets import HTML
+        from ipywidgets import HTML, Button, HBox
 
-        self._widget = HTML(html)
-        # Models of their own, which closing the widget leaves open in front end and kernel.
-        self._parts = [self._widget, self._widget.layout, self._widget.style]
-        view = {"version_major": 2, "version_minor": 0, "model_id": self._widget.model_id}
-        self._handle = display({WIDGET_VIEW: view}, raw=True, display_id=True)
+        if self._cancel is None:
+            shown = self._html = HTML(html)
+        else:
+            # Given at once: a layout that is set later leaves an open one behind.
+            wide = {"flex": "1 1 auto", "min_width": "0", "width": "auto"}
+            narrow = {"flex": "0 0 auto", "width": "auto", "margin": "2px"}
+            self._html = HTML(html, layout=wide)
+            tooltip = "Stop the workers; keep what is done"
+            self._button = Button(description="Cancel", tooltip=tooltip, layout=narrow)
+            shown = HBox([self._html, self._button], layout={"align_items": "flex-start"})
+        # Models of their own, which closing a widget leaves open in front end and kernel.
+        for widget in (shown, self._html, self._button):
+            for part in (widget, *(getattr(widget, name, None) for name in ("layout", "style"))):
+                if part is not None and part not in self._parts:
+                    self._parts.append(part)
+        for part in self._parts:
+            part.comm.on_msg(partial(self._heard, part))
+        view = {"version_major": 2, "version_minor": 0, "model_id": shown.model_id}
+        self._handle = display({VIEW: view}, raw=True, display_id=True)
 
-    def _take_down(self) -> None:
-        with self._surviving():
+    def take_down(self) -> None:
+        """Leave nothing behind, whatever the front end says to it."""
+        with contextlib.suppress(Exception):
             if self._handle is not None:
                 self._handle.update({}, raw=True)
-        if self._widget is not None:
+        with contextlib.suppress(Exception):
             # nbclient saves the last state of closed widgets too: let that hold no answers.
-            with self._surviving():
-                self._widget.value = ""
+            if self._html is not None:
+                self._html.value = ""
         for part in self._parts:
-            with self._surviving():
+            with contextlib.suppress(Exception):
                 part.close()
 
-    @contextlib.contextmanager
-    def _surviving(self) -> Any:
-        try:
-            yield
-        # The table is a courtesy; answers must not be lost to it, whatever a front end raises.
-        except Exception as error:
-            self._broken = True
-            missing = isinstance(error, ImportError)
-            _say_once(str(error) if missing else type(error).__name__)
-
-
-@functools.cache
-def _say_once(why: str) -> None:
-    print(f"parallm_magics: no live table ({why}); the run goes on", file=sys.stderr)
-
-
-def wanted(shell: Any) -> bool:
-    """Whether there is somebody to show a live table to; what `%%capture` shows later is not live."""
-    return (
-        os.environ.get("PARALLM_LIVE", "1") != "0"
-        and getattr(shell, "kernel", None) is not None
-        and not isinstance(shell.display_pub, CapturingDisplayPublisher)
-    )
+    def _heard(self, part: Any, message: Any) -> None:
+        """Take a message of the page, from any thread; of what it says nothing is believed."""
+        match message:
+            case {"content": {"data": {"method": "request_state"}}}:
+                part.send_state()
+            case {"content": {"data": {"method": "custom", "content": {"event": "click"}}}}:
+                if part is self._button and self._cancel is not None:
+                    self._cancel()
+                    self._button.disabled = True
+                    self._button.description = "Cancelling…"
