@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -38,6 +39,26 @@ def test_votes_come_in_with_a_leader_and_what_is_open() -> None:
     assert "2 of 5 leads" in text
     assert "3 valid, 0 abstained, 0 unreadable, 0 failed; 2 still open" in text
     assert Page(votes.html(5)).count("tr") == 2
+
+
+def test_known_labels_keep_their_places() -> None:
+    """The choices have a bar from the beginning on, and none of them moves when another one leads."""
+    votes = Votes(choices=("safe", "unsafe", "unclear"))
+    order = []
+    for label in ("", "unclear", "unclear", "unsafe"):
+        if label:
+            votes.add("valid", label)
+        order.append(re.findall(r"<bdi>(\w+)</bdi></div></th>", votes.html(5)))
+    assert order == [["safe", "unsafe", "unclear"]] * 4
+    assert "unclear2 of 5 leads" in said(votes)
+
+
+def test_other_labels_stand_as_they_lead() -> None:
+    """Open answers, or a label outside the choices, are listed with most votes first."""
+    votes = Votes(choices=("a",))
+    for label in ("x", "y", "y"):
+        votes.add("valid", label)
+    assert said(votes).index("y2 of 5") < said(votes).index("x1 of 5")
 
 
 @pytest.mark.parametrize(

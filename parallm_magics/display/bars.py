@@ -18,12 +18,15 @@ class Bar:
     Attributes:
         mark: what sets the label off, in a word; "" for the others.
         weight: the sum of its votes' weights, where they weigh differently.
+        interval: between how many votes a repeat would likely give it; drawn as a bracket, so that
+            words must say it too.
     """
 
     label: str
     votes: int
     mark: str = ""
     weight: float | None = None
+    interval: tuple[float, float] | None = None
 
     @property
     def weighs(self) -> str:
@@ -56,10 +59,17 @@ def _row(bar: Bar, requested: int, weighed: bool) -> str:
         f'<tr style="{looks.HEAD_ROW}"><th scope="row" style="{_TIGHT};{strength}">'
         f"{looks.boxed(text.escape(text.one_line(bar.label, 60)), 16)}</th>"
         f'<td style="{_TIGHT};width:100%;min-width:6em">'
-        f"{looks.bar(0, 0, bar.votes / max(requested, 1), colour)}</td>"
+        f"{looks.bar(0, 0, bar.votes / max(requested, 1), colour)}{_bracket(bar, requested)}</td>"
         f'{weight}<td style="{_TIGHT};padding-right:0">'
         f"{bar.votes:,} of {requested:,}{mark}</td></tr>"
     )
+
+
+def _bracket(bar: Bar, requested: int) -> str:
+    if bar.interval is None:
+        return ""
+    low, high = (min(max(end / max(requested, 1), 0.0), 1.0) for end in bar.interval)
+    return looks.bracket(low, high)
 
 
 def bars_plain(bars: Sequence[Bar], requested: int, columns: int, left: int = 0) -> list[str]:

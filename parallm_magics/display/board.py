@@ -53,11 +53,12 @@ class Board:
         addresses: Sequence[str] = (),
         withheld: bool = False,
         repeats: bool = False,
+        choices: Sequence[str] = (),
     ) -> None:
         """Take name and model of each worker, or `total` alone, None where nobody knows it yet.
 
         `extra` are name and model by number of the calls beside the workers that are known before.
-        `repeats` says that all votes repeat one prompt.
+        `repeats` says that all votes repeat one prompt; `choices` are the labels of a closed set.
         """
         self._rows = rows
         self._total = total if rows is None else len(rows)
@@ -76,7 +77,7 @@ class Board:
         self._large = self._total is not None and self._total > MOST
         self._begun = 0
         self._states: Counter[str] = Counter()
-        self._votes = Votes(repeats)
+        self._votes = Votes(repeats, choices)
         self._progress = Progress()
         self._span = 0.0
         self._tokens = 0

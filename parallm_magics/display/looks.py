@@ -118,6 +118,15 @@ def bar(start: float, queued: float, running: float, colour: str) -> str:
     )
 
 
+def bracket(low: float, high: float) -> str:
+    """A bracket below a bar, between two places of its axis from 0 to 1."""
+    return (
+        f'<div style="margin-left:{low * 100:.2f}%;width:{max(high - low, 0) * 100:.2f}%;height:.3em;'
+        "box-sizing:border-box;border:1px solid currentColor;border-top:none;opacity:.5;"
+        'margin-top:2px"></div>'
+    )
+
+
 def segments(shares: Sequence[float], colour: str) -> str:
     """One bar made of parts that add up to 1, each set off from the next while they are few."""
     if len(shares) > 60:

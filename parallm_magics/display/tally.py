@@ -13,6 +13,7 @@ from parallm_magics.display.verdict import (
     agreement,
     further,
     most_frequent,
+    repeated,
     states_line,
     verdict,
 )
@@ -60,6 +61,7 @@ def _left(tally: Tally) -> int:
 def _bars(tally: Tally) -> list[Bar]:
     """The labels that get a bar: numbers in their order, others by what decided."""
     weights = dict(tally.weights)
+    between = repeated(tally)
     mark = tally.pick if tally.pick in NUMERIC else "winner"
     bars = [
         Bar(
@@ -67,6 +69,7 @@ def _bars(tally: Tally) -> list[Bar]:
             votes,
             mark if label == tally.winner else "",
             weights.get(label, 0.0) if weights else None,
+            between.get(label),
         )
         for label, votes in tally.counts
     ]

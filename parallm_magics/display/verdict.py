@@ -139,6 +139,19 @@ def agreement(tally: Tally, foreign: Foreign = text.one_line) -> str:
     return f"{after}{_agreed(tally, labels, votes, foreign)} {_CAVEAT}".strip()
 
 
+def repeated(tally: Tally) -> dict[str, tuple[float, float]]:
+    """Between how many votes a repeat of the prompt would likely give each label that leads.
+
+    Empty where `agreement` does not say so either.
+    """
+    labels, _ = leaders(tally)
+    told = tally.agreement is not None and _span(tally, 0) is None and not tally.heuristic
+    if tally.interval is None or not told:
+        return {}
+    low, high = tally.interval
+    return dict.fromkeys(labels, (low * tally.valid, high * tally.valid))
+
+
 def _agreed(tally: Tally, labels: Sequence[str], votes: int, foreign: Foreign) -> str:
     share = tally.agreement or 0.0
     percent = f", {text.percent(share)} %" if votes < tally.valid else ""

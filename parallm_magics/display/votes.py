@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from parallm_magics.display import looks, text
 from parallm_magics.display.bars import MOST, Bar, bars_html
@@ -42,9 +42,13 @@ def ballot(record: Record, read_label: ReadLabel | None) -> tuple[str, str]:
 class Votes:
     """Counts ballots; their states and what is still open always add up to what was requested."""
 
-    def __init__(self, repeats: bool = False) -> None:
-        """Take whether all votes repeat one prompt, so that a repeat has a meaning."""
+    def __init__(self, repeats: bool = False, choices: Sequence[str] = ()) -> None:
+        """Take whether all votes repeat one prompt, and the labels where they are known before.
+
+        Known ones keep their places from the first vote to the last; others stand as they lead.
+        """
         self._repeats = repeats
+        self._choices = tuple(map(label_of, choices))
         self._labels: Counter[str] = Counter()
         self._states: Counter[str] = Counter()
 
@@ -62,14 +66,19 @@ class Votes:
         leads = bool(top) and (len(top) == 1 or top[0][1] > top[1][1])
         bars = [
             Bar(label, votes, "leads" if leads and label == top[0][0] else "")
-            for label, votes in self._labels.most_common(MOST)
+            for label, votes in self._counts()[:MOST]
         ]
         lines = [self._standing(leads, requested), self._agreement(leads), self._identity(pending)]
         said = "".join(f"<div>{line}</div>" for line in lines if line)
         return (
-            f'<div style="{looks.BLOCK}">{bars_html(bars, requested, len(self._labels) - MOST)}'
+            f'<div style="{looks.BLOCK}">{bars_html(bars, requested, len(self._counts()) - MOST)}'
             f'<div style="{looks.SMALL};margin-top:.4em">{said}</div></div>'
         )
+
+    def _counts(self) -> list[tuple[str, int]]:
+        if len(self._choices) <= MOST and self._labels.keys() <= set(self._choices):
+            return [(label, self._labels[label]) for label in self._choices]
+        return self._labels.most_common()
 
     def _standing(self, leads: bool, requested: int) -> str:
         if not self._labels:

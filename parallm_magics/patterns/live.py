@@ -34,6 +34,7 @@ def board_of(plan: Plan, clients: Clients) -> Board:
         addresses=[door.address for door in doors if door.address],
         withheld=bool(plan.guards),
         repeats=votes and repeats(plan.tasks),
+        choices=panel_reading(calls.head).choices if votes else (),
     )
     board.say(announcement(plan))
     return board
