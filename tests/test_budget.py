@@ -777,9 +777,9 @@ def test_a_bad_cap_is_one_line(kernel: Kernel, value: str) -> None:
 @pytest.mark.parametrize("line", ["%parallm usage", "%parallm"])
 def test_the_cap_stands_beside_the_spend(kernel: Kernel, line: str) -> None:
     """With what is left of it; without a cap there is no such line."""
-    assert "session_max_cost" not in kernel.run(line).stream("stdout")
+    assert "session_max_cost" not in kernel.run(line).shown[0]["text/plain"]
     kernel.run("%config ParallmMagics.session_max_cost = 2")
-    said = kernel.run(line).stream("stdout")
+    said = " ".join(kernel.run(line).shown[0]["text/plain"].split())
     left = kernel.value("str(2 - magics.session.ledger.spent)")
     assert f"session_max_cost $2.00: ${Decimal(left):.2f} left" in said
     kernel.run("%config ParallmMagics.session_max_cost = None")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -82,7 +83,8 @@ def test_another_kernel_needs_no_key(kernel: Kernel, server: Loopback, path: Pat
         second = other.run(CELL)
         assert second.result == first.result
         assert other.value(SDKS) == []
-        assert "recordings …/answers.jsonl" in other.run("%parallm").stream()
+        [shown] = other.run("%parallm").shown
+        assert re.search(r"(?m)^recordings +…/answers\.jsonl$", shown["text/plain"])
         missing = other.run(CELL.replace("\nB", "\nB!"))
         assert missing.reply["ename"] == "MissingKeyError"
     assert server.log == []
@@ -90,7 +92,7 @@ def test_another_kernel_needs_no_key(kernel: Kernel, server: Loopback, path: Pat
 
 def spent(kernel: Kernel) -> str:
     """The session's sums but for its runs; the cap stands on a line of its own."""
-    sums = kernel.run("%parallm usage").stream().partition("\n")[0]
+    sums = kernel.run("%parallm usage").shown[0]["text/plain"].partition("\n")[0]
     return sums.partition(", ")[2]
 
 

@@ -1,6 +1,7 @@
 """From records to what a person sees: pure, without a clock, a kernel or a browser."""
 
 from parallm_magics.display.board import Board
+from parallm_magics.display.facts import Fact, facts_html, facts_plain
 from parallm_magics.display.html import static_html
 from parallm_magics.display.plain import static_plain
 from parallm_magics.display.preview import preview_html, preview_plain
@@ -12,12 +13,15 @@ from parallm_magics.display.view import Guard, Poll, Tally, View
 
 __all__ = [
     "Board",
+    "Fact",
     "Guard",
     "Poll",
     "Tally",
     "Totals",
     "View",
     "count",
+    "facts_html",
+    "facts_plain",
     "money",
     "one_line",
     "preview_html",

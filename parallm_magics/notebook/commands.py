@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
-from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
-from parallm_magics import display
-from parallm_magics.cell.options import TABLE
 from parallm_magics.cell.tokens import Token, tokens
 from parallm_magics.cell.variables import path, value_of
 from parallm_magics.errors import OptionError, nearest
-from parallm_magics.notebook.settings import spoken_settings
-from parallm_magics.patterns.api import default_model
+from parallm_magics.notebook.status import recordings_state, show_models, show_status, show_usage
 from parallm_magics.providers import recording, registry
-from parallm_magics.providers.address import host_of
-from parallm_magics.providers.well_known import WELL_KNOWN
 
 MODES = ("auto", "off")
 
@@ -44,48 +36,19 @@ def run(magics: Any, line: str) -> None:
 def status(magics: Any, rest: Sequence[Token]) -> None:
     """The settings in force, the providers and the spend of this session."""
     _no_more(rest, "status")
-    session = magics.session  # where its settings are wrong, that is all there is to say
-    spoken = spoken_settings(magics)
-    model = ", ".join(spoken.get("model", ())) or default_model() or "none (give -m MODEL)"
-    print(f"model      {display.one_line(model)}")
-    for name, value in spoken.items():
-        if name != "model":
-            print(f"{name:<10} {display.one_line(value)}  (default {TABLE[name].default})")
-    for definition in registry.definitions():
-        print(f"provider   {definition.name:<10} {_state(definition)}")
-    _say_recordings(session)
-    _say_usage(magics)
+    show_status(magics)
 
 
 def models(magics: Any, rest: Sequence[Token]) -> None:
-    """How models are named, one line a provider."""
+    """How models are named, a line for each provider."""
     _no_more(rest, "models")
-    for definition in registry.definitions():
-        own = [m for m in WELL_KNOWN if registry.parse_model(m).provider == definition.name]
-        simulated = f"{definition.name}:NAME?accuracy=0.8&latency=1" if definition.simulated else ""
-        print(f"{definition.name:<10} {', '.join(own) or simulated or f'{definition.name}:NAME'}")
+    show_models()
 
 
 def usage(magics: Any, rest: Sequence[Token]) -> None:
     """Calls, tokens and cost of this session, and what is left of its cap."""
     _no_more(rest, "usage")
-    _say_usage(magics)
-
-
-def _say_usage(magics: Any) -> None:
-    spend = magics.session.spend
-    print(
-        f"session    {display.count(spend.runs, 'run')}, {display.count(spend.calls, 'call')}, "
-        f"{display.count(spend.usage.total_tokens, 'token')}, "
-        f"cost {display.money(spend.cost, spend.complete)}"
-    )
-    ledger, cap = magics.session.ledger, magics.session_max_cost
-    if cap is not None:
-        left = max(cap - ledger.spent - ledger.held, Decimal(0))
-        print(
-            f"session_max_cost {display.money(cap)}: {display.money(left)} left "
-            "(calls whose cost is unknown count as the most that they can have cost)"
-        )
+    show_usage(magics)
 
 
 def recordings(magics: Any, rest: Sequence[Token]) -> None:
@@ -111,8 +74,7 @@ def recordings(magics: Any, rest: Sequence[Token]) -> None:
 
 
 def _say_recordings(session: Any) -> None:
-    store = session.recordings
-    print(f"recordings {display.one_line(_shown(store.path)) if store else 'off'}")
+    print(f"recordings {recordings_state(session)}")
 
 
 def _parted(word: str) -> list[str]:
@@ -136,16 +98,6 @@ def _mode(word: str) -> str:
     raise OptionError(f"%parallm recordings: {problem}; known: {', '.join(MODES)}")
 
 
-def _shown(path: Path) -> str:
-    """The path as it may stand in a notebook that is shared: without the folders of this computer."""
-    if not path.is_absolute():
-        return str(path)
-    for base, short in ((Path.cwd(), ""), (Path.home(), "~")):
-        if path.is_relative_to(base):
-            return str(short / path.relative_to(base))
-    return f"…/{path.name}"
-
-
 def provider(magics: Any, rest: Sequence[Token]) -> None:
     """Give a name to an OpenAI-compatible endpoint, or to a simulated model with given answers."""
     form = "%parallm provider NAME --base-url URL [--key-env VARIABLE], or NAME --sim ANSWERS"
@@ -159,17 +111,6 @@ def provider(magics: Any, rest: Sequence[Token]) -> None:
         registry.define(name, flags["--base-url"], flags.get("--key-env"))
     else:
         raise OptionError(f"one of --base-url and --sim is needed: {form}")
-
-
-def _state(definition: registry.Definition) -> str:
-    """Whether a provider can be asked, in words; never its key."""
-    if definition.simulated:
-        return "SIMULATED, needs no key"
-    at = f"at {host_of(definition.base_url)}, " if definition.base_url else ""
-    if definition.key_env is None:
-        return f"{at}needs no key"
-    is_set = bool(os.environ.get(definition.key_env, "").strip())
-    return f"{at}{definition.key_env} is {'set' if is_set else 'not set'}"
 
 
 def _flags(words: Sequence[str], form: str) -> dict[str, str]:

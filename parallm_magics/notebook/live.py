@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import functools
 import os
+import re
 import sys
 from collections.abc import AsyncIterator
 from typing import Any
@@ -90,8 +91,7 @@ def wanted(shell: Any) -> bool:
     )
 
 
-def hears_clicks() -> bool:
-    """Whether the kernel takes in a click while a cell is awaited; older ones do after its end."""
-    from ipykernel._version import version_info
-
-    return bool(version_info[:2] >= (7, 4))
+def hears_clicks(shell: Any) -> bool:
+    """Whether the kernel takes in a click while a cell is awaited; ipykernel did not before 7.4."""
+    version = re.match(r"(\d+)\.(\d+)", getattr(shell.kernel, "implementation_version", ""))
+    return version is not None and (int(version[1]), int(version[2])) >= (7, 4)

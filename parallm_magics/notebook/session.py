@@ -15,8 +15,8 @@ from parallm_magics.engine.budget import Ledger
 from parallm_magics.engine.pool import Pools
 from parallm_magics.errors import UnfinishedError
 from parallm_magics.notebook.interrupt import Interrupts, Patience, RunInterrupted
-from parallm_magics.notebook.spend import Spend
 from parallm_magics.notebook.live import LiveTable, hears_clicks, wanted
+from parallm_magics.notebook.spend import Spend
 from parallm_magics.patterns.api import RUNNERS, plan_cell
 from parallm_magics.patterns.live import board_of
 from parallm_magics.patterns.preview import preview
@@ -153,7 +153,8 @@ class Session:
         if plan.options.quiet or not wanted(self._shell):
             yield around
             return
-        cancel = partial(patience.end, "cancelled") if patience.awaited and hears_clicks() else None
+        heard = patience.awaited and hears_clicks(self._shell)
+        cancel = partial(patience.end, "cancelled") if heard else None
         table = LiveTable(board_of(plan, self.clients), cancel)
         around.tell = table.tell
         async with table.shown():

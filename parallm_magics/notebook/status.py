@@ -1,0 +1,101 @@
+"""What `%parallm` shows of a session."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from IPython.display import display as show
+
+from parallm_magics import display
+from parallm_magics.cell.options import TABLE
+from parallm_magics.display import Fact
+from parallm_magics.notebook.settings import spoken_settings
+from parallm_magics.patterns.api import default_model
+from parallm_magics.patterns.run import Picture
+from parallm_magics.providers import registry
+from parallm_magics.providers.address import host_of
+from parallm_magics.providers.well_known import WELL_KNOWN
+
+
+def show_status(magics: Any) -> None:
+    """The settings in force, the providers, the recordings and the spend of the session."""
+    session = magics.session  # where its settings are wrong, that is all there is to say
+    spoken = spoken_settings(magics)
+    model = ", ".join(spoken.get("model", ())) or default_model() or "none (give -m MODEL)"
+    facts = [("model", model)]
+    facts += [
+        (name, f"{value} (default {TABLE[name].default})")
+        for name, value in spoken.items()
+        if name != "model"
+    ]
+    facts += [(f"provider {each.name}", _state(each)) for each in registry.definitions()]
+    facts += [("recordings", recordings_state(session)), *_spent(magics)]
+    _show(facts)
+
+
+def show_models() -> None:
+    """How models are named, a line for each provider."""
+    _show([(definition.name, _models(definition)) for definition in registry.definitions()])
+
+
+def show_usage(magics: Any) -> None:
+    """Calls, tokens and cost of the session, and what is left of its cap."""
+    _show(_spent(magics))
+
+
+def _show(facts: Sequence[Fact]) -> None:
+    show(Picture(display.facts_html(facts), display.facts_plain(facts)))
+
+
+def _models(definition: registry.Definition) -> str:
+    if definition.simulated:
+        return f"{definition.name}:NAME?accuracy=0.8&latency=1"
+    own = [m for m in WELL_KNOWN if registry.parse_model(m).provider == definition.name]
+    return ", ".join(own) or f"{definition.name}:NAME"
+
+
+def _state(definition: registry.Definition) -> str:
+    """Whether a provider can be asked, in words; never its key."""
+    if definition.simulated:
+        return "SIMULATED, needs no key"
+    at = f"at {host_of(definition.base_url)}, " if definition.base_url else ""
+    if definition.key_env is None:
+        return f"{at}needs no key"
+    is_set = bool(os.environ.get(definition.key_env, "").strip())
+    return f"{at}{definition.key_env} is {'set' if is_set else 'not set'}"
+
+
+def _spent(magics: Any) -> list[Fact]:
+    spend, ledger, cap = magics.session.spend, magics.session.ledger, magics.session_max_cost
+    calls = (
+        f"{display.count(spend.runs, 'run')}, {display.count(spend.calls, 'call')}, "
+        f"{display.count(spend.usage.total_tokens, 'token')}, "
+        f"cost {display.money(spend.cost, spend.complete)}"
+    )
+    facts = [("session", calls)]
+    if cap is not None:
+        left = max(cap - ledger.spent - ledger.held, Decimal(0))
+        counted = "calls whose cost is unknown count as the most that they can have cost"
+        worth = f"{display.money(cap)}: {display.money(left)} left ({counted})"
+        facts.append(("session_max_cost", worth))
+    return facts
+
+
+def recordings_state(session: Any) -> str:
+    """Where answers are kept, in a line."""
+    store = session.recordings
+    return display.one_line(_shown(store.path)) if store else "off"
+
+
+def _shown(path: Path) -> str:
+    """The path as it may stand in a notebook that is shared: without the folders of this computer."""
+    if not path.is_absolute():
+        return str(path)
+    for base, short in ((Path.cwd(), ""), (Path.home(), "~")):
+        if path.is_relative_to(base):
+            return str(short / path.relative_to(base))
+    return f"…/{path.name}"
