@@ -51,9 +51,12 @@ def test_the_table_shows_and_goes(kernel: Kernel, head: str) -> None:
     assert kinds.index("update_display_data") < kinds.index("execute_result")
 
 
-LONG = "%%fanout -m sim:?latency=600 --timeout 1000 --deadline 1000 -o kept\n" + (
-    "%section patient\nx\n%section quick -m sim:?latency=0\nx\n"
-)
+LONG = """%%fanout -m sim:?latency=600 --timeout 1000 --deadline 1000 -o kept
+%section patient
+x
+%section quick -m sim:?latency=0
+x
+"""
 
 
 def buttons(cell: Cell) -> list[dict[str, Any]]:
