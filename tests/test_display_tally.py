@@ -273,12 +273,6 @@ def test_a_panel_has_no_repeat() -> None:
             id="judge",
         ),
         pytest.param(
-            tally({"6": 1, "8": 2}, "8", pick="median", agreement=2 / 3, interval=(0.21, 0.94)),
-            "Most frequent: '8' with 2 of 3 valid votes, 67 % (a repeat of this prompt would give "
-            "it 21–94 % of the time).",
-            id="median",
-        ),
-        pytest.param(
             tally({"a": 2, "b": 2}, None, agreement=0.5, interval=(0.15, 0.85)),
             "Agreement: 2 of 4 valid votes each, 50 % (a repeat of this "
             "prompt would give each of them 15–85 % of the time).",
@@ -359,6 +353,31 @@ def test_a_weight_stands_beside_its_count() -> None:
     assert lines[1].endswith("weight 1    3 of 5")
     assert "weight 2.5" in Page(tally_html(given)).text
     assert "weight" not in Page(tally_html(tally({"a": 1}, "a"))).text
+
+
+@pytest.mark.parametrize(
+    ("counts", "said"),
+    [
+        pytest.param({"10": 1, "6": 1, "8": 3}, "The votes lie between 6 and 10.", id="apart"),
+        pytest.param({"8": 3}, "All votes say 8.", id="alike"),
+        pytest.param({"8": 1, "2": 0}, "", id="one"),
+    ],
+)
+def test_numbers_are_told_by_how_far_apart_they_lie(counts: dict[str, int], said: str) -> None:
+    """Shares of equal numbers, their entropy and the most frequent one mean nothing to a median."""
+    given = tally(
+        counts,
+        "8",
+        pick="median",
+        agreement=0.6,
+        interval=(0.2, 0.9),
+        entropy=1.0,
+        p_mode=0.9,
+        margin=0.4,
+    )
+    assert agreement(given) == said
+    assert (most_frequent(given), further(given)) == ("", "")
+    assert BRACKET.findall(tally_html(given)) == []
 
 
 @pytest.mark.parametrize("pick", ["median", "mean"])

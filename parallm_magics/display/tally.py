@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 from parallm_magics.display import looks, text
@@ -13,6 +12,7 @@ from parallm_magics.display.verdict import (
     agreement,
     further,
     most_frequent,
+    number,
     repeated,
     states_line,
     verdict,
@@ -79,16 +79,8 @@ def _bars(tally: Tally) -> list[Bar]:
         bars = sorted(bars, key=lambda bar: not bar.mark)[:MOST]
         bars.sort(key=lambda bar: (-(bar.weight or 0.0), -bar.votes))
     if tally.pick in NUMERIC:
-        bars.sort(key=lambda bar: _number(bar.label))
+        bars.sort(key=lambda bar: number(bar.label))
     return bars
-
-
-def _number(label: str) -> float:
-    try:
-        value = float(label.strip().rstrip("%"))
-    except ValueError:
-        return math.inf
-    return math.inf if math.isnan(value) else value
 
 
 def polls_html(polls: Sequence[Poll]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from parallm_magics.display import text
@@ -122,6 +123,8 @@ def agreement(tally: Tally, foreign: Foreign = text.one_line) -> str:
     Where votes were left out there is only a range: the share of those that came in first is higher
     than the share of all would be.
     """
+    if tally.pick in NUMERIC:
+        return _spread(tally, foreign)
     after = ""
     if tally.decided_after is not None and not tally.heuristic:
         after = f"Decided after {tally.decided_after:,} of {tally.requested:,}. "
@@ -139,13 +142,34 @@ def agreement(tally: Tally, foreign: Foreign = text.one_line) -> str:
     return f"{after}{_agreed(tally, labels, votes, foreign)} {_CAVEAT}".strip()
 
 
+def _spread(tally: Tally, foreign: Foreign) -> str:
+    """How far apart the numbers lie, which is what a median or a mean leaves out."""
+    labels = sorted((label for label, votes in tally.counts if votes), key=number)
+    if not labels:
+        return ""
+    low, high = foreign(labels[0], 40), foreign(labels[-1], 40)
+    if len(labels) == 1:
+        return f"All votes say {low}." if tally.valid > 1 else ""
+    return f"The votes lie between {low} and {high}."
+
+
+def number(label: str) -> float:
+    """The value of a number as it was read; infinite where it is none."""
+    try:
+        value = float(label.strip().rstrip("%"))
+    except ValueError:
+        return math.inf
+    return math.inf if math.isnan(value) else value
+
+
 def repeated(tally: Tally) -> dict[str, tuple[float, float]]:
     """Between how many votes a repeat of the prompt would likely give each label that leads.
 
     Empty where `agreement` does not say so either.
     """
     labels, _ = leaders(tally)
-    told = tally.agreement is not None and _span(tally, 0) is None and not tally.heuristic
+    early = _span(tally, 0) is not None or tally.heuristic
+    told = tally.agreement is not None and not early and tally.pick not in NUMERIC
     if tally.interval is None or not told:
         return {}
     low, high = tally.interval
@@ -177,7 +201,7 @@ def _repeat(interval: tuple[float, float], give: str = "agree") -> str:
 def most_frequent(tally: Tally, foreign: Foreign = text.one_line) -> str:
     """What the votes say of the prompt itself; "" where they do not repeat one prompt."""
     labels, _ = leaders(tally)
-    if tally.p_mode is None or not labels:
+    if tally.p_mode is None or not labels or tally.pick in NUMERIC:
         return ""
     sure = "more than 0.99" if tally.p_mode >= 0.995 else f"{tally.p_mode:.2f}"
     stopped = ", and the vote stopped because it was high" if tally.heuristic else ""
@@ -191,10 +215,13 @@ def most_frequent(tally: Tally, foreign: Foreign = text.one_line) -> str:
 
 
 def further(tally: Tally) -> str:
-    """The other numbers in a row; "" after an early decision, which makes all of them look good."""
-    if _span(tally, 0) is not None or tally.heuristic:
+    """The other numbers in a row; "" after an early decision, which makes all of them look good.
+
+    For a median or a mean they would count equal numbers, which says nothing of near ones.
+    """
+    if _span(tally, 0) is not None or tally.heuristic or tally.pick in NUMERIC:
         return ""
-    parts = []
+    parts = ["intervals at 95 % (Wilson)"] if repeated(tally) else []
     if tally.share_requested is not None:
         parts.append(f"of all requested: {text.percent(tally.share_requested)} %")
     if tally.margin is not None:
