@@ -192,6 +192,16 @@ class Kernel:
         content = {"comm_id": comm, "data": data}
         self._client.shell_channel.send(self._client.session.msg("comm_msg", content))
 
+    def complete(self, code: str, at: int) -> dict[str, Any]:
+        """What the kernel offers at this place of a cell."""
+        content = {"code": code, "cursor_pos": at}
+        message = self._client.session.msg("complete_request", content)
+        number: str = message["header"]["msg_id"]
+        cell = self._cells[number] = Cell()
+        self._client.shell_channel.send(message)
+        self.until(lambda: bool(cell.reply), "what Tab offers")
+        return cell.reply
+
     def interrupt(self) -> float:
         """Send SIGINT; gives the moment."""
         at = time.monotonic()

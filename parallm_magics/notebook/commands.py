@@ -13,6 +13,12 @@ from parallm_magics.providers import recording, registry
 
 MODES = ("auto", "off")
 
+FLAGS = {
+    "provider": ("--base-url", "--key-env", "--sim"),
+    "recordings": ("--mode",),
+}
+"""The flags of each command that has any."""
+
 Command = Callable[[Any, Sequence[Token]], None]
 
 
@@ -114,7 +120,7 @@ def provider(magics: Any, rest: Sequence[Token]) -> None:
 
 
 def _flags(words: Sequence[str], form: str) -> dict[str, str]:
-    known = ("--base-url", "--key-env", "--sim")
+    known = FLAGS["provider"]
     flags: dict[str, str] = {}
     rest = list(words)
     while rest:

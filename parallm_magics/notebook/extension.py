@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import Any
 
+from parallm_magics.notebook.completion import matcher
 from parallm_magics.notebook.magics import ParallmMagics
 from parallm_magics.notebook.transformer import AwaitCells
 
@@ -28,6 +29,7 @@ class Loaded:
         self.shell = shell
         self.magics = _magics(shell)
         self.transformer = AwaitCells(shell)
+        self.matcher = matcher(shell)
 
     def put_in(self) -> None:
         """Register everything."""
@@ -35,6 +37,7 @@ class Loaded:
         self.shell.input_transformers_cleanup.insert(0, self.transformer)
         self.shell.events.register("pre_execute", self.transformer.enter)
         self.shell.events.register("post_execute", self.transformer.leave)
+        self.shell.Completer.custom_matchers.append(self.matcher)
 
     def take_out(self) -> None:
         """Unregister everything, stop what runs and give back the clients."""
@@ -56,6 +59,8 @@ class Loaded:
         ):
             with contextlib.suppress(ValueError):
                 shell.events.unregister(event, callback)
+        if self.matcher in shell.Completer.custom_matchers:
+            shell.Completer.custom_matchers.remove(self.matcher)
         # A session that no cell has asked for is not made now.
         if (session := vars(self.magics).get("session")) is not None:
             session.close()

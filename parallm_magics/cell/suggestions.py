@@ -1,0 +1,187 @@
+"""What may be typed next in a cell: options, their values, directives, variables."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from parallm_magics.cell.blocks import PAIR, RUNNING, SINGLE, WORDS
+from parallm_magics.cell.options import TABLE, Option
+
+_HEAD = re.compile(r"%%(fanout|vote)(?!\S)")
+_DIRECTIVE = re.compile(r"%([a-z]+)(?=[ \t])")
+_WORD = re.compile(r"%[a-z]*")
+_NAME = re.compile(r"(?<!\\)(?<![{$])\{\{[ \t]*((?:[^\W\d]\w*)?)$")
+_STEP = re.compile(r"(?<!\\)(?<![{$])\{\{[ \t]*([^\W\d]\w*)\.([\w-]*)$")
+_SECTION = re.compile(r"(?m)^%section[ \t]+([A-Za-z_][\w-]*)")
+_PLACEHOLDER = re.compile(r"[A-Z]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Suggestions:
+    """What may stand in place of the last characters before the cursor.
+
+    Attributes:
+        fragment: those characters.
+        texts: what may stand there instead; each begins with them.
+        kind: what they are: "option", "value", "directive" or "variable".
+    """
+
+    fragment: str
+    texts: tuple[str, ...]
+    kind: str
+
+
+def suggest(
+    before: str, variables: Mapping[str, Any], models: Sequence[str] = ()
+) -> Suggestions | None:
+    """What may follow this beginning of a cell; None where nothing of ours may.
+
+    Args:
+        before: the cell's text up to the cursor.
+        variables: what `{{name}}` may stand for; nothing of theirs is called.
+        models: names that `-m` may be given.
+    """
+    head, cell = _head(before)
+    if head is None:
+        return None
+    line = cell.rpartition("\n")[2]
+    found = _variable(cell, head, variables)
+    if found is not None:
+        return found
+    directive = head if "\n" not in cell else ""
+    if not directive:
+        if _WORD.fullmatch(line):
+            return _picked(line, _directives(head, cell), "directive")
+        match = _DIRECTIVE.match(line)
+        if match is None or match[1] not in WORDS[head]:
+            return None
+        directive = match[1]
+    return _option(line, head, directive, variables, models)
+
+
+def _head(before: str) -> tuple[str | None, str]:
+    """The magic, and the text from its line on; lines of comments may stand above it."""
+    lines = before.removeprefix("\ufeff").split("\n")
+    while len(lines) > 1 and (not lines[0].strip() or lines[0].lstrip().startswith("#")):
+        lines.pop(0)
+    match = _HEAD.match(lines[0])
+    return (match[1], "\n".join(lines)) if match else (None, "")
+
+
+def _picked(fragment: str, known: Iterable[str], kind: str) -> Suggestions:
+    texts = tuple(dict.fromkeys(each for each in known if each.startswith(fragment)))
+    return Suggestions(fragment, texts, kind)
+
+
+def _directives(head: str, cell: str) -> Iterator[str]:
+    for word in WORDS[head]:
+        taken = word in SINGLE and re.search(rf"(?m)^%{word}\b", cell.rpartition("\n")[0])
+        if word in RUNNING and not taken:
+            yield f"%{word}"
+    yield from (f"%{word}" for word in PAIR)
+
+
+def _option(
+    line: str, head: str, directive: str, variables: Mapping[str, Any], models: Sequence[str]
+) -> Suggestions | None:
+    """Options and their values on the line of a magic or of a block."""
+    if line.count('"') % 2 or line.count("'") % 2:
+        return None
+    *given, fragment = re.split(r"[ \t]", line)
+    flag, equals, value = fragment.partition("=")
+    option = _by_flag(flag if equals else given[-1] if given else "", directive)
+    if option is not None and option.metavar:
+        typed = value if equals else fragment
+        return _picked(typed, _values(option, typed, line, variables, models), "value")
+    if fragment and not fragment.startswith("-"):
+        return None
+    taken = {_by_flag(word.partition("=")[0], directive) for word in given}
+    free = (
+        each
+        for each in TABLE.values()
+        if directive in each.where and (each.repeats or each not in taken)
+    )
+    flags = [flag for each in free for flag in each.flags]
+    return _picked(fragment, flags if fragment else [f for f in flags if f[1] == "-"], "option")
+
+
+def _by_flag(word: str, directive: str) -> Option | None:
+    for option in TABLE.values():
+        if word in option.flags and directive in option.where:
+            return option
+    return None
+
+
+def _values(
+    option: Option,
+    typed: str,
+    line: str,
+    variables: Mapping[str, Any],
+    models: Sequence[str],
+) -> list[str]:
+    if option.name == "model":
+        first = typed.rpartition(",")[0]
+        return [f"{first},{model}" if first else model for model in models]
+    if option.name in ("flag", "block"):
+        labels = re.search(r"--choices[= \t]+([^\s\"']+)", line)
+        return labels[1].split(",") if labels else []
+    if option.name == "each":
+        return [name for name, value in _public(variables) if _iterable(value)]
+    return known_values(option)
+
+
+def known_values(option: Option) -> list[str]:
+    """The values that an option names itself, such as its rules; of `beta:LEVEL` the word."""
+    parts = option.metavar.split("|")
+    return [_PLACEHOLDER.sub("", part) for part in parts if part[:1].islower()]
+
+
+def _iterable(value: Any) -> bool:
+    return hasattr(type(value), "__iter__") and not isinstance(value, str | bytes)
+
+
+def _variable(cell: str, head: str, variables: Mapping[str, Any]) -> Suggestions | None:
+    """Names after `{{`, and what is within a name after its dot."""
+    line = cell.rpartition("\n")[2]
+    block = re.findall(r"(?m)^%([a-z]+)", cell.partition("\n")[2])
+    word = block[-1] if block else ""
+    if step := _STEP.search(line):
+        if step[1] == "outputs" and word == "synthesis":
+            return _picked(step[2], _SECTION.findall(cell), "variable")
+        return _picked(step[2], _inside(variables.get(step[1])), "variable")
+    name = _NAME.search(line)
+    if name is None:
+        return None
+    own = {"synthesis": ["task", "outputs"], "judge": ["task", "candidates"]}.get(word, [])
+    if head == "fanout" and "--each" in cell.partition("\n")[0]:
+        own = [*own, "item", "index"]
+    return _picked(name[1], [*own, *(name for name, _ in _public(variables))], "variable")
+
+
+def _public(variables: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """The names that a template can reach and whose value could stand in a prompt."""
+    return [
+        (name, value)
+        for name, value in sorted(variables.items())
+        if not name.startswith("_")
+        and not inspect.ismodule(value)
+        and (not callable(value) or _iterable(value))
+    ]
+
+
+def _inside(value: Any) -> list[str]:
+    """Keys and attributes, read without running a line of the value's own code."""
+    if type(value) is dict:
+        return [key for key in value if isinstance(key, str) and key.isidentifier()]
+    names: dict[str, Any] = {}
+    for kind in reversed(type(value).__mro__):
+        names |= vars(kind)
+    with contextlib.suppress(AttributeError):
+        names |= object.__getattribute__(value, "__dict__")
+    data = (name for name, found in names.items() if not inspect.isroutine(found))
+    return sorted(name for name in data if not name.startswith("_"))

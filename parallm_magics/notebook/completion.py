@@ -1,0 +1,86 @@
+"""Tab in a cell of ours: IPython's completer asks here first."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from IPython.core.completer import CompletionContext, SimpleCompletion, context_matcher
+
+from parallm_magics.cell.suggestions import Suggestions, suggest
+
+Matcher = Callable[[CompletionContext], Any]
+
+_LINE = re.compile(r"%parallm[ \t]+(?P<rest>.*)$")
+_FIRST = 10_000
+"""Above IPython's own matchers, so that theirs give way where there is something of ours."""
+
+
+def matcher(shell: Any) -> Matcher:
+    """What IPython asks with each Tab; it never raises, and is silent in cells that are not ours."""
+
+    @context_matcher(identifier="parallm", priority=_FIRST)
+    def complete(context: CompletionContext) -> Any:
+        found = None
+        # Whatever goes wrong here, the cell can still be typed.
+        with contextlib.suppress(Exception):
+            found = _suggestions(context, shell)
+        if found is None:
+            return {"completions": [], "suppress": False}
+        completions = [SimpleCompletion(text, type=found.kind) for text in found.texts]
+        return {
+            "completions": completions,
+            "suppress": bool(completions),
+            "matched_fragment": found.fragment,
+            "ordered": True,
+        }
+
+    complete_: Matcher = complete
+    return complete_
+
+
+def _suggestions(context: CompletionContext, shell: Any) -> Suggestions | None:
+    lines = context.full_text.split("\n")[: context.cursor_line]
+    before = "\n".join([*lines, context.text_until_cursor])
+    line = _LINE.match(context.text_until_cursor)
+    if line is not None:
+        return _command(line["rest"])
+    if "%%fanout" not in before and "%%vote" not in before:
+        return None
+    return suggest(before, _variables(shell), _models())
+
+
+def _variables(shell: Any) -> Mapping[str, Any]:
+    hidden, nothing = shell.user_ns_hidden, object()
+    names = shell.user_ns.items()
+    return {name: value for name, value in names if value is not hidden.get(name, nothing)}
+
+
+def _models() -> Sequence[str]:
+    """Names of models, then of every provider that is defined."""
+    from parallm_magics.providers import registry
+    from parallm_magics.providers.well_known import WELL_KNOWN
+
+    defined = registry.definitions()
+    simulated = [each.name for each in defined if each.simulated]
+    return [*WELL_KNOWN, *simulated, *(f"{each.name}:" for each in defined if not each.simulated)]
+
+
+def _command(rest: str) -> Suggestions | None:
+    """The commands of `%parallm`, and the flags of each."""
+    from parallm_magics.notebook.commands import COMMANDS, FLAGS, MODES
+
+    *given, fragment = re.split(r"[ \t]+", rest)
+    if not given:
+        known: Sequence[str] = [*COMMANDS]
+    elif given[-1] == "--mode":
+        known = MODES
+    else:
+        known = [flag for flag in FLAGS.get(given[0], ()) if flag not in given]
+        if fragment and not fragment.startswith("-"):
+            return None
+    return Suggestions(
+        fragment, tuple(each for each in known if each.startswith(fragment)), "value"
+    )

@@ -1,0 +1,132 @@
+"""What may be typed next: of each place what belongs there, and nothing of the user's is run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from parallm_magics.cell.options import TABLE
+from parallm_magics.cell.suggestions import known_values, suggest
+from parallm_magics.voting.picks import PICKS
+
+
+class Doc:
+    """A value whose own code must not run while somebody types."""
+
+    kind = "note"
+
+    def __init__(self) -> None:
+        self.title = "a"
+        self._hidden = 1
+
+    def __getattr__(self, name: str) -> Any:
+        raise AssertionError(f"asked for {name}")
+
+    @property
+    def body(self) -> str:
+        """A property may ask a database."""
+        raise AssertionError("run")
+
+    def method(self) -> None:
+        """No template can call it."""
+
+
+VARIABLES = {
+    "code": "x",
+    "codes": ["x"],
+    "doc": Doc(),
+    "table": {"name": 1, "not a name": 2, 3: 4},
+    "_private": 1,
+    "function": len,
+    "module": pytest,
+}
+MODELS = ("claude-haiku-5-5", "claude-opus-5-5", "sim", "local:")
+
+
+def offered(before: str) -> tuple[str, ...] | None:
+    """What is offered at the end of this beginning of a cell."""
+    found = suggest(before, VARIABLES, MODELS)
+    return None if found is None else found.texts
+
+
+@pytest.mark.parametrize(
+    ("before", "texts"),
+    [
+        pytest.param("%%vote --cho", ("--choices",), id="option"),
+        pytest.param("# NBVAL_SKIP\n%%vote --cho", ("--choices",), id="below-a-comment"),
+        pytest.param("%%vote --agg", (), id="option-of-the-other-magic"),
+        pytest.param("%%fanout --agg", ("--aggregate",), id="option-of-this-magic"),
+        pytest.param("%%vote --seed 1 --se", (), id="given-already"),
+        pytest.param("%%vote --param a=1 --par", ("--param",), id="may-be-repeated"),
+        pytest.param("%%vote --pick ", tuple(PICKS), id="rules"),
+        pytest.param("%%vote --pick=ma", ("majority",), id="after-equals"),
+        pytest.param("%%vote --stop ", ("all", "clinch", "beta:"), id="with-a-placeholder"),
+        pytest.param("%%vote --ties f", ("first",), id="ties"),
+        pytest.param("%%vote -m claude-o", ("claude-opus-5-5",), id="model"),
+        pytest.param("%%vote -m sim,cl", ("sim,claude-haiku-5-5", "sim,claude-opus-5-5"), id="two"),
+        pytest.param("%%vote -n 3 --choices a,b --flag ", ("a", "b"), id="labels"),
+        pytest.param("%%fanout --each c", ("codes",), id="items"),
+        pytest.param("%%vote -n ", (), id="a-number"),
+        pytest.param('%%vote --system "be --cho', None, id="in-a-quote"),
+        pytest.param("%%fanout\n%se", ("%section",), id="word"),
+        pytest.param("%%fanout\nx\n%s", ("%section", "%synthesis", "%system"), id="words"),
+        pytest.param("%%fanout\n%synthesis\n%sy", ("%system",), id="one-synthesis"),
+        pytest.param(
+            "%%vote\n%", ("%voter", "%judge", "%guardrail", "%system", "%prompt"), id="vote"
+        ),
+        pytest.param("%%fanout\n %se", None, id="indented"),
+        pytest.param("%%fanout\n%section a --fl", ("--flag",), id="of-a-block"),
+        pytest.param("%%fanout\n%section a --agg", (), id="not-of-a-block"),
+        pytest.param("%%fanout\n%section a --pick med", ("median",), id="value-of-a-block"),
+        pytest.param("%%vote\n%guardrail --on-e", ("--on-error",), id="of-a-guard"),
+        pytest.param("%%fanout\nA prompt --cho", None, id="text"),
+        pytest.param("%%vote\n{{co", ("code", "codes"), id="variable"),
+        pytest.param("%%vote --choices {{co", ("code", "codes"), id="variable-on-the-line"),
+        pytest.param("%%vote\n{{", ("code", "codes", "doc", "table"), id="all-variables"),
+        pytest.param("%%vote\n${{co", None, id="not-a-variable"),
+        pytest.param("%%vote\n{{doc.", ("body", "kind", "title"), id="attributes"),
+        pytest.param("%%vote\n{{table.", ("name",), id="keys"),
+        pytest.param("%%vote\n{{nothing.", (), id="of-nothing"),
+        pytest.param("%%fanout --each codes\n{{i", ("item", "index"), id="item"),
+        pytest.param("%%fanout\n{{i", (), id="no-item"),
+        pytest.param("%%fanout\n%synthesis\n{{out", ("outputs",), id="outputs"),
+        pytest.param(
+            "%%fanout\n%section a-b\nx\n%section c\nx\n%synthesis\n{{outputs.",
+            ("a-b", "c"),
+            id="of-outputs",
+        ),
+        pytest.param("%%vote\n%judge\n{{cand", ("candidates",), id="candidates"),
+        pytest.param("%%time\n%%vote --cho", None, id="another-magic"),
+        pytest.param("x = 1\n%%vote --cho", None, id="code"),
+        pytest.param("print(", None, id="python"),
+    ],
+)
+def test_each_place_offers_what_belongs_there(before: str, texts: tuple[str, ...] | None) -> None:
+    """Options of this magic or block, values that are known, directives, names."""
+    assert offered(before) == texts
+
+
+@pytest.mark.parametrize("magic", ["fanout", "vote"])
+def test_every_option_is_offered(magic: str) -> None:
+    """After a blank, all long forms that the magic takes."""
+    flags = {option.flags[0] for option in TABLE.values() if magic in option.where}
+    assert set(offered(f"%%{magic} ") or ()) == {flag for flag in flags if flag.startswith("--")}
+
+
+def test_known_values_can_be_read() -> None:
+    """Every value that is offered is one that the option takes."""
+    for option in TABLE.values():
+        for value in known_values(option):
+            option.read(value + "0.95" if value.endswith(":") else value)
+
+
+@given(st.text(), st.sampled_from(["%%fanout ", "%%vote ", "%%vote\n%", "%%fanout\n{{", ""]))
+def test_whatever_is_typed_nothing_is_raised(text: str, lead: str) -> None:
+    """What is offered begins with what was typed, and is one line."""
+    found = suggest(lead + text, VARIABLES, MODELS)
+    if found is not None:
+        assert (lead + text).endswith(found.fragment)
+        assert all(each.startswith(found.fragment) and "\n" not in each for each in found.texts)
