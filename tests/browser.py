@@ -304,14 +304,18 @@ class Notebook:
         name: str,
         kernel: bool = True,
         size: tuple[int, int] = (1200, 900),
+        app: str = "doc/tree",
     ) -> Self:
-        """Open a notebook and wait for its cells, and for its kernel where one is wanted."""
+        """Open a notebook and wait for its cells, and for its kernel where one is wanted.
+
+        `app` is the page that shows it: JupyterLab's, or `notebooks` for Notebook 7's.
+        """
         page = chromium.new_page(viewport={"width": size[0], "height": size[1]})
         page.set_default_timeout(SECONDS * 1000)
         notebook = cls(page)
         if not kernel:
             page.route("**/api/sessions*", _starts_none)
-        page.goto(f"{lab.url}doc/tree/{name}?token={TOKEN}")
+        page.goto(f"{lab.url}{app}/{name}?token={TOKEN}")
         if kernel:
             status = page.locator("#jp-main-statusbar")
             expect(status).to_contain_text("here | Idle")

@@ -220,6 +220,38 @@ def test_a_reopened_notebook_shows_the_same(
     assert lab.api("kernels") == []
 
 
+def test_notebook_7_shows_the_same(lab: Lab, ran: Ran, chromium: Browser) -> None:
+    """The saved results read as in JupyterLab, and fit a narrow page."""
+    notebook = Notebook.open(
+        chromium, lab, "ran.ipynb", kernel=False, size=(600, 900), app="notebooks"
+    )
+    expect(notebook.page.locator("body[data-notebook=notebooks]")).to_have_count(1)
+    for index in (FANNED, VOTED):
+        shown = notebook.output(index).locator(RESULT)
+        assert shown.inner_text() in ran.texts[index]
+        wide = shown.evaluate("output => [output.scrollWidth, output.clientWidth]")
+        assert wide[0] <= wide[1]
+        assert shown.locator("table").count() >= 2
+    notebook.close()
+
+
+def test_tab_completes_an_option(lab: Lab, opened: Callable[..., Notebook]) -> None:
+    """A user types the beginning of an option, Tab, and has the option."""
+    lab.write("typed.ipynb", [LOAD, ""])
+    notebook = opened("typed.ipynb")
+    notebook.run(0)
+    editor = notebook.cell(1).locator(".cm-content")
+    editor.click()
+    offered = notebook.page.locator(".jp-Completer")
+    for typed, option in (("%%vote --cho", "--choices"), (" a,b --ti", "--ties")):
+        notebook.page.keyboard.type(typed)
+        notebook.page.keyboard.press("Tab")
+        expect(offered).to_contain_text(option)
+        notebook.page.keyboard.press("Enter")
+        expect(offered).to_be_hidden()
+    expect(editor).to_have_text("%%vote --choices a,b --ties")
+
+
 def test_an_interrupt_ends_the_cell_and_keeps_the_kernel(
     lab: Lab, opened: Callable[..., Notebook]
 ) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import re
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 from parallm_magics.cell.blocks import parse
+from parallm_magics.cell.keywords import keywords_of, with_options
 from parallm_magics.cell.plan import Plan, make_plan
 from parallm_magics.errors import CellSyntaxError, OptionError
 from parallm_magics.patterns.fanout import FanoutRun, run_fanout
@@ -31,7 +33,7 @@ async def fanout(
     Args:
         text: the cell's text, as it stands below `%%fanout`; the `%%fanout` line may lead it.
         variables: what `{{name}}` in it stands for.
-        options: any option of the magic by its long name, such as `model`, `timeout`, `min_success`.
+        options: any option of the magic by its long name; see below.
 
     Returns:
         The run; with `dry_run=True` a preview of it.
@@ -52,7 +54,7 @@ async def vote(
     Args:
         text: the cell's text, as it stands below `%%vote`; the `%%vote` line may lead it.
         variables: what `{{name}}` in it stands for.
-        options: any option of the magic by its long name, such as `n`, `choices`, `model`.
+        options: any option of the magic by its long name; see below.
 
     Returns:
         The run; with `dry_run=True` a preview of it.
@@ -63,6 +65,12 @@ async def vote(
     """
     run: VoteRun | Preview = await _run("vote", text, variables, options)
     return run
+
+
+for _function in (fanout, vote):
+    # What an editor shows and completes: every option with its default.
+    _function.__dict__["__signature__"] = with_options(_function, _function.__name__)
+    _function.__doc__ = f"{inspect.getdoc(_function)}\n\n{keywords_of(_function.__name__)}"
 
 
 async def _run(magic: str, text: Any, variables: Any, options: Mapping[str, Any]) -> Any:
