@@ -39,6 +39,7 @@ class Board:
 
     Attributes:
         withheld: while true, no answer and no vote is drawn: a guard has not passed yet.
+        large: whether there are more workers than rows.
     """
 
     def __init__(
@@ -74,7 +75,7 @@ class Board:
         self._asides = {at: _queued(at, *row) for at, row in extra.items()}
         self._over = Indices()
         self._notable = Notable()
-        self._large = self._total is not None and self._total > MOST
+        self.large = self._total is not None and self._total > MOST
         self._begun = 0
         self._states: Counter[str] = Counter()
         self._votes = Votes(repeats, choices)
@@ -141,7 +142,7 @@ class Board:
             self._asides[index] = worker
         else:
             self._begun += 1
-            if not self._large:
+            if not self.large:
                 self._grow()
         return worker
 
@@ -158,7 +159,7 @@ class Board:
     def _grow(self) -> None:
         """Once the workers are more than can be drawn, forget those without a row."""
         if max(self._total or 0, self._begun) > MOST:
-            self._large = True
+            self.large = True
             self._kept = {at: kept for at, kept in self._kept.items() if at in self._notable}
 
     def _end(self, index: int, worker: Worker, record: Record, at: float) -> None:
@@ -179,11 +180,11 @@ class Board:
         elif called(record):
             self._progress.ended(worker.start, at)
         self._read(worker, record)
-        if self._large and not self._notable.takes(record):
+        if self.large and not self._notable.takes(record):
             return
         self._kept[index] = worker
         for each in self._notable.add(record, index):
-            if self._large:
+            if self.large:
                 self._kept.pop(each, None)
 
     def _spend(self, record: Record) -> None:
@@ -211,7 +212,7 @@ class Board:
         span = max(now, self._span)
         rows = [each.row(now, span, self.withheld) for each in (*workers, *self._beside())]
         total = self.total
-        left = (self._begun if total is None else total) - len(workers) if self._large else 0
+        left = (self._begun if total is None else total) - len(workers) if self.large else 0
         more = (
             f'<div style="{looks.SMALL};{looks.DIM}">{left:,} more workers not shown; here are '
             "the last without success, those running longest and the slowest</div>"
@@ -231,7 +232,7 @@ class Board:
         parts = [models_line(rows)] if rows else []
         parts.append(text.seconds(now))
         counts = self._counts()
-        if self._large or total is None:
+        if self.large or total is None:
             counts += self._pace(now)
             below = f'<div style="{looks.SMALL}">{text.escape(" · ".join(counts))}</div>'
         else:
@@ -288,7 +289,7 @@ class Board:
     def _chosen(self) -> list[Worker]:
         """The workers to draw, in order: all, or trouble, the longest running and the slowest."""
         seen = {at: worker for at, worker in self._live.items() if not worker.aside}
-        if self._large:
+        if self.large:
             running = dict(itertools.islice(seen.items(), RUNNING))
             troubled = {at: self._kept[at] for at in reversed(self._notable.troubled)}
             return list((troubled | running | dict(sorted(self._kept.items()))).values())

@@ -16,6 +16,7 @@ import hanging
 import interrupt
 import kills
 import load_ext
+import page
 import scale
 import streams
 import votes
@@ -23,7 +24,7 @@ import wall_time
 from bench import PACKAGES, load, processor
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
-ALL = (load_ext, wall_time, cpu_per_call, streams, interrupt, hanging, kills, scale, votes)
+ALL = (load_ext, wall_time, cpu_per_call, streams, interrupt, hanging, kills, scale, votes, page)
 MARK = "<!-- {} -->\n"
 
 
