@@ -273,6 +273,29 @@ def test_an_interrupt_ends_the_cell_and_keeps_the_kernel(
     expect(notebook.output(2)).to_contain_text("['cancelled', 'ok']")
 
 
+def test_ten_thousand_items_are_shown_in_a_page(lab: Lab, opened: Callable[..., Notebook]) -> None:
+    """Live: counters, few rows, what is left out; saved: the count, and rows that can be read."""
+    cell = (
+        "%%fanout --each items -m sim:?latency=0.05&fail=0.01 -c 200 --min-success 1 -o run\n"
+        "Read {{item}}."
+    )
+    lab.write("map.ipynb", [f"{LOAD}\nitems = range(10_000)", cell, "len(run.results)"])
+    notebook = opened("map.ipynb")
+    notebook.run(0)
+    notebook.watch(1)
+    notebook.run(1, 2)
+    frames = [frame for frame in notebook.seen() if "of 10,000 done" in frame.text]
+    assert len(frames) > 3
+    assert max(len(frame.rows) for frame in frames) < 60
+    last = frames[-1].text
+    assert "more workers not shown" in last
+    assert re.search(r"\d+ failed · \d+ running · [\d,.]+ calls", last)
+    result = notebook.output(1).locator(RESULT)
+    expect(result).to_contain_text("of 10,000 sections succeeded")
+    assert result.locator("tr").count() < 200
+    expect(notebook.output(2)).to_have_text(re.compile("10000"))
+
+
 def test_a_click_on_cancel_ends_the_cell(lab: Lab, opened: Callable[..., Notebook]) -> None:
     """The button can be reached by the keyboard, stops the run, and goes with the table."""
     lab.write("cancel.ipynb", [LOAD, LONG, "[record.status for record in kept.results]"])
