@@ -53,7 +53,10 @@ def state(name: str) -> State:
 # a model's text from being typeset.
 ROOT_CLASS = "mathjax_ignore tex2jax_ignore"
 
-ROOT = "color:inherit;line-height:1.45;max-width:100%;overflow-wrap:anywhere"
+ROOT = (
+    "color:inherit;line-height:1.45;max-width:100%;overflow-wrap:anywhere;"
+    "print-color-adjust:exact"  # else paper gets no bars
+)
 TITLE = "font-size:1.15em;font-weight:600;margin:0;overflow:hidden"
 DIM = "opacity:.72"
 SMALL = "font-size:.9em"
@@ -83,7 +86,10 @@ LEFT = "text-align:left"
 RIGHT = "text-align:right;font-variant-numeric:tabular-nums"
 
 
-_TRACK = f"height:.72em;background:{FAINT};border-radius:2px;overflow:hidden"
+# Where the reader's system sets all colours, a bar without its own could not be seen.
+_TRACK = (
+    f"height:.72em;background:{FAINT};border-radius:2px;overflow:hidden;forced-color-adjust:none"
+)
 
 
 def dot(colour: str) -> str:
