@@ -89,12 +89,12 @@ def blocked(*records: Record, synthesis: Record | None = None, **fields: Any) ->
     return View(records=records or tuple(record(at, **stopped) for at in range(3)), **given)
 
 
-def bad_inputs(*categories: str) -> dict[str, str]:
-    """The hostile payloads of these categories by id."""
+def bad_inputs(*categories: str, browser: bool = False) -> dict[str, str]:
+    """The hostile payloads of these categories by id, and all others that are for a browser."""
     cases = json.loads((Path(__file__).parent / "data" / "bad-inputs.json").read_text("utf-8"))
     found = {}
     for case in cases["inputs"]:
-        if case["category"] in categories:
+        if case["category"] in categories or (browser and "browser" in case.get("check", {})):
             gen = case.get("gen") or {}
             payload = case.get("payload") or gen.get("repeat", "") * gen.get("times", 0)
             found[case["id"]] = payload.replace("{B}", "http://127.0.0.1:9/beacon")

@@ -252,16 +252,22 @@ def test_tab_completes_an_option(lab: Lab, opened: Callable[..., Notebook]) -> N
     expect(editor).to_have_text("%%vote --choices a,b --ties")
 
 
-def test_an_interrupt_ends_the_cell_and_keeps_the_kernel(
-    lab: Lab, opened: Callable[..., Notebook]
-) -> None:
-    """I, I during a long run: one line, the records are kept, the next cell runs."""
+def under_way(lab: Lab, opened: Callable[..., Notebook]) -> tuple[Notebook, Locator]:
+    """A notebook whose second cell has one worker done and one that never will be; its live table."""
     lab.write("long.ipynb", [LOAD, LONG, "[record.status for record in kept.results]"])
     notebook = opened("long.ipynb")
     notebook.run(0)
     notebook.start(1)
     live = notebook.output(1).locator(".widget-html table")
     expect(live).to_contain_text("ok")
+    return notebook, live
+
+
+def test_an_interrupt_ends_the_cell_and_keeps_the_kernel(
+    lab: Lab, opened: Callable[..., Notebook]
+) -> None:
+    """I, I during a long run: one line, the records are kept, the next cell runs."""
+    notebook, live = under_way(lab, opened)
     notebook.page.keyboard.press("i")
     notebook.page.keyboard.press("i")
     notebook.wait(1)
@@ -298,12 +304,7 @@ def test_ten_thousand_items_are_shown_in_a_page(lab: Lab, opened: Callable[..., 
 
 def test_a_click_on_cancel_ends_the_cell(lab: Lab, opened: Callable[..., Notebook]) -> None:
     """The button can be reached by the keyboard, stops the run, and goes with the table."""
-    lab.write("cancel.ipynb", [LOAD, LONG, "[record.status for record in kept.results]"])
-    notebook = opened("cancel.ipynb")
-    notebook.run(0)
-    notebook.start(1)
-    live = notebook.output(1).locator(".widget-html table")
-    expect(live).to_contain_text("ok")
+    notebook, live = under_way(lab, opened)
     button = notebook.output(1).get_by_role("button", name="Cancel")
     assert left_edge(button) >= left_edge(live) + live.evaluate("table => table.clientWidth")
     button.focus()

@@ -104,17 +104,19 @@ def value(depth=0):
     return {str(chance.choice(words)): value(depth + 1) for _ in range(chance.randrange(4))}
 def state(): return [part.get_state() for part in table._parts]
 before = state()
-wrong = 0
+CLICK = {"event": "click"}
 for _ in range(10_000):
-    part = chance.choice(table._parts)
-    data = value()
-    if chance.random() < 0.5: data = {"method": "update", "state": {"value": "<script>", "disabled": value()}}
-    message = {"content": {"data": data}} if chance.random() < 0.8 else data
-    known = isinstance(data, dict) and data.get("method") in ("custom", "request_state")
-    if not known: part.comm.handle_msg(message)
+    part, content = chance.choice(table._parts), value()
+    data = chance.choice([
+        content,
+        {"method": "update", "state": {"value": "<script>", "disabled": content}},
+        {"method": "custom", "content": content if content != CLICK else None},
+        {"method": "request_state", "state": content},
+    ])
+    part.comm.handle_msg(data if chance.random() < 0.2 else {"content": {"data": data}})
 heard = (len(clicks), state() == before)
 other = next(part for part in table._parts if part is not table._button)
-other.comm.handle_msg({"content": {"data": {"method": "custom", "content": {"event": "click"}}}})
+other.comm.handle_msg({"content": {"data": {"method": "custom", "content": CLICK}}})
 heard += (len(clicks),)
 table._button.comm.handle_msg({"content": {"data": {"method": "custom", "content": {"event": "click", "x": 1}}}})
 heard += (len(clicks), state() == before)

@@ -56,7 +56,9 @@ def offered(before: str) -> tuple[str, ...] | None:
     ("before", "texts"),
     [
         pytest.param("%%vote --cho", ("--choices",), id="option"),
-        pytest.param("# NBVAL_SKIP\n%%vote --cho", ("--choices",), id="below-a-comment"),
+        pytest.param("# NBVAL_SKIP\n%%vote --cho", ("--choices",), id="below-a-marker"),
+        pytest.param("# a comment\n%%vote --cho", None, id="not-a-magic"),
+        pytest.param("%%vote", None, id="the-name-itself"),
         pytest.param("%%vote --agg", (), id="option-of-the-other-magic"),
         pytest.param("%%fanout --agg", ("--aggregate",), id="option-of-this-magic"),
         pytest.param("%%vote --seed 1 --se", (), id="given-already"),

@@ -27,8 +27,8 @@ RUNNING = ("section", "voter", "synthesis", "judge", "guardrail")
 SINGLE = ("synthesis", "judge")
 RESERVED = tuple(dict.fromkeys([*WORDS["fanout"], *WORDS["vote"], *PAIR]))
 
-_NAME = re.compile(r"[A-Za-z_][\w-]*")
-_NBVAL = re.compile(r"\s*#\s*(?:NBVAL_[A-Z_]+|PYTEST_VALIDATE_IGNORE_OUTPUT)\s*")
+NAME = re.compile(r"[A-Za-z_][\w-]*")
+NBVAL = re.compile(r"\s*#\s*(?:NBVAL_[A-Z_]+|PYTEST_VALIDATE_IGNORE_OUTPUT)\s*")
 _LETTERS = re.compile(r"[^\W\d_]+")
 _ESCAPED = re.compile(r"\\+%(\S+)")
 
@@ -132,7 +132,7 @@ def parse(magic: str, line: str, body: str, first: int = 2) -> Cell:
 def _lines(body: str, first: int) -> Iterator[tuple[int, str]]:
     text = body.removeprefix("\ufeff").replace("\r\n", "\n")
     for number, line in enumerate(text.split("\n"), first):
-        if not ("NBVAL_" in line or "PYTEST_VAL" in line) or not _NBVAL.fullmatch(line):
+        if not ("NBVAL_" in line or "PYTEST_VAL" in line) or not NBVAL.fullmatch(line):
             yield number, line
 
 
@@ -204,7 +204,7 @@ def _block(word: str, number: int, rest: str, lines: list[tuple[int, str]]) -> B
     name = None
     if arguments and not arguments[0].text.startswith("-"):
         name, arguments = arguments[0].text, arguments[1:]
-        if not _NAME.fullmatch(unicodedata.normalize("NFC", name)):
+        if not NAME.fullmatch(unicodedata.normalize("NFC", name)):
             raise CellSyntaxError(
                 f"line {number}: {name[:60]!r} cannot name a block: "
                 "a letter or _, then letters, digits, _ and -"

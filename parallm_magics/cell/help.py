@@ -30,7 +30,6 @@ def help_of(magic: str, first: str) -> str:
 
 def _entry(option: Option, magic: str, words: Sequence[str]) -> str:
     flags = ", ".join(option.flags) + (f" {option.metavar}" if option.metavar else "")
-    default = "" if option.default in (None, False, ()) else f" [{option.default}]"
     takers = ", ".join(f"%{word}" for word in words if word in option.where)
     only = "" if magic in option.where else f" (on {takers})"
-    return f"  {flags}{only}\n      {option.help}{default}"
+    return f"  {flags}{only}\n      {option.meaning}"

@@ -29,9 +29,7 @@ def keywords_of(magic: str) -> str:
 
 
 def _line(option: Option) -> str:
-    values = option.metavar or "True"
-    default = "" if option.default in (None, False, ()) else f" [{option.default}]"
-    return f"{option.name} ({values}): {option.help}{default}"
+    return f"{option.name} ({option.metavar or 'True'}): {option.meaning}"
 
 
 def _options(magic: str) -> Iterator[Option]:

@@ -47,6 +47,12 @@ class Option:
     repeats: bool
     default: Any
 
+    @property
+    def meaning(self) -> str:
+        """What it does and, where there is one, its default."""
+        plain = self.default in (None, False, ())
+        return self.help if plain else f"{self.help} [{self.default}]"
+
 
 def _option(
     flags: str,

@@ -9,15 +9,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from parallm_magics.cell.blocks import PAIR, RUNNING, SINGLE, WORDS
+from parallm_magics.cell.blocks import NAME, PAIR, RUNNING, SINGLE, WORDS
+from parallm_magics.cell.head import head
 from parallm_magics.cell.options import TABLE, Option
 
-_HEAD = re.compile(r"%%(fanout|vote)(?!\S)")
 _DIRECTIVE = re.compile(r"%([a-z]+)(?=[ \t])")
 _WORD = re.compile(r"%[a-z]*")
 _NAME = re.compile(r"(?<!\\)(?<![{$])\{\{[ \t]*((?:[^\W\d]\w*)?)$")
 _STEP = re.compile(r"(?<!\\)(?<![{$])\{\{[ \t]*([^\W\d]\w*)\.([\w-]*)$")
-_SECTION = re.compile(r"(?m)^%section[ \t]+([A-Za-z_][\w-]*)")
+_SECTION = re.compile(rf"(?m)^%section[ \t]+({NAME.pattern})")
 _PLACEHOLDER = re.compile(r"[A-Z]+")
 
 
@@ -46,31 +46,22 @@ def suggest(
         variables: what `{{name}}` may stand for; nothing of theirs is called.
         models: names that `-m` may be given.
     """
-    head, cell = _head(before)
-    if head is None:
+    ours = head(before)
+    if ours is None:
         return None
-    line = cell.rpartition("\n")[2]
-    found = _variable(cell, head, variables)
+    magic, text = ours
+    line = text.rpartition("\n")[2]
+    found = _variable(text, magic, variables)
     if found is not None:
         return found
-    directive = head if "\n" not in cell else ""
-    if not directive:
-        if _WORD.fullmatch(line):
-            return _picked(line, _directives(head, cell), "directive")
-        match = _DIRECTIVE.match(line)
-        if match is None or match[1] not in WORDS[head]:
-            return None
-        directive = match[1]
-    return _option(line, head, directive, variables, models)
-
-
-def _head(before: str) -> tuple[str | None, str]:
-    """The magic, and the text from its line on; lines of comments may stand above it."""
-    lines = before.removeprefix("\ufeff").split("\n")
-    while len(lines) > 1 and (not lines[0].strip() or lines[0].lstrip().startswith("#")):
-        lines.pop(0)
-    match = _HEAD.match(lines[0])
-    return (match[1], "\n".join(lines)) if match else (None, "")
+    if "\n" not in text:
+        return _option(line, magic, variables, models)
+    if _WORD.fullmatch(line):
+        return _picked(line, _directives(magic, text), "directive")
+    match = _DIRECTIVE.match(line)
+    if match is None or match[1] not in WORDS[magic]:
+        return None
+    return _option(line[match.end() :], match[1], variables, models)
 
 
 def _picked(fragment: str, known: Iterable[str], kind: str) -> Suggestions:
@@ -78,41 +69,43 @@ def _picked(fragment: str, known: Iterable[str], kind: str) -> Suggestions:
     return Suggestions(fragment, texts, kind)
 
 
-def _directives(head: str, cell: str) -> Iterator[str]:
-    for word in WORDS[head]:
-        taken = word in SINGLE and re.search(rf"(?m)^%{word}\b", cell.rpartition("\n")[0])
+def _directives(magic: str, text: str) -> Iterator[str]:
+    for word in WORDS[magic]:
+        taken = word in SINGLE and re.search(rf"(?m)^%{word}\b", text.rpartition("\n")[0])
         if word in RUNNING and not taken:
             yield f"%{word}"
     yield from (f"%{word}" for word in PAIR)
 
 
 def _option(
-    line: str, head: str, directive: str, variables: Mapping[str, Any], models: Sequence[str]
+    line: str, where: str, variables: Mapping[str, Any], models: Sequence[str]
 ) -> Suggestions | None:
-    """Options and their values on the line of a magic or of a block."""
+    """Options and their values behind the name of a magic or of a block."""
     if line.count('"') % 2 or line.count("'") % 2:
         return None
     *given, fragment = re.split(r"[ \t]", line)
+    if not given:  # still within the name
+        return None
     flag, equals, value = fragment.partition("=")
-    option = _by_flag(flag if equals else given[-1] if given else "", directive)
+    option = _by_flag(flag if equals else given[-1], where)
     if option is not None and option.metavar:
         typed = value if equals else fragment
         return _picked(typed, _values(option, typed, line, variables, models), "value")
     if fragment and not fragment.startswith("-"):
         return None
-    taken = {_by_flag(word.partition("=")[0], directive) for word in given}
+    taken = {_by_flag(word.partition("=")[0], where) for word in given}
     free = (
         each
         for each in TABLE.values()
-        if directive in each.where and (each.repeats or each not in taken)
+        if where in each.where and (each.repeats or each not in taken)
     )
     flags = [flag for each in free for flag in each.flags]
     return _picked(fragment, flags if fragment else [f for f in flags if f[1] == "-"], "option")
 
 
-def _by_flag(word: str, directive: str) -> Option | None:
+def _by_flag(word: str, where: str) -> Option | None:
     for option in TABLE.values():
-        if word in option.flags and directive in option.where:
+        if word in option.flags and where in option.where:
             return option
     return None
 
@@ -145,20 +138,21 @@ def _iterable(value: Any) -> bool:
     return hasattr(type(value), "__iter__") and not isinstance(value, str | bytes)
 
 
-def _variable(cell: str, head: str, variables: Mapping[str, Any]) -> Suggestions | None:
+def _variable(text: str, magic: str, variables: Mapping[str, Any]) -> Suggestions | None:
     """Names after `{{`, and what is within a name after its dot."""
-    line = cell.rpartition("\n")[2]
-    block = re.findall(r"(?m)^%([a-z]+)", cell.partition("\n")[2])
-    word = block[-1] if block else ""
+    first, _, body = text.partition("\n")
+    line = text.rpartition("\n")[2]
+    blocks = re.findall(r"(?m)^%([a-z]+)", body)
+    word = blocks[-1] if blocks else ""
     if step := _STEP.search(line):
         if step[1] == "outputs" and word == "synthesis":
-            return _picked(step[2], _SECTION.findall(cell), "variable")
+            return _picked(step[2], _SECTION.findall(body), "variable")
         return _picked(step[2], _inside(variables.get(step[1])), "variable")
     name = _NAME.search(line)
     if name is None:
         return None
     own = {"synthesis": ["task", "outputs"], "judge": ["task", "candidates"]}.get(word, [])
-    if head == "fanout" and "--each" in cell.partition("\n")[0]:
+    if magic == "fanout" and "--each" in first:
         own = [*own, "item", "index"]
     return _picked(name[1], [*own, *(name for name, _ in _public(variables))], "variable")
 

@@ -62,16 +62,16 @@ class Votes:
     def html(self, requested: int) -> str:
         """The bars, who leads, the states of the votes so far, and what is open."""
         pending = max(requested - self._states.total(), 0)
-        top = self._labels.most_common(2)
+        top, counts = self._labels.most_common(2), self._counts()
         leads = bool(top) and (len(top) == 1 or top[0][1] > top[1][1])
         bars = [
             Bar(label, votes, "leads" if leads and label == top[0][0] else "")
-            for label, votes in self._counts()[:MOST]
+            for label, votes in counts[:MOST]
         ]
         lines = [self._standing(leads, requested), self._agreement(leads), self._identity(pending)]
         said = "".join(f"<div>{line}</div>" for line in lines if line)
         return (
-            f'<div style="{looks.BLOCK}">{bars_html(bars, requested, len(self._counts()) - MOST)}'
+            f'<div style="{looks.BLOCK}">{bars_html(bars, requested, len(counts) - MOST)}'
             f'<div style="{looks.SMALL};margin-top:.4em">{said}</div></div>'
         )
 

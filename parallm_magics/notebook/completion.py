@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from IPython.core.completer import CompletionContext, SimpleCompletion, context_matcher
 
 from parallm_magics.cell.suggestions import Suggestions, suggest
+from parallm_magics.notebook.namespace import names_of
 
 Matcher = Callable[[CompletionContext], Any]
 
@@ -47,15 +48,7 @@ def _suggestions(context: CompletionContext, shell: Any) -> Suggestions | None:
     line = _LINE.match(context.text_until_cursor)
     if line is not None:
         return _command(line["rest"])
-    if "%%fanout" not in before and "%%vote" not in before:
-        return None
-    return suggest(before, _variables(shell), _models())
-
-
-def _variables(shell: Any) -> Mapping[str, Any]:
-    hidden, nothing = shell.user_ns_hidden, object()
-    names = shell.user_ns.items()
-    return {name: value for name, value in names if value is not hidden.get(name, nothing)}
+    return suggest(before, names_of(shell), _models())
 
 
 def _models() -> Sequence[str]:

@@ -20,7 +20,7 @@ from parallm_magics.types import Event
 APPEARS_AFTER = 0.25
 EVERY = 0.2
 EVERY_OF_MANY = 0.3
-"""Seconds between two drawings; of a large run each costs the page more."""
+"""Seconds between two drawings of a large run, each of which costs the page more."""
 
 
 class LiveTable:

@@ -16,6 +16,7 @@ from parallm_magics.engine.pool import Pools
 from parallm_magics.errors import UnfinishedError
 from parallm_magics.notebook.interrupt import Interrupts, Patience, RunInterrupted
 from parallm_magics.notebook.live import LiveTable, hears_clicks, wanted
+from parallm_magics.notebook.namespace import names_of
 from parallm_magics.notebook.spend import Spend
 from parallm_magics.patterns.api import RUNNERS, plan_cell
 from parallm_magics.patterns.live import board_of
@@ -65,7 +66,7 @@ class Session:
 
         Raised here they would end the kernel's loop where this runs as a task of its own.
         """
-        plan = plan_cell(magic, line, cell, self._variables(), settings=settings)
+        plan = plan_cell(magic, line, cell, names_of(self._shell), settings=settings)
         if plan.options.dry_run:
             return Outcome(preview(plan))
         self._loops.add(asyncio.get_running_loop())
@@ -112,15 +113,6 @@ class Session:
         for patience in [each for each in self._under_way if each.loop is loop]:
             await patience.over.wait()
         await self.clients.close()
-
-    def _variables(self) -> dict[str, Any]:
-        """The user's own names: what IPython puts into the namespace is no variable of theirs."""
-        hidden, nothing = self._shell.user_ns_hidden, object()
-        return {
-            name: value
-            for name, value in self._shell.user_ns.items()
-            if value is not hidden.get(name, nothing)
-        }
 
     @contextlib.asynccontextmanager
     async def _again(self, plan: Plan) -> AsyncIterator[Surroundings]:

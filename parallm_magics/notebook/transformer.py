@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import re
 import threading
 from typing import Any
 
-_OURS = re.compile(r"%%(fanout|vote)(?!\S)")
-_SKIPPED = re.compile(r"\s*(?:#\s*(?:NBVAL_[A-Z_]+|PYTEST_VALIDATE_IGNORE_OUTPUT)\s*)?")
+from parallm_magics.cell.head import head
 
 
 class AwaitCells:
@@ -25,15 +23,11 @@ class AwaitCells:
 
     def __call__(self, lines: list[str]) -> list[str]:
         """The lines, or one line that awaits the cell."""
-        text = "".join(lines).removeprefix("\ufeff")
-        rest = text.split("\n")
-        while rest and _SKIPPED.fullmatch(rest[0]):
-            rest.pop(0)
-        match = _OURS.match(rest[0]) if rest else None
-        if match is None:
+        found = head("".join(lines))
+        if found is None:
             return lines
-        name, line = match[1], rest[0][match.end() :].strip()
-        body = "\n".join(rest[1:])
+        name, (line, _, body) = found.magic, found.rest.partition("\n")
+        line = line.strip()
         if self._awaitable():
             call = f"await get_ipython().find_cell_magic({name!r}).__self__.awaited({name!r}, {line!r}, {body!r})"
         else:
