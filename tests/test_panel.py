@@ -275,6 +275,9 @@ SHARED = "the votes share their errors"
     [
         pytest.param(f"-n 4 {AB}", "x", ["4 votes on two labels can tie"], [], id="even"),
         pytest.param("-n 4 --choices a,b,c", "x", [], ["can tie"], id="even, three labels"),
+        pytest.param(f"-n 4 --pick majority {AB}", "x", ["can tie"], [], id="even, majority"),
+        pytest.param(f"-n 4 --pick any --flag a {AB}", "x", [], ["can tie"], id="even, any"),
+        pytest.param(f"-n 4 --pick unanimous {AB}", "x", [], ["can tie"], id="even, unanimous"),
         pytest.param(f"-n 5 {AB}", "x", [SHARED], ["can tie", "copies"], id="odd"),
         pytest.param(f"-n 1 {AB}", "x", [], [SHARED], id="one vote"),
         pytest.param(f"-n 3 -t 0 {AB}", "x", ["at temperature 0 are nearly copies"], [], id="t 0"),
@@ -291,7 +294,8 @@ def test_what_a_panel_is_worth_is_said(
     line: str, body: str, says: Sequence[str], not_said: Sequence[str]
 ) -> None:
     """Before the run, and in its result."""
-    notes = " | ".join(warnings(planned(line, body).tasks))
+    plan = planned(line, body)
+    notes = " | ".join(warnings(plan.tasks, pick=plan.options.pick))
     shown = " ".join(str(ran(line, body)).split())
     for text in says:
         assert text in notes

@@ -217,16 +217,20 @@ def _alike(tasks: Sequence[Task], prompts: Sequence[str]) -> bool:
     return len(asked) == 1
 
 
-def warnings(tasks: Sequence[Task], *, shuffled: bool = False) -> list[str]:
+def warnings(
+    tasks: Sequence[Task], *, shuffled: bool = False, pick: str = "plurality"
+) -> list[str]:
     """What the reader of a vote should know of its panel, one line each.
 
     Args:
         shuffled: whether the choices are named in another order to each voter.
+        pick: the rule; only where most votes win is an even number of voters one too many.
     """
     reading = panel_reading(tasks)
     votes = len(tasks)
     notes = []
-    if votes % 2 == 0 and len(reading.choices) == 2:
+    most_win = pick in ("plurality", "majority")
+    if most_win and votes % 2 == 0 and len(reading.choices) == 2:
         notes.append(f"{votes} votes on two labels can tie; {votes - 1} would decide as well")
     # The closing line is the last paragraph.
     prompts = [t.prompt.rpartition("\n\n")[0] if shuffled else t.prompt for t in tasks]

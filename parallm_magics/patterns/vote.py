@@ -72,7 +72,7 @@ async def run_vote(plan: Plan, around: Surroundings, before: VoteRun | None = No
         notes=[
             *plan.notes,
             *workers.notes,
-            *warnings(tasks, shuffled=plan.options.shuffle_choices),
+            *warnings(tasks, shuffled=plan.options.shuffle_choices, pick=rule.pick),
             *(judgment.notes if judgment is not None else ()),
         ],
         addresses=workers.addresses,
