@@ -9,13 +9,17 @@ from kernel import Kernel
 from provider import Act, Call, Loopback
 
 TRACES = """
-import asyncio, gc, os, sys, weakref
+import asyncio, contextlib, gc, os, sys, weakref
 
 def traces():
     gc.collect()
     ip = get_ipython()
     tasks = {t for t in asyncio.all_tasks() if not t.done()}
-    files = [f"/proc/self/fd/{fd}" for fd in os.listdir("/proc/self/fd")]
+    sockets = 0
+    for fd in os.listdir("/proc/self/fd"):
+        # Another thread of the kernel may close a file between its listing and this look.
+        with contextlib.suppress(FileNotFoundError):
+            sockets += os.readlink(f"/proc/self/fd/{fd}").startswith("socket:")
     return {
         "magics": sorted(name for kind in ip.magics_manager.magics.values() for name in kind),
         "registry": sorted(ip.magics_manager.registry),
@@ -24,7 +28,7 @@ def traces():
         "configurables": len(ip.configurables),
         "matchers": len(ip.Completer.custom_matchers),
         "attributes": sorted(name for name in vars(ip) if "parallm" in name),
-        "sockets": sum(os.readlink(f).startswith("socket:") for f in files if os.path.islink(f)),
+        "sockets": sockets,
         "tasks": len(tasks),
     }
 """
