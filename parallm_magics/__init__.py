@@ -13,6 +13,7 @@ from parallm_magics.errors import (
     ModelError,
     OptionError,
     ParallmError,
+    RecordingMissing,
     TooFewSucceeded,
     VariableError,
 )
@@ -31,6 +32,7 @@ __all__ = [
     "ModelError",
     "OptionError",
     "ParallmError",
+    "RecordingMissing",
     "TooFewSucceeded",
     "VariableError",
     "VoteRun",

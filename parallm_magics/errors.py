@@ -6,6 +6,7 @@ ParallmError
 ├── VariableError       a {{variable}} is missing or cannot be put into a prompt
 ├── ModelError          no model, an unknown one, or one that cannot do what is asked
 │   └── MissingKeyError the provider's key is not set
+├── RecordingMissing    a replay has no answer for a worker; names what differs
 ├── TooFewSucceeded     fewer workers succeeded than --min-success; carries every record
 ├── BudgetExceeded      --max-cost left calls unasked; carries every record
 └── GuardrailBlocked    a guardrail with --on-block raise has blocked the work; carries the run
@@ -51,6 +52,10 @@ class ModelError(ParallmError):
 
 class MissingKeyError(ModelError):
     """The provider needs a key and the environment has none; names the variable."""
+
+
+class RecordingMissing(ParallmError):
+    """A replay has no recorded answer for a worker; names what differs from the nearest one."""
 
 
 class UnfinishedError(ParallmError):

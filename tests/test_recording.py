@@ -25,6 +25,7 @@ from parallm_magics.errors import OptionError
 from parallm_magics.providers import keys, recording, recording_lines
 from parallm_magics.providers.recording import Recordings, from_environment
 from parallm_magics.providers.recording_key import key_of, request_of
+from parallm_magics.providers.recording_modes import forced, offline
 from parallm_magics.types import Attempt, Fault, Model, Reading, Record, Task, Usage
 
 REAL = Model("openai", "gpt-6-luna")
@@ -828,29 +829,49 @@ def test_a_closed_store_reads_anew(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "path"),
+    ("value", "path", "mode"),
     [
-        (None, None),
-        ("", None),
-        (" ", None),
-        ("OFF", None),
-        ("off", None),
-        (" a/b.jsonl ", "a/b.jsonl"),
+        (None, None, None),
+        ("", None, None),
+        (" ", None, None),
+        ("OFF", None, None),
+        ("off", None, None),
+        (" a/b.jsonl ", "a/b.jsonl", "auto"),
+        ("replay", None, None),
+        ("Refresh", None, None),
+        ("replay:a/b.jsonl", "a/b.jsonl", "replay"),
+        ("off:a/b.jsonl", None, None),
+        ("C:\\a.jsonl", "C:\\a.jsonl", "auto"),
+        ("replay:", "replay:", "auto"),
     ],
 )
 def test_the_environment_names_the_file(
-    value: str | None, path: str | None, monkeypatch: pytest.MonkeyPatch
+    value: str | None, path: str | None, mode: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Or says that there is none."""
+    """And the mode, or says that there is none; a mode alone names no file."""
     if value is not None:
         monkeypatch.setenv("PARALLM_RECORDINGS", value)
     found = from_environment()
     assert (found and str(found.path)) == path
+    assert (found and found.mode) == mode
 
 
-@pytest.mark.parametrize("mode", ["replay", "refresh", "auto", "Replay"])
-def test_a_mode_is_no_file(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is refused with the way out, rather than taken for a file's name."""
-    monkeypatch.setenv("PARALLM_RECORDINGS", mode)
-    with pytest.raises(OptionError, match=f"={mode}: that is a mode's name; .* path .* off"):
-        from_environment()
+@pytest.mark.parametrize(
+    ("value", "wanted", "holds"),
+    [
+        (None, "auto", "auto"),
+        ("a.jsonl", "refresh", "refresh"),
+        ("replay", "refresh", "replay"),
+        ("REPLAY", "auto", "replay"),
+        ("off", "auto", "off"),
+        ("auto", "replay", "auto"),
+    ],
+)
+def test_the_environments_mode_wins(
+    value: str | None, wanted: Any, holds: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What CI says holds, whatever a notebook wants."""
+    if value is not None:
+        monkeypatch.setenv("PARALLM_RECORDINGS", value)
+    assert forced(wanted) == holds
+    assert offline() == (holds == "replay")

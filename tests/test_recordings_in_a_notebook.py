@@ -17,6 +17,8 @@ CELL = (
     "%%fanout -m claude-haiku-5-5 -o run\nabout\n%section a\nA\n%section b\nB\n%synthesis\nMerge.\n"
 )
 VOTE = "%%vote -m claude-haiku-5-5 -n 3 --choices echo,other\nWhich?\n"
+KNOWN = "auto, replay, refresh, off"
+FORM = "%parallm recordings PATH [--mode auto|replay|refresh|off], or --prune"
 SDKS = "[m for m in ('anthropic', 'openai', 'httpx2', 'aiohttp') if m in __import__('sys').modules]"
 
 
@@ -133,6 +135,8 @@ def test_a_retry_asks_anew_and_is_kept(kernel: Kernel, server: Loopback, path: P
         ("--mode=auto '{path}'", "…/answers.jsonl"),
         ("kept.jsonl", "kept.jsonl"),
         ("~/kept.jsonl", "kept.jsonl"),  # the kernel runs in its home
+        ("kept.jsonl --mode replay", "kept.jsonl (mode replay)"),
+        ("'{path}' --mode=Refresh", "…/answers.jsonl (mode refresh)"),
         ("off", "off"),
         ("--mode off", "off"),
         ("kept.jsonl --mode OFF", "off"),
@@ -149,15 +153,13 @@ def test_the_command_says_what_holds(kernel: Kernel, path: Path, line: str, told
 @pytest.mark.parametrize(
     ("line", "told"),
     [
-        ("x --mode replay", "the mode replay does not exist in this version; known: auto, off"),
-        ("--mode=refresh", "the mode refresh does not exist in this version; known: auto, off"),
-        ("replay", "the mode replay does not exist in this version; known: auto, off"),
-        ("x --mode of", "--mode 'of'; did you mean 'off'?; known: auto, off"),
-        ("x --mode", "--mode ''; known: auto, off"),
-        ("--mode auto", "a path is needed: %parallm recordings PATH [--mode auto|off]"),
-        ("two words", "one path is needed: %parallm recordings PATH [--mode auto|off]"),
-        ("x --replay", "one path is needed: %parallm recordings PATH [--mode auto|off]"),
-        ("' '", "one path is needed: %parallm recordings PATH [--mode auto|off]"),
+        ("x --mode of", f"--mode 'of'; did you mean 'off'?; known: {KNOWN}"),
+        ("x --mode", f"--mode ''; known: {KNOWN}"),
+        ("x --mode=play", f"--mode 'play'; did you mean 'replay'?; known: {KNOWN}"),
+        ("--mode auto", f"a path is needed: {FORM}"),
+        ("two words", f"one path is needed: {FORM}"),
+        ("x --replay", f"one path is needed: {FORM}"),
+        ("' '", f"one path is needed: {FORM}"),
     ],
 )
 def test_a_bad_word_is_one_line(kernel: Kernel, line: str, told: str) -> None:
@@ -173,16 +175,70 @@ def test_a_bad_word_is_one_line(kernel: Kernel, line: str, told: str) -> None:
     assert "kept.jsonl" in kernel.run("%parallm recordings").stream() or line == "--mode auto"
 
 
-def test_a_mode_in_the_environment_is_one_line(server: Loopback) -> None:
-    """A mode that is not there yet must not become the name of a file."""
-    with Kernel(PARALLM_RECORDINGS="replay") as kernel:
-        started(kernel)
-        for code in ("%%fanout -m sim\n%section a\nA\n", "%parallm"):
-            cell = kernel.run(code)
-            assert cell.outputs == ["error"]
-            assert cell.error.startswith("OptionError: PARALLM_RECORDINGS=replay: that is")
-        kernel.run("%env PARALLM_RECORDINGS=off")
-        assert kernel.run("%%fanout -m sim:?scale=0\n%section a\nA\n").error == ""
+def test_the_environment_forces_replay(kernel: Kernel, server: Loopback, path: Path) -> None:
+    """A notebook that would record and ask replays: without a key, and a miss asks nobody."""
+    recorded(kernel, path)
+    first = [kernel.run(cell) for cell in (CELL, VOTE)]
+    asked = len(server.log)
+    with Kernel(PARALLM_RECORDINGS="replay", ANTHROPIC_BASE_URL=server.url) as other:
+        started(other)
+        missing = other.run(CELL)
+        assert missing.error.startswith("RecordingMissing: anthropic:claude-haiku-5-5: nothing may")
+        assert other.run("%%fanout -m sim:?scale=0\n%section a\nA\n").error == ""
+        assert other.run(f"%parallm recordings '{path}'").stream() == (
+            "recordings …/answers.jsonl (mode replay)\n"
+        )
+        for cell, code in zip(first, (CELL, VOTE), strict=True):
+            again = other.run(code)
+            assert again.result == cell.result
+        changed = other.run(CELL.replace("Merge.", "Merge them."))
+        assert changed.outputs == ["error"]
+        assert changed.error.startswith("RecordingMissing: synthesis: not recorded in 'answers.")
+        assert "whose prompt differs: " in changed.error
+        assert "Merge.' is now " in changed.error
+        assert other.value(SDKS) == []
+    assert len(server.log) == asked
+
+
+def test_a_refresh_asks_anew(kernel: Kernel, server: Loopback, path: Path) -> None:
+    """What it is answered is what a replay serves from then on."""
+    recorded(kernel, path)
+    server.script("claude-haiku-5-5", Act(text="old"))
+    kernel.run(CELL)
+    server.script("claude-haiku-5-5", Act(text="new"))
+    assert kernel.value("run['a']") == "old"
+    kernel.run("%parallm recordings --mode refresh")
+    kernel.run(CELL)
+    kernel.run("%parallm recordings --mode replay")
+    asked = len(server.log)
+    kernel.run(CELL)
+    assert kernel.value("run['a']") == "new"
+    assert len(server.log) == asked == 6
+
+
+def test_a_prune_keeps_what_the_cells_use(kernel: Kernel, server: Loopback, path: Path) -> None:
+    """The rest stays in a backup; before any cell has used the file, nothing is taken out."""
+    recorded(kernel, path)
+    kernel.run(CELL)
+    kernel.run(VOTE)
+    whole = path.read_bytes()
+    kernel.run("%parallm recordings off")
+    recorded(kernel, path)
+    refused = kernel.run("%parallm recordings --prune")
+    assert "no cell has used it yet; run the whole notebook, then prune" in refused.error
+    kernel.run(VOTE)
+    told = kernel.run("%parallm recordings --prune").stream()
+    assert told.startswith(
+        "kept 3 entries that cells have used since the file was named, took out 3"
+    )
+    assert path.read_bytes() == b"".join(whole.splitlines(keepends=True)[3:])
+    assert path.with_name("answers.jsonl.bak").read_bytes() == whole
+    asked = len(server.log)
+    assert kernel.run(VOTE).error == ""
+    assert len(server.log) == asked
+    kernel.run(CELL)
+    assert len(server.log) == asked + 3
+    assert "recordings are off" in (kernel.run("%parallm recordings off --prune").error)
 
 
 def test_a_folder_costs_a_note(kernel: Kernel, server: Loopback, path: Path) -> None:

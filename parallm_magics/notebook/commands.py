@@ -9,13 +9,13 @@ from parallm_magics.cell.tokens import Token, tokens
 from parallm_magics.cell.variables import path, value_of
 from parallm_magics.errors import OptionError, nearest
 from parallm_magics.notebook.status import recordings_state, show_models, show_status, show_usage
-from parallm_magics.providers import recording, registry
-
-MODES = ("auto", "off")
+from parallm_magics.providers import registry
+from parallm_magics.providers.recording import Recordings
+from parallm_magics.providers.recording_modes import MODES, mode_of
 
 FLAGS = {
     "provider": ("--base-url", "--key-env", "--sim"),
-    "recordings": ("--mode",),
+    "recordings": ("--mode", "--prune"),
 }
 """The flags of each command that has any."""
 
@@ -58,50 +58,45 @@ def usage(magics: Any, rest: Sequence[Token]) -> None:
 
 
 def recordings(magics: Any, rest: Sequence[Token]) -> None:
-    """Keep answers in a file, so that only what is missing is asked again."""
-    form = "%parallm recordings PATH [--mode auto|off]"
+    """Keep answers in a file, so that only what is missing is asked again; or prune the file."""
+    form = f"%parallm recordings PATH [--mode {'|'.join(MODES)}], or --prune"
+    session = magics.session
     words = [part for token in rest for part in _parted(token.text)]
-    mode = ""
+    prune = "--prune" in words
+    if prune:
+        words.remove("--prune")
+    mode = None
     if "--mode" in words:
         at = words.index("--mode")
-        mode = _mode(words[at + 1] if at + 1 < len(words) else "")
+        mode = mode_of(words[at + 1] if at + 1 < len(words) else "")
         del words[at : at + 2]
     if len(words) > 1 or any(word.startswith("-") or not word.strip() for word in words):
         raise OptionError(f"%parallm recordings: one path is needed: {form}")
-    if words and words[0].lower() in (*MODES, *recording.RESERVED):  # a mode is no file's name
-        mode = mode or _mode(words.pop())
-    if mode == "off":
-        magics.session.record(None)
-    elif words:
-        magics.session.record(words[0])
-    elif mode and magics.session.recordings is None:
+    if words and words[0].lower() in MODES:  # a mode is no file's name
+        mode = mode or mode_of(words.pop())
+    path = words[0] if words else None
+    if path is None and session.recordings is None and (prune or mode not in (None, "off")):
         raise OptionError(f"%parallm recordings: a path is needed: {form}")
-    _say_recordings(magics.session)
-
-
-def _say_recordings(session: Any) -> None:
+    if path is not None or mode is not None:
+        session.record(path, mode or "auto")
+    if prune:
+        _prune(session.recordings)
     print(f"recordings {recordings_state(session)}")
+
+
+def _prune(store: Recordings | None) -> None:
+    if store is None:
+        raise OptionError("%parallm recordings --prune: recordings are off")
+    kept, dropped, backup = store.prune()
+    print(
+        f"kept {kept:,} entries that cells have used since the file was named, took out "
+        f"{dropped:,}; what it was is in {backup.name!r}"
+    )
 
 
 def _parted(word: str) -> list[str]:
     """`--mode=off` as two words."""
     return word.split("=", 1) if word.startswith("--mode=") else [word]
-
-
-def _mode(word: str) -> str:
-    """The mode of that name.
-
-    Raises:
-        OptionError: there is none, or not yet.
-    """
-    mode = word.lower()
-    if mode in MODES:
-        return mode
-    if mode in recording.RESERVED:
-        problem = f"the mode {mode} does not exist in this version"
-    else:
-        problem = f"--mode {word[:20]!r}{nearest(mode, MODES)}"
-    raise OptionError(f"%parallm recordings: {problem}; known: {', '.join(MODES)}")
 
 
 def provider(magics: Any, rest: Sequence[Token]) -> None:

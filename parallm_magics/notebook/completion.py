@@ -63,7 +63,8 @@ def _models() -> Sequence[str]:
 
 def _command(rest: str) -> Suggestions | None:
     """The commands of `%parallm`, and the flags of each."""
-    from parallm_magics.notebook.commands import COMMANDS, FLAGS, MODES
+    from parallm_magics.notebook.commands import COMMANDS, FLAGS
+    from parallm_magics.providers.recording_modes import MODES
 
     *given, fragment = re.split(r"[ \t]+", rest)
     if not given:

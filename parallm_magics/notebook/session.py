@@ -24,6 +24,7 @@ from parallm_magics.patterns.preview import preview
 from parallm_magics.patterns.run import Run
 from parallm_magics.patterns.surroundings import Surroundings
 from parallm_magics.providers.recording import Recordings, from_environment
+from parallm_magics.providers.recording_modes import Mode, forced
 from parallm_magics.providers.registry import Clients
 
 
@@ -91,11 +92,19 @@ class Session:
         except UnfinishedError as error:
             return error.run, error
 
-    def record(self, path: str | None) -> None:
-        """Keep the answers of the cells to come in this file; None for nowhere."""
-        if self.recordings is not None:
-            self.recordings.close()
-        self.recordings = None if path is None else Recordings(path)
+    def record(self, path: str | None, mode: Mode) -> None:
+        """Keep the answers of the cells to come in this file, or in the one of the cells before.
+
+        A file that is named again stays the same one: what its cells have asked is not forgotten.
+        """
+        mode = forced(mode)
+        store = self.recordings
+        if mode != "off" and store is not None and (path is None or store.is_file(path)):
+            store.mode = mode
+            return
+        if store is not None:
+            store.close()
+        self.recordings = Recordings(path, mode) if path is not None and mode != "off" else None
 
     def close(self) -> None:
         """Stop what runs, then give the clients back, each loop's own on that loop."""

@@ -18,6 +18,7 @@ from parallm_magics.patterns.api import default_model
 from parallm_magics.patterns.run import Picture
 from parallm_magics.providers import registry
 from parallm_magics.providers.address import host_of
+from parallm_magics.providers.recording_modes import offline
 from parallm_magics.providers.well_known import WELL_KNOWN
 
 
@@ -88,7 +89,10 @@ def _spent(magics: Any) -> list[Fact]:
 def recordings_state(session: Any) -> str:
     """Where answers are kept, in a line."""
     store = session.recordings
-    return display.one_line(_shown(store.path)) if store else "off"
+    if store is None:
+        return "off; only simulated models may be asked" if offline() else "off"
+    mode = "" if store.mode == "auto" else f" (mode {store.mode})"
+    return display.one_line(f"{_shown(store.path)}{mode}")
 
 
 def _shown(path: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -12,7 +13,7 @@ from parallm_magics.patterns.ballots import CAME_BACK
 from parallm_magics.patterns.panel import Rule
 from parallm_magics.patterns.referee import Referee
 from parallm_magics.patterns.workers import Workers, later, latest
-from parallm_magics.types import Event, Fault, Record, Task, Usage
+from parallm_magics.types import Call, Event, Fault, Record, Task, Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,19 +95,51 @@ async def _until_decided(
                 workers.tell(Event("said", -1, 0.0, why))
                 inner(why)
 
-    found: list[Record] = []
-    if lasting is None:  # answers that are kept come as they had come
-        found = await workers.recorded(tasks, anew)
-        for record in found:
+    if lasting is None or workers.replays:  # what is kept comes as it had come
+        for record in await _kept(tasks, workers, lasting, anew):
             if not referee.stopped:
                 referee.decides(record)
-        if referee.stopped:
-            counted = [task for task in tasks if task.index in referee.heard]
-            return await workers.ask(counted, stop=stop)
-    records = await workers.ask(tasks, stop=inner, heard=hear, anew=anew)
+    if referee.stopped:
+        ended = _as_it_ended(tasks, workers, referee, votes)
+        records = await workers.ask(ended, stop=stop)
+    else:
+        records = await workers.ask(tasks, stop=inner, heard=hear, anew=anew)
     if lasting is None:
         return records
     return _cut(workers, records, lasting, referee, stop, votes)
+
+
+async def _kept(
+    tasks: Sequence[Task], workers: Workers, lasting: Sequence[float] | None, anew: set[int]
+) -> list[Record]:
+    """What is kept of these votes, in the order in which they ended, as far as it reaches.
+
+    On simulated time the order is known of those too that nothing is kept of: what came after the
+    first of them is not known to have come.
+    """
+    found = await workers.recorded(tasks, anew)
+    if lasting is None:
+        return found
+    by_place = {record.index: record for record in found}
+    turns = sorted(_timed(workers, tasks, lasting), key=_arrival)
+    known = itertools.takewhile(lambda turn: turn.index in by_place, turns)
+    return [by_place[turn.index] for turn in known]
+
+
+def _as_it_ended(
+    tasks: Sequence[Task], workers: Workers, referee: Referee, votes: int
+) -> list[Call]:
+    """The votes that decided, and of the others how they had ended when they were asked."""
+    why = _why(len(referee.heard), votes)
+    calls: list[Call] = []
+    for task in tasks:
+        if task.index in referee.heard:
+            calls.append(task)
+        elif outcome := workers.outcome(task):
+            calls.append(outcome)
+        elif workers.lasting([task]) is not None:
+            calls.append(_unasked(task, why, workers))
+    return calls
 
 
 def _order(

@@ -173,12 +173,13 @@ class FanoutRun(Run, Mapping[str, Value]):
 
 
 async def run_fanout(
-    plan: Plan, around: Surroundings, before: FanoutRun | None = None
+    plan: Plan, around: Surroundings, before: FanoutRun | None = None, further: int = 0
 ) -> FanoutRun:
     """Run a fan-out's plan.
 
     Args:
         before: a run of the same plan whose successes are kept.
+        further: how often the run has been taken up before, this time included.
 
     Raises:
         TooFewSucceeded: with every record; not where the run was stopped from outside.
@@ -187,7 +188,7 @@ async def run_fanout(
     """
     old = before.results if before is not None else ()
     merged = before.synthesis if before is not None else None
-    async with open_workers(plan, around, goes_on=before is not None) as workers:
+    async with open_workers(plan, around, further=further) as workers:
         records, guards = await guarded(
             plan,
             workers,
@@ -212,7 +213,7 @@ async def run_fanout(
     renew = around.renew
 
     async def again(run: FanoutRun) -> FanoutRun:
-        return await run_again(plan, renew, lambda new: run_fanout(plan, new, before=run))
+        return await run_again(plan, renew, lambda new: run_fanout(plan, new, run, further + 1))
 
     run = FanoutRun(
         records,

@@ -132,7 +132,10 @@ async def guarded(
         records = await workers.ask(
             [task for task in left if task.index in served], stop=others, beside=True
         )
-        return None, _verdicts(plan, workers, [*kept, *records, *map(_unasked_guard, missing)])
+        outcomes = {task.index: workers.outcome(task) for task in missing}
+        rest = [outcomes[task.index] or _unasked_guard(task) for task in missing]
+        timed = all(outcomes.values())
+        return None, _verdicts(plan, workers, [*kept, *records, *rest], timed=timed)
     # Before the work begins: a guard whose key is missing is told while nothing has been spent.
     await workers.open(task.model for task in missing)
     records, result = await _both(plan, workers, stop, work, watch, left, anew)
@@ -267,18 +270,12 @@ def blocked_records(
     why = why_blocked(blocks) if blocks is not None and whole else UNPASSED
     tasks = plan.calls.rendered
     if records is None:
-        return [
-            Record(
-                index=task.index,
-                name=task.name,
-                status="blocked",
-                model=str(task.model),
-                usage=Usage(),
-                error=Fault("blocked", f"not asked: {why}"),
-                simulated=workers.lasting([task]) is not None,
-            )
-            for task in tasks or ()
-        ]
+        unasked = [_unasked_work(task, workers, f"not asked: {why}") for task in tasks or ()]
+        outcomes = [workers.outcome(task) for task in tasks or ()]
+        if not any(outcomes):
+            return unasked
+        pairs = zip(outcomes, unasked, strict=True)
+        records = [outcome or never for outcome, never in pairs]
     if blocks is not None and whole and tasks is not None and len(tasks) == len(records):
         table = _timetable(workers, [*guard_tasks(plan), *tasks])
         if table is not None:
@@ -288,6 +285,19 @@ def blocked_records(
             if _early(plan):  # which votes were asked depends on the machine
                 records = [_outline(record) for record in records]
     return [withheld(record, why) for record in records]
+
+
+def _unasked_work(task: Task, workers: Workers, why: str) -> Record:
+    """The record of work that a guard has blocked before it began."""
+    return Record(
+        index=task.index,
+        name=task.name,
+        status="blocked",
+        model=str(task.model),
+        usage=Usage(),
+        error=Fault("blocked", why),
+        simulated=workers.lasting([task]) is not None,
+    )
 
 
 def _outline(record: Record) -> Record:

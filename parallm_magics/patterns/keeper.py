@@ -20,8 +20,10 @@ class Keeper:
         recordings: Recordings | None,
         out: OutFile | None,
         spent: Callable[[Record], None] | None,
+        further: int = 0,
     ) -> None:
         self._recordings, self._out, self._spent = recordings, out, spent
+        self._further = further
         self._tellings = recordings.tellings if recordings else 0
         self._held: list[tuple[Task | None, Record]] | None = None
         self._ended: Callable[[int], None] | None = None
@@ -85,7 +87,7 @@ class Keeper:
 
     def _write(self, task: Task | None, record: Record) -> None:
         if task is not None and self._recordings is not None:
-            self._recordings.add(task, record)
+            self._recordings.add(task, record, self._further)
         if self._out is not None:
             self._out.write(record)
 

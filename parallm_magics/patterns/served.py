@@ -31,6 +31,7 @@ async def served(
     *,
     few: bool,
     anew: Container[int] = (),
+    further: int = 0,
     found: Callable[[Record], None] = lambda record: None,
 ) -> AsyncIterator[Call]:
     """The calls, with the record in place of one that has been answered before.
@@ -40,22 +41,30 @@ async def served(
 
     Args:
         few: whether all may be looked up before, so that no door is opened in vain.
-        anew: the places of the calls that are to be made in any case.
+        anew: the places of the calls that are to be made in any case, if any are made at all.
+        further: how often the run has been taken up before.
         found: hears each record before any call of a few is made.
+
+    Raises:
+        RecordingMissing: a call would have to be made in a replay.
     """
     missing: list[Task] = []
     opened = False
-    async for call in looked_up(calls, store, anew):
+    async for call in looked_up(calls, store, anew, further):
         if isinstance(call, Record):
             found(call)
             yield call
         elif few:
             missing.append(call)
+        elif store.replays:
+            raise store.missing([call])
         else:
             if not opened:
                 await open_doors([call])
                 opened = True
             yield call
+    if missing and store.replays:
+        raise store.missing(missing)
     if missing:
         await open_doors(missing)
     for task in missing:
@@ -63,7 +72,7 @@ async def served(
 
 
 async def looked_up(
-    calls: Source, store: Recordings, anew: Container[int] = ()
+    calls: Source, store: Recordings, anew: Container[int] = (), further: int = 0
 ) -> AsyncIterator[Call]:
     """The calls, or the records that are kept of them; no loop is held up for long."""
     loop = asyncio.get_running_loop()
@@ -75,10 +84,10 @@ async def looked_up(
         if loop.time() - since > AT_A_STRETCH:
             await asyncio.sleep(0)
             since = loop.time()
-        if isinstance(call, Record) or call.index in anew:
+        if isinstance(call, Record) or (call.index in anew and not store.replays):
             yield call
         else:
-            yield store.find(call) or call
+            yield store.find(call, further) or call
 
 
 async def _awaited(calls: Source) -> AsyncIterator[Call]:

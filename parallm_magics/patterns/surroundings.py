@@ -12,6 +12,7 @@ from parallm_magics.engine.budget import Ledger
 from parallm_magics.engine.pool import Pools
 from parallm_magics.engine.stop import Stop
 from parallm_magics.providers.recording import Recordings, from_environment
+from parallm_magics.providers.recording_modes import offline
 from parallm_magics.providers.registry import Clients
 from parallm_magics.types import Listener, Record
 
@@ -41,6 +42,7 @@ class Surroundings:
         ledgers: caps on cost besides the cell's own.
         spent: hears every record that something may have been spent on.
         recordings: where answers are kept, or None.
+        offline: whether nothing may be asked of a real model that is not recorded.
         renew: surroundings for another run of a plan, for as long as that runs.
     """
 
@@ -51,6 +53,7 @@ class Surroundings:
     ledgers: tuple[Ledger, ...] = ()
     spent: Callable[[Record], None] | None = None
     recordings: Recordings | None = None
+    offline: bool = field(default_factory=offline)
     renew: Renew = of_its_own
 
 

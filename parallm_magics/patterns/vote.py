@@ -20,11 +20,14 @@ from parallm_magics.patterns.workers import Workers, open_workers
 from parallm_magics.types import Reading
 
 
-async def run_vote(plan: Plan, around: Surroundings, before: VoteRun | None = None) -> VoteRun:
+async def run_vote(
+    plan: Plan, around: Surroundings, before: VoteRun | None = None, further: int = 0
+) -> VoteRun:
     """Run a vote's plan.
 
     Args:
         before: a run of the same plan whose successful calls are kept.
+        further: how often the run has been taken up before, this time included.
 
     Raises:
         TooFewSucceeded: with every record; not where the run was stopped from outside.
@@ -36,7 +39,7 @@ async def run_vote(plan: Plan, around: Surroundings, before: VoteRun | None = No
     rule = rule_of(plan.options, len(tasks), reading, plan.calls.flag)
     weights = plan.calls.weights
     old = before.results if before is not None else ()
-    async with open_workers(plan, around, goes_on=before is not None) as workers:
+    async with open_workers(plan, around, further=further) as workers:
 
         async def work(stop: Stop) -> Gathered:
             referee, least = Referee(rule, reading, weights), plan.least(len(tasks))
@@ -59,7 +62,7 @@ async def run_vote(plan: Plan, around: Surroundings, before: VoteRun | None = No
     renew = around.renew
 
     async def again(run: VoteRun) -> VoteRun:
-        return await run_again(plan, renew, lambda new: run_vote(plan, new, before=run))
+        return await run_again(plan, renew, lambda new: run_vote(plan, new, run, further + 1))
 
     run = VoteRun(
         records,

@@ -28,14 +28,15 @@ from parallm_magics.engine.pump import Books, Doors, Finish, Pump, Rules
 from parallm_magics.engine.shared import Shared
 from parallm_magics.engine.simulated_time import lay_out
 from parallm_magics.engine.stop import Stop
-from parallm_magics.errors import OptionError
+from parallm_magics.errors import OptionError, RecordingMissing
 from parallm_magics.patterns.ballots import CAME_BACK
 from parallm_magics.patterns.keeper import Keeper
 from parallm_magics.patterns.out_file import OutFile
 from parallm_magics.patterns.reading import read_record
 from parallm_magics.patterns.served import Source, looked_up, served
 from parallm_magics.patterns.surroundings import Surroundings
-from parallm_magics.types import Event, Model, Provider, Record, Task
+from parallm_magics.providers.recording_modes import VARIABLE
+from parallm_magics.types import Call, Event, Model, Provider, Record, Task
 
 Heard = Callable[[Record], None]
 
@@ -50,7 +51,7 @@ class Workers:
     """
 
     def __init__(
-        self, plan: Plan, around: Surroundings, providers: Mapping[str, Provider], goes_on: bool
+        self, plan: Plan, around: Surroundings, providers: Mapping[str, Provider], further: int
     ) -> None:
         """Refuse what a model cannot do, a cap that cannot be kept, a file that cannot be written.
 
@@ -59,7 +60,7 @@ class Workers:
         """
         options = plan.options
         self._plan, self._around, self._providers = plan, around, providers
-        self._goes_on = goes_on
+        self._further = further
         self.notes: list[str] = []
         self._shared = Shared(options.concurrency or MOST)
         self._after = 0.0  # the end of the kept answers, as far as known before the first call
@@ -70,16 +71,16 @@ class Workers:
             self._check(task)
         if around.recordings is None:
             self._check_prices(plan_models(plan))
-        out = self._out_file(options.out_file, goes_on) if options.out_file else None
-        self.keeper = Keeper(around.recordings, out, around.spent)
+        out = self._out_file(options.out_file) if options.out_file else None
+        self.keeper = Keeper(around.recordings, out, around.spent, further)
 
-    def _out_file(self, path: str, goes_on: bool) -> OutFile:
+    def _out_file(self, path: str) -> OutFile:
         store = self._around.recordings
         if store is not None and Path(path).expanduser().absolute() == store.path.absolute():
             raise OptionError(
                 f"--out-file {path}: the recordings are in this file; choose another name"
             )
-        return OutFile(path, goes_on=goes_on)
+        return OutFile(path, goes_on=self._further > 0)
 
     @property
     def addresses(self) -> tuple[str, ...]:
@@ -95,9 +96,12 @@ class Workers:
         """Import and build what calls of these models need.
 
         Raises:
-            ParallmError: a key is missing, or a cap cannot be kept.
+            ParallmError: a key is missing, a cap cannot be kept, or nothing may be asked at all.
         """
         models = tuple(models)
+        if self.replays:
+            return
+        self._check_offline(models)
         self._check_prices(models)
         for model in {model.provider: model for model in models}.values():
             await _unless_stopped(self._around.clients.get(model), self._around.stop)
@@ -164,7 +168,7 @@ class Workers:
 
     def _forget(self, record: Record) -> None:
         """What has its answer need not be asked in a further try; blocked work may have to be."""
-        if record.ok and not self._goes_on:
+        if record.ok and not self._further:
             self._plan.calls.forget(record.index)
 
     def tell(self, event: Event) -> None:
@@ -177,12 +181,25 @@ class Workers:
         store = self._around.recordings
         if store is None:
             return []
-        found = [call async for call in looked_up(tasks, store, anew) if isinstance(call, Record)]
-        return sorted(found, key=lambda record: (record.end, record.index))
+        calls = looked_up(tasks, store, anew, self._further)
+        found = [call async for call in calls if isinstance(call, Record)]
+        # Cancelled at the moment at which others had ended, so after them.
+        return sorted(found, key=lambda r: (r.status == "cancelled", r.end, r.index))
+
+    def outcome(self, task: Task) -> Record | None:
+        """How a call that is not needed now had ended when it was last made, if that is kept."""
+        store = self._around.recordings
+        return None if store is None else store.outcome(task, self._further)
+
+    @property
+    def replays(self) -> bool:
+        """Whether nothing may be asked of anybody."""
+        store = self._around.recordings
+        return store is not None and store.replays
 
     async def ask(
         self,
-        tasks: Sequence[Task],
+        calls: Sequence[Call],
         *,
         stop: Stop | None = None,
         heard: Heard | None = None,
@@ -193,19 +210,20 @@ class Workers:
         """One record for each of a few calls, in their order; simulated ones from time 0 on.
 
         Args:
+            calls: what is to be asked; a record is taken as it is.
             stop: stops these calls alone.
             heard: hears each record as soon as it is there.
             least: how many must come back; once out of reach nothing more is begun.
             anew: the places of those that are not to be served from a recording.
             beside: whether the calls are beside the work, so that kept answers do not delay them.
         """
-        if not tasks:
+        if not calls:
             return []
         rules = self._rules(
             least=least,
             counted=frozenset(CAME_BACK),
-            known=len(tasks),
-            models=len({task.model for task in tasks}),
+            known=len(calls),
+            models=len({str(call.model) for call in calls}),
         )
 
         def finish(task: Task | None, record: Record) -> Record:
@@ -216,7 +234,7 @@ class Workers:
                 heard(record)
             return record
 
-        source = self._served(tasks, few=True, anew=anew, delays=not beside)
+        source = self._served(calls, few=True, anew=anew, delays=not beside)
         return await self._pump(source, rules, finish, stop)
 
     async def follow(self, tasks: Sequence[Task], anew: Container[int] = ()) -> list[Record]:
@@ -265,7 +283,9 @@ class Workers:
             if few and delays:
                 self._after = max(self._after, record.end)
 
-        return served(calls, store, self._open_for, few=few, anew=anew, found=found)
+        return served(
+            calls, store, self._open_for, few=few, anew=anew, further=self._further, found=found
+        )
 
     async def _open_for(self, tasks: Sequence[Task]) -> None:
         """Open the doors of these calls, and of those that will follow them."""
@@ -292,6 +312,14 @@ class Workers:
 
     def _check(self, task: Task) -> None:
         self._providers[task.model.provider].check(task)
+
+    def _check_offline(self, models: Iterable[Model]) -> None:
+        real = [model for model in models if not self._providers[model.provider].simulated]
+        if real and self._around.offline:
+            raise RecordingMissing(
+                f"{real[0]}: nothing may be asked of it, as {VARIABLE}=replay, and no file of "
+                "recordings is named: %parallm recordings PATH, in the notebook"
+            )
 
     def _check_prices(self, models: Iterable[Model]) -> None:
         for model in models if self._budget.capped else ():
@@ -346,19 +374,19 @@ def plan_models(plan: Plan) -> tuple[Model, ...]:
 
 @contextlib.asynccontextmanager
 async def open_workers(
-    plan: Plan, around: Surroundings, *, goes_on: bool = False
+    plan: Plan, around: Surroundings, *, further: int = 0
 ) -> AsyncIterator[Workers]:
     """A plan's workers, ready to run.
 
     Args:
-        goes_on: whether an earlier run of the plan is taken up.
+        further: how often the run has been taken up before.
 
     Raises:
         ParallmError: before any call, what cannot be done as it is asked for.
     """
     names = dict.fromkeys(model.provider for model in plan_models(plan))
     providers = {name: around.clients.provider(name) for name in names}
-    workers = Workers(plan, around, providers, goes_on)
+    workers = Workers(plan, around, providers, further)
     try:
         if around.recordings is None:
             await workers.open(plan_models(plan))

@@ -6,36 +6,48 @@ import math
 import os
 import stat
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from parallm_magics.errors import OptionError
-from parallm_magics.providers.keys import scrub
+from parallm_magics.errors import OptionError, ParallmError, RecordingMissing
 from parallm_magics.providers.recording_key import key_of, request_of
 from parallm_magics.providers.recording_lines import (
     OPENING,
     Front,
     NewerSchemaError,
+    asked_in,
     entry_of,
     front_of,
     line_of,
     record_of,
 )
+from parallm_magics.providers.recording_misses import Entry, difference
+from parallm_magics.providers.recording_modes import VARIABLE, Mode, from_variable, offline
+from parallm_magics.providers.recording_pruning import rewrite
+from parallm_magics.providers.recording_secrets import holds_key, scrubbed, texts
 from parallm_magics.types import Record, Task
 
-VARIABLE = "PARALLM_RECORDINGS"
-RESERVED = ("auto", "replay", "refresh")  # names of modes: no file is meant by them
 SHOWN = 3  # damaged lines that a warning names
 PART = 1 << 20  # bytes that are taken in within some 10 ms
 _APPEND = os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0)
 
 
 class _Place(NamedTuple):
-    """Where an entry's line is in the file."""
+    """Where an entry's line is in the file, and what it says at its front."""
 
     offset: int
     length: int
     number: int
+    front: Front
+
+
+class Pruned(NamedTuple):
+    """What a prune has done: how many entries it kept and took out, and where the old file is."""
+
+    kept: int
+    dropped: int
+    backup: Path
 
 
 class Recordings:
@@ -47,26 +59,41 @@ class Recordings:
 
     Attributes:
         path: the file, as it was named.
+        mode: `auto` serves successes, and what else is asked is added; `replay` serves whatever
+            was the outcome, and all else is a miss; `refresh` serves nothing and adds all.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: str | os.PathLike[str], mode: Mode = "auto") -> None:
         self.path = Path(os.path.expanduser(path))
+        self.mode = mode
         self._file = self.path.absolute()  # a later change of folder must not change the file
         self._lock = threading.RLock()
         self._told: dict[str, float] = {}  # when last, counted in tellings; inf where it lasts
         self._tellings = 0
         self._reads = self._writes = True
         self._was_read = False
+        self._used: set[tuple[str, int]] = set()  # what was served or added, by key and sample
         self._forget()
 
     def _forget(self) -> None:
         self._identity: tuple[int, int] | None = None
         self._size = 0  # of the file, when it was last looked at
         self._known = 0  # bytes of it that need no second look
-        self._lines = 0
+        self._lines = self._entries = 0
         self._ours = False  # something in it is a recording
         self._damaged: list[int] = []
+        # The last success of each request and sample, and the last outcome of each try of it.
         self._places: dict[tuple[str, int], _Place] = {}
+        self._outcomes: dict[tuple[str, int, int], _Place] = {}
+
+    def is_file(self, path: str | os.PathLike[str]) -> bool:
+        """Whether that path names this file."""
+        return Path(os.path.expanduser(path)).absolute() == self._file
+
+    @property
+    def replays(self) -> bool:
+        """Whether nothing may be asked of anybody."""
+        return self.mode == "replay"
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -84,7 +111,8 @@ class Recordings:
             told = tuple(text for text, last in self._told.items() if last > tellings)
             if not self._damaged or not self._ours:
                 return told
-            return (self._about(_skipped(self._damaged)), *told)
+            asked = "" if self.replays else "; what was in there is asked again"
+            return (self._about(f"{_named(self._damaged)} damaged and skipped{asked}"), *told)
 
     def catch_up(self) -> bool:
         """Take in a part of what is new in the file; whether there is more of it.
@@ -101,23 +129,30 @@ class Recordings:
                 self._cannot_be_read(error)
                 return False
 
-    def find(self, task: Task) -> Record | None:
-        """The success recorded for this request and sample, as the task's record; None without one.
+    def find(self, task: Task, further: int = 0) -> Record | None:
+        """What is served for this request and sample, as the task's record; None where it is asked.
 
         Its value is None: how an answer is read may have changed since.
+
+        Args:
+            further: how often the run has been taken up before; a replay serves what came of that.
 
         Raises:
             OptionError: the file is of a newer version; only before it could first be read.
         """
-        key = self._key(request_of(task))
-        with self._lock:
-            try:
-                return self._found(key, task) if key and self._reads else None
-            except (OSError, ValueError) as error:
-                self._cannot_be_read(error)
-                return None
+        if self.mode == "refresh":
+            return None
+        return self._served(task, further, successes=not self.replays)
 
-    def add(self, task: Task, record: Record) -> None:
+    def outcome(self, task: Task, further: int = 0) -> Record | None:
+        """How this request and sample ended when it was last asked, success or not; else None.
+
+        Raises:
+            OptionError: as `find`.
+        """
+        return None if self.mode == "refresh" else self._served(task, further, successes=False)
+
+    def add(self, task: Task, record: Record, further: int = 0) -> None:
         """Keep how a worker ended, unless it was replayed or never asked.
 
         Raises:
@@ -127,18 +162,65 @@ class Recordings:
             return
         request = request_of(task)
         key = self._key(request)
-        line = self._line(task, record, key, request) if key else None
-        if not (key and line):
+        front = Front(key or "", task.sample, record.status, further)
+        line = self._line(task, record, front, request) if key else None
+        if not line:
             return
         with self._lock:
+            self._used.add((front.key, front.sample))
             try:
                 if self._writes:
                     self._look()
                 if self._writes:
-                    self._append(line, Front(key, task.sample, record.status))
+                    self._append(line, front)
             except (OSError, ValueError) as error:
                 self._writes = False
                 self._tell(f"cannot be written ({_reason(error)}); nothing more is recorded")
+
+    def missing(self, tasks: Sequence[Task]) -> RecordingMissing:
+        """The error that says what is not recorded, and in what it differs from what is."""
+        task, others = tasks[0], len(tasks) - 1
+        more = f", nor are {others} more of its cell" if others else ""
+        with self._lock:
+            known, problem = self._asked()
+            damaged = [] if problem or not self._damaged else [f"{_named(self._damaged)} damaged"]
+        near = difference(task.name, task.sample, request_of(task), known)
+        why = "; ".join([problem or near or "it holds no recording", *damaged])
+        forced = f", without {VARIABLE}=replay" if offline() else ""
+        return RecordingMissing(
+            f"{task.name}: not recorded in {self.path.name!r}{more}: {why}. To ask for it: "
+            f"%parallm recordings {self.path} --mode auto{forced}"
+        )
+
+    def prune(self) -> Pruned:
+        """Take out what was neither served nor added since this file was named, damaged lines too.
+
+        Of what stays, earlier outcomes that are served no more go as well. What the file was stays
+        beside it, as `NAME.bak`.
+
+        Raises:
+            ParallmError: nothing of it was used yet, or it cannot be written.
+        """
+        with self._lock:
+            if not self._used:
+                raise ParallmError(
+                    f"{self._about('no cell has used it yet')}; run the whole notebook, then prune"
+                )
+            if not self._writes:
+                raise ParallmError(self._about("it cannot be written, and is left as it is"))
+            try:
+                self._look()
+                places = {*self._places.values(), *self._outcomes.values()}
+                stay = sorted(p for p in places if (p.front.key, p.front.sample) in self._used)
+                dropped = self._entries + len(self._damaged) - len(stay)
+                spans = [(place.offset, place.length) for place in stay]
+                backup = rewrite(self._file, spans, self._known)
+            except (OSError, ValueError) as error:
+                raise ParallmError(
+                    self._about(f"cannot be pruned ({_reason(error)}); it is as it was")
+                ) from None
+            self._forget()
+            return Pruned(len(stay), dropped, backup)
 
     def close(self) -> None:
         """Give back the memory; no file stays open between uses. The next use reads anew."""
@@ -153,18 +235,20 @@ class Recordings:
             self._tell("requests with parameters that JSON cannot hold are not recorded", False)
         return key
 
-    def _line(self, task: Task, record: Record, key: str, request: dict[str, Any]) -> bytes | None:
+    def _line(
+        self, task: Task, record: Record, front: Front, request: dict[str, Any]
+    ) -> bytes | None:
         """The entry's line without any key; None where the answer itself holds one."""
-        entry = entry_of(task, record, key, request)
-        if _holds_key("\0".join(_texts(entry))):  # in one go: a scrub has its price
-            if _holds_key(entry["outcome"]["text"]):
+        entry = entry_of(task, record, front, request)
+        if holds_key("\0".join(texts(entry))):  # in one go: a scrub has its price
+            if holds_key(entry["outcome"]["text"]):
                 self._tell(
                     "an answer that holds what looks like a key is left out, as the file is plain "
                     "text",
                     False,
                 )
                 return None
-            entry = _scrubbed(entry)
+            entry = scrubbed(entry)
             if entry["request"] != request:
                 self._tell(
                     "what looks like a key in a prompt is hidden, as the file is plain text", False
@@ -173,20 +257,61 @@ class Recordings:
 
     # --- the file ---------------------------------------------------------------------------------
 
-    def _found(self, key: str, task: Task) -> Record | None:
-        wanted = (key, task.sample)
+    def _served(self, task: Task, further: int, successes: bool) -> Record | None:
+        key = self._key(request_of(task))
+        with self._lock:
+            try:
+                found = self._found(key, task, further, successes) if key and self._reads else None
+            except (OSError, ValueError) as error:
+                self._cannot_be_read(error)
+                return None
+            if found is not None and key:
+                self._used.add((key, task.sample))
+            return found
+
+    def _found(self, key: str, task: Task, further: int, successes: bool) -> Record | None:
         for _ in range(2):
             self._look()
-            place = self._places.get(wanted)
+            place = self._place(key, task.sample, further, successes)
             if place is None:
                 return None
-            if record := record_of(self._read(place), task, key):
+            if record := record_of(self._read(place), task, place.front):
                 return record
             self._forget()  # the file was changed in place: read it again
         self._look()
-        if place := self._places.pop(wanted, None):  # whole, yet not what this version writes
+        if place := self._place(key, task.sample, further, successes):
+            # Whole, yet not what this version writes.
+            self._places.pop((key, task.sample), None)
+            self._outcomes.pop((key, task.sample, place.front.further), None)
             self._damaged.append(place.number)
         return None
+
+    def _place(self, key: str, sample: int, further: int, successes: bool) -> _Place | None:
+        """Where the answer stands: the last success, or the last outcome of that try.
+
+        A try that was not needed when the file was written has the outcome of the one before.
+        """
+        if successes:
+            return self._places.get((key, sample))
+        tries = (self._outcomes.get((key, sample, each)) for each in range(further, -1, -1))
+        return next((place for place in tries if place), None)
+
+    def _asked(self) -> tuple[list[Entry], str]:
+        """All requests in the file, and what is wrong with it."""
+        try:
+            self._look()
+            if self._identity is None:
+                return [], "there is no such file"
+            places = sorted({*self._places.values(), *self._outcomes.values()})
+            found = []
+            with open(self._file, "rb") as file:
+                for place in places:
+                    file.seek(place.offset)
+                    if asked := asked_in(file.read(place.length)):
+                        found.append(Entry(place.number, *asked))
+            return found, ""
+        except (OSError, ValueError) as error:
+            return [], f"it cannot be read ({_reason(error)})"
 
     def _read(self, place: _Place) -> bytes:
         with open(self._file, "rb") as file:
@@ -254,8 +379,10 @@ class Recordings:
 
     def _note(self, front: Front, length: int) -> None:
         self._ours = True
+        self._entries += 1
+        place = _Place(self._known, length, self._lines + 1, front)
+        self._outcomes[front.key, front.sample, front.further] = place
         if front.status == "ok":  # a failure hides no answer that was given before
-            place = _Place(self._known, length, self._lines + 1)
             self._places[front.key, front.sample] = place
 
     def _advance(self, length: int) -> None:
@@ -324,71 +451,37 @@ class Recordings:
 
 
 def from_environment() -> Recordings | None:
-    """Recordings in the file that PARALLM_RECORDINGS names; None where they are off.
-
-    Raises:
-        OptionError: it names a mode instead.
-    """
-    value = os.environ.get(VARIABLE, "").strip()
-    if value.lower() in RESERVED:
-        raise OptionError(
-            f"{VARIABLE}={value}: that is a mode's name; give the path of a file, or off"
-        )
-    return None if value.lower() in ("", "off") else Recordings(value)
+    """Recordings in the file that PARALLM_RECORDINGS names; None where it names none."""
+    path, mode = from_variable()
+    return None if path is None or mode == "off" else Recordings(path, mode or "auto")
 
 
-def _skipped(lines: list[int]) -> str:
-    """What is told about damaged lines.
+def _named(lines: list[int]) -> str:
+    """Some lines of a file as the subject of a sentence.
 
-    >>> _skipped([7])
-    'line 7 is damaged and skipped; what it held is asked again'
-    >>> _skipped([1, 2, 4, 9])
-    'lines 1, 2, 4, … (4 in all) are damaged and skipped; what they held is asked again'
+    >>> _named([7])
+    'line 7 is'
+    >>> _named([1, 2, 4, 9])
+    'lines 1, 2, 4, … (4 in all) are'
     """
     if len(lines) == 1:
-        return f"line {lines[0]} is damaged and skipped; what it held is asked again"
-    named = ", ".join(map(str, lines[:SHOWN]))
+        return f"line {lines[0]} is"
     more = f", … ({len(lines)} in all)" if len(lines) > SHOWN else ""
-    return f"lines {named}{more} are damaged and skipped; what they held is asked again"
+    return f"lines {', '.join(map(str, lines[:SHOWN]))}{more} are"
 
 
 def _was_asked(record: Record) -> bool:
-    """Whether a call was made, or begun: tried, heard of, or given time."""
-    return record.ok or bool(record.attempts or record.text or record.seconds)
+    """Whether a call was made, or begun: tried, heard of, or given time.
+
+    Work that was still waiting when a guard blocked it counts too: how long it had waited is shown.
+    """
+    waited = record.status == "blocked" and record.queued
+    return record.ok or bool(record.attempts or record.text or record.seconds or waited)
 
 
 def _may_be_begun(line: bytes) -> bool:
     """Whether a line without its end may be one of ours, or nothing yet."""
     return line[: len(OPENING)] == OPENING[: len(line)]
-
-
-def _holds_key(text: str) -> bool:
-    return scrub(text) != text
-
-
-def _texts(value: Any) -> list[str]:
-    """All texts in a value of JSON's types, names of fields included."""
-    found: list[str] = []
-    left = [value]
-    while left:
-        item = left.pop()
-        if isinstance(item, str):
-            found.append(item)
-        elif isinstance(item, dict):
-            left += item.keys()
-            left += item.values()
-        elif isinstance(item, list | tuple):
-            left += item
-    return found
-
-
-def _scrubbed(value: Any) -> Any:
-    """The value with every text in it scrubbed."""
-    if isinstance(value, str):
-        return scrub(value)
-    if isinstance(value, dict):
-        return {_scrubbed(name): _scrubbed(item) for name, item in value.items()}
-    return [_scrubbed(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def _reason(error: Exception) -> str:

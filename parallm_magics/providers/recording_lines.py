@@ -7,6 +7,7 @@ version of the format.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import json
@@ -14,16 +15,18 @@ import re
 from datetime import UTC, datetime
 from decimal import Decimal
 from importlib import metadata
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
-from parallm_magics.types import Attempt, Fault, Record, Task, Usage
+from parallm_magics.types import Attempt, Fault, FaultKind, Record, Status, Task, Usage
 
 SCHEMA = 1
+UNREADABLE = "unreadable"  # the kind of fault of an answer in which nothing could be read
 OPENING = b'{"schema":'
 _VERSION = re.compile(re.escape(OPENING) + rb"(\d{1,9})(?=[,}])")
 _FRONT = re.compile(
     re.escape(OPENING)
     + rb'(\d{1,9}),"key":"([0-9a-f]{32})","sample":(\d{1,9}),"status":"([a-z_]{1,20})",'
+    + rb'(?:"further":(\d{1,9}),)?'
 )
 _SEAL = ',"sum":"%s"}'
 _SEAL_LENGTH = len(_SEAL % ("0" * 16))
@@ -39,11 +42,19 @@ _WRITER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
 class Front(NamedTuple):
-    """What a line says in its first fields."""
+    """What a line says in its first fields.
+
+    Attributes:
+        key: of the request.
+        sample: ordinal among identical requests of one cell.
+        status: how it ended.
+        further: how often its run had been taken up before, by `retry()`.
+    """
 
     key: str
     sample: int
     status: str
+    further: int = 0
 
 
 class NewerSchemaError(Exception):
@@ -53,7 +64,7 @@ class NewerSchemaError(Exception):
 # --- writing --------------------------------------------------------------------------------------
 
 
-def entry_of(task: Task, record: Record, key: str, request: dict[str, Any]) -> dict[str, Any]:
+def entry_of(task: Task, record: Record, front: Front, request: dict[str, Any]) -> dict[str, Any]:
     """Everything that a line says, but for its checksum; withheld text is left out."""
     now = datetime.now(UTC)
     outcome = {
@@ -74,9 +85,10 @@ def entry_of(task: Task, record: Record, key: str, request: dict[str, Any]) -> d
     }
     return {
         "schema": SCHEMA,
-        "key": key,
-        "sample": task.sample,
-        "status": record.status,
+        "key": front.key,
+        "sample": front.sample,
+        "status": front.status,
+        **({"further": front.further} if front.further else {}),
         "worker": task.name,
         "recorded": now.strftime("%Y-%m-%dT%H:%M:%SZ"),
         "parallm_magics": _package_version(),
@@ -135,7 +147,7 @@ def _front(line: bytes) -> Front | None:
     front = _FRONT.match(line)
     if front is None or int(front[1]) != SCHEMA or not _is_whole(line):
         return None
-    return Front(front[2].decode(), int(front[3]), front[4].decode())
+    return Front(front[2].decode(), int(front[3]), front[4].decode(), int(front[5] or 0))
 
 
 def _of_this_version(line: bytes) -> bytes:
@@ -161,27 +173,53 @@ def _as_written(line: bytes) -> bytes:
 # --- reading --------------------------------------------------------------------------------------
 
 
-def record_of(line: bytes, task: Task, key: str) -> Record | None:
-    """The success that a line holds, as the record of this task; None where it holds none.
+def record_of(line: bytes, task: Task, front: Front) -> Record | None:
+    """The outcome that a line holds, as the record of this task; None where it holds another.
 
     The file may be anybody's: a field of another type than ours makes the line a damaged one.
     """
-    written = _as_written(line)
     try:
-        if _front(written) != Front(key, task.sample, "ok"):
-            return None
-        entry = json.loads(written.decode("utf-8", "surrogatepass"))
-        return _record(task, entry["outcome"])
-    except (NewerSchemaError, KeyError, TypeError, ValueError, AttributeError, RecursionError):
+        entry = _entry(line, front)
+        return None if entry is None else _record(task, front.status, entry["outcome"])
+    except (KeyError, TypeError, ValueError, AttributeError):
         return None
 
 
-def _record(task: Task, outcome: dict[str, Any]) -> Record:
+def asked_in(line: bytes) -> tuple[str, dict[str, Any], int] | None:
+    """The worker, the request and the sample of a line; None for a damaged one."""
+    front = None
+    with contextlib.suppress(NewerSchemaError):
+        front = front_of(line)
+    entry = _entry(line, front) if front else None
+    if entry is None:
+        return None
+    worker, request = entry.get("worker"), entry.get("request")
+    if not isinstance(worker, str) or not isinstance(request, dict):
+        return None
+    return worker, request, entry["sample"]
+
+
+def _entry(line: bytes, front: Front) -> dict[str, Any] | None:
+    written = _as_written(line)
+    try:
+        if _front(written) != front:
+            return None
+        entry = json.loads(written.decode("utf-8", "surrogatepass"))
+    except (NewerSchemaError, ValueError, RecursionError):
+        return None
+    return entry if isinstance(entry, dict) else None
+
+
+def _record(task: Task, status: str, outcome: dict[str, Any]) -> Record:
     usage = outcome.get("usage")
+    error = _fault(outcome.get("error"))
+    if status == "invalid" and error is not None and error.kind == UNREADABLE:
+        # The answer came; how it is read may have changed since.
+        status, error = "ok", None
     return Record(
         index=task.index,
         name=task.name,
-        status="ok",
+        status=_one_of(get_args(Status), status),
         model=str(task.model),
         text=_text(outcome["text"]),
         usage=None if usage is None else Usage(**{k: _count(v) for k, v in usage.items()}),
@@ -197,9 +235,25 @@ def _record(task: Task, outcome: dict[str, Any]) -> Record:
         model_answered=_text_or_none(outcome.get("model_answered")),
         finish=_text_or_none(outcome.get("finish")),
         request_id=_text_or_none(outcome.get("request_id")),
+        error=error,
         simulated=outcome["simulated"] is True,
         replayed=True,
     )
+
+
+def _one_of(known: tuple[str, ...], value: Any) -> Any:
+    """The value, as one of those that there are."""
+    if value not in known:
+        raise ValueError
+    return value
+
+
+def _fault(value: Any) -> Fault | None:
+    """The recorded reason for which there is no success."""
+    if value is None:
+        return None
+    kind, http = _one_of(get_args(FaultKind), value["kind"]), value.get("http")
+    return Fault(kind, _text(value["message"]), None if http is None else _count(http))
 
 
 def _text(value: Any) -> str:

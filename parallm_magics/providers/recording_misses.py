@@ -1,0 +1,121 @@
+"""In what a request differs from the nearest one that is recorded."""
+
+from __future__ import annotations
+
+import bisect
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+from parallm_magics.providers.keys import scrub
+
+AROUND = 24  # characters shown on either side of a difference
+LONG = 60  # characters of a difference, or of a value
+# A simulated answer depends on these too; nobody reads them as a part of the request.
+_SPELT = {
+    "given": "given answer",
+    "query": "simulation's settings",
+    "reading": "way of reading the answer",
+    "shared": "text that comes first",
+    "worker": "worker's name",
+}
+
+
+class Entry(NamedTuple):
+    """One recorded request: its line in the file, who asked, what, and as which sample."""
+
+    line: int
+    worker: str
+    request: Mapping[str, Any]
+    sample: int
+
+
+def difference(worker: str, sample: int, request: Mapping[str, Any], known: Iterable[Entry]) -> str:
+    """What a miss differs in from the nearest entry, as a clause; "" where nothing is recorded.
+
+    The nearest entry has the fewest other fields, then the same worker, then the longest common
+    beginning and end of the prompt.
+    """
+    entries = list(known)
+    if not entries:
+        return ""
+    nearest = min(entries, key=lambda entry: _distance(worker, request, entry))
+    where = f"line {nearest.line} ({nearest.worker})"
+    fields = _differing(request, nearest.request)
+    if not fields:
+        have = len({e.sample for e in entries if not _differing(request, e.request)})
+        return f"of this request {have} answers are recorded, and number {sample + 1} is asked for"
+    named = [name for name in fields if name not in ("shared", "worker")] or fields
+    first = "prompt" if "prompt" in named else named[0]
+    others = [_SPELT.get(name, name) for name in named if name != first]
+    more = f"; so do its {', '.join(others)}" if others else ""
+    spelt = _SPELT.get(first, first)
+    change = _change(nearest.request.get(first), request.get(first))
+    return f"the nearest is {where}, whose {spelt} differs: {change}{more}"
+
+
+def _differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    names = {**one, **other}
+    return [name for name in names if not _equal(one.get(name), other.get(name))]
+
+
+def _equal(one: Any, other: Any) -> bool:
+    """Whether two values are the same in JSON, whether they come from the file or from a request."""
+    return bool(one == other) or _plain(one) == _plain(other)
+
+
+def _distance(worker: str, request: Mapping[str, Any], entry: Entry) -> tuple[int, bool, int, int]:
+    """The smaller, the nearer."""
+    fields = [name for name in _differing(request, entry.request) if name != "shared"]
+    here, there = str(request.get("prompt", "")), str(entry.request.get("prompt", ""))
+    start, end = _common(here, there)
+    return len(fields), entry.worker != worker, -(start + end), entry.line
+
+
+def _common(one: str, other: str) -> tuple[int, int]:
+    """How many characters two texts share at their beginning, and at their end after that."""
+    start = _shared_start(one, other)
+    return start, _shared_start(one[start:][::-1], other[start:][::-1])
+
+
+def _shared_start(one: str, other: str) -> int:
+    lengths = range(1, min(len(one), len(other)) + 1)
+    return bisect.bisect_left(lengths, True, key=lambda n: one[:n] != other[:n])
+
+
+def _change(before: Any, now: Any) -> str:
+    """From what to what, short and on one line."""
+    if not (isinstance(before, str) and isinstance(now, str)):
+        return f"{_value(before)} is now {_value(now)}"
+    before, now = scrub(before), scrub(now)  # whole: of a part nobody could tell that it is a key
+    start, end = _common(before, now)
+    # Whole words are easier to tell apart than the letters in which they differ.
+    while start and before[start - 1].isalnum():
+        start -= 1
+    while end and before[len(before) - end].isalnum():
+        end -= 1
+    return f"{_cut(before, start, end)} is now {_cut(now, start, end)}"
+
+
+def _cut(text: str, start: int, end: int) -> str:
+    """The part of a text that differs, with something of what stands around it."""
+    stop = len(text) - end
+    middle = text[start:stop]
+    if len(middle) > LONG:
+        middle = f"{middle[: LONG // 2]}…{middle[-LONG // 2 :]}"
+    head, tail = text[max(0, start - AROUND) : start], text[stop : stop + AROUND]
+    begun = "…" if start > AROUND else ""
+    ended = "…" if end > AROUND else ""
+    return repr(f"{begun}{head}{middle}{tail}{ended}")
+
+
+def _value(value: Any) -> str:
+    if value is None:
+        return "none"
+    text = scrub(_plain(value))
+    return text if len(text) <= LONG else f"{text[: LONG // 2]}…{text[-LONG // 2 :]}"
+
+
+def _plain(value: Any) -> str:
+    """One text for values that are equal in JSON."""
+    return json.dumps(value, sort_keys=True, ensure_ascii=False, default=str)
