@@ -9,6 +9,8 @@ from parallm_magics.cell.tokens import Token, tokens
 from parallm_magics.cell.variables import path, value_of
 from parallm_magics.errors import OptionError, nearest
 from parallm_magics.notebook.status import recordings_state, show_models, show_status, show_usage
+from parallm_magics.patterns.program import program
+from parallm_magics.patterns.program_calls import Door
 from parallm_magics.providers import registry
 from parallm_magics.providers.recording import Recordings
 from parallm_magics.providers.recording_modes import MODES, mode_of
@@ -99,6 +101,22 @@ def _parted(word: str) -> list[str]:
     return word.split("=", 1) if word.startswith("--mode=") else [word]
 
 
+def code(magics: Any, rest: Sequence[Token]) -> None:
+    """Print the plain asyncio program that the last cell stands for."""
+    _no_more(rest, "code")
+    plan = magics.session.last
+    if plan is None:
+        raise OptionError(
+            "%parallm code: no cell has run yet; run a %%fanout or %%vote cell, --dry-run is enough"
+        )
+    print(program(plan, _door), end="")
+
+
+def _door(name: str) -> Door:
+    known = registry.definition(name)
+    return Door(known.simulated, known.base_url, known.key_env)
+
+
 def provider(magics: Any, rest: Sequence[Token]) -> None:
     """Give a name to an OpenAI-compatible endpoint, or to a simulated model with given answers."""
     form = "%parallm provider NAME --base-url URL [--key-env VARIABLE], or NAME --sim ANSWERS"
@@ -150,4 +168,5 @@ COMMANDS: dict[str, Command] = {
     "usage": usage,
     "provider": provider,
     "recordings": recordings,
+    "code": code,
 }

@@ -44,6 +44,7 @@ class Session:
         ledger: what was spent, and the cap that `session_max_cost` sets on it.
         spend: the calls so far.
         recordings: where answers are kept, or None.
+        last: the plan of the last cell, whatever became of it; None before the first.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class Session:
         self.ledger = Ledger("session_max_cost")
         self.spend = Spend()
         self.recordings = from_environment()
+        self.last: Plan | None = None
         self._under_way: set[Patience] = set()
         self._loops: weakref.WeakSet[asyncio.AbstractEventLoop] = weakref.WeakSet()
 
@@ -68,6 +70,7 @@ class Session:
         Raised here they would end the kernel's loop where this runs as a task of its own.
         """
         plan = plan_cell(magic, line, cell, names_of(self._shell), settings=settings)
+        self.last = plan
         if plan.options.dry_run:
             return Outcome(preview(plan))
         self._loops.add(asyncio.get_running_loop())

@@ -74,11 +74,12 @@ def _distance(worker: str, request: Mapping[str, Any], entry: Entry) -> tuple[in
 
 def _common(one: str, other: str) -> tuple[int, int]:
     """How many characters two texts share at their beginning, and at their end after that."""
-    start = _shared_start(one, other)
-    return start, _shared_start(one[start:][::-1], other[start:][::-1])
+    start = shared_start(one, other)
+    return start, shared_start(one[start:][::-1], other[start:][::-1])
 
 
-def _shared_start(one: str, other: str) -> int:
+def shared_start(one: str, other: str) -> int:
+    """How many characters two texts share at their beginning."""
     lengths = range(1, min(len(one), len(other)) + 1)
     return bisect.bisect_left(lengths, True, key=lambda n: one[:n] != other[:n])
 

@@ -1,0 +1,294 @@
+"""The plain asyncio program that a plan stands for, as a person would write it."""
+
+from __future__ import annotations
+
+from parallm_magics.cell.calls import Section
+from parallm_magics.cell.plan import Plan
+from parallm_magics.cell.variables import Part, Ref
+from parallm_magics.engine.pool import START
+from parallm_magics.errors import OptionError
+from parallm_magics.patterns.panel import panel_reading, rule_of, section_rule
+from parallm_magics.patterns.program_calls import Asking, DoorOf
+from parallm_magics.patterns.program_prompts import Prompts
+from parallm_magics.patterns.program_text import indented, quoted
+from parallm_magics.patterns.program_votes import CLOSE, WINNER, picking, read, reader
+from parallm_magics.patterns.synthesis import MERGE
+from parallm_magics.patterns.workers import asides
+from parallm_magics.types import Reading
+
+_QUOTED = '"\\n\\n".join(f"<answer {n}>\\n{a}\\n</answer {n}>" for n, a in answers.items())'
+MOST = 200  # calls that are written out
+_AT_ONCE = '''\
+async def at_once(calls):
+    """The answers by name, all asked for at once; one that fails costs no other."""
+    answers = await asyncio.gather(*calls.values(), return_exceptions=True)
+    for name, answer in zip(calls, answers):
+        if isinstance(answer, Exception):
+            print(f"{name} failed: {type(answer).__name__} {answer}")
+    return {n: a for n, a in zip(calls, answers) if isinstance(a, str)}'''
+_OBJECTION = '''\
+async def objection(calls, choices, block, refusal, on_error=True):
+    """What to say in place of the work; None if the guard lets it pass."""
+    votes = [read(text, choices) for text in (await at_once(calls)).values()]
+    votes = [vote for vote in votes if vote is not None]
+    verdict = leader(votes)
+    in_favour = len(votes) - votes.count(block)
+    blocked = verdict == block or (on_error and 2 * in_favour <= len(calls))
+    return refusal if blocked else None'''
+_MAIN = """\
+async def main():
+    print({result})"""
+_GUARDED = """\
+async def main():
+    # The guards run beside the work; nothing of it is used before all of them have ended.
+    working = asyncio.create_task(at_once(calls()))
+    guards = [
+{guards}
+    ]
+    for guard in asyncio.as_completed(guards):
+        if refusal := await guard:
+            working.cancel()
+            print(refusal)
+            return
+    print({result})"""
+
+
+def program(plan: Plan, doors: DoorOf) -> str:
+    """The source of a program that asks what the plan asks, and merges or counts the answers alike.
+
+    Args:
+        doors: how the program reaches each provider.
+
+    Raises:
+        OptionError: the calls cannot be written out.
+    """
+    return _Program(plan, doors).source
+
+
+class _Program:
+    def __init__(self, plan: Plan, doors: DoorOf) -> None:
+        self._plan = plan
+        tasks = plan.calls.rendered
+        if tasks is None or len(tasks) > MOST:
+            count = "its" if tasks is None else f"{len(tasks):,}"
+            raise OptionError(
+                f"%parallm code: {count} calls are too many to be written out, or come as they are "
+                f"read; run the cell over a list of a few items first (--dry-run does), at most {MOST}"
+            )
+        self._tasks = tasks
+        options = plan.options
+        self._asking = Asking(
+            [*tasks, *asides(plan)],
+            doors,
+            at_once=options.concurrency or START,
+            seconds=options.timeout or options.deadline,
+        )
+        self._prompts = Prompts(plan, tasks)
+        self._sections = list(plan.calls.sections(len(tasks)))
+        self._needs: set[str] = set()  # entries of CLOSE, and "winner"
+
+    @property
+    def source(self) -> str:
+        """The whole program."""
+        result = self._votes() if self._plan.magic == "vote" else self._merged()
+        guards = self._guards()
+        parts = [
+            self._asking.source,
+            self._prompts.constants,
+            *(CLOSE[each] for each in CLOSE if each in self._needs),
+            *([WINNER] if "winner" in self._needs else []),
+            _AT_ONCE,
+            *([_OBJECTION] if guards else []),
+            self._calls(),
+            result,
+            self._main(guards),
+            "# In a notebook: await main()\nasyncio.run(main())",
+        ]
+        head = f'"""{self._title}"""\n\n{self._imports}'
+        return head + "\n\n" + "\n\n\n".join(part for part in parts if part) + "\n"
+
+    @property
+    def _title(self) -> str:
+        count = len(self._tasks)
+        calls = "One call" if count == 1 else f"{count} calls at once"
+        if self._plan.magic == "vote":
+            return f"{calls}, and a count of their votes."
+        beside = ", beside a guard" if self._plan.guards else ""
+        return f"{calls}{beside}{', and one that merges them' if self._plan.synthesis else ''}."
+
+    @property
+    def _imports(self) -> str:
+        standard = ["import asyncio"]
+        standard += ["import math"] if "number" in self._needs else []
+        standard += ["import os"] if self._asking.reads_environment else []
+        standard += ["import statistics"] if "statistics" in self._needs else []
+        counts = "winner" in self._needs or self._plan.magic == "vote"
+        standard += ["from collections import Counter"] if counts else []
+        return "\n".join(standard) + "\n\n" + "\n".join(self._asking.imports)
+
+    def _calls(self) -> str:
+        return "def calls():\n" + indented(self._prompts.calls(self._asking))
+
+    def _main(self, guards: str) -> str:
+        answers = "await working" if guards else "await at_once(calls())"
+        wait = "await " if self._plan.synthesis else ""
+        result = f"{wait}result({answers})"
+        return (_GUARDED if guards else _MAIN).format(guards=guards, result=result)
+
+    def _read(self, reading: Reading | None, text: str) -> str:
+        if kind := reader(reading):
+            self._needs.add(kind)
+        return read(reading, text)
+
+    # --- guards -----------------------------------------------------------------------------------
+
+    def _guards(self) -> str:
+        lines = []
+        for guard in self._plan.guards:
+            self._needs |= {"choice", "winner"}
+            asked = self._prompts.guard(guard.tasks, self._asking)
+            choices = ", ".join(map(quoted, guard.reading.choices))
+            more = ", on_error=False" if guard.passes_on_error else ""
+            lines.append(
+                f"        objection({asked}, [{choices}], "
+                f"{quoted(guard.block)}, {quoted(guard.refusal)}{more}),"
+            )
+        return "\n".join(lines)
+
+    # --- a fan-out's result -----------------------------------------------------------------------
+
+    def _merged(self) -> str:
+        least = self._plan.least(len(self._tasks))
+        lines = [
+            f"if len(answers) < {least}:",
+            f'    raise SystemExit(f"only {{len(answers)}} of {len(self._tasks)} succeeded")',
+        ]
+        if any(section.reading or len(section.tasks) > 1 for section in self._sections):
+            lines += self._values()
+        elif self._plan.synthesis is None:
+            lines.append(f"return {self._joined}")
+        if self._plan.synthesis is not None:
+            lines += self._synthesis()
+        word = "async def" if self._plan.synthesis else "def"
+        doc = '"""The answers as one text."""'
+        return f"{word} result(answers):\n    {doc}\n" + indented("\n".join(lines))
+
+    @property
+    def _joined(self) -> str:
+        if self._plan.calls.alone:
+            return '"\\n\\n".join(answers.values())'
+        return '"\\n\\n".join(f"## {name}\\n\\n{text.strip()}" for name, text in answers.items())'
+
+    def _values(self) -> list[str]:
+        """Lines that read the answers, and count the votes of each section that is a vote."""
+        readings = {section.reading for section in self._sections}
+        if len(readings) == 1 and all(len(section.tasks) == 1 for section in self._sections):
+            value = self._read(self._sections[0].reading, "text")
+            lines = [f"values = {{name: {value} for name, text in answers.items()}}"]
+        else:
+            lines = ["values = {}"]
+            for section in self._sections:
+                lines += self._value(section)
+        if flags := [section for section in self._sections if section.flag is not None]:
+            marks = ", ".join(f"{quoted(s.key)}: {quoted(s.flag or '')}" for s in flags)
+            lines.append(f"flags = {{{marks}}}")
+            lines.append(
+                "flagged = [name for name, flag in flags.items() if values.get(name) == flag]"
+            )
+            lines.append('print("flagged:", flagged)')
+        if self._plan.synthesis is None:
+            lines.append('return "\\n".join(f"{name}: {value}" for name, value in values.items())')
+        return lines
+
+    def _value(self, section: Section) -> list[str]:
+        names = [self._tasks[place].name for place in section.tasks]
+        key = quoted(section.key)
+        if len(names) == 1 or section.reading is None or section.reading.kind == "open":
+            text = f'answers.get({quoted(names[0])}, "")'
+            return [f"values[{key}] = {self._read(section.reading, text)}"]
+        rule = section_rule(section.options, len(names), section.reading, section.flag)
+        self._needs |= {"winner", *({"statistics"} & {_module(rule.pick)})}
+        listed = ", ".join(map(quoted, names))
+        reads = self._read(section.reading, "answers[name]")
+        return [
+            f"votes = [{reads} for name in [{listed}] if name in answers]",
+            "votes = [vote for vote in votes if vote is not None]",
+            *picking(rule, len(names)),
+            f"values[{key}] = winner",
+        ]
+
+    def _synthesis(self) -> list[str]:
+        assert self._plan.synthesis is not None
+        parts, shared = self._plan.synthesis.parts, self._prompts.shared
+        used = {part.name for part in parts if isinstance(part, Ref)}
+        lead = f"<task>\\n{{{shared}}}\\n</task>\\n\\n" if shared and "task" not in used else ""
+        lead += "" if "outputs" in used else "{quoted}\\n\\n"
+        ask = self._asking.call(self._plan.synthesis.task, f'f"{lead}{{words}}"')
+        return [
+            "# What models wrote is data: it stands between marks, before the words on what to do.",
+            f"quoted = {_QUOTED}",
+            f"words = {' + '.join(map(self._part, parts)) or quoted(MERGE)}",
+            "try:",
+            f"    return await {ask}",
+            "except Exception as error:",
+            '    print(f"synthesis failed: {type(error).__name__} {error}")',
+            f"    return {self._joined}",
+        ]
+
+    def _part(self, part: Part) -> str:
+        """A part of the synthesis's text as an expression."""
+        if isinstance(part, str):
+            return quoted(part)
+        if part.name == "task":
+            return self._prompts.shared or quoted(self._plan.shared)
+        return f'answers.get({quoted(str(part.steps[0][1]))}, "")' if part.steps else "quoted"
+
+    # --- a vote's result --------------------------------------------------------------------------
+
+    def _votes(self) -> str:
+        plan, tasks = self._plan, self._tasks
+        reading = panel_reading(tasks)
+        rule = rule_of(plan.options, len(tasks), reading, plan.calls.flag)
+        self._needs |= {"winner", *({"statistics"} & {_module(rule.pick)})}
+        value = self._read(reading, "text")
+        if not reader(reading):
+            value = '" ".join(text.split()).strip(" .").casefold()'
+        least = plan.least(len(tasks))
+        lines = [
+            f"if len(answers) < {least}:",
+            f'    raise SystemExit(f"only {{len(answers)}} of {len(tasks)} came back")',
+        ]
+        if rule.stop != "all":
+            lines.append(
+                "# The cell ends once open votes cannot matter; here all of them are awaited."
+            )
+        if rule.pick == "weighted":
+            weights = zip(tasks, plan.calls.weights, strict=True)
+            given = ", ".join(f"{quoted(task.name)}: {float(w):g}" for task, w in weights)
+            lines += [
+                f"weights = {{{given}}}",
+                f"votes = {{name: {value} for name, text in answers.items()}}",
+                "votes = {name: vote for name, vote in votes.items() if vote is not None}",
+                "tally = Counter()",
+                "for name, vote in votes.items():",
+                "    tally[vote] += weights[name]",
+                "winner = leader(tally)",
+                *picking(rule, len(tasks))[1:],
+            ]
+        else:
+            lines += [
+                f"votes = [{value} for text in answers.values()]",
+                "votes = [vote for vote in votes if vote is not None]",
+                "tally = Counter(votes)",
+                *picking(rule, len(tasks)),
+            ]
+        lines += [
+            f'print(f"{{len(votes)}} of {len(tasks)} votes could be read")',
+            'return f"winner: {winner}\\ntally: {dict(tally.most_common())}"',
+        ]
+        doc = '"""The winner and the tally."""'
+        return f"def result(answers):\n    {doc}\n" + indented("\n".join(lines))
+
+
+def _module(pick: str) -> str:
+    return "statistics" if pick in ("median", "mean") else ""
