@@ -37,20 +37,22 @@ async def objection(calls, choices, block, refusal, on_error=True):
     return refusal if blocked else None'''
 _MAIN = """\
 async def main():
-    print({result})"""
+    async with {clients}:
+        print({result})"""
 _GUARDED = """\
 async def main():
-    # The guards run beside the work; nothing of it is used before all of them have ended.
-    working = asyncio.create_task(at_once(calls()))
-    guards = [
+    async with {clients}:
+        # The guards run beside the work; nothing of it is used before all of them have ended.
+        working = asyncio.create_task(at_once(calls()))
+        guards = [
 {guards}
-    ]
-    for guard in asyncio.as_completed(guards):
-        if refusal := await guard:
-            working.cancel()
-            print(refusal)
-            return
-    print({result})"""
+        ]
+        for guard in asyncio.as_completed(guards):
+            if refusal := await guard:
+                working.cancel()
+                print(refusal)
+                return
+        print({result})"""
 
 
 def program(plan: Plan, doors: DoorOf) -> str:
@@ -133,7 +135,9 @@ class _Program:
         answers = "await working" if guards else "await at_once(calls())"
         wait = "await " if self._plan.synthesis else ""
         result = f"{wait}result({answers})"
-        return (_GUARDED if guards else _MAIN).format(guards=guards, result=result)
+        clients = ", ".join(self._asking.clients)
+        form = _GUARDED if guards else _MAIN
+        return form.format(guards=guards, result=result, clients=clients)
 
     def _read(self, reading: Reading | None, text: str) -> str:
         if kind := reader(reading):
@@ -150,7 +154,7 @@ class _Program:
             choices = ", ".join(map(quoted, guard.reading.choices))
             more = ", on_error=False" if guard.passes_on_error else ""
             lines.append(
-                f"        objection({asked}, [{choices}], "
+                f"            objection({asked}, [{choices}], "
                 f"{quoted(guard.block)}, {quoted(guard.refusal)}{more}),"
             )
         return "\n".join(lines)

@@ -51,6 +51,14 @@ class Asking:
         """The name of the function that asks this provider."""
         return "ask" if len(self.providers) == 1 else f"ask_{provider.replace('-', '_')}"
 
+    def _client(self, provider: str) -> str:
+        return "client" if len(self.providers) == 1 else f"{provider.replace('-', '_')}_client"
+
+    @property
+    def clients(self) -> list[str]:
+        """The names of all clients."""
+        return [self._client(provider) for provider in self.providers]
+
     def call(self, task: Task, prompt: str) -> str:
         """The expression that asks; `prompt` is the expression of its prompt."""
         model = self._model(task)
@@ -109,7 +117,7 @@ class Asking:
 
     def _function(self, provider: str) -> str:
         retries, ask = self._first.retries, self._ask(provider)
-        client = "client" if ask == "ask" else f"{provider.replace('-', '_')}_client"
+        client = self._client(provider)
         model = "model=MODEL" if self._default(provider) else "model"
         if provider == "anthropic":
             return _ANTHROPIC.format(client=client, ask=ask, model=model, retries=retries)

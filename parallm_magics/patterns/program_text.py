@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Mapping
 from typing import Any
 
@@ -32,9 +33,9 @@ def quoted(text: str) -> str:
 
 def name_of(text: str, taken: set[str]) -> str:
     """A constant's name made of a text, one that is not taken yet."""
-    base = re.sub(r"\W+", "_", text).strip("_").upper() or "PROMPT"
-    base = base if base.isascii() and not base[0].isdigit() else f"PROMPT_{base}"
-    base = base if base.isidentifier() else "PROMPT"
+    # Python takes names in this form for the same ones.
+    base = re.sub(r"\W+", "_", unicodedata.normalize("NFKC", text.upper())).strip("_")
+    base = base if base.isidentifier() else f"PROMPT_{base}".rstrip("_")
     name, turn = base, 1
     while name in taken:
         turn += 1

@@ -1,0 +1,363 @@
+"""The program that `%parallm code` prints runs, asks the same, and comes to the same result."""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import contextlib
+import io
+import runpy
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from asking import served
+from hypothesis import given
+from hypothesis import strategies as st
+from kernel import Kernel, environment
+from provider import Act, Loopback
+
+from parallm_magics import OptionError, fanout, vote
+from parallm_magics.errors import UnfinishedError
+from parallm_magics.patterns.api import plan_cell
+from parallm_magics.patterns.ballots import label_of
+from parallm_magics.patterns.program import program
+from parallm_magics.patterns.program_calls import Door
+from parallm_magics.patterns.program_prompts import around
+from parallm_magics.patterns.program_text import literal, name_of, quoted
+from parallm_magics.providers import registry
+
+CODE = 'def f(x):\n\treturn """a\\n"""\n'
+DOCS = ["a good lamp", 'a "bad" lamp', "two\nlines", ""]
+VARIABLES = {"code": CODE, "docs": DOCS, "text": "Call me {now} {{x}}.", "three": ["x", "y", "x"]}
+SECTIONS = (
+    'Review this code.\n\n{{code}}\n\n%section security --system "You\'re an \\"expert\\"."\nAttacks?\n\n'
+    "%section style\nNames?\n"
+)
+LABELS = {"security": "yes", "style": "no"}
+
+
+@pytest.fixture
+def server() -> Iterator[Loopback]:
+    """The provider of both dialects, which the environment leads to."""
+    with served() as server:
+        yield server
+
+
+def doors(name: str) -> Door:
+    """How the commands reach a provider."""
+    known = registry.definition(name)
+    return Door(known.simulated, known.base_url, known.key_env)
+
+
+def source(head: str, body: str, **variables: Any) -> str:
+    """The program of a cell."""
+    magic, _, line = head.partition(" ")
+    return program(plan_cell(magic, line, body, {**VARIABLES, **variables}), doors)
+
+
+def runs(text: str, home: Path) -> str:
+    """What a program prints; it must end well. In this process, as an SDK's import takes a second."""
+    path = home / "program.py"
+    path.write_text(text)
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        runpy.run_path(str(path), run_name="__main__")
+    return printed.getvalue()
+
+
+def asked(server: Loopback) -> Counter[tuple[Any, ...]]:
+    """Every request, as what it asks of whom."""
+    return Counter(
+        (call.model, call.prompt, repr(call.body.get("system")), call.body.get("temperature"))
+        for call in server.log
+    )
+
+
+def answers(body: dict[str, Any]) -> str:
+    """Something to vote on, and to merge, that depends on the prompt alone."""
+    prompt = str(body["messages"][-1]["content"])
+    if "May it?" in prompt:
+        return "rude\nANSWER: BLOCK" if "blocked" in prompt else "ANSWER: ALLOW"
+    if "one of" in prompt:
+        return "I think so.\nANSWER: " + ("yes" if len(prompt) % 2 else "no")
+    if "a number" in prompt:
+        return f"ANSWER: {1 + len(prompt) % 10}"
+    return f"said of {len(prompt)} characters: fine"
+
+
+CELLS: dict[str, tuple[str, str]] = {
+    "sections": ("fanout -m claude-haiku-5-5", SECTIONS),
+    "the other dialect": ("fanout -m gpt-6-luna --effort none -t 0.5", SECTIONS),
+    "two providers": ("fanout", "%section a -m claude-haiku-5-5\nA\n%section b -m gpt-6-luna\nB"),
+    "one guarded call": ("fanout -m gpt-6-luna", "Say it.\n%guardrail\nMay it?"),
+    "a failing section": (
+        "fanout -m claude-haiku-5-5",
+        SECTIONS + "%section c -m anthropic:err-400\nC",
+    ),
+    "items": ("fanout --each docs -m claude-haiku-5-5", "What is it?\n\n{{item}}\n\nBe brief."),
+    "labels of items": ("fanout --each docs --choices yes,no -m gpt-6-luna", "Good?\n\n{{item}}"),
+    "sections of items": (
+        "fanout --each three -m claude-haiku-5-5",
+        "{{item}} {{index}}\n%section a\nA\n%section b\nB",
+    ),
+    "repeats": ("fanout -n 3 -m claude-haiku-5-5", "Say one thing."),
+    "labels and scores": (
+        "fanout -m claude-haiku-5-5 --flag yes",
+        "{{text}}\n%section a --choices yes,no\nA\n%section b --score 1..10\nB\n%section c\nC",
+    ),
+    "votes in sections": (
+        "fanout -m claude-haiku-5-5",
+        "{{text}}\n%section a -n 3 --choices yes,no\nA\n%section b -n 3 --score 1..10\nB",
+    ),
+    "passed": (
+        "fanout -m claude-haiku-5-5",
+        f"{SECTIONS}%guardrail g -n 3\nMay it?\n%guardrail h\nMay it? Also.",
+    ),
+    "blocked": (
+        "fanout -m claude-haiku-5-5",
+        SECTIONS + "%guardrail g --refusal \"No, 'sorry'.\"\nMay it? blocked",
+    ),
+    "a guard that fails": (
+        "fanout -m claude-haiku-5-5",
+        f"{SECTIONS}%guardrail -m gpt-6-luna --on-error pass\nWho?",
+    ),
+    "vote": ("vote -n 5 --choices yes,no -m gpt-6-luna", "Is it?\n\n{{text}}"),
+    "panel": (
+        "vote --choices yes,no -m claude-haiku-5-5",
+        "{{text}}\n%voter a\nOne\n%voter b -m gpt-6-luna\nTwo!\n%voter c\nThree",
+    ),
+    "weights": (
+        "vote --choices yes,no -m claude-haiku-5-5",
+        "{{text}}\n%voter a --weight 3\nOne\n%voter b\nTwo!\n%voter c --weight 1/2\nThree",
+    ),
+    "a tie": ("vote --choices yes,no -m gpt-6-luna", "%voter a\nOne\n%voter b\nTwoo"),
+    "a tie, first": (
+        "vote --ties first --choices yes,no -m gpt-6-luna",
+        "%voter a\nOne\n%voter b\nTwoo",
+    ),
+    "majority": (
+        "vote --pick majority --choices yes,no -m gpt-6-luna",
+        "%voter a\nOne\n%voter b\nTwoo\n%voter c\nTri",
+    ),
+    "threshold": (
+        "vote --threshold 3/4 --choices yes,no -m gpt-6-luna",
+        "%voter a\nOne\n%voter b\nTwoo\n%voter c\nTri",
+    ),
+    "unanimous": ("vote -n 3 --pick unanimous --choices yes,no -m gpt-6-luna", "One"),
+    "any": (
+        "vote --pick any --flag yes --choices yes,no -m gpt-6-luna",
+        "%voter a\nOne\n%voter b\nTwoo\n%voter c\nTri",
+    ),
+    "median": (
+        "vote --score 1..10 --pick median -m gpt-6-luna",
+        "%voter a\nOne\n%voter b\nTwoooo\n%voter c\nTri",
+    ),
+    "mean": (
+        "vote --number --pick mean -m gpt-6-luna",
+        "Give a number, a number.\n%voter a\nOne\n%voter b\nTwo",
+    ),
+    "open": ("vote -n 3 -m claude-haiku-5-5", "What?"),
+    "a lost vote": (
+        "vote --choices yes,no",
+        "%voter a -m gpt-6-luna\nOne\n%voter b -m anthropic:err-400\nTwoo\n%voter c -m gpt-6-luna\nTri",
+    ),
+    "clinch": ("vote -n 5 --stop clinch --choices yes,no -m gpt-6-luna", "Is it?"),
+}
+
+
+@pytest.mark.parametrize("kind", CELLS)
+def test_a_program_asks_and_decides_as_its_cell(
+    server: Loopback, tmp_path: Path, kind: str
+) -> None:
+    """Every prompt arrives byte for byte, and labels, numbers, texts and winners are the same."""
+    server.answers = answers
+    head, body = CELLS[kind]
+    magic, _, line = head.partition(" ")
+    server.clear()
+    function: Any = vote if magic == "vote" else fanout
+    run: Any = asyncio.run(function(f"%%{magic} {line}\n{body}", variables=VARIABLES, stream="off"))
+    mine = asked(server)
+    server.clear()
+    printed = runs(source(head, body), tmp_path)
+    if "--stop" not in line and not run.blocked:
+        assert asked(server) == mine
+    if run.blocked:
+        assert printed.strip() == run.text
+    elif magic == "vote":
+        assert f"winner: {run.winner}\n" in printed.replace(".0\n", "\n")
+        if kind not in ("clinch", "open", "weights"):
+            tally = ast.literal_eval(printed.rpartition("tally: ")[2])
+            assert {label_of(label): votes for label, votes in tally.items()} == dict(run.tally)
+    else:
+        for record in run.results:
+            if not record.ok:
+                assert f"{record.name} failed: " in printed
+        if any(record.value is not None for record in run.results):
+            for key, value in run.items():
+                assert f"{key}: {value}\n" in f"{printed}\n".replace(".0\n", "\n")
+            assert ("flagged: " in printed) == ("--flag" in line)
+        elif not run.failed:
+            assert printed == f"{run.text.strip()}\n"
+
+
+def test_a_program_runs_by_itself(server: Loopback, tmp_path: Path) -> None:
+    """In a process of its own, which complains of nothing."""
+    server.answers = answers
+    path = tmp_path / "program.py"
+    path.write_text(source("vote -n 3 --choices yes,no -m claude-haiku-5-5", "Is it?"))
+    env = environment(tmp_path, ANTHROPIC_API_KEY="sk-a-key", ANTHROPIC_BASE_URL=server.url)
+    command = [sys.executable, "-W", "error::RuntimeWarning", str(path)]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "3 of 3 votes could be read\nwinner: yes\ntally: {'yes': 3}\n"
+
+
+def test_a_synthesis_gets_the_answers_as_data(server: Loopback, tmp_path: Path) -> None:
+    """Between marks, and the words on what to do come last; what fails leaves the answers joined."""
+    server.answers = lambda body: (
+        "MERGED" if "</answer" in str(body["messages"]) else "one <answer> of them"
+    )
+    body = f"{SECTIONS}%synthesis\nMerge {{{{outputs.style}}}}, briefly."
+    printed = runs(source("fanout -m claude-haiku-5-5", f"{SECTIONS}%synthesis\n"), tmp_path)
+    assert printed == "MERGED\n"
+    server.clear()
+    runs(source("fanout -m claude-haiku-5-5", body), tmp_path)
+    assert server.log[-1].prompt.endswith("\n\nMerge one <answer> of them, briefly.")
+    failing = f"{SECTIONS}%synthesis -m anthropic:err-400\n"
+    printed = runs(source("fanout -m claude-haiku-5-5", failing), tmp_path)
+    assert "synthesis failed: BadRequestError" in printed
+    assert "## style\n\none <answer> of them" in printed
+
+
+def test_a_silent_call_ends(server: Loopback, tmp_path: Path) -> None:
+    """The others are kept; it is named with the reason."""
+    server.answers = None
+    body = "%section a\nA\n%section b -m anthropic:hang\nB"
+    printed = runs(source("fanout -m claude-haiku-5-5 --timeout 1", body), tmp_path)
+    assert "b failed: TimeoutError" in printed
+    assert "## a\n\necho: A" in printed
+
+
+def test_too_few_answers_end_in_an_error(server: Loopback, tmp_path: Path) -> None:
+    """As the cell does."""
+    body = "%section a -m anthropic:err-400\nA\n%section b\nB"
+    text = source("fanout -m claude-haiku-5-5 --min-success 2", body)
+    with pytest.raises(SystemExit, match="only 1 of 2 succeeded"):
+        runs(text, tmp_path)
+    with pytest.raises(UnfinishedError):
+        asyncio.run(fanout(body, model="claude-haiku-5-5", min_success="2"))
+
+
+def test_a_cut_answer_is_none(server: Loopback, tmp_path: Path) -> None:
+    """Nor is a refusal, or one without text."""
+    for act in (Act(stop="max_tokens"), Act(stop="refusal"), Act(text=" ")):
+        server.script("claude-cut", act)
+        server.script("gpt-cut", act)
+        body = "%section a -m claude-cut\nA\n%section b -m gpt-cut\nB\n%section c -m gpt-6-luna\nC"
+        printed = runs(source("fanout --min-success 1", body), tmp_path)
+        assert printed.count(" failed: ValueError no complete answer") == 2
+
+
+def test_a_server_of_ones_own_is_reached(server: Loopback, tmp_path: Path) -> None:
+    """With its address, and the variable of its key, but no key."""
+    server.answers = None
+    registry.define("mine", f"{server.url}/v1", "MINE_KEY")
+    try:
+        text = source("fanout -n 2 -m mine:m", "Hello")
+    finally:
+        registry.forget("mine")
+    assert 'api_key=os.environ["MINE_KEY"]' in text
+    assert "echo: Hello" in runs(text.replace('os.environ["MINE_KEY"]', '"x"'), tmp_path)
+
+
+def test_a_simulated_cell_gives_a_program_for_a_real_model() -> None:
+    """Which says so."""
+    text = source("vote -n 3 --choices a,b -m sim:?truth=a", "Which?")
+    assert 'MODEL = "claude-haiku-5-5"  # the cell asked a simulation; this is a real model' in text
+
+
+@pytest.mark.parametrize("rule", ["judge", "best", "confidence"])
+def test_what_is_left_out_is_said(rule: str) -> None:
+    """A rule that does not fit on a page is named where it is missing."""
+    assert "# In the cell " in source(f"vote -n 3 --pick {rule} -m sim", "Which?")
+
+
+def test_too_many_calls_are_refused() -> None:
+    """So are items that come as they are read; the error says the way out."""
+    with pytest.raises(OptionError, match="300 calls are too many to be written out"):
+        source("fanout --each many -m sim", "{{item}}", many=[f"{n}" for n in range(300)])
+    with pytest.raises(OptionError, match="come as they are read"):
+        source("fanout --each many -m sim", "{{item}}", many=(f"{n}" for n in range(3)))
+
+
+# --- texts as source ------------------------------------------------------------------------------
+
+ANY = st.text(st.characters(codec=None, exclude_categories=[]))
+
+
+@given(ANY)
+def test_any_text_is_a_literal(text: str) -> None:
+    """As it was, on one line or several."""
+    assert ast.literal_eval(literal(text)) == text
+    assert ast.literal_eval(quoted(text)) == text
+    assert "\n" not in quoted(text)
+
+
+@given(st.lists(ANY, min_size=1), ANY)
+def test_any_prompt_makes_a_program(texts: list[str], shared: str) -> None:
+    """Its calls ask the prompts of the plan."""
+    plan = plan_cell(
+        "fanout",
+        "--each texts -m sim",
+        "{{shared}} a {{item}} b",
+        {"texts": texts, "shared": shared},
+    )
+    names: dict[str, Any] = {"asyncio": asyncio, "AsyncAnthropic": lambda **_: None}
+    text = (
+        program(plan, doors)
+        .rpartition("asyncio.run(main())")[0]
+        .replace("from anthropic", "# from anthropic")
+    )
+    exec(compile(text, "program", "exec"), names)  # noqa: S102
+    names["ask"] = lambda prompt, **more: prompt
+    assert list(names["calls"]().values()) == [task.prompt for task in plan.tasks]
+
+
+@given(st.lists(st.text("ab \n", max_size=9), min_size=1))
+def test_what_stands_around_items_is_common_to_all(texts: list[str]) -> None:
+    """And the rest of each prompt is what was between."""
+    before, after = around(texts)
+    for text in texts:
+        assert text.startswith(before)
+        assert text.endswith(after)
+        assert len(before) + len(after) <= len(text)
+
+
+def test_names_are_names() -> None:
+    """Of whatever a section is called; no two are the same."""
+    taken: set[str] = {"MODEL"}
+    found = [name_of(text, taken) for text in ("style", "model", "a-b", "a_b", "größe", "1.x", "")]
+    assert found == ["STYLE", "MODEL_2", "A_B", "A_B_2", "GRÖSSE", "PROMPT_1_X", "PROMPT"]
+
+
+# --- in a notebook --------------------------------------------------------------------------------
+
+
+def test_the_command_prints_the_last_cells_program() -> None:
+    """Also of a dry run; before any cell it says what to do."""
+    with Kernel() as kernel:
+        kernel.run("%load_ext parallm_magics")
+        before = kernel.run("%parallm code")
+        assert before.error.startswith("OptionError: %parallm code: no cell has run yet; run a")
+        kernel.run("%%fanout -m claude-haiku-5-5 --dry-run\n%section a\nHello there\n")
+        printed = kernel.run("%parallm code").stream()
+        compile(printed, "program", "exec")
+        assert '"Hello there"' in printed
+        kernel.run("%%vote -n 3 -m sim:?scale=0 --choices a,b\nWhich one?\n")
+        assert "Which one?" in kernel.run("%parallm code").stream()
+        assert kernel.run("%parallm code x").error == "OptionError: %parallm code takes no 'x'"
