@@ -135,8 +135,8 @@ def test_a_retry_asks_anew_and_is_kept(kernel: Kernel, server: Loopback, path: P
         ("--mode=auto '{path}'", "…/answers.jsonl"),
         ("kept.jsonl", "kept.jsonl"),
         ("~/kept.jsonl", "kept.jsonl"),  # the kernel runs in its home
-        ("kept.jsonl --mode replay", "kept.jsonl (mode replay)"),
-        ("'{path}' --mode=Refresh", "…/answers.jsonl (mode refresh)"),
+        ("kept.jsonl --mode replay", "kept.jsonl"),
+        ("'{path}' --mode=Refresh", "…/answers.jsonl"),
         ("off", "off"),
         ("--mode off", "off"),
         ("kept.jsonl --mode OFF", "off"),
@@ -160,6 +160,8 @@ def test_the_command_says_what_holds(kernel: Kernel, path: Path, line: str, told
         ("two words", f"one path is needed: {FORM}"),
         ("x --replay", f"one path is needed: {FORM}"),
         ("' '", f"one path is needed: {FORM}"),
+        ("$where", "for a variable write {{where}}"),
+        ("{{1+1}}", "{{1+1}} names no variable"),
     ],
 )
 def test_a_bad_word_is_one_line(kernel: Kernel, line: str, told: str) -> None:
@@ -175,6 +177,13 @@ def test_a_bad_word_is_one_line(kernel: Kernel, line: str, told: str) -> None:
     assert "kept.jsonl" in kernel.run("%parallm recordings").stream() or line == "--mode auto"
 
 
+def test_a_path_may_be_a_variable(kernel: Kernel, path: Path) -> None:
+    """As in any option's value; an unknown one is an error that names the nearest."""
+    kernel.run(f"import pathlib\nwhere = pathlib.Path({str(path)!r})")
+    assert kernel.run("%parallm recordings {{where}}").stream() == "recordings …/answers.jsonl\n"
+    assert kernel.run("%parallm recordings {{wher}}").error.startswith("VariableError: ")
+
+
 def test_the_environment_forces_replay(kernel: Kernel, server: Loopback, path: Path) -> None:
     """A notebook that would record and ask replays: without a key, and a miss asks nobody."""
     recorded(kernel, path)
@@ -186,8 +195,9 @@ def test_the_environment_forces_replay(kernel: Kernel, server: Loopback, path: P
         assert missing.error.startswith("RecordingMissing: anthropic:claude-haiku-5-5: nothing may")
         assert other.run("%%fanout -m sim:?scale=0\n%section a\nA\n").error == ""
         assert other.run(f"%parallm recordings '{path}'").stream() == (
-            "recordings …/answers.jsonl (mode replay)\n"
-        )
+            "recordings …/answers.jsonl\n"
+        ), "as in the notebook that is checked"
+        assert other.run("%parallm recordings").stream().endswith("answers.jsonl (mode replay)\n")
         for cell, code in zip(first, (CELL, VOTE), strict=True):
             again = other.run(code)
             assert again.result == cell.result

@@ -329,7 +329,7 @@ def missed(path: Path, head: str, body: str) -> str:
         pytest.param(
             "fanout --max-tokens 100 -t 0.5",
             SECTIONS,
-            "whose temperature differs: none is now 0.5; so do its max_tokens.",
+            "whose temperature differs: none is now 0.5; so does its max_tokens.",
             id="options",
         ),
         pytest.param(
@@ -357,7 +357,8 @@ def test_a_miss_of_one_more_vote_says_so(path: Path) -> None:
     run(planned("vote -n 3 --choices yes,no", "Is it?"), FIVE, Recordings(path))
     told = missed(path, "vote -n 5 --choices yes,no", "Is it?")
     assert (
-        "nor are 1 more of its cell: of this request 3 answers are recorded, and number 4" in told
+        "nor is 1 more of its cell: 3 answers to this request are recorded, but not number 4"
+        in told
     )
 
 

@@ -76,14 +76,17 @@ def recordings(magics: Any, rest: Sequence[Token]) -> None:
         raise OptionError(f"%parallm recordings: one path is needed: {form}")
     if words and words[0].lower() in MODES:  # a mode is no file's name
         mode = mode or mode_of(words.pop())
-    path = words[0] if words else None
+    path = _path(words[0], magics.shell.user_ns) if words else None
     if path is None and session.recordings is None and (prune or mode not in (None, "off")):
         raise OptionError(f"%parallm recordings: a path is needed: {form}")
     if path is not None or mode is not None:
         session.record(path, mode or "auto")
     if prune:
         _prune(session.recordings)
-    print(f"recordings {recordings_state(session)}")
+    # Where the notebook names a mode it stands in the cell; where the environment forces one, the
+    # output must be the same as without.
+    named = path is not None or mode is not None
+    print(f"recordings {recordings_state(session, with_mode=not named)}")
 
 
 def _prune(store: Recordings | None) -> None:
@@ -94,6 +97,18 @@ def _prune(store: Recordings | None) -> None:
         f"kept {kept:,} entries that cells have used since the file was named, took out "
         f"{dropped:,}; what it was is in {backup.name!r}"
     )
+
+
+def _path(word: str, variables: dict[str, Any]) -> str:
+    """The path that a word names, itself or as a `{{variable}}`."""
+    if word.startswith("$"):
+        raise OptionError(f"%parallm recordings: for a variable write {{{{{word[1:41]}}}}}")
+    if not (word.startswith("{{") and word.endswith("}}")):
+        return word
+    ref = path(word.strip("{} "))
+    if ref is None:
+        raise OptionError(f"%parallm recordings: {word[:40]} names no variable")
+    return str(value_of(ref, variables, "%parallm recordings"))
 
 
 def _parted(word: str) -> list[str]:

@@ -86,12 +86,13 @@ def _spent(magics: Any) -> list[Fact]:
     return facts
 
 
-def recordings_state(session: Any) -> str:
+def recordings_state(session: Any, *, with_mode: bool = True) -> str:
     """Where answers are kept, in a line."""
     store = session.recordings
     if store is None:
-        return "off; only simulated models may be asked" if offline() else "off"
-    mode = "" if store.mode == "auto" else f" (mode {store.mode})"
+        alone = with_mode and offline()
+        return "off; only simulated models may be asked" if alone else "off"
+    mode = f" (mode {store.mode})" if with_mode and store.mode != "auto" else ""
     return display.one_line(f"{_shown(store.path)}{mode}")
 
 

@@ -180,7 +180,7 @@ class Recordings:
     def missing(self, tasks: Sequence[Task]) -> RecordingMissing:
         """The error that says what is not recorded, and in what it differs from what is."""
         task, others = tasks[0], len(tasks) - 1
-        more = f", nor are {others} more of its cell" if others else ""
+        more = f", nor {'is' if others == 1 else 'are'} {others} more of its cell" if others else ""
         with self._lock:
             known, problem = self._asked()
             damaged = [] if problem or not self._damaged else [f"{_named(self._damaged)} damaged"]

@@ -16,9 +16,9 @@ _SPELT = {
     "given": "given answer",
     "query": "simulation's settings",
     "reading": "way of reading the answer",
-    "shared": "text that comes first",
-    "worker": "worker's name",
 }
+# Simulated answers depend on these as well; they differ where the prompt or the place does.
+_FOLLOWING = {"shared", "worker"}
 
 
 class Entry(NamedTuple):
@@ -44,18 +44,21 @@ def difference(worker: str, sample: int, request: Mapping[str, Any], known: Iter
     fields = _differing(request, nearest.request)
     if not fields:
         have = len({e.sample for e in entries if not _differing(request, e.request)})
-        return f"of this request {have} answers are recorded, and number {sample + 1} is asked for"
-    named = [name for name in fields if name not in ("shared", "worker")] or fields
-    first = "prompt" if "prompt" in named else named[0]
-    others = [_SPELT.get(name, name) for name in named if name != first]
-    more = f"; so do its {', '.join(others)}" if others else ""
+        answers = (
+            "1 answer to this request is" if have == 1 else f"{have} answers to this request are"
+        )
+        return f"{answers} recorded, but not number {sample + 1}"
+    first = "prompt" if "prompt" in fields else fields[0]
+    others = [_SPELT.get(name, name) for name in fields if name != first]
+    verb = "does" if len(others) == 1 else "do"
+    more = f"; so {verb} its {', '.join(others)}" if others else ""
     spelt = _SPELT.get(first, first)
     change = _change(nearest.request.get(first), request.get(first))
     return f"the nearest is {where}, whose {spelt} differs: {change}{more}"
 
 
 def _differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
-    names = {**one, **other}
+    names = [name for name in {**one, **other} if name not in _FOLLOWING]
     return [name for name in names if not _equal(one.get(name), other.get(name))]
 
 
@@ -66,7 +69,7 @@ def _equal(one: Any, other: Any) -> bool:
 
 def _distance(worker: str, request: Mapping[str, Any], entry: Entry) -> tuple[int, bool, int, int]:
     """The smaller, the nearer."""
-    fields = [name for name in _differing(request, entry.request) if name != "shared"]
+    fields = _differing(request, entry.request)
     here, there = str(request.get("prompt", "")), str(entry.request.get("prompt", ""))
     start, end = _common(here, there)
     return len(fields), entry.worker != worker, -(start + end), entry.line

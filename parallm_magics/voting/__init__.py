@@ -3,6 +3,12 @@
 from parallm_magics.voting.answers import Answer, read_answer
 from parallm_magics.voting.cleaning import same_answer_key
 from parallm_magics.voting.confidence import parse_confidence
+from parallm_magics.voting.diagnostics import error_diagnostics, same_wrong_rate
+from parallm_magics.voting.panels import (
+    beta_binomial_majority,
+    effective_votes,
+    majority_accuracy,
+)
 from parallm_magics.voting.position import judge_swap
 from parallm_magics.voting.reliability import fleiss_kappa, krippendorff_alpha
 from parallm_magics.voting.rules import RULES, decide, leaders, need
@@ -29,6 +35,7 @@ from parallm_magics.voting.weights import log_odds_weight, weight_sums, weighted
 __all__ = [
     "RULES",
     "Answer",
+    "beta_binomial_majority",
     "beta_half_tail",
     "beta_stops",
     "clinch",
@@ -36,12 +43,15 @@ __all__ = [
     "clinch_flag",
     "clinch_weighted",
     "decide",
+    "effective_votes",
     "entropy_bits",
+    "error_diagnostics",
     "fleiss_kappa",
     "judge_swap",
     "krippendorff_alpha",
     "leaders",
     "log_odds_weight",
+    "majority_accuracy",
     "need",
     "next_wave",
     "p_better",
@@ -50,6 +60,7 @@ __all__ = [
     "parse_confidence",
     "read_answer",
     "same_answer_key",
+    "same_wrong_rate",
     "share_range_after_cancel",
     "shares",
     "weight_sums",
