@@ -331,6 +331,7 @@ class Record:
         error: why there is no success; None for "ok".
         simulated: whether no model was asked.
         replayed: whether it comes from a recording, so that nothing was spent on it now.
+        address: the host that was asked, where it is not the provider's usual one.
     """
 
     index: int
@@ -352,6 +353,7 @@ class Record:
     error: Fault | None = None
     simulated: bool = False
     replayed: bool = False
+    address: str = ""
 
     @property
     def ok(self) -> bool:

@@ -57,11 +57,10 @@ class FanoutRun(Run, Mapping[str, Value]):
         synthesis: Record | None = None,
         alone: bool = False,
         notes: Sequence[str] = (),
-        addresses: Sequence[str] = (),
         guards: Sequence[Verdict] = (),
         again: Again | None = None,
     ) -> None:
-        super().__init__(records, notes=notes, addresses=addresses, guards=guards, again=again)
+        super().__init__(records, notes=notes, guards=guards, again=again)
         self.votes: dict[str, Poll] = {}
         self._lost: dict[str, str] = {}
         self._flagged: list[str] = []
@@ -222,7 +221,6 @@ async def run_fanout(
         synthesis=merged,
         alone=plan.calls.alone,
         notes=[*plan.notes, *workers.notes, *([] if blocked else unread(plan, records))],
-        addresses=workers.addresses,
         guards=guards,
         again=again,
     )

@@ -23,7 +23,6 @@ class Run:
     Attributes:
         results: one record a worker, in the cell's order.
         notes: what the reader should know, one line each.
-        addresses: where calls went, if not to a provider's usual address.
         guards: the verdicts of its guardrails, in the cell's order.
     """
 
@@ -32,13 +31,11 @@ class Run:
         records: Sequence[Record],
         *,
         notes: Sequence[str] = (),
-        addresses: Sequence[str] = (),
         guards: Sequence[Verdict] = (),
         again: Again | None = None,
     ) -> None:
         self.results = tuple(records)
         self.notes = tuple(notes)
-        self.addresses = tuple(addresses)
         self.guards = tuple(guards)
         self._again = again
 
@@ -71,6 +68,12 @@ class Run:
     def _extra(self) -> tuple[Record, ...]:
         """The records of calls that are no worker's."""
         return self._guard_records
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Where calls went, if not to a provider's usual address."""
+        records = (*self.results, *self._extra)
+        return tuple(dict.fromkeys(record.address for record in records if record.address))
 
     @property
     def _totals(self) -> display.Totals:

@@ -78,7 +78,6 @@ async def run_vote(
             *warnings(tasks, shuffled=plan.options.shuffle_choices, pick=rule.pick),
             *(judgment.notes if judgment is not None else ()),
         ],
-        addresses=workers.addresses,
         guards=guards,
         again=again,
     )

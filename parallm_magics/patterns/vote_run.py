@@ -65,14 +65,13 @@ class VoteRun(Run):
         gathered: Gathered | None = None,
         judgment: Judgment | None = None,
         notes: Sequence[str] = (),
-        addresses: Sequence[str] = (),
         guards: Sequence[Verdict] = (),
         again: Again | None = None,
     ) -> None:
         uncounted = gathered.uncounted if gathered is not None else frozenset()
         confident = rule.pick == "confidence"
         read, ballots = count_ballots(records, reading, weights, uncounted, confident)
-        super().__init__(read, notes=notes, addresses=addresses, guards=guards, again=again)
+        super().__init__(read, notes=notes, guards=guards, again=again)
         self.ballots = ballots
         self.decided_after = gathered.decided_after if gathered is not None else None
         self.judgment = judgment

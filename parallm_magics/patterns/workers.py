@@ -83,11 +83,6 @@ class Workers:
         return OutFile(path, goes_on=self._further > 0)
 
     @property
-    def addresses(self) -> tuple[str, ...]:
-        """Where calls go, if not to a provider's usual address."""
-        return tuple(dict.fromkeys(p.address for p in self._providers.values() if p.address))
-
-    @property
     def places(self) -> int:
         """How many calls may be under way at once."""
         return self._shared.most
@@ -136,7 +131,7 @@ class Workers:
         def finish(task: Task | None, record: Record) -> Record:
             record = read_record(record, calls.reading(record.index))
             if task is not None:  # as it is recorded too, so that a replay is laid out alike
-                record = later(record, self._after)
+                record = later(self._asked_at(task, record), self._after)
             if not self.keeper.holds:
                 self._forget(record)
             self.keeper.keep(task, record)
@@ -227,6 +222,8 @@ class Workers:
         )
 
         def finish(task: Task | None, record: Record) -> Record:
+            if task is not None:
+                record = self._asked_at(task, record)
             if task is not None and not beside:
                 record = later(record, self._after)
             self.keeper.keep(task, record)
@@ -236,6 +233,11 @@ class Workers:
 
         source = self._served(calls, few=True, anew=anew, delays=not beside)
         return await self._pump(source, rules, finish, stop)
+
+    def _asked_at(self, task: Task, record: Record) -> Record:
+        """The record with the host of a server that is not the provider's own."""
+        address = self._providers[task.model.provider].address
+        return replace(record, address=address) if address else record
 
     async def follow(self, tasks: Sequence[Task], anew: Container[int] = ()) -> list[Record]:
         """One record for each of a few calls that begin after all others, such as a synthesis."""

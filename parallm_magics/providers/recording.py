@@ -109,10 +109,13 @@ class Recordings:
         """What still holds of the file, and what was told of single requests after so many tellings."""
         with self._lock:
             told = tuple(text for text, last in self._told.items() if last > tellings)
-            if not self._damaged or not self._ours:
+            # A replay that needs what was in there says so in its error, and no other cell changes.
+            if not self._damaged or not self._ours or self.replays:
                 return told
-            asked = "" if self.replays else "; what was in there is asked again"
-            return (self._about(f"{_named(self._damaged)} damaged and skipped{asked}"), *told)
+            skipped = (
+                f"{_named(self._damaged)} damaged and skipped; what was in there is asked again"
+            )
+            return (self._about(skipped), *told)
 
     def catch_up(self) -> bool:
         """Take in a part of what is new in the file; whether there is more of it.

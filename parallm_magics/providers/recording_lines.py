@@ -81,6 +81,7 @@ def entry_of(task: Task, record: Record, front: Front, request: dict[str, Any]) 
         "attempts": [{"outcome": a.outcome, "seconds": a.seconds} for a in record.attempts],
         "model_answered": record.model_answered,
         "request_id": record.request_id,
+        "address": record.address or None,
         "simulated": record.simulated,
     }
     return {
@@ -235,6 +236,7 @@ def _record(task: Task, status: str, outcome: dict[str, Any]) -> Record:
         model_answered=_text_or_none(outcome.get("model_answered")),
         finish=_text_or_none(outcome.get("finish")),
         request_id=_text_or_none(outcome.get("request_id")),
+        address=_text_or_none(outcome.get("address")) or "",
         error=error,
         simulated=outcome["simulated"] is True,
         replayed=True,
