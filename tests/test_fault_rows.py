@@ -31,6 +31,7 @@ def row(promise: str, *shown_by: str | Reason) -> Row:
 F, D, N, C = (
     f"test_{subject}_faults.py::test_" for subject in ("provider", "data", "notebook", "cost")
 )
+K = "test_recording.py::test_"
 ROWS: dict[str, Row] = {
     # What a provider does.
     "F01": row(
@@ -431,6 +432,53 @@ ROWS: dict[str, Row] = {
         C + "runs_leave_nothing_behind",
         "test_registry.py::test_clients_leave_nothing_behind_when_they_are_gone",
     ),
+    # What happens to a file of recordings.
+    "K01": row(
+        "flipped bits are a miss and one warning", K + "flipped_bits_make_a_miss_and_one_warning"
+    ),
+    "K02": row(
+        "what stands before a cut is served", K + "a_file_that_is_cut_anywhere_serves_what_is_whole"
+    ),
+    "K03": row(
+        "a killed writer leaves a file that can be read",
+        K + "a_killed_writer_leaves_a_file_that_serves",
+        "test_recorded_runs.py::test_a_killed_process_loses_what_was_in_flight_only",
+        "test_replay.py::test_a_prune_that_fails_changes_nothing",
+        Reason("Two hundred kills are counted by benchmarks/kills.py."),
+    ),
+    "K04": row(
+        "several writers lose nothing",
+        K + "two_kernels_may_write_at_once",
+        "test_recordings_in_a_notebook.py::test_two_kernels_at_once_share_a_file",
+        "test_replay.py::test_a_prune_keeps_what_others_add_meanwhile",
+    ),
+    "K05": row("a full disk costs a warning, not an answer", K + "a_full_disk_costs_no_answer"),
+    "K06": row(
+        "nor does a file that cannot be used", K + "a_path_that_cannot_be_used_is_told_once"
+    ),
+    "K07": row(
+        "a newer file is refused and not touched", K + "a_newer_file_is_refused_and_not_touched"
+    ),
+    "K08": row(
+        "a miss in a replay says what differs, and asks nobody",
+        "test_replay.py::test_a_miss_says_what_differs",
+        "test_recordings_in_a_notebook.py::test_the_environment_forces_replay",
+        "test_mutations.py::test_a_recorded_notebook_tells_what_changed",
+    ),
+    "K09": row(
+        "another request is a miss",
+        K + "another_request_is_a_miss",
+        K + "no_two_requests_share_a_key",
+    ),
+    "K10": row(
+        "what tools do to the file is read well", K + "what_tools_do_to_the_file_is_read_well"
+    ),
+    "K11": row(
+        "a large file holds nobody up",
+        "test_recorded_runs.py::test_a_large_file_holds_nobody_up",
+        Reason("How long it takes is measured by benchmarks/recordings.py."),
+    ),
+    "K12": row("any operation on the file may fail", K + "any_operation_may_fail"),
 }
 
 WANTED = {
@@ -438,6 +486,7 @@ WANTED = {
     *(f"N{number:02}" for number in range(1, 20) if number != 5),
     *(f"D{number:02}" for number in range(1, 20) if number != 5),
     *(f"C{number:02}" for number in range(1, 9)),
+    *(f"K{number:02}" for number in range(1, 13)),
 }
 NAMED = sorted(
     {shown for each in ROWS.values() for shown in each.shown_by if not isinstance(shown, Reason)}

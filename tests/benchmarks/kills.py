@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from bench import KEY, MODELS, OURS, Figure, table
 from provider import Act, Loopback
 
-KILLS = 100
+KILLS = 200
 ITEMS = 200
 CONCURRENCY = 10
 CALL = 20  # milliseconds

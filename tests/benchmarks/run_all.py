@@ -15,8 +15,10 @@ import cpu_per_call
 import hanging
 import interrupt
 import kills
+import lessons
 import load_ext
 import page
+import recordings
 import scale
 import streams
 import votes
@@ -24,7 +26,20 @@ import wall_time
 from bench import PACKAGES, load, processor
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
-ALL = (load_ext, wall_time, cpu_per_call, streams, interrupt, hanging, kills, scale, votes, page)
+ALL = (
+    load_ext,
+    wall_time,
+    cpu_per_call,
+    streams,
+    interrupt,
+    hanging,
+    kills,
+    scale,
+    votes,
+    page,
+    recordings,
+    lessons,
+)
 MARK = "<!-- {} -->\n"
 
 
