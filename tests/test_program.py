@@ -360,4 +360,10 @@ def test_the_command_prints_the_last_cells_program() -> None:
         assert '"Hello there"' in printed
         kernel.run("%%vote -n 3 -m sim:?scale=0 --choices a,b\nWhich one?\n")
         assert "Which one?" in kernel.run("%parallm code").stream()
+        kernel.run("%parallm provider mine --base-url http://me:secret@localhost:9/v1?key=secret2")
+        kernel.run("%%fanout -n 2 -m mine:m --dry-run\nHello sk-ant-api03-" + "x1Y2" * 12)
+        printed = kernel.run("%parallm code").stream()
+        assert 'base_url="http://localhost:9/v1"' in printed
+        assert "secret" not in printed
+        assert "x1Y2" not in printed
         assert kernel.run("%parallm code x").error == "OptionError: %parallm code takes no 'x'"

@@ -420,7 +420,9 @@ def test_a_prune_takes_out_what_is_served_no_more(path: Path) -> None:
     before = path.read_bytes()
     pruned = store.prune()
     assert (pruned.kept, pruned.dropped) == (3, 3)
+    assert pruned.backup is not None
     assert pruned.backup.read_bytes() == before
+    assert store.prune() == (3, 0, None), "nothing more to take out, and no backup of that"
     left = [json.loads(line) for line in path.read_text().splitlines()]
     assert sorted((entry["worker"], entry["status"]) for entry in left) == [
         ("a", "ok"),
@@ -439,6 +441,7 @@ def test_a_prune_keeps_what_others_add_meanwhile(
     import os
 
     store, other = Recordings(path), Recordings(path)
+    run(planned("fanout", "%section old\nold"), answer(), other)
     run(planned("fanout", SECTIONS), answer(), store)
     replaced = os.replace
 
@@ -453,12 +456,29 @@ def test_a_prune_keeps_what_others_add_meanwhile(
         assert not run(planned("fanout", body), nobody, Recordings(path, "replay"))[1]
 
 
+def test_a_second_prune_keeps_the_first_ones_backup(path: Path) -> None:
+    """What was taken out is lost by no later prune."""
+    run(planned("fanout", "%section old\nold"), answer(), Recordings(path))
+    for body, name in (
+        ("%section a\nA", "answers.jsonl.bak"),
+        ("%section b\nB", "answers.jsonl.bak2"),
+    ):
+        store = Recordings(path)
+        run(planned("fanout", body), answer(), store)
+        before = path.read_bytes()
+        pruned = store.prune()
+        assert pruned.backup is not None
+        assert (pruned.backup.name, pruned.backup.read_bytes()) == (name, before)
+    assert b"old" in path.with_name("answers.jsonl.bak").read_bytes()
+
+
 def test_a_prune_that_fails_changes_nothing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One line says why, and nothing is left beside the file but the backup."""
     import os
 
     from parallm_magics import ParallmError
 
+    run(planned("fanout", "%section old\nold"), answer(), Recordings(path))
     store = Recordings(path)
     run(planned("fanout", SECTIONS), answer(), store)
     before = path.read_bytes()

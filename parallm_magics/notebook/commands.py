@@ -12,6 +12,8 @@ from parallm_magics.notebook.status import recordings_state, show_models, show_s
 from parallm_magics.patterns.program import program
 from parallm_magics.patterns.program_calls import Door
 from parallm_magics.providers import registry
+from parallm_magics.providers.address import public
+from parallm_magics.providers.keys import scrub
 from parallm_magics.providers.recording import Recordings
 from parallm_magics.providers.recording_modes import MODES, mode_of
 
@@ -93,10 +95,9 @@ def _prune(store: Recordings | None) -> None:
     if store is None:
         raise OptionError("%parallm recordings --prune: recordings are off")
     kept, dropped, backup = store.prune()
-    print(
-        f"kept {kept:,} entries that cells have used since the file was named, took out "
-        f"{dropped:,}; what it was is in {backup.name!r}"
-    )
+    noun = "entry" if kept == 1 else "entries"
+    was = f"took out {dropped:,}; what it was is in {backup.name!r}" if backup else "took out none"
+    print(f"kept {kept:,} {noun} that cells have used since the file was named, {was}")
 
 
 def _path(word: str, variables: dict[str, Any]) -> str:
@@ -124,12 +125,13 @@ def code(magics: Any, rest: Sequence[Token]) -> None:
         raise OptionError(
             "%parallm code: no cell has run yet; run a %%fanout or %%vote cell, --dry-run is enough"
         )
-    print(program(plan, _door), end="")
+    print(scrub(program(plan, _door)), end="")
 
 
 def _door(name: str) -> Door:
+    """How a program reaches a provider; what an address holds besides the host may be a secret."""
     known = registry.definition(name)
-    return Door(known.simulated, known.base_url, known.key_env)
+    return Door(known.simulated, public(known.base_url), known.key_env)
 
 
 def provider(magics: Any, rest: Sequence[Token]) -> None:

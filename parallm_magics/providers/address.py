@@ -28,6 +28,17 @@ def host_of(url: str) -> str:
     raise ModelError(f"the base URL {keys.scrub(url)!r} is no http:// or https:// address")
 
 
+def public(url: str) -> str:
+    """The address without credentials, query and fragment, any of which may hold a secret.
+
+    >>> public("http://user:secret@localhost:8000/v1?key=secret")
+    'http://localhost:8000/v1'
+    """
+    parts = urlsplit(url)
+    bare = parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="")
+    return bare.geturl()
+
+
 def split_url(url: str) -> tuple[str, dict[str, str]]:
     """The address without credentials, and the header that they stand for.
 

@@ -43,11 +43,17 @@ class _Place(NamedTuple):
 
 
 class Pruned(NamedTuple):
-    """What a prune has done: how many entries it kept and took out, and where the old file is."""
+    """What a prune has done.
+
+    Attributes:
+        kept: how many entries it kept.
+        dropped: how many lines it took out.
+        backup: where the old file is; None where nothing was taken out.
+    """
 
     kept: int
     dropped: int
-    backup: Path
+    backup: Path | None = None
 
 
 class Recordings:
@@ -65,6 +71,7 @@ class Recordings:
 
     def __init__(self, path: str | os.PathLike[str], mode: Mode = "auto") -> None:
         self.path = Path(os.path.expanduser(path))
+        self._named = os.fspath(path)
         self.mode = mode
         self._file = self.path.absolute()  # a later change of folder must not change the file
         self._lock = threading.RLock()
@@ -192,14 +199,14 @@ class Recordings:
         forced = f", without {VARIABLE}=replay" if offline() else ""
         return RecordingMissing(
             f"{task.name}: not recorded in {self.path.name!r}{more}: {why}. To ask for it: "
-            f"%parallm recordings {self.path} --mode auto{forced}"
+            f"%parallm recordings {self._named} --mode auto{forced}"
         )
 
     def prune(self) -> Pruned:
         """Take out what was neither served nor added since this file was named, damaged lines too.
 
         Of what stays, earlier outcomes that are served no more go as well. What the file was stays
-        beside it, as `NAME.bak`.
+        beside it, as `NAME.bak`, or `NAME.bak2` where there is one, and so on.
 
         Raises:
             ParallmError: nothing of it was used yet, or it cannot be written.
@@ -216,6 +223,8 @@ class Recordings:
                 places = {*self._places.values(), *self._outcomes.values()}
                 stay = sorted(p for p in places if (p.front.key, p.front.sample) in self._used)
                 dropped = self._entries + len(self._damaged) - len(stay)
+                if not dropped:
+                    return Pruned(len(stay), 0)
                 spans = [(place.offset, place.length) for place in stay]
                 backup = rewrite(self._file, spans, self._known)
             except (OSError, ValueError) as error:

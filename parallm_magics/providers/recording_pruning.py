@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import tempfile
@@ -13,7 +14,7 @@ def rewrite(file: Path, spans: Iterable[tuple[int, int]], size: int) -> Path:
     """Keep these spans of the first `size` bytes, and all that others may have added since.
 
     The file is replaced in one go: whoever reads it sees the old one or the new one. What it was
-    is kept beside it, its name ending in `.bak`; that path is given back.
+    is kept beside it under a name that is free, ending in `.bak`; that path is given back.
 
     Args:
         spans: offset and length of each line that stays, in order.
@@ -21,7 +22,7 @@ def rewrite(file: Path, spans: Iterable[tuple[int, int]], size: int) -> Path:
     Raises:
         OSError: it cannot be written; then the file is as it was.
     """
-    backup = file.with_name(f"{file.name}.bak")
+    backup = _free(file)
     with open(file, "rb") as old:
         shutil.copyfile(file, backup)
         shutil.copymode(file, backup)
@@ -46,3 +47,10 @@ def rewrite(file: Path, spans: Iterable[tuple[int, int]], size: int) -> Path:
             with open(file, "ab") as new:
                 new.write(late)
     return backup
+
+
+def _free(file: Path) -> Path:
+    """A name for a backup that no earlier one has."""
+    ends = itertools.chain(["bak"], (f"bak{turn}" for turn in itertools.count(2)))
+    paths = (file.with_name(f"{file.name}.{end}") for end in ends)
+    return next(path for path in paths if not path.exists())
