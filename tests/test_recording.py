@@ -396,7 +396,7 @@ def test_flipped_bits_make_a_miss_and_one_warning(path: Path) -> None:
     tasks = filled(path)
     whole = path.read_bytes()
     numbers = random.Random(1)
-    for _ in range(300):
+    for _ in range(1000):
         at, bit = numbers.randrange(len(whole) - 1), 1 << numbers.randrange(8)
         path.write_bytes(whole[:at] + bytes([whole[at] ^ bit]) + whole[at + 1 :])
         store = Recordings(path)

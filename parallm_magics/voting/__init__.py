@@ -4,12 +4,20 @@ from parallm_magics.voting.answers import Answer, read_answer
 from parallm_magics.voting.cleaning import same_answer_key
 from parallm_magics.voting.confidence import parse_confidence
 from parallm_magics.voting.diagnostics import error_diagnostics, same_wrong_rate
+from parallm_magics.voting.paired import (
+    mcnemar_exact,
+    mcnemar_midp,
+    paired_bootstrap,
+    paired_items_needed,
+    verdict,
+)
 from parallm_magics.voting.panels import (
     beta_binomial_majority,
     effective_votes,
     majority_accuracy,
 )
 from parallm_magics.voting.position import judge_swap
+from parallm_magics.voting.recommending import recommend
 from parallm_magics.voting.reliability import fleiss_kappa, krippendorff_alpha
 from parallm_magics.voting.rules import RULES, decide, leaders, need
 from parallm_magics.voting.statistics import (
@@ -52,17 +60,23 @@ __all__ = [
     "leaders",
     "log_odds_weight",
     "majority_accuracy",
+    "mcnemar_exact",
+    "mcnemar_midp",
     "need",
     "next_wave",
     "p_better",
     "p_mode",
+    "paired_bootstrap",
+    "paired_items_needed",
     "pairwise_agreement",
     "parse_confidence",
     "read_answer",
+    "recommend",
     "same_answer_key",
     "same_wrong_rate",
     "share_range_after_cancel",
     "shares",
+    "verdict",
     "weight_sums",
     "weighted_tally",
     "wilson",
