@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 from collections.abc import Iterator
 
@@ -14,6 +15,10 @@ from parallm_magics.providers import registry
 # A noisy machine must not turn a property into a timing test.
 settings.register_profile("parallm", deadline=None)
 settings.load_profile("parallm")
+
+# Whoever is started in the background ignores interrupts, and so would all that tests start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _OURS = ("ANTHROPIC_", "OPENAI_", "PARALLM_")
 
