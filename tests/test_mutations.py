@@ -89,14 +89,14 @@ def edited(old: str, new: str) -> Callable[[str], str]:
     return edit
 
 
-def resealed(worker: str, text: str) -> Callable[[str], str]:
+def resealed(text: str, *workers: str) -> Callable[[str], str]:
     """A change of what was recorded, as if the model had said it."""
 
     def edit(file: str) -> str:
         lines = [json.loads(line) for line in file.splitlines()]
         for entry in lines:
             del entry["sum"]
-            if entry["worker"] == worker:
+            if entry["worker"] in workers:
                 entry["outcome"]["text"] = text
         return "".join(line_of(entry).decode() for entry in lines)
 
@@ -105,8 +105,12 @@ def resealed(worker: str, text: str) -> Callable[[str], str]:
 
 RECORDED = {
     "nothing": (lambda text: text, lambda text: text, {}),
-    "a recorded section": (lambda text: text, resealed("names", "Others."), {1: "", 2: ""}),
-    "a recorded vote": (lambda text: text, resealed("v1", "ANSWER: no"), {3: "", 4: ""}),
+    "a recorded section": (lambda text: text, resealed("Others.", "names"), {1: "", 2: ""}),
+    "a recorded vote": (
+        lambda text: text,
+        resealed("ANSWER: no", "v1", "v2", "v3"),
+        {3: "", 4: ""},
+    ),
     "an edited answer": (
         lambda text: text,
         edited("echo: Review this.\\n\\nNames?", "Fine."),
