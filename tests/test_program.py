@@ -281,6 +281,20 @@ def test_a_simulated_cell_gives_a_program_for_a_real_model() -> None:
     assert 'MODEL = "claude-haiku-5-5"  # the cell asked a simulation; this is a real model' in text
 
 
+def test_limits_that_are_left_out_are_said() -> None:
+    """A program that dropped a cap in silence would be dangerous."""
+    text = source("fanout -n 2 --max-cost 0.50 --rpm 30 -m claude-haiku-5-5", "Hello")
+    assert "# Of the cell's options these are not here: --max-cost 0.50, --rpm 30\n" in text
+    assert "not here" not in source("fanout -n 2 -m sim", "Hello")
+
+
+def test_an_open_winner_is_printed_as_it_was_written(server: Loopback, tmp_path: Path) -> None:
+    """Compared without case and blanks, shown with them."""
+    server.answers = lambda body: "  The Whale. "
+    printed = runs(source("vote -n 3 -m claude-haiku-5-5", "A title?"), tmp_path)
+    assert "winner:   The Whale. \n" in printed
+
+
 @pytest.mark.parametrize("rule", ["judge", "best", "confidence"])
 def test_what_is_left_out_is_said(rule: str) -> None:
     """A rule that does not fit on a page is named where it is missing."""

@@ -248,6 +248,9 @@ def test_a_prune_keeps_what_the_cells_use(kernel: Kernel, server: Loopback, path
     assert len(server.log) == asked
     kernel.run(CELL)
     assert len(server.log) == asked + 3
+    kernel.run(f"%parallm recordings '{path}'")  # as Run All does
+    kernel.run(CELL)
+    assert kernel.run("%parallm recordings --prune").stream().startswith("kept 3 entries")
     assert "recordings are off" in (kernel.run("%parallm recordings off --prune").error)
 
 

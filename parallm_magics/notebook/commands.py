@@ -82,7 +82,7 @@ def recordings(magics: Any, rest: Sequence[Token]) -> None:
     if path is None and session.recordings is None and (prune or mode not in (None, "off")):
         raise OptionError(f"%parallm recordings: a path is needed: {form}")
     if path is not None or mode is not None:
-        session.record(path, mode or "auto")
+        session.record(path, mode or "auto", anew=not prune)
     if prune:
         _prune(session.recordings)
     # Where the notebook names a mode it stands in the cell; where the environment forces one, the

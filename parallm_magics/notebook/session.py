@@ -95,15 +95,18 @@ class Session:
         except UnfinishedError as error:
             return error.run, error
 
-    def record(self, path: str | None, mode: Mode) -> None:
+    def record(self, path: str | None, mode: Mode, *, anew: bool = True) -> None:
         """Keep the answers of the cells to come in this file, or in the one of the cells before.
 
-        A file that is named again stays the same one: what its cells have asked is not forgotten.
+        Args:
+            anew: whether a file that is named again forgets what cells have used of it.
         """
         mode = forced(mode)
         store = self.recordings
         if mode != "off" and store is not None and (path is None or store.is_file(path)):
             store.mode = mode
+            if path is not None and anew:
+                store.forget_use()
             return
         if store is not None:
             store.close()

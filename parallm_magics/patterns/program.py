@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from parallm_magics.cell.calls import Section
+from parallm_magics.cell.options import Options
 from parallm_magics.cell.plan import Plan
 from parallm_magics.cell.variables import Part, Ref
 from parallm_magics.engine.pool import START
@@ -84,6 +85,7 @@ class _Program:
             doors,
             at_once=options.concurrency or START,
             seconds=options.timeout or options.deadline,
+            left_out=_left_out(options),
         )
         self._prompts = Prompts(plan, tasks)
         self._sections = list(plan.calls.sections(len(tasks)))
@@ -256,7 +258,8 @@ class _Program:
         self._needs |= {"winner", *({"statistics"} & {_module(rule.pick)})}
         value = self._read(reading, "text")
         if not reader(reading):
-            value = '" ".join(text.split()).strip(" .").casefold()'
+            self._needs.add("same")
+            value = "same(text)"
         least = plan.least(len(tasks))
         lines = [
             f"if len(answers) < {least}:",
@@ -286,12 +289,26 @@ class _Program:
                 "tally = Counter(votes)",
                 *picking(rule, len(tasks)),
             ]
+        if not reader(reading):  # as it was written, not as it was compared
+            lines.append(
+                "winner = next((text for text in answers.values() if same(text) == winner), None)"
+            )
         lines += [
             f'print(f"{{len(votes)}} of {len(tasks)} votes could be read")',
             'return f"winner: {winner}\\ntally: {dict(tally.most_common())}"',
         ]
         doc = '"""The winner and the tally."""'
         return f"def result(answers):\n    {doc}\n" + indented("\n".join(lines))
+
+
+def _left_out(options: Options) -> list[str]:
+    """The options whose promise a page of code does not keep."""
+    given = {"--max-cost": options.max_cost, "--rpm": options.rpm, "--tpm": options.tpm}
+    return [
+        f"{flag} {value:f}" if flag == "--max-cost" else f"{flag} {value}"
+        for flag, value in given.items()
+        if value is not None
+    ]
 
 
 def _module(pick: str) -> str:

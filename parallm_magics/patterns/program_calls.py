@@ -36,8 +36,15 @@ class Asking:
     """How the calls of a program are written: what all have in common, and what each has of its own."""
 
     def __init__(
-        self, tasks: Sequence[Task], doors: DoorOf, *, at_once: int, seconds: float
+        self,
+        tasks: Sequence[Task],
+        doors: DoorOf,
+        *,
+        at_once: int,
+        seconds: float,
+        left_out: Sequence[str] = (),
     ) -> None:
+        self._left_out = left_out
         self._doors = doors
         self._first = tasks[0]
         self.at_once, self.seconds = at_once, seconds
@@ -112,6 +119,10 @@ class Asking:
             f"SECONDS = {self.seconds:g}  # a call that takes longer is given up",
             f"AT_ONCE = asyncio.Semaphore({self.at_once})",
         ]
+        if self._left_out:
+            lines.insert(
+                0, f"# Of the cell's options these are not here: {', '.join(self._left_out)}"
+            )
         functions = [self._function(provider) for provider in self.providers]
         return "\n".join(lines) + "\n\n" + "\n\n\n".join(functions)
 

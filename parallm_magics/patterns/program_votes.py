@@ -23,6 +23,10 @@ def read_number(text, low=-math.inf, high=math.inf):
     except ValueError:
         return None
     return number if low <= number <= high else None''',
+    "same": '''\
+def same(text):
+    """What answers have in common that differ in case, space and a full stop only."""
+    return " ".join(text.split()).strip(" .").casefold()''',
 }
 
 

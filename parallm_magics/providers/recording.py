@@ -202,6 +202,10 @@ class Recordings:
             f"%parallm recordings {self._named} --mode auto{forced}"
         )
 
+    def forget_use(self) -> None:
+        """From now on what cells use of the file is counted anew."""
+        self._used.clear()
+
     def prune(self) -> Pruned:
         """Take out what was neither served nor added since this file was named, damaged lines too.
 
