@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from vectors import rows_of
 
 from parallm_magics.errors import OptionError
 from parallm_magics.voting import parse_confidence
 
 DATA = Path(__file__).parent / "data"
-ROWS = json.loads((DATA / "vote-vectors.json").read_text(encoding="utf-8"))["rows"]
 TALLIES = json.loads((DATA / "vote-cases.json").read_text(encoding="utf-8"))["tallies"]
 BAD_INPUTS = (DATA / "bad-inputs.json").read_text(encoding="utf-8")
 
@@ -22,11 +22,6 @@ words = st.sampled_from(["confidence", "Confidence", "85", "0.9", "10", "e9", "n
 tags = st.sampled_from(["<think>", "</think>"])
 marks = st.sampled_from([*":= \n*\"'.,%/-()[{\\~_"])
 likely_texts = st.lists(words | tags | marks, max_size=30).map("".join)
-
-
-def rows_of(name):
-    """The vectors of a function, one test each."""
-    return [pytest.param(row, id=row["id"]) for row in ROWS if row["fn"] == name]
 
 
 def entry_with(data, name):

@@ -1,13 +1,12 @@
 """Shared errors: the vectors, brute force, and what must hold for any panel."""
 
 import itertools
-import json
 import math
-from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from vectors import rows_of
 
 from parallm_magics.voting import (
     beta_binomial_majority,
@@ -17,7 +16,6 @@ from parallm_magics.voting import (
     same_wrong_rate,
 )
 
-ROWS = json.loads((Path(__file__).parent / "data" / "vote-vectors.json").read_text("utf-8"))["rows"]
 FUNCTIONS = {
     "beta_binomial_majority": beta_binomial_majority,
     "effective_votes": effective_votes,
@@ -35,7 +33,7 @@ tables = st.integers(0, 5).flatmap(
 )
 
 
-@pytest.mark.parametrize("row", [pytest.param(r, id=r["id"]) for r in ROWS if r["fn"] in FUNCTIONS])
+@pytest.mark.parametrize("row", rows_of(FUNCTIONS))
 def test_each_number_is_as_expected(row):
     """Every vector's value comes out within its tolerance, field by field."""
     found, expected = FUNCTIONS[row["fn"]](**row["inputs"]), row["expected"]

@@ -1,14 +1,13 @@
 """Comparing two systems on the same items: the vectors, second ways to compute, and the limits."""
 
 import itertools
-import json
 import math
 import random
-from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from vectors import rows_of
 
 from parallm_magics.voting import (
     mcnemar_exact,
@@ -19,7 +18,6 @@ from parallm_magics.voting import (
     verdict,
 )
 
-ROWS = json.loads((Path(__file__).parent / "data" / "vote-vectors.json").read_text("utf-8"))["rows"]
 FUNCTIONS = {
     "mcnemar_exact": mcnemar_exact,
     "mcnemar_midp": mcnemar_midp,
@@ -32,7 +30,7 @@ VERDICTS = ("no_items", "same", "too_few", "better", "worse", "not_shown")
 changes = st.integers(0, 40)
 
 
-@pytest.mark.parametrize("row", [pytest.param(r, id=r["id"]) for r in ROWS if r["fn"] in FUNCTIONS])
+@pytest.mark.parametrize("row", rows_of(FUNCTIONS))
 def test_each_result_is_as_expected(row):
     """Every vector's value comes out within its tolerance; words are the same words."""
     found, expected = FUNCTIONS[row["fn"]](**row["inputs"]), row["expected"]

@@ -645,7 +645,8 @@ def test_every_bad_answer_of_the_list_ends_a_worker_as_it_must(
         for name, row in bad_inputs("http").items()
         if stream == "on" or "stream" not in row["gen"]["fault"]
     }
-    limits = {name: 10.0 if "error-event" in name else 0.8 for name in faults}
+    # Short only where the time-out is what is told: on a busy machine an answer can take a second.
+    limits = {name: 0.8 if ENDS[name][0] == "timed_out" else 10.0 for name in faults}
 
     async def each_alone() -> list[FanoutRun]:
         runs = [

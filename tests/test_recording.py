@@ -22,7 +22,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from parallm_magics.errors import OptionError
-from parallm_magics.providers import keys, recording, recording_lines
+from parallm_magics.providers import keys, recording, recording_file, recording_lines
 from parallm_magics.providers.recording import Recordings, from_environment
 from parallm_magics.providers.recording_key import key_of, request_of
 from parallm_magics.providers.recording_modes import forced, offline
@@ -604,7 +604,7 @@ def test_a_full_disk_costs_no_answer(path: Path) -> None:
 @contextmanager
 def failing(operation: str, place: int, for_good: bool) -> Iterator[list[int]]:
     """The operation of the system fails the so-maniest time it is asked for, or from then on."""
-    owner: Any = recording if operation == "open" else os
+    owner: Any = recording_file if operation == "open" else os
     name = operation.removeprefix("os.")
     real = open if operation == "open" else getattr(os, name)
     count = [0]

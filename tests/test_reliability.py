@@ -1,21 +1,18 @@
 """Reliability over many items and the place a judge prefers: the vectors and second ways."""
 
-import json
 from collections import Counter
 from fractions import Fraction
 from itertools import permutations
 from math import comb
-from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from vectors import rows_of
 
 from parallm_magics.errors import OptionError
 from parallm_magics.voting import fleiss_kappa, judge_swap, krippendorff_alpha
 
-DATA = Path(__file__).parent / "data"
-ROWS = json.loads((DATA / "vote-vectors.json").read_text(encoding="utf-8"))["rows"]
 FUNCTIONS = {
     "fleiss_kappa": fleiss_kappa,
     "krippendorff_alpha": krippendorff_alpha,
@@ -28,9 +25,7 @@ full_items = st.lists(st.lists(labels, min_size=3, max_size=3), min_size=1, max_
 choices = st.sampled_from(["A", "B", "tie"])
 
 
-@pytest.mark.parametrize(
-    "row", [pytest.param(row, id=row["id"]) for row in ROWS if row["fn"] in FUNCTIONS]
-)
+@pytest.mark.parametrize("row", rows_of(FUNCTIONS))
 def test_each_number_is_as_expected(row):
     """Every vector's value comes out within its tolerance."""
     found = FUNCTIONS[row["fn"]](**row["inputs"])

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from vectors import rows_of
 
 from parallm_magics.errors import OptionError
 from parallm_magics.voting import decide, leaders, need, read_answer
 
 DATA = Path(__file__).parent / "data"
-ROWS = json.loads((DATA / "vote-vectors.json").read_text(encoding="utf-8"))["rows"]
 TALLIES = json.loads((DATA / "vote-cases.json").read_text(encoding="utf-8"))["tallies"]
 
 # The tallies call a plurality "majority", as papers on self-consistency do.
@@ -26,11 +26,6 @@ RULE_OF = {
 }
 
 counts_of_few = st.dictionaries(st.sampled_from("ABCDE"), st.integers(0, 6))
-
-
-def rows_of(name):
-    """The vectors of a function, one test each."""
-    return [pytest.param(row, id=row["id"]) for row in ROWS if row["fn"] == name]
 
 
 @pytest.mark.parametrize("row", rows_of("decide"))

@@ -1,15 +1,14 @@
 """The numbers shown for one question: the vectors, exact values and second ways to compute them."""
 
-import json
 import math
 import random
 from fractions import Fraction
 from itertools import combinations
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from vectors import rows_of
 
 from parallm_magics.voting import (
     beta_half_tail,
@@ -23,8 +22,6 @@ from parallm_magics.voting import (
 )
 from parallm_magics.voting.statistics import exact_beta_half_tail, exact_p_mode
 
-DATA = Path(__file__).parent / "data"
-ROWS = json.loads((DATA / "vote-vectors.json").read_text(encoding="utf-8"))["rows"]
 FUNCTIONS = {
     "beta_half_tail": beta_half_tail,
     "entropy_bits": entropy_bits,
@@ -38,11 +35,6 @@ FUNCTIONS = {
 EXACT = {"beta_half_tail": exact_beta_half_tail, "p_mode": exact_p_mode}
 
 small_counts = st.lists(st.integers(0, 8), min_size=2, max_size=5)
-
-
-def rows_of(functions, key="fn"):
-    """The vectors of some functions that have a value under the key, one test each."""
-    return [pytest.param(r, id=r["id"]) for r in ROWS if r["fn"] in functions and r.get(key)]
 
 
 @pytest.mark.parametrize("row", rows_of(FUNCTIONS))

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from vectors import rows_of
 
 from parallm_magics.errors import OptionError
 from parallm_magics.voting import (
@@ -25,7 +26,6 @@ from parallm_magics.voting import (
 from parallm_magics.voting.statistics import exact_p_mode
 
 DATA = Path(__file__).parent / "data"
-ROWS = json.loads((DATA / "vote-vectors.json").read_text(encoding="utf-8"))["rows"]
 TALLIES = json.loads((DATA / "vote-cases.json").read_text(encoding="utf-8"))["tallies"]
 MOST_VOTES = 9
 SHARES = ("0.5", "0.6", "2/3", "0.8", "1")
@@ -37,11 +37,6 @@ RULES_AND_SHARES = [
 ]
 
 few_votes = st.lists(st.sampled_from(["A", "B", "C", None]), max_size=9)
-
-
-def rows_of(name):
-    """The vectors of a function, one test each."""
-    return [pytest.param(row, id=row["id"]) for row in ROWS if row["fn"] == name]
 
 
 def parts_of(total, largest):

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from vectors import rows_of
 
 from parallm_magics.errors import OptionError
 from parallm_magics.voting import log_odds_weight, weight_sums, weighted_tally
 
 DATA = Path(__file__).parent / "data"
-ROWS = json.loads((DATA / "vote-vectors.json").read_text(encoding="utf-8"))["rows"]
 TALLIES = json.loads((DATA / "vote-cases.json").read_text(encoding="utf-8"))["tallies"]
 
 weighted_votes = st.lists(
@@ -23,11 +23,6 @@ weighted_votes = st.lists(
     ),
     max_size=9,
 )
-
-
-def rows_of(name):
-    """The vectors of a function, one test each."""
-    return [pytest.param(row, id=row["id"]) for row in ROWS if row["fn"] == name]
 
 
 @pytest.mark.parametrize("row", rows_of("weighted_tally"))

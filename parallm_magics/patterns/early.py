@@ -13,7 +13,7 @@ from parallm_magics.patterns.ballots import CAME_BACK
 from parallm_magics.patterns.panel import Rule
 from parallm_magics.patterns.referee import Referee
 from parallm_magics.patterns.workers import Workers, later, latest
-from parallm_magics.types import Call, Event, Fault, Record, Task, Usage
+from parallm_magics.types import Call, Event, Record, Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ async def gather(
     # What an earlier run had spent on a vote that is no more needed stays in the books.
     old = {record.index: record for record in before}
     unasked = [
-        old.get(task.index) or _unasked(task, why, workers)
+        old.get(task.index) or workers.unasked(task, "cancelled", why)
         for task in left
         if task.index in missing
     ]
@@ -138,7 +138,7 @@ def _as_it_ended(
         elif outcome := workers.outcome(task):
             calls.append(outcome)
         elif workers.lasting([task]) is not None:
-            calls.append(_unasked(task, why, workers))
+            calls.append(workers.unasked(task, "cancelled", why))
     return calls
 
 
@@ -220,19 +220,6 @@ def _since(
     if workers.lasting(tasks) is None:
         return records
     return [later(record, since) for record in lay_out(records, workers.places)]
-
-
-def _unasked(task: Task, why: str, workers: Workers) -> Record:
-    """The record of a vote that was not needed."""
-    return Record(
-        index=task.index,
-        name=task.name,
-        status="cancelled",
-        model=str(task.model),
-        usage=Usage(),
-        error=Fault("cancelled", why),
-        simulated=workers.lasting([task]) is not None,
-    )
 
 
 def _why(after: int, votes: int) -> str:

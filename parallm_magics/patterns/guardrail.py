@@ -21,7 +21,7 @@ from parallm_magics.patterns.verdicts import (
     why_blocked,
 )
 from parallm_magics.patterns.workers import Workers, latest
-from parallm_magics.types import Event, Fault, Record, Task, Usage
+from parallm_magics.types import Event, Record, Task, Usage
 
 Work = Callable[[Stop], Awaitable[Any]]
 OTHER = "another guardrail has blocked the work"
@@ -133,7 +133,10 @@ async def guarded(
             [task for task in left if task.index in served], stop=others, beside=True
         )
         outcomes = {task.index: workers.outcome(task) for task in missing}
-        rest = [outcomes[task.index] or _unasked_guard(task) for task in missing]
+        rest = [
+            outcomes[task.index] or workers.unasked(task, "cancelled", f"not asked: {OTHER}")
+            for task in missing
+        ]
         timed = all(outcomes.values())
         return None, _verdicts(plan, workers, [*kept, *records, *rest], timed=timed)
     # Before the work begins: a guard whose key is missing is told while nothing has been spent.
@@ -194,18 +197,6 @@ def _settle(watch: _Watch, workers: Workers, stop: Stop) -> None:
         return
     blocks = watch.blocks
     workers.keeper.block(UNPASSED if blocks is None or stop.reason else why_blocked(blocks))
-
-
-def _unasked_guard(task: Task) -> Record:
-    """The record of a guard's call that is not needed, as another guard is known to block."""
-    return Record(
-        index=task.index,
-        name=task.name,
-        status="cancelled",
-        model=str(task.model),
-        usage=Usage(),
-        error=Fault("cancelled", f"not asked: {OTHER}"),
-    )
 
 
 def _verdicts(
@@ -270,7 +261,7 @@ def blocked_records(
     why = why_blocked(blocks) if blocks is not None and whole else UNPASSED
     tasks = plan.calls.rendered
     if records is None:
-        unasked = [_unasked_work(task, workers, f"not asked: {why}") for task in tasks or ()]
+        unasked = [workers.unasked(task, "blocked", f"not asked: {why}") for task in tasks or ()]
         outcomes = [workers.outcome(task) for task in tasks or ()]
         if not any(outcomes):
             return unasked
@@ -285,19 +276,6 @@ def blocked_records(
             if _early(plan):  # which votes were asked depends on the machine
                 records = [_outline(record) for record in records]
     return [withheld(record, why) for record in records]
-
-
-def _unasked_work(task: Task, workers: Workers, why: str) -> Record:
-    """The record of work that a guard has blocked before it began."""
-    return Record(
-        index=task.index,
-        name=task.name,
-        status="blocked",
-        model=str(task.model),
-        usage=Usage(),
-        error=Fault("blocked", why),
-        simulated=workers.lasting([task]) is not None,
-    )
 
 
 def _outline(record: Record) -> Record:

@@ -43,16 +43,10 @@ def read(reading: Reading | None, text: str) -> str:
     if reading is None or not kind:
         return f"{text}.strip()"
     if kind == "choice":
-        return (
-            f"read({text}, CHOICES)" if not reading.choices else f"read({text}, {_list(reading)})"
-        )
+        return f"read({text}, [{', '.join(map(quoted, reading.choices))}])"
     if reading.kind == "score":
         return f"read_number({text}, {reading.low:g}, {reading.high:g})"
     return f"read_number({text})"
-
-
-def _list(reading: Reading) -> str:
-    return "[" + ", ".join(map(quoted, reading.choices)) + "]"
 
 
 WINNER = '''\

@@ -18,7 +18,7 @@ from collections.abc import (
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from parallm_magics import prices
 from parallm_magics.cell.plan import Plan
@@ -36,7 +36,7 @@ from parallm_magics.patterns.reading import read_record
 from parallm_magics.patterns.served import Source, looked_up, served
 from parallm_magics.patterns.surroundings import Surroundings
 from parallm_magics.providers.recording_modes import VARIABLE
-from parallm_magics.types import Call, Event, Model, Provider, Record, Task
+from parallm_magics.types import Call, Event, Fault, Model, Provider, Record, Task, Usage
 
 Heard = Callable[[Record], None]
 
@@ -233,6 +233,18 @@ class Workers:
 
         source = self._served(calls, few=True, anew=anew, delays=not beside)
         return await self._pump(source, rules, finish, stop)
+
+    def unasked(self, task: Task, kind: Literal["cancelled", "blocked"], why: str) -> Record:
+        """The record of a call that was not made, as it was not needed or not allowed."""
+        return Record(
+            index=task.index,
+            name=task.name,
+            status=kind,
+            model=str(task.model),
+            usage=Usage(),
+            error=Fault(kind, why),
+            simulated=self.lasting([task]) is not None,
+        )
 
     def _asked_at(self, task: Task, record: Record) -> Record:
         """The record with the host of a server that is not the provider's own."""
