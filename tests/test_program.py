@@ -238,7 +238,7 @@ def test_a_silent_call_ends(server: Loopback, tmp_path: Path) -> None:
     """The others are kept; it is named with the reason."""
     server.answers = None
     body = "%section a\nA\n%section b -m anthropic:hang\nB"
-    printed = runs(source("fanout -m claude-haiku-5-5 --timeout 1", body), tmp_path)
+    printed = runs(source("fanout -m claude-haiku-5-5 --timeout 4", body), tmp_path)
     assert "b failed: TimeoutError" in printed
     assert "## a\n\necho: A" in printed
 

@@ -98,7 +98,7 @@ def test_an_odd_hint_never_holds_a_worker_past_its_deadline(server: Loopback) ->
 
     async def all_of_them() -> list[FanoutRun]:
         runs = [
-            fanned(sections(f"{dialect}:m{at}"), deadline=1)
+            fanned(sections(f"{dialect}:m{at}"), deadline=3)
             for dialect in MODELS
             for at in range(len(HINTS))
         ]
@@ -108,7 +108,7 @@ def test_an_odd_hint_never_holds_a_worker_past_its_deadline(server: Loopback) ->
         runs = asyncio.run(all_of_them())
     for run, hint in zip(runs, HINTS * 2, strict=True):
         [record] = run.results
-        assert run.seconds <= 1 + SOON + stalls.seconds, hint
+        assert run.seconds <= 3 + SOON + stalls.seconds, hint
         assert record.error is not None
         assert (record.status, record.error.kind) == ("failed", "rate_limit")
         assert ("asks to wait 3600 s" in record.error.message) == (hint == "3600")
@@ -286,11 +286,11 @@ def test_hanging_workers_hold_up_nobody(server: Loopback, dialect: str) -> None:
 
     server.script("ok", answered)
     with Stalls() as stalls:
-        run = asyncio.run(fanned(text, deadline=1))
-    assert run.seconds <= 1 + SOON + 0.2 + stalls.seconds
+        run = asyncio.run(fanned(text, deadline=3))
+    assert run.seconds <= 3 + SOON + 0.2 + stalls.seconds
     assert (len(run.succeeded), len(run.timed_out)) == (10, 10)
-    assert all(record.end < 0.9 for record in run.succeeded)
-    assert all("deadline of 1 s" in str(record.error) for record in run.timed_out)
+    assert all(record.end < 2.7 for record in run.succeeded)
+    assert all("deadline of 3 s" in str(record.error) for record in run.timed_out)
 
 
 @each_dialect
@@ -646,7 +646,7 @@ def test_every_bad_answer_of_the_list_ends_a_worker_as_it_must(
         if stream == "on" or "stream" not in row["gen"]["fault"]
     }
     # Short only where the time-out is what is told: on a busy machine an answer can take a second.
-    limits = {name: 0.8 if ENDS[name][0] == "timed_out" else 10.0 for name in faults}
+    limits = {name: 0.8 if ENDS[name][0] == "timed_out" else 5.0 for name in faults}
 
     async def each_alone() -> list[FanoutRun]:
         runs = [
