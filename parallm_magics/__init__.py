@@ -21,6 +21,7 @@ from parallm_magics.errors import (
 if TYPE_CHECKING:
     from parallm_magics.patterns.api import fanout, vote
     from parallm_magics.patterns.fanout import FanoutRun
+    from parallm_magics.patterns.study_run import StudyRun
     from parallm_magics.patterns.vote_run import VoteRun
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "OptionError",
     "ParallmError",
     "RecordingMissing",
+    "StudyRun",
     "TooFewSucceeded",
     "VariableError",
     "VoteRun",
@@ -45,6 +47,7 @@ _LATE = {
     "fanout": "parallm_magics.patterns.api",
     "vote": "parallm_magics.patterns.api",
     "FanoutRun": "parallm_magics.patterns.fanout",
+    "StudyRun": "parallm_magics.patterns.study_run",
     "VoteRun": "parallm_magics.patterns.vote_run",
 }
 

@@ -112,6 +112,8 @@ class Task:
         sample: ordinal among identical requests of one cell.
         seed: makes simulated answers reproducible.
         reading: what is asked of the answer, or None for free text.
+        truth: the true label of the item, where a study knows it: what a simulation takes as right.
+            No provider is ever sent it.
         silence: seconds without any sign of life before the worker has timed out.
         first: seconds to wait for the first token; also the limit of an unstreamed call.
         deadline: seconds for the worker as a whole, retries and waits included.
@@ -133,6 +135,7 @@ class Task:
     sample: int = 0
     seed: int = 0
     reading: Reading | None = None
+    truth: str | None = None
     silence: float = 15.0
     first: float = 60.0
     deadline: float = 120.0

@@ -201,7 +201,7 @@ def test_voters_multiply(line: str, body: str, expected: list[tuple[str, str]]) 
             "vote",
             "",
             "q\n%panel big\nsafe?",
-            "line 3: %panel cannot run",
+            "line 3: %panel big is compared with .* many items; add --each ITEMS",
             id="panel",
         ),
     ],

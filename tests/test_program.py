@@ -24,12 +24,12 @@ from provider import Act, Loopback
 from parallm_magics import OptionError, fanout, vote
 from parallm_magics.errors import UnfinishedError
 from parallm_magics.patterns.api import plan_cell
-from parallm_magics.patterns.ballots import label_of
 from parallm_magics.patterns.program import program
 from parallm_magics.patterns.program_calls import Door
 from parallm_magics.patterns.program_prompts import around
 from parallm_magics.patterns.program_text import literal, name_of, quoted
 from parallm_magics.providers import registry
+from parallm_magics.voting import label_of
 
 CODE = 'def f(x):\n\treturn """a\\n"""\n'
 DOCS = ["a good lamp", 'a "bad" lamp', "two\nlines", ""]

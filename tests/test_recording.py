@@ -175,6 +175,7 @@ SIMULATED_CHANGES: dict[str, Any] = {
     "name": "w2",
     "shared": "Is",
     "reading": Reading("choice", ("safe", "unsafe")),
+    "truth": "unsafe",
 }
 SAME: dict[str, Any] = {
     "index": 5,

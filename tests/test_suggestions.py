@@ -77,7 +77,9 @@ def offered(before: str) -> tuple[str, ...] | None:
         pytest.param("%%fanout\nx\n%s", ("%section", "%synthesis", "%system"), id="words"),
         pytest.param("%%fanout\n%synthesis\n%sy", ("%system",), id="one-synthesis"),
         pytest.param(
-            "%%vote\n%", ("%voter", "%judge", "%guardrail", "%system", "%prompt"), id="vote"
+            "%%vote\n%",
+            ("%voter", "%judge", "%guardrail", "%panel", "%system", "%prompt"),
+            id="vote",
         ),
         pytest.param("%%fanout\n %se", None, id="indented"),
         pytest.param("%%fanout\n%section a --fl", ("--flag",), id="of-a-block"),

@@ -23,7 +23,6 @@ WORDS = {
     "vote": ("voter", "judge", "guardrail", "panel"),
 }
 PAIR = ("system", "prompt")
-RUNNING = ("section", "voter", "synthesis", "judge", "guardrail")
 SINGLE = ("synthesis", "judge")
 RESERVED = tuple(dict.fromkeys([*WORDS["fanout"], *WORDS["vote"], *PAIR]))
 
@@ -160,7 +159,7 @@ def _directive(line: str, magic: str, number: int) -> str | None:
     keep = f"to keep the line as text write \\%{word}"
     if word in RESERVED:
         other = "vote" if magic == "fanout" else "fanout"
-        form = ", ".join(f"%{known}" for known in WORDS[magic] if known in RUNNING)
+        form = ", ".join(f"%{known}" for known in WORDS[magic])
         raise CellSyntaxError(
             f"line {number}: %{word} belongs to %%{other}; %%{magic} knows {form}; {keep}"
         )

@@ -13,6 +13,7 @@ from typing import Any
 
 from parallm_magics.cell.blocks import Cell
 from parallm_magics.cell.items import BrokenSourceError, Items
+from parallm_magics.cell.labels import Labels
 from parallm_magics.cell.options import Options, reading_of
 from parallm_magics.cell.prompts import Prompts, asking
 from parallm_magics.cell.seats import Seat
@@ -76,8 +77,14 @@ class Calls:
         prompts: Prompts,
         items: Items | None,
         parse_model: ParseModel,
+        labels: Labels | None = None,
     ) -> None:
-        self._cell, self._prompts, self._items = cell, prompts, items
+        """Render what can be rendered ahead.
+
+        Args:
+            labels: takes note of each item of a study; None where nothing is measured.
+        """
+        self._cell, self._prompts, self._items, self._labels = cell, prompts, items, labels
         self.by_item = items is not None
         rounds = 1 if items is None else items.known
         self.known = None if rounds is None else rounds * len(seats)
@@ -85,6 +92,7 @@ class Calls:
         unnamed = len(seats) == 1 and seats[0].block is None
         self._bare, self.alone = self.by_item and unnamed, unnamed and not self.by_item
         self._sections = _sections(self._chairs)
+        self._texts = [cell.preamble, cell.system, *(t for seat in seats for t in seat.texts)]
         self._one_prefix = not prompts.names_item(cell.preamble, cell.system)
         self._beginning = self._common_beginning()
         self._last = _Reader()
@@ -109,7 +117,8 @@ class Calls:
             view = view.with_values({"item": self._items.first, "index": 1})
         if not self.asynchronous:
             view.render(self._cell.preamble, "the text above the first block")
-            for block in {seat.block.line: seat.block for seat in seats if seat.block}.values():
+            blocks = [block for seat in seats for block in seat.blocks]
+            for block in {block.line: block for block in blocks}.values():
                 view.render(block.text, block.where)
         raise problem.with_traceback(None)
 
@@ -151,6 +160,18 @@ class Calls:
     def reading(self, index: int) -> Reading | None:
         """How the answer of the worker at this place is read."""
         return self._chairs[index % len(self._chairs)].reading
+
+    def options(self, place: int) -> Options:
+        """The options of the worker at this place."""
+        return self._chairs[place % len(self._chairs)].seat.options
+
+    def repeats(self, places: Sequence[int]) -> bool:
+        """Whether the workers at these places ask one model the same in the same way."""
+        chairs = [self._chairs[place] for place in places]
+        return (
+            len({(chair.request, chair.seat.options.system, chair.seat.blocks) for chair in chairs})
+            == 1
+        )
 
     @property
     def weights(self) -> tuple[Fraction, ...]:
@@ -273,6 +294,9 @@ class Calls:
         reader.rounds += 1
         at = reader.rounds
         view = self._prompts.with_values({"item": item, "index": at} if self.by_item else {})
+        truth = None
+        if self._labels is not None:
+            truth = self._labels.note(at, item, view.words_of_item(*self._texts))
         shared = view.render(self._cell.preamble, "the text above the first block")
         common = view.render(self._cell.system, "%system") if self._cell.system else None
         first = (at - 1) * len(self._chairs)
@@ -295,6 +319,7 @@ class Calls:
                     system=system,
                     sample=sample,
                     cache_key=key,
+                    truth=truth,
                 )
             )
         return round_
@@ -369,12 +394,12 @@ class _Chair:
     def texts(self, prompts: Prompts, shared: str, common: str | None) -> tuple[str, str | None]:
         """The prompt and the system prompt."""
         seat = self.seat
-        block, options = seat.block, seat.options
-        own = prompts.render(block.text, block.where) if block else ""
-        system = common if common is not None and "system" not in seat.own else options.system
-        if block is not None and block.system is not None:
-            system = prompts.render(block.system, f"{block.where} %system")
-        return "\n\n".join(part for part in (shared, own, self.closing) if part), system
+        own = [prompts.render(block.text, block.where) for block in seat.blocks]
+        system = common if common is not None and "system" not in seat.own else seat.options.system
+        for block in seat.blocks:
+            if block.system is not None and not (block is seat.above and "system" in seat.own):
+                system = prompts.render(block.system, f"{block.where} %system")
+        return "\n\n".join(part for part in (shared, *own, self.closing) if part), system
 
 
 def _chairs(seats: Sequence[Seat], parse_model: ParseModel, total: int | None) -> list[_Chair]:

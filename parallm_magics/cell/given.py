@@ -125,7 +125,7 @@ def _known(flag: str, place: str, at: str) -> Option:
 
 def _substitute(text: str, option: Option, lookup: Lookup, where: str) -> Any:
     """A value with its variables put in; a value that is one variable keeps its Python type."""
-    if option.read is read.items:
+    if option.read in (read.items, read.truth):
         return text
     ref = whole(text)
     if ref is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 
-from parallm_magics.cell.blocks import RUNNING, WORDS
+from parallm_magics.cell.blocks import WORDS
 from parallm_magics.cell.options import TABLE, Option
 
 EXAMPLES = {
@@ -17,7 +17,7 @@ EXAMPLES = {
 
 def help_of(magic: str, first: str) -> str:
     """A magic's help: what it does, an example, its blocks, every option with its default."""
-    words = [word for word in WORDS[magic] if word in RUNNING]
+    words = WORDS[magic]
     blocks = ", ".join(f"%{word}" for word in words)
     options = "\n".join(
         _entry(option, magic, words)

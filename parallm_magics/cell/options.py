@@ -15,10 +15,10 @@ from parallm_magics.voting.picks import PICKS
 
 FANOUT, VOTE = "fanout", "vote"
 CELLS = frozenset({FANOUT, VOTE})
-WORKERS = frozenset({"section", "voter"})
+WORKERS = frozenset({"section", "voter", "panel"})
 CALLS = CELLS | WORKERS | {"synthesis", "judge", "guardrail"}
 ANSWERS = CELLS | WORKERS
-POLLS = frozenset({VOTE, "section"})
+POLLS = frozenset({VOTE, "section", "panel"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,15 +101,31 @@ class Options:
         read.workers,
         "N",
         "how many workers",
-        where={FANOUT, VOTE, "section", "guardrail"},
+        where={FANOUT, VOTE, "section", "guardrail", "panel"},
         setting=False,
     )
     each: Any = _option(
         "--each",
         read.items,
         "NAME",
-        "run once per item of this variable, as {{item}} and {{index}}",
-        where={FANOUT},
+        "run once per item of this variable, as {{item}} and {{index}}; votes are measured",
+        setting=False,
+    )
+    truth: Any = _option(
+        "--truth",
+        read.truth,
+        "LABELS",
+        "the true labels: a list, a column of the items, or {{item.label}}",
+        where={VOTE},
+        setting=False,
+    )
+    compare: tuple[str, ...] = _option(
+        "--compare",
+        read.comparisons,
+        "single|MODEL|PANEL|stop=clinch",
+        "what else to measure on the same items, several with commas",
+        where={VOTE},
+        default=(),
         setting=False,
     )
     system: str | None = _option("--system", read.text, "TEXT", "the system prompt", where=CALLS)
@@ -227,6 +243,14 @@ class Options:
         "W",
         "what this voter's vote counts; makes the rule weighted",
         where={"voter"},
+        setting=False,
+    )
+    weights: str | None = _option(
+        "--weights",
+        read.one_of("learned"),
+        "learned",
+        "weigh the voters by the labels of one half of the items, and test that on the other half",
+        where={VOTE},
         setting=False,
     )
     stop: str = _option(

@@ -10,15 +10,36 @@ from functools import partial
 from typing import Any
 
 from parallm_magics.cell.asides import Asides, FollowUp, Guard
-from parallm_magics.cell.blocks import RUNNING, Block, Cell, Text
+from parallm_magics.cell.blocks import Block, Cell, Text
 from parallm_magics.cell.calls import Calls, ParseModel
 from parallm_magics.cell.given import merge, read_keywords, read_tokens
 from parallm_magics.cell.items import Items
-from parallm_magics.cell.options import CELLS, TABLE, Options
+from parallm_magics.cell.labels import Labels, labels_of
+from parallm_magics.cell.options import CELLS, TABLE, Options, reading_of
 from parallm_magics.cell.prompts import Prompts
-from parallm_magics.cell.seats import fanout_seats, vote_seats
+from parallm_magics.cell.seats import Given, Merge, fanout_seats, vote_seats
+from parallm_magics.cell.study import (
+    System,
+    cut_panels,
+    refuse_study,
+    refuse_unmeasured,
+    study_seats,
+)
 from parallm_magics.errors import CellSyntaxError, OptionError
-from parallm_magics.types import Task
+from parallm_magics.types import Reading, Task
+
+
+@dataclass(frozen=True, slots=True)
+class Study:
+    """What is measured where a vote is held on each of many items.
+
+    Attributes:
+        systems: the ways to answer an item that are compared; the first one is the base.
+        labels: what is known of the items.
+    """
+
+    systems: tuple[System, ...]
+    labels: Labels
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +55,7 @@ class Plan:
         guards: the guardrails beside the work.
         aggregate: "join", "synthesis" or "none".
         shared: the rendered preamble; empty where items make it differ.
+        study: what is measured; None unless it is a vote on each of many items.
         notes: what the user should know, one line each.
     """
 
@@ -46,6 +68,12 @@ class Plan:
     aggregate: str = "join"
     shared: str = ""
     notes: tuple[str, ...] = ()
+    study: Study | None = None
+
+    @property
+    def pattern(self) -> str:
+        """What it is a run of: "fanout", "vote", or "study" for votes on many items."""
+        return self.magic if self.study is None else "study"
 
     @property
     def tasks(self) -> tuple[Task, ...]:
@@ -91,6 +119,9 @@ def make_plan(
     workers, guarding, judging, merging = (
         [pair for pair in blocks if pair[0].word in words] for words in _PARTS
     )
+    voters, panels = cut_panels(blocks)
+    if cell.magic == "vote":
+        workers = voters
     judge, judges = judging[0] if judging else (None, {})
     implied = _implied(options, {**base, **given}, judge, judges, [own for _, own in workers])
     implied |= _launched(options, given)
@@ -103,11 +134,25 @@ def make_plan(
     alone = not (workers or guarding or _multiplied(options))
     if notes and cell.magic == "fanout" and alone:
         raise CellSyntaxError(notes[0])
+    items = _items(cell, options, prompts)
+    study = None
     if cell.magic == "fanout":
         seats = fanout_seats(options, given, workers, merged, guarded=bool(guarding))
+    elif items is None:
+        refuse_study(given, panels)
+        seats = vote_seats(options, workers, merged)
     else:
-        seats = vote_seats(options, given, workers, merged)
-    calls = Calls(cell, seats, prompts, _items(cell, options, prompts), parse_model)
+
+        def merge_above(panel: Given) -> tuple[Options, Merge]:
+            return merge(base, given, panel), lambda own: merge(base, given, panel, own)
+
+        refuse_unmeasured(options, given, judging)
+        options = replace(options, stop="all", launch="all")
+        seats, systems = study_seats(options, workers, panels, merge_above, parse_model)
+        reading = reading_of(seats[0].options) or Reading("open")
+        study = Study(systems, labels_of(options.truth, items, variables, reading))
+    labels = study.labels if study is not None else None
+    calls = Calls(cell, seats, prompts, items, parse_model, labels)
     _check_minimum(options.min_success, calls.known)
     block, own = merging[0] if merging else (None, {})
     aggregate = _aggregate(options, block)
@@ -123,6 +168,7 @@ def make_plan(
         aggregate=aggregate,
         shared=calls.head[0].shared if _one_preamble(cell, prompts, calls) else "",
         notes=(*notes, *prompts.notes),
+        study=study,
     )
 
 
@@ -214,7 +260,7 @@ def _aggregate(options: Options, block: Block | None) -> str:
 
 def _texts(cell: Cell) -> list[Text | None]:
     """The texts that make the workers' prompts."""
-    blocks = [block for block in cell.blocks if block.word in ("section", "voter")]
+    blocks = [block for block in cell.blocks if block.word in ("section", "voter", "panel")]
     own = [text for block in blocks for text in (block.text, block.system)]
     return [cell.preamble, cell.system, *own]
 
@@ -251,13 +297,9 @@ def _check_minimum(minimum: str, workers: int | None) -> None:
         raise OptionError(f"--min-success {minimum}: there are only {workers} workers")
 
 
-def _read_blocks(cell: Cell, prompts: Prompts) -> list[tuple[Block, dict[str, Any]]]:
-    found = []
+def _read_blocks(cell: Cell, prompts: Prompts) -> list[tuple[Block, Given]]:
+    found: list[tuple[Block, Given]] = []
     for block in cell.blocks:
-        if block.word not in RUNNING:
-            raise CellSyntaxError(
-                f"line {block.line}: %{block.word} cannot run in this version yet; take the block out"
-            )
         own = read_tokens(block.arguments, block.word, partial(prompts.option, line=block.line))
         if block.system is not None and "system" in own:
             raise CellSyntaxError(

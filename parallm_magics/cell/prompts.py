@@ -48,6 +48,12 @@ class Prompts:
         parts = [part for text in texts if text is not None for part in self._split(text)]
         return any(isinstance(part, Ref) and part.name in _PER_ITEM for part in parts)
 
+    def words_of_item(self, *texts: Text | None) -> str:
+        """What these texts say of the item at hand: the values of `{{item}}` or of its parts."""
+        parts = [part for text in texts if text is not None for part in self._split(text)]
+        refs = {part.steps: part for part in parts if isinstance(part, Ref) and part.name == "item"}
+        return " · ".join(self._text(ref, lambda: "{{item}}") for ref in refs.values())
+
     def with_values(self, values: Mapping[str, Any]) -> Prompts:
         """The same cell's texts with further variables that win over the notebook's."""
         other = Prompts(self._variables, self._blind)

@@ -197,6 +197,26 @@ def items(value: Any) -> Any:
     return value
 
 
+def truth(value: Any) -> Any:
+    """Where the true labels are: the name of a variable or a column, or the labels themselves."""
+    return text(value).strip() if isinstance(value, str) else value
+
+
+def comparisons(value: Any) -> tuple[str, ...]:
+    """Systems to compare with: `single`, models, names of panels, `stop=clinch`."""
+    found = _listed(value, "a system") if value != () else ()
+    if len(set(found)) < len(found):
+        raise ValueError("a system is named twice")
+    for each in found:
+        name, equals, how = each.partition("=")
+        if name == "stop" and equals and stop(how) != "clinch":
+            raise ValueError(
+                "only stop=clinch can be told from votes that were all asked; "
+                "for another way to stop run a cell of its own"
+            )
+    return found
+
+
 def parameter(value: Any) -> tuple[tuple[str, Any], ...]:
     """KEY=JSON as typed, or a dict from a script; what is no JSON is taken as text."""
     pairs = list(value.items()) if isinstance(value, Mapping) else value

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from parallm_magics.cell.blocks import Block
+from parallm_magics.cell.blocks import Block, Text
 from parallm_magics.cell.options import Options
 from parallm_magics.errors import CellSyntaxError, OptionError
 
@@ -29,6 +29,7 @@ class Seat:
         model: the model's text, or None where nobody chose one.
         own: the names of the options that its block gives.
         temperature: its share of a range, or the one temperature.
+        above: the `%panel` that it belongs to, where that has a text of its own.
     """
 
     name: str
@@ -38,6 +39,17 @@ class Seat:
     model: str | None
     own: frozenset[str] = frozenset()
     temperature: float | None = None
+    above: Block | None = None
+
+    @property
+    def blocks(self) -> tuple[Block, ...]:
+        """The blocks whose texts make its prompt, in order."""
+        return tuple(block for block in (self.above, self.block) if block is not None)
+
+    @property
+    def texts(self) -> tuple[Text | None, ...]:
+        """What it is asked besides the preamble, its system prompts included."""
+        return tuple(text for block in self.blocks for text in (block.text, block.system))
 
 
 def fanout_seats(
@@ -102,11 +114,18 @@ def _plain_fanout(options: Options, guarded: bool) -> list[Seat]:
 
 
 def vote_seats(
-    options: Options, given: Given, workers: Sequence[tuple[Block, Given]], merged: Merge
+    options: Options,
+    workers: Sequence[tuple[Block, Given]],
+    merged: Merge,
+    where: str = "line 1",
 ) -> list[Seat]:
-    """The voters: models and %voter blocks dealt in turn."""
+    """The voters: models and %voter blocks dealt in turn.
+
+    Args:
+        where: the line whose options say how many, as errors name it.
+    """
     if not workers:
-        count = _count(options.n, options.model, VOTES, "line 1")
+        count = _count(options.n, options.model, VOTES, where)
         return _spread(
             [
                 Seat(f"v{i + 1}", "vote", None, options, _dealt(options.model, i))
@@ -116,7 +135,7 @@ def vote_seats(
     count = options.n or max(len(workers), len(options.model))
     if count < max(len(workers), len(options.model)):
         raise OptionError(
-            f"line 1: -n {count} leaves out some of {len(workers)} voters and {len(options.model)} models; "
+            f"{where}: -n {count} leaves out some of {len(workers)} voters and {len(options.model)} models; "
             f"-n is the total: {max(len(workers), len(options.model))} or more"
         )
     seats: list[Seat] = []
@@ -147,7 +166,7 @@ def vote_seats(
         )
     if dealt < len(options.model) > 1:
         raise OptionError(
-            f"line 1: only {dealt} votes are left for {len(options.model)} models, as the other "
+            f"{where}: only {dealt} votes are left for {len(options.model)} models, as the other "
             "voters have a model of their own; give fewer models or a larger -n"
         )
     for block, own in workers:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from parallm_magics.cell.blocks import NAME, PAIR, RUNNING, SINGLE, WORDS
+from parallm_magics.cell.blocks import NAME, PAIR, SINGLE, WORDS
 from parallm_magics.cell.head import head
 from parallm_magics.cell.options import TABLE, Option
 
@@ -72,7 +72,7 @@ def _picked(fragment: str, known: Iterable[str], kind: str) -> Suggestions:
 def _directives(magic: str, text: str) -> Iterator[str]:
     for word in WORDS[magic]:
         taken = word in SINGLE and re.search(rf"(?m)^%{word}\b", text.rpartition("\n")[0])
-        if word in RUNNING and not taken:
+        if not taken:
             yield f"%{word}"
     yield from (f"%{word}" for word in PAIR)
 
@@ -117,13 +117,14 @@ def _values(
     variables: Mapping[str, Any],
     models: Sequence[str],
 ) -> list[str]:
-    if option.name == "model":
+    if option.name in ("model", "compare"):
         first = typed.rpartition(",")[0]
-        return [f"{first},{model}" if first else model for model in models]
+        known = [*known_values(option), *models]
+        return [f"{first},{each}" if first else each for each in known]
     if option.name in ("flag", "block"):
         labels = re.search(r"--choices[= \t]+([^\s\"']+)", line)
         return labels[1].split(",") if labels else []
-    if option.name == "each":
+    if option.name in ("each", "truth"):
         return [name for name, value in _public(variables) if _iterable(value)]
     return known_values(option)
 

@@ -5,17 +5,33 @@ from parallm_magics.display.facts import Fact, facts_html, facts_plain
 from parallm_magics.display.html import static_html
 from parallm_magics.display.plain import static_plain
 from parallm_magics.display.preview import preview_html, preview_plain
+from parallm_magics.display.report import (
+    Block,
+    Curve,
+    Lines,
+    Matrix,
+    Report,
+    Table,
+    report_html,
+    report_plain,
+)
 from parallm_magics.display.tally import tally_html, tally_plain
-from parallm_magics.display.text import count, money, one_line, tokens
+from parallm_magics.display.text import count, money, one_line, percent, seconds, tokens
 from parallm_magics.display.timeline import timeline_html, timeline_plain
 from parallm_magics.display.totals import Totals, totals
 from parallm_magics.display.view import Guard, Poll, Tally, View
 
 __all__ = [
+    "Block",
     "Board",
+    "Curve",
     "Fact",
     "Guard",
+    "Lines",
+    "Matrix",
     "Poll",
+    "Report",
+    "Table",
     "Tally",
     "Totals",
     "View",
@@ -24,8 +40,12 @@ __all__ = [
     "facts_plain",
     "money",
     "one_line",
+    "percent",
     "preview_html",
     "preview_plain",
+    "report_html",
+    "report_plain",
+    "seconds",
     "static_html",
     "static_plain",
     "tally_html",

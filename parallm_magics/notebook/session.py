@@ -91,7 +91,7 @@ class Session:
     async def _run(self, plan: Plan, patience: Patience) -> tuple[Run | None, BaseException | None]:
         try:
             async with self._around(plan, patience) as around:
-                return await patience.wait_for(RUNNERS[plan.magic](plan, around)), None
+                return await patience.wait_for(RUNNERS[plan.pattern](plan, around)), None
         except UnfinishedError as error:
             return error.run, error
 

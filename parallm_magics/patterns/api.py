@@ -13,16 +13,19 @@ from parallm_magics.cell.keywords import keywords_of, with_options
 from parallm_magics.cell.plan import Plan, make_plan
 from parallm_magics.errors import CellSyntaxError, OptionError
 from parallm_magics.patterns.fanout import FanoutRun, run_fanout
+from parallm_magics.patterns.measure import rules_of
 from parallm_magics.patterns.panel import check_rules
 from parallm_magics.patterns.preview import Preview, preview
 from parallm_magics.patterns.run import Run
+from parallm_magics.patterns.study import run_study
+from parallm_magics.patterns.study_run import StudyRun
 from parallm_magics.patterns.surroundings import Surroundings, of_its_own
 from parallm_magics.patterns.vote import run_vote
 from parallm_magics.patterns.vote_run import VoteRun
 from parallm_magics.providers.registry import parse_model
 
 Runner = Callable[[Plan, Surroundings], Coroutine[Any, Any, Run]]
-RUNNERS: Mapping[str, Runner] = {"fanout": run_fanout, "vote": run_vote}
+RUNNERS: Mapping[str, Runner] = {"fanout": run_fanout, "vote": run_vote, "study": run_study}
 
 
 async def fanout(
@@ -48,7 +51,7 @@ async def fanout(
 
 async def vote(
     text: str, /, *, variables: Mapping[str, Any] | None = None, **options: Any
-) -> VoteRun | Preview:
+) -> VoteRun | StudyRun | Preview:
     """Ask the same several times and let the answers vote.
 
     Args:
@@ -57,13 +60,13 @@ async def vote(
         options: any option of the magic by its long name; see below.
 
     Returns:
-        The run; with `dry_run=True` a preview of it.
+        The run; with `each=ITEMS` a study of votes on all of them; with `dry_run=True` a preview.
 
     Raises:
         ParallmError: bad input before any call; TooFewSucceeded, BudgetExceeded or GuardrailBlocked
             with every record after them.
     """
-    run: VoteRun | Preview = await _run("vote", text, variables, options)
+    run: VoteRun | StudyRun | Preview = await _run("vote", text, variables, options)
     return run
 
 
@@ -85,7 +88,7 @@ async def _run(magic: str, text: Any, variables: Any, options: Mapping[str, Any]
     if plan.options.dry_run:
         return preview(plan)
     async with of_its_own(plan) as around:
-        return await RUNNERS[magic](plan, around)
+        return await RUNNERS[plan.pattern](plan, around)
 
 
 def plan_cell(
@@ -103,7 +106,7 @@ def plan_cell(
     base = {"model": (model,)} if model else {}
     cell = parse(magic, line, body, first)
     plan = make_plan(cell, variables, parse_model, {**base, **(settings or {})}, keywords)
-    check_rules(plan)
+    (rules_of if plan.study is not None else check_rules)(plan)
     return plan
 
 

@@ -9,7 +9,7 @@ from typing import Literal
 
 from parallm_magics.patterns.reading import answer_of
 from parallm_magics.types import Reading, Record, Status
-from parallm_magics.voting import parse_confidence, same_answer_key
+from parallm_magics.voting import Answer, label_of, parse_confidence, same_answer_key
 from parallm_magics.voting.picks import Vote
 
 BallotState = Literal["valid", "abstain", "invalid", "failed", "cancelled"]
@@ -63,7 +63,7 @@ def count_ballots(
     read, ballots = [], []
     spelt: dict[str, str] = {}
     for at, record in enumerate(records):
-        answer = answer_of(record, reading, confident=confident)
+        answer = _answer(record, reading, confident)
         state = _STATE.get(record.status) or answer.state
         if record.index in uncounted:
             state = "cancelled"
@@ -85,6 +85,19 @@ def count_ballots(
     return read, tuple(ballots)
 
 
+def voted(record: Record, reading: Reading, confident: bool = False) -> Record:
+    """The record of a vote with what it says, where that can be read; its status stays."""
+    answer = answer_of(record, reading, confident=confident)
+    return replace(record, value=answer.value if answer.state == "valid" else None)
+
+
+def _answer(record: Record, reading: Reading, confident: bool) -> Answer:
+    """What a record says; one that was read before is not read again."""
+    if record.ok and record.value is not None:
+        return Answer("valid", record.value)
+    return answer_of(record, reading, confident=confident)
+
+
 def votes_of(records: Sequence[Record], ballots: Sequence[Ballot]) -> list[Vote]:
     """The valid ballots, as the rules take them."""
     return [
@@ -92,14 +105,6 @@ def votes_of(records: Sequence[Record], ballots: Sequence[Ballot]) -> list[Vote]
         for at, (record, ballot) in enumerate(zip(records, ballots, strict=True))
         if ballot.label is not None and record.value is not None
     ]
-
-
-def label_of(value: str | float) -> str:
-    """A value as the label that it is counted under: 8 and 8.0 are one."""
-    if isinstance(value, str):
-        return value
-    whole = float(value).is_integer() and abs(value) < 1e40
-    return str(int(value)) if whole else repr(float(value))
 
 
 def winning_value(

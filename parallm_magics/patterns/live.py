@@ -14,12 +14,12 @@ from parallm_magics.patterns.panel import panel_reading, repeats
 from parallm_magics.patterns.preview import most_cost
 from parallm_magics.patterns.workers import asides
 from parallm_magics.providers.registry import Clients
-from parallm_magics.types import Record
+from parallm_magics.types import Reading, Record
 
 
 def board_of(plan: Plan, clients: Clients) -> Board:
     """The empty board of a plan: a row a worker, one for a synthesis, and unusual addresses."""
-    calls, votes = plan.calls, plan.magic == "vote"
+    calls, votes = plan.calls, plan.pattern == "vote"
     doors = [clients.provider(name) for name in dict.fromkeys(m.provider for m in calls.models)]
     rendered = calls.rendered
     # A judge's calls are known once there is something to judge.
@@ -27,7 +27,7 @@ def board_of(plan: Plan, clients: Clients) -> Board:
     board = Board(
         None if rendered is None else [(each.name, str(each.model)) for each in rendered],
         "vote" if votes else "fanout",
-        _label_reader(plan) if votes else None,
+        _label_reader(plan) if plan.magic == "vote" else None,
         total=calls.known,
         extra={task.index: (task.name, str(task.model)) for task in beside},
         simulated=any(door.simulated for door in doors),
@@ -59,7 +59,7 @@ def announcement(plan: Plan) -> str:
 
 
 def _label_reader(plan: Plan) -> Callable[[Record], tuple[str, str]]:
-    reading = panel_reading(plan.calls.head)
+    reading = plan.calls.reading(0) or Reading("open")
     confident = plan.options.pick == "confidence"
 
     def label(record: Record) -> tuple[str, str]:

@@ -12,13 +12,12 @@ from parallm_magics.cell.calls import Section
 from parallm_magics.patterns.ballots import (
     Ballot,
     count_ballots,
-    label_of,
     votes_of,
     winning_value,
 )
 from parallm_magics.patterns.panel import Rule, section_rule
 from parallm_magics.types import Record
-from parallm_magics.voting import shares
+from parallm_magics.voting import label_of, shares
 from parallm_magics.voting.picks import break_tie
 from parallm_magics.voting.rules import Outcome
 

@@ -80,6 +80,11 @@ class _Program:
             )
         self._tasks = tasks
         options = plan.options
+        if plan.study is not None and any("weighted" == s.options.pick for s in plan.study.systems):
+            raise OptionError(
+                "%parallm code: votes of different weight on many items are not written out; "
+                "run the cell without --each"
+            )
         self._asking = Asking(
             [*tasks, *asides(plan)],
             doors,
@@ -94,7 +99,7 @@ class _Program:
     @property
     def source(self) -> str:
         """The whole program."""
-        result = self._votes() if self._plan.magic == "vote" else self._merged()
+        result = self._votes() if self._plan.pattern == "vote" else self._merged()
         guards = self._guards()
         parts = [
             self._asking.source,
@@ -115,7 +120,7 @@ class _Program:
     def _title(self) -> str:
         count = len(self._tasks)
         calls = "One call" if count == 1 else f"{count} calls at once"
-        if self._plan.magic == "vote":
+        if self._plan.pattern == "vote":
             return f"{calls}, and a count of their votes."
         beside = ", beside a guard" if self._plan.guards else ""
         return f"{calls}{beside}{', and one that merges them' if self._plan.synthesis else ''}."
@@ -126,7 +131,7 @@ class _Program:
         standard += ["import math"] if "number" in self._needs else []
         standard += ["import os"] if self._asking.reads_environment else []
         standard += ["import statistics"] if "statistics" in self._needs else []
-        counts = "winner" in self._needs or self._plan.magic == "vote"
+        counts = "winner" in self._needs or self._plan.pattern == "vote"
         standard += ["from collections import Counter"] if counts else []
         return "\n".join(standard) + "\n\n" + "\n".join(self._asking.imports)
 
@@ -304,7 +309,8 @@ class _Program:
 def _left_out(options: Options) -> list[str]:
     """The options whose promise a page of code does not keep."""
     given = {"--max-cost": options.max_cost, "--rpm": options.rpm, "--tpm": options.tpm}
-    return [
+    measured = ["what --truth and --compare measure"] if options.truth is not None else []
+    return measured + [
         f"{flag} {value:f}" if flag == "--max-cost" else f"{flag} {value}"
         for flag, value in given.items()
         if value is not None

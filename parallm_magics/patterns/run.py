@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Self
 
@@ -162,19 +162,13 @@ class Run:
 
     def to_pandas(self) -> Any:
         """A DataFrame with one row a worker."""
-        if importlib.util.find_spec("pandas") is None:
-            raise ParallmError(
-                "to_pandas() needs pandas: %pip install pandas; to_dict() does without"
-            )
-        import pandas as pd
-
         rows = []
         for record in self.results:
             row = record_dict(record)
             usage, error = row.pop("usage") or {}, row.pop("error") or {}
             row["attempts"] = len(row["attempts"])
             rows.append({**row, **usage, "error": error.get("message")})
-        return pd.DataFrame(rows)
+        return frame(rows)
 
     def timeline(self) -> Picture:
         """The picture alone: one bar a worker on a common axis."""
@@ -196,6 +190,19 @@ class Run:
 
     def __str__(self) -> str:
         return display.static_plain(self._view())
+
+
+def frame(rows: Sequence[Mapping[str, Any]]) -> Any:
+    """A DataFrame of these rows; pandas is imported here only.
+
+    Raises:
+        ParallmError: there is no pandas.
+    """
+    if importlib.util.find_spec("pandas") is None:
+        raise ParallmError("to_pandas() needs pandas: %pip install pandas; to_dict() does without")
+    import pandas as pd
+
+    return pd.DataFrame(rows)
 
 
 class Picture:

@@ -12,7 +12,6 @@ from parallm_magics import display
 from parallm_magics.patterns.ballots import (
     BallotState,
     count_ballots,
-    label_of,
     votes_of,
     winning_value,
 )
@@ -25,6 +24,7 @@ from parallm_magics.patterns.verdicts import Verdict
 from parallm_magics.types import Reading, Record
 from parallm_magics.voting import (
     entropy_bits,
+    label_of,
     leaders,
     p_mode,
     pairwise_agreement,

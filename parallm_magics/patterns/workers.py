@@ -36,7 +36,16 @@ from parallm_magics.patterns.reading import read_record
 from parallm_magics.patterns.served import Source, looked_up, served
 from parallm_magics.patterns.surroundings import Surroundings
 from parallm_magics.providers.recording_modes import VARIABLE
-from parallm_magics.types import Call, Event, Fault, Model, Provider, Record, Task, Usage
+from parallm_magics.types import (
+    Call,
+    Event,
+    Fault,
+    Model,
+    Provider,
+    Record,
+    Task,
+    Usage,
+)
 
 Heard = Callable[[Record], None]
 
@@ -109,27 +118,37 @@ class Workers:
         seconds = [each for each in found if each is not None]
         return seconds if len(seconds) == len(tasks) else None
 
-    async def run(self, before: Sequence[Record] = (), stop: Stop | None = None) -> list[Record]:
-        """One record for each call of a fan-out, with its value, in the cell's order.
+    async def run(
+        self,
+        before: Sequence[Record] = (),
+        stop: Stop | None = None,
+        votes: Callable[[Record], Record] | None = None,
+    ) -> list[Record]:
+        """One record for each call of a map, with its value, in the cell's order.
 
         Simulated ones are on the simulation's own time.
 
         Args:
             before: the records of an earlier run, whose successes are kept.
             stop: stops these calls alone.
+            votes: reads an answer that is a vote: such a call has succeeded once it came back,
+                whatever it says. None where only a complete and readable answer will do.
         """
-        calls, kept = self._plan.calls, {record.index: record for record in before if record.ok}
+        calls = self._plan.calls
+        read = votes or (lambda record: read_record(record, calls.reading(record.index)))
+        kept = {record.index: record for record in before if record.ok}
         self.kept(kept.values())
         enough = 0 if calls.known is None else self._plan.least(calls.known) - len(kept)
         rules = self._rules(
             least=max(enough, 0),
+            counted=frozenset(CAME_BACK) if votes is not None else frozenset({"ok"}),
             known=None if calls.known is None else calls.known - len(kept),
             drain=calls.rendered is not None,
             models=len(calls.models),
         )
 
         def finish(task: Task | None, record: Record) -> Record:
-            record = read_record(record, calls.reading(record.index))
+            record = read(record)
             if task is not None:  # as it is recorded too, so that a replay is laid out alike
                 record = later(self._asked_at(task, record), self._after)
             if not self.keeper.holds:

@@ -20,8 +20,8 @@ def request_of(task: Task) -> dict[str, Any]:
     """What is asked and of whom; what nobody asked for is left out.
 
     No time limits, retries or streaming: they decide when an answer comes, not what it says. No
-    address and no key. A simulated answer also depends on who asks, on how it is to be read, and on
-    the dict that the user has given for it.
+    address and no key. A simulated answer also depends on who asks, on how it is to be read, on the
+    dict that the user has given for it, and on what a study says is true.
     """
     request: dict[str, Any] = {
         "provider": task.model.provider,
@@ -42,6 +42,7 @@ def request_of(task: Task) -> dict[str, Any]:
             "shared": task.shared or None,
             "seed": task.seed,
             "reading": None if task.reading is None else _reading(task.reading),
+            "truth": task.truth,
             "worker": task.name,
         }
     return {name: value for name, value in request.items() if value is not None}

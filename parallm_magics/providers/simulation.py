@@ -137,7 +137,7 @@ def right_answer(task: Task, settings: Settings) -> str:
     if reading is None or reading.kind == "open":
         return ""
     if task.index < ASIDE:
-        return _right(task, reading, settings.truth)
+        return _right(task, reading, settings.truth or task.truth or "")
     # A guard or a judge is asked with the workers' model: their answer is no mistake here.
     try:
         return _right(task, reading, settings.truth)

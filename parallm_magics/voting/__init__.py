@@ -1,9 +1,14 @@
 """From raw answers to votes, and from votes to a winner and what the counts say."""
 
 from parallm_magics.voting.answers import Answer, read_answer
-from parallm_magics.voting.cleaning import same_answer_key
+from parallm_magics.voting.cleaning import label_of, same_answer_key
 from parallm_magics.voting.confidence import parse_confidence
-from parallm_magics.voting.diagnostics import error_diagnostics, same_wrong_rate
+from parallm_magics.voting.curves import accuracy_by_votes, independent_accuracy_by_votes
+from parallm_magics.voting.diagnostics import (
+    error_correlations,
+    error_diagnostics,
+    same_wrong_rate,
+)
 from parallm_magics.voting.paired import (
     mcnemar_exact,
     mcnemar_midp,
@@ -43,6 +48,7 @@ from parallm_magics.voting.weights import log_odds_weight, weight_sums, weighted
 __all__ = [
     "RULES",
     "Answer",
+    "accuracy_by_votes",
     "beta_binomial_majority",
     "beta_half_tail",
     "beta_stops",
@@ -53,10 +59,13 @@ __all__ = [
     "decide",
     "effective_votes",
     "entropy_bits",
+    "error_correlations",
     "error_diagnostics",
     "fleiss_kappa",
+    "independent_accuracy_by_votes",
     "judge_swap",
     "krippendorff_alpha",
+    "label_of",
     "leaders",
     "log_odds_weight",
     "majority_accuracy",

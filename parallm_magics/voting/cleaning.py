@@ -170,3 +170,15 @@ def _is_one_piece(opening: str, inner: str) -> bool:
         # An apostrophe within a word is no quotation mark.
         return not re.search(r"(?<!\w)'|'(?!\w)", core)
     return opening not in core
+
+
+def label_of(value: str | float) -> str:
+    """A value as the label that it is counted under: 8 and 8.0 are one.
+
+    >>> label_of(8.0), label_of("safe")
+    ('8', 'safe')
+    """
+    if isinstance(value, str):
+        return value
+    whole = float(value).is_integer() and abs(value) < 1e40
+    return str(int(value)) if whole else repr(float(value))

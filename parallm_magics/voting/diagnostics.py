@@ -54,6 +54,18 @@ def error_diagnostics(correct: Sequence[Sequence[bool | int | None]]) -> dict[st
     }
 
 
+def error_correlations(correct: Sequence[Sequence[bool | int | None]]) -> list[list[float | None]]:
+    """Pearson's correlation of being right for each two voters, as a square table.
+
+    None where one of the two is always right or always wrong, as it then has none.
+
+    Args:
+        correct: as `error_diagnostics`.
+    """
+    columns = [[bool(right) for right in column] for column in zip(*correct, strict=True)]
+    return [[_phi(one, other) for other in columns] for one in columns]
+
+
 def same_wrong_rate(a: Sequence[Any], b: Sequence[Any], truth: Sequence[Any]) -> float | None:
     """Of the items that two voters both have wrong, the share for which they say the same.
 

@@ -18,6 +18,8 @@ Verdict = Literal["no_items", "same", "too_few", "better", "worse", "not_shown"]
 # 2 / 2^6 = 0.031 is the first p of one-sided changes that can be below 0.05; 2 / 2^5 = 0.0625.
 FEWEST = 6
 
+_EXACT = 1_000
+
 
 def mcnemar_exact(gains: int, losses: int) -> float:
     """The two-sided p of McNemar's exact test: gains and losses against a fair coin.
@@ -52,7 +54,8 @@ def paired_bootstrap(
     """The percentile bootstrap interval of (gains - losses) / items, resampling items.
 
     The limit of infinitely many resamples, by exact counts: the difference of a resample is the sum
-    of `items` draws of +1, 0 and -1 with the shares that were seen. None without items.
+    of `items` draws of +1, 0 and -1 with the shares that were seen. Beyond 1,000 items that sum is
+    taken as normal, which is as good by then. None without items.
 
     Raises:
         ValueError: there are more changes than items.
@@ -62,6 +65,11 @@ def paired_bootstrap(
         raise ValueError(f"{gains} gains and {losses} losses are no part of {items} items")
     if not items:
         return None
+    if items > _EXACT:
+        mean = (gains - losses) / items
+        spread = math.sqrt(max((gains + losses) / items - mean**2, 0) / items)
+        half = NormalDist().inv_cdf((1 + conf) / 2) * spread
+        return mean - half, mean + half
     below = list(accumulate(_power((losses, same, gains), items)))
     low = _quantile(below, Fraction(1 - conf).limit_denominator(10**6) / 2)
     high = _quantile(below, 1 - Fraction(1 - conf).limit_denominator(10**6) / 2)

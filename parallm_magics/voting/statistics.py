@@ -30,7 +30,7 @@ def share_range_after_cancel(c1: int, cancelled: int, requested: int) -> tuple[f
     return c1 / requested, (c1 + cancelled) / requested
 
 
-def wilson(c: int, n: int, conf: float = 0.95) -> tuple[float, float] | None:
+def wilson(c: float, n: int, conf: float = 0.95) -> tuple[float, float] | None:
     """Wilson's interval for a share of `c` in `n`; None where nobody voted.
 
     It says how often the same prompt would give this label again, not how often it is right.

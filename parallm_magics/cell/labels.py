@@ -1,0 +1,199 @@
+"""What is known of the items of a study before anybody is asked: their words and their true labels."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from parallm_magics.cell.items import BrokenSourceError, Items, items_of
+from parallm_magics.cell.variables import Ref, path, value_of, whole
+from parallm_magics.errors import OptionError, VariableError, nearest
+from parallm_magics.types import Reading
+from parallm_magics.voting import label_of, same_answer_key
+
+WORDS = 200
+"""Most characters of an item that are kept to show it."""
+
+Of = Callable[[int, Any], Any]
+"""From the number of an item and the item to its true label as the user has it."""
+
+
+class Labels:
+    """The items' words and true labels, noted when their prompts are made.
+
+    Attributes:
+        words: what the prompts say of each item, by its number from 1.
+        truth: the true labels by the same number, as answers are counted; items without one are
+            left out.
+        given: whether there are labels at all.
+    """
+
+    def __init__(self, reading: Reading, of: Of | None = None) -> None:
+        self._reading, self._of = reading, of
+        self.given = of is not None
+        self.words: dict[int, str] = {}
+        self.truth: dict[int, str] = {}
+
+    def note(self, at: int, item: Any, words: str) -> str | None:
+        """Keep what is known of an item, and hand back its true label.
+
+        Raises:
+            VariableError: the item has no such part, or its label is no possible answer.
+        """
+        label = self.label(at, item)
+        self.words[at] = words[:WORDS]
+        if label is not None:
+            self.truth[at] = label
+        return label
+
+    def label(self, at: int, item: Any) -> str | None:
+        """The true label of an item as its answers are counted; None where it has none.
+
+        Raises:
+            VariableError: as `note`.
+        """
+        if self._of is None:
+            return None
+        value = self._of(at, item)
+        problem = ""
+        try:
+            return _counted(value, self._reading)
+        # A value of the user's may raise anything when it is looked at; it becomes one line.
+        except Exception as error:
+            problem = str(error) if type(error) is ValueError else type(error).__name__
+        raise VariableError(f"item {at}, --truth: {problem}")
+
+
+def labels_of(truth: Any, items: Items, variables: Mapping[str, Any], reading: Reading) -> Labels:
+    """The labels that `--truth` names, or that a script gives.
+
+    A text is the name of a column of the items, else a variable; `{{item.label}}` is a part of each
+    item whatever its kind.
+
+    Raises:
+        OptionError: there are no such labels, or not as many as items; says the way out.
+        VariableError: a label that is no possible answer; names the item.
+    """
+    if truth is None:
+        return Labels(reading)
+    ref = whole(truth) or path(truth) if isinstance(truth, str) else None
+    if isinstance(truth, str) and _is_column(items.first, truth):
+        labels = Labels(reading, lambda at, item: _part(item, truth))
+    elif ref is not None and ref.name in ("item", "index"):
+        labels = Labels(reading, lambda at, item: _at_item(ref, at, item))
+    else:
+        name, value = "--truth", truth
+        if isinstance(truth, str):
+            name, value = _variable(ref, truth, items, variables)
+        return _listed(value, name, items, reading)
+    if items.known is not None and not items.once:
+        _check(labels, items)
+    return labels
+
+
+def _check(labels: Labels, items: Items) -> None:
+    """Look at every label before anything is asked of anybody."""
+    problem = ""
+    try:
+        for at, item in enumerate(items, 1):
+            labels.label(at, item)
+    except BrokenSourceError as error:
+        problem = str(error)
+    if problem:
+        raise OptionError(f"--each: {problem}")
+
+
+def _variable(
+    ref: Ref | None, typed: str, items: Items, variables: Mapping[str, Any]
+) -> tuple[str, Any]:
+    """The name and value of the variable that is meant."""
+    if ref is None or ref.name not in variables:
+        columns = [str(key) for key in items.first] if isinstance(items.first, Mapping) else []
+        public = [str(name) for name in variables if not str(name).startswith("_")]
+        what = "neither a column of the items nor a variable" if columns else "no variable"
+        raise OptionError(
+            f"--truth: {what} is called {typed[:60]!r}{nearest(typed, [*columns, *public])}; "
+            "for a part of each item write {{item.label}}"
+        )
+    return ref.source.strip("{} "), value_of(ref, variables, "--truth")
+
+
+def _listed(value: Any, name: str, items: Items, reading: Reading) -> Labels:
+    """Labels that stand in the items' order in a list or column of their own."""
+    problem = ""
+    try:
+        source = items_of(value, name)
+        if source.read_async is not None or (source.known is None and items.known is None):
+            problem = f"{name} must be a list, as long as the items"
+        values = [] if problem else list(itertools.islice(source, (items.known or 10**9) + 1))
+    except OptionError as error:
+        problem = str(error).removeprefix("--each: ")
+    if problem:
+        raise OptionError(f"--truth: {problem}")
+    if items.known is not None and len(values) != items.known:
+        count = f"more than {items.known:,}" if len(values) > items.known else f"{len(values):,}"
+        raise OptionError(
+            f"--truth: {name} has {count} labels for the {items.known:,} items of {items.name}; "
+            "an item without a label is None"
+        )
+    labels = Labels(reading, lambda at, item: values[at - 1] if at <= len(values) else None)
+    for at, _ in enumerate(values, 1):
+        labels.label(at, None)
+    return labels
+
+
+def _is_column(item: Any, name: str) -> bool:
+    return isinstance(item, Mapping) and name in item
+
+
+def _part(item: Any, name: str) -> Any:
+    return item.get(name) if isinstance(item, Mapping) else None
+
+
+def _at_item(ref: Ref, at: int, item: Any) -> Any:
+    return value_of(ref, {"item": item, "index": at}, f"item {at}, --truth")
+
+
+def _counted(value: Any, reading: Reading) -> str | None:
+    """A label as the answers are counted; None for an unlabelled item.
+
+    Raises:
+        ValueError: it is no possible answer.
+    """
+    if _missing(value):
+        return None
+    if reading.kind in ("number", "score"):
+        return _number(value, reading)
+    text = label_of(value) if isinstance(value, int | float) and not isinstance(value, bool) else ""
+    text = text or str(value)
+    if reading.kind != "choice":
+        return same_answer_key(text)
+    key = same_answer_key(text)
+    for choice in reading.choices:
+        if same_answer_key(choice) == key:
+            return choice
+    raise ValueError(f"{text[:40]!r} is none of the --choices: {', '.join(reading.choices)}")
+
+
+def _number(value: Any, reading: Reading) -> str:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not math.isfinite(number):
+        raise ValueError(f"{str(value)[:40]!r} is no number")
+    low, high = reading.low, reading.high
+    if low is not None and high is not None and not low <= number <= high:
+        raise ValueError(f"{number:g} lies outside of {low:g}..{high:g}")
+    return label_of(number)
+
+
+def _missing(value: Any) -> bool:
+    """Whether a value stands for no label: None, a blank text, NaN in any of its kinds."""
+    if value is None or type(value).__name__ in ("NAType", "NaTType"):
+        return True
+    if isinstance(value, str):
+        return not value.strip()
+    return isinstance(value, float) and math.isnan(value)

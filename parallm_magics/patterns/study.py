@@ -1,0 +1,74 @@
+"""A vote on each of many items, measured against the truth and against other ways to answer."""
+
+from __future__ import annotations
+
+from parallm_magics.cell.plan import Plan
+from parallm_magics.errors import OptionError
+from parallm_magics.patterns.ballots import CAME_BACK, voted
+from parallm_magics.patterns.ending import (
+    raise_if_blocked,
+    raise_if_unfinished,
+    run_again,
+    unread,
+)
+from parallm_magics.patterns.guardrail import blocked_records, guarded
+from parallm_magics.patterns.measure import reading_of_all
+from parallm_magics.patterns.study_run import StudyRun
+from parallm_magics.patterns.surroundings import Surroundings
+from parallm_magics.patterns.workers import open_workers
+from parallm_magics.types import Record
+
+
+async def run_study(
+    plan: Plan, around: Surroundings, before: StudyRun | None = None, further: int = 0
+) -> StudyRun:
+    """Run a study's plan.
+
+    Args:
+        before: a run of the same plan whose successful calls are kept.
+        further: how often the run has been taken up before, this time included.
+
+    Raises:
+        TooFewSucceeded: with every record; not where the run was stopped from outside.
+        BudgetExceeded: likewise, where a cap on cost left calls unasked.
+        GuardrailBlocked: a guardrail that raises has blocked the work.
+    """
+    old = before.results if before is not None else ()
+    calls, reading = plan.calls, reading_of_all(plan)
+
+    def read(record: Record) -> Record:
+        return voted(record, reading, calls.options(record.index).pick == "confidence")
+
+    async with open_workers(plan, around, further=further) as workers:
+        records, guards = await guarded(
+            plan,
+            workers,
+            around.stop,
+            lambda stop: workers.run(old, stop, votes=read),
+            before.guards if before is not None else (),
+        )
+        blocked = any(not guard.passed for guard in guards)
+        if blocked:
+            records = blocked_records(plan, workers, records, guards)
+        stopped = bool(around.stop.reason)
+        if not (records or blocked or stopped):
+            raise OptionError(f"--each: {calls.source} is empty; a generator can be read once")
+        workers.ended(record for guard in guards for record in guard.records)
+
+    renew = around.renew
+
+    async def again(run: StudyRun) -> StudyRun:
+        return await run_again(plan, renew, lambda new: run_study(plan, new, run, further + 1))
+
+    run = StudyRun(
+        records,
+        plan,
+        notes=[*plan.notes, *workers.notes, *([] if blocked else unread(plan, records))],
+        guards=guards,
+        again=again,
+    )
+    raise_if_blocked(plan, run)
+    if not (stopped or blocked):
+        back = sum(record.status in CAME_BACK for record in records)
+        raise_if_unfinished(plan, records, back, "calls came back", run)
+    return run

@@ -1,0 +1,392 @@
+"""What the report of a study says: its words, tables and pictures."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from parallm_magics import display
+from parallm_magics.patterns.measure import Item
+from parallm_magics.voting.advising import price, shown
+from parallm_magics.voting.measures import Comparison, Measure
+
+if TYPE_CHECKING:
+    from parallm_magics.patterns.study_run import LearnedPanel, LearnedWeights, StudyRun
+
+WRONG = 10
+"""Most items that are shown one by one."""
+
+VOTERS = 15
+"""Most voters of which each two are shown beside each other."""
+
+_WORDS = {
+    "single": "Keep the single call",
+    "vote": "Take the vote",
+    "undecided": "Undecided",
+}
+
+
+def report_of(run: StudyRun) -> display.Report:
+    """The report of a study."""
+    blocks: list[display.Block] = []
+    if run.measured:
+        blocks.append(_systems(run))
+    if run.labelled:
+        blocks += [*_comparisons(run), *_wrong(run), *_errors(run), *_learned(run)]
+    elif run.measured:
+        blocks.append(_doubtful(run))
+    return display.Report(
+        title=title_of(run),
+        lead=run.reason[:1].upper() + run.reason[1:] if run.labelled else "",
+        about=_about(run),
+        notes=run.notes,
+        blocks=tuple(blocks),
+        view=display.View(
+            title="",
+            pattern="fanout",
+            records=run.results,
+            extra=run.guard_records,
+            simulated=run.simulated,
+            addresses=run.addresses,
+        ),
+    )
+
+
+def title_of(run: StudyRun) -> str:
+    """The outcome in words."""
+    if not run.measured:
+        return "No item was measured"
+    if not run.labelled:
+        voted = display.count(len(run.measured), "item")
+        return f"{voted} voted on; without labels nothing can be said of who is right"
+    right = run.measures[run.vote].right
+    found = f"the vote has {right:g} of {len(run.labelled):,} right"
+    word = run.recommendation
+    if word is None:
+        return found[:1].upper() + found[1:]
+    return f"{_WORDS.get(word) or f'Take {run.bigger}'}: {found}"
+
+
+def _about(run: StudyRun) -> str:
+    parts = [display.count(len(run.measured), "item")]
+    if without := len(run.measured) - len(run.labelled):
+        parts.append(f"{without:,} of them without a label")
+    if run.unmeasured:
+        parts.append(f"{run.unmeasured:,} more could not be measured")
+    if run.measured:
+        parts.append(f"{display.count(len(run.measured[0].ballots), 'vote')} an item")
+    return " · ".join(parts)
+
+
+# --- systems and comparisons ----------------------------------------------------------------------
+
+
+def _systems(run: StudyRun) -> display.Table:
+    labelled = bool(run.labelled)
+    head = [
+        "System",
+        *([">Right", ">Accuracy (95 %)"] if labelled else []),
+        ">Cost an item",
+        ">Median",
+        ">p95",
+        ">Calls",
+        ">Unreadable",
+        ">No answer",
+    ]
+    rows = [_system_row(name, found, labelled) for name, found in run.measures.items()]
+    return display.Table("What each system did", tuple(head), tuple(rows), note=_about_single(run))
+
+
+def _system_row(name: str, found: Measure, labelled: bool) -> tuple[str, ...]:
+    right = f"{found.right:.1f}".removesuffix(".0")
+    accuracy = "–"
+    if found.accuracy is not None and found.interval is not None:
+        accuracy = f"{_points(found.accuracy)} ({_between(found.interval)})"
+    calls = "–" if found.calls is None else f"{found.calls:.2f}".rstrip("0").rstrip(".")
+    return (
+        name,
+        *((f"{right} of {found.labelled:,}", accuracy) if labelled else ()),
+        display.money(found.cost, found.cost_complete),
+        display.seconds(found.median),
+        display.seconds(found.p95),
+        calls,
+        _whole(found.invalid),
+        _whole(found.unanswered),
+    )
+
+
+def _about_single(run: StudyRun) -> str:
+    votes = len(run.measured[0].ballots)
+    if run.single == run.vote:
+        return ""
+    kinds = {system.kind for system in run.systems}
+    parts = []
+    if len(run.measured[0].outcomes[run.single].seconds) > 1:
+        parts.append(
+            f"single: each of the {votes} votes is a draw of it; what it has right is their mean, and "
+            "it is compared by the first one"
+        )
+    else:
+        parts.append("single: the first voter's call")
+    if "stop" in kinds:
+        parts.append(
+            "stop=clinch: told from the same votes; what its stopped calls would have cost is not known"
+        )
+    return ". ".join(parts) + "."
+
+
+def _comparisons(run: StudyRun) -> list[display.Block]:
+    if not run.comparisons:
+        return []
+    head = (
+        "System",
+        "Against",
+        ">Gained",
+        ">Lost",
+        ">Points (95 %)",
+        ">p",
+        ">P(better)",
+        "Verdict",
+        "Extra right answer",
+    )
+    rows = tuple(_comparison_row(each) for each in run.comparisons)
+    primary = [each for each in run.comparisons if each.primary]
+    several = len(run.comparisons) > 1
+    note = (
+        "Gained: items that only the system has right, lost: only the other; p: McNemar's exact test, "
+        "two-sided"
+        + (", not adjusted for making several comparisons" if several else "")
+        + "; the interval: bootstrap over items."
+    )
+    sentences = [f"{each.alternative} against {each.base}: {shown(each)}." for each in primary]
+    sentences += _early(run)
+    return [
+        display.Table("The same items compared", head, rows, note=note),
+        display.Lines("What the items show", tuple(sentences)),
+    ]
+
+
+def _early(run: StudyRun) -> list[str]:
+    """What stopping early would have saved."""
+    lines = []
+    for system in run.systems:
+        found, whole = run.measures[system.name], run.measures[run.vote]
+        if system.kind == "stop" and found.calls and whole.calls and found.median is not None:
+            lines.append(
+                f"{system.name}: the same winners after {found.calls:.1f} of {whole.calls:g} votes in "
+                f"the mean, and in {display.seconds(found.median)} instead of "
+                f"{display.seconds(whole.median)} in the median."
+            )
+    return lines
+
+
+def _comparison_row(found: Comparison) -> tuple[str, ...]:
+    difference = "–"
+    if found.difference is not None and found.interval is not None:
+        low, high = found.interval
+        difference = f"{_signed(found.difference)} ({_signed(low)}…{_signed(high)})"
+    return (
+        found.alternative,
+        found.base,
+        f"{found.gains:,}",
+        f"{found.losses:,}",
+        difference,
+        f"{found.p:.2g}" if found.p >= 0.0001 else "< 0.0001",
+        f"{found.p_better:.2f}",
+        found.verdict.replace("_", " "),
+        price(found, display.money) or "–",
+    )
+
+
+# --- items ----------------------------------------------------------------------------------------
+
+
+def _wrong(run: StudyRun) -> list[display.Block]:
+    wrong = run.wrong
+    if not wrong:
+        return [display.Lines("Where the vote is wrong", ("Nowhere on these items.",))]
+    more = f"{len(wrong) - WRONG:,} more in run.wrong" if len(wrong) > WRONG else ""
+    return [
+        display.Table(
+            "Where the vote is wrong, most votes first",
+            (">Item", "What it says", "Truth", "Vote", "Votes"),
+            tuple(_item_row(run, item) for item in wrong[:WRONG]),
+            rest=1,
+            note=more,
+        )
+    ]
+
+
+def _doubtful(run: StudyRun) -> display.Table:
+    """Without labels: where the voters agree least, as these items teach most once labelled."""
+
+    def agreed(item: Item) -> int:
+        counts = Counter(label for label in item.labels if label is not None)
+        return max(counts.values(), default=0)
+
+    items = sorted(run.measured, key=lambda item: (agreed(item), item.number))[:WRONG]
+    return display.Table(
+        "Least agreement first: label these, and name the labels by --truth",
+        (">Item", "What it says", "Vote", "Votes"),
+        tuple((*row[:2], *row[3:]) for row in (_item_row(run, item) for item in items)),
+        rest=1,
+    )
+
+
+def _item_row(run: StudyRun, item: Item) -> tuple[str, ...]:
+    counts = Counter(label for label in item.labels if label is not None)
+    votes = len(item.ballots)
+    fell = [f"{count} {display.one_line(label, 30)}" for label, count in counts.most_common(4)]
+    if unread := votes - counts.total():
+        fell.append(f"{unread} without a label")
+    answer = item.outcomes[run.vote].answer
+    return (
+        f"{item.number:,}",
+        item.words,
+        item.truth or "–",
+        "no winner" if answer is None else answer,
+        ", ".join(fell),
+    )
+
+
+# --- shared errors --------------------------------------------------------------------------------
+
+
+def _errors(run: StudyRun) -> list[display.Block]:
+    found = run.diagnostics
+    voters = found["voters"]
+    if len(voters) < 2:
+        return []
+    blocks: list[display.Block] = [
+        display.Lines("How far the voters share their errors", _told(run))
+    ]
+    if len(voters) <= VOTERS and any(
+        value is not None
+        for at, row in enumerate(found["correlations"])
+        for other, value in enumerate(row)
+        if at != other
+    ):
+        blocks.append(
+            display.Matrix(
+                "Correlation of two voters' being right",
+                tuple(voters),
+                tuple(map(tuple, found["correlations"])),
+                "0: independent; 1: always right or wrong together; –: one of them never varies.",
+            )
+        )
+    seen, ideal = run.curve
+    blocks.append(
+        display.Curve(
+            "Accuracy by the number of votes",
+            ("as they voted", "if their errors were independent"),
+            tuple(zip(seen, ideal, strict=True)),
+            "Means over all choices of voters, ties by lot. More votes can help no further than "
+            "the errors are independent.",
+        )
+    )
+    return blocks
+
+
+def _told(run: StudyRun) -> tuple[str, ...]:
+    found = run.diagnostics
+    voters, accuracy = found["voters"], found["accuracy"]
+    best = max(range(len(voters)), key=accuracy.__getitem__)
+    seen, ideal = run.curve
+    lines: list[str] = []
+    lines.append(
+        f"One voter is right on {_points(found['mean_single'])} of the items in the mean; the best, "
+        f"{voters[best]}, on {_points(accuracy[best])}. At least one is right on "
+        f"{_points(found['oracle'])}."
+    )
+    rho = found["mean_error_correlation"]
+    if rho is None:
+        lines.append("No correlation can be told, as voters are always right or always wrong.")
+    else:
+        lines.append(
+            f"Mean correlation of errors {rho:.2f} (over {found['pairs_used']} of {found['pairs']} "
+            f"pairs): {len(voters)} votes are worth {found['effective_votes']:.1f} independent ones."
+        )
+    lines.append(
+        f"All are wrong together on {_points(found['all_wrong'])} of the items; independent errors "
+        f"would make it {_points(found['all_wrong_if_independent'])}."
+    )
+    gap = (ideal[-1] - seen[-1]) * 100
+    lines.append(
+        f"All votes together are right on {_points(seen[-1])}; independent errors would make it "
+        f"{_points(ideal[-1])}, {abs(gap):.1f} points {'more' if gap >= 0 else 'less'}."
+    )
+    chance = found["same_wrong_by_chance"]
+    if found["same_wrong"] is not None and chance is not None and chance < 1:
+        lines.append(
+            f"Two voters who are both wrong say the same in {_points(found['same_wrong'])} of cases; "
+            f"without a common reason it would be {_points(chance)}."
+        )
+    lines.append(_reliability(found))
+    return tuple(lines)
+
+
+def _reliability(found: dict[str, float | None]) -> str:
+    name, value = "Fleiss' kappa", found["fleiss_kappa"]
+    if value is None:
+        name, value = "Krippendorff's alpha", found["krippendorff_alpha"]
+    if value is None:
+        return "Agreement beyond chance is not defined, as all votes are alike."
+    return (
+        f"Agreement beyond chance: {name} {value:.2f}. It says how alike the voters are, not how "
+        "often they are right, and falls where one label is rare."
+    )
+
+
+# --- what labels teach ----------------------------------------------------------------------------
+
+
+def _learned(run: StudyRun) -> list[display.Block]:
+    lines = []
+    if (weights := run.learned_weights) is not None:
+        lines.append(_weights(run, weights))
+    if (panel := run.learned_panel) is not None:
+        lines.append(_panel(run, panel))
+    title = "Chosen on one half of the labelled items, tested on the other"
+    return [display.Lines(title, tuple(lines))] if lines else []
+
+
+def _weights(run: StudyRun, found: LearnedWeights) -> str:
+    voters = run.diagnostics["voters"]
+    each = ", ".join(
+        f"{name} {weight:.2f}" + ("" if weight else " (no better than chance)")
+        for name, weight in zip(voters, found.weights, strict=True)
+    )
+    return (
+        f"Weights by their log-odds on {found.items:,} items: {each}. On the other "
+        f"{found.tested.items:,}, against equal weights: {shown(found.tested)}."
+    )
+
+
+def _panel(run: StudyRun, found: LearnedPanel) -> str:
+    panel, all_ = found.panel, len(run.diagnostics["voters"])
+    votes = "1 vote" if panel.votes == 1 else f"{panel.votes} votes"
+    rule = (
+        "the most win"
+        if panel.need is None
+        else f"{panel.label} where at least {panel.need} say so, else {panel.other}"
+    )
+    return (
+        f"Of all numbers of votes and thresholds the best on {found.items:,} items: {votes}, {rule}. "
+        f"On the other {found.tested.items:,}, against the vote of {all_}: {shown(found.tested)}."
+    )
+
+
+def _points(share: float) -> str:
+    return f"{share * 100:.1f} %"
+
+
+def _between(span: tuple[float, float]) -> str:
+    return f"{span[0] * 100:.0f}–{span[1] * 100:.0f} %"
+
+
+def _signed(share: float) -> str:
+    return f"{share * 100:+.1f}".replace("-", "−")
+
+
+def _whole(share: float | None) -> str:
+    return "–" if share is None else "0" if not share else f"{display.percent(share)} %"

@@ -1,0 +1,95 @@
+"""What can be learnt of a panel from labelled items, always tested on others than it is learnt from."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from parallm_magics.voting.weights import log_odds_weight, weighted_tally
+
+Labels = Sequence[Sequence[str | None]]
+
+
+def halves(items: int, seed: int = 0) -> tuple[list[int], list[int]]:
+    """The places of so many items in two halves, by lot: one to learn from, one to test on.
+
+    >>> halves(5)
+    ([1, 4], [0, 2, 3])
+    """
+    lot = random.Random(f"halves\0{seed}")
+    order = sorted(range(items), key=lambda _: lot.random())
+    return sorted(order[: items // 2]), sorted(order[items // 2 :])
+
+
+def learned_weights(labels: Labels, truth: Sequence[str], kinds: int) -> list[float]:
+    """Each voter's log-odds weight; 0 for one below chance.
+
+    Args:
+        labels: a row for each item to learn from, in it each voter's label; None, no vote, is wrong.
+        truth: the true labels.
+        kinds: how many labels there are.
+    """
+    columns = zip(*labels, strict=True)
+    right = [sum(one == true for one, true in zip(c, truth, strict=True)) for c in columns]
+    return [log_odds_weight(each, len(labels), kinds) for each in right]
+
+
+def weighted_winners(labels: Labels, weights: Sequence[float]) -> list[str | None]:
+    """The label with the largest sum of weights, for each item; None in a tie or without a vote."""
+    return [weighted_tally(zip(row, weights, strict=True))[0] for row in labels]
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """A smaller panel, or another threshold.
+
+    Attributes:
+        votes: how many of the first voters are asked.
+        need: how many of them must say `label`; None where the most votes win.
+        label: what is said where enough do; the other one of two labels is said otherwise.
+        other: that other label.
+    """
+
+    votes: int
+    need: int | None = None
+    label: str = ""
+    other: str = ""
+
+    def winner(self, row: Sequence[str | None]) -> str | None:
+        """What this panel says of one item; None in a tie or without a vote."""
+        counts = Counter(label for label in row[: self.votes] if label is not None)
+        if self.need is not None:
+            enough = counts[self.label] >= self.need
+            return (self.label if enough else self.other) if counts else None
+        top = [label for label, count in counts.items() if count == max(counts.values())]
+        return top[0] if len(top) == 1 else None
+
+
+def choose_panel(labels: Labels, truth: Sequence[str], kinds: Sequence[str] = ()) -> Panel:
+    """The panel that has most of these items right; of equal ones the one with the fewest votes.
+
+    The most votes win in it, or, of two labels, the first one as soon as so many voters say so.
+    What it has right here is no measure of it: choosing has looked at these items.
+
+    Args:
+        labels, truth: as `learned_weights`.
+        kinds: the labels of a closed set.
+    """
+    voters = max((len(row) for row in labels), default=0)
+    tried = [Panel(votes) for votes in range(1, voters + 1)]
+    if len(kinds) == 2:
+        first, other = kinds
+        tried += [
+            Panel(votes, need, first, other)
+            for votes in range(1, voters + 1)
+            for need in range(1, votes + 1)
+            if 2 * need != votes + 1  # else it is the panel in which the most votes win
+        ]
+
+    def worth(panel: Panel) -> tuple[int, int, bool]:
+        right = sum(panel.winner(row) == true for row, true in zip(labels, truth, strict=True))
+        return -right, panel.votes, panel.need is not None
+
+    return min(tried, key=worth, default=Panel(0))
