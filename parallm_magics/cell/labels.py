@@ -80,29 +80,42 @@ def labels_of(truth: Any, items: Items, variables: Mapping[str, Any], reading: R
         return Labels(reading)
     ref = whole(truth) or path(truth) if isinstance(truth, str) else None
     if isinstance(truth, str) and _is_column(items.first, truth):
+        ref = None
         labels = Labels(reading, lambda at, item: _part(item, truth))
     elif ref is not None and ref.name in ("item", "index"):
         labels = Labels(reading, lambda at, item: _at_item(ref, at, item))
     else:
-        name, value = "--truth", truth
+        name, value = "truth", truth
         if isinstance(truth, str):
             name, value = _variable(ref, truth, items, variables)
         return _listed(value, name, items, reading)
     if items.known is not None and not items.once:
-        _check(labels, items)
+        _check(labels, items, ref)
     return labels
 
 
-def _check(labels: Labels, items: Items) -> None:
+def _check(labels: Labels, items: Items, ref: Ref | None) -> None:
     """Look at every label before anything is asked of anybody."""
-    problem = ""
+    problem, found = "", False
     try:
         for at, item in enumerate(items, 1):
             labels.label(at, item)
+            found = found or ref is None or _has(item, ref)
     except BrokenSourceError as error:
         problem = str(error)
     if problem:
         raise OptionError(f"--each: {problem}")
+    if not found and ref is not None and ref.name == "item":
+        value_of(ref, {"item": items.first}, "item 1, --truth")
+
+
+def _has(item: Any, ref: Ref) -> bool:
+    """Whether an item has this part; one without is one without a label, unless all are."""
+    try:
+        value_of(ref, {"item": item, "index": 1})
+    except VariableError:
+        return False
+    return True
 
 
 def _variable(
@@ -135,8 +148,8 @@ def _listed(value: Any, name: str, items: Items, reading: Reading) -> Labels:
     if items.known is not None and len(values) != items.known:
         count = f"more than {items.known:,}" if len(values) > items.known else f"{len(values):,}"
         raise OptionError(
-            f"--truth: {name} has {count} labels for the {items.known:,} items of {items.name}; "
-            "an item without a label is None"
+            f"--truth: {name} has {count} {'label' if len(values) == 1 else 'labels'} for the "
+            f"{items.known:,} items of {items.name}; an item without a label is None"
         )
     labels = Labels(reading, lambda at, item: values[at - 1] if at <= len(values) else None)
     for at, _ in enumerate(values, 1):
@@ -153,6 +166,8 @@ def _part(item: Any, name: str) -> Any:
 
 
 def _at_item(ref: Ref, at: int, item: Any) -> Any:
+    if isinstance(item, Mapping) and not _has(item, ref):
+        return None
     return value_of(ref, {"item": item, "index": at}, f"item {at}, --truth")
 
 

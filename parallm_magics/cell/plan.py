@@ -34,7 +34,7 @@ class Study:
     """What is measured where a vote is held on each of many items.
 
     Attributes:
-        systems: the ways to answer an item that are compared; the first one is the base.
+        systems: the ways to answer an item that are compared.
         labels: what is known of the items.
     """
 

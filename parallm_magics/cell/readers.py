@@ -190,7 +190,7 @@ def choices(value: Any) -> tuple[str, ...]:
 def items(value: Any) -> Any:
     """The path of a variable, as text, or the items themselves."""
     if isinstance(value, str):
-        found = value.strip()
+        found = _key_quoted(value.strip())
         if path(found) is None and whole(found) is None:
             raise ValueError(f"the name of a variable is needed, not {found[:40]!r}")
         return found
@@ -199,7 +199,12 @@ def items(value: Any) -> Any:
 
 def truth(value: Any) -> Any:
     """Where the true labels are: the name of a variable or a column, or the labels themselves."""
-    return text(value).strip() if isinstance(value, str) else value
+    return _key_quoted(text(value).strip()) if isinstance(value, str) else value
+
+
+def _key_quoted(typed: str) -> str:
+    """A path as it was meant: quotes around a key, as in `table["text"]`, are gone once it is cut."""
+    return re.sub(r"\[([^\W\d][^\]\[\"']*)\]", r'["\1"]', typed)
 
 
 def comparisons(value: Any) -> tuple[str, ...]:

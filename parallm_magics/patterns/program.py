@@ -80,7 +80,7 @@ class _Program:
             )
         self._tasks = tasks
         options = plan.options
-        if plan.study is not None and any("weighted" == s.options.pick for s in plan.study.systems):
+        if plan.study is not None and any(s.options.pick == "weighted" for s in plan.study.systems):
             raise OptionError(
                 "%parallm code: votes of different weight on many items are not written out; "
                 "run the cell without --each"

@@ -13,6 +13,7 @@ from parallm_magics.patterns.ending import (
 )
 from parallm_magics.patterns.guardrail import blocked_records, guarded
 from parallm_magics.patterns.measure import reading_of_all
+from parallm_magics.patterns.panel import warnings
 from parallm_magics.patterns.study_run import StudyRun
 from parallm_magics.patterns.surroundings import Surroundings
 from parallm_magics.patterns.workers import open_workers
@@ -63,7 +64,12 @@ async def run_study(
     run = StudyRun(
         records,
         plan,
-        notes=[*plan.notes, *workers.notes, *([] if blocked else unread(plan, records))],
+        notes=[
+            *plan.notes,
+            *workers.notes,
+            *_warnings(plan),
+            *([] if blocked else unread(plan, records)),
+        ],
         guards=guards,
         again=again,
     )
@@ -72,3 +78,13 @@ async def run_study(
         back = sum(record.status in CAME_BACK for record in records)
         raise_if_unfinished(plan, records, back, "calls came back", run)
     return run
+
+
+def _warnings(plan: Plan) -> list[str]:
+    """What the reader should know of the cell's own panel."""
+    assert plan.study is not None
+    main = next(system for system in plan.study.systems if system.kind == "vote")
+    if len(main.places) < 2 or not plan.calls.head:
+        return []
+    tasks = [plan.calls.head[place] for place in main.places]
+    return warnings(tasks, shuffled=plan.options.shuffle_choices, pick=main.options.pick)

@@ -32,7 +32,7 @@ def shown(comparison: Comparison) -> str:
     >>> def done(rights):
     ...     return [Outcome("a", bool(r), (bool(r),), (1.0,), Decimal(0), False, 1, 0) for r in rights]
     >>> shown(compare("vote", "single", done([1, 1, 0]), done([1, 1, 0])))
-    '2 vs 2 of 3 right; no item changed'
+    '2 vs 2 of 3 right; no item changed (of more items up to 63 in 100 still might)'
     """
     if not comparison.items:
         return "no labelled items: nothing can be said of who is right"
@@ -40,7 +40,8 @@ def shown(comparison: Comparison) -> str:
     gains, losses = comparison.gains, comparison.losses
     changed = f"{gains:,} gained, {losses:,} lost"
     if comparison.verdict == "same":
-        return f"{counts}; no item changed"
+        might = 100 * (1 - 0.05 ** (1 / comparison.items))
+        return f"{counts}; no item changed (of more items up to {might:.0f} in 100 still might)"
     if comparison.verdict == "too_few":
         number = gains + losses
         items = "1 item" if number == 1 else f"{number} items"
