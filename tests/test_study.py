@@ -275,7 +275,7 @@ def test_a_panel_of_one_is_its_own_single_call() -> None:
     alone = studied(LINE.replace("-n 5", "-n 1"))
     assert [*alone.measures] == ["vote"]
     assert (alone.comparisons, alone.recommendation, alone.verdict) == ((), None, None)
-    assert "The vote has 3 of 4 right" in str(alone)
+    assert "The vote 3 of 4 right" in str(alone)
     with_big = studied(LINE.replace("-n 5", "-n 1") + " --compare fake:big")
     assert [(each.alternative, each.base) for each in with_big.comparisons] == [
         ("fake:big", "vote")

@@ -15,6 +15,9 @@ from parallm_magics.display.view import View
 _WIDE = 44
 """Most characters of a cell in plain text."""
 
+_LEAST = 8
+"""To fewer no column of words is cut."""
+
 
 @dataclass(frozen=True, slots=True)
 class Table:
@@ -183,7 +186,7 @@ def _matrix_html(matrix: Matrix) -> str:
             f'<th scope="row" style="{looks.CELL};{looks.LEFT}">{looks.boxed(_name(name), 14)}</th>'
         )
         for other, value in enumerate(values):
-            shown = "" if at == other else "–" if value is None else f"{value:.2f}"
+            shown = "" if at == other else _related(value)
             colour = "transparent" if at == other or value is None else _heat(value)
             cells += (
                 f'<td style="{looks.CELL};{looks.LEFT};padding-left:.5em;background:{colour}">'
@@ -269,10 +272,9 @@ def _table_plain(table: Table) -> list[str]:
         table.headings,
         *([text.one_line(cell, _WIDE) for cell in row] for row in table.rows),
     ]
-    widths = [max(text.width(row[at]) for row in cells) for at in range(len(table.head))]
-    over = sum(widths) + 2 * (len(widths) - 1) - COLUMNS
-    if over > 0:
-        widths[table.rest] = max(widths[table.rest] - over, 10)
+    widths = _fitted(
+        [max(text.width(row[at]) for row in cells) for at in range(len(table.head))], table
+    )
     return [
         "  ".join(
             text.pad(text.fit(cell, wide), wide, table.right(at))
@@ -282,15 +284,22 @@ def _table_plain(table: Table) -> list[str]:
     ]
 
 
+def _fitted(widths: list[int], table: Table) -> list[int]:
+    """The widths made small enough: first the column that may be cut, then the widest of words."""
+    words = [at for at in range(len(widths)) if not table.right(at)]
+    for at in (table.rest, *sorted(words, key=lambda at: -widths[at])):
+        over = sum(widths) + 2 * (len(widths) - 1) - COLUMNS
+        if over > 0:
+            widths[at] = max(widths[at] - over, min(widths[at], _LEAST))
+    return widths
+
+
 def _matrix_plain(matrix: Matrix) -> list[str]:
     names = [text.fit(text.one_line(name), 10) for name in matrix.names]
     wide = max((text.width(name) for name in names), default=0)
     lines = [" " * wide + "  " + "  ".join(text.pad(name, max(5, wide), True) for name in names)]
     for at, values in enumerate(matrix.values):
-        cells = [
-            "" if at == other else "–" if value is None else f"{value:.2f}"
-            for other, value in enumerate(values)
-        ]
+        cells = ["" if at == other else _related(value) for other, value in enumerate(values)]
         lines.append(
             text.pad(names[at], wide)
             + "  "
@@ -300,13 +309,17 @@ def _matrix_plain(matrix: Matrix) -> list[str]:
 
 
 def _curve_plain(curve: Curve) -> list[str]:
-    first, second = curve.names
-    lines = []
     room = 40
+    lines = [f"{'':>3}  {'':{room}}  {curve.names[0]:>14}  {curve.names[1]:>14}"]
     for votes, (seen, ideal) in enumerate(curve.values, 1):
         bar = ("█" * round(seen * room)).ljust(room, "·")
-        lines.append(f"{votes:>3}  {bar}  {_share(seen):>7}  {_share(ideal):>7}")
-    return [f"{'':>3}  {'':{room}}  {first}, then {second}", *lines]
+        lines.append(f"{votes:>3}  {bar}  {_share(seen):>14}  {_share(ideal):>14}")
+    return lines
+
+
+def _related(value: float | None) -> str:
+    """A correlation to two decimals, a minus as it is set, and never a negative nothing."""
+    return "–" if value is None else f"{round(value, 2) + 0.0:.2f}".replace("-", "−")
 
 
 def _share(share: float) -> str:

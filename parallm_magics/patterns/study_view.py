@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from parallm_magics import display
@@ -59,9 +60,15 @@ def title_of(run: StudyRun) -> str:
     if not run.labelled:
         voted = display.count(len(run.measured), "item")
         return f"{voted} voted on; without labels nothing can be said of who is right"
-    right = run.measures[run.vote].right
-    found = f"the vote has {right:g} of {len(run.labelled):,} right"
+    names = {run.single: "a single call", run.vote: "the vote"}
     word = run.recommendation
+    first = {"single": run.single, "vote": run.vote, "bigger_model": run.bigger}.get(word or "")
+    order = [*filter(None, (first, run.bigger, run.vote, run.single))]
+    right = ", ".join(
+        f"{names.get(name, name)} {run.measures[name].right:.1f}".removesuffix(".0")
+        for name in dict.fromkeys(order)
+    )
+    found = f"{right} of {len(run.labelled):,} right"
     if word is None:
         return found[:1].upper() + found[1:]
     return f"{_WORDS.get(word) or f'Take {run.bigger}'}: {found}"
@@ -90,7 +97,7 @@ def _systems(run: StudyRun) -> display.Table:
         ">Median",
         ">p95",
         ">Calls",
-        ">Unreadable",
+        ">Unread",
         ">No answer",
     ]
     rows = [_system_row(name, found, labelled) for name, found in run.measures.items()]
@@ -147,7 +154,7 @@ def _comparisons(run: StudyRun) -> list[display.Block]:
         ">p",
         ">P(better)",
         "Verdict",
-        "Extra right answer",
+        "One more right",
     )
     rows = tuple(_comparison_row(each) for each in run.comparisons)
     primary = [each for each in run.comparisons if each.primary]
@@ -184,7 +191,7 @@ def _comparison_row(found: Comparison) -> tuple[str, ...]:
     difference = "–"
     if found.difference is not None and found.interval is not None:
         low, high = found.interval
-        difference = f"{_signed(found.difference)} ({_signed(low)}…{_signed(high)})"
+        difference = f"{_signed(found.difference)} ({_signed(low, 0)}…{_signed(high, 0)})"
     return (
         found.alternative,
         found.base,
@@ -194,8 +201,16 @@ def _comparison_row(found: Comparison) -> tuple[str, ...]:
         f"{found.p:.2g}" if found.p >= 0.0001 else "< 0.0001",
         f"{found.p_better:.2f}",
         found.verdict.replace("_", " "),
-        price(found, display.money) or "–",
+        _one_more(found),
     )
+
+
+def _one_more(found: Comparison) -> str:
+    """What one more right answer costs, in a word."""
+    if found.cost_per_right is None:
+        return price(found, display.money).partition(",")[0] or "–"
+    cost = Decimal(found.cost_per_right)
+    return display.money(cost) if cost >= 0 else f"{display.money(-cost)} less"
 
 
 # --- items ----------------------------------------------------------------------------------------
@@ -278,9 +293,10 @@ def _errors(run: StudyRun) -> list[display.Block]:
     blocks.append(
         display.Curve(
             "Accuracy by the number of votes",
-            ("as they voted", "if their errors were independent"),
+            ("as voted", "if independent"),
             tuple(zip(seen, ideal, strict=True)),
-            "Means over all choices of voters, ties by lot. More votes can help no further than "
+            "As voted: the mean over all choices of voters, ties by lot; beside it the same if their "
+            "errors were independent. More votes can help no further than "
             "the errors are independent.",
         )
     )
@@ -303,7 +319,7 @@ def _told(run: StudyRun) -> tuple[str, ...]:
         lines.append("No correlation can be told, as voters are always right or always wrong.")
     else:
         lines.append(
-            f"Mean correlation of errors {rho:.2f} (over {found['pairs_used']} of {found['pairs']} "
+            f"Mean correlation of errors {round(rho, 2) + 0.0:.2f} (over {found['pairs_used']} of {found['pairs']} "
             f"pairs): {len(voters)} votes are worth {found['effective_votes']:.1f} independent ones."
         )
     lines.append(
@@ -364,6 +380,8 @@ def _weights(run: StudyRun, found: LearnedWeights) -> str:
 
 def _panel(run: StudyRun, found: LearnedPanel) -> str:
     panel, all_ = found.panel, len(run.diagnostics["voters"])
+    if panel.votes == all_ and panel.need is None:
+        return f"No number of votes and no threshold is better than all {all_} on {found.items:,} items."
     votes = "1 vote" if panel.votes == 1 else f"{panel.votes} votes"
     rule = (
         "the most win"
@@ -384,8 +402,8 @@ def _between(span: tuple[float, float]) -> str:
     return f"{span[0] * 100:.0f}–{span[1] * 100:.0f} %"
 
 
-def _signed(share: float) -> str:
-    return f"{share * 100:+.1f}".replace("-", "−")
+def _signed(share: float, digits: int = 1) -> str:
+    return f"{round(share * 100, digits) + 0.0:+.{digits}f}".replace("-", "−")
 
 
 def _whole(share: float | None) -> str:

@@ -65,7 +65,8 @@ def price(comparison: Comparison, money: Money) -> str:
         return ""
     calls = _calls(comparison.calls_per_right)
     if comparison.cost_per_right is None:
-        return calls
+        more = comparison.calls_per_right > 0.05
+        return calls if more else f"{calls}, at a price that is not known"
     cost = Decimal(comparison.cost_per_right)
     return f"{money(cost) if cost >= 0 else f'{money(-cost)} less'} ({calls})"
 
@@ -100,8 +101,9 @@ def advise(
     both = voted.verdict == big.verdict == "better"
     if both and not known:
         reason = (
-            f"the vote and {bigger} are both better than a single call, and as not every price is "
-            "known, nobody can say which is cheaper."
+            f"the vote ({mine.calls or 0:.3g} calls an item) and {bigger} ({other.calls or 0:.3g}) are both "
+            f"better than a single call, and as not every price is known, nobody can say which is "
+            f"cheaper; {bigger} against the vote: {shown(duel)}."
         )
         return Advice("undecided", reason)
     found = recommend(voted.verdict, big.verdict, duel.verdict, *costs)

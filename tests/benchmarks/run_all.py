@@ -21,6 +21,7 @@ import page
 import recordings
 import scale
 import streams
+import studies
 import votes
 import wall_time
 from bench import PACKAGES, load, processor
@@ -36,6 +37,7 @@ ALL = (
     kills,
     scale,
     votes,
+    studies,
     page,
     recordings,
     lessons,
