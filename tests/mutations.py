@@ -84,6 +84,11 @@ MUTATIONS: dict[str, tuple[Mutation, ...]] = {
         _of("option", 2, "--flag yes", "--flag no", 2, 3, 4),
         _of("prompt", 7, "Is this ticket urgent?", "Is this ticket really urgent?", 7),
     ),
+    "measuring": (
+        _of("prompt", 3, "What is this ticket about?", "What is that ticket about?", 3, 5, 6),
+        _of("option", 4, " --compare {{BIG}}", "", 4, 5),
+        _of("option", 11, " --weights learned", "", 12),
+    ),
     "checking": (_of("option", 0, "truth=contact", "truth=damage", 2, 3, 8, 9),),
 }
 """Every kind of change, over all lessons."""

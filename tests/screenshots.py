@@ -34,6 +34,17 @@ Use a parameter: `db.execute("... WHERE owner = ?", [owner])`."""
 %config ParallmMagics.model = "demo:reviewer?latency=lognormal(4,0.4)"
 
 reviews = range(4000)
+SMALL, BIG = "sim:small?rho=0.6&scale=0", "sim:big?accuracy=0.95&rho=0.6&scale=0"
+TOPICS = ["delivery", "damage", "invoice"]
+tickets = [
+    {"text": f"{said} (order {order})", "topic": topic}
+    for order in range(101, 141)
+    for topic, said in {
+        "delivery": "where is my parcel?",
+        "damage": "it came broken",
+        "invoice": "billed twice",
+    }.items()
+]
 code = """
 def f(owner):
     r = connect("notes.db").execute(f"SELECT * FROM notes WHERE owner = '{owner}'")
@@ -72,16 +83,23 @@ MAP = """
 %%fanout --each reviews --choices positive,negative -m sim:?fail=0.02&latency=lognormal(2,0.4) -o run
 Is review number {{item}} positive or negative?
 """
-SET_UP, FANNED, VOTED, MISTAKEN, MAPPED = range(5)
+STUDY = """
+%%vote -n 5 -m {{SMALL}} --each tickets --truth topic --choices {{TOPICS}} --compare stop=clinch,{{BIG}}
+What is this ticket about?
+
+{{item.text}}
+"""
+SET_UP, FANNED, VOTED, MISTAKEN, MAPPED, STUDIED = range(6)
 MAP_SECONDS = 9
 MAP_HEIGHT = 420
+STUDY_HEIGHT = 900
 
 
 def main() -> None:
     """Run one notebook in light and once more in dark, and picture its cells."""
     IMAGES.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as home, Lab(Path(home)) as lab, browser() as chromium:
-        lab.write("review.ipynb", [SETUP, FANOUT, VOTE, ERROR, MAP])
+        lab.write("review.ipynb", [SETUP, FANOUT, VOTE, ERROR, MAP, STUDY])
         light(opened(chromium, lab, "Light"))
         lab.shut_down_kernels()
         dark(opened(chromium, lab, "Dark"))
@@ -99,11 +117,12 @@ def opened(chromium: Browser, lab: Lab, theme: str) -> Notebook:
 
 
 def light(notebook: Notebook) -> None:
-    """The fan-out while it runs and after, the vote, the mistake, a map while it runs."""
+    """The fan-out while it runs and after, the vote, the mistake, a study, a map while it runs."""
     under_way(notebook)
     picture(notebook, FANNED, "live")
     notebook.wait(FANNED)
-    notebook.run(VOTED, MISTAKEN)
+    notebook.run(VOTED, MISTAKEN, STUDIED)
+    picture(notebook, STUDIED, "study", STUDY_HEIGHT)
     picture(notebook, FANNED, "fanout")
     picture(notebook, VOTED, "vote")
     picture(notebook, MISTAKEN, "error")

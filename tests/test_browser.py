@@ -13,7 +13,10 @@ from browser import Frame, Lab, Listener, Notebook, browser
 from display_samples import bad_inputs
 from playwright.sync_api import Browser, Locator, expect
 
-LOAD = "%load_ext parallm_magics"
+LOAD = """
+%load_ext parallm_magics
+tickets = [{"text": f"t{n}", "topic": ["safe", "unsafe"][n % 2]} for n in range(40)]
+"""
 FANOUT = """
 %%fanout -m sim:?latency=uniform(1,2) -o review
 Review this code for one concern only.
@@ -38,6 +41,12 @@ MISTAKE = """
 %%vote --chioces safe,unsafe
 Is this content safe or unsafe?
 """
+STUDY = """
+%%vote -n 5 --each tickets --truth topic --choices safe,unsafe --compare stop=clinch -m sim:?rho=0.5&scale=0.1
+Is this safe?
+
+{{item.text}}
+"""
 LONG = """
 %%fanout -m sim:?latency=600 --timeout 1000 --deadline 1000 -o kept
 %section patient
@@ -45,7 +54,7 @@ Think for ten minutes.
 %section quick -m sim:?latency=0
 Answer at once.
 """
-FANNED, VOTED, MISTAKEN = 1, 2, 3
+FANNED, VOTED, MISTAKEN, STUDIED = 1, 2, 3, 4
 RESULT = ".jp-RenderedHTML"
 UNDER_WAY = {"running", "answering"}
 LOOPBACK = {"127.0.0.1"}
@@ -100,12 +109,12 @@ class Ran:
 @pytest.fixture(scope="module")
 def ran(lab: Lab, chromium: Browser) -> Ran:
     """A notebook that a user ran, saved and closed; its kernel is gone."""
-    lab.write("ran.ipynb", [LOAD, FANOUT, VOTE, MISTAKE])
+    lab.write("ran.ipynb", [LOAD, FANOUT, VOTE, MISTAKE, STUDY])
     notebook = Notebook.open(chromium, lab, "ran.ipynb")
     notebook.run(0)
     notebook.watch(FANNED)
-    notebook.run(FANNED, VOTED, MISTAKEN)
-    outputs = [notebook.output(index) for index in range(4)]
+    notebook.run(FANNED, VOTED, MISTAKEN, STUDIED)
+    outputs = [notebook.output(index) for index in range(5)]
     for output in outputs:
         expect(output.locator(".widget-html")).to_have_count(0)
     notebook.save()
@@ -162,7 +171,12 @@ def test_the_live_table_shows_several_workers_under_way_at_once(ran: Ran) -> Non
 
 
 @pytest.mark.parametrize(
-    "index", [pytest.param(FANNED, id="fanout"), pytest.param(VOTED, id="vote")]
+    "index",
+    [
+        pytest.param(FANNED, id="fanout"),
+        pytest.param(VOTED, id="vote"),
+        pytest.param(STUDIED, id="study"),
+    ],
 )
 def test_one_final_table_stays(ran: Ran, index: int) -> None:
     """After the run the live table is gone and one marked result is left."""
@@ -183,6 +197,24 @@ def test_the_vote_shows_its_winner_and_its_tally(ran: Ran) -> None:
     """The final vote leads with the winner and counts every vote."""
     assert "safe: 5 of 5 votes" in ran.texts[VOTED]
     assert "5 valid" in ran.texts[VOTED]
+
+
+def test_the_study_shows_its_advice_and_its_pictures(ran: Ran) -> None:
+    """What to deploy comes first, then the systems, the comparisons, the errors."""
+    shown = ran.texts[STUDIED]
+    places = [
+        shown.index(heading)
+        for heading in (
+            "of 40 right",
+            "What each system did",
+            "The same items compared",
+            "Where the vote is wrong",
+            "How far the voters share their errors",
+            "Correlation of two voters",
+            "Accuracy by the number of votes",
+        )
+    ]
+    assert places == sorted(places)
 
 
 def test_a_mistake_is_one_line(ran: Ran) -> None:
@@ -211,7 +243,7 @@ def test_a_reopened_notebook_shows_the_same(
     assert lab.trusts(name) is trusted
     notebook = opened(name, kernel=False)
     expect(notebook.output(MISTAKEN)).to_contain_text("OptionError")
-    for index in (FANNED, VOTED, MISTAKEN):
+    for index in (FANNED, VOTED, MISTAKEN, STUDIED):
         shown = notebook.output(index)
         assert shown.inner_text() == ran.texts[index]
         assert height(shown) == pytest.approx(ran.heights[index], abs=1)
@@ -335,8 +367,8 @@ def test_text_is_readable_in_light_and_dark(
     notebook.start(1)
     expect(notebook.output(1).locator(".widget-html table")).to_contain_text("running")
     notebook.unfold()
-    found = notebook.contrasts(1, 2, 3)
-    assert {"Worker", "SIMULATED", "patient", "safe", "Timeline"} <= found.keys()
+    found = notebook.contrasts(1, 2, 3, 5)
+    assert {"Worker", "SIMULATED", "patient", "safe", "Timeline", "P(better)"} <= found.keys()
     assert {text: ratio for text, ratio in found.items() if ratio < READABLE} == {}
 
 

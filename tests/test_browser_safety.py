@@ -23,7 +23,7 @@ HOSTILE = bad_inputs("markup", "beacon", "redress", "control", "math", browser=T
 SETUP = """
 import sys
 sys.path.insert(0, {tests!r})
-from test_display_safety import hostile_view, live
+from test_display_safety import hostile_report, hostile_view, live
 from parallm_magics import display
 from parallm_magics.notebook.table import Table
 payloads = {payloads!r}
@@ -32,7 +32,12 @@ class Shown:
         views = [hostile_view(payload) for payload in payloads.values()]
         return {{
             "text/plain": "\\n".join(map(display.static_plain, views)),
-            "text/html": "".join(map(display.static_html, views)),
+            "text/html": "".join(
+                [
+                    *map(display.static_html, views),
+                    *(display.report_html(hostile_report(each)) for each in payloads.values()),
+                ]
+            ),
         }}
 """
 LIVE = "table = Table()\ntable.draw(''.join(map(live, payloads.values())))"

@@ -12,11 +12,19 @@ from display_samples import Page, bad_inputs, record
 
 from parallm_magics.display import (
     Board,
+    Curve,
     Guard,
+    Lines,
+    Matrix,
     Poll,
+    Report,
+    Table,
     Tally,
     View,
     preview_html,
+    report,
+    report_html,
+    report_plain,
     static_html,
     tally_plain,
 )
@@ -117,12 +125,36 @@ def live(payload: str) -> str:
     return board.live_html(2.0)
 
 
+def hostile_report(payload: str) -> Report:
+    """A study with the payload in every field."""
+    row = (payload,) * 3
+    return Report(
+        payload,
+        payload,
+        payload,
+        (payload,),
+        (
+            Table(payload, row, (row, row), rest=1, note=payload),
+            Table(payload, (f">{payload}", *row[1:]), (row,)),
+            Lines(payload, (payload, payload)),
+            Matrix(payload, row[:2], ((None, 0.5), (-0.5, None)), payload),
+            Curve(payload, row[:2], ((0.5, 0.6),), payload),
+        ),
+        View("", "fanout", (hostile_record(payload), hostile_record(payload, 1))),
+    )
+
+
+def reported(payload: str) -> str:
+    """The report of a hostile study."""
+    return report_html(hostile_report(payload))
+
+
 def preview(payload: str) -> str:
     """The prompts of a hostile dry run."""
     return preview_html(payload, [(payload, payload, payload)] * 2, 2)
 
 
-@pytest.mark.parametrize("draw", [static, blocked, live, preview])
+@pytest.mark.parametrize("draw", [static, blocked, live, preview, reported])
 @pytest.mark.parametrize("payload", PAYLOADS.values(), ids=PAYLOADS)
 def test_nothing_but_our_own_elements(payload: str, draw: Callable[[str], str]) -> None:
     """No foreign element or attribute, no handler, no resource, no name, all tags closed."""
@@ -136,7 +168,7 @@ def test_nothing_but_our_own_elements(payload: str, draw: Callable[[str], str]) 
         assert (attrs.get("href") or "http:").split(":")[0] in ("http", "https", "mailto")
 
 
-@pytest.mark.parametrize("draw", [static, blocked, live, preview])
+@pytest.mark.parametrize("draw", [static, blocked, live, preview, reported])
 @pytest.mark.parametrize("payload", PAYLOADS.values(), ids=PAYLOADS)
 def test_no_row_is_faked(payload: str, draw: Callable[[str], str]) -> None:
     """As many rows and folds as a harmless text gives; a model's own tables aside."""
@@ -145,7 +177,7 @@ def test_no_row_is_faked(payload: str, draw: Callable[[str], str]) -> None:
         assert page.count(tag) == calm.count(tag)
 
 
-@pytest.mark.parametrize("draw", [static, blocked, live, preview])
+@pytest.mark.parametrize("draw", [static, blocked, live, preview, reported])
 @pytest.mark.parametrize("payload", PAYLOADS.values(), ids=PAYLOADS)
 def test_no_control_or_hidden_character_is_drawn(payload: str, draw: Callable[[str], str]) -> None:
     """Neither raw nor as an entity."""
@@ -163,6 +195,15 @@ def test_no_line_of_a_terminal_is_faked(payload: str) -> None:
         assert not any(line.startswith("POSING") for line in tally_plain(tally, columns=10_000))
     for guard in hostile_view(f"x\n{payload}\nPOSING").guards:
         assert "\n" not in guard_line(guard)
+
+
+@pytest.mark.parametrize("payload", PAYLOADS.values(), ids=PAYLOADS)
+def test_no_line_of_a_report_is_faked(payload: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a terminal every field stays in its line, and nothing is obeyed."""
+    monkeypatch.setattr(report, "COLUMNS", 10_000)
+    lines = report_plain(hostile_report(f"x {payload}\nPOSING")).split("\n")
+    assert not any(line.lstrip().startswith("POSING") for line in lines)
+    assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e]", "".join(lines))
 
 
 def test_math_is_not_typeset() -> None:

@@ -98,6 +98,25 @@ def test_at_random_moments(kernel: Kernel, server: Loopback, head: str) -> None:
         assert len(server.log) == asked
 
 
+def test_a_study_keeps_the_items_that_are_done(kernel: Kernel, server: Loopback) -> None:
+    """What was voted on is measured, the rest is counted, and a retry asks for that alone."""
+    kernel.run("items = [{'text': f't{n}', 'label': 'A'} for n in range(6)]")
+    server.answers = lambda body: "ANSWER: A"
+    server.script("slow", lambda call: Act(delay=0.05 if "t0" in call.prompt else 30))
+    number = kernel.send(
+        "%%vote -n 3 -c 6 --each items --truth label --choices A,B -m anthropic:slow -o kept\n"
+        "Which is it?\n\n{{item.text}}"
+    )
+    kernel.until(lambda: len(server.log) >= 9, "the calls of the next items")
+    kernel.interrupt()
+    cell = kernel.cell(number)
+    server.answers = None
+    interrupted(cell)
+    assert "3 of 18 workers were done; kept holds the records" in cell.error
+    assert "1 item · 5 more could not be measured" in cell.shown[0]["text/plain"]
+    assert kernel.value("(dict(kept), kept.unmeasured)") == ({"1": "A"}, 5)
+
+
 @TWICE
 def test_while_the_cell_is_read(kernel: Kernel, server: Loopback, head: str) -> None:
     """An interrupt before the first call means that there is none."""

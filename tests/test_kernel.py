@@ -261,6 +261,51 @@ def test_given_answers_get_a_name(kernel: Kernel) -> None:
     assert kernel.value("r['a']") == "asked 0"
 
 
+STUDY = (
+    "%%vote -n 3 --each items --truth label --choices A,B --compare stop=clinch {line} -o study\n"
+    "Which is it?\n\n{{{{item.text}}}}"
+)
+
+
+def test_a_study_is_the_cells_result(kernel: Kernel) -> None:
+    """It is shown as a report, kept under its name, and a frame away from pandas."""
+    kernel.run("items = [{'text': f't{n}', 'label': 'AB'[n % 2]} for n in range(20)]")
+    cell = kernel.run(STUDY.format(line="-m sim:?scale=0"))
+    assert cell.outputs == ["execute_result"]
+    assert "What each system did" in cell.plain
+    assert "[SIMULATED]" in cell.plain
+    assert "Accuracy by the number of votes" in cell.shown[0]["text/html"]
+    assert kernel.value("_ is study")
+    assert kernel.value("list(study.to_pandas()['system'])") == ["single", "vote", "stop=clinch"]
+    assert kernel.value("len(study.labelled)") == 20
+    program = kernel.run("%parallm code").stream("stdout")
+    compile(program, "program", "exec")
+    assert "Of the cell's options these are not here: what --truth and --compare measure" in program
+
+
+def test_a_study_asks_real_models(kernel: Kernel, server: Loopback) -> None:
+    """Through the SDK: the truth is sent to nobody, and costs are those of what was asked."""
+    server.answers = lambda body: "ANSWER: A"
+    server.clear()
+    kernel.run("items = [{'text': f't{n}', 'label': 'SECRET' if n % 2 else 'A'} for n in range(4)]")
+    line = STUDY.replace("A,B", "A,SECRET").format(line="--no-ask -m claude-haiku-5-5")
+    cell = kernel.run(line)
+    server.answers = None
+    assert cell.reply["status"] == "ok"
+    assert len(server.log) == 12
+    assert not any("SECRET" in str(call.body) for call in server.log)
+    assert kernel.value("study.measures['vote'].right") == 2.0
+    assert kernel.value("study.measures['vote'].cost_complete")
+    assert kernel.value("float(study.measures['vote'].cost / study.measures['single'].cost)") == 3.0
+
+
+def test_a_mistake_in_a_study_is_one_line(kernel: Kernel) -> None:
+    """As in any cell, with the item that is wrong and before anybody is asked."""
+    kernel.run("items = [{'text': 't', 'label': 'C'}]")
+    cell = kernel.run(STUDY.format(line="-m sim"))
+    assert cell.error == "VariableError: item 1, --truth: 'C' is none of the --choices: A, B"
+
+
 def test_the_functions_can_be_awaited(kernel: Kernel) -> None:
     """`await vote(…)` in a cell of its own runs like the magic."""
     kernel.run("from parallm_magics import vote")

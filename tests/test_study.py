@@ -232,6 +232,20 @@ def test_a_panel_has_voters_of_its_own() -> None:
     assert by_name["diverse"].options.pick == "unanimous"
 
 
+def test_the_rule_of_the_vote_is_not_that_of_one_call() -> None:
+    """A quorum, a threshold or a stated confidence has no part in what is asked once."""
+    run = studied(f"{LINE} --quorum 3 --threshold 4 --compare fake:big")
+    assert run.measures["fake:big"].right == 4
+    assert [run[key] for key in "12345"] == ["A", None, "A", None, None]
+
+    async def sure(task: Task, heard: Heard) -> Reply:
+        assert "CONFIDENCE: <" in task.prompt
+        return Reply("CONFIDENCE: 90\nANSWER: A")
+
+    stated = studied(f"{LINE} --pick confidence --compare fake:big", act=sure)
+    assert [each.right for each in stated.measures.values()] == [2, 2, 2]
+
+
 def test_weights_within_a_panel_count() -> None:
     """Its rule is then weighted, the cell's own is not."""
 
@@ -602,6 +616,16 @@ def test_a_vote_without_items_is_a_vote() -> None:
             "answer in different ways",
         ),
         ("--each items -n 3 --quorum 4 --choices A,B", BODY, "--quorum 4: there are only 3 votes"),
+        (
+            "--each items -n 5 --quorum 4 --choices A,B",
+            f"{BODY}\n%panel p -n 3",
+            "p: --quorum 4: there",
+        ),
+        (
+            "--each items --compare stop=clinch --score 1..5 --pick median",
+            BODY,
+            "stop=clinch: --stop",
+        ),
         ("--each items --pick median --choices A,B", BODY, "--pick median is for numbers"),
     ],
 )

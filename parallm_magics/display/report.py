@@ -245,7 +245,7 @@ def report_plain(report: Report) -> str:
     view = report.view
     mark = "  [SIMULATED]" if simulated(view) else ""
     groups = [
-        [text.one_line(report.title, 300) + mark, report.about],
+        [text.one_line(report.title, 300) + mark, text.one_line(report.about, 500)],
         [text.one_line(report.lead, 900)] if report.lead else [],
         [f"Note: {text.one_line(note, 500)}" for note in report.notes],
         *(_block_plain(block) for block in report.blocks),
@@ -258,9 +258,10 @@ def report_plain(report: Report) -> str:
 
 
 def _block_plain(block: Block) -> list[str]:
-    title = [block.title, "-" * text.width(block.title)] if block.title else []
-    note = [block.note] if block.note else []
-    return [*title, *_DRAWN[type(block)][1](block), *note]
+    title = text.one_line(block.title)
+    head = [title, "-" * text.width(title)] if title else []
+    note = [text.one_line(block.note, 500)] if block.note else []
+    return [*head, *_DRAWN[type(block)][1](block), *note]
 
 
 def _lines_plain(block: Lines) -> list[str]:
@@ -269,7 +270,7 @@ def _lines_plain(block: Lines) -> list[str]:
 
 def _table_plain(table: Table) -> list[str]:
     cells = [
-        table.headings,
+        [text.one_line(name) for name in table.headings],
         *([text.one_line(cell, _WIDE) for cell in row] for row in table.rows),
     ]
     widths = _fitted(
@@ -310,7 +311,8 @@ def _matrix_plain(matrix: Matrix) -> list[str]:
 
 def _curve_plain(curve: Curve) -> list[str]:
     room = 40
-    lines = [f"{'':>3}  {'':{room}}  {curve.names[0]:>14}  {curve.names[1]:>14}"]
+    names = [text.one_line(name) for name in curve.names]
+    lines = [f"{'':>3}  {'':{room}}  {names[0]:>14}  {names[1]:>14}"]
     for votes, (seen, ideal) in enumerate(curve.values, 1):
         bar = ("█" * round(seen * room)).ljust(room, "·")
         lines.append(f"{votes:>3}  {bar}  {_share(seen):>14}  {_share(ideal):>14}")

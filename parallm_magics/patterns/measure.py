@@ -71,13 +71,24 @@ def rules_of(plan: Plan) -> list[Counting]:
         OptionError: votes that no rule can count, or that are read in different ways.
     """
     assert plan.study is not None
-    calls, found = plan.calls, []
+    calls, found, reading = plan.calls, [], reading_of_all(plan)
     for system in plan.study.systems:
-        reading = reading_of_all(plan)
         weights = tuple(calls.weights[place] for place in system.places)
-        rule = rule_of(system.options, len(system.places), reading, calls.flag)
+        rule = _rule(system, reading, calls.flag)
         found.append(Counting(system, rule, weights, calls.repeats(system.places)))
     return found
+
+
+def _rule(system: System, reading: Reading, flag: str | None) -> Rule:
+    """The rule of a system that is a vote; what is asked once has none to keep."""
+    if system.kind in ("single", "model"):
+        return Rule()
+    problem = ""
+    try:
+        return rule_of(system.options, len(system.places), reading, flag)
+    except OptionError as error:
+        problem = str(error)
+    raise OptionError(problem if system.kind == "vote" else f"{system.name}: {problem}")
 
 
 def reading_of_all(plan: Plan) -> Reading:
@@ -109,7 +120,7 @@ def items_of(plan: Plan, records: Sequence[Record]) -> list[Item]:
             places = counting.system.places
             if places not in counted:
                 mine = [replace(round_[place], index=at) for at, place in enumerate(places)]
-                confident = counting.rule.pick == "confidence"
+                confident = plan.calls.options(places[0]).pick == "confidence"
                 counted[places] = count_ballots(
                     mine, reading, counting.weights, confident=confident
                 )

@@ -74,7 +74,6 @@ class StudyRun(Run, Mapping[str, str | None]):
     """The result of a vote on each of many items: a mapping of item number to the winning label.
 
     Attributes:
-        measured: the items of which every call was made, in order.
         systems: what is measured, in the order of the report.
     """
 
@@ -92,10 +91,17 @@ class StudyRun(Run, Mapping[str, str | None]):
         self._plan = plan
         self._reading = reading_of_all(plan)
         self.systems = plan.study.systems
-        self.measured = () if self.blocked else tuple(items_of(plan, self.results))
-        self._by_number = {str(item.number): item for item in self.measured}
 
     # --- what each item came to -------------------------------------------------------------------
+
+    @cached_property
+    def measured(self) -> tuple[Item, ...]:
+        """The items of which every call was made, in order; none of a blocked study."""
+        return () if self.blocked else tuple(items_of(self._plan, self.results))
+
+    @cached_property
+    def _by_number(self) -> dict[str, Item]:
+        return {str(item.number): item for item in self.measured}
 
     def __getitem__(self, key: str) -> str | None:
         return self._by_number[str(key)].outcomes[self.vote].answer
@@ -110,6 +116,17 @@ class StudyRun(Run, Mapping[str, str | None]):
 
     def __eq__(self, other: object) -> bool:
         return self is other
+
+    @property
+    def text(self) -> str | None:
+        """The refusal of a blocked study; else None, as a study has no text."""
+        return self._refusal
+
+    @property
+    def flagged(self) -> tuple[str, ...]:
+        """The items whose winner is the label that `--flag` names."""
+        flag = self._plan.calls.flag
+        return tuple(key for key, winner in self.items() if flag is not None and winner == flag)
 
     @property
     def labelled(self) -> tuple[Item, ...]:
@@ -244,7 +261,7 @@ class StudyRun(Run, Mapping[str, str | None]):
         everyone = [list(item.labels) for item in self.measured]
         seen = sorted({label for row in everyone for label in row if label is not None})
         whole = all(label is not None for row in everyone for label in row)
-        table = [[Counter(row)[label] for label in seen] for row in everyone]
+        table = [[counts[label] for label in seen] for counts in map(Counter, everyone)]
         return {
             **error_diagnostics(correct),
             "voters": self._voters,
@@ -285,7 +302,7 @@ class StudyRun(Run, Mapping[str, str | None]):
     @property
     def learned_weights(self) -> LearnedWeights | None:
         """With `--weights learned`: the voters' weights, and what they are worth on other items."""
-        if self._plan.options.weights is None or not self._can_learn:
+        if not (self.asks_for_weights and self._can_learn):
             return None
         learn, test = self._halves
         labels = [item.labels for item in self.labelled]
@@ -312,6 +329,11 @@ class StudyRun(Run, Mapping[str, str | None]):
         return LearnedPanel(len(learn), panel, self._tested("chosen panel", test, winners))
 
     @property
+    def asks_for_weights(self) -> bool:
+        """Whether the voters are to be weighed."""
+        return self._plan.options.weights is not None
+
+    @property
     def _can_learn(self) -> bool:
         enough = len(self.labelled) >= LEAST_TO_LEARN
         return enough and len(self._voters) > 1 and self._kinds > 0
@@ -331,7 +353,7 @@ class StudyRun(Run, Mapping[str, str | None]):
 
     # --- how it is shown and handed on ------------------------------------------------------------
 
-    @property
+    @cached_property
     def _report(self) -> display.Report:
         return report_of(self)
 
@@ -354,11 +376,10 @@ class StudyRun(Run, Mapping[str, str | None]):
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         if self.blocked:
             return super()._repr_mimebundle_(include, exclude)
-        report = self._report
-        bundle = {"text/plain": display.report_plain(report)}
+        bundle = {"text/plain": str(self)}
         # A bug in a picture must not turn a study that has been paid for into an error.
         with contextlib.suppress(Exception):
-            bundle["text/html"] = display.report_html(report)
+            bundle["text/html"] = display.report_html(self._report)
         return bundle
 
     def __str__(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -38,7 +39,7 @@ def report_of(run: StudyRun) -> display.Report:
         blocks.append(_doubtful(run))
     return display.Report(
         title=title_of(run),
-        lead=run.reason[:1].upper() + run.reason[1:] if run.labelled else "",
+        lead=_sentence(run),
         about=_about(run),
         notes=run.notes,
         blocks=tuple(blocks),
@@ -51,6 +52,14 @@ def report_of(run: StudyRun) -> display.Report:
             addresses=run.addresses,
         ),
     )
+
+
+def _sentence(run: StudyRun) -> str:
+    """Why, as a sentence of its own; a model's name stays as it is spelt."""
+    if not run.labelled:
+        return ""
+    named = run.bigger is not None and run.reason.startswith(run.bigger)
+    return run.reason if named else run.reason[:1].upper() + run.reason[1:]
 
 
 def title_of(run: StudyRun) -> str:
@@ -162,7 +171,7 @@ def _comparisons(run: StudyRun) -> list[display.Block]:
     note = (
         "Gained: items that only the system has right, lost: only the other; p: McNemar's exact test, "
         "two-sided"
-        + (", not adjusted for making several comparisons" if several else "")
+        + (f", not adjusted; primary are {_primary(primary)}" if several and primary else "")
         + "; the interval: bootstrap over items."
     )
     sentences = [f"{each.alternative} against {each.base}: {shown(each)}." for each in primary]
@@ -171,6 +180,10 @@ def _comparisons(run: StudyRun) -> list[display.Block]:
         display.Table("The same items compared", head, rows, note=note),
         display.Lines("What the items show", tuple(sentences)),
     ]
+
+
+def _primary(found: Sequence[Comparison]) -> str:
+    return " and ".join(f"{each.alternative} against {each.base}" for each in found)
 
 
 def _early(run: StudyRun) -> list[str]:
@@ -199,7 +212,7 @@ def _comparison_row(found: Comparison) -> tuple[str, ...]:
         f"{found.losses:,}",
         difference,
         f"{found.p:.2g}" if found.p >= 0.0001 else "< 0.0001",
-        f"{found.p_better:.2f}",
+        _chance(found.p_better),
         found.verdict.replace("_", " "),
         _one_more(found),
     )
@@ -360,6 +373,11 @@ def _learned(run: StudyRun) -> list[display.Block]:
     lines = []
     if (weights := run.learned_weights) is not None:
         lines.append(_weights(run, weights))
+    elif run.asks_for_weights:
+        lines.append(
+            "No weights were learned: that takes 20 labelled items, a closed set of labels (--choices) "
+            "and two voters."
+        )
     if (panel := run.learned_panel) is not None:
         lines.append(_panel(run, panel))
     title = "Chosen on one half of the labelled items, tested on the other"
@@ -392,6 +410,11 @@ def _panel(run: StudyRun, found: LearnedPanel) -> str:
         f"Of all numbers of votes and thresholds the best on {found.items:,} items: {votes}, {rule}. "
         f"On the other {found.tested.items:,}, against the vote of {all_}: {shown(found.tested)}."
     )
+
+
+def _chance(share: float) -> str:
+    """A probability to two decimals, which is never shown as certain."""
+    return "> 0.99" if share > 0.99 else "< 0.01" if share < 0.01 else f"{share:.2f}"
 
 
 def _points(share: float) -> str:
