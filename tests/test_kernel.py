@@ -274,7 +274,7 @@ def test_a_study_is_the_cells_result(kernel: Kernel) -> None:
     assert cell.outputs == ["execute_result"]
     assert "What each system did" in cell.plain
     assert "[SIMULATED]" in cell.plain
-    assert "Accuracy by the number of votes" in cell.shown[0]["text/html"]
+    assert "Accuracy by the number of votes" in cell.result["text/html"]
     assert kernel.value("_ is study")
     assert kernel.value("list(study.to_pandas()['system'])") == ["single", "vote", "stop=clinch"]
     assert kernel.value("len(study.labelled)") == 20
