@@ -245,6 +245,31 @@ def test_the_advice_follows_the_rule(given, recommendation, says):
     assert "\n" not in found.reason
 
 
+@pytest.mark.parametrize(
+    ("big", "recommendation", "says"),
+    [
+        (BETTER, "bigger_model", "gpt-6-sol against a single call: "),
+        (SAME, "single", "gpt-6-sol gains nothing over a single call"),
+        (WORSE, "single", "gpt-6-sol gains nothing over a single call"),
+        (COIN, "undecided", "cannot tell: gpt-6-sol against a single call"),
+        ((0, 0, 0), "undecided", "no labelled items"),
+    ],
+)
+def test_without_a_vote_a_bigger_model_is_still_advised_on(big, recommendation, says):
+    """A panel of one is a single call, and has nothing to be compared with but the other model."""
+    ours, base = changed(*big)
+    found = advise(
+        {("gpt-6-sol", "vote"): compare("gpt-6-sol", "vote", ours, base)},
+        {},
+        "gpt-6-sol",
+        money,
+        single="vote",
+        vote="vote",
+    )
+    assert found.recommendation == recommendation
+    assert says in found.reason
+
+
 def test_every_combination_has_a_reason():
     """And the recommendation never differs from the pure rule's."""
     for voted, big, duel in itertools.product([BETTER, WORSE, SAME, FEW, COIN], repeat=3):

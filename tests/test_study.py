@@ -246,6 +246,12 @@ def test_the_rule_of_the_vote_is_not_that_of_one_call() -> None:
     assert [each.right for each in stated.measures.values()] == [2, 2, 2]
 
 
+def test_another_panel_is_held_against_the_vote_in_a_sentence() -> None:
+    """It is no part of the recommendation, and what it shows is said all the same."""
+    run = studied(LINE, f"{BODY}\n%panel p -m fake:big -n 1", says)
+    assert "p against vote: 4 vs 3 of 4 right" in str(run)
+
+
 def test_weights_within_a_panel_count() -> None:
     """Its rule is then weighted, the cell's own is not."""
 

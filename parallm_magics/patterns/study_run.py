@@ -1,81 +1,26 @@
-"""The result of a study: which system has how much right, what that shows, and what it costs."""
+"""The result of a study, as other code takes it: a mapping, a report, frames, plain data."""
 
 from __future__ import annotations
 
 import contextlib
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import cached_property
 from typing import Any
 
 from parallm_magics import display
 from parallm_magics.cell.plan import Plan
 from parallm_magics.errors import OptionError
-from parallm_magics.patterns.measure import Item, is_true, items_of, reading_of_all
+from parallm_magics.patterns.findings import Findings, agreement
+from parallm_magics.patterns.measure import Item
 from parallm_magics.patterns.run import Again, Run, frame
 from parallm_magics.patterns.study_view import report_of, title_of
 from parallm_magics.patterns.verdicts import Verdict
 from parallm_magics.types import Record
-from parallm_magics.voting import (
-    accuracy_by_votes,
-    error_correlations,
-    error_diagnostics,
-    fleiss_kappa,
-    independent_accuracy_by_votes,
-    krippendorff_alpha,
-    same_wrong_rate,
-)
-from parallm_magics.voting.advising import Advice, advise
-from parallm_magics.voting.learning import (
-    Panel,
-    choose_panel,
-    halves,
-    learned_weights,
-    weighted_winners,
-)
-from parallm_magics.voting.measures import Comparison, Measure, compare, measure, rejudged
-
-LEAST_TO_LEARN = 20
-"""Labelled items below which nothing is learnt from one half and tested on the other."""
 
 
-@dataclass(frozen=True, slots=True)
-class LearnedWeights:
-    """Log-odds weights from one half of the labelled items, tested on the other.
-
-    Attributes:
-        items: how many items they were learnt from.
-        weights: one a voter; 0 for one that is no better than chance.
-        tested: what they do on the other half, against equal weights.
-    """
-
-    items: int
-    weights: tuple[float, ...]
-    tested: Comparison
-
-
-@dataclass(frozen=True, slots=True)
-class LearnedPanel:
-    """The number of votes and the threshold that do best on one half, tested on the other.
-
-    Attributes:
-        items: how many items they were chosen on.
-        panel: what was chosen.
-        tested: what it does on the other half, against the vote as it is.
-    """
-
-    items: int
-    panel: Panel
-    tested: Comparison
-
-
-class StudyRun(Run, Mapping[str, str | None]):
-    """The result of a vote on each of many items: a mapping of item number to the winning label.
-
-    Attributes:
-        systems: what is measured, in the order of the report.
-    """
+class StudyRun(Findings, Run, Mapping[str, str | None]):
+    """The result of a vote on each of many items: a mapping of item number to the winning label."""
 
     def __init__(
         self,
@@ -86,18 +31,8 @@ class StudyRun(Run, Mapping[str, str | None]):
         guards: Sequence[Verdict] = (),
         again: Again | None = None,
     ) -> None:
-        super().__init__(records, notes=notes, guards=guards, again=again)
-        assert plan.study is not None
-        self._plan = plan
-        self._reading = reading_of_all(plan)
-        self.systems = plan.study.systems
-
-    # --- what each item came to -------------------------------------------------------------------
-
-    @cached_property
-    def measured(self) -> tuple[Item, ...]:
-        """The items of which every call was made, in order; none of a blocked study."""
-        return () if self.blocked else tuple(items_of(self._plan, self.results))
+        Run.__init__(self, records, notes=notes, guards=guards, again=again)
+        Findings.__init__(self, plan, () if self.blocked else self.results)
 
     @cached_property
     def _by_number(self) -> dict[str, Item]:
@@ -128,237 +63,12 @@ class StudyRun(Run, Mapping[str, str | None]):
         flag = self._plan.calls.flag
         return tuple(key for key, winner in self.items() if flag is not None and winner == flag)
 
-    @property
-    def labelled(self) -> tuple[Item, ...]:
-        """The items whose truth is known."""
-        return tuple(item for item in self.measured if item.truth is not None)
-
-    @property
-    def unmeasured(self) -> int:
-        """How many items, as far as they are known, lack some of their calls."""
-        size = self._plan.calls.size
-        known = self._plan.calls.known
-        begun = len({record.index // size for record in self.results})
-        return (begun if known is None else known // size) - len(self.measured)
-
-    @property
-    def wrong(self) -> tuple[Item, ...]:
-        """The items that the vote has wrong, those first on which most voters were of one mind."""
-        lost = [item for item in self.labelled if not item.outcomes[self.vote].right]
-        return tuple(sorted(lost, key=lambda item: (-most_votes(item), item.number)))
-
-    # --- what is measured -------------------------------------------------------------------------
-
-    @property
-    def guard_records(self) -> tuple[Record, ...]:
-        """The records of the guardrails' calls."""
-        return self._guard_records
-
-    @property
-    def vote(self) -> str:
-        """The name of the cell's own vote among the systems."""
-        return next(system.name for system in self.systems if system.kind == "vote")
-
-    @property
-    def single(self) -> str:
-        """The name of the single call; the vote's own where it is a panel of one."""
-        named = (system.name for system in self.systems if system.kind == "single")
-        return next(named, self.vote)
-
-    @property
-    def bigger(self) -> str | None:
-        """The name of the first other model that is asked once; None where there is none."""
-        return next((system.name for system in self.systems if system.kind == "model"), None)
-
-    @cached_property
-    def measures(self) -> dict[str, Measure]:
-        """What each system did on all items, by its name."""
-        return {
-            system.name: measure([item.outcomes[system.name] for item in self.measured])
-            for system in self.systems
-        }
-
-    @cached_property
-    def comparisons(self) -> tuple[Comparison, ...]:
-        """Each system against the single call, then against the vote; two of them are primary."""
-        others = [each.name for each in self.systems if each.name not in (self.single, self.vote)]
-        pairs = [(self.vote, self.single)] if self.vote != self.single else []
-        pairs += [
-            (name, base) for name in others for base in dict.fromkeys([self.single, self.vote])
-        ]
-        primary = {(self.vote, self.single), (self.bigger, self.vote)}
-        return tuple(
-            compare(
-                name,
-                base,
-                [item.outcomes[name] for item in self.measured],
-                [item.outcomes[base] for item in self.measured],
-                primary=(name, base) in primary,
-            )
-            for name, base in pairs
-        )
-
-    @cached_property
-    def advice(self) -> Advice | None:
-        """What to deploy and why; None where the vote is a panel of one and nothing else is there."""
-        found = {(each.alternative, each.base): each for each in self.comparisons}
-        if (self.vote, self.single) not in found:
-            return None
-        return advise(
-            found,
-            self.measures,
-            self.bigger,
-            display.money,
-            single=self.single,
-            vote=self.vote,
-        )
-
-    @property
-    def recommendation(self) -> str | None:
-        """`single`, `vote`, `bigger_model` or `undecided`."""
-        return self.advice.recommendation if self.advice else None
-
-    @property
-    def reason(self) -> str:
-        """Why, in one sentence."""
-        return self.advice.reason if self.advice else ""
-
-    @property
-    def verdict(self) -> str | None:
-        """What the items show of the vote against a single call."""
-        first = next(iter(self.comparisons), None)
-        return first.verdict if first and first.alternative == self.vote else None
-
-    # --- what the votes tell of shared errors -----------------------------------------------------
-
-    @property
-    def _correct(self) -> list[list[bool]]:
-        return [
-            [is_true(label, item.truth or "", self._reading) for label in item.labels]
-            for item in self.labelled
-        ]
-
-    @cached_property
-    def diagnostics(self) -> dict[str, Any]:
-        """How far the voters share their errors.
-
-        As `voting.error_diagnostics`, and besides: `voters`, their names; `correlations` of each
-        two of them; `same_wrong`, of the items that two voters both have wrong the share for which
-        they say the same, mean over pairs, and `same_wrong_by_chance`; `fleiss_kappa` where every
-        vote could be read, `krippendorff_alpha` in any case.
-        """
-        correct = self._correct
-        labels = [list(item.labels) for item in self.labelled]
-        truth = [item.truth or "" for item in self.labelled]
-        columns = list(zip(*labels, strict=True))
-        rates = [
-            rate
-            for at, one in enumerate(columns)
-            for other in columns[at + 1 :]
-            if (rate := same_wrong_rate(one, other, truth)) is not None
-        ]
-        kinds = self._kinds
-        everyone = [list(item.labels) for item in self.measured]
-        seen = sorted({label for row in everyone for label in row if label is not None})
-        whole = all(label is not None for row in everyone for label in row)
-        table = [[counts[label] for label in seen] for counts in map(Counter, everyone)]
-        return {
-            **error_diagnostics(correct),
-            "voters": self._voters,
-            "correlations": error_correlations(correct),
-            "same_wrong": sum(rates) / len(rates) if rates else None,
-            "same_wrong_by_chance": 1 / (kinds - 1) if kinds > 1 else None,
-            "fleiss_kappa": fleiss_kappa(table) if whole else None,
-            "krippendorff_alpha": krippendorff_alpha(everyone),
-        }
-
-    @property
-    def _kinds(self) -> int:
-        """How many labels there are in a closed set; 0 in an open one."""
-        return len(self._reading.choices)
-
-    @property
-    def _voters(self) -> list[str]:
-        first = next(iter(self.measured), None)
-        return [ballot.name.partition(".")[2] for ballot in first.ballots] if first else []
-
-    @cached_property
-    def curve(self) -> tuple[list[float], list[float]]:
-        """How often 1, 2, … voters are right: as they voted, and were their errors independent.
-
-        Ties are decided by lot. Of answers without a closed set of labels a vote is right where
-        more than half of it is.
-        """
-        truth = [item.truth or "" for item in self.labelled]
-        labels: Sequence[Sequence[str | None]] = [item.labels for item in self.labelled]
-        if not self._kinds:
-            labels = [["right" if right else "wrong" for right in row] for row in self._correct]
-            truth = ["right"] * len(labels)
-        seed = self._plan.options.seed
-        return accuracy_by_votes(labels, truth), independent_accuracy_by_votes(labels, truth, seed)
-
-    # --- what can be learnt from labels -----------------------------------------------------------
-
-    @property
-    def learned_weights(self) -> LearnedWeights | None:
-        """With `--weights learned`: the voters' weights, and what they are worth on other items."""
-        if not (self.asks_for_weights and self._can_learn):
-            return None
-        learn, test = self._halves
-        labels = [item.labels for item in self.labelled]
-        truth = [item.truth or "" for item in self.labelled]
-        weights = learned_weights(
-            [labels[at] for at in learn], [truth[at] for at in learn], max(self._kinds, 2)
-        )
-        winners = weighted_winners([labels[at] for at in test], weights)
-        tested = self._tested("learned weights", test, winners)
-        return LearnedWeights(len(learn), tuple(weights), tested)
-
-    @property
-    def learned_panel(self) -> LearnedPanel | None:
-        """The number of votes and the threshold that one half of the items asks for."""
-        if not self._can_learn:
-            return None
-        learn, test = self._halves
-        labels = [item.labels for item in self.labelled]
-        truth = [item.truth or "" for item in self.labelled]
-        panel = choose_panel(
-            [labels[at] for at in learn], [truth[at] for at in learn], self._reading.choices
-        )
-        winners = [panel.winner(labels[at]) for at in test]
-        return LearnedPanel(len(learn), panel, self._tested("chosen panel", test, winners))
-
-    @property
-    def asks_for_weights(self) -> bool:
-        """Whether the voters are to be weighed."""
-        return self._plan.options.weights is not None
-
-    @property
-    def _can_learn(self) -> bool:
-        enough = len(self.labelled) >= LEAST_TO_LEARN
-        return enough and len(self._voters) > 1 and self._kinds > 0
-
-    @property
-    def _halves(self) -> tuple[list[int], list[int]]:
-        return halves(len(self.labelled), self._plan.options.seed)
-
-    def _tested(self, name: str, test: Sequence[int], winners: Sequence[str | None]) -> Comparison:
-        items = [self.labelled[at] for at in test]
-        base = [item.outcomes[self.vote] for item in items]
-        made = [
-            rejudged(outcome, winner, winner is not None and winner == item.truth)
-            for outcome, winner, item in zip(base, winners, items, strict=True)
-        ]
-        return compare(name, self.vote, made, base)
-
-    # --- how it is shown and handed on ------------------------------------------------------------
-
     @cached_property
     def _report(self) -> display.Report:
-        return report_of(self)
+        return report_of(self, self.notes, self._view())
 
     def _view(self) -> display.View:
-        """What a blocked study shows: its refusal, and that nothing was measured."""
+        """The calls, or the refusal in their place."""
         return display.View(
             title=self._blocked_title,
             pattern="fanout",
@@ -370,7 +80,7 @@ class StudyRun(Run, Mapping[str, str | None]):
             simulated=self.simulated,
             addresses=self.addresses,
             guards=tuple(guard.shown for guard in self.guards),
-            blocked=True,
+            blocked=self.blocked,
         )
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
@@ -454,15 +164,3 @@ class StudyRun(Run, Mapping[str, str | None]):
         if of not in rows:
             raise OptionError(f"to_pandas(): {of!r} is none of {', '.join([*rows, 'calls'])}")
         return frame(rows[of]())
-
-
-def most_votes(item: Item) -> int:
-    """How many votes the leading label of an item has."""
-    counts = Counter(label for label in item.labels if label is not None)
-    return max(counts.values(), default=0)
-
-
-def agreement(item: Item) -> float | None:
-    """The leading label's share of the valid votes; None without one."""
-    valid = sum(label is not None for label in item.labels)
-    return most_votes(item) / valid if valid else None

@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from decimal import Decimal
-from typing import TYPE_CHECKING
 
 from parallm_magics import display
+from parallm_magics.patterns.findings import Findings, LearnedPanel, LearnedWeights
 from parallm_magics.patterns.measure import Item
 from parallm_magics.voting.advising import price, shown
 from parallm_magics.voting.measures import Comparison, Measure
-
-if TYPE_CHECKING:
-    from parallm_magics.patterns.study_run import LearnedPanel, LearnedWeights, StudyRun
 
 WRONG = 10
 """Most items that are shown one by one."""
@@ -28,8 +25,13 @@ _WORDS = {
 }
 
 
-def report_of(run: StudyRun) -> display.Report:
-    """The report of a study."""
+def report_of(run: Findings, notes: tuple[str, ...], view: display.View) -> display.Report:
+    """The report of a study.
+
+    Args:
+        notes: what the reader should know, one line each.
+        view: the calls behind it.
+    """
     blocks: list[display.Block] = []
     if run.measured:
         blocks.append(_systems(run))
@@ -41,20 +43,13 @@ def report_of(run: StudyRun) -> display.Report:
         title=title_of(run),
         lead=_sentence(run),
         about=_about(run),
-        notes=run.notes,
+        notes=notes,
         blocks=tuple(blocks),
-        view=display.View(
-            title="",
-            pattern="fanout",
-            records=run.results,
-            extra=run.guard_records,
-            simulated=run.simulated,
-            addresses=run.addresses,
-        ),
+        view=view,
     )
 
 
-def _sentence(run: StudyRun) -> str:
+def _sentence(run: Findings) -> str:
     """Why, as a sentence of its own; a model's name stays as it is spelt."""
     if not run.labelled:
         return ""
@@ -62,7 +57,7 @@ def _sentence(run: StudyRun) -> str:
     return run.reason if named else run.reason[:1].upper() + run.reason[1:]
 
 
-def title_of(run: StudyRun) -> str:
+def title_of(run: Findings) -> str:
     """The outcome in words."""
     if not run.measured:
         return "No item was measured"
@@ -83,7 +78,7 @@ def title_of(run: StudyRun) -> str:
     return f"{_WORDS.get(word) or f'Take {run.bigger}'}: {found}"
 
 
-def _about(run: StudyRun) -> str:
+def _about(run: Findings) -> str:
     parts = [display.count(len(run.measured), "item")]
     if without := len(run.measured) - len(run.labelled):
         parts.append(f"{without:,} of them without a label")
@@ -97,7 +92,7 @@ def _about(run: StudyRun) -> str:
 # --- systems and comparisons ----------------------------------------------------------------------
 
 
-def _systems(run: StudyRun) -> display.Table:
+def _systems(run: Findings) -> display.Table:
     labelled = bool(run.labelled)
     head = [
         "System",
@@ -131,7 +126,7 @@ def _system_row(name: str, found: Measure, labelled: bool) -> tuple[str, ...]:
     )
 
 
-def _about_single(run: StudyRun) -> str:
+def _about_single(run: Findings) -> str:
     votes = len(run.measured[0].ballots)
     if run.single == run.vote:
         return ""
@@ -151,7 +146,7 @@ def _about_single(run: StudyRun) -> str:
     return ". ".join(parts) + "."
 
 
-def _comparisons(run: StudyRun) -> list[display.Block]:
+def _comparisons(run: Findings) -> list[display.Block]:
     if not run.comparisons:
         return []
     head = (
@@ -174,7 +169,8 @@ def _comparisons(run: StudyRun) -> list[display.Block]:
         + (f", not adjusted; primary are {_primary(primary)}" if several and primary else "")
         + "; the interval: bootstrap over items."
     )
-    sentences = [f"{each.alternative} against {each.base}: {shown(each)}." for each in primary]
+    told = [*primary, *(each for each in run.comparisons if _is_panel(run, each))]
+    sentences = [f"{each.alternative} against {each.base}: {shown(each)}." for each in told]
     sentences += _early(run)
     return [
         display.Table("The same items compared", head, rows, note=note),
@@ -182,11 +178,17 @@ def _comparisons(run: StudyRun) -> list[display.Block]:
     ]
 
 
+def _is_panel(run: Findings, found: Comparison) -> bool:
+    """Whether it is one of another panel against the vote."""
+    kinds = {system.name: system.kind for system in run.systems}
+    return kinds[found.alternative] == "panel" and found.base == run.vote
+
+
 def _primary(found: Sequence[Comparison]) -> str:
     return " and ".join(f"{each.alternative} against {each.base}" for each in found)
 
 
-def _early(run: StudyRun) -> list[str]:
+def _early(run: Findings) -> list[str]:
     """What stopping early would have saved."""
     lines = []
     for system in run.systems:
@@ -229,7 +231,7 @@ def _one_more(found: Comparison) -> str:
 # --- items ----------------------------------------------------------------------------------------
 
 
-def _wrong(run: StudyRun) -> list[display.Block]:
+def _wrong(run: Findings) -> list[display.Block]:
     wrong = run.wrong
     if not wrong:
         return [display.Lines("Where the vote is wrong", ("Nowhere on these items.",))]
@@ -245,7 +247,7 @@ def _wrong(run: StudyRun) -> list[display.Block]:
     ]
 
 
-def _doubtful(run: StudyRun) -> display.Table:
+def _doubtful(run: Findings) -> display.Table:
     """Without labels: where the voters agree least, as these items teach most once labelled."""
 
     def agreed(item: Item) -> int:
@@ -261,7 +263,7 @@ def _doubtful(run: StudyRun) -> display.Table:
     )
 
 
-def _item_row(run: StudyRun, item: Item) -> tuple[str, ...]:
+def _item_row(run: Findings, item: Item) -> tuple[str, ...]:
     counts = Counter(label for label in item.labels if label is not None)
     votes = len(item.ballots)
     fell = [f"{count} {display.one_line(label, 30)}" for label, count in counts.most_common(4)]
@@ -280,7 +282,7 @@ def _item_row(run: StudyRun, item: Item) -> tuple[str, ...]:
 # --- shared errors --------------------------------------------------------------------------------
 
 
-def _errors(run: StudyRun) -> list[display.Block]:
+def _errors(run: Findings) -> list[display.Block]:
     found = run.diagnostics
     voters = found["voters"]
     if len(voters) < 2:
@@ -316,7 +318,7 @@ def _errors(run: StudyRun) -> list[display.Block]:
     return blocks
 
 
-def _told(run: StudyRun) -> tuple[str, ...]:
+def _told(run: Findings) -> tuple[str, ...]:
     found = run.diagnostics
     voters, accuracy = found["voters"], found["accuracy"]
     best = max(range(len(voters)), key=accuracy.__getitem__)
@@ -369,7 +371,7 @@ def _reliability(found: dict[str, float | None]) -> str:
 # --- what labels teach ----------------------------------------------------------------------------
 
 
-def _learned(run: StudyRun) -> list[display.Block]:
+def _learned(run: Findings) -> list[display.Block]:
     lines = []
     if (weights := run.learned_weights) is not None:
         lines.append(_weights(run, weights))
@@ -384,7 +386,7 @@ def _learned(run: StudyRun) -> list[display.Block]:
     return [display.Lines(title, tuple(lines))] if lines else []
 
 
-def _weights(run: StudyRun, found: LearnedWeights) -> str:
+def _weights(run: Findings, found: LearnedWeights) -> str:
     voters = run.diagnostics["voters"]
     each = ", ".join(
         f"{name} {weight:.2f}" + ("" if weight else " (no better than chance)")
@@ -396,7 +398,7 @@ def _weights(run: StudyRun, found: LearnedWeights) -> str:
     )
 
 
-def _panel(run: StudyRun, found: LearnedPanel) -> str:
+def _panel(run: Findings, found: LearnedPanel) -> str:
     panel, all_ = found.panel, len(run.diagnostics["voters"])
     if panel.votes == all_ and panel.need is None:
         return f"No number of votes and no threshold is better than all {all_} on {found.items:,} items."

@@ -11,6 +11,8 @@ from parallm_magics.voting.recommending import Recommendation, recommend
 
 Money = Callable[[Decimal], str]
 
+NO_LABELS = "no labelled items: nothing can be said of who is right"
+
 
 @dataclass(frozen=True, slots=True)
 class Advice:
@@ -35,7 +37,7 @@ def shown(comparison: Comparison) -> str:
     '2 vs 2 of 3 right; no item changed (of more items up to 63 in 100 still might)'
     """
     if not comparison.items:
-        return "no labelled items: nothing can be said of who is right"
+        return NO_LABELS
     counts = f"{comparison.right:,} vs {comparison.base_right:,} of {comparison.items:,} right"
     gains, losses = comparison.gains, comparison.losses
     changed = f"{gains:,} gained, {losses:,} lost"
@@ -84,13 +86,16 @@ def advise(
     Args:
         comparisons: by alternative and base.
         measures: by system.
-        bigger: the bigger model's name, or None where there is none; then it is no choice.
+        bigger: the bigger model's name, or None where there is none; then it is no choice. So is the
+            vote where it is not compared with the single call.
         money: how an amount is written.
         single, vote: the names of the single call and of the vote.
     """
+    if not next(iter(comparisons.values())).items:
+        return Advice("undecided", f"{NO_LABELS}; --truth says where the labels are.")
+    if bigger is not None and (vote, single) not in comparisons:
+        return _without_a_vote(comparisons[bigger, single], money)
     voted = comparisons[vote, single]
-    if not voted.items:
-        return Advice("undecided", f"{shown(voted)}; --truth says where the labels are.")
     if bigger is None:
         found = recommend(voted.verdict, "worse", "worse", 0, 0)
         return Advice(found, _of_the_vote(found, voted, money))
@@ -129,6 +134,16 @@ def advise(
             f"nothing is gained over a single call: the vote {shown(voted)}; {bigger} {shown(big)}.",
         )
     return Advice(found, f"cannot tell: the vote {shown(voted)}; {bigger} {shown(big)}.")
+
+
+def _without_a_vote(big: Comparison, money: Money) -> Advice:
+    """A bigger model against one call alone, where nobody votes."""
+    name = big.alternative
+    if big.verdict == "better":
+        return Advice("bigger_model", f"{name} against a single call: {_priced(big, money)}.")
+    if recommend("worse", big.verdict, "worse", 0, 0) == "single":
+        return Advice("single", f"{name} gains nothing over a single call: {shown(big)}.")
+    return Advice("undecided", f"cannot tell: {name} against a single call {shown(big)}.")
 
 
 def _of_the_vote(found: Recommendation, voted: Comparison, money: Money) -> str:
