@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -36,6 +37,13 @@ class Part:
     def broken(self) -> str:
         """What a property of a user's may do."""
         raise RuntimeError("no")
+
+
+class Broken:
+    """Labels that cannot be read."""
+
+    def __iter__(self) -> Iterator[str]:
+        return (str(1 / 0) for _ in range(1))
 
 
 class Colour(enum.StrEnum):
@@ -69,6 +77,11 @@ def noted(truth: Any, items: Any, reading: Reading = CHOICES, **variables: Any) 
         pytest.param("item.label", ROWS, {}, id="a path without braces"),
         pytest.param("{{item[1]}}", [*zip(TEXTS, LABELS, strict=True)], {}, id="a place of tuples"),
         pytest.param(LABELS, TEXTS, {}, id="a script's list"),
+        pytest.param(TABLE[["label"]], TEXTS, {}, id="a table of one column"),
+        pytest.param(
+            "label", [ROWS[0], ROWS[1], ROWS[2]][::1], {"label": ["x"] * 3}, id="rows first"
+        ),
+        pytest.param("5", [{5: "safe"}, {5: "unsafe"}], {}, id="a column called by a number"),
         pytest.param(TABLE["label"], TEXTS, {}, id="a script's column"),
     ],
 )
@@ -108,6 +121,14 @@ def test_an_object_has_attributes() -> None:
         (7.0, SCORES, "7"),
         ("7.5", SCORES, "7.5"),
         (Decimal("7"), SCORES, "7"),
+        (0.1 * 3, Reading("number"), "0.3"),
+        (1 / 3, Reading("number"), "0.333333333333333"),
+        (np.float32(1), Reading("choice", ("1", "2")), "1"),
+        (np.float32("nan"), CHOICES, None),
+        (np.int64(2), Reading("open"), "2"),
+        (Decimal("1.0"), Reading("choice", ("1", "2")), "1"),
+        (Decimal("NaN"), Reading("open"), None),
+        ("?", Reading("open"), "?"),
         (-3, Reading("number"), "-3"),
         (" Paris. ", Reading("open"), "paris"),
         (datetime.date(2026, 1, 2), Reading("open"), "2026-01-02"),
@@ -145,6 +166,14 @@ def test_a_label_is_read_as_answers_are(value: Any, reading: Reading, label: str
         ("{{item.lable}}", ROWS, {}, "item 1, --truth: item has no .lable .* did you mean 'label'"),
         ("{{item.broken}}", [Part("safe")], {}, "item has no .broken .RuntimeError."),
         ("{{item._x}}", ROWS, {}, "names that begin with _"),
+        (Broken(), TEXTS, {}, "--truth: truth broke off with ZeroDivisionError"),
+        (
+            [{"a": 1, "b": 2}] * 3,
+            TEXTS,
+            {},
+            "item 1, --truth: a label is one word or number, not a dict",
+        ),
+        (TABLE["label"][::-1], TABLE["text"], {}, "different labels in their index"),
         ("a b", ROWS, {}, "neither a column of the items nor a variable is called 'a b'"),
     ],
 )
@@ -164,6 +193,12 @@ def test_a_number_that_no_answer_can_be(value: Any, says: str) -> None:
     """Where scores are asked for."""
     with pytest.raises(VariableError, match=says):
         labels_of([value], items_of(["a"], "items"), {}, SCORES)
+
+
+def test_the_first_item_may_be_one_without_a_label() -> None:
+    """A variable of the column's name is then no better a guess."""
+    rows = [ROWS[2], ROWS[0], ROWS[1]]
+    assert noted("label", rows, label=["unsafe"] * 3) == {2: "safe", 3: "unsafe"}
 
 
 def test_items_that_come_one_by_one_are_labelled_as_they_come() -> None:

@@ -97,7 +97,7 @@ def test_a_comparison_counts_what_changed(pairs):
     assert found.right - found.base_right == gains - losses
     assert found.verdict == verdict(len(pairs), gains, losses)
     assert found.p == mcnemar_exact(gains, losses)
-    assert (found.needed is None) == (gains <= losses)
+    assert (found.items_needed is None) == (gains <= losses)
     if found.difference is not None:
         low, high = found.interval
         assert low <= found.difference <= high
@@ -163,8 +163,8 @@ def changed(items, gains, losses, right=0):
             2,
             30,
             (
-                "39 vs 32 of 50 right; 9 gained, 2 lost: a coin does the like, p = 0.065, so nothing is "
-                "shown (if items go on to change like this, about 86 would show it)"
+                "39 vs 32 of 50 right; 9 gained, 2 lost: a coin often does the like (p = 0.065), so nothing "
+                "is shown (if items change like this, about 86 would show it)"
             ),
         ),
         (
@@ -173,8 +173,8 @@ def changed(items, gains, losses, right=0):
             4,
             30,
             (
-                "34 vs 34 of 50 right; 4 gained, 4 lost: a coin does the like, p = 1, so nothing is shown "
-                "(if 1 item in 10 changes, about 312 items would show +5 points)"
+                "34 vs 34 of 50 right; 4 gained, 4 lost: a coin often does the like (p = 1), so nothing is "
+                "shown (if as many change, about 500 items would show +5 points)"
             ),
         ),
         (200, 30, 8, 140, "170 vs 148 of 200 right; 30 gained, 8 lost: better, p = 0.00047"),
@@ -190,7 +190,9 @@ def test_what_is_said_of_a_comparison(items, gains, losses, right, sentence):
 
 def test_the_usual_need():
     """+5 points at 10 % discordance need 312 items."""
-    assert usual_need() == (312, 5, 10.0)
+    assert usual_need() == (312, 5)
+    assert usual_need(0.2) == (626, 5)
+    assert usual_need(0.01) == usual_need(0.05)
 
 
 def advised(voted, big=None, duel=None, costs=("0.05", "0.04"), priced=True):
@@ -198,7 +200,7 @@ def advised(voted, big=None, duel=None, costs=("0.05", "0.04"), priced=True):
 
     def pair(shape, name, base, cost, base_cost):
         ours, others = changed(*shape)
-        ours = [rejudged(each, each.answer, each.right) for each in ours]
+        ours = [rejudged(each, each.answer, each.right, each.calls) for each in ours]
         new = [made(each.right, cost, priced=priced) for each in ours]
         old = [made(each.right, base_cost) for each in others]
         return compare(name, base, new, old)
@@ -277,6 +279,42 @@ def test_every_combination_has_a_reason():
         expected = recommend(verdict(*voted), verdict(*big), verdict(*duel), 0.05, 0.04)
         assert found.recommendation == expected
         assert found.reason
+
+
+def test_where_nobody_answers_nothing_is_advised():
+    """That no item changed is then no sign of anything."""
+    ours, base = changed(60, 0, 0)
+    silent = measure(done([0] * 60, answer=None))
+    found = advise(
+        {("vote", "single"): compare("vote", "single", ours, base)},
+        {"vote": silent, "single": silent},
+        None,
+        money,
+    )
+    assert found.recommendation == "undecided"
+    assert "nobody gave an answer" in found.reason
+
+
+@pytest.mark.parametrize("items", range(1, 6))
+def test_of_five_items_nothing_can_be_told(items):
+    """No test could show a change of fewer than six, so that none says little."""
+    ours, base = changed(items, 0, 0, items)
+    found = advise({("vote", "single"): compare("vote", "single", ours, base)}, {}, None, money)
+    assert found.recommendation == "undecided"
+    assert f"{items} vs {items} of {items} right" in found.reason
+
+
+def test_recounted_calls_are_as_many_as_are_asked():
+    """Of a smaller panel it is known how many calls it takes, and not what they cost."""
+    whole = made(1, "0.05", calls=5)
+    smaller = rejudged(whole, "b", False, 3)
+    assert (smaller.calls, smaller.right, smaller.draws, smaller.priced) == (
+        3,
+        False,
+        (False,),
+        False,
+    )
+    assert rejudged(whole, "a", True, 5).priced
 
 
 def test_prices_that_are_not_known_decide_nothing():

@@ -36,6 +36,7 @@ from parallm_magics.providers.recording import Recordings
 from parallm_magics.providers.recording_modes import Mode
 from parallm_magics.types import CallFailed, Event, Fault, Heard, Model, Reply, Task, Usage
 from parallm_magics.voting import error_diagnostics, mcnemar_exact, wilson
+from parallm_magics.voting.learning import halves
 
 # What each voter says of each item; the truth is A, A, B, B, and nobody knows of the last.
 SAID = {
@@ -141,7 +142,8 @@ def test_the_first_vote_stands_for_the_single_call() -> None:
     assert (found.right, found.base_right, found.items) == (3, 3, 4)
     assert (found.gains, found.losses, found.verdict) == (0, 0, "same")
     assert run.verdict == "same"
-    assert run.recommendation == "single"
+    assert run.recommendation == "undecided"  # four items can show nothing
+    assert "3 vs 3 of 4 right; no item changed" in run.reason
 
 
 def test_the_voters_errors_are_held_against_each_other() -> None:
@@ -178,6 +180,7 @@ def test_a_study_without_labels_says_so() -> None:
     run = studied(LINE.replace("--truth label", ""))
     assert dict(run) == {"1": "A", "2": "A", "3": "A", "4": "B", "5": "A"}
     assert (run.verdict, run.recommendation) == ("no_items", "undecided")
+    assert "the votes share their errors" in str(run)
     assert run.measures["vote"].accuracy is None
     shown = str(run)
     assert "without labels nothing can be said of who is right" in shown
@@ -287,7 +290,7 @@ def test_unlike_voters_have_the_first_one_as_their_single_call() -> None:
     run = studied(f"{LINE} -m fake:m,fake:o")
     assert run.measures["single"].right == 3  # AAA? of v1: A, A, A, B
     assert run.measures["single"].median == 1.0
-    assert "single: the first voter's call" in str(run)
+    assert "single: the first voter's call" in " ".join(str(run).split())
 
 
 def test_a_panel_of_one_is_its_own_single_call() -> None:
@@ -295,7 +298,7 @@ def test_a_panel_of_one_is_its_own_single_call() -> None:
     alone = studied(LINE.replace("-n 5", "-n 1"))
     assert [*alone.measures] == ["vote"]
     assert (alone.comparisons, alone.recommendation, alone.verdict) == ((), None, None)
-    assert "The vote 3 of 4 right" in str(alone)
+    assert "A single call 3 of 4 right" in str(alone)
     with_big = studied(LINE.replace("-n 5", "-n 1") + " --compare fake:big")
     assert [(each.alternative, each.base) for each in with_big.comparisons] == [
         ("fake:big", "vote")
@@ -342,16 +345,36 @@ def test_the_number_of_votes_is_chosen_on_one_half() -> None:
     ).result
     found = run.learned_panel
     assert found is not None
-    assert (found.panel.votes, found.panel.need) == (1, None)
+    assert (found.panel.voters, found.panel.need) == ((0,), None)
     assert found.items + found.tested.items == 60
     assert run.learned_weights is None  # not asked for
-    assert "1 vote, the most win" in str(run)
+    assert "the best on 30 items: v1 alone" in str(run)
 
 
 def test_few_items_teach_nothing() -> None:
     """Below 20 labelled ones no half is worth anything."""
     run = studied(f"{LINE} --weights learned")
     assert (run.learned_weights, run.learned_panel) == (None, None)
+
+
+def test_what_is_learnt_is_held_against_equal_weights() -> None:
+    """A vote with weights or a rule of its own is another matter, and no base to be beaten."""
+    line = "--each items --truth label --choices A,B --weights learned"
+    body = f"{BODY}\n%voter v1\n%voter v2 --weight 9\n%voter v3"
+    run = run_virtual(
+        run_study(planned(line, body, items=many()), surroundings(Fake(one_good)))
+    ).result
+    found = run.learned_weights
+    assert found is not None
+    assert run.measures["vote"].right == 30  # the second voter decides
+    # A plurality of all three: the first is right, the others on half of the items, both together.
+    assert found.tested.base_right == sum(at % 4 < 2 for at in _test_half())
+    assert found.tested.more_calls == 0.0
+
+
+def _test_half() -> list[int]:
+    """The items, counted from 1, that many() is tested on."""
+    return [at + 1 for at in halves(60)[1]]
 
 
 # --- through the engine ---------------------------------------------------------------------------
@@ -586,6 +609,53 @@ def test_items_may_come_one_by_one() -> None:
     assert "'C' is none of the --choices" in str(run.results[10].error)
 
 
+def test_numbers_are_true_as_precisely_as_they_are_read() -> None:
+    """What a computer makes of a third is the third that a model writes."""
+    truth = [at * 0.1 * 3 for at in range(1, 30)] + [1 / 3]
+    run = simulated(
+        "n {{item}}",
+        each=range(30),
+        truth=truth,
+        choices=None,
+        number=True,
+        model="sim:?accuracy=1&scale=0",
+    )
+    assert run.measures["vote"].right == 30
+    whole = simulated(
+        "n {{item}}",
+        each=range(30),
+        truth=[2.0000000000000004] * 30,
+        choices=None,
+        score="1..5",
+        model="sim:?accuracy=1&scale=0",
+    )
+    assert whole.measures["vote"].right == 30
+
+
+def test_free_answers_need_labels_to_be_named() -> None:
+    """Where only a whole text can be right the reader is told, with the choices to give."""
+    run = simulated(choices=None)
+    assert any("name them: --choices a,b" in note for note in run.notes)
+    odd = simulated(choices=None, truth=["?"] * 30)
+    assert len(odd.labelled) == odd.measures["vote"].labelled == 30
+
+
+def test_labels_that_may_not_belong_are_told_of() -> None:
+    """A list of another length than what a generator gave."""
+    run = simulated("n {{item}}", each=iter(range(30)), truth=["A"] * 5)
+    assert "--truth has 5 labels, and there were 30 items: do they belong together?" in run.notes
+
+
+def test_all_failures_are_no_reason_for_a_single_call() -> None:
+    """Nothing is advised where nobody answered."""
+    with pytest.raises(TooFewSucceeded) as caught:
+        simulated(model="sim:?fail=1&scale=0")
+    run = caught.value.run
+    assert isinstance(run, StudyRun)
+    assert run.recommendation == "undecided"
+    assert "nobody gave an answer" in run.reason
+
+
 def test_a_vote_without_items_is_a_vote() -> None:
     """As ever."""
     run = asyncio.run(vote("Is it?", n=3, choices="A,B", model="sim:?scale=0"))
@@ -632,6 +702,32 @@ def test_a_vote_without_items_is_a_vote() -> None:
             BODY,
             "stop=clinch: --stop",
         ),
+        (
+            "--each items --choices A,B",
+            f"{BODY}\n%panel p --pick judge",
+            "a judge is asked once a cell",
+        ),
+        (
+            "--each items --choices A,B",
+            f"{BODY}\n%panel p --ties judge",
+            "a judge is asked once a cell",
+        ),
+        (
+            "--each items --truth label",
+            "q {{item}}",
+            "line 2, .*: {{item}} would tell the model the true",
+        ),
+        (
+            "--each items --truth {{item.label}}",
+            'q {{item["label"]}}',
+            "would tell the model the true",
+        ),
+        (
+            "--each items --truth label",
+            f"{BODY}\n%voter a\n{{{{item.label}}}}",
+            "line 6, %voter a: ",
+        ),
+        ("--each items --compare single, stop=clinch", BODY, "write no blank after a comma"),
         ("--each items --pick median --choices A,B", BODY, "--pick median is for numbers"),
     ],
 )

@@ -65,6 +65,11 @@ class Block:
     system: Text | None
 
     @property
+    def texts(self) -> tuple[Text | None, ...]:
+        """What it says: its prompt and its system prompt."""
+        return self.text, self.system
+
+    @property
     def where(self) -> str:
         """The block as an error names it."""
         return f"%{self.word} {self.name[:60]}" if self.name else f"%{self.word}"

@@ -30,6 +30,7 @@ class Items:
         read: a new reader; where `once`, it goes on where the last one stopped.
         read_async: the same for an asynchronous source, or None.
         first: the first of them; None where only awaiting it tells.
+        index: the labels of a pandas table's rows, by which its columns belong together; else None.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Items:
     read: Callable[[], Iterator[Any]]
     read_async: Callable[[], AsyncIterator[Any]] | None = None
     first: Any = None
+    index: Any = None
 
     def __iter__(self) -> Iterator[Any]:
         """The items of a source that is not asynchronous.
@@ -144,13 +146,23 @@ def _table(value: Any, name: str) -> Items | None:
     package = type(value).__module__.partition(".")[0]
     if package == "pandas" and hasattr(value, "to_dict"):
         if type(value).__name__ != "DataFrame":
-            return Items(name, len(value), False, lambda: _chunked(value, lambda c: c.tolist()))
+            return Items(
+                name,
+                len(value),
+                False,
+                lambda: _chunked(value, lambda c: c.tolist()),
+                index=value.index,
+            )
         if not value.columns.is_unique:
             raise OptionError(
                 f"--each: {name} has two columns of one name, and a row can hold only one of them; rename one"
             )
         return Items(
-            name, len(value), False, lambda: _chunked(value, lambda c: c.to_dict("records"))
+            name,
+            len(value),
+            False,
+            lambda: _chunked(value, lambda c: c.to_dict("records")),
+            index=value.index,
         )
     if package == "polars" and hasattr(value, "iter_rows"):
         return Items(name, len(value), False, lambda: value.iter_rows(named=True))

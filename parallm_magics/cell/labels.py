@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
 from collections.abc import Callable, Mapping
+from numbers import Number
 from typing import Any
 
 from parallm_magics.cell.items import BrokenSourceError, Items, items_of
@@ -16,6 +18,7 @@ from parallm_magics.voting import label_of, same_answer_key
 WORDS = 200
 """Most characters of an item that are kept to show it."""
 
+Path = tuple[str | int, ...]
 Of = Callable[[int, Any], Any]
 """From the number of an item and the item to its true label as the user has it."""
 
@@ -24,15 +27,18 @@ class Labels:
     """The items' words and true labels, noted when their prompts are made.
 
     Attributes:
+        part: the path within an item at which its label is; None where it is beside the items.
         words: what the prompts say of each item, by its number from 1.
         truth: the true labels by the same number, as answers are counted; items without one are
             left out.
         given: whether there are labels at all.
+        listed: how many labels stand in a list of their own; None where they are parts of the items.
     """
 
-    def __init__(self, reading: Reading, of: Of | None = None) -> None:
-        self._reading, self._of = reading, of
+    def __init__(self, reading: Reading, of: Of | None = None, part: Path | None = None) -> None:
+        self._reading, self._of, self.part = reading, of, part
         self.given = of is not None
+        self.listed: int | None = None
         self.words: dict[int, str] = {}
         self.truth: dict[int, str] = {}
 
@@ -79,11 +85,12 @@ def labels_of(truth: Any, items: Items, variables: Mapping[str, Any], reading: R
     if truth is None:
         return Labels(reading)
     ref = whole(truth) or path(truth) if isinstance(truth, str) else None
-    if isinstance(truth, str) and _is_column(items.first, truth):
+    if isinstance(truth, str) and _is_column(items, truth):
         ref = None
-        labels = Labels(reading, lambda at, item: _part(item, truth))
+        labels = Labels(reading, lambda at, item: _part(item, truth), (truth,))
     elif ref is not None and ref.name in ("item", "index"):
-        labels = Labels(reading, lambda at, item: _at_item(ref, at, item))
+        steps = tuple(step for _, step in ref.steps)
+        labels = Labels(reading, lambda at, item: _at_item(ref, at, item), steps)
     else:
         name, value = "truth", truth
         if isinstance(truth, str):
@@ -141,7 +148,7 @@ def _listed(value: Any, name: str, items: Items, reading: Reading) -> Labels:
         if source.read_async is not None or (source.known is None and items.known is None):
             problem = f"{name} must be a list, as long as the items"
         values = [] if problem else list(itertools.islice(source, (items.known or 10**9) + 1))
-    except OptionError as error:
+    except (OptionError, BrokenSourceError) as error:
         problem = str(error).removeprefix("--each: ")
     if problem:
         raise OptionError(f"--truth: {problem}")
@@ -151,24 +158,63 @@ def _listed(value: Any, name: str, items: Items, reading: Reading) -> Labels:
             f"--truth: {name} has {count} {'label' if len(values) == 1 else 'labels'} for the "
             f"{items.known:,} items of {items.name}; an item without a label is None"
         )
+    if values and all(isinstance(value, Mapping) and len(value) == 1 for value in values):
+        values = [next(iter(value.values())) for value in values]  # a table of one column
+    if not _aligned(source, items):
+        raise OptionError(
+            f"--truth: the rows of {name} and of {items.name} have different labels in their index, so "
+            "nobody can say which belong together; take both from one table"
+        )
     labels = Labels(reading, lambda at, item: values[at - 1] if at <= len(values) else None)
+    labels.listed = len(values)
     for at, _ in enumerate(values, 1):
         labels.label(at, None)
     return labels
 
 
-def _is_column(item: Any, name: str) -> bool:
-    return isinstance(item, Mapping) and name in item
+def _aligned(labels: Items, items: Items) -> bool:
+    """Whether two pandas columns are of the same rows; of anything else only the order tells."""
+    if labels.index is None or items.index is None:
+        return True
+    return bool(labels.index.equals(items.index))
+
+
+def _is_column(items: Items, name: str) -> bool:
+    """Whether any item has a part of that name, as far as they can be looked at."""
+    seen = [items.first] if items.once or items.known is None else items
+    with contextlib.suppress(BrokenSourceError):  # told when the labels are read
+        return any(_part_key(item, name) is not None for item in seen)
+    return False
+
+
+def _part_key(item: Any, name: str) -> Any:
+    """The key of the part that is meant; a column may be called by a number."""
+    if not isinstance(item, Mapping):
+        return None
+    return name if name in item else next((key for key in item if str(key) == name), None)
 
 
 def _part(item: Any, name: str) -> Any:
-    return item.get(name) if isinstance(item, Mapping) else None
+    key = _part_key(item, name)
+    return None if key is None else item[key]
 
 
 def _at_item(ref: Ref, at: int, item: Any) -> Any:
     if isinstance(item, Mapping) and not _has(item, ref):
         return None
     return value_of(ref, {"item": item, "index": at}, f"item {at}, --truth")
+
+
+def key_of(label: str, reading: Reading) -> str:
+    """The form in which an answer is held against the truth: what is written otherwise is the same."""
+    if reading.kind == "choice":
+        return label
+    if reading.kind == "open":
+        return same_answer_key(label) or label.strip()
+    try:  # as precisely as numbers are read off answers
+        return label_of(float(f"{float(label):.15g}"))
+    except ValueError:
+        return label
 
 
 def _counted(value: Any, reading: Reading) -> str | None:
@@ -179,12 +225,14 @@ def _counted(value: Any, reading: Reading) -> str | None:
     """
     if _missing(value):
         return None
+    if isinstance(value, Mapping | list | tuple | set):
+        raise ValueError(f"a label is one word or number, not a {type(value).__name__}")
     if reading.kind in ("number", "score"):
         return _number(value, reading)
-    text = label_of(value) if isinstance(value, int | float) and not isinstance(value, bool) else ""
-    text = text or str(value)
+    number = isinstance(value, Number) and not isinstance(value, bool)
+    text = label_of(_float(value)) if number else str(value)
     if reading.kind != "choice":
-        return same_answer_key(text)
+        return key_of(text, reading)
     key = same_answer_key(text)
     for choice in reading.choices:
         if same_answer_key(choice) == key:
@@ -193,16 +241,21 @@ def _counted(value: Any, reading: Reading) -> str | None:
 
 
 def _number(value: Any, reading: Reading) -> str:
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        number = math.nan
+    number = _float(value)
     if not math.isfinite(number):
         raise ValueError(f"{str(value)[:40]!r} is no number")
     low, high = reading.low, reading.high
-    if low is not None and high is not None and not low <= number <= high:
+    rounded = float(f"{number:.15g}")
+    if low is not None and high is not None and not low <= rounded <= high:
         raise ValueError(f"{number:g} lies outside of {low:g}..{high:g}")
-    return label_of(number)
+    return key_of(label_of(number), reading)
+
+
+def _float(value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError, OverflowError):
+        return math.nan
 
 
 def _missing(value: Any) -> bool:
@@ -211,4 +264,4 @@ def _missing(value: Any) -> bool:
         return True
     if isinstance(value, str):
         return not value.strip()
-    return isinstance(value, float) and math.isnan(value)
+    return isinstance(value, Number) and bool(value != value)  # as only NaN is

@@ -146,11 +146,17 @@ def make_plan(
         def merge_above(panel: Given) -> tuple[Options, Merge]:
             return merge(base, given, panel), lambda own: merge(base, given, panel, own)
 
-        refuse_unmeasured(options, given, judging)
+        refuse_unmeasured(options, given, judging, panels)
         options = replace(options, stop="all", launch="all")
         seats, systems = study_seats(options, workers, panels, merge_above, parse_model)
         reading = reading_of(seats[0].options) or Reading("open")
         study = Study(systems, labels_of(options.truth, items, variables, reading))
+        if (part := study.labels.part) is not None:
+            places = [(cell.preamble, "the text above the first block"), (cell.system, "%system")]
+            places += [
+                (text, each.where) for b in seats for each in b.blocks for text in each.texts
+            ]
+            prompts.refuse_part(part, places)
     labels = study.labels if study is not None else None
     calls = Calls(cell, seats, prompts, items, parse_model, labels)
     _check_minimum(options.min_success, calls.known)

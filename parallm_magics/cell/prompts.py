@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
 from parallm_magics.cell.blocks import Text
@@ -47,6 +47,32 @@ class Prompts:
             return False
         parts = [part for text in texts if text is not None for part in self._split(text)]
         return any(isinstance(part, Ref) and part.name in _PER_ITEM for part in parts)
+
+    def refuse_part(
+        self, part: tuple[str | int, ...], texts: Iterable[tuple[Text | None, str]]
+    ) -> None:
+        """Refuse prompts that hold this part of the item, alone or within the whole of it.
+
+        Args:
+            part: the steps from `{{item}}` to it.
+            texts: the texts with their places, as errors name them.
+
+        Raises:
+            OptionError: names the line and the way out.
+        """
+        for text, place in texts:
+            if text is None or self._blind:
+                continue
+            for found in self._split(text):
+                if not isinstance(found, Ref) or found.name != "item":
+                    continue
+                steps = tuple(step for _, step in found.steps)
+                if steps == part[: len(steps)]:
+                    raise OptionError(
+                        f"{self._where(text, found, place)}: {found.source} would tell the model the true "
+                        "label that it is to find; put in another part of the item, such as "
+                        "{{item.text}}, or keep the labels in a list beside the items"
+                    )
 
     def words_of_item(self, *texts: Text | None) -> str:
         """What these texts say of the item at hand: the values of `{{item}}` or of its parts."""
@@ -165,7 +191,8 @@ class Prompts:
         if problem:
             raise VariableError(f"{where}: {problem}")
         if issubclass(type(value), str) and "\ufffd" in text and text != value:
-            self.notes.append(f"{ref.source}: half surrogate pairs were sent as U+FFFD")
+            note = f"{ref.source}: half surrogate pairs were sent as U+FFFD"
+            self.notes += [] if note in self.notes else [note]
         if ref.name not in self._values:
             self._texts[key] = text
         return text

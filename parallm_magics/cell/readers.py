@@ -381,8 +381,9 @@ def _listed(value: Any, what: str) -> tuple[str, ...]:
             raise ValueError(f"a list or a text with commas is needed, not {_named(value)}")
         parts = [str(part).strip() for part in found]
     if not parts or not all(parts):
+        last = "; write no blank after a comma" if len(parts) > 1 and not parts[-1] else ""
         raise ValueError(
-            f"{what} is missing between the commas" if len(parts) > 1 else f"{what} is needed"
+            f"{what} is missing between the commas{last}" if len(parts) > 1 else f"{what} is needed"
         )
     return tuple(parts)
 

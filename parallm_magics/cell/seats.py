@@ -49,7 +49,7 @@ class Seat:
     @property
     def texts(self) -> tuple[Text | None, ...]:
         """What it is asked besides the preamble, its system prompts included."""
-        return tuple(text for block in self.blocks for text in (block.text, block.system))
+        return tuple(text for block in self.blocks for text in block.texts)
 
 
 def fanout_seats(

@@ -201,19 +201,28 @@ def refuse_study(given: Given, panels: Sequence[PanelBlock]) -> None:
             )
 
 
-def refuse_unmeasured(options: Options, given: Given, judging: Sequence[object]) -> None:
+def refuse_unmeasured(
+    options: Options, given: Given, judging: Sequence[object], panels: Sequence[PanelBlock]
+) -> None:
     """Refuse rules that no study can measure yet.
 
     Raises:
         OptionError: names the option and the way out.
     """
-    if judging or options.pick in ("judge", "best") or options.ties == "judge":
+    rules = [{"pick": options.pick, "ties": options.ties}, *(panel.own for panel in panels)]
+    if judging or any(
+        rule.get("pick") in ("judge", "best") or rule.get("ties") == "judge" for rule in rules
+    ):
         raise OptionError(
             "--each: a judge is asked once a cell and cannot be measured on many items; take "
             "another --pick and --ties, or run the cell in a loop"
         )
     if given.get("stop", "all") != "all" or given.get("launch", "all") != "all":
-        flag = "--launch lazy" if given.get("launch", "all") != "all" else f"--stop {options.stop}"
+        flag = (
+            "--launch lazy"
+            if given.get("launch", "all") != "all"
+            else f"--stop {options.stop.partition(':')[0]}"
+        )
         raise OptionError(
             f"--each asks every vote of every item, so {flag} has no part in it; "
             "--compare stop=clinch tells from the same votes what it would have saved"

@@ -22,7 +22,7 @@ SHOWN = 50
 def subtitle(view: View) -> str:
     """Who answered, how long it took, what it cost."""
     sums = totals(view.records, view.extra)
-    noun = "vote" if view.pattern == "vote" else "worker"
+    noun = {"vote": "vote", "study": "call"}.get(view.pattern, "worker")
     different = {(record.model, record.model_answered): record for record in view.records[::-1]}
     rows = [row_of(record) for record in reversed(different.values())]
     rows += [row_of(record, aside=True) for record in view.extra]

@@ -99,7 +99,7 @@ class View:
 
     Attributes:
         title: the outcome in words.
-        pattern: which magic it was.
+        pattern: what it is a run of.
         records: one a worker, in the cell's order.
         extra: records of guard, judge and synthesis.
         text: the aggregate as Markdown; None where the answers stand for themselves.
@@ -115,7 +115,7 @@ class View:
     """
 
     title: str
-    pattern: Literal["fanout", "vote"]
+    pattern: Literal["fanout", "vote", "study"]
     records: tuple[Record, ...]
     extra: tuple[Record, ...] = ()
     text: str | None = None

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 from parallm_magics import display
+from parallm_magics.cell.labels import key_of
 from parallm_magics.cell.plan import Plan
 from parallm_magics.patterns.measure import Item, is_true, items_of, reading_of_all
 from parallm_magics.types import Record
@@ -19,10 +20,9 @@ from parallm_magics.voting import (
     fleiss_kappa,
     independent_accuracy_by_votes,
     krippendorff_alpha,
-    same_answer_key,
     same_wrong_rate,
 )
-from parallm_magics.voting.advising import Advice, advise
+from parallm_magics.voting.advising import Advice, advise, shown
 from parallm_magics.voting.learning import (
     Panel,
     choose_panel,
@@ -30,7 +30,7 @@ from parallm_magics.voting.learning import (
     learned_weights,
     weighted_winners,
 )
-from parallm_magics.voting.measures import Comparison, Measure, compare, measure, rejudged
+from parallm_magics.voting.measures import Comparison, Measure, Outcome, compare, measure, rejudged
 
 LEAST_TO_LEARN = 20
 """Labelled items below which nothing is learnt from one half and tested on the other."""
@@ -43,7 +43,7 @@ class LearnedWeights:
     Attributes:
         items: how many items they were learnt from.
         weights: one a voter; 0 for one that is no better than chance.
-        tested: what they do on the other half, against equal weights.
+        tested: what they do on the other half, against a plurality of equal weights.
     """
 
     items: int
@@ -58,7 +58,7 @@ class LearnedPanel:
     Attributes:
         items: how many items they were chosen on.
         panel: what was chosen.
-        tested: what it does on the other half, against the vote as it is.
+        tested: what it does on the other half, against a plurality of all voters.
     """
 
     items: int
@@ -86,7 +86,7 @@ class Findings:
         """The items of which every call was made, in order."""
         return tuple(items_of(self._plan, self._records))
 
-    @property
+    @cached_property
     def labelled(self) -> tuple[Item, ...]:
         """The items whose truth is known."""
         return tuple(item for item in self.measured if item.truth is not None)
@@ -157,7 +157,7 @@ class Findings:
         found = {(each.alternative, each.base): each for each in self.comparisons}
         if not {(self.vote, self.single), (self.bigger, self.single)} & found.keys():
             return None
-        return advise(
+        advice = advise(
             found,
             self.measures,
             self.bigger,
@@ -165,6 +165,18 @@ class Findings:
             single=self.single,
             vote=self.vote,
         )
+        panels = [each.name for each in self.systems if each.kind == "panel"]
+        better = [
+            against
+            for name in panels
+            if (against := found[name, self.single]).verdict == "better"
+            and found[name, self.vote].verdict in ("better", "not_shown")
+        ]
+        if not better:
+            return advice
+        best = max(better, key=lambda each: each.right)
+        look = f"Look at {best.alternative} as well: against a single call {shown(best)}."
+        return replace(advice, reason=f"{advice.reason} {look}")
 
     @property
     def recommendation(self) -> str | None:
@@ -201,7 +213,10 @@ class Findings:
         vote could be read, `krippendorff_alpha` in any case.
         """
         correct = self._correct
-        labels = [[self._key(label) for label in item.labels] for item in self.labelled]
+        labels = [
+            [None if label is None else key_of(label, self._reading) for label in item.labels]
+            for item in self.labelled
+        ]
         truth = [item.truth or "" for item in self.labelled]
         columns = list(zip(*labels, strict=True))
         rates = [
@@ -224,11 +239,6 @@ class Findings:
             "fleiss_kappa": fleiss_kappa(table) if whole else None,
             "krippendorff_alpha": krippendorff_alpha(everyone),
         }
-
-    def _key(self, label: str | None) -> str | None:
-        """A label in the form in which it is held against the truth."""
-        open_ = self._reading.kind == "open" and label is not None
-        return same_answer_key(label or "") if open_ else label
 
     @property
     def _kinds(self) -> int:
@@ -269,12 +279,13 @@ class Findings:
             [labels[at] for at in learn], [truth[at] for at in learn], max(self._kinds, 2)
         )
         winners = weighted_winners([labels[at] for at in test], weights)
-        tested = self._tested("learned weights", test, winners)
+        calls = len(self._voters)
+        tested = self._tested("learned weights", test, winners, calls)
         return LearnedWeights(len(learn), tuple(weights), tested)
 
     @property
     def learned_panel(self) -> LearnedPanel | None:
-        """The number of votes and the threshold that one half of the items asks for."""
+        """The smaller panel or the threshold that one half of the items asks for."""
         if not self._can_learn:
             return None
         learn, test = self._halves
@@ -284,7 +295,8 @@ class Findings:
             [labels[at] for at in learn], [truth[at] for at in learn], self._reading.choices
         )
         winners = [panel.winner(labels[at]) for at in test]
-        return LearnedPanel(len(learn), panel, self._tested("chosen panel", test, winners))
+        tested = self._tested("chosen panel", test, winners, len(panel.voters))
+        return LearnedPanel(len(learn), panel, tested)
 
     @property
     def asks_for_weights(self) -> bool:
@@ -300,14 +312,24 @@ class Findings:
     def _halves(self) -> tuple[list[int], list[int]]:
         return halves(len(self.labelled), self._plan.options.seed)
 
-    def _tested(self, name: str, test: Sequence[int], winners: Sequence[str | None]) -> Comparison:
+    def _tested(
+        self, name: str, test: Sequence[int], winners: Sequence[str | None], calls: int
+    ) -> Comparison:
+        """These winners against a plurality of all voters, whatever the vote's own rule."""
         items = [self.labelled[at] for at in test]
-        base = [item.outcomes[self.vote] for item in items]
-        made = [
-            rejudged(outcome, winner, winner is not None and winner == item.truth)
-            for outcome, winner, item in zip(base, winners, items, strict=True)
-        ]
-        return compare(name, self.vote, made, base)
+        whole = Panel(tuple(range(len(self._voters))))
+        base = [whole.winner(item.labels) for item in items]
+        return compare(
+            name,
+            "plurality of all",
+            [self._recounted(*each, calls) for each in zip(items, winners, strict=True)],
+            [self._recounted(*each, len(self._voters)) for each in zip(items, base, strict=True)],
+        )
+
+    def _recounted(self, item: Item, winner: str | None, calls: int) -> Outcome:
+        """What the same votes come to if they are counted in another way."""
+        right = winner is not None and winner == item.truth
+        return rejudged(item.outcomes[self.vote], winner, right, calls)
 
 
 def most_votes(item: Item) -> int:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from fractions import Fraction
 
+from parallm_magics.cell.labels import key_of
 from parallm_magics.cell.plan import Plan
 from parallm_magics.cell.study import System
 from parallm_magics.errors import OptionError
@@ -15,7 +16,7 @@ from parallm_magics.patterns.panel import Rule, rule_of
 from parallm_magics.patterns.referee import Referee
 from parallm_magics.patterns.vote_run import settled
 from parallm_magics.types import Reading, Record
-from parallm_magics.voting import label_of, same_answer_key
+from parallm_magics.voting import label_of
 from parallm_magics.voting.measures import Outcome
 from parallm_magics.voting.picks import break_tie
 
@@ -230,7 +231,8 @@ _KINDS: Mapping[str, Callable[..., _Made]] = {
 
 def _judged(made: _Made, truth: str | None, reading: Reading) -> Outcome:
     """What was made of an item, held against the truth."""
-    rights = [is_true(answer, truth, reading) for answer in made.answers] if truth else []
+    known = truth is not None
+    rights = [is_true(answer, truth or "", reading) for answer in made.answers] if known else []
     costs = [record.cost for record in made.records if record.cost is not None]
     share = made.share
     return Outcome(
@@ -247,9 +249,7 @@ def _judged(made: _Made, truth: str | None, reading: Reading) -> Outcome:
 
 def is_true(answer: str | None, truth: str, reading: Reading) -> bool:
     """Whether an answer is the true one; none is not."""
-    if answer is None:
-        return False
-    return (same_answer_key(answer) if reading.kind == "open" else answer) == truth
+    return answer is not None and key_of(answer, reading) == truth
 
 
 def _invalid(ballots: Sequence[Ballot]) -> float:

@@ -218,13 +218,18 @@ def _alike(tasks: Sequence[Task], prompts: Sequence[str]) -> bool:
 
 
 def warnings(
-    tasks: Sequence[Task], *, shuffled: bool = False, pick: str = "plurality"
+    tasks: Sequence[Task],
+    *,
+    shuffled: bool = False,
+    pick: str = "plurality",
+    measured: bool = False,
 ) -> list[str]:
     """What the reader of a vote should know of its panel, one line each.
 
     Args:
         shuffled: whether the choices are named in another order to each voter.
         pick: the rule; only where most votes win is an even number of voters one too many.
+        measured: whether labels show what the votes are worth, so that nobody need be warned.
     """
     reading = panel_reading(tasks)
     votes = len(tasks)
@@ -235,12 +240,13 @@ def warnings(
     # The closing line is the last paragraph.
     prompts = [t.prompt.rpartition("\n\n")[0] if shuffled else t.prompt for t in tasks]
     if votes > 1 and _alike(tasks, prompts):
-        notes.append(
-            "one prompt on one model: the votes share their errors, so agreement is not accuracy"
-        )
+        if not measured:
+            notes.append(
+                "one prompt on one model: the votes share their errors, so agreement is not accuracy"
+            )
         if tasks[0].temperature == 0 or "seed" in tasks[0].params:
             how = "at temperature 0" if tasks[0].temperature == 0 else "with one seed"
             notes.append(f"votes {how} are nearly copies of one another, not independent evidence")
-    if reading.kind == "open" and not any(task.reading for task in tasks):
+    if reading.kind == "open" and not measured and not any(task.reading for task in tasks):
         notes.append("no --choices: answers count as the same only where their texts are")
     return notes

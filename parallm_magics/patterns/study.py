@@ -19,6 +19,9 @@ from parallm_magics.patterns.surroundings import Surroundings
 from parallm_magics.patterns.workers import open_workers
 from parallm_magics.types import Record
 
+MOST_NAMED = 10
+"""Most labels that are proposed as choices."""
+
 
 async def run_study(
     plan: Plan, around: Surroundings, before: StudyRun | None = None, further: int = 0
@@ -84,7 +87,26 @@ def _warnings(plan: Plan) -> list[str]:
     """What the reader should know of the cell's own panel."""
     assert plan.study is not None
     main = next(system for system in plan.study.systems if system.kind == "vote")
-    if len(main.places) < 2 or not plan.calls.head:
-        return []
-    tasks = [plan.calls.head[place] for place in main.places]
-    return warnings(tasks, shuffled=plan.options.shuffle_choices, pick=main.options.pick)
+    labels = plan.study.labels
+    notes = []
+    if labels.given and reading_of_all(plan).kind == "open":
+        kinds = sorted({*labels.truth.values()})
+        some = f" {','.join(kinds)}" if 2 <= len(kinds) <= MOST_NAMED else ""
+        notes.append(
+            "an answer is right only where its whole text is the label; where there are few labels name "
+            f"them: --choices{some}"
+        )
+    read = max(labels.words, default=0)
+    if labels.listed is not None and plan.calls.exhausted and labels.listed != read:
+        notes.append(
+            f"--truth has {labels.listed:,} labels, and there were {read:,} items: do they belong together?"
+        )
+    if len(main.places) > 1 and plan.calls.head:
+        tasks = [plan.calls.head[place] for place in main.places]
+        notes += warnings(
+            tasks,
+            shuffled=plan.options.shuffle_choices,
+            pick=main.options.pick,
+            measured=labels.given,
+        )
+    return notes

@@ -71,7 +71,7 @@ class StudyRun(Findings, Run, Mapping[str, str | None]):
         """The calls, or the refusal in their place."""
         return display.View(
             title=self._blocked_title,
-            pattern="fanout",
+            pattern="study",
             records=self.results,
             extra=self._extra,
             text=self._refusal,
@@ -140,7 +140,7 @@ class StudyRun(Findings, Run, Mapping[str, str | None]):
         return [
             {
                 "item": item.number,
-                "words": item.words,
+                "text": item.words,
                 "truth": item.truth,
                 **{name: outcome.answer for name, outcome in item.outcomes.items()},
                 "agreement": agreement(item),

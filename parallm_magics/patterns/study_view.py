@@ -9,7 +9,7 @@ from decimal import Decimal
 from parallm_magics import display
 from parallm_magics.patterns.findings import Findings, LearnedPanel, LearnedWeights
 from parallm_magics.patterns.measure import Item
-from parallm_magics.voting.advising import price, shown
+from parallm_magics.voting.advising import shown
 from parallm_magics.voting.measures import Comparison, Measure
 
 WRONG = 10
@@ -54,7 +54,15 @@ def _sentence(run: Findings) -> str:
     if not run.labelled:
         return ""
     named = run.bigger is not None and run.reason.startswith(run.bigger)
-    return run.reason if named else run.reason[:1].upper() + run.reason[1:]
+    said = run.reason if named else run.reason[:1].upper() + run.reason[1:]
+    first = next(iter(run.comparisons), None)
+    mean = run.measures[run.single].right
+    if first is None or run.single == run.vote or abs(first.base_right - mean) < 1:
+        return said
+    return (
+        f"{said} (The single call is compared by its first draw, {first.base_right:,} right; the mean of its "
+        f"draws is {_count(mean)}.)"
+    )
 
 
 def title_of(run: Findings) -> str:
@@ -64,17 +72,18 @@ def title_of(run: Findings) -> str:
     if not run.labelled:
         voted = display.count(len(run.measured), "item")
         return f"{voted} voted on; without labels nothing can be said of who is right"
-    names = {run.single: "a single call", run.vote: "the vote"}
+    names = {run.vote: "the vote", run.single: "a single call"}
     word = run.recommendation
     first = {"single": run.single, "vote": run.vote, "bigger_model": run.bigger}.get(word or "")
     order = [*filter(None, (first, run.bigger, run.vote, run.single))]
+    others = [each.name for each in run.systems if each.kind in ("model", "panel")]
     right = ", ".join(
-        f"{names.get(name, name)} {run.measures[name].right:.1f}".removesuffix(".0")
-        for name in dict.fromkeys(order)
+        f"{names.get(name, name)} {_count(run.measures[name].right)}"
+        for name in dict.fromkeys([*order, *others])
     )
     found = f"{right} of {len(run.labelled):,} right"
     if word is None:
-        return found[:1].upper() + found[1:]
+        return found[:1].upper() + found[1:] if found.startswith("a single") else found
     return f"{_WORDS.get(word) or f'Take {run.bigger}'}: {found}"
 
 
@@ -97,7 +106,7 @@ def _systems(run: Findings) -> display.Table:
     head = [
         "System",
         *([">Right", ">Accuracy (95 %)"] if labelled else []),
-        ">Cost an item",
+        ">Cost",
         ">Median",
         ">p95",
         ">Calls",
@@ -109,7 +118,7 @@ def _systems(run: Findings) -> display.Table:
 
 
 def _system_row(name: str, found: Measure, labelled: bool) -> tuple[str, ...]:
-    right = f"{found.right:.1f}".removesuffix(".0")
+    right = _count(found.right)
     accuracy = "–"
     if found.accuracy is not None and found.interval is not None:
         accuracy = f"{_points(found.accuracy)} ({_between(found.interval)})"
@@ -128,17 +137,17 @@ def _system_row(name: str, found: Measure, labelled: bool) -> tuple[str, ...]:
 
 def _about_single(run: Findings) -> str:
     votes = len(run.measured[0].ballots)
-    if run.single == run.vote:
-        return ""
     kinds = {system.kind for system in run.systems}
-    parts = []
+    parts = ["Cost, times and calls are those of one item, as it would be deployed"]
+    if run.single == run.vote:
+        return f"{parts[0]}."
     if len(run.measured[0].outcomes[run.single].seconds) > 1:
         parts.append(
             f"single: each of the {votes} votes is a draw of it; what it has right is their mean, and "
             "it is compared by the first one"
         )
     else:
-        parts.append("single: the first voter's call")
+        parts.append("single: the first voter's call, so put the one that you would deploy first")
     if "stop" in kinds:
         parts.append(
             "stop=clinch: told from the same votes; what its stopped calls would have cost is not known"
@@ -158,7 +167,7 @@ def _comparisons(run: Findings) -> list[display.Block]:
         ">p",
         ">P(better)",
         "Verdict",
-        "One more right",
+        "Price",
     )
     rows = tuple(_comparison_row(each) for each in run.comparisons)
     primary = [each for each in run.comparisons if each.primary]
@@ -167,21 +176,21 @@ def _comparisons(run: Findings) -> list[display.Block]:
         "Gained: items that only the system has right, lost: only the other; p: McNemar's exact test, "
         "two-sided"
         + (f", not adjusted; primary are {_primary(primary)}" if several and primary else "")
-        + "; the interval: bootstrap over items."
+        + "; the interval: bootstrap over items. The test decides, not the interval. Price: of one more "
+        "right answer."
     )
-    told = [*primary, *(each for each in run.comparisons if _is_panel(run, each))]
+    told = [*primary, *(each for each in run.comparisons if _is_further(run, each))]
     sentences = [f"{each.alternative} against {each.base}: {shown(each)}." for each in told]
     sentences += _early(run)
-    return [
-        display.Table("The same items compared", head, rows, note=note),
-        display.Lines("What the items show", tuple(sentences)),
-    ]
+    lines = [display.Lines("What the items show", tuple(sentences))] if sentences else []
+    return [display.Table("The same items compared", head, rows, note=note), *lines]
 
 
-def _is_panel(run: Findings, found: Comparison) -> bool:
-    """Whether it is one of another panel against the vote."""
+def _is_further(run: Findings, found: Comparison) -> bool:
+    """Whether it is one of a further panel or model against the vote."""
     kinds = {system.name: system.kind for system in run.systems}
-    return kinds[found.alternative] == "panel" and found.base == run.vote
+    further = kinds[found.alternative] in ("panel", "model") and not found.primary
+    return further and found.base == run.vote
 
 
 def _primary(found: Sequence[Comparison]) -> str:
@@ -223,7 +232,10 @@ def _comparison_row(found: Comparison) -> tuple[str, ...]:
 def _one_more(found: Comparison) -> str:
     """What one more right answer costs, in a word."""
     if found.cost_per_right is None:
-        return price(found, display.money).partition(",")[0] or "–"
+        if found.calls_per_right is None:
+            return "–"
+        calls = found.calls_per_right
+        return "fewer calls" if calls < -0.05 else f"{max(calls, 0):,.0f} calls"
     cost = Decimal(found.cost_per_right)
     return display.money(cost) if cost >= 0 else f"{display.money(-cost)} less"
 
@@ -329,12 +341,18 @@ def _told(run: Findings) -> tuple[str, ...]:
         f"{voters[best]}, on {_points(accuracy[best])}. At least one is right on "
         f"{_points(found['oracle'])}."
     )
+    unlike = len(run.measured[0].outcomes[run.single].seconds) == 1
+    if unlike and accuracy[best] >= (run.measures[run.vote].accuracy or 0.0):
+        lines.append(
+            f"{voters[best]} alone has as many right as the vote or more, which picking it on these items "
+            "flatters a little."
+        )
     rho = found["mean_error_correlation"]
     if rho is None:
         lines.append("No correlation can be told, as voters are always right or always wrong.")
     else:
         lines.append(
-            f"Mean correlation of errors {round(rho, 2) + 0.0:.2f} (over {found['pairs_used']} of {found['pairs']} "
+            f"Mean correlation of errors {_signless(rho)} (over {found['pairs_used']} of {found['pairs']} "
             f"pairs): {len(voters)} votes are worth {found['effective_votes']:.1f} independent ones."
         )
     lines.append(
@@ -343,8 +361,8 @@ def _told(run: Findings) -> tuple[str, ...]:
     )
     gap = (ideal[-1] - seen[-1]) * 100
     lines.append(
-        f"All votes together are right on {_points(seen[-1])}; independent errors would make it "
-        f"{_points(ideal[-1])}, {abs(gap):.1f} points {'more' if gap >= 0 else 'less'}."
+        f"A plurality of all of them, ties by lot, is right on {_points(seen[-1])} of the items; "
+        f"independent errors would make it {_points(ideal[-1])} ({_signed(gap / 100)} points)."
     )
     chance = found["same_wrong_by_chance"]
     if found["same_wrong"] is not None and chance is not None and chance < 1:
@@ -361,7 +379,7 @@ def _reliability(found: dict[str, float | None]) -> str:
     if value is None:
         name, value = "Krippendorff's alpha", found["krippendorff_alpha"]
     if value is None:
-        return "Agreement beyond chance is not defined, as all votes are alike."
+        return "Agreement beyond chance is not defined, as there are no two different votes."
     return (
         f"Agreement beyond chance: {name} {value:.2f}. It says how alike the voters are, not how "
         "often they are right, and falls where one label is rare."
@@ -400,17 +418,22 @@ def _weights(run: Findings, found: LearnedWeights) -> str:
 
 def _panel(run: Findings, found: LearnedPanel) -> str:
     panel, all_ = found.panel, len(run.diagnostics["voters"])
-    if panel.votes == all_ and panel.need is None:
-        return f"No number of votes and no threshold is better than all {all_} on {found.items:,} items."
-    votes = "1 vote" if panel.votes == 1 else f"{panel.votes} votes"
+    if len(panel.voters) == all_ and panel.need is None:
+        return f"On {found.items:,} items no smaller panel and no threshold is better than a plurality of all {all_}."
+    names = run.diagnostics["voters"]
+    who = (
+        f"{names[panel.voters[0]]} alone"
+        if len(panel.voters) == 1
+        else f"the first {len(panel.voters)} voters"
+    )
     rule = (
-        "the most win"
+        ""
         if panel.need is None
-        else f"{panel.label} where at least {panel.need} say so, else {panel.other}"
+        else f", {panel.label} where {panel.need} or more say so, else {panel.other}"
     )
     return (
-        f"Of all numbers of votes and thresholds the best on {found.items:,} items: {votes}, {rule}. "
-        f"On the other {found.tested.items:,}, against the vote of {all_}: {shown(found.tested)}."
+        f"Of all smaller panels and thresholds the best on {found.items:,} items: {who}{rule}. "
+        f"On the other {found.tested.items:,}, against a plurality of all {all_}: {shown(found.tested)}."
     )
 
 
@@ -419,12 +442,22 @@ def _chance(share: float) -> str:
     return "> 0.99" if share > 0.99 else "< 0.01" if share < 0.01 else f"{share:.2f}"
 
 
+def _count(right: float) -> str:
+    """A number of right answers; a mean over draws need not be whole."""
+    return f"{right:.1f}".removesuffix(".0")
+
+
 def _points(share: float) -> str:
     return f"{share * 100:.1f} %"
 
 
 def _between(span: tuple[float, float]) -> str:
     return f"{span[0] * 100:.0f}–{span[1] * 100:.0f} %"
+
+
+def _signless(number: float) -> str:
+    """Two decimals, with a minus as it is set and never a negative nothing."""
+    return f"{round(number, 2) + 0.0:.2f}".replace("-", "−")
 
 
 def _signed(share: float, digits: int = 1) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from parallm_magics.voting.measures import Comparison, Measure, usual_need
+from parallm_magics.voting.paired import FEWEST
 from parallm_magics.voting.recommending import Recommendation, recommend
 
 Money = Callable[[Decimal], str]
@@ -49,14 +50,14 @@ def shown(comparison: Comparison) -> str:
         items = "1 item" if number == 1 else f"{number} items"
         return f"{counts}; {items} changed; too few to tell ({_usually()})"
     if comparison.verdict == "not_shown":
-        needed = (
-            _usually()
-            if comparison.needed is None
-            else f"if items go on to change like this, about {comparison.needed:,} would show it"
-        )
+        if comparison.items_needed is None:
+            usual, points = usual_need((gains + losses) / comparison.items)
+            needed = f"if as many change, about {usual:,} items would show +{points} points"
+        else:
+            needed = f"if items change like this, about {comparison.items_needed:,} would show it"
         return (
-            f"{counts}; {changed}: a coin does the like, {_p(comparison.p)}, so nothing is "
-            f"shown ({needed})"
+            f"{counts}; {changed}: a coin often does the like ({_p(comparison.p)}), so nothing is shown "
+            f"({needed})"
         )
     return f"{counts}; {changed}: {comparison.verdict}, {_p(comparison.p)}"
 
@@ -85,7 +86,7 @@ def advise(
 
     Args:
         comparisons: by alternative and base.
-        measures: by system.
+        measures: by system; of all that are compared.
         bigger: the bigger model's name, or None where there is none; then it is no choice. So is the
             vote where it is not compared with the single call.
         money: how an amount is written.
@@ -93,9 +94,13 @@ def advise(
     """
     if not next(iter(comparisons.values())).items:
         return Advice("undecided", f"{NO_LABELS}; --truth says where the labels are.")
+    if measures and all(each.unanswered == 1 for each in measures.values()):
+        return Advice("undecided", "nobody gave an answer that can be counted; see the calls.")
     if bigger is not None and (vote, single) not in comparisons:
         return _without_a_vote(comparisons[bigger, single], money)
     voted = comparisons[vote, single]
+    if voted.items < FEWEST:
+        return Advice("undecided", f"cannot tell of so few items: {shown(voted)}.")
     if bigger is None:
         found = recommend(voted.verdict, "worse", "worse", 0, 0)
         return Advice(found, _of_the_vote(found, voted, money))
@@ -180,8 +185,8 @@ def _calls(number: float) -> str:
 
 
 def _usually() -> str:
-    items, points, every = usual_need()
-    return f"if 1 item in {every:g} changes, about {items} items would show +{points} points"
+    items, points = usual_need()
+    return f"if 1 item in 10 changes, about {items} items would show +{points} points"
 
 
 def _p(p: float) -> str:

@@ -16,7 +16,8 @@ Labels = Sequence[Sequence[str | None]]
 _STATES = 3_000
 """So many ways for a panel's votes to fall are gone through exactly; of more, a sample is drawn."""
 
-_DRAWS = 1_000
+_DRAWS, _LEAST = 1_000, 20
+"""Deals drawn in all, and the least of one true label; of its items it gets its share."""
 
 
 def accuracy_by_votes(labels: Labels, truth: Sequence[str]) -> list[float]:
@@ -53,7 +54,7 @@ def independent_accuracy_by_votes(
 
     Each voter's answers are dealt anew among the items of the same true label, in every possible
     way, so that each keeps its own accuracy and its own habits of error. Of a large panel on many
-    labels 1,000 seeded deals are drawn instead.
+    labels about 1,000 seeded deals are drawn instead.
 
     Args:
         labels, truth: as `accuracy_by_votes`.
@@ -70,7 +71,8 @@ def independent_accuracy_by_votes(
         if math.comb(voters + len(kinds) + 2, voters) <= _STATES:
             chances = _exactly(habits, true, len(rows))
         else:
-            chances = _drawn(habits, true, random.Random(f"{seed}\0{true}"))
+            draws = max(_DRAWS * len(rows) // len(labels), _LEAST)
+            chances = _drawn(habits, true, random.Random(f"{seed}\0{true}"), draws)
         for at, chance in enumerate(chances):
             sums[at] += len(rows) * chance
     return [each / len(labels) for each in sums]
@@ -127,12 +129,12 @@ def _exactly(habits: Sequence[Mapping[str | None, int]], true: str, items: int) 
 
 
 def _drawn(
-    habits: Sequence[Mapping[str | None, int]], true: str, numbers: random.Random
+    habits: Sequence[Mapping[str | None, int]], true: str, numbers: random.Random, draws: int
 ) -> Sequence[float]:
     """The same by a sample: of each deal every beginning of the panel, in an order drawn too."""
     answers = [[label for label, times in habit.items() for _ in range(times)] for habit in habits]
     sums = [0.0] * len(habits)
-    for _ in range(_DRAWS):
+    for _ in range(draws):
         order = sorted(range(len(habits)), key=lambda _: numbers.random())
         counts: Counter[str] = Counter()
         for k, voter in enumerate(order):
@@ -141,7 +143,7 @@ def _drawn(
                 counts[label] += 1
             others = [count for each, count in counts.items() if each != true]
             sums[k] += _credit([counts[true], *others])
-    return [each / _DRAWS for each in sums]
+    return [each / draws for each in sums]
 
 
 def _credit(counts: Sequence[int]) -> float:

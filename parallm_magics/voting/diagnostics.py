@@ -34,8 +34,8 @@ def error_diagnostics(correct: Sequence[Sequence[bool | int | None]]) -> dict[st
         raise ValueError("every item needs an entry for each voter; None where there is no vote")
     columns = [[row[at] for row in rows] for at in range(voters)]
     accuracy = [sum(column) / len(column) for column in columns]
-    pairs = list(combinations(columns, 2))
-    found = [phi for one, other in pairs if (phi := _phi(one, other)) is not None]
+    pairs = list(combinations(map(_bits, columns), 2))
+    found = [phi for one, other in pairs if (phi := _phi(one, other, len(rows))) is not None]
     rho = math.fsum(found) / len(found) if found else None
     known = bool(rows and voters)
     return {
@@ -62,8 +62,8 @@ def error_correlations(correct: Sequence[Sequence[bool | int | None]]) -> list[l
     Args:
         correct: as `error_diagnostics`.
     """
-    columns = [[bool(right) for right in column] for column in zip(*correct, strict=True)]
-    return [[_phi(one, other) for other in columns] for one in columns]
+    columns = [_bits(column) for column in zip(*correct, strict=True)]
+    return [[_phi(one, other, len(correct)) for other in columns] for one in columns]
 
 
 def same_wrong_rate(a: Sequence[Any], b: Sequence[Any], truth: Sequence[Any]) -> float | None:
@@ -84,14 +84,18 @@ def same_wrong_rate(a: Sequence[Any], b: Sequence[Any], truth: Sequence[Any]) ->
     return sum(both) / len(both) if both else None
 
 
-def _phi(one: Sequence[bool], other: Sequence[bool]) -> float | None:
-    """Pearson's correlation of two columns of right and wrong; None where one of them never varies."""
-    n, a, b = len(one), sum(one), sum(other)
+def _bits(column: Sequence[bool | int | None]) -> int:
+    """A column of right and wrong as one number, a bit an item: thousands are compared at once."""
+    return int("".join("1" if right else "0" for right in column) or "0", 2)
+
+
+def _phi(one: int, other: int, n: int) -> float | None:
+    """Pearson's correlation of two columns of n bits; None where one of them never varies."""
+    a, b = one.bit_count(), other.bit_count()
     spread = a * (n - a) * b * (n - b)
     if not spread:
         return None
-    both = sum(x and y for x, y in zip(one, other, strict=True))
-    return (n * both - a * b) / math.sqrt(spread)
+    return (n * (one & other).bit_count() - a * b) / math.sqrt(spread)
 
 
 def _majority(row: Sequence[bool]) -> float:

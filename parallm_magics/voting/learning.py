@@ -46,20 +46,21 @@ class Panel:
     """A smaller panel, or another threshold.
 
     Attributes:
-        votes: how many of the first voters are asked.
+        voters: the places of those who are asked.
         need: how many of them must say `label`; None where the most votes win.
         label: what is said where enough do; the other one of two labels is said otherwise.
         other: that other label.
     """
 
-    votes: int
+    voters: tuple[int, ...]
     need: int | None = None
     label: str = ""
     other: str = ""
 
     def winner(self, row: Sequence[str | None]) -> str | None:
         """What this panel says of one item; None in a tie or without a vote."""
-        counts = Counter(label for label in row[: self.votes] if label is not None)
+        said = (row[at] for at in self.voters)
+        counts = Counter(label for label in said if label is not None)
         if self.need is not None:
             enough = counts[self.label] >= self.need
             return (self.label if enough else self.other) if counts else None
@@ -70,26 +71,57 @@ class Panel:
 def choose_panel(labels: Labels, truth: Sequence[str], kinds: Sequence[str] = ()) -> Panel:
     """The panel that has most of these items right; of equal ones the one with the fewest votes.
 
-    The most votes win in it, or, of two labels, the first one as soon as so many voters say so.
-    What it has right here is no measure of it: choosing has looked at these items.
+    Tried are each voter alone and the first two, three, … of them, by the most votes; of two
+    labels also the first one as soon as so many voters say so. What the chosen panel has right
+    here is no measure of it: choosing has looked at these items.
 
     Args:
         labels, truth: as `learned_weights`.
         kinds: the labels of a closed set.
     """
     voters = max((len(row) for row in labels), default=0)
-    tried = [Panel(votes) for votes in range(1, voters + 1)]
-    if len(kinds) == 2:
-        first, other = kinds
-        tried += [
-            Panel(votes, need, first, other)
-            for votes in range(1, voters + 1)
-            for need in range(1, votes + 1)
-            if 2 * need != votes + 1  # else it is the panel in which the most votes win
-        ]
+    tried: list[tuple[int, Panel]] = []
+    for at in range(voters):
+        alone = sum(row[at] == true for row, true in zip(labels, truth, strict=True))
+        tried.append((alone, Panel((at,))))
+    counts = [Counter[str]() for _ in labels]
+    for at in range(voters):
+        for count, row in zip(counts, labels, strict=True):
+            if (label := row[at]) is not None:
+                count[label] += 1
+        who = tuple(range(at + 1))
+        if at:
+            led = sum(_leads(count, true) for count, true in zip(counts, truth, strict=True))
+            tried.append((led, Panel(who)))
+            tried += _thresholds(counts, truth, who, kinds)
 
-    def worth(panel: Panel) -> tuple[int, int, bool]:
-        right = sum(panel.winner(row) == true for row, true in zip(labels, truth, strict=True))
-        return -right, panel.votes, panel.need is not None
+    def worth(each: tuple[int, Panel]) -> tuple[int, int, bool]:
+        right, panel = each
+        return -right, len(panel.voters), panel.need is not None
 
-    return min(tried, key=worth, default=Panel(0))
+    return min(tried, key=worth, default=(0, Panel(())))[1]
+
+
+def _leads(counts: Counter[str], label: str) -> bool:
+    """Whether a label has more votes than any other."""
+    mine = counts[label]
+    return mine > max((votes for other, votes in counts.items() if other != label), default=0)
+
+
+def _thresholds(
+    counts: Sequence[Counter[str]], truth: Sequence[str], who: tuple[int, ...], kinds: Sequence[str]
+) -> list[tuple[int, Panel]]:
+    """The thresholds of these voters, each with how many items it has right; of two labels only."""
+    if len(kinds) != 2:
+        return []
+    first, other = kinds
+    said = [
+        (count[first], true == first)
+        for count, true in zip(counts, truth, strict=True)
+        if count.total()
+    ]
+    return [
+        (sum((votes >= need) == true for votes, true in said), Panel(who, need, first, other))
+        for need in range(1, len(who) + 1)
+        if 2 * need != len(who) + 1  # else it is the panel in which the most votes win
+    ]

@@ -46,9 +46,13 @@ class Outcome:
     invalid: float
 
 
-def rejudged(outcome: Outcome, answer: str | None, right: bool) -> Outcome:
-    """What the same calls come to if they are counted in another way."""
-    return replace(outcome, answer=answer, right=right, draws=(right,))
+def rejudged(outcome: Outcome, answer: str | None, right: bool, calls: float) -> Outcome:
+    """What so many of the same calls come to if they are counted in another way.
+
+    What they cost is then not known: an outcome knows only what all of its calls cost together.
+    """
+    priced = outcome.priced and calls == outcome.calls
+    return replace(outcome, answer=answer, right=right, draws=(right,), calls=calls, priced=priced)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,11 +135,12 @@ class Comparison:
         midp: its mid-p, less cautious; nothing is decided by it.
         p_better: the probability under a flat prior that gains are likelier than losses.
         interval: 95 % bootstrap over items of the difference of the accuracies; None without items.
-        needed: items that would show the difference as it was seen; None where there is no gain.
+        items_needed: items that would show the difference as it was seen in four of five studies;
+            None where there is no gain.
         more_calls: further calls an item.
         calls_per_right: further calls for each further right answer; None without a gain.
         cost_per_right: US dollars for it; None without a gain, or where a cost is not known.
-        primary: whether it is one of the comparisons that the recommendation rests on.
+        primary: whether it is one of the two that were meant to be made before anything was seen.
     """
 
     alternative: str
@@ -150,7 +155,7 @@ class Comparison:
     midp: float
     p_better: float
     interval: tuple[float, float] | None
-    needed: int | None
+    items_needed: int | None
     more_calls: float
     calls_per_right: float | None
     cost_per_right: float | None
@@ -200,7 +205,7 @@ def compare(
         midp=mcnemar_midp(gains, losses),
         p_better=p_better(gains, losses),
         interval=paired_bootstrap(items, gains, losses),
-        needed=(
+        items_needed=(
             math.ceil(paired_items_needed(share, (gains + losses) / items)) if share > 0 else None
         ),
         more_calls=calls,
@@ -210,11 +215,11 @@ def compare(
     )
 
 
-def usual_need() -> tuple[int, int, float]:
-    """Where too little changed to go by: items that show a usual gain, that gain, and the changes.
+def usual_need(change: float = _USUAL_CHANGE) -> tuple[int, int]:
+    """How many items show a usual gain in four of five studies, and that gain in points.
 
-    Returns:
-        The number of items, the gain in points, and one in how many items changes.
+    Args:
+        change: the share of items that change; without enough to go by, one in ten.
     """
-    items = round(paired_items_needed(_USUAL_GAIN, _USUAL_CHANGE))
-    return items, round(_USUAL_GAIN * 100), 1 / _USUAL_CHANGE
+    items = round(paired_items_needed(_USUAL_GAIN, max(change, _USUAL_GAIN)))
+    return items, round(_USUAL_GAIN * 100)
