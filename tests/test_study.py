@@ -351,6 +351,32 @@ def test_the_number_of_votes_is_chosen_on_one_half() -> None:
     assert "the best on 30 items: v1 alone" in str(run)
 
 
+def test_what_is_chosen_is_tested_on_the_other_half() -> None:
+    """A voter that is right on the items it is chosen by, and on no other, is found out."""
+    learn = {at + 1 for at in halves(60)[0]}
+
+    async def act(task: Task, heard: Heard) -> Reply:
+        number, _, name = task.name.partition(".")
+        right, wrong = "AB" if int(number) % 2 else "BA"
+        return Reply(f"ANSWER: {right if (int(number) in learn) == (name == 'v1') else wrong}")
+
+    run = run_virtual(
+        run_study(
+            planned(
+                "-n 3 --each items --truth label --choices A,B --weights learned", items=many()
+            ),
+            surroundings(Fake(act)),
+        )
+    ).result
+    panel, weights = run.learned_panel, run.learned_weights
+    assert panel is not None
+    assert weights is not None
+    assert panel.panel.voters == (0,)
+    assert (panel.tested.items, panel.tested.right, panel.tested.base_right) == (30, 0, 30)
+    assert weights.weights[1:] == (0.0, 0.0)
+    assert (weights.tested.items, weights.tested.right) == (30, 0)
+
+
 def test_few_items_teach_nothing() -> None:
     """Below 20 labelled ones no half is worth anything."""
     run = studied(f"{LINE} --weights learned")
@@ -427,8 +453,10 @@ def test_an_interrupt_keeps_what_is_done_and_retry_goes_on() -> None:
             if len(told) == 12:
                 stop("interrupted")
 
+    fake = Fake(says)
+
     async def study() -> tuple[StudyRun, StudyRun]:
-        around = surroundings(Fake(says), stop, tell=tell)
+        around = surroundings(fake, stop, tell=tell)
         run = await run_study(planned(f"{LINE} -c 5"), around)
         around.stop = Stop()
         return run, await run.retry()
@@ -438,6 +466,9 @@ def test_an_interrupt_keeps_what_is_done_and_retry_goes_on() -> None:
     assert [item.number for item in run.measured] == [1]
     assert run.unmeasured == 4
     assert len(again.measured) == 5
+    done = {record.name for record in run.succeeded}
+    assert all(fake.calls.count(name) == 1 for name in done)
+    assert len(done) >= 12
     assert dict(again) == dict(studied())
 
 
@@ -457,6 +488,18 @@ def test_too_few_calls_back_are_an_error() -> None:
     assert run.measures["vote"].invalid == 1.0
     assert run.measures["vote"].unanswered == 1.0
     assert dict(run)["1"] is None
+
+
+def test_a_refusal_came_back_too() -> None:
+    """It is an abstention, counted as that, and no reason to leave the rest unasked."""
+
+    async def act(task: Task, heard: Heard) -> Reply:
+        return Reply("I cannot help with that.", "refusal")
+
+    run = studied(f"{LINE} -c 1", act=act)
+    assert len(run.measured) == 5
+    assert {ballot.state for item in run.measured for ballot in item.ballots} == {"abstain"}
+    assert run.measures["vote"].invalid == 0.0
 
 
 def test_a_guard_withholds_the_study() -> None:
@@ -509,6 +552,7 @@ def test_the_live_table_counts_calls() -> None:
     page = board.live_html(5.0)
     assert "25 of 25 done" in page
     assert "Read as" in page
+    assert "unreadable" in page
     assert "lead" not in page
 
 
