@@ -14,9 +14,9 @@ from browser import Lab, Listener, Notebook, browser
 from display_samples import bad_inputs
 from nbconvert import HTMLExporter
 from playwright.sync_api import Browser, Page, expect
-from test_display_safety import hostile_view, live
+from test_display_safety import hostile_report, hostile_view, live
 
-from parallm_magics.display import static_html
+from parallm_magics.display import report_html, static_html
 
 BEACON = "http://127.0.0.1:9/beacon"
 HOSTILE = bad_inputs("markup", "beacon", "redress", "control", "math", browser=True)
@@ -191,7 +191,8 @@ def test_hostile_text_does_nothing(states: Mapping[str, Seen], state: str) -> No
 def test_hostile_text_adds_no_row(states: Mapping[str, Seen], state: str) -> None:
     """Every run has as many rows as one of harmless words, and the payloads can be read."""
     found = states[state]
-    harmless = live("words") if state == "live" else static_html(hostile_view("words"))
+    saved = static_html(hostile_view("words")) + report_html(hostile_report("words"))
+    harmless = live("words") if state == "live" else saved
     assert found.rows == harmless.count('scope="row"') * len(HOSTILE)
     assert "<script" in found.text
     assert "onerror" in found.text
