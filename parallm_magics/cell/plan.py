@@ -17,7 +17,7 @@ from parallm_magics.cell.items import Items
 from parallm_magics.cell.labels import Labels, labels_of
 from parallm_magics.cell.options import CELLS, TABLE, Options, reading_of
 from parallm_magics.cell.prompts import Prompts
-from parallm_magics.cell.seats import Given, Merge, fanout_seats, vote_seats
+from parallm_magics.cell.seats import Given, Merge, Seat, fanout_seats, vote_seats
 from parallm_magics.cell.study import (
     System,
     cut_panels,
@@ -151,12 +151,7 @@ def make_plan(
         seats, systems = study_seats(options, workers, panels, merge_above, parse_model)
         reading = reading_of(seats[0].options) or Reading("open")
         study = Study(systems, labels_of(options.truth, items, variables, reading))
-        if (part := study.labels.part) is not None:
-            places = [(cell.preamble, "the text above the first block"), (cell.system, "%system")]
-            places += [
-                (text, each.where) for b in seats for each in b.blocks for text in each.texts
-            ]
-            prompts.refuse_part(part, places)
+        _refuse_labels(study.labels, cell, seats, prompts)
     labels = study.labels if study is not None else None
     calls = Calls(cell, seats, prompts, items, parse_model, labels)
     _check_minimum(options.min_success, calls.known)
@@ -176,6 +171,19 @@ def make_plan(
         notes=(*notes, *prompts.notes),
         study=study,
     )
+
+
+def _refuse_labels(labels: Labels, cell: Cell, seats: Sequence[Seat], prompts: Prompts) -> None:
+    """Refuse prompts that hold what is to be found.
+
+    Raises:
+        OptionError: names the line and the way out.
+    """
+    if labels.part is None:
+        return
+    texts = [(cell.preamble, "the text above the first block"), (cell.system, "%system")]
+    blocks = [block for seat in seats for block in seat.blocks]
+    prompts.refuse_part(labels.part, [*texts, *((t, b.where) for b in blocks for t in b.texts)])
 
 
 def _holds(name: str, magic: str) -> bool:
