@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from kernel import Kernel, environment
 from provider import Act, Loopback
 
-from parallm_magics import OptionError, fanout, vote
+from parallm_magics import OptionError, StudyRun, fanout, vote
 from parallm_magics.errors import UnfinishedError
 from parallm_magics.patterns.api import plan_cell
 from parallm_magics.patterns.program import program
@@ -167,6 +167,10 @@ CELLS: dict[str, tuple[str, str]] = {
         "%voter a -m gpt-6-luna\nOne\n%voter b -m anthropic:err-400\nTwoo\n%voter c -m gpt-6-luna\nTri",
     ),
     "clinch": ("vote -n 5 --stop clinch --choices yes,no -m gpt-6-luna", "Is it?"),
+    "a study": (
+        "vote -n 3 --each docs --choices yes,no -m gpt-6-luna --compare claude-haiku-5-5",
+        "Is it {{item}}?\n%panel other --pick majority\nThink.\n%voter a\nOne\n%voter b\nTwoo",
+    ),
 }
 
 
@@ -188,6 +192,11 @@ def test_a_program_asks_and_decides_as_its_cell(
         assert asked(server) == mine
     if run.blocked:
         assert printed.strip() == run.text
+    elif isinstance(run, StudyRun):
+        for item in run.measured:
+            for name, outcome in item.outcomes.items():
+                if name != "single":
+                    assert f"{item.number}.{name}: {outcome.answer}\n" in f"{printed}\n"
     elif magic == "vote":
         assert f"winner: {run.winner}\n" in printed.replace(".0\n", "\n")
         if kind not in ("clinch", "open", "weights"):
