@@ -16,7 +16,8 @@ def made(right, cost="0.01", seconds=1.0, calls=1.0, priced=True, answer="a", in
     """One item's outcome."""
     draws = () if right is None else (bool(right),)
     right = None if right is None else bool(right)
-    return Outcome(answer, right, draws, (seconds,), Decimal(cost), priced, calls, invalid)
+    silent = float(answer is None)
+    return Outcome(answer, right, draws, (seconds,), Decimal(cost), priced, calls, invalid, silent)
 
 
 def done(rights, **fields):
@@ -50,7 +51,7 @@ def test_a_system_is_summed_up():
 def test_a_single_call_is_the_mean_of_its_draws():
     """No further calls, less noise: 2 of 3 draws right is two thirds of an item."""
     draws = Outcome(
-        "a", True, (True, True, False), (1.0, 2.0, 9.0), Decimal("0.01"), True, 1.0, 0.0
+        "a", True, (True, True, False), (1.0, 2.0, 9.0), Decimal("0.01"), True, 1.0, 0.0, 0.0
     )
     found = measure([draws, made(1)])
     assert found.right == pytest.approx(5 / 3)
@@ -177,6 +178,36 @@ def changed(items, gains, losses, right=0):
                 "shown (if as many change, about 500 items would show +5 points)"
             ),
         ),
+        (
+            1_200,
+            1,
+            5,
+            1065,
+            (
+                "1,066 vs 1,070 of 1,200 right; 1 gained, 5 lost: a coin often does the like (p = 0.22), so "
+                "nothing is shown (the difference lies between −0.7 and +0.1 points, 95 %)"
+            ),
+        ),
+        (
+            1_000,
+            40,
+            45,
+            800,
+            (
+                "840 vs 845 of 1,000 right; 40 gained, 45 lost: a coin often does the like (p = 0.66), so "
+                "nothing is shown (the difference lies between −2.3 and +1.3 points, 95 %)"
+            ),
+        ),
+        (
+            2_000,
+            2,
+            3,
+            1500,
+            (
+                "1,502 vs 1,503 of 2,000 right; 5 items changed; too few to tell (the difference lies "
+                "between −0.3 and +0.2 points, 95 %)"
+            ),
+        ),
         (200, 30, 8, 140, "170 vs 148 of 200 right; 30 gained, 8 lost: better, p = 0.00047"),
         (200, 8, 30, 140, "148 vs 170 of 200 right; 8 gained, 30 lost: worse, p = 0.00047"),
         (900, 300, 20, 400, "700 vs 420 of 900 right; 300 gained, 20 lost: better, p < 0.0001"),
@@ -279,6 +310,18 @@ def test_every_combination_has_a_reason():
         expected = recommend(verdict(*voted), verdict(*big), verdict(*duel), 0.05, 0.04)
         assert found.recommendation == expected
         assert found.reason
+
+
+def test_equal_costs_are_said_to_be_equal():
+    """Nobody is called cheaper, and what has more right is taken."""
+    found = advised(BETTER, BETTER, BETTER, costs=("0.05", "0.05"))
+    assert found.recommendation == "bigger_model"
+    assert "gpt-6-sol costs the same, and it has more right too" in found.reason
+    alike = advised(BETTER, BETTER, COIN, costs=("0.05", "0.05"))
+    assert alike.recommendation == "vote"
+    assert "the vote costs the same, and neither is shown" in alike.reason
+    voted = advised(BETTER, BETTER, WORSE, costs=("0.05", "0.05"))
+    assert voted.recommendation == "vote"
 
 
 def test_where_nobody_answers_nothing_is_advised():

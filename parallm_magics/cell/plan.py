@@ -151,7 +151,7 @@ def make_plan(
         seats, systems = study_seats(options, workers, panels, merge_above, parse_model)
         reading = reading_of(seats[0].options) or Reading("open")
         study = Study(systems, labels_of(options.truth, items, variables, reading))
-        _refuse_labels(study.labels, cell, seats, prompts)
+        _check_texts(study.labels, cell, seats, prompts, items.first)
     labels = study.labels if study is not None else None
     calls = Calls(cell, seats, prompts, items, parse_model, labels)
     _check_minimum(options.min_success, calls.known)
@@ -173,17 +173,25 @@ def make_plan(
     )
 
 
-def _refuse_labels(labels: Labels, cell: Cell, seats: Sequence[Seat], prompts: Prompts) -> None:
-    """Refuse prompts that hold what is to be found.
+def _check_texts(
+    labels: Labels, cell: Cell, seats: Sequence[Seat], prompts: Prompts, item: Any
+) -> None:
+    """Refuse prompts that hold what is to be found, and such as are the same for every item.
 
     Raises:
-        OptionError: names the line and the way out.
+        OptionError: names the line or the voter, and the way out.
     """
-    if labels.part is None:
-        return
     texts = [(cell.preamble, "the text above the first block"), (cell.system, "%system")]
     blocks = [block for seat in seats for block in seat.blocks]
-    prompts.refuse_part(labels.part, [*texts, *((t, b.where) for b in blocks for t in b.texts)])
+    if labels.part is not None:
+        whole = [*texts, *((text, block.where) for block in blocks for text in block.texts)]
+        prompts.refuse_part(labels.part, whole, item)
+    for seat in seats:
+        if not prompts.names_item(cell.preamble, cell.system, *seat.texts):
+            raise OptionError(
+                f"--each: the prompt of {seat.name[:60]} says neither {{{{item}}}} nor {{{{index}}}}, so it "
+                "would be asked the same of every item"
+            )
 
 
 def _holds(name: str, magic: str) -> bool:

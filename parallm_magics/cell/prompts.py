@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import itertools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from parallm_magics.cell.blocks import Text
@@ -13,6 +14,7 @@ from parallm_magics.cell.variables import Part, Ref, as_text, fill, path, split,
 from parallm_magics.errors import OptionError, VariableError, nearest
 from parallm_magics.types import Reading
 
+Steps = tuple[str | int, ...]
 _PER_ITEM = frozenset({"item", "index"})
 
 
@@ -48,13 +50,12 @@ class Prompts:
         parts = [part for text in texts if text is not None for part in self._split(text)]
         return any(isinstance(part, Ref) and part.name in _PER_ITEM for part in parts)
 
-    def refuse_part(
-        self, part: tuple[str | int, ...], texts: Iterable[tuple[Text | None, str]]
-    ) -> None:
+    def refuse_part(self, part: Steps, texts: Iterable[tuple[Text | None, str]], item: Any) -> None:
         """Refuse prompts that hold this part of the item, alone or within the whole of it.
 
         Args:
             part: the steps from `{{item}}` to it.
+            item: an item, by which two ways to write one step are told to be the same.
             texts: the texts with their places, as errors name them.
 
         Raises:
@@ -66,8 +67,8 @@ class Prompts:
             for found in self._split(text):
                 if not isinstance(found, Ref) or found.name != "item":
                     continue
-                steps = tuple(step for _, step in found.steps)
-                if steps == part[: len(steps)]:
+                steps = _resolved(tuple(step for _, step in found.steps), item)
+                if steps == _resolved(part, item)[: len(steps)]:
                     raise OptionError(
                         f"{self._where(text, found, place)}: {found.source} would tell the model the true "
                         "label that it is to find; put in another part of the item, such as "
@@ -196,6 +197,17 @@ class Prompts:
         if ref.name not in self._values:
             self._texts[key] = text
         return text
+
+
+def _resolved(steps: Steps, value: Any) -> tuple[str, ...]:
+    """The steps in one form: keys as texts, places counted from the beginning."""
+    found = []
+    for step in steps:
+        from_end = isinstance(step, int) and step < 0 and isinstance(value, Sequence)
+        found.append(str(int(step) + len(value) if from_end else step))
+        with contextlib.suppress(Exception):  # a value of the user's may raise anything
+            value = value[step]
+    return tuple(found)
 
 
 def asking(reading: Reading, *, turn: int = 0, confidence: bool = False) -> str:

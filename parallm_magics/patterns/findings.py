@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -119,6 +119,12 @@ class Findings:
         return next(named, self.vote)
 
     @property
+    def panel(self) -> str:
+        """What stands for the vote in the advice: it itself, or where it is one call a panel."""
+        panels = (system.name for system in self.systems if system.kind == "panel")
+        return next(panels, self.vote) if self.vote == self.single else self.vote
+
+    @property
     def bigger(self) -> str | None:
         """The name of the first other model that is asked once; None where there is none."""
         return next((system.name for system in self.systems if system.kind == "model"), None)
@@ -134,28 +140,27 @@ class Findings:
     @cached_property
     def comparisons(self) -> tuple[Comparison, ...]:
         """Each system against the single call, then against the vote; two of them are primary."""
-        others = [each.name for each in self.systems if each.name not in (self.single, self.vote)]
-        pairs = [(self.vote, self.single)] if self.vote != self.single else []
-        pairs += [
-            (name, base) for name in others for base in dict.fromkeys([self.single, self.vote])
-        ]
-        primary = {(self.vote, self.single), (self.bigger, self.vote)}
+        base, voted = self.single, self.panel
+        others = [each.name for each in self.systems if each.name not in (base, voted, self.vote)]
+        pairs = [(voted, base)] if voted != base else []
+        pairs += [(name, other) for name in others for other in dict.fromkeys([base, voted])]
+        primary = {(voted, base), (self.bigger, voted)}
         return tuple(
             compare(
                 name,
-                base,
+                other,
                 [item.outcomes[name] for item in self.measured],
-                [item.outcomes[base] for item in self.measured],
-                primary=(name, base) in primary,
+                [item.outcomes[other] for item in self.measured],
+                primary=(name, other) in primary,
             )
-            for name, base in pairs
+            for name, other in pairs
         )
 
     @cached_property
     def advice(self) -> Advice | None:
         """What to deploy and why; None where a panel of one has nothing to be compared with."""
         found = {(each.alternative, each.base): each for each in self.comparisons}
-        if not {(self.vote, self.single), (self.bigger, self.single)} & found.keys():
+        if not {(self.panel, self.single), (self.bigger, self.single)} & found.keys():
             return None
         advice = advise(
             found,
@@ -163,20 +168,41 @@ class Findings:
             self.bigger,
             display.money,
             single=self.single,
-            vote=self.vote,
+            vote=self.panel,
         )
-        panels = [each.name for each in self.systems if each.kind == "panel"]
-        better = [
+        return replace(advice, reason=" ".join([advice.reason, *self._also(found)]))
+
+    def _also(self, found: Mapping[tuple[str, str], Comparison]) -> list[str]:
+        """What else did well, and is no part of the rule by which is recommended."""
+        said = []
+        others = [
             against
-            for name in panels
-            if (against := found[name, self.single]).verdict == "better"
-            and found[name, self.vote].verdict in ("better", "not_shown")
+            for system in self.systems
+            if system.kind in ("panel", "model") and system.name not in (self.panel, self.bigger)
+            if (against := found[system.name, self.single]).verdict == "better"
+            and found[system.name, self.panel].verdict != "worse"
         ]
-        if not better:
-            return advice
-        best = max(better, key=lambda each: each.right)
-        look = f"Look at {best.alternative} as well: against a single call {shown(best)}."
-        return replace(advice, reason=f"{advice.reason} {look}")
+        if others:
+            best = max(others, key=lambda each: each.right)
+            said.append(f"Look at {best.alternative} as well: against a single call {shown(best)}.")
+        if (alone := self.best_alone) is not None:
+            name, right = alone
+            said.append(
+                f"{name} alone has {right:,} right, the vote {self.measures[self.vote].right:,.0f}: try "
+                f"{name} by itself on other items than these, as it was picked by them."
+            )
+        return said
+
+    @property
+    def best_alone(self) -> tuple[str, int] | None:
+        """Of unlike voters the one that has more right than their vote, and how many; else None."""
+        if not self.labelled or len(self.measured[0].outcomes[self.single].seconds) > 1:
+            return None
+        rights = [sum(column) for column in zip(*self._correct, strict=True)]
+        best = max(range(len(rights)), key=rights.__getitem__)
+        if len(rights) < 2 or rights[best] <= self.measures[self.vote].right:
+            return None
+        return self._voters[best], rights[best]
 
     @property
     def recommendation(self) -> str | None:
@@ -192,7 +218,7 @@ class Findings:
     def verdict(self) -> str | None:
         """What the items show of the vote against a single call."""
         first = next(iter(self.comparisons), None)
-        return first.verdict if first and first.alternative == self.vote else None
+        return first.verdict if first and first.alternative == self.panel else None
 
     # --- what the votes tell of shared errors -----------------------------------------------------
 
@@ -225,7 +251,7 @@ class Findings:
             for other in columns[at + 1 :]
             if (rate := same_wrong_rate(one, other, truth)) is not None
         ]
-        kinds = self._kinds
+        kinds = self.kinds
         everyone = [list(item.labels) for item in self.measured]
         seen = sorted({label for row in everyone for label in row if label is not None})
         whole = all(label is not None for row in everyone for label in row)
@@ -241,7 +267,7 @@ class Findings:
         }
 
     @property
-    def _kinds(self) -> int:
+    def kinds(self) -> int:
         """How many labels there are in a closed set; 0 in an open one."""
         return len(self._reading.choices)
 
@@ -259,7 +285,7 @@ class Findings:
         """
         truth = [item.truth or "" for item in self.labelled]
         labels: Sequence[Sequence[str | None]] = [item.labels for item in self.labelled]
-        if not self._kinds:
+        if not self.kinds:
             labels = [["right" if right else "wrong" for right in row] for row in self._correct]
             truth = ["right"] * len(labels)
         seed = self._plan.options.seed
@@ -276,7 +302,7 @@ class Findings:
         labels = [item.labels for item in self.labelled]
         truth = [item.truth or "" for item in self.labelled]
         weights = learned_weights(
-            [labels[at] for at in learn], [truth[at] for at in learn], max(self._kinds, 2)
+            [labels[at] for at in learn], [truth[at] for at in learn], max(self.kinds, 2)
         )
         winners = weighted_winners([labels[at] for at in test], weights)
         calls = len(self._voters)
@@ -306,7 +332,7 @@ class Findings:
     @property
     def _can_learn(self) -> bool:
         enough = len(self.labelled) >= LEAST_TO_LEARN
-        return enough and len(self._voters) > 1 and self._kinds > 0
+        return enough and len(self._voters) > 1 and self.kinds > 0
 
     @property
     def _halves(self) -> tuple[list[int], list[int]]:

@@ -244,6 +244,7 @@ def _judged(made: _Made, truth: str | None, reading: Reading) -> Outcome:
         priced=len(costs) == len(made.records) and not made.unknown,
         calls=float(len(made.records) * share),
         invalid=made.invalid,
+        silent=sum(answer is None for answer in made.answers) / len(made.answers),
     )
 
 

@@ -96,6 +96,10 @@ def _warnings(plan: Plan) -> list[str]:
             "an answer is right only where its whole text is the label; where there are few labels name "
             f"them: --choices{some}"
         )
+    if labels.given and reading_of_all(plan).kind in ("number", "score"):
+        notes.append(
+            "an answer is right only where it equals its label; one that is near it is wrong"
+        )
     read = max(labels.words, default=0)
     if labels.listed is not None and plan.calls.exhausted and labels.listed != read:
         notes.append(

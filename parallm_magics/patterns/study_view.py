@@ -72,10 +72,10 @@ def title_of(run: Findings) -> str:
     if not run.labelled:
         voted = display.count(len(run.measured), "item")
         return f"{voted} voted on; without labels nothing can be said of who is right"
-    names = {run.vote: "the vote", run.single: "a single call"}
+    names = {run.panel: "the vote", run.single: "a single call"}
     word = run.recommendation
-    first = {"single": run.single, "vote": run.vote, "bigger_model": run.bigger}.get(word or "")
-    order = [*filter(None, (first, run.bigger, run.vote, run.single))]
+    first = {"single": run.single, "vote": run.panel, "bigger_model": run.bigger}.get(word or "")
+    order = [*filter(None, (first, run.bigger, run.panel, run.single))]
     others = [each.name for each in run.systems if each.kind in ("model", "panel")]
     right = ", ".join(
         f"{names.get(name, name)} {_count(run.measures[name].right)}"
@@ -190,7 +190,7 @@ def _is_further(run: Findings, found: Comparison) -> bool:
     """Whether it is one of a further panel or model against the vote."""
     kinds = {system.name: system.kind for system in run.systems}
     further = kinds[found.alternative] in ("panel", "model") and not found.primary
-    return further and found.base == run.vote
+    return further and found.base == run.panel
 
 
 def _primary(found: Sequence[Comparison]) -> str:
@@ -322,7 +322,7 @@ def _errors(run: Findings) -> list[display.Block]:
             "Accuracy by the number of votes",
             ("as voted", "if independent"),
             tuple(zip(seen, ideal, strict=True)),
-            "As voted: the mean over all choices of voters, ties by lot; beside it the same if their "
+            f"As voted: the mean over all choices of voters, {_ties(run)}; beside it the same if their "
             "errors were independent. More votes can help no further than "
             "the errors are independent.",
         )
@@ -341,12 +341,6 @@ def _told(run: Findings) -> tuple[str, ...]:
         f"{voters[best]}, on {_points(accuracy[best])}. At least one is right on "
         f"{_points(found['oracle'])}."
     )
-    unlike = len(run.measured[0].outcomes[run.single].seconds) == 1
-    if unlike and accuracy[best] >= (run.measures[run.vote].accuracy or 0.0):
-        lines.append(
-            f"{voters[best]} alone has as many right as the vote or more, which picking it on these items "
-            "flatters a little."
-        )
     rho = found["mean_error_correlation"]
     if rho is None:
         lines.append("No correlation can be told, as voters are always right or always wrong.")
@@ -361,7 +355,7 @@ def _told(run: Findings) -> tuple[str, ...]:
     )
     gap = (ideal[-1] - seen[-1]) * 100
     lines.append(
-        f"A plurality of all of them, ties by lot, is right on {_points(seen[-1])} of the items; "
+        f"{_all_of(run)} right on {_points(seen[-1])} of the items; "
         f"independent errors would make it {_points(ideal[-1])} ({_signed(gap / 100)} points)."
     )
     chance = found["same_wrong_by_chance"]
@@ -372,6 +366,16 @@ def _told(run: Findings) -> tuple[str, ...]:
         )
     lines.append(_reliability(found))
     return tuple(lines)
+
+
+def _all_of(run: Findings) -> str:
+    """What all votes together are held to be, where there is a closed set of labels and where not."""
+    closed = "A plurality of all of them, ties by lot, is"
+    return closed if run.kinds else "More than half of them are"
+
+
+def _ties(run: Findings) -> str:
+    return "ties by lot" if run.kinds else "right where more than half of them are"
 
 
 def _reliability(found: dict[str, float | None]) -> str:
@@ -417,10 +421,11 @@ def _weights(run: Findings, found: LearnedWeights) -> str:
 
 
 def _panel(run: Findings, found: LearnedPanel) -> str:
-    panel, all_ = found.panel, len(run.diagnostics["voters"])
-    if len(panel.voters) == all_ and panel.need is None:
-        return f"On {found.items:,} items no smaller panel and no threshold is better than a plurality of all {all_}."
-    names = run.diagnostics["voters"]
+    panel, names = found.panel, run.diagnostics["voters"]
+    tried = "each voter alone, the first two and more of them"
+    tried += " and every threshold" if run.kinds == 2 else ""
+    if len(panel.voters) == len(names) and panel.need is None:
+        return f"Of {tried} none is better on {found.items:,} items than a plurality of all {len(names)}."
     who = (
         f"{names[panel.voters[0]]} alone"
         if len(panel.voters) == 1
@@ -432,8 +437,8 @@ def _panel(run: Findings, found: LearnedPanel) -> str:
         else f", {panel.label} where {panel.need} or more say so, else {panel.other}"
     )
     return (
-        f"Of all smaller panels and thresholds the best on {found.items:,} items: {who}{rule}. "
-        f"On the other {found.tested.items:,}, against a plurality of all {all_}: {shown(found.tested)}."
+        f"Of {tried} the best on {found.items:,} items: {who}{rule}. On the other "
+        f"{found.tested.items:,}, against a plurality of all {len(names)}: {shown(found.tested)}."
     )
 
 
@@ -444,7 +449,7 @@ def _chance(share: float) -> str:
 
 def _count(right: float) -> str:
     """A number of right answers; a mean over draws need not be whole."""
-    return f"{right:.1f}".removesuffix(".0")
+    return f"{right:,.1f}".removesuffix(".0")
 
 
 def _points(share: float) -> str:

@@ -33,7 +33,7 @@ def shown(comparison: Comparison) -> str:
 
     >>> from parallm_magics.voting.measures import Outcome, compare
     >>> def done(rights):
-    ...     return [Outcome("a", bool(r), (bool(r),), (1.0,), Decimal(0), False, 1, 0) for r in rights]
+    ...     return [Outcome("a", bool(r), (bool(r),), (1.0,), Decimal(0), False, 1, 0, 0) for r in rights]
     >>> shown(compare("vote", "single", done([1, 1, 0]), done([1, 1, 0])))
     '2 vs 2 of 3 right; no item changed (of more items up to 63 in 100 still might)'
     """
@@ -48,16 +48,11 @@ def shown(comparison: Comparison) -> str:
     if comparison.verdict == "too_few":
         number = gains + losses
         items = "1 item" if number == 1 else f"{number} items"
-        return f"{counts}; {items} changed; too few to tell ({_usually()})"
+        return f"{counts}; {items} changed; too few to tell ({_outlook(comparison)})"
     if comparison.verdict == "not_shown":
-        if comparison.items_needed is None:
-            usual, points = usual_need((gains + losses) / comparison.items)
-            needed = f"if as many change, about {usual:,} items would show +{points} points"
-        else:
-            needed = f"if items change like this, about {comparison.items_needed:,} would show it"
         return (
             f"{counts}; {changed}: a coin often does the like ({_p(comparison.p)}), so nothing is shown "
-            f"({needed})"
+            f"({_outlook(comparison)})"
         )
     return f"{counts}; {changed}: {comparison.verdict}, {_p(comparison.p)}"
 
@@ -116,6 +111,9 @@ def advise(
             f"cheaper; {bigger} against the vote: {shown(duel)}."
         )
         return Advice("undecided", reason)
+    same = costs[0] == costs[1]
+    if same and duel.verdict == "better":  # then the better one is as cheap
+        costs = [1.0, 0.0]
     found = recommend(voted.verdict, big.verdict, duel.verdict, *costs)
     if found == "vote" and big.verdict != "better":
         return Advice(found, _of_the_vote(found, voted, money))
@@ -125,10 +123,11 @@ def advise(
         mine_, rest = (vote, bigger) if found == "vote" else (bigger, vote)
         won = duel.verdict == ("worse" if found == "vote" else "better")
         why = "and it has more right too" if won else "and neither is shown to beat the other"
+        cost = "costs the same" if same else "is the cheaper one"
         return Advice(
             found,
             f"{_the(mine_, vote)} and {_the(rest, vote)} are both better than a single call; "
-            f"{_the(mine_, vote)} is the cheaper one, {why}.",
+            f"{_the(mine_, vote)} {cost}, {why}.",
         )
     if both:
         best, rest = (bigger, vote) if duel.verdict == "better" else (vote, bigger)
@@ -184,9 +183,22 @@ def _calls(number: float) -> str:
     return f"{number:,.0f} more calls" if number >= 9.95 else f"{number:.1f} more calls"
 
 
-def _usually() -> str:
-    items, points = usual_need()
-    return f"if 1 item in 10 changes, about {items} items would show +{points} points"
+def _outlook(comparison: Comparison) -> str:
+    """How many items would show a gain; where these would have shown it, how large it can be."""
+    if comparison.verdict == "not_shown" and comparison.items_needed is not None:
+        return f"if items change like this, about {comparison.items_needed:,} would show it"
+    change = (comparison.gains + comparison.losses) / comparison.items
+    few = comparison.verdict == "too_few"
+    usual, points = usual_need() if few else usual_need(change)
+    rate = "1 item in 10 changes" if few else "as many change"
+    if usual > comparison.items and (few or change >= points / 100):
+        return f"if {rate}, about {usual:,} items would show +{points} points"
+    low, high = comparison.interval or (0.0, 0.0)
+    return f"the difference lies between {_signed(low)} and {_signed(high)} points, 95 %"
+
+
+def _signed(share: float) -> str:
+    return f"{round(share * 100, 1) + 0.0:+.1f}".replace("-", "−")
 
 
 def _p(p: float) -> str:

@@ -34,6 +34,7 @@ class Outcome:
         priced: whether that is all of it.
         calls: calls as it would be deployed; a part of one where some draws needed none.
         invalid: the share of its calls whose answer could not be read.
+        silent: the share of its draws that say nothing.
     """
 
     answer: str | None
@@ -44,6 +45,7 @@ class Outcome:
     priced: bool
     calls: float
     invalid: float
+    silent: float
 
 
 def rejudged(outcome: Outcome, answer: str | None, right: bool, calls: float) -> Outcome:
@@ -52,7 +54,15 @@ def rejudged(outcome: Outcome, answer: str | None, right: bool, calls: float) ->
     What they cost is then not known: an outcome knows only what all of its calls cost together.
     """
     priced = outcome.priced and calls == outcome.calls
-    return replace(outcome, answer=answer, right=right, draws=(right,), calls=calls, priced=priced)
+    return replace(
+        outcome,
+        answer=answer,
+        right=right,
+        draws=(right,),
+        calls=calls,
+        priced=priced,
+        silent=float(answer is None),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +119,7 @@ def measure(outcomes: Sequence[Outcome]) -> Measure:
         p95=quantile(seconds, 0.95),
         calls=calls / items if items else None,
         invalid=unread / calls if calls else None,
-        unanswered=sum(each.answer is None for each in outcomes) / items if items else None,
+        unanswered=math.fsum(each.silent for each in outcomes) / items if items else None,
     )
 
 
