@@ -416,7 +416,7 @@ def test_the_number_of_votes_is_chosen_on_one_half() -> None:
     assert found.items + found.tested.items == 60
     assert run.learned_weights is None  # not asked for
     told = " ".join(str(run).split())
-    assert "and every threshold the best on 30 items: v1 alone" in told
+    assert "three and so on, every threshold. Best is v1 alone. On the other 30" in told
 
 
 def test_what_is_chosen_is_tested_on_the_other_half() -> None:

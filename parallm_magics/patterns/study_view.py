@@ -422,10 +422,10 @@ def _weights(run: Findings, found: LearnedWeights) -> str:
 
 def _panel(run: Findings, found: LearnedPanel) -> str:
     panel, names = found.panel, run.diagnostics["voters"]
-    tried = "each voter alone, the first two and more of them"
-    tried += " and every threshold" if run.kinds == 2 else ""
+    thresholds = ", every threshold" if run.kinds == 2 else ""
+    tried = f"Tried on {found.items:,} items: each voter alone, the first two, three and so on{thresholds}."
     if len(panel.voters) == len(names) and panel.need is None:
-        return f"Of {tried} none is better on {found.items:,} items than a plurality of all {len(names)}."
+        return f"{tried} Best is the plurality of all {len(names)}."
     who = (
         f"{names[panel.voters[0]]} alone"
         if len(panel.voters) == 1
@@ -437,8 +437,8 @@ def _panel(run: Findings, found: LearnedPanel) -> str:
         else f", {panel.label} where {panel.need} or more say so, else {panel.other}"
     )
     return (
-        f"Of {tried} the best on {found.items:,} items: {who}{rule}. On the other "
-        f"{found.tested.items:,}, against a plurality of all {len(names)}: {shown(found.tested)}."
+        f"{tried} Best is {who}{rule}. On the other {found.tested.items:,}, against a plurality of all "
+        f"{len(names)}: {shown(found.tested)}."
     )
 
 
