@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import doctest
+import importlib
 import re
 import socket
 import subprocess
@@ -190,3 +192,15 @@ def test_the_guard_against_the_network_works() -> None:
         socket.create_connection(("192.0.2.1", 80), timeout=0.1)
     with pytest.raises(AssertionError, match="tried to reach"):
         socket.getaddrinfo("example.invalid", 80)
+
+
+EXAMPLES = [module for module in MODULES if "    >>> " in module.read_text()]
+
+
+@pytest.mark.parametrize("module", EXAMPLES, ids=lambda module: module.stem)
+def test_examples_in_docstrings_are_true(module: Path) -> None:
+    """What a reader sees beside a function is what it gives."""
+    name = ".".join(module.relative_to(ROOT).with_suffix("").parts)
+    found = doctest.testmod(importlib.import_module(name))
+    assert found.attempted
+    assert not found.failed

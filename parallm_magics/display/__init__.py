@@ -12,6 +12,7 @@ from parallm_magics.display.report import (
     Matrix,
     Report,
     Table,
+    correlation,
     report_html,
     report_plain,
 )
@@ -35,6 +36,7 @@ __all__ = [
     "Tally",
     "Totals",
     "View",
+    "correlation",
     "count",
     "facts_html",
     "facts_plain",

@@ -186,7 +186,7 @@ def _matrix_html(matrix: Matrix) -> str:
             f'<th scope="row" style="{looks.CELL};{looks.LEFT}">{looks.boxed(_name(name), 14)}</th>'
         )
         for other, value in enumerate(values):
-            shown = "" if at == other else _related(value)
+            shown = "" if at == other else correlation(value)
             colour = "transparent" if at == other or value is None else _heat(value)
             cells += (
                 f'<td style="{looks.CELL};{looks.LEFT};padding-left:.5em;background:{colour}">'
@@ -300,7 +300,7 @@ def _matrix_plain(matrix: Matrix) -> list[str]:
     wide = max((text.width(name) for name in names), default=0)
     lines = [" " * wide + "  " + "  ".join(text.pad(name, max(5, wide), True) for name in names)]
     for at, values in enumerate(matrix.values):
-        cells = ["" if at == other else _related(value) for other, value in enumerate(values)]
+        cells = ["" if at == other else correlation(value) for other, value in enumerate(values)]
         lines.append(
             text.pad(names[at], wide)
             + "  "
@@ -319,7 +319,7 @@ def _curve_plain(curve: Curve) -> list[str]:
     return lines
 
 
-def _related(value: float | None) -> str:
+def correlation(value: float | None) -> str:
     """A correlation to two decimals, a minus as it is set, and never a negative nothing."""
     return "–" if value is None else f"{round(value, 2) + 0.0:.2f}".replace("-", "−")
 

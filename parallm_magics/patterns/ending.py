@@ -9,6 +9,7 @@ from parallm_magics.cell.plan import Plan
 from parallm_magics.errors import (
     BudgetExceeded,
     GuardrailBlocked,
+    OptionError,
     TooFewSucceeded,
     UnfinishedError,
 )
@@ -57,6 +58,16 @@ async def run_again(plan: Plan, renew: Renew, run: Callable[[Surroundings], Awai
         done = f"{len(found.succeeded):,} of {len(found.results):,} workers are done"
         raise UnfinishedError(f"{new.stop.reason}; {done}; {WAY_BACK}", found.results, found)
     return found
+
+
+def refuse_empty(plan: Plan, records: Sequence[Record], cut_short: bool) -> None:
+    """Refuse a source that had nothing to give, where only reading it could tell.
+
+    Raises:
+        OptionError: there was no item, and the run was not cut short.
+    """
+    if not records and not cut_short:
+        raise OptionError(f"--each: {plan.calls.source} is empty; a generator can be read once")
 
 
 def unread(plan: Plan, records: Sequence[Record]) -> list[str]:

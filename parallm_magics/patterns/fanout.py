@@ -10,11 +10,11 @@ from typing import Any
 from parallm_magics import display
 from parallm_magics.cell.calls import Section
 from parallm_magics.cell.plan import Plan
-from parallm_magics.errors import OptionError
 from parallm_magics.patterns.ending import (
     counts_in_words,
     raise_if_blocked,
     raise_if_unfinished,
+    refuse_empty,
     run_again,
     unread,
 )
@@ -198,7 +198,7 @@ async def run_fanout(
         blocked = any(not guard.passed for guard in guards)
         if blocked:
             records = blocked_records(plan, workers, records, guards)
-        _check_any(plan, records, blocked or bool(around.stop.reason))
+        refuse_empty(plan, records, blocked or bool(around.stop.reason))
         workers.ended(record for guard in guards for record in guard.records)
         sections = list(plan.calls.sections(max((r.index for r in records), default=-1) + 1))
         good = sum(record.ok for record in records)
@@ -228,12 +228,6 @@ async def run_fanout(
     if not (stopped or blocked):
         raise_if_unfinished(plan, records, good, "workers succeeded", run)
     return run
-
-
-def _check_any(plan: Plan, records: Sequence[Record], cut_short: bool) -> None:
-    """Refuse a source that had nothing to give, where only reading it could tell."""
-    if not records and not cut_short:
-        raise OptionError(f"--each: {plan.calls.source} is empty; a generator can be read once")
 
 
 async def _merge(

@@ -251,7 +251,7 @@ class Findings:
             for other in columns[at + 1 :]
             if (rate := same_wrong_rate(one, other, truth)) is not None
         ]
-        kinds = self.kinds
+        kinds = self.label_count
         everyone = [list(item.labels) for item in self.measured]
         seen = sorted({label for row in everyone for label in row if label is not None})
         whole = all(label is not None for row in everyone for label in row)
@@ -267,7 +267,7 @@ class Findings:
         }
 
     @property
-    def kinds(self) -> int:
+    def label_count(self) -> int:
         """How many labels there are in a closed set; 0 in an open one."""
         return len(self._reading.choices)
 
@@ -285,7 +285,7 @@ class Findings:
         """
         truth = [item.truth or "" for item in self.labelled]
         labels: Sequence[Sequence[str | None]] = [item.labels for item in self.labelled]
-        if not self.kinds:
+        if not self.label_count:
             labels = [["right" if right else "wrong" for right in row] for row in self._correct]
             truth = ["right"] * len(labels)
         seed = self._plan.options.seed
@@ -302,7 +302,7 @@ class Findings:
         labels = [item.labels for item in self.labelled]
         truth = [item.truth or "" for item in self.labelled]
         weights = learned_weights(
-            [labels[at] for at in learn], [truth[at] for at in learn], max(self.kinds, 2)
+            [labels[at] for at in learn], [truth[at] for at in learn], max(self.label_count, 2)
         )
         winners = weighted_winners([labels[at] for at in test], weights)
         calls = len(self._voters)
@@ -332,7 +332,7 @@ class Findings:
     @property
     def _can_learn(self) -> bool:
         enough = len(self.labelled) >= LEAST_TO_LEARN
-        return enough and len(self._voters) > 1 and self.kinds > 0
+        return enough and len(self._voters) > 1 and self.label_count > 0
 
     @property
     def _halves(self) -> tuple[list[int], list[int]]:

@@ -12,7 +12,7 @@ from parallm_magics.cell.plan import Plan
 from parallm_magics.cell.study import System
 from parallm_magics.errors import OptionError
 from parallm_magics.patterns.ballots import Ballot, count_ballots, votes_of
-from parallm_magics.patterns.panel import Rule, rule_of
+from parallm_magics.patterns.panel import Rule, one_reading, rule_of
 from parallm_magics.patterns.referee import Referee
 from parallm_magics.patterns.vote_run import settled
 from parallm_magics.types import Reading, Record
@@ -98,12 +98,7 @@ def reading_of_all(plan: Plan) -> Reading:
     Raises:
         OptionError: the systems answer in different ways, so that they cannot be compared.
     """
-    readings = {plan.calls.reading(place) or Reading("open") for place in range(plan.calls.size)}
-    if len(readings) > 1:
-        raise OptionError(
-            "the voters answer in different ways: give all of them the same --choices"
-        )
-    return readings.pop()
+    return one_reading(plan.calls.reading(place) for place in range(plan.calls.size))
 
 
 def items_of(plan: Plan, records: Sequence[Record]) -> list[Item]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any, cast
@@ -190,12 +190,21 @@ def section_rule(options: Options, votes: int, reading: Reading, flag: str | Non
 
 
 def panel_reading(tasks: Sequence[Task]) -> Reading:
-    """How the panel's answers are read; voters who answer in different ways cannot be counted.
+    """How the panel's answers are read.
 
     Raises:
         OptionError: the voters' readings differ.
     """
-    readings = {task.reading or Reading("open") for task in tasks}
+    return one_reading(task.reading for task in tasks)
+
+
+def one_reading(given: Iterable[Reading | None]) -> Reading:
+    """How all of these are read; voters who answer in different ways cannot be counted.
+
+    Raises:
+        OptionError: the readings differ.
+    """
+    readings = {reading or Reading("open") for reading in given}
     if len(readings) > 1:
         raise OptionError(
             "the voters answer in different ways: give all of them the same --choices"

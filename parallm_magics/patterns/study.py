@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from parallm_magics.cell.plan import Plan
-from parallm_magics.errors import OptionError
 from parallm_magics.patterns.ballots import CAME_BACK, voted
 from parallm_magics.patterns.ending import (
     raise_if_blocked,
     raise_if_unfinished,
+    refuse_empty,
     run_again,
     unread,
 )
@@ -55,8 +55,7 @@ async def run_study(
         if blocked:
             records = blocked_records(plan, workers, records, guards)
         stopped = bool(around.stop.reason)
-        if not (records or blocked or stopped):
-            raise OptionError(f"--each: {calls.source} is empty; a generator can be read once")
+        refuse_empty(plan, records, blocked or stopped)
         workers.ended(record for guard in guards for record in guard.records)
 
     renew = around.renew

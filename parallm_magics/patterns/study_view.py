@@ -7,16 +7,16 @@ from collections.abc import Sequence
 from decimal import Decimal
 
 from parallm_magics import display
-from parallm_magics.patterns.findings import Findings, LearnedPanel, LearnedWeights
+from parallm_magics.patterns.findings import Findings, most_votes
 from parallm_magics.patterns.measure import Item
-from parallm_magics.voting.advising import shown
+from parallm_magics.patterns.study_errors import errors
+from parallm_magics.patterns.study_learned import learned
+from parallm_magics.patterns.study_numbers import between, chance, points, rights, whole
+from parallm_magics.voting.advising import shown, signed
 from parallm_magics.voting.measures import Comparison, Measure
 
 WRONG = 10
 """Most items that are shown one by one."""
-
-VOTERS = 15
-"""Most voters of which each two are shown beside each other."""
 
 _WORDS = {
     "single": "Keep the single call",
@@ -36,7 +36,7 @@ def report_of(run: Findings, notes: tuple[str, ...], view: display.View) -> disp
     if run.measured:
         blocks.append(_systems(run))
     if run.labelled:
-        blocks += [*_comparisons(run), *_wrong(run), *_errors(run), *_learned(run)]
+        blocks += [*_comparisons(run), *_wrong(run), *errors(run), *learned(run)]
     elif run.measured:
         blocks.append(_doubtful(run))
     return display.Report(
@@ -61,7 +61,7 @@ def _sentence(run: Findings) -> str:
         return said
     return (
         f"{said} (The single call is compared by its first draw, {first.base_right:,} right; the mean of its "
-        f"draws is {_count(mean)}.)"
+        f"draws is {rights(mean)}.)"
     )
 
 
@@ -78,7 +78,7 @@ def title_of(run: Findings) -> str:
     order = [*filter(None, (first, run.bigger, run.panel, run.single))]
     others = [each.name for each in run.systems if each.kind in ("model", "panel")]
     right = ", ".join(
-        f"{names.get(name, name)} {_count(run.measures[name].right)}"
+        f"{names.get(name, name)} {rights(run.measures[name].right)}"
         for name in dict.fromkeys([*order, *others])
     )
     found = f"{right} of {len(run.labelled):,} right"
@@ -118,10 +118,10 @@ def _systems(run: Findings) -> display.Table:
 
 
 def _system_row(name: str, found: Measure, labelled: bool) -> tuple[str, ...]:
-    right = _count(found.right)
+    right = rights(found.right)
     accuracy = "–"
     if found.accuracy is not None and found.interval is not None:
-        accuracy = f"{_points(found.accuracy)} ({_between(found.interval)})"
+        accuracy = f"{points(found.accuracy)} ({between(found.interval)})"
     calls = "–" if found.calls is None else f"{found.calls:.2f}".rstrip("0").rstrip(".")
     return (
         name,
@@ -130,8 +130,8 @@ def _system_row(name: str, found: Measure, labelled: bool) -> tuple[str, ...]:
         display.seconds(found.median),
         display.seconds(found.p95),
         calls,
-        _whole(found.invalid),
-        _whole(found.unanswered),
+        whole(found.invalid),
+        whole(found.unanswered),
     )
 
 
@@ -215,7 +215,7 @@ def _comparison_row(found: Comparison) -> tuple[str, ...]:
     difference = "–"
     if found.difference is not None and found.interval is not None:
         low, high = found.interval
-        difference = f"{_signed(found.difference)} ({_signed(low, 0)}…{_signed(high, 0)})"
+        difference = f"{signed(found.difference)} ({signed(low, 0)}…{signed(high, 0)})"
     return (
         found.alternative,
         found.base,
@@ -223,7 +223,7 @@ def _comparison_row(found: Comparison) -> tuple[str, ...]:
         f"{found.losses:,}",
         difference,
         f"{found.p:.2g}" if found.p >= 0.0001 else "< 0.0001",
-        _chance(found.p_better),
+        chance(found.p_better),
         found.verdict.replace("_", " "),
         _one_more(found),
     )
@@ -261,12 +261,7 @@ def _wrong(run: Findings) -> list[display.Block]:
 
 def _doubtful(run: Findings) -> display.Table:
     """Without labels: where the voters agree least, as these items teach most once labelled."""
-
-    def agreed(item: Item) -> int:
-        counts = Counter(label for label in item.labels if label is not None)
-        return max(counts.values(), default=0)
-
-    items = sorted(run.measured, key=lambda item: (agreed(item), item.number))[:WRONG]
+    items = sorted(run.measured, key=lambda item: (most_votes(item), item.number))[:WRONG]
     return display.Table(
         "Least agreement first: label these, and name the labels by --truth",
         (">Item", "What it says", "Vote", "Votes"),
@@ -289,185 +284,3 @@ def _item_row(run: Findings, item: Item) -> tuple[str, ...]:
         "no winner" if answer is None else answer,
         ", ".join(fell),
     )
-
-
-# --- shared errors --------------------------------------------------------------------------------
-
-
-def _errors(run: Findings) -> list[display.Block]:
-    found = run.diagnostics
-    voters = found["voters"]
-    if len(voters) < 2:
-        return []
-    blocks: list[display.Block] = [
-        display.Lines("How far the voters share their errors", _told(run))
-    ]
-    if len(voters) <= VOTERS and any(
-        value is not None
-        for at, row in enumerate(found["correlations"])
-        for other, value in enumerate(row)
-        if at != other
-    ):
-        blocks.append(
-            display.Matrix(
-                "Correlation of two voters' being right",
-                tuple(voters),
-                tuple(map(tuple, found["correlations"])),
-                "0: independent; 1: always right or wrong together; –: one of them never varies.",
-            )
-        )
-    seen, ideal = run.curve
-    blocks.append(
-        display.Curve(
-            "Accuracy by the number of votes",
-            ("as voted", "if independent"),
-            tuple(zip(seen, ideal, strict=True)),
-            f"As voted: the mean over all choices of voters, {_ties(run)}; beside it the same if their "
-            "errors were independent. More votes can help no further than "
-            "the errors are independent.",
-        )
-    )
-    return blocks
-
-
-def _told(run: Findings) -> tuple[str, ...]:
-    found = run.diagnostics
-    voters, accuracy = found["voters"], found["accuracy"]
-    best = max(range(len(voters)), key=accuracy.__getitem__)
-    seen, ideal = run.curve
-    lines: list[str] = []
-    lines.append(
-        f"One voter is right on {_points(found['mean_single'])} of the items in the mean; the best, "
-        f"{voters[best]}, on {_points(accuracy[best])}. At least one is right on "
-        f"{_points(found['oracle'])}."
-    )
-    rho = found["mean_error_correlation"]
-    if rho is None:
-        lines.append("No correlation can be told, as voters are always right or always wrong.")
-    else:
-        lines.append(
-            f"Mean correlation of errors {_signless(rho)} (over {found['pairs_used']} of {found['pairs']} "
-            f"pairs): {len(voters)} votes are worth {found['effective_votes']:.1f} independent ones."
-        )
-    lines.append(
-        f"All are wrong together on {_points(found['all_wrong'])} of the items; independent errors "
-        f"would make it {_points(found['all_wrong_if_independent'])}."
-    )
-    gap = (ideal[-1] - seen[-1]) * 100
-    lines.append(
-        f"{_all_of(run)} right on {_points(seen[-1])} of the items; "
-        f"independent errors would make it {_points(ideal[-1])} ({_signed(gap / 100)} points)."
-    )
-    chance = found["same_wrong_by_chance"]
-    if found["same_wrong"] is not None and chance is not None and chance < 1:
-        lines.append(
-            f"Two voters who are both wrong say the same in {_points(found['same_wrong'])} of cases; "
-            f"without a common reason it would be {_points(chance)}."
-        )
-    lines.append(_reliability(found))
-    return tuple(lines)
-
-
-def _all_of(run: Findings) -> str:
-    """What all votes together are held to be, where there is a closed set of labels and where not."""
-    closed = "A plurality of all of them, ties by lot, is"
-    return closed if run.kinds else "More than half of them are"
-
-
-def _ties(run: Findings) -> str:
-    return "ties by lot" if run.kinds else "right where more than half of them are"
-
-
-def _reliability(found: dict[str, float | None]) -> str:
-    name, value = "Fleiss' kappa", found["fleiss_kappa"]
-    if value is None:
-        name, value = "Krippendorff's alpha", found["krippendorff_alpha"]
-    if value is None:
-        return "Agreement beyond chance is not defined, as there are no two different votes."
-    return (
-        f"Agreement beyond chance: {name} {value:.2f}. It says how alike the voters are, not how "
-        "often they are right, and falls where one label is rare."
-    )
-
-
-# --- what labels teach ----------------------------------------------------------------------------
-
-
-def _learned(run: Findings) -> list[display.Block]:
-    lines = []
-    if (weights := run.learned_weights) is not None:
-        lines.append(_weights(run, weights))
-    elif run.asks_for_weights:
-        lines.append(
-            "No weights were learned: that takes 20 labelled items, a closed set of labels (--choices) "
-            "and two voters."
-        )
-    if (panel := run.learned_panel) is not None:
-        lines.append(_panel(run, panel))
-    title = "Chosen on one half of the labelled items, tested on the other"
-    return [display.Lines(title, tuple(lines))] if lines else []
-
-
-def _weights(run: Findings, found: LearnedWeights) -> str:
-    voters = run.diagnostics["voters"]
-    each = ", ".join(
-        f"{name} {weight:.2f}" + ("" if weight else " (no better than chance)")
-        for name, weight in zip(voters, found.weights, strict=True)
-    )
-    return (
-        f"Weights by their log-odds on {found.items:,} items: {each}. On the other "
-        f"{found.tested.items:,}, against equal weights: {shown(found.tested)}."
-    )
-
-
-def _panel(run: Findings, found: LearnedPanel) -> str:
-    panel, names = found.panel, run.diagnostics["voters"]
-    thresholds = ", every threshold" if run.kinds == 2 else ""
-    tried = f"Tried on {found.items:,} items: each voter alone, the first two, three and so on{thresholds}."
-    if len(panel.voters) == len(names) and panel.need is None:
-        return f"{tried} Best is the plurality of all {len(names)}."
-    who = (
-        f"{names[panel.voters[0]]} alone"
-        if len(panel.voters) == 1
-        else f"the first {len(panel.voters)} voters"
-    )
-    rule = (
-        ""
-        if panel.need is None
-        else f", {panel.label} where {panel.need} or more say so, else {panel.other}"
-    )
-    return (
-        f"{tried} Best is {who}{rule}. On the other {found.tested.items:,}, against a plurality of all "
-        f"{len(names)}: {shown(found.tested)}."
-    )
-
-
-def _chance(share: float) -> str:
-    """A probability to two decimals, which is never shown as certain."""
-    return "> 0.99" if share > 0.99 else "< 0.01" if share < 0.01 else f"{share:.2f}"
-
-
-def _count(right: float) -> str:
-    """A number of right answers; a mean over draws need not be whole."""
-    return f"{right:,.1f}".removesuffix(".0")
-
-
-def _points(share: float) -> str:
-    return f"{share * 100:.1f} %"
-
-
-def _between(span: tuple[float, float]) -> str:
-    return f"{span[0] * 100:.0f}–{span[1] * 100:.0f} %"
-
-
-def _signless(number: float) -> str:
-    """Two decimals, with a minus as it is set and never a negative nothing."""
-    return f"{round(number, 2) + 0.0:.2f}".replace("-", "−")
-
-
-def _signed(share: float, digits: int = 1) -> str:
-    return f"{round(share * 100, digits) + 0.0:+.{digits}f}".replace("-", "−")
-
-
-def _whole(share: float | None) -> str:
-    return "–" if share is None else "0" if not share else f"{display.percent(share)} %"

@@ -36,16 +36,7 @@ from parallm_magics.patterns.reading import read_record
 from parallm_magics.patterns.served import Source, looked_up, served
 from parallm_magics.patterns.surroundings import Surroundings
 from parallm_magics.providers.recording_modes import VARIABLE
-from parallm_magics.types import (
-    Call,
-    Event,
-    Fault,
-    Model,
-    Provider,
-    Record,
-    Task,
-    Usage,
-)
+from parallm_magics.types import Call, Event, Fault, Model, Provider, Record, Task, Usage
 
 Heard = Callable[[Record], None]
 

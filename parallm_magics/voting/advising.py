@@ -194,11 +194,16 @@ def _outlook(comparison: Comparison) -> str:
     if usual > comparison.items and (few or change >= points / 100):
         return f"if {rate}, about {usual:,} items would show +{points} points"
     low, high = comparison.interval or (0.0, 0.0)
-    return f"the difference lies between {_signed(low)} and {_signed(high)} points, 95 %"
+    return f"the difference lies between {signed(low)} and {signed(high)} points, 95 %"
 
 
-def _signed(share: float) -> str:
-    return f"{round(share * 100, 1) + 0.0:+.1f}".replace("-", "−")
+def signed(share: float, digits: int = 1) -> str:
+    """A difference of shares in points, with its sign, and never a negative nothing.
+
+    >>> signed(-0.031), signed(-0.0001)
+    ('−3.1', '+0.0')
+    """
+    return f"{round(share * 100, digits) + 0.0:+.{digits}f}".replace("-", "−")
 
 
 def _p(p: float) -> str:

@@ -32,7 +32,7 @@ class Outcome:
         seconds: how long each of these took.
         cost: US dollars, as far as known, as it would be deployed.
         priced: whether that is all of it.
-        calls: calls as it would be deployed; a part of one where some draws needed none.
+        calls: calls as it would be deployed.
         invalid: the share of its calls whose answer could not be read.
         silent: the share of its draws that say nothing.
     """

@@ -1,0 +1,30 @@
+"""How the numbers of a study are written."""
+
+from __future__ import annotations
+
+from parallm_magics import display
+
+
+def rights(number: float) -> str:
+    """A number of right answers; a mean over draws need not be whole."""
+    return f"{number:,.1f}".removesuffix(".0")
+
+
+def points(share: float) -> str:
+    """A share in percent, to a tenth."""
+    return f"{share * 100:.1f} %"
+
+
+def between(span: tuple[float, float]) -> str:
+    """The two ends of an interval of shares, in whole percent."""
+    return f"{span[0] * 100:.0f}–{span[1] * 100:.0f} %"
+
+
+def chance(share: float) -> str:
+    """A probability to two decimals, which is never shown as certain."""
+    return "> 0.99" if share > 0.99 else "< 0.01" if share < 0.01 else f"{share:.2f}"
+
+
+def whole(share: float | None) -> str:
+    """A share in whole percent; `–` where it is not known."""
+    return "–" if share is None else "0" if not share else f"{display.percent(share)} %"
