@@ -140,7 +140,7 @@ def hostile_report(payload: str) -> Report:
             Matrix(payload, row[:2], ((None, 0.5), (-0.5, None)), payload),
             Curve(payload, row[:2], ((0.5, 0.6),), payload),
         ),
-        View("", "fanout", (hostile_record(payload), hostile_record(payload, 1))),
+        replace(hostile_view(payload), pattern="study"),
     )
 
 

@@ -577,6 +577,14 @@ def test_a_guard_withholds_the_study() -> None:
         await asyncio.sleep(0.1 if task.name == "g" else 1)
         return Reply("BLOCK" if task.name == "g" else "ANSWER: A")
 
+    async def passing(task: Task, heard: Heard) -> Reply:
+        return Reply("ALLOW" if task.name == "g" else "ANSWER: A")
+
+    passed = studied(LINE, f"{BODY}\n%guardrail g\nmay it?", passing)
+    assert not passed.blocked
+    assert "Guardrail 'g' passed: ALLOW" in str(passed)
+    html = passed._repr_mimebundle_()["text/html"]
+    assert "ALLOW" in html
     run = studied(LINE, f"{BODY}\n%guardrail g\nmay it?", act)
     assert run.blocked
     assert run.measured == ()

@@ -55,8 +55,8 @@ class Prompts:
 
         Args:
             part: the steps from `{{item}}` to it.
-            item: an item, by which two ways to write one step are told to be the same.
             texts: the texts with their places, as errors name them.
+            item: an item, by which two ways to write one step are told to be the same.
 
         Raises:
             OptionError: names the line and the way out.

@@ -27,7 +27,7 @@ def static_html(view: View) -> str:
     parts = [
         _heading(view),
         guards_html(view.guards),
-        *(_note(note) for note in view.notes),
+        *(note_html(note) for note in view.notes),
         tally_html(view.tally, view.records) if view.tally else "",
         _text(view),
         polls_html(view.polls),
@@ -47,7 +47,8 @@ def _heading(view: View) -> str:
     )
 
 
-def _note(note: str) -> str:
+def note_html(note: str) -> str:
+    """One line that the reader should know, set off from the rest."""
     return f'<div style="{looks.NOTE};overflow:hidden" dir="auto">{text.escape(text.one_line(note, 500))}</div>'
 
 

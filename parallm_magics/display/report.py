@@ -7,9 +7,11 @@ from dataclasses import dataclass
 
 from parallm_magics.display import looks, text
 from parallm_magics.display.columns import table_html
+from parallm_magics.display.guards import guards_html, guards_plain
+from parallm_magics.display.html import note_html
 from parallm_magics.display.plain import COLUMNS
 from parallm_magics.display.rows import row_of
-from parallm_magics.display.summary import chosen, footer, simulated, subtitle
+from parallm_magics.display.summary import beside, chosen, footer, simulated, subtitle
 from parallm_magics.display.view import View
 
 _WIDE = 44
@@ -113,11 +115,8 @@ def report_html(report: Report) -> str:
         f'<div style="{looks.TITLE}"><bdi>{title}</bdi>{badge}</div>',
         f'<div style="{small}">{text.escape(report.about)}</div>',
         f'<div style="margin:.5em 0 0" dir="auto">{text.escape(text.one_line(report.lead, 900))}</div>',
-        *(
-            f'<div style="{looks.NOTE};overflow:hidden" dir="auto">'
-            f"{text.escape(text.one_line(note, 500))}</div>"
-            for note in report.notes
-        ),
+        guards_html(view.guards),
+        *(note_html(note) for note in report.notes),
         *(f'<div style="{looks.BLOCK}">{_block_html(block)}</div>' for block in report.blocks),
         _calls_html(view),
         f'<div style="{looks.BLOCK};{small}">{text.escape(f"{subtitle(view)} · {footer(view)}")}</div>',
@@ -230,6 +229,7 @@ def _curve_html(curve: Curve) -> str:
 def _calls_html(view: View) -> str:
     shown, left = chosen(view)
     rows = [row_of(record) for record, _ in shown]
+    rows += [row_of(record, aside=True) for record in beside(view)]
     more = f'<div style="{looks.SMALL};{looks.DIM}">{text.escape(left)}</div>' if left else ""
     return (
         f'<div style="{looks.BLOCK}"><details><summary style="cursor:pointer">'
@@ -247,6 +247,7 @@ def report_plain(report: Report) -> str:
     groups = [
         [text.one_line(report.title, 300) + mark, text.one_line(report.about, 500)],
         [text.one_line(report.lead, 900)] if report.lead else [],
+        guards_plain(view.guards),
         [f"Note: {text.one_line(note, 500)}" for note in report.notes],
         *(_block_plain(block) for block in report.blocks),
         [f"{subtitle(view)} · {footer(view)}"],

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 from parallm_magics import display
-from parallm_magics.patterns.findings import Findings, LearnedPanel, LearnedWeights
+from parallm_magics.patterns.findings import (
+    LEAST_TO_LEARN,
+    Findings,
+    LearnedPanel,
+    LearnedWeights,
+)
 from parallm_magics.voting.advising import shown
 
 
@@ -14,8 +19,8 @@ def learned(run: Findings) -> list[display.Block]:
         lines.append(_weights(run, weights))
     elif run.asks_for_weights:
         lines.append(
-            "No weights were learned: that takes 20 labelled items, a closed set of labels (--choices) "
-            "and two voters."
+            f"No weights were learned: that takes {LEAST_TO_LEARN} labelled items, a closed set of labels "
+            "(--choices) and two voters."
         )
     if (panel := run.learned_panel) is not None:
         lines.append(_panel(run, panel))
