@@ -6,8 +6,11 @@ Every cell in them runs on a simulated model.
 from __future__ import annotations
 
 import math
+import sys
 import tempfile
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent / "support"))
 
 from browser import Lab, Notebook, browser
 from playwright.sync_api import Browser, expect

@@ -9,7 +9,7 @@ import tempfile
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 
 from bench import OURS, Figure, table
 from mutations import MUTATIONS, NOTEBOOKS, mutated, red_cells
@@ -17,7 +17,7 @@ from mutations import MUTATIONS, NOTEBOOKS, mutated, red_cells
 ABOUT = (
     "All notebooks of `notebooks/`: a strict `pytest --nbval` of all of them, twice with the live table "
     "on and twice with it off, `pytest --nbmake`, and papermill on each. Then every change in "
-    "`tests/mutations.py` by itself, on a fresh copy of its notebook: cells are right if they are "
+    "`tests/support/mutations.py` by itself, on a fresh copy of its notebook: cells are right if they are "
     "red and should be, wrong if they are red and should not be or the other way round."
 )
 

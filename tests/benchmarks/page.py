@@ -10,7 +10,7 @@ from typing import Any
 
 from bench import Figure, table
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
+sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 
 from browser import Lab, Notebook, browser
 from playwright.sync_api import Browser, Page

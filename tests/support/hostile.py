@@ -1,0 +1,114 @@
+"""Everything that is drawn, with a hostile text in every field of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from decimal import Decimal
+
+from parallm_magics.display import (
+    Board,
+    Curve,
+    Guard,
+    Lines,
+    Matrix,
+    Poll,
+    Report,
+    Table,
+    Tally,
+    View,
+)
+from parallm_magics.types import ASIDE, Attempt, Event, Fault, Record, Usage
+
+
+def hostile_record(payload: str, index: int = 0) -> Record:
+    """A record with the payload wherever a provider, a model or a user can put it."""
+    return Record(
+        index,
+        payload,
+        "failed" if index % 2 else "ok",
+        payload,
+        payload,
+        payload,
+        Usage(1, 0, 0, 1),
+        Decimal("0.1"),
+        seconds=1.0,
+        attempts=(Attempt(payload, 1.0),) * 2,
+        model_answered=payload,
+        finish=payload,
+        request_id=payload,
+        error=Fault("server", payload, 500, None, payload) if index % 2 else None,
+    )
+
+
+def hostile_tallies(payload: str) -> list[Tally]:
+    """Votes that ended in every way, with the payload as label and as reason."""
+    counts = ((payload, 2), ("b", 1))
+    won = Tally(counts, payload, "decided", 3, 3, agreement=2 / 3, interval=(0.3, 1), p_mode=0.8)
+    tied = ((payload, 2), (f"{payload}2", 2))
+    return [
+        replace(won, how=payload, weights=((payload, 2.0),)),
+        replace(won, pick="judge", winner="b", how=payload),
+        replace(won, pick="median", how=payload),
+        replace(won, pick="mean", winner=f"{payload}7"),
+        replace(won, cancelled=2, requested=5, decided_after=3, heuristic=True),
+        Tally(tied, None, "tie", 4, 4, agreement=0.5),
+        Tally(tied, None, "tie", 4, 4, pick="weighted", weights=((payload, 1.0), ("b", 1.0))),
+        Tally(counts, None, "no_majority", 3, 5, pick="majority", how=payload),
+    ]
+
+
+def hostile_view(payload: str) -> View:
+    """A run with the payload in every field."""
+    tally, *others = hostile_tallies(payload)
+    return View(
+        payload,
+        "vote",
+        (hostile_record(payload), hostile_record(payload, 1)),
+        (hostile_record(payload, 2),),
+        payload,
+        payload,
+        (payload,),
+        True,
+        (payload,),
+        tally,
+        ("valid", payload),
+        tuple(Poll(payload, each, (hostile_record(payload),)) for each in others),
+        (
+            Guard(payload, True, payload, payload),
+            Guard(payload, False, payload, f"because {payload}"),
+            Guard(payload, False, None, payload),
+        ),
+    )
+
+
+def live(payload: str) -> str:
+    """The live view of a hostile run: one worker streams, one waits, one has ended."""
+    board = Board([(payload, payload)] * 3, "vote", addresses=(payload,))
+    for index in range(3):
+        board.tell(Event("started", index, 0.0))
+        board.tell(Event("heard", index, 0.5, payload))
+    board.tell(Event("waiting", 1, 1.0, payload))
+    board.tell(Event("ended", 2, 1.0, record=hostile_record(payload)))
+    board.tell(Event("said", -1, 1.0, payload))
+    for index in (ASIDE, ASIDE + 1000):
+        board.tell(Event("ended", index, 1.0, record=hostile_record(payload, index)))
+    return board.live_html(2.0)
+
+
+def hostile_report(payload: str) -> Report:
+    """A study with the payload in every field."""
+    row = (payload,) * 3
+    return Report(
+        payload,
+        payload,
+        payload,
+        (payload,),
+        (
+            Table(payload, row, (row, row), rest=1, note=payload),
+            Table(payload, (f">{payload}", *row[1:]), (row,)),
+            Lines(payload, (payload, payload)),
+            Matrix(payload, row[:2], ((None, 0.5), (-0.5, None)), payload),
+            Curve(payload, row[:2], ((0.5, 0.6),), payload),
+        ),
+        replace(hostile_view(payload), pattern="study"),
+    )

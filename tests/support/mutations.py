@@ -1,0 +1,132 @@
+"""Changes that somebody might make to a lesson, and the cells that must turn red for each."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import nbformat
+from paths import NOTEBOOKS
+
+
+class Mutation(NamedTuple):
+    """One change of one code cell.
+
+    Attributes:
+        kind: what is changed: an `answer` that is played back, a `prompt` or an `option`.
+        cell: the code cell that is changed, counted from 0 as nbval does.
+        old: a text that the cell holds once.
+        new: what stands there instead.
+        red: the cells whose output this changes, counted in the same way.
+    """
+
+    kind: str
+    cell: int
+    old: str
+    new: str
+    red: frozenset[int]
+
+
+def _of(kind: str, cell: int, old: str, new: str, *red: int) -> Mutation:
+    return Mutation(kind, cell, old, new, frozenset(red))
+
+
+MUTATIONS: dict[str, tuple[Mutation, ...]] = {
+    "quickstart": (
+        _of("answer", 1, "`comp` is first the list", "`comp` is at first the list", 3),
+        _of("prompt", 7, "encouraged or discouraged?", "encouraged or rather discouraged?", 7, 8),
+        _of("option", 9, " --stop clinch", "", 9),
+        _of("option", 10, "accuracy=1&truth=BLOCK", "accuracy=1&truth=ALLOW", 10, 11),
+    ),
+    "sectioning": (
+        _of("answer", 1, "**SQL injection:** pass", "**Injection:** pass", 2),
+        _of("prompt", 6, "Check every figure.", "Check each figure.", 6),
+        _of("option", 9, " --each parts", " --each parts -n 2", 9, 21),
+        _of("answer", 12, "the figures for it do not hold.", "the figures do not hold.", 13, 14),
+        _of("option", 16, "-o partial", "--min-success 100% -o partial", 16),
+    ),
+    "voting": (
+        _of("answer", 1, "late.\\nANSWER: delivery", "late.\\nANSWER: contact", 2, 3),
+        _of("prompt", 6, "polite or curt?", "polite or rather curt?", 6, 7),
+        _of("option", 14, "--pick any --flag remove", "--pick plurality", 14, 15),
+        _of("option", 17, "--pick median", "--pick mean", 17, 18),
+        _of("answer", 19, '"no", "yes", "no"', '"no", "yes", "yes"', 20, 22),
+    ),
+    "guardrails": (
+        _of("answer", 1, "ANSWER: ALLOW", "ANSWER: BLOCK", 2, 3),
+        _of("option", 5, "we do not talk about", "we cannot talk about", 5),
+        _of("option", 8, "%guardrail privacy", "%guardrail privacy --on-error pass", 8, 9),
+        _of("option", 11, "%section personal -n 3", "%section personal -n 5", 11, 12, 13),
+        _of("prompt", 16, "Is it right?", "Is it correct?", 16),
+    ),
+    "judges": (
+        _of("option", 2, "-n 3", "-n 2", 2, 3),
+        _of("answer", 4, "without a library: a plan.", "without a library: one plan.", 5, 6),
+        _of("option", 14, "--score 1..10", "--score 1..20", 14),
+        _of("prompt", 19, "Write a title for this text.", "Write a headline for this text.", 19),
+    ),
+    "latency": (
+        _of("prompt", 1, "the chapter about", "the part about", 1, 2, 5),
+        _of("option", 4, "-c 2", "-c 3", 4, 5),
+    ),
+    "correlated": (
+        _of("option", 4, "-t 0..1", "-t 0..0.5", 4),
+        _of("prompt", 6, "Look at: gift", "Look at: kept", 7, 8),
+    ),
+    "production": (
+        _of("answer", 0, 'return f"ANSWER: {topic}"', 'return f"ANSWER: {topic}."', 2),
+        _of("option", 2, "--flag yes", "--flag no", 2, 3, 4),
+        _of("prompt", 7, "Is this ticket urgent?", "Is this ticket really urgent?", 7),
+    ),
+    "measuring": (
+        _of("prompt", 3, "What is this ticket about?", "What is that ticket about?", 3, 5, 6),
+        _of("option", 4, " --compare {{BIG}}", "", 4, 5),
+        _of("option", 11, " --weights learned", "", 12),
+    ),
+    "checking": (_of("option", 0, "truth=contact", "truth=damage", 2, 3, 8, 9),),
+}
+"""Every kind of change, over all lessons."""
+
+
+def mutated(name: str, changes: Sequence[Mutation], folder: Path) -> Path:
+    """A copy of a lesson with these changes; its outputs are those of the lesson."""
+    notebook = nbformat.read(NOTEBOOKS / f"{name}.ipynb", as_version=4)
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    for change in changes:
+        source = cells[change.cell].source
+        assert source.count(change.old) == 1, (name, change)
+        cells[change.cell].source = source.replace(change.old, change.new)
+    path = folder / f"{name}.ipynb"
+    nbformat.write(notebook, path)
+    return path
+
+
+def red_cells(path: Path, env: Mapping[str, str]) -> dict[int, str]:
+    """The cells of a notebook that a strict nbval finds red, and its report of each."""
+    report = path.with_suffix(".xml")
+    # An optional part of what checks a notebook's form, which takes three seconds to be imported.
+    (path.parent / "rfc3987_syntax.py").write_text("raise ImportError")
+    alone = ("-q", "-p", "no:cacheprovider", "--rootdir", path.parent, "-c", "/dev/null")
+    command = ("pytest", "--nbval", "--nbval-current-env", *alone, "--junitxml", report, path)
+    done = subprocess.run(
+        [sys.executable, "-m", *map(str, command)],
+        cwd=path.parent,
+        env={**env, "PYTHONPATH": str(path.parent)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode in (0, 1), done.stdout + done.stderr
+    found = {}
+    for case in ElementTree.parse(report).getroot().iter("testcase"):
+        for part in case:
+            if part.tag in ("failure", "error"):
+                number = re.search(r"\d+$", case.get("name", ""))
+                assert number is not None, case.attrib
+                found[int(number[0])] = part.text or ""
+    return found

@@ -1,0 +1,206 @@
+"""The house: imports point down, names are public on purpose, nothing dangerous is called."""
+
+from __future__ import annotations
+
+import ast
+import doctest
+import importlib
+import re
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from paths import PACKAGE
+
+import parallm_magics
+
+ROOT = PACKAGE.parent
+MODULES = sorted(PACKAGE.rglob("*.py"))
+FLOORS = {
+    "errors": 0,
+    "types": 0,
+    "prices": 1,
+    "cell": 1,
+    "voting": 1,
+    "display": 1,
+    "engine": 2,
+    "providers": 2,
+    "patterns": 3,
+    "notebook": 4,
+    "": 5,
+}
+# Where a foreign package may be imported; anything not named may be imported nowhere.
+HOMES = {
+    "IPython": "notebook",
+    "traitlets": "notebook",
+    "nest_asyncio2": "notebook/loop.py",
+    "ipywidgets": "notebook/table.py",
+    "anthropic": "providers",
+    "openai": "providers",
+    "httpx2": "providers",
+    "aiohttp": "providers",
+    "genai_prices": "prices.py",
+    "markdown_it": "display/markdown.py",
+    "nh3": "display/markdown.py",
+    "pandas": "patterns/run.py",
+}
+SDKS = {
+    "anthropic",
+    "openai",
+    "httpx2",
+    "aiohttp",
+    "genai_prices",
+    "markdown_it",
+    "nh3",
+    "pandas",
+    "ipywidgets",
+}
+
+
+def imports(module: Path) -> list[tuple[bool, str]]:
+    """Every imported module's full name, and whether it is imported when this module is."""
+    found: list[tuple[bool, str]] = []
+    tree = ast.parse(module.read_text())
+    late = {
+        id(inner)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) or _for_types_only(node)
+        for inner in ast.walk(node)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found += [(id(node) not in late, alias.name) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            base = node.module
+            if base == "parallm_magics":
+                found += [(id(node) not in late, f"{base}.{alias.name}") for alias in node.names]
+            else:
+                found.append((id(node) not in late, base))
+    return found
+
+
+def _for_types_only(node: ast.AST) -> bool:
+    """Whether this is the block that only a type checker reads."""
+    return (
+        isinstance(node, ast.If)
+        and isinstance(node.test, ast.Name)
+        and node.test.id == "TYPE_CHECKING"
+    )
+
+
+def floor_of(name: str) -> int:
+    """The floor of a module by its dotted name within the package."""
+    return FLOORS[name.split(".")[0]]
+
+
+def inside(module: Path) -> str:
+    """A module's path in the package, as an import names it."""
+    return module.relative_to(PACKAGE).as_posix()
+
+
+@pytest.mark.parametrize("module", MODULES, ids=inside)
+def test_imports_point_down(module: Path) -> None:
+    """No module imports from a higher floor; voting and cell know only their own floor's basics."""
+    parts = module.relative_to(PACKAGE).parts
+    own = FLOORS["" if parts == ("__init__.py",) else parts[0].removesuffix(".py")]
+    for _, name in imports(module):
+        if name.startswith("parallm_magics."):
+            assert floor_of(name.removeprefix("parallm_magics.")) <= own, name
+
+
+@pytest.mark.parametrize("module", MODULES, ids=inside)
+def test_foreign_packages_have_one_home(module: Path) -> None:
+    """Each third-party package is imported where it belongs, SDKs only inside functions."""
+    for at_once, name in imports(module):
+        package = name.split(".")[0]
+        if package == "parallm_magics" or package in sys.stdlib_module_names:
+            continue
+        assert inside(module).startswith(HOMES[package]), name
+        assert not (at_once and package in SDKS), f"{name} is imported when the module is"
+
+
+def test_every_module_is_reached() -> None:
+    """No module is left that nothing imports."""
+    named = {name for module in MODULES for _, name in imports(module)}
+    named |= {
+        f"{base}.{a.name}"
+        for m in MODULES
+        for node in ast.walk(ast.parse(m.read_text()))
+        if isinstance(node, ast.ImportFrom) and (base := node.module)
+        for a in node.names
+    }
+    for module in MODULES:
+        dotted = "parallm_magics." + inside(module).removesuffix(".py").replace("/", ".")
+        if module.name != "__init__.py":
+            assert dotted in named, dotted
+
+
+@pytest.mark.parametrize("module", MODULES, ids=inside)
+def test_nothing_dangerous_is_called(module: Path) -> None:
+    """No evaluation of text, no pickle, no shell; display objects take no bare text."""
+    text = module.read_text()
+    assert not re.search(r"(?<![\w.])(eval|exec|compile)\(", text)
+    for _, name in imports(module):
+        assert name.split(".")[0] not in {"pickle", "marshal", "shelve", "subprocess", "yaml"}
+    assert not re.search(r"\b(Markdown|Pretty|Javascript)\(", text)
+    # An HTTP date is compared with the clock on the wall; nothing else is.
+    assert "time.time(" not in text or inside(module) == "providers/retry_after.py"
+
+
+def test_every_module_says_what_it_answers() -> None:
+    """Each begins with a docstring of one sentence on its first line."""
+    for module in MODULES:
+        doc = ast.get_docstring(ast.parse(module.read_text()))
+        assert doc, module
+        assert doc.split("\n")[0].endswith((".", ":")), module
+
+
+def test_the_public_names_are_a_list() -> None:
+    """Each name is there, and nothing else is offered."""
+    for name in parallm_magics.__all__:
+        assert getattr(parallm_magics, name).__doc__
+    assert sorted(parallm_magics.__all__) == dir(parallm_magics)
+    with pytest.raises(AttributeError):
+        _ = parallm_magics.nothing
+
+
+def test_errors_have_one_root() -> None:
+    """Everything that a user can meet derives from ParallmError and is shown as one line."""
+    for name in parallm_magics.__all__:
+        item = getattr(parallm_magics, name)
+        if isinstance(item, type) and issubclass(item, Exception):
+            assert issubclass(item, parallm_magics.ParallmError)
+            assert item("what\nwhere")._render_traceback_() == [f"{name}: what where"]
+
+
+def test_importing_is_light() -> None:
+    """Neither an SDK nor a display library is imported with the package or its magics."""
+    heavy = sorted(SDKS | {"IPython", "nest_asyncio2"})
+    code = (
+        "import sys, parallm_magics, parallm_magics.patterns.api;"
+        f"print([m for m in {heavy} if m in sys.modules])"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "[]"
+
+
+def test_the_guard_against_the_network_works() -> None:
+    """A test that reaches for another address fails at once."""
+    with pytest.raises(AssertionError, match="tried to reach"):
+        socket.create_connection(("192.0.2.1", 80), timeout=0.1)
+    with pytest.raises(AssertionError, match="tried to reach"):
+        socket.getaddrinfo("example.invalid", 80)
+
+
+EXAMPLES = [module for module in MODULES if "    >>> " in module.read_text()]
+
+
+@pytest.mark.parametrize("module", EXAMPLES, ids=lambda module: module.stem)
+def test_examples_in_docstrings_are_true(module: Path) -> None:
+    """What a reader sees beside a function is what it gives."""
+    name = ".".join(module.relative_to(ROOT).with_suffix("").parts)
+    found = doctest.testmod(importlib.import_module(name))
+    assert found.attempted
+    assert not found.failed

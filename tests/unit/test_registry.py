@@ -1,0 +1,293 @@
+"""Which provider a model's text means, and who keeps its clients."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator
+
+import pytest
+from paths import SUPPORT
+from provider import Loopback
+
+from parallm_magics.errors import MissingKeyError, ModelError, OptionError
+from parallm_magics.providers import registry
+from parallm_magics.providers.registry import Clients, parse_model
+from parallm_magics.types import Model, Task
+
+
+@pytest.fixture(autouse=True)
+def _registry_as_it_was() -> Iterator[None]:
+    """What a test defines is gone after it."""
+    before = registry.names()
+    yield
+    for name in {*registry.names(), *before}:
+        registry.forget(name)
+    assert registry.names() == before
+
+
+@pytest.mark.parametrize(
+    ("text", "model"),
+    [
+        ("anthropic:claude-haiku-5-5", Model("anthropic", "claude-haiku-5-5")),
+        ("claude-haiku-5-5", Model("anthropic", "claude-haiku-5-5")),
+        (" gpt-6-luna ", Model("openai", "gpt-6-luna")),
+        ("o3-mini", Model("openai", "o3-mini")),
+        ("o1", Model("openai", "o1")),
+        ("chatgpt-4o-latest", Model("openai", "chatgpt-4o-latest")),
+        ("openai:ft:gpt-4.1-mini:org::id", Model("openai", "ft:gpt-4.1-mini:org::id")),
+        ("ollama:llama3.2:1b", Model("ollama", "llama3.2:1b")),
+        ("ollama:gpt-oss:20b", Model("ollama", "gpt-oss:20b")),
+        ("vllm:org/model", Model("vllm", "org/model")),
+        ("sim", Model("sim")),
+        ("sim:", Model("sim")),
+        ("sim?accuracy=0.8", Model("sim", "", (("accuracy", "0.8"),))),
+        (
+            "sim:a/b:c?accuracy=0.8&latency=lognormal(1,0.5)&truth=a=b",
+            Model(
+                "sim",
+                "a/b:c",
+                (("accuracy", "0.8"), ("latency", "lognormal(1,0.5)"), ("truth", "a=b")),
+            ),
+        ),
+    ],
+)
+def test_a_text_means_a_model(text: str, model: Model) -> None:
+    """Names may hold colons and slashes; the provider may be left out where the name decides."""
+    assert parse_model(text) == model
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "no model is given; write provider:model"),
+        ("anthropic", "anthropic needs a model's name: anthropic:NAME"),
+        ("ollama:", "ollama needs a model's name"),
+        ("antropic:claude-haiku-5-5", "unknown provider 'antropic'; did you mean 'anthropic'?"),
+        ("gpt-oss:20b", "unknown provider 'gpt-oss'"),
+        ("claud-haiku-5-5", "unknown model .*; did you mean 'claude-haiku-5-5'?"),
+        ("gpt-oss", "unknown model 'gpt-oss'"),
+        ("o2", "unknown model 'o2'"),
+        ("llama3", "unknown model 'llama3'.*sim needs no key.*%parallm provider"),
+        ("openai:gpt-6-luna?temperature=1", "only simulated models"),
+        ("gpt-6-luna?x=1", "unknown model"),
+        ("sim?accuracy", "'accuracy' in .* is not of the form key=value"),
+        ("sim?", "not of the form key=value"),
+        ("sim?a=1&a=2", "'a' comes twice"),
+        ("sim?a=1&", "not of the form key=value"),
+        ("claude-\x1b[2J", "characters that no name has"),
+    ],
+)
+def test_a_text_that_means_none_says_what_is_possible(text: str, message: str) -> None:
+    """The error has the nearest known name and the ways out."""
+    with pytest.raises(ModelError, match=message):
+        parse_model(text)
+
+
+def test_a_server_of_the_users_gets_a_name() -> None:
+    """After `define` its models can be asked for, and its address is shown without credentials."""
+    made = registry.define("local", "http://user:p4ss@localhost:9/v1", key_env="LOCAL_KEY")
+    assert parse_model("local:llama3.2:1b") == Model("local", "llama3.2:1b")
+    assert made.make().address == "localhost:9"
+    assert "p4ss" not in repr(made)
+    assert "local" in registry.names()
+
+
+def test_a_simulated_provider_is_asked_for_by_its_bare_name() -> None:
+    """`-m teacher` is enough, and a query is allowed."""
+    registry.define_simulated("teacher", {"2+2?": "4"})
+    assert parse_model("teacher") == Model("teacher")
+    assert parse_model("teacher?seed=1").query == (("seed", "1"),)
+    assert registry.definition("teacher").simulated
+
+
+def test_bad_definitions_are_refused() -> None:
+    """Names, addresses and variables that cannot be used, and names that keep their meaning."""
+    for name in ("", "a b", "a:b", "9x", "anthropic", "openai", "sim"):
+        with pytest.raises(OptionError):
+            registry.define(name, "http://localhost:1/v1")
+    with pytest.raises(OptionError, match="no http") as caught:
+        registry.define("local", "localhost:1")
+    with pytest.raises(OptionError, match="--key-env") as caught:
+        registry.define("local", "http://localhost:1/v1", key_env="sk-CANARY-0123456789")
+    assert "CANARY" not in str(caught.value)
+    with pytest.raises(ModelError):
+        registry.define_simulated("teacher", 7)
+    assert "local" not in registry.names()
+
+
+def test_predefined_servers_can_be_moved_and_come_back() -> None:
+    """`ollama` at another port, until it is forgotten."""
+    usual = registry.definition("ollama")
+    registry.define("ollama", "http://localhost:5/v1")
+    assert registry.definition("ollama").make().address == "localhost:5"
+    registry.forget("ollama")
+    assert registry.definition("ollama") is usual
+
+
+@pytest.mark.parametrize("name", ["ollama", "vllm", "lmstudio"])
+def test_predefined_servers_need_no_key(name: str) -> None:
+    """They are on this machine."""
+    provider = registry.definition(name).make()
+    assert provider.address.startswith("localhost:")
+
+    async def prepare() -> None:
+        await provider.prepare()
+        await provider.close()
+
+    asyncio.run(prepare())
+
+
+# Clients.
+
+
+def call(model: str) -> Task:
+    """A task for the scripted server."""
+    return Task(0, "w", Model("local", model), "hello there")
+
+
+def test_a_loop_has_one_provider_for_a_name() -> None:
+    """Concurrent callers share it, and it is prepared."""
+    with Loopback() as server:
+        registry.define("local", f"{server.url}/v1")
+
+        async def run() -> None:
+            clients = Clients()
+            got = await asyncio.gather(*(clients.get(Model("local", "ok")) for _ in range(20)))
+            assert len({id(provider) for provider in got}) == 1
+            assert got[0] is clients.provider("local")
+            replies = await asyncio.gather(
+                *(provider.complete(call("ok"), lambda piece: None) for provider in got)
+            )
+            assert {reply.text for reply in replies} == {"echo: hello there"}
+            await clients.close()
+            assert await clients.get(Model("local", "ok")) is not got[0]
+            await clients.close()
+
+        asyncio.run(run())
+
+
+def test_a_changed_definition_is_followed() -> None:
+    """After `define` has moved a name, the next call goes to the new place."""
+    with Loopback() as old, Loopback() as new:
+
+        async def run() -> None:
+            clients = Clients()
+            for server in (old, new):
+                registry.define("local", f"{server.url}/v1")
+                provider = await clients.get(Model("local", "ok"))
+                await provider.complete(call("ok"), lambda piece: None)
+            await clients.close()
+
+        asyncio.run(run())
+        assert (len(old.log), len(new.log)) == (1, 1)
+
+
+def test_a_key_that_was_missing_can_be_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error leaves nothing behind that would keep the next try from working."""
+    with Loopback() as server:
+        registry.define("local", f"{server.url}/v1", key_env="LOCAL_KEY")
+
+        async def run() -> None:
+            clients = Clients()
+            with pytest.raises(MissingKeyError, match="LOCAL_KEY"):
+                await clients.get(Model("local", "ok"))
+            monkeypatch.setenv("LOCAL_KEY", "now-it-is-set")
+            provider = await clients.get(Model("local", "ok"))
+            await provider.complete(call("ok"), lambda piece: None)
+            await clients.close()
+
+        asyncio.run(run())
+        assert server.log[0].headers["authorization"] == "Bearer now-it-is-set"
+
+
+def test_an_unknown_provider_is_no_client() -> None:
+    """The error is the registry's."""
+
+    async def run() -> None:
+        with pytest.raises(ModelError, match="unknown provider"):
+            await Clients().get(Model("nobody", "x"))
+
+    asyncio.run(run())
+
+
+def python(code: str) -> subprocess.CompletedProcess[str]:
+    """The code's end in a process of its own, with the tests' modules at hand."""
+    return subprocess.run(  # noqa: PLW1510
+        [sys.executable, "-c", textwrap.dedent(code)],
+        cwd=SUPPORT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def test_importing_the_registry_imports_no_sdk() -> None:
+    """Models are read, providers made and tasks checked before any SDK is there."""
+    done = python(
+        """
+        import asyncio, sys
+        from parallm_magics.providers import registry
+        from parallm_magics.types import Task
+
+        async def run():
+            clients = registry.Clients()
+            for text in ("claude-haiku-5-5", "gpt-6-luna", "ollama:llama3", "sim"):
+                model = registry.parse_model(text)
+                clients.provider(model.provider).check(Task(0, "w", model, "p"))
+            await clients.close()
+
+        asyncio.run(run())
+        print({"anthropic", "openai", "httpx2", "aiohttp"} & set(sys.modules))
+        """
+    )
+    assert (done.stdout, done.stderr) == ("set()\n", "")
+
+
+@pytest.mark.parametrize("closed", [True, False], ids=["closed", "not closed"])
+def test_loops_that_end_leave_no_noise(closed: bool) -> None:
+    """A second `asyncio.run`, with or without a close between, and the end of the process."""
+    done = python(
+        f"""
+        import asyncio, gc
+        from provider import Loopback
+        from parallm_magics.providers import registry
+        from parallm_magics.types import Model, Task
+
+        clients = registry.Clients()
+
+        async def run():
+            provider = await clients.get(Model("local", "ok"))
+            task = Task(0, "w", Model("local", "ok"), "hi")
+            reply = await provider.complete(task, lambda piece: None)
+            hung = Task(0, "w", Model("local", "hang"), "hi")
+            left = asyncio.create_task(provider.complete(hung, lambda piece: None))
+            await asyncio.sleep(0.05)
+            if {closed}:
+                left.cancel()
+                await clients.close()
+            return reply.text
+
+        with Loopback() as server:
+            registry.define("local", server.url + "/v1")
+            for _ in range(3):
+                print(asyncio.run(run()))
+                gc.collect()
+        """
+    )
+    assert done.stdout == "echo: hi\n" * 3
+    assert done.stderr == ""
+
+
+def test_clients_leave_nothing_behind_when_they_are_gone() -> None:
+    """A script that makes many runs keeps no trace of the doors that it has closed."""
+    gc.collect()
+    before = len(registry._LEFT)
+    made = [Clients() for _ in range(50)]
+    assert len(registry._LEFT) == before + 50
+    del made
+    gc.collect()
+    assert len(registry._LEFT) == before
