@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from parallm_magics.display import text
 from parallm_magics.display.rows import models_line, row_of
-from parallm_magics.display.totals import called, totals, wall_seconds
+from parallm_magics.display.totals import totals
 from parallm_magics.display.view import View
 from parallm_magics.types import Record, Usage
 
@@ -29,7 +29,7 @@ def subtitle(view: View) -> str:
     parts = [
         text.count(len(view.records), noun),
         models_line(rows),
-        text.seconds(wall_seconds([r for r in (*view.records, *view.extra) if called(r)])),
+        text.seconds(sums.seconds),
     ]
     if sums.usage is not None:
         parts.append(f"{text.tokens(sums.usage.total_tokens, sums.usage_complete)} tokens")

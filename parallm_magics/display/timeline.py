@@ -21,21 +21,23 @@ _NAMED = 3
 def sentence(records: Sequence[Record], extra: Sequence[Record] = ()) -> str:
     """The longest worker against the sum of all, in words; "" where no worker ran.
 
-    A run that was stopped is not compared: nobody knows how long its workers would have taken.
+    A run that lost a worker is not compared: nobody knows how long that one would have taken.
     """
     sums = totals(records)
     ran = sum(called(record) for record in records)
     if not ran:
         return ""
     beside = _beside(records, [record for record in extra if called(record)])
-    if ran == 1 or sums.speedup is None or _stopped(records):
-        return "; ".join([f"{text.seconds(sums.seconds)} for {text.count(ran, 'worker')}", *beside])
+    working = sums.working_seconds
+    if ran == 1 or sums.speedup is None:
+        return "; ".join([f"{text.seconds(working)} for {text.count(ran, 'worker')}", *beside])
     parts = [f"{text.seconds(sums.longest)} for the longest of {ran:,}"]
-    if sums.seconds - sums.longest >= 0.05 and sums.seconds > 1.02 * sums.longest:
-        parts.append(f"{text.seconds(sums.seconds)} from the first start to the last end")
-    parts.append(f"{text.seconds(sums.sequential_seconds)} one after another")
+    if working - sums.longest >= 0.05 and working > 1.02 * sums.longest:
+        parts.append(f"{text.seconds(working)} from the first start to the last end")
+    most = "at most " if sums.at_most else ""
+    parts.append(f"{most}{text.seconds(sums.sequential_seconds)} one after another")
     if sums.speedup >= 1.05:
-        parts.append(f"{sums.speedup:.1f} times faster")
+        parts.append(f"{most}{sums.speedup:.1f} times faster")
     return "; ".join([*parts, *beside])
 
 
@@ -61,10 +63,6 @@ def _lengths(calls: Sequence[Record]) -> str:
 def _who(call: Record) -> str:
     name = text.one_line(call.name, 20)
     return f"the {name}" if name in ("guardrail", "judge", "synthesis") else f"'{name}'"
-
-
-def _stopped(records: Sequence[Record]) -> bool:
-    return any(record.status in ("cancelled", "blocked") for record in records)
 
 
 def drawn(records: Sequence[Record], most: int = MOST) -> list[Record]:
@@ -126,12 +124,14 @@ def _bar_row(record: Record, span: float) -> str:
 def _against(records: Sequence[Record]) -> str:
     """Two bars on an axis of their own: all at once against one after another."""
     sums = totals(records)
-    if _stopped(records) or sums.speedup is None or not sums.speedup >= 1.05:
+    if sums.speedup is None or sums.speedup < 1.05:
         return ""
     whole = sums.sequential_seconds
     parts = [record.seconds / whole for record in records if record.seconds > 0]
     rows = _row(
-        "all at once", looks.bar(0, 0, sums.seconds / whole, looks.BLUE), text.seconds(sums.seconds)
+        "all at once",
+        looks.bar(0, 0, sums.working_seconds / whole, looks.BLUE),
+        text.seconds(sums.working_seconds),
     )
     rows += _row("one by one", looks.segments(parts, looks.BLUE), text.seconds(whole))
     return rows

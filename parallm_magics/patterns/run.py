@@ -119,17 +119,28 @@ class Run:
 
     @property
     def seconds(self) -> float:
-        """From the first worker's start to the last one's end, by the records."""
+        """From the first start to the last end, by the records: guard, judge and synthesis included."""
         return self._totals.seconds
 
     @property
     def sequential_seconds(self) -> float:
-        """The sum of the workers' seconds: the wall time one after another."""
+        """The sum of the workers' seconds: the wall time one after another.
+
+        A most where `sequential_at_most` says so.
+        """
         return self._totals.sequential_seconds
 
     @property
+    def sequential_at_most(self) -> bool:
+        """Whether workers waited for a place or for a further try, which one alone might not have."""
+        return self._totals.at_most
+
+    @property
     def speedup(self) -> float | None:
-        """How many times faster than one after another; None where nothing took time."""
+        """How many times faster the workers were than one after another.
+
+        None where nothing took time, and where a worker failed, timed out or was stopped.
+        """
         return self._totals.speedup
 
     @property
@@ -150,6 +161,8 @@ class Run:
             "simulated": self.simulated,
             "seconds": self.seconds,
             "sequential_seconds": self.sequential_seconds,
+            "sequential_at_most": self.sequential_at_most,
+            "speedup": self.speedup,
             "usage": self.usage.to_dict() if self.usage else None,
             "cost": money(self.cost),
             "cost_complete": self.cost_complete,

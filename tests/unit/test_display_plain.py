@@ -136,7 +136,7 @@ def test_everything_that_matters_is_there() -> None:
     """Title, simulated mark, note, states, timeline, sums."""
     text = static_plain(fanout(simulated=True, notes=("mind this",)))
     assert text.startswith("2 of 3 sections succeeded  [SIMULATED]")
-    for part in ("Note: mind this", "failed", "█", "one after another", "at least $0.0024"):
+    for part in ("Note: mind this", "failed", "█", "1.5 s for 3 workers", "at least $0.0024"):
         assert part in text
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from display_samples import Page, failed, record
 
 from parallm_magics.display import timeline_html
 from parallm_magics.display.timeline import MOST, sentence, timeline_plain
+from parallm_magics.types import Attempt
 
 
 def test_the_sentence_tells_why_it_was_quick() -> None:
@@ -21,6 +24,8 @@ def test_the_sentence_tells_why_it_was_quick() -> None:
         pytest.param("ok", "2.0 s for the longest of 2; 4.0 s one after another; 2.0 times faster"),
         pytest.param("blocked", "2.0 s for 2 workers", id="blocked"),
         pytest.param("cancelled", "2.0 s for 2 workers", id="stopped"),
+        pytest.param("failed", "2.0 s for 2 workers", id="failed"),
+        pytest.param("timed_out", "2.0 s for 2 workers", id="timed-out"),
     ],
 )
 def test_a_guard_runs_beside_the_work_and_a_judge_after_it(status: str, begins: str) -> None:
@@ -70,12 +75,31 @@ def test_waiting_and_running_are_told_apart() -> None:
 
 
 def test_every_worker_and_extra_call_has_a_bar() -> None:
-    """One row each, the axis, and the two bars of the comparison."""
-    html = timeline_html([record(0), failed(1), record(2)], [record(3, "synthesis", start=2)])
-    page = Page(html)
-    assert page.count("tr") == 4 + 1 + 2
+    """One row each, the axis, and the two bars of the comparison, which a failed run has not."""
+    extra = [record(3, "synthesis", start=2)]
+    page = Page(timeline_html([record(0), failed(1), record(2)], extra))
+    assert page.count("tr") == 4 + 1
     assert "failed" in page.text
     assert "synthesis" in page.text
+    assert Page(timeline_html([record(0), record(1), record(2)], extra)).count("tr") == 4 + 1 + 2
+
+
+@pytest.mark.parametrize(
+    "waited",
+    [
+        pytest.param({"start": 2.0, "queued": 2.0}, id="for a place"),
+        pytest.param(
+            {"attempts": (Attempt("rate_limit", 0.1), Attempt("ok", 1.0))}, id="for a 429"
+        ),
+    ],
+)
+def test_a_sum_with_waits_in_it_is_a_most(waited: dict[str, Any]) -> None:
+    """One worker after another would not have waited for a place, nor been told to slow down."""
+    said = sentence(
+        [record(0, seconds=2.0), record(1, seconds=2.0), record(2, seconds=2.0, **waited)]
+    )
+    assert "at most 6.0 s one after another; at most " in said
+    assert "at most" not in sentence([record(0), record(1, start=0.01, queued=0.01)])
 
 
 def test_of_very_many_workers_the_slowest_are_drawn() -> None:

@@ -36,10 +36,37 @@ def test_savings_and_their_price_are_one_sum() -> None:
 
 
 def test_extra_calls_cost_but_take_no_workers_time() -> None:
-    """A synthesis is paid for; the speed-up is the workers' alone."""
-    sums = totals([record(0)], [record(1, "synthesis", start=1.5, seconds=9.0)])
-    assert sums.cost == Decimal("0.0024")
-    assert sums.seconds == 1.5
+    """A synthesis is paid for and waited for; the speed-up is the workers' alone."""
+    sums = totals([record(0), record(1)], [record(2, "synthesis", start=1.5, seconds=9.0)])
+    assert sums.cost == Decimal("0.0036")
+    assert (sums.seconds, sums.working_seconds) == (10.5, 1.5)
+    assert (sums.sequential_seconds, sums.speedup) == (3.0, 2.0)
+
+
+def test_a_guard_that_ends_last_is_waited_for() -> None:
+    """The run takes from the first start to the last end, whoever starts or ends."""
+    sums = totals([record(0, start=0.5)], [record(1, "guardrail", seconds=4.0)])
+    assert (sums.seconds, sums.working_seconds) == (4.0, 1.5)
+
+
+@pytest.mark.parametrize(
+    ("status", "told"),
+    [
+        ("ok", True),
+        ("truncated", True),
+        ("refused", True),
+        ("invalid", True),
+        ("failed", False),
+        ("timed_out", False),
+        ("cancelled", False),
+        ("blocked", False),
+    ],
+)
+def test_no_speed_up_is_told_of_a_run_that_lost_a_worker(status: str, told: bool) -> None:
+    """A call that never came back took no time that another order could have saved."""
+    sums = totals([record(0), record(1, status=status)])
+    assert (sums.speedup is not None) == told
+    assert (sums.seconds, sums.sequential_seconds) == (1.5, 3.0)
 
 
 def test_a_worker_that_never_asked_owes_nothing() -> None:
