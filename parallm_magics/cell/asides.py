@@ -12,6 +12,7 @@ from parallm_magics.cell.blocks import Block, Cell
 from parallm_magics.cell.calls import Calls, ParseModel, call_fields, model_of
 from parallm_magics.cell.options import Options
 from parallm_magics.cell.prompts import Prompts, asking
+from parallm_magics.cell.seats import step_of
 from parallm_magics.cell.variables import Part
 from parallm_magics.errors import OptionError
 from parallm_magics.types import ASIDE, FOLLOWS, Reading, Task
@@ -113,16 +114,24 @@ class Asides:
             system = options.system
         if block is not None and block.system is not None:
             system = self._prompts.render(block.system, f"{block.where} %system")
-        return self._task(options, block, name, FOLLOWS, system)
+        return self._task(options, block, own, name, FOLLOWS, system)
 
     def _task(
-        self, options: Options, block: Block | None, name: str, index: int, system: str | None
+        self,
+        options: Options,
+        block: Block | None,
+        own: Own,
+        name: str,
+        index: int,
+        system: str | None,
     ) -> Task:
         if len(options.model) > 1:
             raise OptionError(
                 f"line {block.line if block else 1}: the {name} is one call; give it one model with -m"
             )
         low, high = options.temperature or (None, None)
+        if block is not None and "temperature" in own:
+            _refuse_range(own["temperature"], f"line {block.line}: {block.where}")
         return Task(
             index=index,
             name=name,
@@ -168,8 +177,9 @@ class Asides:
         count = own.get("n") or len(models)
         if count < len(models):
             raise OptionError(f"{at}: -n {count} leaves out some of {len(models)} models")
-        low, high = own.get("temperature") or (None, None)
-        step = 0.0 if low is None or high is None or count < 2 else (high - low) / (count - 1)
+        span = own.get("temperature")
+        if span is not None and count == 1:
+            _refuse_range(span, at)
         fields = call_fields(options, count)
         parsed: dict[str, Any] = {}
         tasks = []
@@ -180,7 +190,7 @@ class Asides:
                 model=model_of(models[turn % len(models)], parsed, self._parse),
                 prompt="\n\n".join(part for part in (text, closing) if part),
                 system=system,
-                temperature=None if low is None else round(low + step * turn, 6),
+                temperature=None if span is None else step_of(span[0], span[1], turn, count),
                 reading=reading,
                 **fields,
             )
@@ -194,6 +204,20 @@ class Asides:
             refusal=options.refusal,
             passes_on_error=options.on_error == "pass",
             raises=options.on_block == "raise",
+        )
+
+
+def _refuse_range(span: tuple[float, float], at: str) -> None:
+    """Refuse a range of temperatures where there is one call.
+
+    Raises:
+        OptionError: says the way out.
+    """
+    low, high = span
+    if low != high:
+        raise OptionError(
+            f"{at}: -t {low:g}..{high:g} is a range for several calls, and it makes one; "
+            "give it one temperature"
         )
 
 

@@ -16,7 +16,7 @@ from parallm_magics.cell.items import BrokenSourceError, Items
 from parallm_magics.cell.labels import Labels
 from parallm_magics.cell.options import Options, reading_of
 from parallm_magics.cell.prompts import Prompts, asking
-from parallm_magics.cell.seats import Seat
+from parallm_magics.cell.seats import Seat, step_of
 from parallm_magics.errors import ModelError, OptionError, VariableError
 from parallm_magics.types import Call, Fault, Model, Reading, Record, Task
 
@@ -88,6 +88,8 @@ class Calls:
         self.by_item = items is not None
         rounds = 1 if items is None else items.known
         self.known = None if rounds is None else rounds * len(seats)
+        self._rounds = rounds
+        _check_spans(seats, items)
         self._chairs = self._seated(seats, parse_model)
         unnamed = len(seats) == 1 and seats[0].block is None
         self._bare, self.alone = self.by_item and unnamed, unnamed and not self.by_item
@@ -305,7 +307,8 @@ class Calls:
         sharing = self._sharing([system for _, system in texts])
         round_ = []
         for place, (chair, (prompt, system)) in enumerate(zip(self._chairs, texts, strict=True)):
-            identity = hash((chair.request, prompt, system))
+            temperature = self._temperature(chair.seat, at)
+            identity = hash((chair.request, temperature, prompt, system))
             sample = reader.samples[identity]
             reader.samples[identity] = sample + 1
             key = _cache_key(chair.model, system, common_text) if sharing[place] else ""
@@ -317,12 +320,33 @@ class Calls:
                     shared=shared,
                     begins=self._beginning,
                     system=system,
+                    temperature=temperature,
                     sample=sample,
                     cache_key=key,
                     truth=truth,
                 )
             )
         return round_
+
+    def _temperature(self, seat: Seat, at: int) -> float | None:
+        """The temperature of a seat's call for the item of that number."""
+        if seat.span is None:
+            return seat.temperature
+        assert self._rounds is not None
+        return step_of(*seat.span, at - 1, self._rounds)
+
+    @property
+    def unspread(self) -> list[str]:
+        """A note for each range that only one worker has, so that it cannot be spread."""
+        if self._rounds != 1:
+            return []
+        lone = [chair.seat for chair in self._chairs if chair.seat.span is not None]
+        return [
+            f"-t {seat.span[0]:g}..{seat.span[1]:g}: only one worker has this range, and takes "
+            f"{seat.span[0]:g}"
+            for seat in lone
+            if seat.span is not None
+        ]
 
     def _common_beginning(self) -> str | None:
         """What the prompts of all items begin with, where one call an item puts it into its text.
@@ -402,6 +426,20 @@ class _Chair:
         return "\n\n".join(part for part in (shared, *own, self.closing) if part), system
 
 
+def _check_spans(seats: Sequence[Seat], items: Items | None) -> None:
+    """Refuse a range of temperatures over items whose number nobody knows.
+
+    Raises:
+        OptionError: says the way out.
+    """
+    span = next((seat.span for seat in seats if seat.span is not None), None)
+    if span is not None and items is not None and items.known is None:
+        raise OptionError(
+            f"-t {span[0]:g}..{span[1]:g}: a range is spread over the workers, and how many items "
+            f"{items.name} has is known only when all are read; give one temperature, or a list"
+        )
+
+
 def _chairs(seats: Sequence[Seat], parse_model: ParseModel, total: int | None) -> list[_Chair]:
     parsed: dict[str, Model] = {}
     requests: dict[object, int] = {}
@@ -425,7 +463,6 @@ def _chairs(seats: Sequence[Seat], parse_model: ParseModel, total: int | None) -
                 make=functools.partial(
                     Task,
                     model=model,
-                    temperature=seat.temperature,
                     reading=reading,
                     **call_fields(options, total),
                 ),

@@ -168,7 +168,7 @@ def make_plan(
         guards=asides.guards(guarding, calls),
         aggregate=aggregate,
         shared=calls.head[0].shared if _one_preamble(cell, prompts, calls) else "",
-        notes=(*notes, *prompts.notes),
+        notes=(*notes, *calls.unspread, *prompts.notes),
         study=study,
     )
 

@@ -29,6 +29,7 @@ class Seat:
         model: the model's text, or None where nobody chose one.
         own: the names of the options that its block gives.
         temperature: its share of a range, or the one temperature.
+        span: the range that nobody else of its round shares, so that the items do; else None.
         above: the `%panel` that it belongs to, where that has a text of its own.
     """
 
@@ -39,6 +40,7 @@ class Seat:
     model: str | None
     own: frozenset[str] = frozenset()
     temperature: float | None = None
+    span: tuple[float, float] | None = None
     above: Block | None = None
 
     @property
@@ -209,9 +211,16 @@ def _spread(seats: Sequence[Seat]) -> list[Seat]:
             spread.append(seat)
             continue
         low, high = seat.options.temperature
-        share = at / (len(seats) - 1) if len(seats) > 1 else 0.0
-        spread.append(replace(seat, temperature=round(low + (high - low) * share, 6)))
+        alone = (low, high) if len(seats) == 1 and low < high else None
+        temperature = step_of(low, high, at, len(seats))
+        spread.append(replace(seat, temperature=temperature, span=alone))
     return spread
+
+
+def step_of(low: float, high: float, at: int, steps: int) -> float:
+    """The temperature at a place, from 0, of so many from the low end to the high one."""
+    share = at / (steps - 1) if steps > 1 else 0.0
+    return round(low + (high - low) * share, 6)
 
 
 def _in_order(seats: Sequence[Seat], changed: Sequence[Seat]) -> list[Seat]:

@@ -179,6 +179,7 @@ def _once(first: Seat, model: str, name: str) -> Seat:
         section=name,
         model=model,
         temperature=None if spread else first.temperature,
+        span=None,
     )
 
 

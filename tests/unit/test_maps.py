@@ -15,6 +15,8 @@ from typing import Any
 
 import pytest
 from fakes import Act, Fake, answer, failing, price, surroundings
+from hypothesis import given
+from hypothesis import strategies as st
 from virtual_time import run_virtual
 
 from parallm_magics import FanoutRun, ModelError, OptionError, TooFewSucceeded
@@ -578,3 +580,58 @@ def test_the_items_of_a_map_are_not_one_to_a_simulation() -> None:
     tasks = planned(range(2), "Is review {{item}} good?").tasks
     assert [task.shared for task in tasks] == [task.prompt for task in tasks]
     assert {task.begins for task in tasks} == {"Is review "}
+
+
+@pytest.mark.parametrize(
+    ("items", "line", "body", "temperatures"),
+    [
+        pytest.param("abc", "-t 0.2..1", "{{item}}", [0.2, 0.6, 1.0], id="one worker an item"),
+        pytest.param("aaa", "-t 0.2..1", "{{item}}", [0.2, 0.6, 1.0], id="equal items"),
+        pytest.param("abc", "-t 0.2", "{{item}}", [0.2] * 3, id="no range"),
+        pytest.param("ab", "-t 0..1 -n 2", "{{item}}", [0.0, 1.0] * 2, id="workers an item"),
+        pytest.param(
+            "ab",
+            "-t 0..1",
+            "{{item}}\n%section a\nA\n%section b\nB",
+            [0.0, 1.0] * 2,
+            id="sections",
+        ),
+        pytest.param(
+            "ab",
+            "-t 0.5",
+            "{{item}}\n%section a -t 0..1\nA\n%section b\nB",
+            [0.0, 0.5, 1.0, 0.5],
+            id="a range of one section",
+        ),
+    ],
+)
+def test_a_range_of_temperatures_is_spread(
+    items: str, line: str, body: str, temperatures: list[float]
+) -> None:
+    """Over the workers that it is given for; where that is one an item, over the items."""
+    plan = planned(list(items), body, line)
+    assert [task.temperature for task in plan.tasks] == temperatures
+    assert not plan.notes
+
+
+@given(st.integers(2, 40), st.floats(0, 1), st.floats(1.01, 2))
+def test_the_ends_of_a_range_are_reached(count: int, low: float, high: float) -> None:
+    """The first item has the low end, the last one the high end, and none is left out."""
+    tasks = planned(list(range(count)), line=f"-t {low:.3f}..{high:.3f}").tasks
+    found = [task.temperature for task in tasks]
+    assert (found[0], found[-1]) == (float(f"{low:.3f}"), float(f"{high:.3f}"))
+    assert found == sorted(set(found))
+
+
+@pytest.mark.parametrize("source", ["generator", "async generator", "map"])
+def test_a_range_over_a_number_that_nobody_knows_is_an_error(source: str) -> None:
+    """Before any call: nobody can tell how far one item is from the next."""
+    with pytest.raises(OptionError, match=r"-t 0.2..1: .* how many items docs has"):
+        planned(SOURCES[source](3), line="-t 0.2..1")
+    assert planned(SOURCES[source](3), line="-t 0.2..1 -n 3")
+
+
+def test_a_range_of_one_worker_is_told() -> None:
+    """Nothing can be spread over one, and nobody would see it."""
+    run, _ = mapped(["a"], echo, line="-t 0.2..1")
+    assert run.notes == ("-t 0.2..1: only one worker has this range, and takes 0.2",)

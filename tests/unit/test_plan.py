@@ -339,6 +339,24 @@ def test_the_least_successes_are_whole(minimum: str, workers: int, least: int) -
     assert least_successes(minimum, workers) == least
 
 
+@pytest.mark.parametrize(
+    ("magic", "body"),
+    [
+        ("fanout", "%section a\nx\n%section b\ny\n%synthesis -t 0..1\nz"),
+        ("vote", "x\n%judge -t 0..1\nz"),
+        ("vote", "x\n%guardrail -t 0..1\nz"),
+        ("fanout", "%section a\nx\n%guardrail -n 1 -t 0..1\nz"),
+    ],
+)
+def test_a_range_for_one_call_is_an_error(magic: str, body: str) -> None:
+    """A block that makes one call has nothing to spread a range over; a guard of several has."""
+    with pytest.raises(OptionError, match=r"line \d: %\w+: -t 0..1 is a range for several calls"):
+        planned(magic, "", body)
+    assert planned(magic, "", body.replace("0..1", "0.5"))
+    [guard] = planned("vote", "", "x\n%guardrail -n 3 -t 0..1\nz").guards
+    assert [task.temperature for task in guard.tasks] == [0.0, 0.5, 1.0]
+
+
 def test_a_voters_range_is_spread_over_its_votes() -> None:
     """-t LO..HI on a block: its own votes, from the low end to the high one."""
     plan = planned("vote", "-n 6", "q\n%voter a -t 0..1\n%voter b")
