@@ -1,0 +1,75 @@
+"""Whether an installed copy works: run from a folder without the sources, by a Python without tests.
+
+    python smoke.py VERSION
+
+Needs the standard library and what the wheel brings. No key, no network.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.metadata
+import importlib.util
+import sys
+from pathlib import Path
+
+
+def installed(version: str) -> None:
+    """The copy is the installed one, complete, and of the expected version."""
+    import parallm_magics
+
+    home = Path(parallm_magics.__file__).resolve()
+    assert home.is_relative_to(Path(sys.prefix).resolve()), f"not the installed copy: {home}"
+    assert (home.parent / "py.typed").exists(), "py.typed is missing"
+    found = importlib.metadata.version("parallm_magics")
+    assert found == version, f"version {found}, expected {version}"
+    for name in ("tests", "notebooks", "pytest"):
+        assert importlib.util.find_spec(name) is None, f"{name} came with the wheel"
+    for name in parallm_magics.__all__:
+        assert getattr(parallm_magics, name) is not None
+
+
+async def outside() -> None:
+    """A fan-out and a vote run without a notebook."""
+    from parallm_magics import FanoutRun, VoteRun, fanout, vote
+
+    text = "Review x = 1.\n\n%section style\nNames.\n\n%section security\nSecrets."
+    run = await fanout(text, model="sim")
+    assert isinstance(run, FanoutRun)
+    assert list(run) == ["style", "security"]
+    assert run.simulated
+    verdict = await vote("Is 91 prime?", n=5, choices="yes,no", model="sim:?accuracy=1&truth=no")
+    assert isinstance(verdict, VoteRun)
+    assert (verdict.winner, sum(verdict.tally.values())) == ("no", 5)
+    bundle = verdict._repr_mimebundle_()
+    assert set(bundle) == {"text/plain", "text/html"}, "the html view is missing"
+
+
+def inside() -> None:
+    """The extension loads in IPython, its cells run, and it unloads."""
+    from IPython.core.interactiveshell import InteractiveShell
+
+    shell = InteractiveShell.instance()
+
+    def cell(source: str) -> None:
+        shell.run_cell(source, silent=True).raise_error()
+
+    cell("%load_ext parallm_magics")
+    cell("%%vote -n 3 --choices a,b -m sim:?accuracy=1&truth=a -o verdict\nWhich?")
+    assert shell.user_ns["verdict"].winner == "a"
+    cell("%%fanout -m sim -o review\n%section one\nOne.\n%section two\nTwo.")
+    assert list(shell.user_ns["review"]) == ["one", "two"]
+    cell("%unload_ext parallm_magics")
+    assert shell.find_cell_magic("vote") is None
+
+
+def main() -> None:
+    """Run all parts; the first that fails ends the program."""
+    installed(sys.argv[1])
+    asyncio.run(outside())
+    inside()
+    print("smoke test: passed")
+
+
+if __name__ == "__main__":
+    main()
