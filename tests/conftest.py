@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
+from tiers import TIERS, Guard, Times, tier_of, workers
 
 from parallm_magics.providers import registry
 
@@ -21,6 +22,8 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _OURS = ("ANTHROPIC_", "OPENAI_", "PARALLM_")
+_GUARD = Guard()
+_TIMES = Times()
 
 
 @pytest.fixture(autouse=True)
@@ -40,6 +43,18 @@ def _no_provider_stays() -> Iterator[None]:
     for name in left:
         registry.forget(name)
     assert not left
+
+
+@pytest.fixture(autouse=True)
+def _a_unit_starts_nothing(request: pytest.FixtureRequest) -> Iterator[None]:
+    """What starts a process belongs to another tier, whatever it is called."""
+    if tier_of(request.path) != "unit":
+        yield
+        return
+    _GUARD.watch(True)
+    yield
+    started = _GUARD.watch(False)
+    assert not started, f"a test in tests/unit starts a process, so it belongs elsewhere: {started}"
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -80,6 +95,29 @@ def _loopback_only() -> Iterator[None]:
     patch.setattr(socket, "getaddrinfo", looked_up)
     yield
     patch.undo()
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """How many workers `-n auto` means here."""
+    return workers(config.invocation_params.args and config.args)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes longest, so that no worker is alone with it at the end."""
+    items.sort(key=lambda item: TIERS.index(tier_of(item.path)))
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Add up each tier's time, whichever worker it was spent in."""
+    path = report.nodeid.partition("::")[0]
+    _TIMES.add(path, report.when == "call", report.duration, report.start, report.stop)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Tell each tier's time at the end of a run."""
+    terminalreporter.section("tiers")
+    for line in _TIMES.lines():
+        terminalreporter.write_line(line)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

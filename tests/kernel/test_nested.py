@@ -11,6 +11,7 @@ import nbformat
 import pytest
 from kernel import Kernel, environment
 from nbformat.v4 import new_code_cell, new_notebook
+from patience import patience
 
 RUN = "-m sim:?scale=0.01 --choices a,b"
 VOTE = f"%%vote -n 3 {RUN}\nwhich\n"
@@ -144,6 +145,7 @@ def test_run_all_after_the_archived_patch() -> None:
 FOREIGN = """
 import asyncio, os, signal, threading, time
 from IPython.core.interactiveshell import InteractiveShell
+from patience import patience
 
 class Foreign(asyncio.AbstractEventLoop):
     "A loop that is not asyncio's own, as uvloop's: nothing can patch it."
@@ -191,7 +193,7 @@ def test_a_loop_that_cannot_be_nested(tmp_path: Path) -> None:
         [sys.executable, "-W", "error", "-c", FOREIGN],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=patience(60),
         env=environment(tmp_path),
         check=False,
     )

@@ -12,7 +12,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 import threading
@@ -25,13 +24,15 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self
 from urllib.parse import urlsplit
 
+from chromium import executable
+from patience import patience
 from playwright.sync_api import Browser, Locator, Page, Request, Route, expect, sync_playwright
 
 import parallm_magics
 
 TOKEN = "a-token-for-tests"
 SECONDS = 30
-"""What a page is given to come to the state that is awaited."""
+"""What a page is given on a quiet machine to come to the state that is awaited."""
 
 _FLAGS = (
     "--no-sandbox",
@@ -115,7 +116,7 @@ class Lab:
 
     def _announced(self) -> str:
         """The address that the server says it has, once it answers there."""
-        until = time.monotonic() + SECONDS
+        until = time.monotonic() + patience(SECONDS)
         while time.monotonic() < until and self._server.poll() is None:
             for path in (self._home / "runtime").glob("jpserver-*.json"):
                 try:
@@ -134,7 +135,7 @@ class Lab:
         request = urllib.request.Request(f"{self.url}api/{path}", method=method)
         request.add_header("Authorization", f"token {TOKEN}")
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        with opener.open(request, timeout=SECONDS) as answer:
+        with opener.open(request, timeout=patience(SECONDS)) as answer:
             return json.loads(answer.read() or "null")
 
     def set(self, plugin: str, settings: dict[str, Any]) -> None:
@@ -195,15 +196,13 @@ def _put(path: Path, content: dict[str, Any]) -> None:
 
 @contextmanager
 def browser() -> Iterator[Browser]:
-    """Debian's chromium, without a window.
+    """A browser without a window; it is installed where there is none.
 
     Raises:
-        RuntimeError: it is not installed.
+        RuntimeError: there is none and none can be installed.
     """
-    path = shutil.which("chromium")
-    if path is None:
-        raise RuntimeError("chromium is missing: install Debian's (apt-get install chromium)")
-    expect.set_options(timeout=SECONDS * 1000)
+    path = executable()
+    expect.set_options(timeout=patience(SECONDS) * 1000)
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=path, args=_FLAGS)
         yield chromium
@@ -311,7 +310,7 @@ class Notebook:
         `app` is the page that shows it: JupyterLab's, or `notebooks` for Notebook 7's.
         """
         page = chromium.new_page(viewport={"width": size[0], "height": size[1]})
-        page.set_default_timeout(SECONDS * 1000)
+        page.set_default_timeout(patience(SECONDS) * 1000)
         notebook = cls(page)
         if not kernel:
             page.route("**/api/sessions*", _starts_none)
@@ -423,4 +422,4 @@ class Listener:
     def wait_for(self, path: str) -> bool:
         """Whether the path is asked for in time."""
         with self._came:
-            return self._came.wait_for(lambda: path in self.paths, SECONDS)
+            return self._came.wait_for(lambda: path in self.paths, patience(SECONDS))

@@ -22,9 +22,11 @@ from typing import Any, Self
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import KernelManager
 from paths import SUPPORT
+from patience import patience
 
 OFFLINE = SUPPORT / "offline"
-PATIENCE = 60.0  # for a busy machine; nothing waits this long unless something is wrong
+SECONDS = 60.0
+"""What a kernel is given on a quiet machine to answer."""
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 
 
@@ -126,7 +128,7 @@ class Kernel:
         self._client = self._manager.client()
         self._client.start_channels()
         try:
-            self._client.wait_for_ready(timeout=PATIENCE)
+            self._client.wait_for_ready(timeout=patience(SECONDS))
         except BaseException:
             print(self.log.read_text())
             self.__exit__()
@@ -226,13 +228,13 @@ class Kernel:
         message = self._client.session.msg(kind, content)
         self._client.control_channel.send(message)
         while True:
-            reply = self._client.get_control_msg(timeout=PATIENCE)
+            reply = self._client.get_control_msg(timeout=patience(SECONDS))
             if reply["parent_header"].get("msg_id") == message["header"]["msg_id"]:
                 return dict(reply["content"])
 
     def until(self, holds: Callable[[], bool], what: str) -> None:
         """Wait until something holds, here or in the kernel; messages are taken in meanwhile."""
-        end = time.monotonic() + PATIENCE
+        end = time.monotonic() + patience(SECONDS)
         while not holds():
             assert time.monotonic() < end, f"{what} never came; the kernel is alive: {self.alive}"
             self._take()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -116,7 +117,7 @@ def red_cells(path: Path, env: Mapping[str, str]) -> dict[int, str]:
     done = subprocess.run(
         [sys.executable, "-m", *map(str, command)],
         cwd=path.parent,
-        env={**env, "PYTHONPATH": str(path.parent)},
+        env={**env, "PYTHONPATH": os.pathsep.join([str(path.parent), env.get("PYTHONPATH", "")])},
         capture_output=True,
         text=True,
         check=False,

@@ -4,22 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import pytest
 from asking import MODELS, each_dialect, fanned, served, voted
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from kernel import environment
-from paths import SUPPORT
 from provider import Act, Call, Loopback
 from provider_acts import NAMED
 from provider_dialects import DIALECTS
@@ -243,51 +238,3 @@ def test_a_stepped_clock_moves_no_limit(server: Loopback, monkeypatch: pytest.Mo
 
 
 # Leaks.
-
-LEAKING = """
-import asyncio, gc, os, resource, sys
-from asking import fanned
-
-def now():
-    gc.collect()
-    with open("/proc/self/statm") as file:
-        rss = int(file.read().split()[1]) * resource.getpagesize()
-    return len(os.listdir("/proc/self/fd")), len(asyncio.all_tasks()), rss
-
-async def main(runs):
-    for model in ("anthropic:ok", "openai:ok"):
-        for _ in range(15):
-            await fanned("hello", n=20, model=model)
-        before = now()
-        for _ in range(runs):
-            await fanned("hello", n=20, model=model)
-        await asyncio.sleep(0.1)
-        print(*(after - had for after, had in zip(now(), before)))
-
-asyncio.run(main(int(sys.argv[1])))
-"""
-
-
-def test_runs_leave_nothing_behind(server: Loopback, tmp_path: Path) -> None:
-    """Run after run with twenty workers: no file, no task and no memory more than before."""
-    done = subprocess.run(
-        [sys.executable, "-c", LEAKING, "40"],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-        env={
-            **environment(tmp_path),
-            "PYTHONPATH": ":".join([str(SUPPORT), *sys.path]),
-            "ANTHROPIC_BASE_URL": server.url,
-            "OPENAI_BASE_URL": f"{server.url}/v1",
-            "ANTHROPIC_API_KEY": "sk-x",
-            "OPENAI_API_KEY": "sk-x",
-        },
-    )
-    assert done.stderr == ""
-    for line in done.stdout.strip().split("\n"):
-        files, tasks, grown = map(int, line.split())
-        assert -2 <= files <= 2
-        assert tasks == 0
-        assert grown <= 10 * 2**20

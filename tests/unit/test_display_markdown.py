@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import time
 
 import pytest
@@ -104,10 +102,3 @@ def test_whatever_the_text_the_elements_are_ours(source: str) -> None:
         assert tag in ALLOWED
         assert set(attrs) <= {"style", "href", "rel", "start"}
         assert (attrs.get("href") or "http:").split(":")[0] in ("http", "https", "mailto")
-
-
-def test_the_parsers_are_imported_on_first_use() -> None:
-    """Importing the display costs neither markdown-it nor nh3."""
-    code = "import parallm_magics.display, sys; print({'nh3', 'markdown_it'} & set(sys.modules))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "set()"

@@ -30,6 +30,8 @@ F, D, N, C = (
     f"test_{subject}_faults.py::test_" for subject in ("provider", "data", "notebook", "cost")
 )
 K = "test_recording.py::test_"
+P = "test_processes.py::test_"
+W = "test_recording_writers.py::test_"
 ROWS: dict[str, Row] = {
     # What a provider does.
     "F01": row(
@@ -161,7 +163,7 @@ ROWS: dict[str, Row] = {
     ),
     "F24": row(
         "a compressed body that swells fills no memory and does not hold the loop",
-        F + "a_bomb_fills_no_memory",
+        P + "a_bomb_fills_no_memory",
         "test_providers.py::test_a_bomb_does_not_fill_the_memory",
     ),
     "F25": row(
@@ -200,7 +202,7 @@ ROWS: dict[str, Row] = {
     "N04": row(
         "after a kernel's death a recorded run repeats only what was in flight",
         "test_recordings_in_a_notebook.py::test_a_killed_kernel_loses_what_was_in_flight_only",
-        "test_recorded_runs.py::test_a_killed_process_loses_what_was_in_flight_only",
+        "test_recorded_runs_killed.py::test_a_killed_process_loses_what_was_in_flight_only",
     ),
     "N06": row(
         "two shells run at once, each in its own output, within the sum of their limits",
@@ -210,9 +212,9 @@ ROWS: dict[str, Row] = {
     ),
     "N07": row(
         "whoever owns the loop, runs work and leave no noise",
-        "test_api.py::test_a_script_leaves_nothing_on_stderr",
+        "test_processes.py::test_a_script_leaves_nothing_on_stderr",
         "test_api.py::test_a_second_run_in_another_loop_works",
-        "test_registry.py::test_loops_that_end_leave_no_noise",
+        "test_processes.py::test_loops_that_end_leave_no_noise",
         "test_terminal.py::test_cells_show_plain_text",
         "test_terminal.py::test_without_a_prompt",
         "test_checkers.py::test_a_good_notebook_passes",
@@ -409,7 +411,7 @@ ROWS: dict[str, Row] = {
     ),
     "C04": row(
         "a cap holds for the whole session, run after run",
-        "test_budget.py::test_run_all_again_and_again_never_passes_the_sessions_cap",
+        "test_budget_in_a_kernel.py::test_run_all_again_and_again_never_passes_the_sessions_cap",
     ),
     "C05": row(
         "a stepped clock moves no limit and makes no time negative",
@@ -427,7 +429,7 @@ ROWS: dict[str, Row] = {
     ),
     "C08": row(
         "run after run leaves no file, no task and no memory",
-        C + "runs_leave_nothing_behind",
+        P + "runs_leave_nothing_behind",
         "test_registry.py::test_clients_leave_nothing_behind_when_they_are_gone",
     ),
     # What happens to a file of recordings.
@@ -439,14 +441,14 @@ ROWS: dict[str, Row] = {
     ),
     "K03": row(
         "a killed writer leaves a file that can be read",
-        K + "a_killed_writer_leaves_a_file_that_serves",
-        "test_recorded_runs.py::test_a_killed_process_loses_what_was_in_flight_only",
+        W + "a_killed_writer_leaves_a_file_that_serves",
+        "test_recorded_runs_killed.py::test_a_killed_process_loses_what_was_in_flight_only",
         "test_replay.py::test_a_prune_that_fails_changes_nothing",
         Reason("Two hundred kills are counted by benchmarks/kills.py."),
     ),
     "K04": row(
         "several writers lose nothing",
-        K + "two_kernels_may_write_at_once",
+        W + "two_kernels_may_write_at_once",
         "test_recordings_in_a_notebook.py::test_two_kernels_at_once_share_a_file",
         "test_replay.py::test_a_prune_keeps_what_others_add_meanwhile",
     ),

@@ -7,7 +7,6 @@ import doctest
 import importlib
 import re
 import socket
-import subprocess
 import sys
 from pathlib import Path
 
@@ -173,17 +172,6 @@ def test_errors_have_one_root() -> None:
         if isinstance(item, type) and issubclass(item, Exception):
             assert issubclass(item, parallm_magics.ParallmError)
             assert item("what\nwhere")._render_traceback_() == [f"{name}: what where"]
-
-
-def test_importing_is_light() -> None:
-    """Neither an SDK nor a display library is imported with the package or its magics."""
-    heavy = sorted(SDKS | {"IPython", "nest_asyncio2"})
-    code = (
-        "import sys, parallm_magics, parallm_magics.patterns.api;"
-        f"print([m for m in {heavy} if m in sys.modules])"
-    )
-    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert out.stdout.strip() == "[]"
 
 
 def test_the_guard_against_the_network_works() -> None:

@@ -7,8 +7,6 @@ import asyncio
 import contextlib
 import io
 import runpy
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +16,6 @@ import pytest
 from asking import served
 from hypothesis import given
 from hypothesis import strategies as st
-from kernel import Kernel, environment
 from provider import Act, Loopback
 
 from parallm_magics import OptionError, StudyRun, fanout, vote
@@ -214,18 +211,6 @@ def test_a_program_asks_and_decides_as_its_cell(
             assert printed == f"{run.text.strip()}\n"
 
 
-def test_a_program_runs_by_itself(server: Loopback, tmp_path: Path) -> None:
-    """In a process of its own, which complains of nothing."""
-    server.answers = answers
-    path = tmp_path / "program.py"
-    path.write_text(source("vote -n 3 --choices yes,no -m claude-haiku-5-5", "Is it?"))
-    env = environment(tmp_path, ANTHROPIC_API_KEY="sk-a-key", ANTHROPIC_BASE_URL=server.url)
-    command = [sys.executable, "-W", "error::RuntimeWarning", str(path)]
-    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == "3 of 3 votes could be read\nwinner: yes\ntally: {'yes': 3}\n"
-
-
 def test_a_synthesis_gets_the_answers_as_data(server: Loopback, tmp_path: Path) -> None:
     """Between marks, and the words on what to do come last; what fails leaves the answers joined."""
     server.answers = lambda body: (
@@ -369,24 +354,3 @@ def test_names_are_names() -> None:
 
 
 # --- in a notebook --------------------------------------------------------------------------------
-
-
-def test_the_command_prints_the_last_cells_program() -> None:
-    """Also of a dry run; before any cell it says what to do."""
-    with Kernel() as kernel:
-        kernel.run("%load_ext parallm_magics")
-        before = kernel.run("%parallm code")
-        assert before.error.startswith("OptionError: %parallm code: no cell has run yet; run a")
-        kernel.run("%%fanout -m claude-haiku-5-5 --dry-run\n%section a\nHello there\n")
-        printed = kernel.run("%parallm code").stream()
-        compile(printed, "program", "exec")
-        assert '"Hello there"' in printed
-        kernel.run("%%vote -n 3 -m sim:?scale=0 --choices a,b\nWhich one?\n")
-        assert "Which one?" in kernel.run("%parallm code").stream()
-        kernel.run("%parallm provider mine --base-url http://me:secret@localhost:9/v1?key=secret2")
-        kernel.run("%%fanout -n 2 -m mine:m --dry-run\nHello sk-ant-api03-" + "x1Y2" * 12)
-        printed = kernel.run("%parallm code").stream()
-        assert 'base_url="http://localhost:9/v1"' in printed
-        assert "secret" not in printed
-        assert "x1Y2" not in printed
-        assert kernel.run("%parallm code x").error == "OptionError: %parallm code takes no 'x'"

@@ -6,10 +6,7 @@ import json
 import os
 import random
 import resource
-import signal
 import stat
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -22,7 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from parallm_magics.errors import OptionError
-from parallm_magics.providers import keys, recording, recording_file, recording_lines
+from parallm_magics.providers import keys, recording_file, recording_lines
 from parallm_magics.providers.recording import Recordings, from_environment
 from parallm_magics.providers.recording_key import key_of, request_of
 from parallm_magics.providers.recording_modes import forced, offline
@@ -662,76 +659,6 @@ def test_only_the_owner_may_read_a_new_file(tmp_path: Path, mask: int) -> None:
 
 
 # --- others at the same file ----------------------------------------------------------------------
-
-WRITER = """
-import sys
-sys.path.insert(0, {root!r})
-from parallm_magics.providers.recording import Recordings
-from parallm_magics.types import Model, Record, Task
-store, name, count = Recordings(sys.argv[1]), sys.argv[2], int(sys.argv[3])
-print("ready", flush=True)
-sys.stdin.readline()
-for number in range(count):
-    task = Task(0, "w1", Model("openai", "gpt-6-luna"), name + str(number))
-    store.add(task, Record(0, "w1", "ok", "openai:gpt-6-luna", task.prompt * 50))
-    if number == 20:
-        print("going on", flush=True)
-"""
-ROOT = str(Path(recording.__file__).parents[2])
-
-
-def writer(path: Path, name: str, count: int) -> subprocess.Popen[str]:
-    """A process that adds so many answers as soon as it is told to begin."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", WRITER.format(root=ROOT), str(path), name, str(count)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    hear(process, "ready")
-    return process
-
-
-def hear(process: subprocess.Popen[str], word: str) -> None:
-    """Wait until it says so."""
-    assert process.stdout is not None
-    assert process.stdout.readline() == f"{word}\n"
-
-
-def begin(process: subprocess.Popen[str]) -> None:
-    """Let it write."""
-    assert process.stdin is not None
-    process.stdin.write("\n")
-    process.stdin.flush()
-
-
-def test_two_kernels_may_write_at_once(path: Path) -> None:
-    """No answer of either is lost, and who looks on sees them all."""
-    onlooker = Recordings(path)
-    assert onlooker.find(task()) is None
-    processes = [writer(path, name, 200) for name in "ab"]
-    for process in processes:
-        begin(process)
-    for process in processes:
-        process.communicate(timeout=60)
-    asked = [task(f"{name}{number}") for name in "ab" for number in range(200)]
-    expected = [each.prompt * 50 for each in asked]
-    assert texts(onlooker, asked) == texts(Recordings(path), asked) == expected
-    assert onlooker.warnings == ()
-
-
-def test_a_killed_writer_leaves_a_file_that_serves(path: Path) -> None:
-    """Every whole line, and whatever is added later."""
-    for place in range(3):
-        process = writer(path, f"{place}-", 100_000)
-        begin(process)
-        hear(process, "going on")
-        process.send_signal(signal.SIGKILL)
-        process.communicate(timeout=60)
-        store, fresh = Recordings(path), task(f"fresh {place}")
-        store.add(fresh, answer(fresh, "new"))
-        known = [task(f"{place}-{number}") for number in range(10)]
-        assert texts(store, [*known, fresh]) == [*(each.prompt * 50 for each in known), "new"]
 
 
 def test_stores_follow_each_other(path: Path) -> None:

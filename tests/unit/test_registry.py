@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import subprocess
-import sys
-import textwrap
 from collections.abc import Iterator
 
 import pytest
-from paths import SUPPORT
 from provider import Loopback
 
 from parallm_magics.errors import MissingKeyError, ModelError, OptionError
@@ -212,74 +208,6 @@ def test_an_unknown_provider_is_no_client() -> None:
             await Clients().get(Model("nobody", "x"))
 
     asyncio.run(run())
-
-
-def python(code: str) -> subprocess.CompletedProcess[str]:
-    """The code's end in a process of its own, with the tests' modules at hand."""
-    return subprocess.run(  # noqa: PLW1510
-        [sys.executable, "-c", textwrap.dedent(code)],
-        cwd=SUPPORT,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-
-
-def test_importing_the_registry_imports_no_sdk() -> None:
-    """Models are read, providers made and tasks checked before any SDK is there."""
-    done = python(
-        """
-        import asyncio, sys
-        from parallm_magics.providers import registry
-        from parallm_magics.types import Task
-
-        async def run():
-            clients = registry.Clients()
-            for text in ("claude-haiku-5-5", "gpt-6-luna", "ollama:llama3", "sim"):
-                model = registry.parse_model(text)
-                clients.provider(model.provider).check(Task(0, "w", model, "p"))
-            await clients.close()
-
-        asyncio.run(run())
-        print({"anthropic", "openai", "httpx2", "aiohttp"} & set(sys.modules))
-        """
-    )
-    assert (done.stdout, done.stderr) == ("set()\n", "")
-
-
-@pytest.mark.parametrize("closed", [True, False], ids=["closed", "not closed"])
-def test_loops_that_end_leave_no_noise(closed: bool) -> None:
-    """A second `asyncio.run`, with or without a close between, and the end of the process."""
-    done = python(
-        f"""
-        import asyncio, gc
-        from provider import Loopback
-        from parallm_magics.providers import registry
-        from parallm_magics.types import Model, Task
-
-        clients = registry.Clients()
-
-        async def run():
-            provider = await clients.get(Model("local", "ok"))
-            task = Task(0, "w", Model("local", "ok"), "hi")
-            reply = await provider.complete(task, lambda piece: None)
-            hung = Task(0, "w", Model("local", "hang"), "hi")
-            left = asyncio.create_task(provider.complete(hung, lambda piece: None))
-            await asyncio.sleep(0.05)
-            if {closed}:
-                left.cancel()
-                await clients.close()
-            return reply.text
-
-        with Loopback() as server:
-            registry.define("local", server.url + "/v1")
-            for _ in range(3):
-                print(asyncio.run(run()))
-                gc.collect()
-        """
-    )
-    assert done.stdout == "echo: hi\n" * 3
-    assert done.stderr == ""
 
 
 def test_clients_leave_nothing_behind_when_they_are_gone() -> None:

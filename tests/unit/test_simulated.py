@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import math
-import os
 import random
 import re
 import statistics
-import subprocess
-import sys
 import time
 from collections import Counter
 from dataclasses import replace
@@ -69,41 +65,6 @@ def votes(query, items, voters, reading=TWO):
 
 
 # --- the same answer everywhere -------------------------------------------------------------------
-
-PROBE = """
-import asyncio, json
-from parallm_magics.providers.simulated import SimulatedProvider
-from parallm_magics.types import Model, Reading, Task
-
-async def probe():
-    query = (("scale", "0"), ("rho", "0.4"), ("refuse", "0.2"))
-    readings = [Reading("choice", ("a", "b", "c")), Reading("score", (), 1, 10), None]
-    replies = []
-    for n in range(30):
-        asked = Task(n, "w", Model("sim", "a", query), f"p{n % 4}", sample=n, seed=n % 2,
-                     reading=readings[n % 3])
-        replies.append(await SimulatedProvider().complete(asked, lambda piece: None))
-    print(json.dumps([(r.text, r.finish, r.seconds) for r in replies]))
-
-asyncio.run(probe())
-"""
-
-
-def probe(hash_seed):
-    """Thirty replies from a process of its own."""
-    env = {**os.environ, "PYTHONHASHSEED": hash_seed}
-    done = subprocess.run(
-        [sys.executable, "-c", PROBE], env=env, capture_output=True, text=True, check=True
-    )
-    return json.loads(done.stdout)
-
-
-def test_every_process_gives_the_same_replies():
-    """Texts, refusals and latencies do not depend on the process's hash seed."""
-    first = probe("1")
-    assert first == probe("2")
-    assert len({text for text, _, _ in first}) > 5
-    assert len({seconds for _, _, seconds in first}) == 30
 
 
 def test_the_draws_are_the_ones_of_the_first_release():
