@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 Status = Literal[
     "ok", "truncated", "refused", "invalid", "failed", "timed_out", "cancelled", "blocked"
@@ -182,6 +182,22 @@ class Usage:
         )
 
 
+Terms = tuple[tuple[str, str], ...]
+"""What decides a price besides the model and the tokens, such as `(("service_tier", "flex"),)`."""
+
+
+class Said(NamedTuple):
+    """What a reply says that its price depends on.
+
+    Attributes:
+        terms: the terms that it names.
+        model: the model as the provider names it.
+    """
+
+    terms: Terms = ()
+    model: str | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Fault:
     """Why a call has no answer, as plain data: never an SDK's exception, never a key.
@@ -212,6 +228,7 @@ class Reply:
         model: the model as the provider names it.
         request_id: the provider's id of the request.
         seconds: the call's length where the provider keeps its own time (simulation, recordings).
+        terms: the terms of its price that the reply names.
     """
 
     text: str
@@ -220,6 +237,7 @@ class Reply:
     model: str | None = None
     request_id: str | None = None
     seconds: float | None = None
+    terms: Terms = ()
 
 
 class CallFailed(Exception):
@@ -230,6 +248,7 @@ class CallFailed(Exception):
         text: what had been received before.
         usage: tokens known to have been used, or None.
         seconds: the call's length where the provider keeps its own time.
+        terms: the terms of their price, as far as the provider has named them.
     """
 
     def __init__(
@@ -240,6 +259,7 @@ class CallFailed(Exception):
         usage: Usage | None = None,
         model: str | None = None,
         seconds: float | None = None,
+        terms: Terms = (),
     ) -> None:
         super().__init__(fault.message)
         self.fault = fault
@@ -247,6 +267,7 @@ class CallFailed(Exception):
         self.usage = usage
         self.model = model
         self.seconds = seconds
+        self.terms = terms
 
 
 Heard = Callable[[str], None]

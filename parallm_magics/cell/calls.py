@@ -159,6 +159,14 @@ class Calls:
         """Every model that is asked."""
         return tuple(dict.fromkeys(chair.model for chair in self._chairs))
 
+    @property
+    def kinds(self) -> tuple[Task, ...]:
+        """A call of each kind in a round, its prompt left open."""
+        return tuple(
+            chair.make(index=place, name=chair.seat.name, prompt="")
+            for place, chair in enumerate(self._chairs)
+        )
+
     def reading(self, index: int) -> Reading | None:
         """How the answer of the worker at this place is read."""
         return self._chairs[index % len(self._chairs)].reading

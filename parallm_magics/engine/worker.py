@@ -17,10 +17,10 @@ from parallm_magics.types import (
     FaultKind,
     Finish,
     Listener,
-    Model,
     Provider,
     Record,
     Reply,
+    Said,
     Status,
     Task,
     Usage,
@@ -28,7 +28,8 @@ from parallm_magics.types import (
 
 NOTHING = Decimal(0)
 
-Price = Callable[[Model, Usage], Decimal | None]
+Price = Callable[[Task, Usage, Said], Decimal | None]
+"""US dollars of a task's tokens, by what its reply says; None where they are unknown."""
 
 # The provider turned the request away, so that its tokens were not billed.
 UNBILLED: frozenset[FaultKind] = frozenset(
@@ -64,6 +65,10 @@ class Try:
         if self.end.usage is not None:
             return self.end.usage
         return None if _billed(self.end, self.fault) else Usage()
+
+
+def _said(end: Reply | CallFailed) -> Said:
+    return Said(end.terms, end.model)
 
 
 def _billed(end: Reply | CallFailed, fault: Fault | None) -> bool:
@@ -235,7 +240,7 @@ class Worker:
             return NOTHING
         if end.usage is None:
             return None if _billed(end, fault) else NOTHING
-        return price(self.task.model, end.usage)
+        return price(self.task, end.usage, _said(end))
 
     def _saved(self, usage: Usage | None, cost: Decimal | None, price: Price) -> Decimal | None:
         """What the same tokens would have cost without a prompt cache, less what they did cost."""
@@ -244,7 +249,8 @@ class Worker:
         if not (usage.cache_read_tokens or usage.cache_write_tokens):
             return None
         fed = usage.total_tokens - usage.output_tokens
-        plain = price(self.task.model, Usage(fed, output_tokens=usage.output_tokens))
+        whole = Usage(fed, output_tokens=usage.output_tokens)
+        plain = price(self.task, whole, _said(self.tries[-1].end))
         return None if plain is None else plain - cost
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from decimal import Decimal
 
-from parallm_magics import display, prices
+from parallm_magics import display
 from parallm_magics.cell.calls import STREAMED
 from parallm_magics.cell.plan import Plan
 from parallm_magics.display import Board
@@ -49,8 +49,7 @@ def announcement(plan: Plan) -> str:
     how = "plain requests (--stream on shows answers as they are written)"
     if plan.options.stream == "on":
         how = "streamed"
-    price = prices.pricing()
-    costs = [most_cost(task, price) for task in calls.head]
+    costs = [most_cost(task) for task in calls.head]
     known = [cost for cost in costs if cost is not None]
     if calls.known is None or not known or len(known) < len(costs):
         return f"{number}, {how}"

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
-from parallm_magics import display, prices
+from parallm_magics import display
 from parallm_magics.cell.asides import FollowUp
 from parallm_magics.cell.plan import Plan
 from parallm_magics.cell.variables import Ref, fill
@@ -17,7 +16,9 @@ from parallm_magics.errors import OptionError
 from parallm_magics.patterns.guardrail import guard_tasks
 from parallm_magics.patterns.judge import CHOOSE, ROTATIONS, SCORE
 from parallm_magics.patterns.synthesis import MERGE
-from parallm_magics.types import ASIDE, CHARS_PER_TOKEN, Model, Task, Usage
+from parallm_magics.patterns.workers import kinds
+from parallm_magics.providers import bill, registry
+from parallm_magics.types import ASIDE, CHARS_PER_TOKEN, Said, Task, Usage
 
 SHOWN = 200
 
@@ -32,12 +33,14 @@ class Preview:
         calls: how many calls the cell makes at most when nothing is tried twice.
         input_tokens: estimated, at four characters a token.
         most_cost: US dollars if every answer used all of its max_tokens; None where no price is known.
+        no_cap: why the run would be refused, as its `--max-cost` cannot be kept; "" where it can.
     """
 
     tasks: tuple[Task, ...]
     calls: int
     input_tokens: int
     most_cost: Decimal | None
+    no_cap: str = ""
 
     def _rows(self) -> list[tuple[str, str, str]]:
         workers = [task for task in self.tasks if task.index < ASIDE]
@@ -52,7 +55,11 @@ class Preview:
         most = "unknown" if self.most_cost is None else f"at most {display.money(self.most_cost)}"
         how = "streamed" if self.tasks[0].stream else "plain requests"
         calls = f"{display.count(self.calls, 'call')} ({how})"
-        return f"Dry run, nothing was sent: {calls}, about {self.input_tokens:,} input tokens, cost {most}"
+        refused = f"; the run would be refused: --max-cost: {self.no_cap}" if self.no_cap else ""
+        return (
+            f"Dry run, nothing was sent: {calls}, about {self.input_tokens:,} input tokens, "
+            f"cost {most}{refused}"
+        )
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         return {
@@ -75,7 +82,6 @@ def preview(plan: Plan) -> Preview:
             f"--dry-run: {plan.calls.source} can be read once only, and a dry run would use it up; "
             "try it with a list of the first few"
         )
-    price = prices.pricing()
     shown: list[Task] = []
     calls = tokens = answers = 0
     most: Decimal | None = Decimal(0)
@@ -84,12 +90,12 @@ def preview(plan: Plan) -> Preview:
             calls += 1
             tokens += _tokens(task)
             answers += task.max_tokens
-            most = _sum(most, most_cost(task, price))
+            most = _sum(most, most_cost(task))
             shown += [task] if calls <= SHOWN else []
     for task in guard_tasks(plan):
         calls += 1
         tokens += _tokens(task)
-        most = _sum(most, most_cost(task, price))
+        most = _sum(most, most_cost(task))
         shown.append(task)
     if plan.judge is not None and (turns := _turns(plan)):
         scores = plan.options.pick == "best"
@@ -98,7 +104,7 @@ def preview(plan: Plan) -> Preview:
         tokens += turns * _tokens(judging)
         # Each order shows all answers, each score is of one of them.
         read = answers // turns if scores else answers
-        cost = most_cost(judging, price, read=read)
+        cost = most_cost(judging, read)
         most = _sum(most, None if cost is None else turns * cost)
         shown.append(judging)
     if plan.synthesis is not None:
@@ -108,8 +114,16 @@ def preview(plan: Plan) -> Preview:
         shown.append(merging)
         calls += 1
         tokens += _tokens(merging)
-        most = _sum(most, most_cost(merging, price, read=answers))
-    return Preview(tuple(shown), calls, tokens, most)
+        most = _sum(most, most_cost(merging, answers))
+    return Preview(tuple(shown), calls, tokens, most, _no_cap(plan))
+
+
+def _no_cap(plan: Plan) -> str:
+    """Why the run would refuse its cap; "" where it would not, and where it has none."""
+    if plan.options.max_cost is None:
+        return ""
+    real = (task for task in kinds(plan) if not registry.definition(task.model.provider).simulated)
+    return next((why for task in real if (why := bill.unbounded(task))), "")
 
 
 def _turns(plan: Plan) -> int:
@@ -144,8 +158,7 @@ def _tokens(task: Task) -> int:
     return math.ceil((len(task.prompt) + len(task.system or "")) / CHARS_PER_TOKEN)
 
 
-def most_cost(
-    task: Task, price: Callable[[Model, Usage], Decimal | None], read: int = 0
-) -> Decimal | None:
+def most_cost(task: Task, read: int = 0) -> Decimal | None:
     """The cost where the answer, and the answers that it reads, use all of their max_tokens."""
-    return price(task.model, Usage(_tokens(task) + read, output_tokens=task.max_tokens))
+    usage = Usage(_tokens(task) + read, output_tokens=task.max_tokens)
+    return bill.price(task, usage, Said())

@@ -35,10 +35,15 @@ from parallm_magics.patterns.out_file import OutFile
 from parallm_magics.patterns.reading import read_record
 from parallm_magics.patterns.served import Source, looked_up, served
 from parallm_magics.patterns.surroundings import Surroundings
+from parallm_magics.providers import bill
 from parallm_magics.providers.recording_modes import VARIABLE
 from parallm_magics.types import Call, Event, Fault, Model, Provider, Record, Task, Usage
 
 Heard = Callable[[Record], None]
+LIMITS = ("max_tokens", "max_completion_tokens", "max_output_tokens", "max_new_tokens")
+"""Fields by which a server is told how long an answer may be."""
+SEVERAL = ("n", "best_of")
+"""Fields by which it is told to write several."""
 
 
 class Workers:
@@ -100,7 +105,7 @@ class Workers:
         self._check_prices(models)
         for model in {model.provider: model for model in models}.values():
             await _unless_stopped(self._around.clients.get(model), self._around.stop)
-            if model.provider in prices.PRICED and not self._around.stop.reason:
+            if bill.tariff(model) is not None and not self._around.stop.reason:
                 prices.prepare()
 
     def lasting(self, tasks: Sequence[Task]) -> list[float] | None:
@@ -291,7 +296,7 @@ class Workers:
     ) -> list[Record]:
         around = self._around
         doors = Doors(lambda model: self._providers[model.provider], around.pools.of)
-        books = Books(prices.pricing(), finish, self._budget)
+        books = Books(bill.price, finish, self._budget)
         pump = Pump(source, doors, rules, books, around.tell, stop or around.stop, self._shared)
         return await pump.run()
 
@@ -346,13 +351,13 @@ class Workers:
             )
 
     def _check_prices(self, models: Iterable[Model]) -> None:
-        for model in models if self._budget.capped else ():
-            simulated = self._providers[model.provider].simulated
-            if not simulated and prices.worst(model, 1, 1) is None:
-                raise OptionError(
-                    f"{self._budget.name}: no price is known for {model}, so that no cap can be kept; take the "
-                    "cap off, or choose a model whose price is known"
-                )
+        if not self._budget.capped:
+            return
+        asked = set(models)
+        for task in kinds(self._plan):
+            real = task.model in asked and not self._providers[task.model.provider].simulated
+            if real and (why := bill.unbounded(task)):
+                raise OptionError(f"{self._budget.name}: {why}")
 
     def _worst(self, task: Task) -> Decimal:
         """The most that one try can cost; a model without a price was refused before."""
@@ -365,9 +370,9 @@ class Workers:
         size = sum(
             len(part) if part.isascii() else len(part.encode("utf-8", "replace")) for part in parts
         )
-        asked = (params.get(name) for name in ("max_tokens", "max_completion_tokens"))
-        most = max([task.max_tokens, *(number for number in asked if isinstance(number, int))])
-        return prices.worst(task.model, size, most) or Decimal(0)
+        most = max(task.max_tokens, *(_whole(params.get(name)) for name in LIMITS))
+        most *= max(1, *(_whole(params.get(name)) for name in SEVERAL))
+        return bill.worst(task.model, size, most, bill.asked_terms(task)) or Decimal(0)
 
     def _laid_out(self, records: list[Record], kept: Mapping[int, Record]) -> list[Record]:
         """All records on one time axis, in the cell's order; new calls began after kept answers."""
@@ -381,6 +386,10 @@ class Workers:
         return sorted([*records, *kept.values()], key=lambda record: record.index)
 
 
+def _whole(value: object) -> int:
+    return value if isinstance(value, int) else 0
+
+
 def follow_ups(plan: Plan) -> tuple[Task, ...]:
     """The calls that may follow the workers, their prompts still empty."""
     return tuple(each.task for each in (plan.judge, plan.synthesis) if each is not None)
@@ -389,6 +398,11 @@ def follow_ups(plan: Plan) -> tuple[Task, ...]:
 def asides(plan: Plan) -> tuple[Task, ...]:
     """The calls that are no worker's."""
     return (*(task for guard in plan.guards for task in guard.tasks), *follow_ups(plan))
+
+
+def kinds(plan: Plan) -> tuple[Task, ...]:
+    """A call of every kind that the plan makes, its prompt perhaps still open."""
+    return (*plan.calls.kinds, *asides(plan))
 
 
 def plan_models(plan: Plan) -> tuple[Model, ...]:

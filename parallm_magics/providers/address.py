@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
-from urllib.parse import unquote, urlsplit
+import ipaddress
+import re
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from parallm_magics.errors import ModelError
 from parallm_magics.providers import keys
@@ -39,17 +41,49 @@ def public(url: str) -> str:
     return bare.geturl()
 
 
-def split_url(url: str) -> tuple[str, dict[str, str]]:
-    """The address without credentials, and the header that they stand for.
+def is_local(url: str) -> bool:
+    """Whether the address is one of this computer or of the own network.
 
+    >>> is_local("http://192.168.1.5:8000/v1"), is_local("https://api.groq.com/openai/v1")
+    (True, False)
+    """
+    try:
+        host = urlsplit(url).hostname or ""
+    except ValueError:
+        return False
+    try:
+        address = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return "." not in host or host.endswith((".localhost", ".local", ".internal", ".lan"))
+    return not address.is_global
+
+
+SECRET = re.compile(r"(?i)key|token|secret|sig|pass|auth|code|cred")
+LONG = 16  # characters; what is shorter and has a harmless name is no key
+
+
+def query_of(url: str) -> dict[str, str]:
+    """What stands behind the question mark; values that may be a key are hidden from now on."""
+    query = dict(parse_qsl(urlsplit(url).query, keep_blank_values=True))
+    for name, value in query.items():
+        if SECRET.search(name) or len(value) >= LONG:
+            keys.hide(value)
+    return query
+
+
+def split_url(url: str) -> tuple[str, dict[str, str], dict[str, str]]:
+    """The bare address, its query, and the header that its credentials stand for.
+
+    The SDKs put the path of a call behind the address as it is, so that a query has to go apart.
     aiohttp refuses an address with credentials beside a header with a key.
     """
-    parts = urlsplit(url)
+    query = query_of(url)
+    parts = urlsplit(url)._replace(query="", fragment="")
     if parts.username is None:
-        return url, {}
+        return parts.geturl(), query, {}
     keys.hide(parts.password or "")
     keys.hide(unquote(parts.password or ""))
     pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
     token = keys.hide(base64.b64encode(pair.encode()).decode())
     bare = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
-    return bare, {"Authorization": f"Basic {token}"}
+    return bare, query, {"Authorization": f"Basic {token}"}

@@ -46,9 +46,9 @@ class AnthropicProvider(SdkProvider):
 
     sdk: ClassVar[str] = "anthropic"
     client_class: ClassVar[str] = "AsyncAnthropic"
-    variable: ClassVar[str] = "ANTHROPIC_API_KEY"
-    base_variable: ClassVar[str] = "ANTHROPIC_BASE_URL"
-    usual: ClassVar[str] = "https://api.anthropic.com"
+    variables: tuple[str, ...] = ("ANTHROPIC_API_KEY",)
+    base_variable: str = "ANTHROPIC_BASE_URL"
+    usual: str = "https://api.anthropic.com"
     path: ClassVar[str] = "/v1/messages"
 
     def check(self, task: Task) -> None:
@@ -64,7 +64,7 @@ class AnthropicProvider(SdkProvider):
                 f"{task.name}: the prompt has {size / 1e6:.1f} MB, and {self.host} takes at most "
                 f"{MOST_BYTES / 1e6:.0f} MB; cut it into parts, one an item of --each"
             )
-        name = task.model.name
+        name = self._plain(task.model.name)
         asked = task.temperature is not None or "temperature" in task.params
         if asked and name.startswith("claude-") and not WITH_TEMPERATURE.match(name):
             raise ModelError(
@@ -73,8 +73,12 @@ class AnthropicProvider(SdkProvider):
 
     def least_prefix(self, model: Model) -> int | None:
         """The fewest tokens of a common beginning that the provider's prompt cache keeps."""
-        known = (least for shape, least in LEAST_PREFIX if shape.match(model.name))
+        known = (least for shape, least in LEAST_PREFIX if shape.match(self._plain(model.name)))
         return next(known, LEAST_PREFIX_ELSE)
+
+    def _plain(self, name: str) -> str:
+        """The model's name as Anthropic writes it."""
+        return name
 
     def _request(self, task: Task) -> dict[str, Any]:
         cached = self.caches(task)
@@ -128,6 +132,7 @@ def _take_usage(data: Mapping[str, Any], draft: Draft) -> None:
     """Merge the usage of a message or an event: later events correct earlier ones."""
     draft.named(data.get("model"))
     sent = mapping(data.get("usage"))
+    draft.priced(sent)
     draft.counts.update({name: value for name, value in sent.items() if value is not None})
     draft.usage = usage_of(draft.counts)
 

@@ -37,10 +37,22 @@ class OpenAIProvider(SdkProvider):
 
     sdk: ClassVar[str] = "openai"
     client_class: ClassVar[str] = "AsyncOpenAI"
-    variable: ClassVar[str] = "OPENAI_API_KEY"
-    base_variable: ClassVar[str] = "OPENAI_BASE_URL"
-    usual: ClassVar[str] = "https://api.openai.com/v1"
+    variables: tuple[str, ...] = ("OPENAI_API_KEY",)
+    base_variable: str = "OPENAI_BASE_URL"
+    usual: str = "https://api.openai.com/v1"
     path: ClassVar[str] = "/chat/completions"
+    limit: str = "max_tokens"
+    only_responses = False
+
+    @property
+    def _own(self) -> bool:
+        """Whether it is OpenAI's own, perhaps at another address."""
+        return self._given is None
+
+    @property
+    def _official(self) -> bool:
+        """Whether calls go to OpenAI's own address."""
+        return self.host == "api.openai.com" or self.host.endswith(".api.openai.com")
 
     def check(self, task: Task) -> None:
         """Refuse, before any call, what this model cannot do.
@@ -50,12 +62,12 @@ class OpenAIProvider(SdkProvider):
         """
         super().check(task)
         name = task.model.name
-        if self._given is not None:
+        if not self._own:
             return
-        if RESPONSES_ONLY.match(name):
+        if RESPONSES_ONLY.match(name) and not self.only_responses:
             raise ModelError(
-                f"{name} exists only on OpenAI's Responses API, which is not used here; "
-                "choose a chat model, such as gpt-6-luna"
+                f"{name} exists only on OpenAI's Responses API: write -m openai-responses:{name}, "
+                "or choose a chat model, such as gpt-6-luna"
             )
         effort = task.params.get("reasoning_effort", task.effort)
         asked = task.temperature is not None or "temperature" in task.params
@@ -67,11 +79,11 @@ class OpenAIProvider(SdkProvider):
 
     def least_prefix(self, model: Model) -> int | None:
         """The fewest tokens of a common beginning that OpenAI's prompt cache keeps."""
-        return LEAST_PREFIX if self._given is None else None
+        return LEAST_PREFIX if self._own else None
 
     def _headers(self, module: Any) -> dict[str, Any]:
         """Of a foreign host: without what the environment holds for OpenAI."""
-        if self._given is None:
+        if self._own:
             return {}
         lines = os.environ.get("OPENAI_CUSTOM_HEADERS", "").split("\n")
         names = [line.partition(":")[0].strip() for line in lines if ":" in line]
@@ -81,15 +93,14 @@ class OpenAIProvider(SdkProvider):
         return without | {"Authorization": f"Bearer {self._key()}"}
 
     def _request(self, task: Task) -> dict[str, Any]:
-        official = self.host == "api.openai.com" or self.host.endswith(".api.openai.com")
-        cached = self.caches(task)
+        official, cached = self._official, self.caches(task)
         marks = cached and official and WITH_MARKS.match(task.model.name) is not None
         rules, prompt = marked(task, MARK) if marks else (task.system, task.prompt)
         system = [] if rules is None else [{"role": "system", "content": rules}]
         body: dict[str, Any] = {
             "model": task.model.name,
             "messages": [*system, {"role": "user", "content": prompt}],
-            "max_completion_tokens" if official else "max_tokens": task.max_tokens,
+            "max_completion_tokens" if official else self.limit: task.max_tokens,
         }
         if task.temperature is not None:
             body["temperature"] = task.temperature
@@ -129,17 +140,21 @@ def _take(
     if refusal:
         draft.finish = "refusal"
     draft.named(data.get("model"))
-    if isinstance(data.get("usage"), dict):
-        draft.usage = usage_of(data["usage"])
+    draft.priced(data)
+    sent = data.get("usage") or mapping(data.get("x_groq")).get("usage")
+    if isinstance(sent, dict):
+        draft.usage = usage_of(sent)
 
 
 def usage_of(sent: Mapping[str, Any]) -> Usage | None:
     """The usage in our classes; `prompt_tokens` includes what the cache gave and took."""
     details = mapping(sent.get("prompt_tokens_details"))
     took = count(sent.get("prompt_tokens"))
-    read = optional_count(details.get("cached_tokens"))
+    read = optional_count(details.get("cached_tokens", sent.get("prompt_cache_hit_tokens")))
     wrote = optional_count(details.get("cache_write_tokens"))
     gave = count(sent.get("completion_tokens"))
     if took is None or read is None or wrote is None or gave is None or read + wrote > took:
         return None
+    # Some count the tokens of thinking in the total alone, and bill them as output.
+    gave = max(gave, (count(sent.get("total_tokens")) or 0) - took)
     return Usage(took - read - wrote, read, wrote, gave)

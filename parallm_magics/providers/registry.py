@@ -14,10 +14,12 @@ from operator import is_
 from typing import Any
 
 from parallm_magics.errors import ModelError, OptionError, nearest
-from parallm_magics.providers.address import host_of
+from parallm_magics.prices import Tariff
+from parallm_magics.providers.address import host_of, is_local, public
 from parallm_magics.providers.keys import scrub
+from parallm_magics.providers.services import SERVICES, Service
 from parallm_magics.providers.well_known import WELL_KNOWN
-from parallm_magics.types import Model, Provider
+from parallm_magics.types import Model, Provider, Terms
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +31,9 @@ class Definition:
         make: builds it; cheap, without the SDK, without the key.
         simulated: whether no model is asked.
         key_env: the environment variable with its key, or None.
-        base_url: where a server of the user's is; "" for the official ones.
+        base_url: where a server of the user's is; "" for the known ones.
         answers: what the user gave a simulated model to answer, or None.
+        service: what is known of it by its name, or None.
     """
 
     name: str
@@ -39,25 +42,38 @@ class Definition:
     key_env: str | None = None
     base_url: str = field(default="", repr=False)  # may hold credentials
     answers: Any = field(default=None, repr=False, compare=False)
+    service: Service | None = None
+
+    @property
+    def deployments(self) -> bool:
+        """Whether its models' names are the user's own."""
+        return self.service is not None and self.service.deployments
+
+    def tariff(self, model: str, terms: Terms = ()) -> Tariff | None:
+        """Where the price of a model stands; a server in the own network has none."""
+        if self.service is not None:
+            return self.service.tariff(model, terms)
+        if self.simulated or is_local(self.base_url):
+            return None
+        return Tariff("", public(self.base_url), model, terms)
 
 
-def _anthropic() -> Provider:
-    from parallm_magics.providers.anthropic import AnthropicProvider
-
-    return AnthropicProvider()
-
-
-def _openai() -> Provider:
-    from parallm_magics.providers.openai import OpenAIProvider
-
-    return OpenAIProvider()
+def _known(service: Service) -> Definition:
+    return Definition(
+        service.name,
+        partial(service.door, service),
+        key_env=next(iter(service.keys), None),
+        service=service,
+    )
 
 
-def _server(name: str, base_url: str, key_env: str | None = None) -> Definition:
+def _server(
+    name: str, base_url: str, key_env: str | None = None, *, usual: bool = False
+) -> Definition:
     def make() -> Provider:
         from parallm_magics.providers.openai import OpenAIProvider
 
-        return OpenAIProvider(base_url, key_env)
+        return OpenAIProvider(base_url, key_env, usual=base_url if usual else "")
 
     return Definition(name, make, key_env=key_env, base_url=base_url)
 
@@ -71,17 +87,17 @@ def _simulated(name: str, answers: Any = None) -> Definition:
     return Definition(name, make, simulated=True, answers=answers)
 
 
-OFFICIAL = (
-    Definition("anthropic", _anthropic, key_env="ANTHROPIC_API_KEY"),
-    Definition("openai", _openai, key_env="OPENAI_API_KEY"),
-    _simulated("sim"),
-)
+FIXED = ("anthropic", "openai", "openai-responses", "sim")
+"""Names that nothing else can be given."""
 LOCAL = (
-    _server("ollama", "http://localhost:11434/v1"),
-    _server("vllm", "http://localhost:8000/v1"),
-    _server("lmstudio", "http://localhost:1234/v1"),
+    _server("ollama", "http://localhost:11434/v1", usual=True),
+    _server("vllm", "http://localhost:8000/v1", usual=True),
+    _server("lmstudio", "http://localhost:1234/v1", usual=True),
 )
-PREDEFINED = {definition.name: definition for definition in (*OFFICIAL, *LOCAL)}
+PREDEFINED = {
+    definition.name: definition
+    for definition in (*map(_known, SERVICES), _simulated("sim"), *LOCAL)
+}
 _DEFINED: dict[str, Definition] = dict(PREDEFINED)
 # Names that say by themselves whose they are.
 BARE = (
@@ -90,7 +106,7 @@ BARE = (
 )
 WAYS_OUT = (
     "write provider:model, such as anthropic:claude-haiku-5-5, openai:gpt-6-luna or ollama:llama3.2; "
-    "sim needs no key; %parallm provider NAME --base-url URL adds a server"
+    "sim needs no key; %parallm provider lists the names, and with NAME --base-url URL adds a server"
 )
 
 
@@ -157,7 +173,7 @@ def _add(made: Definition) -> Definition:
         raise OptionError(
             f"a provider's name is made of letters, digits, _ and -, not {made.name!r}"
         )
-    if made.name in {official.name for official in OFFICIAL}:
+    if made.name in FIXED:
         raise OptionError(f"{made.name!r} keeps its meaning: choose another name")
     _DEFINED[made.name] = made
     return made

@@ -18,9 +18,10 @@ from parallm_magics.providers.body import MOST_BYTES, Body, TooMuchError, events
 from parallm_magics.providers.faults import Asked, fault_of, fault_of_answer, request_id
 from parallm_magics.providers.prompt_cache import prefix_tokens
 from parallm_magics.providers.reading import parsed, string
+from parallm_magics.providers.terms import told
 from parallm_magics.providers.texts import mended, one_line
 from parallm_magics.providers.transport import http_client
-from parallm_magics.types import CallFailed, Fault, Finish, Heard, Model, Reply, Task, Usage
+from parallm_magics.types import CallFailed, Fault, Finish, Heard, Model, Reply, Task, Terms, Usage
 
 
 class NotAnAnswerError(Exception):
@@ -38,6 +39,7 @@ class Draft:
         over: whether nothing more is to come, not even the usage.
         counts: the usage as sent, merged over the events.
         usage: the same in our classes.
+        terms: what it says of its price.
         model: the model as the provider names it.
         request_id: the provider's id of the request.
         begun: whether a good status has arrived.
@@ -49,6 +51,7 @@ class Draft:
     over: bool = False
     counts: dict[str, Any] = field(default_factory=dict)
     usage: Usage | None = None
+    terms: Terms = ()
     model: str | None = None
     request_id: str | None = None
     begun: bool = False
@@ -57,6 +60,18 @@ class Draft:
     def text(self) -> str:
         """The text so far, without half characters."""
         return mended("".join(self.parts))
+
+    def priced(self, data: Mapping[str, Any]) -> None:
+        """Take in what an answer, or its usage, says of its price."""
+        if new := [each for each in told(data) if each not in self.terms]:
+            self.terms += tuple(new)
+
+    def counted(self, task: Task) -> Usage | None:
+        """The usage, where it can be true: no prompt takes no token, and no text comes of none."""
+        used = self.usage
+        if used is None or used.total_tokens == used.output_tokens:
+            return None
+        return None if self.text and not used.output_tokens else used
 
     def named(self, model: object) -> None:
         """Take in the model's name; one text serves all the records of a map."""
@@ -69,7 +84,7 @@ class SdkProvider:
 
     Attributes:
         sdk, client_class: the SDK's module, and its client in there.
-        variable: the environment variable with the usual key.
+        variables: the environment variables that the usual key may stand in.
         base_variable: the environment variable by which the SDK's users move the address.
         usual: the usual base URL.
         path: where calls are posted.
@@ -79,24 +94,32 @@ class SdkProvider:
     keeps_time = False
     sdk: ClassVar[str]
     client_class: ClassVar[str]
-    variable: ClassVar[str]
-    base_variable: ClassVar[str]
-    usual: ClassVar[str]
+    variables: tuple[str, ...]
+    base_variable: str
+    usual: str
     path: ClassVar[str]
 
     def __init__(
-        self, base_url: str | None = None, key_env: str | None = None, key_required: bool = True
+        self,
+        base_url: str | None = None,
+        key_env: str | None = None,
+        key_required: bool = True,
+        usual: str = "",
     ) -> None:
         """Take the address and the name of the key's variable.
 
         A given `base_url` gets no key unless `key_env` names one: the official provider's key must
         never reach another host by default.
+
+        Args:
+            usual: the usual address, where it is another one than the class's.
         """
+        self.usual = usual or self.usual
         self._given = base_url
-        self._key_env = key_env or (None if base_url else self.variable)
+        self._keys = (key_env,) if key_env else () if base_url else self.variables
         self._key_required = key_required
-        if self._key_env:
-            keys.register(self._key_env)
+        for name in self._keys:
+            keys.register(name)
         self._locate()
         self._client: Any = None
         self._made_for = ""
@@ -119,7 +142,24 @@ class SdkProvider:
     @property
     def account(self) -> str:
         """The same for providers that share one key at one address, and so its limits."""
-        return f"{self.sdk} {keys.fingerprint(self._key_env, self._base_url())}"
+        return f"{self.sdk} {self._mark()}"
+
+    def _mark(self) -> str:
+        """Tells a changed key or address from an unchanged one."""
+        return keys.fingerprint(self._key_env, self._base_url())
+
+    @property
+    def _key_env(self) -> str | None:
+        """The variable of the key: the first that is set."""
+        usual = next(iter(self._keys), None)
+        return next(filter(keys.is_set, self._keys), usual)
+
+    def _require(self) -> None:
+        """Refuse what could not be asked anyway, before the SDK is imported.
+
+        Raises:
+            ModelError: names what is missing, and the way out.
+        """
 
     def least_prefix(self, model: Model) -> int | None:
         """The fewest tokens of a common beginning that are cached; None where nothing is."""
@@ -142,9 +182,10 @@ class SdkProvider:
             ModelError: the address is none.
         """
         async with self._building:
-            mark = keys.fingerprint(self._key_env, self._base_url())
+            mark = self._mark()
             if self._client is not None and mark == self._made_for:
                 return
+            self._require()
             if self._key_env and (self._key_required or self._has_key()):
                 keys.read(self._key_env)  # a missing key is told before the slow import
             self._locate()
@@ -170,6 +211,7 @@ class SdkProvider:
             fault = Fault("not_an_answer", f"{self.host}: {wrong}")
         except Exception as exc:  # the door: no exception of an SDK, which holds the key, leaves
             fault = fault_of(exc, asked)
+        draft.usage = draft.counted(task)
         if draft.ended:  # a connection that breaks after the stop has lost nothing
             return _reply(draft)
         if fault is None or (fault.kind in ("connection", "timeout") and draft.begun):
@@ -178,7 +220,9 @@ class SdkProvider:
             return Reply(fault.message, "refusal", request_id=fault.request_id)
         # Raised outside of the except blocks, so that no SDK exception hangs on it as its context.
         fault = replace(fault, request_id=fault.request_id or draft.request_id)
-        raise CallFailed(fault, text=draft.text, usage=draft.usage, model=draft.model)
+        raise CallFailed(
+            fault, text=draft.text, usage=draft.usage, model=draft.model, terms=draft.terms
+        )
 
     async def close(self) -> None:
         """Give back sockets and clients; also those of a loop that is closed."""
@@ -198,17 +242,22 @@ class SdkProvider:
 
     def _build(self, module: Any) -> Any:
         """The SDK's client: no retries and no time limits of its own, no redirects, a wide pool."""
-        base, credentials = split_url(self._base_url())
+        transport = http_client(module)
+        base, query, credentials = split_url(self._base_url())
         with contextlib.suppress(Exception):  # its frames hold the key: only our own error leaves
             return getattr(module, self.client_class)(
-                api_key=self._key(),
-                base_url=base,
                 max_retries=0,
                 timeout=None,
-                http_client=http_client(module),
+                http_client=transport,
+                default_query=query,
                 default_headers=self._headers(module) | credentials,
+                **self._place(base),
             )
         raise ModelError(f"no client for {self.host} can be built; check its base URL and key")
+
+    def _place(self, base: str) -> dict[str, Any]:
+        """The arguments by which the client knows where to ask, and as whom."""
+        return {"base_url": base, "api_key": self._key()}
 
     def _key(self) -> str:
         """The key, or the dummy that local servers want; never kept by its caller."""
@@ -295,7 +344,7 @@ class SdkProvider:
 
 def _reply(draft: Draft) -> Reply:
     finish = draft.finish or "stop"
-    return Reply(draft.text, finish, draft.usage, draft.model, draft.request_id)
+    return Reply(draft.text, finish, draft.usage, draft.model, draft.request_id, terms=draft.terms)
 
 
 def _cut(fault: Fault | None, host: str, task: Task, draft: Draft) -> Fault:

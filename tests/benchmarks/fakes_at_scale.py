@@ -13,11 +13,11 @@ from typing import Any
 
 from bench import memory
 
-from parallm_magics import fanout, prices
+from parallm_magics import fanout
 from parallm_magics.engine.pool import Pool
 from parallm_magics.engine.pump import Books, Doors, Pump, Rules
 from parallm_magics.engine.stop import Stop
-from parallm_magics.providers import registry
+from parallm_magics.providers import bill, registry
 from parallm_magics.types import Event, Model, Record, Reply, Task, Usage
 
 SLEEP = 0.002
@@ -87,7 +87,7 @@ async def pump(sleeper: Sleeper, count: int, concurrency: int) -> list[Record]:
 
     pool = Pool()
     doors = Doors(lambda model: sleeper, lambda provider: pool)
-    rules, books = Rules(concurrency, known=count), Books(prices.pricing())
+    rules, books = Rules(concurrency, known=count), Books(bill.price)
     return await Pump(tasks(count), doors, rules, books, tell, Stop()).run()
 
 

@@ -20,6 +20,7 @@ from parallm_magics.types import (
     Heard,
     Model,
     Reply,
+    Said,
     Task,
     Usage,
 )
@@ -114,7 +115,7 @@ def by_name(acts: dict[str, Act], other: Act) -> Act:
     return act
 
 
-def price(model: Model, usage: Usage) -> Decimal | None:
+def price(task: Task, usage: Usage, said: Said) -> Decimal | None:
     """A millionth of a dollar a token."""
     return Decimal(usage.total_tokens) / 1_000_000
 

@@ -22,10 +22,10 @@ from parallm_magics import (
     TooFewSucceeded,
     VoteRun,
     fanout,
-    prices,
     vote,
 )
 from parallm_magics.patterns.preview import Preview
+from parallm_magics.providers import bill
 from parallm_magics.types import Model, Usage
 
 MODELS = {"anthropic": "anthropic:claude-test", "openai": "openai:gpt-test"}
@@ -293,7 +293,7 @@ def test_variables_are_a_dict() -> None:
 @pytest.mark.parametrize("usage", [Usage(-1), Usage(10**400, 0, 0, 10**400)])
 def test_an_absurd_usage_costs_no_answer(usage: Usage) -> None:
     """The table of prices may raise what it likes; the answer is kept."""
-    prices.cost(Model("anthropic", "claude-haiku-5-5"), usage)
+    bill.cost(Model("anthropic", "claude-haiku-5-5"), usage)
 
 
 def test_a_dry_run_counts_the_synthesis() -> None:

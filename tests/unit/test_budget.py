@@ -18,7 +18,7 @@ from provider import Act as Deed
 from provider import Loopback
 from virtual_time import run_virtual
 
-from parallm_magics import BudgetExceeded, FanoutRun, OptionError, VoteRun, fanout, prices
+from parallm_magics import BudgetExceeded, FanoutRun, OptionError, VoteRun, fanout
 from parallm_magics.cell.blocks import parse
 from parallm_magics.cell.plan import Plan, make_plan
 from parallm_magics.engine.budget import Budget, Ledger
@@ -28,6 +28,7 @@ from parallm_magics.engine.stop import Stop
 from parallm_magics.patterns.fanout import run_fanout
 from parallm_magics.patterns.surroundings import of_its_own
 from parallm_magics.patterns.vote import run_vote
+from parallm_magics.providers import bill
 from parallm_magics.types import (
     CallFailed,
     Fault,
@@ -450,7 +451,7 @@ SHORT = 100  # --max-tokens of these cells
 
 def worst_of(prompt: str, most: int = SHORT) -> Decimal:
     """The most that one call can cost."""
-    amount = prices.worst(Model("anthropic", HAIKU), len(prompt), most)
+    amount = bill.worst(Model("anthropic", HAIKU), len(prompt), most)
     assert amount is not None
     return amount
 
@@ -462,7 +463,7 @@ def capped(cap: Decimal, body: str = THREE, line: str = "", act: Act | None = No
     return run_virtual(run_fanout(plan, surroundings(fake))), fake
 
 
-COST = prices.cost(Model("anthropic", HAIKU), Usage(10, 0, 0, 5)) or Decimal(0)
+COST = bill.cost(Model("anthropic", HAIKU), Usage(10, 0, 0, 5)) or Decimal(0)
 
 
 def test_what_fits_only_one_by_one_runs_one_after_another() -> None:
@@ -662,7 +663,7 @@ def test_an_unknown_usage_keeps_the_reservation(
 
     [record] = asyncio.run(main()).results
     assert record.ok
-    worst = prices.worst(Model(provider, name), 1, SHORT)
+    worst = bill.worst(Model(provider, name), 1, SHORT)
     assert worst is not None
     assert ledger.held == 0
     if known:
@@ -682,7 +683,7 @@ def test_the_ledger_is_the_servers_log(server: Loopback, name: str) -> None:
     model = Model("anthropic" if name == HAIKU else "openai", name)
     given = [Usage(*call.fed, call.gave) for call in server.log if call.fed]
     assert len(server.log) == 5
-    assert run.cost == sum((prices.cost(model, usage) or 0 for usage in given), Decimal(0))
+    assert run.cost == sum((bill.cost(model, usage) or 0 for usage in given), Decimal(0))
 
 
 # In a kernel.

@@ -1,7 +1,8 @@
-"""Prices: the short way through a run gives what the table gives."""
+"""Prices: the short way through a run gives what the table gives, and no call costs more than its worst."""
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, time
 from decimal import Decimal
 
 import pytest
@@ -9,49 +10,74 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from parallm_magics import prices
+from parallm_magics.prices import Tariff
+from parallm_magics.providers import bill
 from parallm_magics.providers.registry import parse_model
-from parallm_magics.types import Model, Usage
+from parallm_magics.types import Model, Terms, Usage
 
 # Round the starts of price tiers, where another rate begins to hold for all tokens of the call.
 COUNTS = st.one_of(
     st.integers(0, 10**6),
     st.sampled_from([0, 1, 99_999, 100_000, 100_001, 200_000, 200_001, 272_000, 272_001, 10**9]),
 )
+TERMS: tuple[Terms, ...] = ((), (("service_tier", "flex"),), (("service_tier", "priority"),))
 MODELS = (
     "claude-haiku-5-5",
     "claude-sonnet-5-5",
     "claude-sonnet-4-5",
     "gpt-6-luna",
     "gpt-5",
+    "gemini:gemini-2.5-flash",
+    "groq:llama-3.3-70b-versatile",
+    "openrouter:openai/gpt-6-luna",
+    "mistral:mistral-small-latest",
+    "deepseek:deepseek-chat",
+    "xai:grok-4.7",
+    "together:Qwen/Qwen3.5-9B",
+    "azure:gpt-6-luna",
+    "bedrock:us.anthropic.claude-haiku-5-5",
     "openai:no-such-model",
+    "azure:my-deployment",
     "ollama:llama3.2",
 )
+# Of another provider, by its address: its price has a part for each call.
+BY_CALL = Tariff("", "https://api.perplexity.ai", "sonar")
+
+
+def tariffs(name: str) -> list[Tariff]:
+    """Where a model's prices stand."""
+    found = [bill.tariff(parse_model(name), terms) for terms in TERMS]
+    return [each for each in found if each is not None]
 
 
 @pytest.mark.parametrize("name", MODELS)
 @given(usages=st.lists(st.builds(Usage, COUNTS, COUNTS, COUNTS, COUNTS), min_size=1, max_size=5))
 def test_a_runs_prices_are_the_tables(name: str, usages: list[Usage]) -> None:
     """Whatever the calls of a run use, below and above a tier, each costs what the table says."""
-    model, priced = parse_model(name), prices.pricing()
-    for usage in usages:
-        assert priced(model, usage) == prices.cost(model, usage)
+    for tariff in (*tariffs(name), BY_CALL):
+        for usage in usages:
+            assert prices.at_once(tariff, usage) == prices.cost(tariff, usage)
 
 
 @pytest.mark.parametrize("name", [*MODELS, "gpt-6.1-terra", "gpt-4", "claude-3-haiku-20240307"])
-@given(length=COUNTS, most=COUNTS, data=st.data())
+@given(length=COUNTS, most=COUNTS, hour=st.integers(0, 23), data=st.data())
 def test_no_call_costs_more_than_the_worst(
-    name: str, length: int, most: int, data: st.DataObject
+    name: str, length: int, most: int, hour: int, data: st.DataObject
 ) -> None:
-    """However the tokens within the bound are split into classes, below and above a tier."""
-    model = parse_model(name)
-    bound = prices.worst(model, length, most)
+    """However the tokens within the bound are split, below and above a tier, at any time of the day."""
     fed = data.draw(st.integers(0, length + prices.WRAPPING) | st.just(length + prices.WRAPPING))
     read = data.draw(st.integers(0, fed) | st.sampled_from([0, fed]))
     wrote = data.draw(st.integers(0, fed - read) | st.just(fed - read))
     gave = data.draw(st.integers(0, most) | st.just(most))
-    price = prices.cost(model, Usage(fed - read - wrote, read, wrote, gave))
-    assert (bound is None) == (price is None)
-    assert bound is None or price is None or price <= bound
+    usage = Usage(fed - read - wrote, read, wrote, gave)
+    moment = datetime.combine(prices.today(), time(hour, 30), UTC)
+    for tariff in (*tariffs(name), BY_CALL):
+        bound = prices.worst(tariff, length, most)
+        price = prices.cost(tariff, usage)
+        assert (bound is None) == (price is None)
+        if bound is not None and price is not None:
+            assert price <= bound
+            assert prices._found(tariff, usage, moment).total_price <= bound
 
 
 @pytest.mark.parametrize(
@@ -68,10 +94,19 @@ def test_the_worst_is_the_dearest_class_of_tokens(length: int, rate: str) -> Non
     model = Model("anthropic", "claude-haiku-5-5")
     output = Decimal("0.5") if rate == "0.125" else Decimal("2.5")
     fed = (length + 64) * Decimal(rate) / 1_000_000
-    assert prices.worst(model, length, 1_000) == fed + 1_000 * output / 1_000_000
+    assert bill.worst(model, length, 1_000) == fed + 1_000 * output / 1_000_000
 
 
 @pytest.mark.parametrize("usage", [Usage(10**400, 0, 0, 10**400), Usage(0, 0, 0, 10**400)])
 def test_an_absurd_usage_costs_no_answer_of_a_run(usage: Usage) -> None:
     """Neither way raises."""
-    prices.pricing()(Model("anthropic", "claude-sonnet-5-5"), usage)
+    bill.cost(Model("anthropic", "claude-sonnet-5-5"), usage)
+    bill.cost(Model("deepseek", "deepseek-chat"), usage)
+
+
+def test_terms_that_the_table_does_not_know_have_no_price() -> None:
+    """The base price would be a guess: Groq's table has none of its tiers, and nobody has "ultra"."""
+    used = Usage(1000, 0, 0, 1000)
+    for name, tier in (("groq:llama-3.3-70b-versatile", "flex"), ("gpt-6-luna", "ultra")):
+        assert bill.cost(parse_model(name), used) is not None
+        assert bill.cost(parse_model(name), used, (("service_tier", tier),)) is None

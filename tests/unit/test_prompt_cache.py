@@ -16,10 +16,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from provider import Act, Loopback, PromptCache
 
-from parallm_magics import prices
 from parallm_magics.display import static_html, static_plain
 from parallm_magics.engine.worker import Price, Worker
 from parallm_magics.patterns.run import Run
+from parallm_magics.providers import bill
 from parallm_magics.providers.anthropic import AnthropicProvider
 from parallm_magics.providers.openai import OpenAIProvider
 from parallm_magics.providers.prompt_cache import marked
@@ -311,19 +311,19 @@ def recorded(usage: Usage | None, price: Price, model: Model, simulated: bool = 
 def test_saved_is_the_plain_price_less_the_cost(usage: Usage | None, saved: Decimal | None) -> None:
     """Reading saves, writing costs more, and without a cache there is nothing to say."""
     model = Model("anthropic", HAIKU)
-    told = recorded(usage, prices.pricing(), model)
+    told = recorded(usage, bill.price, model)
     assert told.saved == saved
     if usage is not None and saved is not None:
         plain = Usage(usage.total_tokens - usage.output_tokens, output_tokens=usage.output_tokens)
         assert told.cost is not None
-        assert prices.cost(model, plain) == told.cost + saved
+        assert bill.cost(model, plain) == told.cost + saved
 
 
 def test_without_a_price_no_saving_is_known() -> None:
     """Neither on a server of the user's nor where no model was asked."""
     usage = Usage(100, 9000, 0, 50)
-    assert recorded(usage, prices.pricing(), Model("ollama", "m")).saved is None
-    sim = recorded(usage, prices.pricing(), Model("anthropic", HAIKU), simulated=True)
+    assert recorded(usage, bill.price, Model("ollama", "m")).saved is None
+    sim = recorded(usage, bill.price, Model("anthropic", HAIKU), simulated=True)
     assert sim.saved is None
 
 
@@ -339,8 +339,8 @@ def test_workers_of_one_prompt_save_what_the_server_counted(server: Loopback) ->
         ended = []
         for task in asked:
             worker = Worker(task, provider, 0.0)
-            last = await worker.once(None, prices.pricing())
-            ended.append(worker.record(prices.pricing(), worker.start or 0.0, last.fault))
+            last = await worker.once(None, bill.price)
+            ended.append(worker.record(bill.price, worker.start or 0.0, last.fault))
         await provider.close()
         return ended
 

@@ -115,8 +115,8 @@ def test_a_missing_key_names_its_variable_and_the_ways_out(
 ) -> None:
     """No call is made, and the message says what to do."""
     if value is not None:
-        monkeypatch.setenv(provider.variable, value)
-    with pytest.raises(MissingKeyError, match=f"{provider.variable} is not set.*-m sim"):
+        monkeypatch.setenv(provider.variables[0], value)
+    with pytest.raises(MissingKeyError, match=f"{provider.variables[0]} is not set.*-m sim"):
         asyncio.run(provider().prepare())
 
 
@@ -149,7 +149,7 @@ def test_a_moved_address_is_honoured_and_shown(
 ) -> None:
     """The SDKs' own variables move the official providers, and the host is told."""
     assert provider().address == ""
-    monkeypatch.setenv(provider.variable, KEY)
+    monkeypatch.setenv(provider.variables[0], KEY)
     path = "/v1" if provider is OpenAIProvider else ""
     monkeypatch.setenv(provider.base_variable, server.url + path)
     moved = provider()

@@ -1,0 +1,85 @@
+"""Claude on AWS Bedrock, by the SDK's own client."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import Any, ClassVar
+
+from parallm_magics.errors import MissingKeyError, ModelError
+from parallm_magics.providers import keys
+from parallm_magics.providers.address import host_of
+from parallm_magics.providers.anthropic import AnthropicProvider
+from parallm_magics.providers.needs import require_package
+from parallm_magics.providers.services import Service
+
+REGIONS = ("AWS_REGION", "AWS_DEFAULT_REGION")
+SIGNING = {
+    "aws_access_key": "AWS_ACCESS_KEY_ID",
+    "aws_secret_key": "AWS_SECRET_ACCESS_KEY",
+    "aws_session_token": "AWS_SESSION_TOKEN",
+}
+PROFILE = "AWS_PROFILE"
+# Where the model runs, and the version of its packaging.
+DRESS = re.compile(r"^(?:[a-z-]+\.)?anthropic\.|-v\d+(?::\d+)?$")
+
+
+class BedrockProvider(AnthropicProvider):
+    """Asked with a bearer token, or with requests that boto3's credentials sign."""
+
+    client_class: ClassVar[str] = "AsyncAnthropicBedrock"
+
+    def __init__(self, service: Service) -> None:
+        """Take what is particular of it."""
+        self._service = service
+        self.variables = service.keys
+        self.base_variable = service.base_env
+        for name in SIGNING.values():
+            keys.register(name)
+        super().__init__(key_required=False)
+
+    def _require(self) -> None:
+        if not self._has_key():
+            require_package(self._service, "boto3", ", or set AWS_BEARER_TOKEN_BEDROCK")
+            if _session().get_credentials() is None:
+                raise MissingKeyError(
+                    "bedrock: no credentials: set AWS_BEARER_TOKEN_BEDROCK, or AWS_ACCESS_KEY_ID and "
+                    "AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
+                )
+        if not self._region():
+            raise ModelError("bedrock: AWS_REGION is not set: such as us-east-1")
+
+    def _region(self) -> str:
+        named = next((os.environ[name] for name in REGIONS if os.environ.get(name)), "")
+        return named or ("" if self._has_key() else str(_session().region_name or ""))
+
+    def _locate(self) -> None:
+        moved = os.environ.get(self.base_variable, "").strip()
+        self.host = host_of(moved) if moved else "bedrock"
+        self.address = self.host if moved else ""
+
+    def _base_url(self) -> str:
+        moved = os.environ.get(self.base_variable, "").strip()
+        return moved or f"https://bedrock-runtime.{self._region()}.amazonaws.com"
+
+    def _mark(self) -> str:
+        rest = [keys.fingerprint(name, "") for name in (*SIGNING.values(), *REGIONS, PROFILE)]
+        moved = os.environ.get(self.base_variable, "")
+        return " ".join([keys.fingerprint(self._key_env, moved), *rest])
+
+    def _place(self, base: str) -> dict[str, Any]:
+        where: dict[str, Any] = {"base_url": base, "aws_region": self._region()}
+        if self._has_key():
+            return where | {"api_key": self._key()}
+        # Given where they are set, as the SDK keeps one session for all that it finds by itself.
+        given = {name: keys.hide(os.environ.get(var, "")) for name, var in SIGNING.items()}
+        return where | {name: value for name, value in given.items() if value}
+
+    def _plain(self, name: str) -> str:
+        return DRESS.sub("", name)
+
+
+def _session() -> Any:
+    import boto3
+
+    return boto3.Session(profile_name=os.environ.get(PROFILE) or None)

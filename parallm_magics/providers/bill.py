@@ -1,0 +1,151 @@
+"""What a call costs, and at most: by its tokens, its request's fields and what the reply says."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+from parallm_magics import prices
+from parallm_magics.providers import registry
+from parallm_magics.providers.terms import TERMS, told, unusual
+from parallm_magics.types import Model, Said, Task, Terms, Usage
+
+# Fields that change the answer and not the price of a token. What is in no table here may do
+# anything to a bill, so that its cost is unknown.
+FREE = frozenset(
+    re.findall(
+        r"\w+",
+        """
+        temperature top_p top_k top_a min_p typical_p tfs mirostat mirostat_eta mirostat_tau seed
+        random_seed stop stop_sequences ignore_eos presence_penalty frequency_penalty n best_of
+        repetition_penalty repeat_penalty logit_bias logprobs top_logprobs n_probs
+        max_tokens max_completion_tokens max_output_tokens max_new_tokens num_predict num_ctx
+        response_format output_config output_format text verbosity structured_outputs json_schema
+        grammar guided_choice guided_json guided_regex guided_grammar
+        effort reasoning reasoning_effort include_reasoning reasoning_format thinking prompt_mode
+        chat_template chat_template_kwargs truncation include stream_options
+        tool_choice parallel_tool_calls prompt_cache_key cache_prompt id_slot keep_alive options
+        user metadata safety_identifier safe_prompt store anthropic_beta
+        """,
+    )
+)
+# What these cost is counted in tokens, and nobody knows how many before the reply.
+COUNTED = frozenset(
+    {
+        "messages",
+        "input",
+        "system",
+        "instructions",
+        "prediction",
+        "previous_response_id",
+        "conversation",
+        "context_management",
+    }
+)
+CLIENT_TOOLS = re.compile(
+    r"function|custom|local_shell|apply_patch|(?:bash|text_editor|computer|memory)_\d+"
+)
+"""Types of tools that whoever asks runs: they cost their tokens alone."""
+
+
+def doubt(task: Task) -> str:
+    """What in the request may cost something that no count of tokens tells; "" for nothing."""
+    for name, value in task.params.items():
+        if why := _doubt(name, value):
+            return why
+    return ""
+
+
+def _doubt(name: str, value: Any) -> str:
+    if name == "tools":
+        for tool in value if isinstance(value, Sequence) else ():
+            kind = tool.get("type") if isinstance(tool, Mapping) else ""
+            if kind is not None and not CLIENT_TOOLS.fullmatch(str(kind)):
+                return f"the provider runs and bills the tool {str(kind)[:40]!r} of --param tools"
+        return _kept_longer(value, "tools")
+    if name == "cache_control" or name in COUNTED or name in TERMS:
+        return _kept_longer(value, name)
+    return "" if name in FREE else f"--param {name} may change the price"
+
+
+def _kept_longer(value: Any, name: str) -> str:
+    """Whether a part of a prompt is to be cached at another price than the usual one."""
+    if isinstance(value, Mapping):
+        ttl = value.get("ttl", "5m")
+        if ttl not in ("5m", "30m"):
+            return f"a cache of {str(ttl)[:20]} in --param {name} has a price of its own"
+        value = list(value.values())
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return next((why for each in value if (why := _kept_longer(each, name))), "")
+    return ""
+
+
+def asked_terms(task: Task) -> Terms:
+    """The terms of the price that the request asks for."""
+    return unusual(told(task.params))
+
+
+def tariff(model: Model, terms: Terms = ()) -> prices.Tariff | None:
+    """Where the model's price stands; None where its provider has no prices."""
+    if model.provider not in registry.names():
+        return None
+    return registry.definition(model.provider).tariff(model.name, terms)
+
+
+def cost(model: Model, usage: Usage, terms: Terms = ()) -> Decimal | None:
+    """US dollars for these tokens; None where no price is known."""
+    found = tariff(model, terms)
+    return None if found is None else prices.at_once(found, usage)
+
+
+def price(task: Task, usage: Usage, said: Said) -> Decimal | None:
+    """US dollars of a call by its tokens and by what its reply says; None where it is not known."""
+    if doubt(task):
+        return None
+    model = task.model
+    if said.model and _deployed(model):
+        model = Model(model.provider, said.model)
+    return cost(model, usage, unusual(told(task.params), said.terms))
+
+
+def _deployed(model: Model) -> bool:
+    """Whether the model's name is the user's own."""
+    known = model.provider in registry.names()
+    return known and registry.definition(model.provider).deployments
+
+
+def unbounded(task: Task) -> str:
+    """Why nobody can know before the call what it costs at most; "" where that is known."""
+    if why := doubt(task):
+        return f"{why}, so that no cap can be kept; take the cap or the parameter off"
+    for name in task.params:
+        if name in COUNTED:
+            return (
+                f"what --param {name} costs is known only afterwards, so that no cap can be kept; "
+                "take the cap or the parameter off"
+            )
+    if worst(task.model, 1, 1) is None:
+        return (
+            f"no price is known for {task.model}, so that no cap can be kept; take the cap off, or "
+            "choose a model whose price is known"
+        )
+    if worst(task.model, 1, 1, asked_terms(task)) is None:
+        terms = ", ".join(f"{name}={value}" for name, value in asked_terms(task))
+        return (
+            f"no price is known for {task.model} with {terms}, so that no cap can be kept; "
+            "take the cap or the parameter off"
+        )
+    return ""
+
+
+def worst(model: Model, prompt_bytes: int, max_tokens: int, terms: Terms = ()) -> Decimal | None:
+    """US dollars that one call can cost at most; None where no price is known.
+
+    What is asked for at another price may still be answered at the usual one.
+    """
+    found = [tariff(model), tariff(model, terms)] if terms else [tariff(model)]
+    costs = [each and prices.worst(each, prompt_bytes, max_tokens) for each in found]
+    known = [each for each in costs if each is not None]
+    return max(known) if len(known) == len(found) else None

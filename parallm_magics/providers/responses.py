@@ -1,0 +1,116 @@
+"""OpenAI's Responses API, for the models that exist only there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from parallm_magics.providers.openai import MARK, MOST_KEY, WITH_MARKS, OpenAIProvider, usage_of
+from parallm_magics.providers.prompt_cache import Content, marked
+from parallm_magics.providers.reading import mapping, merged, string
+from parallm_magics.providers.sdk import Draft
+from parallm_magics.types import Finish, Task
+
+# Why an answer is incomplete; a reason that is not here is not known.
+INCOMPLETE: dict[str, Finish] = {
+    "max_output_tokens": "length",
+    "max_messages": "length",
+    "content_filter": "refusal",
+}
+COMMENTARY = "commentary"
+"""The phase of messages that a model writes on its way, before its answer."""
+
+
+class ResponsesProvider(OpenAIProvider):
+    """The same key, address, faults and prices; other words."""
+
+    path: ClassVar[str] = "/responses"
+    only_responses = True
+
+    def _request(self, task: Task) -> dict[str, Any]:
+        cached = self.caches(task)
+        marks = cached and self._official and WITH_MARKS.match(task.model.name) is not None
+        rules, prompt = marked(task, MARK) if marks else (task.system, task.prompt)
+        turns = [{"role": "user", "content": _parts(prompt)}]
+        body: dict[str, Any] = {
+            "model": task.model.name,
+            "max_output_tokens": task.max_tokens,
+            # Chat completions keep nothing there, and a cell must not depend on which API it uses.
+            "store": False,
+        }
+        if isinstance(rules, str):
+            body["instructions"] = rules
+        elif rules is not None:
+            turns.insert(0, {"role": "system", "content": _parts(rules)})
+        body["input"] = turns
+        if task.temperature is not None:
+            body["temperature"] = task.temperature
+        if task.effort is not None:
+            body["reasoning"] = {"effort": task.effort}
+        if cached:
+            body["prompt_cache_key"] = task.cache_key[:MOST_KEY]
+        if marks:
+            body["prompt_cache_options"] = {"mode": "explicit"}
+        return merged(body, task.params)
+
+    def _whole(self, data: Mapping[str, Any], draft: Draft) -> bool:
+        if not isinstance(data.get("output"), list):
+            return False
+        for item in map(mapping, data["output"]):
+            self._take_item(item, draft)
+        self._end(data, draft)
+        return True
+
+    def _take_item(self, item: Mapping[str, Any], draft: Draft) -> None:
+        if item.get("type") != "message" or item.get("phase") == COMMENTARY:
+            return
+        for part in item.get("content") or []:
+            self._take_part(mapping(part), draft)
+
+    def _take_part(self, part: Mapping[str, Any], draft: Draft) -> None:
+        draft.parts += [
+            text for text in (string(part.get("text")), string(part.get("refusal"))) if text
+        ]
+        if part.get("refusal"):
+            draft.finish = "refusal"
+
+    def _event(self, data: Mapping[str, Any], draft: Draft) -> None:
+        kind = string(data.get("type"))
+        place = str(data.get("output_index"))
+        if kind == "response.output_item.added":
+            draft.counts[place] = mapping(data.get("item")).get("phase")
+        elif kind == "response.output_text.delta" and draft.counts.get(place) != COMMENTARY:
+            self._take_part({"text": data.get("delta")}, draft)
+        elif kind == "response.refusal.delta":
+            self._take_part({"refusal": data.get("delta")}, draft)
+        elif kind in ("response.completed", "response.incomplete", "response.failed"):
+            self._end(mapping(data.get("response")), draft)
+            draft.over = True
+
+    def _end(self, data: Mapping[str, Any], draft: Draft) -> None:
+        """Take in how the response has ended."""
+        reason = string(mapping(data.get("incomplete_details")).get("reason"))
+        draft.finish = draft.finish or INCOMPLETE.get(reason, "stop")
+        draft.ended = True
+        draft.named(data.get("model"))
+        draft.priced(data)
+        if isinstance(data.get("usage"), dict):
+            draft.usage = _usage(data["usage"])
+
+
+def _parts(content: Content | None) -> Content:
+    """The content as this API writes it."""
+    if isinstance(content, list):
+        return [block | {"type": "input_text"} for block in content]
+    return content or ""
+
+
+def _usage(sent: Mapping[str, Any]) -> Any:
+    """The usage in our classes: the same numbers under other names."""
+    return usage_of(
+        {
+            "prompt_tokens": sent.get("input_tokens"),
+            "completion_tokens": sent.get("output_tokens"),
+            "prompt_tokens_details": sent.get("input_tokens_details"),
+        }
+    )

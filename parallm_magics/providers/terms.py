@@ -1,0 +1,40 @@
+"""What decides a price besides the tokens: the terms of a request, and those that a reply names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from parallm_magics.types import Terms
+
+TERMS = ("service_tier", "speed")
+"""Fields by which the price table tells prices apart, in requests and in replies."""
+USUAL = frozenset({"", "default", "standard", "standard_only", "auto", "on_demand"})
+"""Values of those that stand for the base price."""
+
+SAID = "said"
+"""The term of a reply that names what it charges for besides tokens."""
+
+
+def told(data: Mapping[str, Any]) -> Terms:
+    """What a request, an answer or its usage says of its price."""
+    named = ((name, data.get(name)) for name in TERMS)
+    found = [(name, value.lower()) for name, value in named if isinstance(value, str)]
+    return (*found, *((SAID, each) for each in _charges(data)))
+
+
+def unusual(*said: Terms) -> Terms:
+    """The terms that are not those of the base price; who spoke last is right."""
+    merged = {name: value for terms in said for name, value in terms}
+    return tuple((name, value) for name, value in merged.items() if value not in USUAL)
+
+
+def _charges(usage: Mapping[str, Any]) -> list[str]:
+    """What a usage counts that is paid for besides tokens, or at another price."""
+    tools, kept = usage.get("server_tool_use"), usage.get("cache_creation")
+    used = [str(name) for name, n in tools.items() if n] if isinstance(tools, Mapping) else []
+    if isinstance(kept, Mapping) and kept.get("ephemeral_1h_input_tokens"):
+        used.append("a cache of an hour")
+    if usage.get("inference_geo") not in (None, "", "global", "not_available"):
+        used.append("a place of its own")
+    return used

@@ -1,0 +1,88 @@
+"""Claude on Google's Vertex AI, by the SDK's own client."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import Any, ClassVar
+
+from parallm_magics.errors import MissingKeyError
+from parallm_magics.providers import keys
+from parallm_magics.providers.address import host_of
+from parallm_magics.providers.anthropic import AnthropicProvider
+from parallm_magics.providers.needs import require, require_package
+from parallm_magics.providers.services import Service
+
+REGION, PROJECT = "CLOUD_ML_REGION", "ANTHROPIC_VERTEX_PROJECT_ID"
+CREDENTIALS = "GOOGLE_APPLICATION_CREDENTIALS"
+SCOPE = "https://www.googleapis.com/auth/cloud-platform"
+
+
+class VertexProvider(AnthropicProvider):
+    """Asked with the credentials that Google's own tools find."""
+
+    client_class: ClassVar[str] = "AsyncAnthropicVertex"
+
+    def __init__(self, service: Service) -> None:
+        """Take what is particular of it."""
+        self._service = service
+        self._credentials: Any = None
+        self.variables = ()
+        self.base_variable = service.base_env
+        super().__init__()
+
+    def _require(self) -> None:
+        require(self._service)
+        require_package(self._service, "google.auth")
+
+    async def prepare(self) -> None:
+        """As all, and find the credentials, which may take a while.
+
+        Raises:
+            MissingKeyError: there are none.
+            ModelError: a variable or a package is missing.
+        """
+        self._require()
+        if self._client is None or self._mark() != self._made_for:
+            self._credentials = await asyncio.to_thread(_found)
+        await super().prepare()
+
+    def _locate(self) -> None:
+        moved = os.environ.get(self.base_variable, "").strip()
+        self.host = host_of(moved) if moved else "vertex"
+        self.address = self.host if moved else ""
+
+    def _base_url(self) -> str:
+        return os.environ.get(self.base_variable, "").strip() or self._service.base_url
+
+    def _mark(self) -> str:
+        rest = (keys.fingerprint(name, "") for name in (REGION, PROJECT, CREDENTIALS))
+        return " ".join([super()._mark(), *rest])
+
+    def _place(self, base: str) -> dict[str, Any]:
+        place = {
+            "region": os.environ[REGION].strip(),
+            "project_id": os.environ[PROJECT].strip(),
+            "credentials": self._credentials,
+        }
+        moved = os.environ.get(self.base_variable, "").strip()
+        return place | ({"base_url": base} if moved else {})  # else the SDK makes it of the region
+
+
+def _found() -> Any:
+    """The credentials of this computer.
+
+    Raises:
+        MissingKeyError: there are none.
+    """
+    import google.auth
+    from google.auth.exceptions import GoogleAuthError
+
+    try:
+        return google.auth.default(scopes=[SCOPE])[0]
+    except GoogleAuthError:
+        pass
+    raise MissingKeyError(
+        f"vertex: no credentials were found: set {CREDENTIALS} to a file of them, or run "
+        "gcloud auth application-default login"
+    )
