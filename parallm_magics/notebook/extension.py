@@ -7,7 +7,7 @@ from typing import Any
 
 from parallm_magics.notebook.completion import matcher
 from parallm_magics.notebook.magics import ParallmMagics
-from parallm_magics.notebook.transformer import AwaitCells
+from parallm_magics.notebook.transformer import AwaitCells, CallCells
 
 _ATTRIBUTE = "_parallm_loaded"
 
@@ -28,15 +28,18 @@ class Loaded:
     def __init__(self, shell: Any) -> None:
         self.shell = shell
         self.magics = _magics(shell)
-        self.transformer = AwaitCells(shell)
+        self.transformer = CallCells()
+        self.awaiting = AwaitCells(shell, self.magics.cells)
         self.matcher = matcher(shell)
 
     def put_in(self) -> None:
         """Register everything."""
         self.shell.register_magics(self.magics)
         self.shell.input_transformers_cleanup.insert(0, self.transformer)
-        self.shell.events.register("pre_execute", self.transformer.enter)
-        self.shell.events.register("post_execute", self.transformer.leave)
+        self.shell.ast_transformers.append(self.awaiting)
+        self.shell.should_run_async = self.awaiting.should_run_async
+        self.shell.events.register("pre_execute", self.awaiting.enter)
+        self.shell.events.register("post_execute", self.awaiting.leave)
         self.shell.Completer.custom_matchers.append(self.matcher)
 
     def take_out(self) -> None:
@@ -53,9 +56,13 @@ class Loaded:
             shell.configurables.remove(self.magics)
         if self.transformer in shell.input_transformers_cleanup:
             shell.input_transformers_cleanup.remove(self.transformer)
+        if self.awaiting in shell.ast_transformers:
+            shell.ast_transformers.remove(self.awaiting)
+        if vars(shell).get("should_run_async") == self.awaiting.should_run_async:
+            del shell.should_run_async
         for event, callback in (
-            ("pre_execute", self.transformer.enter),
-            ("post_execute", self.transformer.leave),
+            ("pre_execute", self.awaiting.enter),
+            ("post_execute", self.awaiting.leave),
         ):
             with contextlib.suppress(ValueError):
                 shell.events.unregister(event, callback)

@@ -6,25 +6,62 @@ import asyncio
 import contextlib
 import signal
 import threading
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, TypeVar
 
+from parallm_magics import user_code
 from parallm_magics.engine.stop import Stop
+from parallm_magics.notebook.cells import Cells, current_task
 
 T = TypeVar("T")
+Handler = Callable[[int, Any], Any]
 
 GRACE = 0.25  # stopping takes milliseconds; whoever interrupts again is not kept longer than this
 
 
-class RunInterrupted(KeyboardInterrupt):
-    """The user interrupted a run; what was done is kept. Shown as one line."""
-
+class _OneLine:
     def _render_traceback_(self) -> list[str]:
         return [f"KeyboardInterrupt: {self}"]
 
 
+class RunInterrupted(_OneLine, KeyboardInterrupt):
+    """The user interrupted a run; what was done is kept. Shown as one line.
+
+    Attributes:
+        run: the run as far as it came; None where it had not begun.
+    """
+
+    run: Any = None
+
+
+class TaskInterrupted(_OneLine, asyncio.CancelledError, KeyboardInterrupt):
+    """The same in a task: it ends as cancelled, and whoever awaits it gets this.
+
+    A mere KeyboardInterrupt would leave through the loop and end the process.
+    """
+
+    run: Any = None
+
+
+class CallbackInterrupted(_OneLine, asyncio.CancelledError):
+    """The same in a callback, which no task stands around."""
+
+    run: Any = None
+
+
 # Front ends and test tools look for this name.
-RunInterrupted.__name__ = "KeyboardInterrupt"
+for _kind in (RunInterrupted, TaskInterrupted, CallbackInterrupted):
+    _kind.__name__ = "KeyboardInterrupt"
+
+
+Interruption = RunInterrupted | TaskInterrupted | CallbackInterrupted
+
+
+def _interruption(cells: Cells) -> type[Interruption]:
+    """How code that runs here is told of an interrupt."""
+    if cells.beside:
+        return CallbackInterrupted if current_task() is None else TaskInterrupted
+    return RunInterrupted if _in_main_thread() or cells.level else TaskInterrupted
 
 
 class Patience:
@@ -36,15 +73,22 @@ class Patience:
         loop: where the run is; None before it has begun.
         over: set when nothing of the run is left.
         awaited: whether the cell is awaited, so that the kernel hears other messages meanwhile.
+        interruption: how the code that waits is told that the user wanted it to end.
     """
 
     def __init__(self, awaited: bool = True) -> None:
         self.awaited = awaited
+        self.interruption: type[Interruption] = RunInterrupted
         self.stop = Stop()
         self.asked = ""
         self.loop: asyncio.AbstractEventLoop | None = None
         self.over = asyncio.Event()
         self._left: asyncio.Future[None] | None = None
+
+    @property
+    def beside(self) -> bool:
+        """Whether it runs in a task, a callback or a thread beside the cell's own code."""
+        return self.interruption is not RunInterrupted
 
     def end(self, reason: str = "interrupted") -> None:
         """Stop the run, from any thread or signal handler; asked again, soon stop waiting as well."""
@@ -88,34 +132,109 @@ class Patience:
 
 
 class Interrupts:
-    """Hands SIGINT to the runs of the main thread.
+    """Hands SIGINT to the runs.
 
     Raising from the handler would end the kernel's process, or leave workers behind.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, cells: Cells) -> None:
+        self._cells = cells
         self._waiting: list[Patience] = []
-        self._before: Any = None
+        self._before: Handler | int | None = None
+        self._beside: Callable[[], object] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._note_loop()
+
+    def _note_loop(self) -> None:
+        with contextlib.suppress(RuntimeError):
+            if _in_main_thread():
+                self._loop = asyncio.get_running_loop()
 
     @contextlib.contextmanager
     def end(self, patience: Patience) -> Iterator[None]:
-        """Let interrupts end this run as long as the block runs."""
-        if threading.current_thread() is not threading.main_thread():
+        """Let interrupts end this run as long as the block runs.
+
+        Only the main thread hears signals; a run of another thread asks it to listen. A subshell's
+        cell is not meant by them.
+        """
+        patience.interruption = _interruption(self._cells)
+        if not _in_main_thread() and self._cells.level:
             yield
             return
         self._waiting.append(patience)
-        if len(self._waiting) == 1:
-            self._before = signal.signal(signal.SIGINT, self._interrupted)
+        self._in_main(self._listen)
         try:
-            yield
+            if _in_main_thread():
+                with user_code.outside():
+                    yield
+            else:
+                yield
         finally:
             self._waiting.remove(patience)
-            if not self._waiting:
-                signal.signal(signal.SIGINT, self._before)
+            self._in_main(self._hand_back)
 
-    def _interrupted(self, *_: object) -> None:
+    def _in_main(self, do: Callable[[], None]) -> None:
+        if _in_main_thread():
+            do()
+        elif self._loop is not None:
+            with contextlib.suppress(RuntimeError):  # closed
+                self._loop.call_soon_threadsafe(do)
+
+    def _listen(self) -> None:
+        """Hear interrupts; the kernel sets a handler of its own for each cell, so each time anew."""
+        self._note_loop()
+        now = signal.getsignal(signal.SIGINT)
+        if self._waiting and now != self._interrupted and now is not None:
+            self._before = now
+            signal.signal(signal.SIGINT, self._interrupted)
+
+    def _hand_back(self) -> None:
+        """Hear no more where no run is left, unless somebody else has taken over meanwhile."""
+        if self._waiting:
+            return
+        user_code.refuse(False)
+        if signal.getsignal(signal.SIGINT) == self._interrupted and self._before is not None:
+            signal.signal(signal.SIGINT, self._before)
+        self._interrupt_cell()
+
+    def _interrupted(self, number: int, frame: Any) -> None:
+        """Stop every run; where all of them run beside the cell, the cell is interrupted after them."""
+        again = self._beside
         for patience in self._waiting:
             patience.end()
+        if self._waiting:
+            user_code.refuse(True)
+        if all(patience.beside for patience in self._waiting):
+            self._leave_cell(number, frame, at_once=again is not None or not self._waiting)
+        user_code.interrupt()
+
+    def _leave_cell(self, number: int, frame: Any, *, at_once: bool) -> None:
+        """Interrupt the cell as it would be without us: at once where it is on the stack itself."""
+        before, task = self._before, self._cells.task
+        if self._waiting and not self._cells.level:
+            return  # no cell is there, such as in a script or a button's callback
+        if before is signal.default_int_handler:
+            running = current_task()
+            if running is None or running is task:
+                signal.default_int_handler(number, frame)
+            elif task is not None:
+                self._beside = task.cancel
+        elif callable(before):
+            self._beside = lambda: before(number, frame)
+        if at_once:
+            self._interrupt_cell()
+        elif self._loop is not None:
+            self._loop.call_soon_threadsafe(self._loop.call_later, 2 * GRACE, self._interrupt_cell)
+
+    def _interrupt_cell(self) -> None:
+        """Interrupt the cell whose runs have ended, so that it does not go on without them."""
+        cell, self._beside = self._beside, None
+        if cell is not None:
+            cell()
+
+
+def _in_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()
 
 
 def _retrieve(task: asyncio.Task[Any]) -> None:

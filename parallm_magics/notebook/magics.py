@@ -9,6 +9,7 @@ from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, no_
 from IPython.display import display
 
 from parallm_magics.cell.help import help_of
+from parallm_magics.notebook.cells import Cells
 from parallm_magics.notebook.interrupt import Interrupts, Patience
 from parallm_magics.notebook.settings import Settings, spoken_settings
 
@@ -22,7 +23,8 @@ class ParallmMagics(Settings, Magics):
 
     def __init__(self, shell: Any) -> None:
         super().__init__(shell)
-        self._interrupts = Interrupts()
+        self.cells = Cells()
+        self._interrupts = Interrupts(self.cells)
 
     @cached_property
     def session(self) -> Session:

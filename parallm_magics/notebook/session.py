@@ -10,11 +10,12 @@ from decimal import Decimal
 from functools import partial
 from typing import Any, NamedTuple
 
+from parallm_magics import user_code
 from parallm_magics.cell.plan import Plan
 from parallm_magics.engine.budget import Ledger
 from parallm_magics.engine.pool import Pools
 from parallm_magics.errors import UnfinishedError
-from parallm_magics.notebook.interrupt import Interrupts, Patience, RunInterrupted
+from parallm_magics.notebook.interrupt import Interrupts, Patience
 from parallm_magics.notebook.live import LiveTable, hears_clicks, wanted
 from parallm_magics.notebook.namespace import names_of
 from parallm_magics.notebook.spend import Spend
@@ -26,6 +27,9 @@ from parallm_magics.patterns.surroundings import Surroundings
 from parallm_magics.providers.recording import Recordings, from_environment
 from parallm_magics.providers.recording_modes import Mode, forced
 from parallm_magics.providers.registry import Clients
+from parallm_magics.user_code import UserCodeInterrupted
+
+BEFORE_ANY_CALL = "interrupted; no call had been made"
 
 
 class Outcome(NamedTuple):
@@ -69,7 +73,9 @@ class Session:
 
         Raised here they would end the kernel's loop where this runs as a task of its own.
         """
-        plan = plan_cell(magic, line, cell, names_of(self._shell), settings=settings)
+        plan = self._plan(magic, line, cell, settings)
+        if plan is None:
+            return Outcome(None, patience.interruption(BEFORE_ANY_CALL))
         self.last = plan
         if plan.options.dry_run:
             return Outcome(preview(plan))
@@ -83,10 +89,18 @@ class Session:
         if run is not None and plan.options.out:
             self._shell.user_ns[plan.options.out] = run
         if patience.asked:
-            problem = RunInterrupted(_interrupted(run, patience.asked, plan.options.out))
+            problem = patience.interruption(_interrupted(run, patience.asked, plan.options.out))
+            problem.run = run
         elif isinstance(problem, UnfinishedError):
             problem = _with_way_back(problem, plan.options.out)
         return Outcome(None if plan.options.quiet else run, problem)
+
+    def _plan(self, magic: str, line: str, cell: str, settings: Mapping[str, Any]) -> Plan | None:
+        """The cell's plan; None where the user did not want to wait for it, as items may be slow."""
+        names = names_of(self._shell)
+        with contextlib.suppress(UserCodeInterrupted):
+            return user_code.call(plan_cell, magic, line, cell, names, settings=settings)
+        return None
 
     async def _run(self, plan: Plan, patience: Patience) -> tuple[Run | None, BaseException | None]:
         try:

@@ -1,57 +1,131 @@
-"""Rewrite a cell of ours so that the notebook awaits it on its own loop."""
+"""Run a cell of ours so that the notebook awaits it on its own loop."""
 
 from __future__ import annotations
 
+import ast
 import threading
 from typing import Any
 
 from parallm_magics.cell.head import head
+from parallm_magics.notebook.cells import Cells
 
 
-class AwaitCells:
-    """An input transformer: `%%fanout …` becomes `await …`, all else stays as it is.
+class CallCells:
+    """An input transformer: `%%fanout …` becomes `get_ipython().run_cell_magic(…)`, as any magic does.
 
-    It comes before IPython's own transformers, which would take `>>> ` off the lines of a prompt.
+    So it reads in the history and in whatever is saved of it, and may stand in any code. It comes
+    before IPython's own transformers, which would take `>>> ` off the lines of a prompt.
     """
 
     # IPython runs transformers with side effects only on cells that it executes.
     has_side_effects = True
 
-    def __init__(self, shell: Any) -> None:
-        self._shell = shell
-        self._depth = threading.local()
-
     def __call__(self, lines: list[str]) -> list[str]:
-        """The lines, or one line that awaits the cell."""
+        """The lines, or one line that calls the magic."""
         found = head("".join(lines))
         if found is None:
             return lines
-        name, (line, _, body) = found.magic, found.rest.partition("\n")
-        line = line.strip()
-        if self._awaitable():
-            call = f"await get_ipython().find_cell_magic({name!r}).__self__.awaited({name!r}, {line!r}, {body!r})"
-        else:
-            call = f"get_ipython().find_cell_magic({name!r})({line!r}, {body!r})"
-        return [call + "\n"]
+        line, _, body = found.rest.partition("\n")
+        # IPython lets no magic run on an empty body; ours says what is missing, as a real error.
+        return [
+            f"get_ipython().run_cell_magic({found.magic!r}, {line.strip()!r}, {body or chr(10)!r})\n"
+        ]
 
-    def _awaitable(self) -> bool:
-        """Whether this is a cell of its own: code that runs inside one cannot be awaited."""
+
+class AwaitCells(ast.NodeTransformer):
+    """Awaits a cell that is such a call and nothing else, where cells can be awaited.
+
+    The shell is told that the cell is asynchronous, and the call is put into an `await` when the
+    cell's code is compiled. Other code that holds such a call, `%%time` for one, keeps it as it is.
+    """
+
+    def __init__(self, shell: Any, cells: Cells) -> None:
+        self._shell, self._cells = shell, cells
+        self._asked = shell.should_run_async
+        self._here = _Here()
+
+    def should_run_async(self, raw_cell: str, **more: Any) -> bool:
+        """What the shell's own method says, and True for a cell of ours."""
+        if self._asked(raw_cell, **more):
+            return True
+        code = more.get("transformed_cell")
+        if more.get("preprocessing_exc_tuple") is not None or not isinstance(code, str):
+            return False
+        self._here.announced = self._awaits_cells() and _is_call(_parsed(code))
+        return self._here.announced
+
+    def _awaits_cells(self) -> bool:
+        """Whether a cell can be awaited now: not one that runs inside another one."""
         runner = getattr(self._shell.loop_runner, "__name__", "")
         return (
             self._shell.autoawait
-            and self._level == 0
+            and self._cells.level == 0
             and "trio" not in runner
             and "curio" not in runner
         )
 
-    @property
-    def _level(self) -> int:
-        return getattr(self._depth, "level", 0)
-
     def enter(self) -> None:
-        """A cell begins in this thread."""
-        self._depth.level = self._level + 1
+        """A cell begins in this thread; its code is compiled next."""
+        self._cells.enter()
+        self._here.compiled_next, self._here.announced = self._here.announced, False
 
     def leave(self) -> None:
-        """A cell ended in this thread; the one that loaded us was never seen to begin."""
-        self._depth.level = max(self._level - 1, 0)
+        """A cell ended in this thread."""
+        self._cells.leave()
+        self._here.compiled_next = False
+
+    def visit(self, node: Any) -> Any:
+        """The code of a cell, awaited where that was announced."""
+        wanted, self._here.compiled_next = self._here.compiled_next, False
+        if wanted and _is_call(node):
+            [cell] = node.body
+            cell.value = ast.copy_location(_awaited(cell.value), cell.value)
+            ast.fix_missing_locations(node)
+        return node
+
+
+class _Here(threading.local):
+    """What is known of the cell that this thread is about to execute."""
+
+    announced = False
+    compiled_next = False
+
+
+def _parsed(code: str) -> Any:
+    try:
+        return ast.parse(code)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+
+
+def _is_call(tree: Any) -> bool:
+    """Whether code is one call of a magic of ours by its text, and nothing else."""
+    match tree:
+        case ast.Module(
+            body=[
+                ast.Expr(
+                    value=ast.Call(
+                        func=ast.Attribute(
+                            value=ast.Call(func=ast.Name(id="get_ipython"), args=[], keywords=[]),
+                            attr="run_cell_magic",
+                        ),
+                        args=[
+                            ast.Constant(value="fanout" | "vote"),
+                            ast.Constant(value=str()),
+                            ast.Constant(value=str()),
+                        ],
+                        keywords=[],
+                    )
+                )
+            ]
+        ):
+            return True
+    return False
+
+
+def _awaited(call: ast.Call) -> ast.Await:
+    """`await` of the magic's own coroutine with the same line and body."""
+    name = call.args[0]
+    found = ast.Attribute(call.func.value, "find_cell_magic", ast.Load())  # type: ignore[attr-defined]
+    owner = ast.Attribute(ast.Call(found, [name], []), "__self__", ast.Load())
+    return ast.Await(ast.Call(ast.Attribute(owner, "awaited", ast.Load()), call.args, []))

@@ -24,6 +24,8 @@ def traces():
         "magics": sorted(name for kind in ip.magics_manager.magics.values() for name in kind),
         "registry": sorted(ip.magics_manager.registry),
         "transformers": [len(ip.input_transformers_cleanup), len(ip.input_transformers_post)],
+        "ast": len(ip.ast_transformers),
+        "replaced": "should_run_async" in vars(ip),
         "events": {event: len(found) for event, found in ip.events.callbacks.items()},
         "configurables": len(ip.configurables),
         "matchers": len(ip.Completer.custom_matchers),

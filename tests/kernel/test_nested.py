@@ -155,6 +155,10 @@ class Foreign(asyncio.AbstractEventLoop):
         if name.startswith("__"):
             return object.__getattribute__(self, name)
         return getattr(object.__getattribute__(self, "_loop"), name)
+    def __hash__(self):  # asyncio knows by the loop which task is running
+        return hash(object.__getattribute__(self, "_loop"))
+    def __eq__(self, other):
+        return other is object.__getattribute__(self, "_loop")
 
 shell = InteractiveShell.instance()
 shell.run_line_magic("load_ext", "parallm_magics")
