@@ -176,3 +176,19 @@ def test_the_changelog_is_kept() -> None:
     assert all(date for _, date in sections[1:])
     kinds = set(re.findall(r"^### (.+)$", text, re.MULTILINE))
     assert kinds <= {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
+
+
+def test_the_hosted_check_is_the_local_one() -> None:
+    """A hosted run does what a contributor can do, and nothing else."""
+    workflow = (ROOT / ".github" / "workflows" / "ci.yml").read_text()
+    assert re.findall(r"^ *- run: (.*)$", workflow, re.MULTILINE) == ["bash .ci/run"]
+    assert (ROOT / ".ci" / "run").exists()
+
+
+def test_commits_are_checked_by_the_environments_own_tools() -> None:
+    """What git runs before a commit is not downloaded, so that its versions are the project's."""
+    hooks = (ROOT / ".pre-commit-config.yaml").read_text()
+    assert re.findall(r"^ *- repo: (.*)$", hooks, re.MULTILINE) == ["local"]
+    assert set(re.findall(r"^ *language: (.*)$", hooks, re.MULTILINE)) == {"system"}
+    tools = {entry.split()[0] for entry in re.findall(r"^ *entry: (.*)$", hooks, re.MULTILINE)}
+    assert tools == {"ruff", "mypy"}
