@@ -1,0 +1,162 @@
+"""What the product does with a real model: its bytes, its slots, its unreadable answers, its odds."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import Iterator
+
+import pytest
+from patience import patience
+from small_model import SLOTS, SmallModel
+
+from parallm_magics import FanoutRun, VoteRun, fanout, vote
+
+pytestmark = pytest.mark.real
+
+REVIEW = "Is this review positive or negative?\n\nThe lamp broke after a day."
+ONE_OF_TWO = {"grammar": 'root ::= "ANSWER: " ("positive" | "negative")'}
+LONG = "Write a long story about a lamp."
+
+
+@pytest.fixture(scope="module")
+def served() -> Iterator[SmallModel]:
+    """The model, once for all of them."""
+    with SmallModel() as model:
+        yield model
+
+
+def fanned(text: str, served: SmallModel, **options: object) -> FanoutRun:
+    """A fan-out that has the time it needs on this machine."""
+    limits = {"timeout": patience(60), "deadline": patience(120)}
+    run = asyncio.run(fanout(text, model=served.model, **{**limits, **options}))
+    assert isinstance(run, FanoutRun)
+    return run
+
+
+def voted(text: str, served: SmallModel, **options: object) -> VoteRun:
+    """A vote that has the time it needs on this machine."""
+    limits = {"timeout": patience(60), "deadline": patience(120)}
+    run = asyncio.run(vote(text, model=served.model, **{**limits, **options}))
+    assert isinstance(run, VoteRun)
+    return run
+
+
+@pytest.mark.parametrize("stream", ["on", "off"])
+def test_sections_are_answered_and_merged(served: SmallModel, stream: str) -> None:
+    """Each has a text of its own, and the synthesis has read them; no price is known."""
+    run = fanned(
+        "The lamp broke after a day.\n%section name\nName the thing.\n%section fault\nName the fault.\n"
+        "%synthesis\nSay both in one sentence.\n",
+        served,
+        max_tokens=24,
+        min_success=0,
+        stream=stream,
+    )
+    assert [record.status in ("ok", "truncated") for record in run.results] == [True, True]
+    assert all(record.text.strip() for record in run.results)
+    assert run.text
+    assert run.usage.output_tokens > 2
+    assert run.cost is None
+
+
+def test_enforced_labels_are_always_read(served: SmallModel) -> None:
+    """A grammar leaves the model no other words."""
+    run = voted(REVIEW, served, n=6, choices="positive,negative", param=ONE_OF_TWO, max_tokens=8)
+    assert sum(run.tally.values()) == 6
+    assert {record.text for record in run.results} <= {"ANSWER: positive", "ANSWER: negative"}
+
+
+def test_free_answers_are_read_or_no_vote(served: SmallModel) -> None:
+    """Of a model this small only some can be read; none is guessed, and all are counted."""
+    run = voted(REVIEW, served, n=8, choices="positive,negative", max_tokens=16, quorum=1)
+    read = [record.value for record in run.results if record.value is not None]
+    assert sum(run.tally.values()) == len(read) < 8
+    for record in run.results:
+        assert record.value is None or record.value in record.text.casefold()
+
+
+def test_an_interrupt_frees_the_slots(served: SmallModel) -> None:
+    """A cancelled run leaves nothing running on the server."""
+
+    async def cancelled() -> None:
+        # Longer than the context has room for, so that only a cancel ends it.
+        run = asyncio.create_task(fanout(LONG, model=served.model, n=4, max_tokens=3000))
+        while served.busy < SLOTS:
+            await asyncio.sleep(0.05)
+        run.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await run
+
+    asyncio.run(cancelled())
+    end = time.monotonic() + patience(30)
+    while served.busy:
+        assert time.monotonic() < end, "the server still works for a run that was cancelled"
+        time.sleep(0.05)
+
+
+def test_a_deadline_cuts_what_is_too_long(served: SmallModel) -> None:
+    """The worker ends as timed out, with the text so far, and the next one is answered."""
+    run = fanned(LONG, served, n=1, max_tokens=3000, deadline=patience(2), min_success=0)
+    [record] = run.results
+    assert record.status == "timed_out"
+    assert fanned("Say hello.", served, n=1, max_tokens=4, min_success=0).results[0].text
+
+
+def test_more_calls_than_slots_all_end(served: SmallModel) -> None:
+    """Twenty calls over four slots: the server queues them, and every one has its record."""
+    run = fanned(
+        "Name a colour and {{item}}.\n",
+        served,
+        each=[f"the number {number}" for number in range(20)],
+        max_tokens=6,
+        min_success=0,
+    )
+    assert [record.status in ("ok", "truncated") for record in run.results] == [True] * 20
+
+
+VOTES = 200
+
+
+def test_the_tally_follows_the_models_own_odds(served: SmallModel) -> None:
+    """Of 200 seeded votes as many say A as its probability lets expect, within 99.9 %."""
+    question = "Is a lamp A) a light or B) a plant? Answer A or B."
+    grammar = 'root ::= "A" | "B"'
+    [choice] = served.ask(
+        "POST",
+        "v1/chat/completions",
+        model="smol",
+        messages=[{"role": "user", "content": question}],
+        max_tokens=1,
+        logprobs=True,
+        top_logprobs=2,
+        post_sampling_probs=True,
+        grammar=grammar,
+    )["choices"]
+    odds = {each["token"]: each["prob"] for each in choice["logprobs"]["content"][0]["top_probs"]}
+    assert 0.02 < odds["A"] < 0.98, "the question has to leave the model a choice"
+    voters = "\n".join(f"%voter --param seed={seed}" for seed in range(1, VOTES + 1))
+    run = voted(
+        f"{question}\n{voters}\n",
+        served,
+        choices="A,B",
+        no_ask=True,
+        param={"grammar": grammar},
+        max_tokens=4,
+        concurrency=SLOTS,
+        deadline=patience(300),
+        stop="all",
+    )
+    low, high = interval(odds["A"], VOTES, 0.999)
+    assert sum(run.tally.values()) == VOTES
+    assert low <= run.tally["A"] <= high
+
+
+def interval(p: float, n: int, level: float) -> tuple[int, int]:
+    """The counts between which a binomial one lies with at least this probability."""
+    weights = [math.comb(n, k) * p**k * (1 - p) ** (n - k) for k in range(n + 1)]
+    tail = (1 - level) / 2
+    low = next(k for k in range(n + 1) if sum(weights[: k + 1]) > tail)
+    high = next(k for k in range(n, -1, -1) if sum(weights[k:]) > tail)
+    return low, high
