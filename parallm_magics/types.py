@@ -17,8 +17,10 @@ FaultKind = Literal[
     "rate_limit",  # slow down and ask again
     "quota",  # the account is out of money or over its limit: asking again cannot help
     "auth",  # the key is wrong or may not do this
+    "forbidden",  # a 403 that says neither of what nor of whom
     "model",  # the provider does not know the model
     "bad_request",  # the provider refuses the request as it stands
+    "parameter",  # it refuses a field that we send unasked: left out from now on
     "too_large",  # the prompt does not fit
     "server",  # the provider failed or is overloaded
     "connection",  # no or a broken connection
@@ -114,8 +116,9 @@ class Task:
         reading: what is asked of the answer, or None for free text.
         truth: the true label of the item, where a study knows it: what a simulation takes as right.
             No provider is ever sent it.
-        silence: seconds without any sign of life before the worker has timed out.
-        first: seconds to wait for the first token; also the limit of an unstreamed call.
+        silence: seconds without any sign of life after the first token, of the answer or of thinking,
+            before the worker has timed out.
+        first: seconds of silence before that; also the limit of an unstreamed call.
         deadline: seconds for the worker as a whole, retries and waits included.
         retries: further tries after a passing fault.
         retry_timeouts: whether a time-out is a passing fault.
@@ -208,6 +211,7 @@ class Fault:
         http: the HTTP status, where there was one.
         retry_after: seconds the provider asks to wait; None without a usable hint.
         request_id: the provider's id of the request, where it gave one.
+        final: whether the provider says that asking again is of no use.
     """
 
     kind: FaultKind
@@ -215,6 +219,7 @@ class Fault:
     http: int | None = None
     retry_after: float | None = None
     request_id: str | None = None
+    final: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,6 +234,7 @@ class Reply:
         request_id: the provider's id of the request.
         seconds: the call's length where the provider keeps its own time (simulation, recordings).
         terms: the terms of its price that the reply names.
+        adapted: what was sent otherwise than usual, as the endpoint does not take it, in words.
     """
 
     text: str
@@ -238,6 +244,7 @@ class Reply:
     request_id: str | None = None
     seconds: float | None = None
     terms: Terms = ()
+    adapted: str = ""
 
 
 class CallFailed(Exception):
@@ -270,8 +277,11 @@ class CallFailed(Exception):
         self.terms = terms
 
 
-Heard = Callable[[str], None]
-"""Called with each piece of answer text as it arrives; with "" for any other sign of life."""
+class Heard(Protocol):
+    """Whoever listens to an answer as it arrives."""
+
+    def __call__(self, piece: str, thinking: str = "") -> None:
+        """Take in a piece of its text, or of its thinking; both are "" for any other sign of life."""
 
 
 class Provider(Protocol):
@@ -356,6 +366,7 @@ class Record:
         simulated: whether no model was asked.
         replayed: whether it comes from a recording, so that nothing was spent on it now.
         address: the host that was asked, where it is not the provider's usual one.
+        adapted: what was sent otherwise than usual, as the endpoint does not take it, in words.
     """
 
     index: int
@@ -378,6 +389,7 @@ class Record:
     simulated: bool = False
     replayed: bool = False
     address: str = ""
+    adapted: str = ""
 
     @property
     def ok(self) -> bool:

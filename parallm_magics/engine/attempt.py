@@ -14,17 +14,23 @@ CATCH_UP = 0.25
 
 
 class _Limit:
-    """Cancels a task that has been silent for too long; a sign of life costs no new timer."""
+    """Cancels a task that has been silent for too long; a sign of life costs no new timer.
+
+    The short limit begins with the first token: what a server says before it, such as that it is
+    there, does not tell how long the model will think.
+    """
 
     __slots__ = (
         "_at",
         "_end",
+        "_first",
         "_heard",
         "_loop",
         "_over",
         "_silence",
         "_task",
         "_timer",
+        "begun",
         "heard_of",
         "held_up",
     )
@@ -33,8 +39,8 @@ class _Limit:
         task = asyncio.current_task()
         assert task is not None
         self.held_up = 0.0
-        self.heard_of = False
-        self._task, self._heard, self._silence = task, heard, silence
+        self.heard_of = self.begun = False
+        self._task, self._heard, self._first, self._silence = task, heard, first, silence
         self._loop = task.get_loop()
         now = self._loop.time()
         self._end = now + remaining
@@ -42,10 +48,12 @@ class _Limit:
         self._timer = self._loop.call_at(self._at, self._look)
         self._over = False
 
-    def alive(self, piece: str) -> None:
+    def alive(self, piece: str, thinking: str = "") -> None:
         """A sign of life: the silence begins anew."""
         self.heard_of = True
-        self._at = at = min(self._loop.time() + self._silence, self._end)
+        self.begun = self.begun or bool(piece or thinking)
+        silence = self._silence if self.begun else self._first
+        self._at = at = min(self._loop.time() + silence, self._end)
         if at < self._timer.when():
             self._timer.cancel()
             self._timer = self._loop.call_at(at, self._look)
@@ -75,7 +83,11 @@ class _Limit:
 
 
 async def attempt(
-    provider: Provider, task: Task, heard: Heard, pieces: Sequence[str], remaining: float
+    provider: Provider,
+    task: Task,
+    heard: Heard,
+    pieces: Sequence[str],
+    remaining: float,
 ) -> Reply:
     """Make one call and bound its silence and its length.
 
@@ -122,6 +134,8 @@ def _silence(task: Task, limit: _Limit, begun: bool) -> str:
         return f"no complete answer by the deadline of {task.deadline:g} s"
     if begun:
         return f"silent for {task.silence:g} s in the middle of the answer"
+    if limit.begun:
+        return f"silent for {task.silence:g} s while it was thinking"
     if limit.heard_of and task.stream:
-        return f"silent for {task.silence:g} s"
+        return f"silent for {task.first:g} s before the first token"
     return f"no {'first token' if task.stream else 'answer'} within {task.first:g} s"

@@ -40,9 +40,14 @@ PASSING: dict[FaultKind, str] = {
     "server": "provider error",
     "connection": "no connection",
     "timeout": "timed out",
+    "forbidden": "refused without a reason",
+    "parameter": "a field is left out",
 }
 # After these no other call of the same key can succeed, or none of the same model.
 FATAL: frozenset[FaultKind] = frozenset({"auth", "quota"})
+# A refusal that names neither a prompt nor the key is taken as the key's where so many calls have ended
+# and none in any other way; later it is the prompt's.
+FIRST_CALLS = 5
 # How many ended workers are told in one go, so that the loop is never held for long.
 AT_ONCE = 500
 # So many calls in a row that no cap could ever pay for: the money is over, not the one call too dear.
@@ -155,6 +160,7 @@ class Pump:
         self._running: dict[asyncio.Task[None], Worker] = {}
         self._closed: dict[tuple[Pool, Model | None], Fault] = {}
         self._lost = 0
+        self._firsts: dict[Pool, int] = {}
         self._records: list[Record] = []
 
     async def run(self) -> list[Record]:
@@ -352,7 +358,8 @@ class Pump:
             self._look_ahead()
             return Fault("budget", why)
         closed = self._shut(pool, worker.task.model) if self._closed else None
-        return replace(closed, message=f"not asked: {closed.message}") if closed else None
+        again = " again" if worker.tries else ""
+        return replace(closed, message=f"not asked{again}: {closed.message}") if closed else None
 
     def _give_up(self, line: deque[Worker], pool: Pool, now: float, wait: float) -> None:
         """End those in line that must wait beyond their deadline.
@@ -431,25 +438,17 @@ class Pump:
 
     def _settle(self, worker: Worker, pool: Pool, ticket: Ticket, last: Try) -> None:
         """End the worker, or let it wait for its next try; tell the pool what it can learn."""
-        now, task, fault = self._loop.time(), worker.task, last.fault
+        now, task = self._loop.time(), worker.task
+        fault = self._of_the_key(last.fault, pool)
         again = fault is not None and fault.kind in PASSING and not worker.provider.keeps_time
         if fault is None or not again or (fault.kind == "timeout" and not task.retry_timeouts):
             self._learn(task, pool, ticket, fault)
             self._end(task, worker.record(self._books.price, now, fault))
             return
-        if fault.kind == "rate_limit":
-            worker.waits += 1
-            pool.limited(ticket, now, fault.retry_after)
-            pause = pool.pause(worker.waits, fault.retry_after, worker.left(now))
-        elif pool.faulted(ticket, now):
-            pause = pool.wait(now) or 0.0
-        else:
-            worker.lost += 1
-            if worker.lost > task.retries:
-                self._end(task, worker.record(self._books.price, now, fault))
-                return
-            pool.spend_retry()
-            pause = pool.pause(worker.lost, fault.retry_after, worker.left(now))
+        pause = self._pause(worker, pool, ticket, fault)
+        if pause is None:
+            self._end(task, worker.record(self._books.price, now, _at_last(fault)))
+            return
         if pause > worker.left(now):
             told = fault if fault.retry_after is None else asks_too_long(fault, fault.retry_after)
             self._end(task, worker.record(self._books.price, now, told))
@@ -459,6 +458,32 @@ class Pump:
             self._told(Event("waiting", task.index, self._since(now), why))
         self._backlog += 1
         heapq.heappush(self._waiting, (now + pause, next(self._order), worker, pool))
+
+    def _of_the_key(self, fault: Fault | None, pool: Pool) -> Fault | None:
+        """The fault; of the key where the first calls all were refused without a reason."""
+        bare = fault is not None and fault.kind == "forbidden"
+        seen = self._firsts.get(pool, 0)
+        self._firsts[pool] = seen + 1 if bare and 0 <= seen < FIRST_CALLS else -1
+        if fault is None or self._firsts[pool] < FIRST_CALLS:
+            return fault
+        return replace(fault, kind="auth")
+
+    def _pause(self, worker: Worker, pool: Pool, ticket: Ticket, fault: Fault) -> float | None:
+        """Seconds until the next try after a passing fault; None where there is none."""
+        now, left = self._loop.time(), worker.left(self._loop.time())
+        if fault.kind == "parameter":  # each field is left out once, so that this ends
+            return 0.0
+        if fault.kind == "rate_limit":
+            pool.limited(ticket, now, None if fault.final else fault.retry_after)
+            worker.waits += 1
+            return None if fault.final else pool.pause(worker.waits, fault.retry_after, left)
+        if fault.kind != "forbidden" and pool.faulted(ticket, now) and not fault.final:
+            return pool.wait(now) or 0.0
+        worker.lost += 1
+        if worker.lost > worker.task.retries or fault.final:
+            return None
+        pool.spend_retry()
+        return pool.pause(worker.lost, fault.retry_after, left)
 
     def _learn(self, task: Task, pool: Pool, ticket: Ticket, fault: Fault | None) -> None:
         if fault is not None and fault.kind in FATAL:
@@ -498,6 +523,11 @@ class Pump:
 def _told(tell: Listener, event: Event) -> None:
     with contextlib.suppress(Exception):  # a listener's mistake must not lose answers
         tell(event)
+
+
+def _at_last(fault: Fault) -> Fault:
+    """The fault after the last try: what stays refused without a reason is the prompt's."""
+    return replace(fault, kind="refusal") if fault.kind == "forbidden" else fault
 
 
 def _tokens(task: Task) -> float:

@@ -66,7 +66,7 @@ class Warmth:
             return
         last = worker.tries[-1].fault if worker.tries else None
         # A call that was turned away took no time: the next one may well begin.
-        if last is None or last.kind != "rate_limit":
+        if last is None or last.kind not in ("rate_limit", "parameter"):
             self._failures[key] = self._failures.get(key, 0) + 1
             if self._failures[key] == FAILURES:
                 self._warmed(key)

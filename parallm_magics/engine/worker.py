@@ -33,7 +33,18 @@ Price = Callable[[Task, Usage, Said], Decimal | None]
 
 # The provider turned the request away, so that its tokens were not billed.
 UNBILLED: frozenset[FaultKind] = frozenset(
-    {"rate_limit", "quota", "auth", "model", "bad_request", "too_large", "server", "connection"}
+    {
+        "rate_limit",
+        "quota",
+        "auth",
+        "forbidden",
+        "model",
+        "bad_request",
+        "parameter",
+        "too_large",
+        "server",
+        "connection",
+    }
 )
 STATUS: dict[FaultKind, Status] = {
     "timeout": "timed_out",
@@ -112,8 +123,8 @@ class Worker:
         """Seconds until the deadline, which counts from the first admission."""
         return self.task.deadline - (0.0 if self.start is None else now - self.start)
 
-    def hear(self, piece: str) -> None:
-        """Take in a piece of text, or another sign of life."""
+    def hear(self, piece: str, thinking: str = "") -> None:
+        """Take in a piece of text, or another sign of life; thinking is told to nobody."""
         if self.begun is not None:
             begun, self.begun = self.begun, None
             begun()
@@ -181,6 +192,7 @@ class Worker:
             request_id=end.request_id if isinstance(end, Reply) else end.fault.request_id,
             error=fault,
             simulated=self.provider.simulated,
+            adapted=reply.adapted if reply else "",
         )
 
     def stopped(self, fault: Fault, now: float, *, asked: bool) -> Record:

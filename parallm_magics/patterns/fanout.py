@@ -137,7 +137,7 @@ class FanoutRun(Run, Mapping[str, Value]):
             extra=self._extra,
             text=self.text if self.blocked or (self.synthesis and self.synthesis.ok) else None,
             text_title="Refusal" if self.blocked else "Synthesis",
-            notes=(*self.notes, *self._flags()),
+            notes=(*self.notes, *self._flags(), *self.adapted),
             simulated=self.simulated,
             addresses=self.addresses,
             polls=tuple(poll.shown for poll in itertools.islice(self.votes.values(), POLLS)),

@@ -76,6 +76,13 @@ class Run:
         return tuple(dict.fromkeys(record.address for record in records if record.address))
 
     @property
+    def adapted(self) -> tuple[str, ...]:
+        """What was sent otherwise than usual, as an endpoint does not take it: a line a model."""
+        records = (*self.results, *self._extra)
+        lines = (f"{record.model}: {record.adapted}" for record in records if record.adapted)
+        return tuple(dict.fromkeys(lines))
+
+    @property
     def _totals(self) -> display.Totals:
         return display.totals(self.results, self._extra)
 

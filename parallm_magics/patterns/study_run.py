@@ -76,7 +76,7 @@ class StudyRun(Findings, Run, Mapping[str, str | None]):
             extra=self._extra,
             text=self._refusal,
             text_title="Refusal",
-            notes=self.notes,
+            notes=(*self.notes, *self.adapted),
             simulated=self.simulated,
             addresses=self.addresses,
             guards=tuple(guard.shown for guard in self.guards),

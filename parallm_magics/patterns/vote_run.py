@@ -252,7 +252,7 @@ class VoteRun(Run):
             extra=self._extra,
             text=self._shown_text,
             text_title="Refusal" if self.blocked else "Winning answer",
-            notes=(*self.notes, *self._advice()),
+            notes=(*self.notes, *self._advice(), *self.adapted),
             simulated=self.simulated,
             addresses=self.addresses,
             tally=None if self.blocked else self._tally,

@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from parallm_magics.errors import ModelError
+from parallm_magics.providers.content import Content, content_of
 from parallm_magics.providers.prompt_cache import marked
 from parallm_magics.providers.reading import count, mapping, merged, optional_count, string
 from parallm_magics.providers.sdk import Draft, SdkProvider
-from parallm_magics.types import Finish, Model, Task, Usage
+from parallm_magics.types import Model, Task, Usage
 
 # Opus 4.7 was the first that takes no temperature; everything since then is like it.
 WITH_TEMPERATURE = re.compile(
@@ -33,16 +34,11 @@ LEAST_PREFIX = (
 LEAST_PREFIX_ELSE = 4096
 MARK: dict[str, Any] = {"cache_control": {"type": "ephemeral"}}
 MOST_BYTES = 32_000_000  # of one request
-FINISH: dict[str, Finish] = {
-    "max_tokens": "length",
-    "model_context_window_exceeded": "length",
-    "pause_turn": "length",  # a turn that the server broke off: what is there is not the answer
-    "refusal": "refusal",
-}
+DELTAS = frozenset({"text_delta", "thinking_delta"})
 
 
 class AnthropicProvider(SdkProvider):
-    """Anthropic's messages; a stop reason that is not in `FINISH`, tool_use too, ends an answer."""
+    """Anthropic's messages."""
 
     sdk: ClassVar[str] = "anthropic"
     client_class: ClassVar[str] = "AsyncAnthropic"
@@ -100,9 +96,9 @@ class AnthropicProvider(SdkProvider):
         content = data.get("content", False)
         if not (content is None or isinstance(content, list)):
             return False
-        blocks = [mapping(block) for block in content or []]
-        draft.parts += [string(b.get("text")) for b in blocks if b.get("type") == "text"]
-        draft.finish = FINISH.get(string(data.get("stop_reason")), "stop")
+        draft.take(content_of(content))
+        draft.stop(data.get("stop_reason"))
+        draft.finish = draft.finish or "stop"
         _take_usage(data, draft)
         return True
 
@@ -112,20 +108,19 @@ class AnthropicProvider(SdkProvider):
             _take_usage(mapping(data.get("message")), draft)
             draft.usage = None  # its output is a placeholder: a stream that breaks off tells no sum
         elif kind == "content_block_start":
-            block = mapping(data.get("content_block"))
-            if block.get("type") == "text" and block.get("text"):
-                draft.parts.append(string(block["text"]))
+            draft.take(content_of([data.get("content_block")]))
         elif kind == "content_block_delta":
             delta = mapping(data.get("delta"))
-            if delta.get("type") == "text_delta":
-                draft.parts.append(string(delta.get("text")))
+            texts = Content(string(delta.get("text")), string(delta.get("thinking")))
+            draft.take(texts if delta.get("type") in DELTAS else Content())
         elif kind == "message_delta":
-            if reason := string(mapping(data.get("delta")).get("stop_reason")):
-                draft.finish = FINISH.get(reason, "stop")
+            draft.stop(mapping(data.get("delta")).get("stop_reason"))
             _take_usage(data, draft)
         elif kind == "message_stop":
             draft.over = True
-            draft.ended = draft.finish is not None
+        elif kind == "message":  # a whole answer in the place of a stream's events
+            self._whole(data, draft)
+            draft.ended = True
 
 
 def _take_usage(data: Mapping[str, Any], draft: Draft) -> None:

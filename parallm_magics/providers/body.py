@@ -1,15 +1,20 @@
-"""The body of an answer, whole or as server-sent events, and never more than a cap."""
+"""The body of an answer: its bytes, never more than a cap, and what its first ones say it is."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, Literal
 
 MOST_BYTES = 8 * 2**20  # after decompression: a small compressed body can stand for gigabytes
 HEAD = 400
 DRAIN_SECONDS = 0.1
+BOM = b"\xef\xbb\xbf"
+# How the lines of server-sent events begin: data, event, id, retry, and ":" for a comment.
+EVENT_STARTS = b"deir:"
+
+Form = Literal["json", "events", "other"]
 
 
 class TooMuchError(Exception):
@@ -29,8 +34,35 @@ class Body:
         self.head = b""
         self._chunks: AsyncIterator[bytes] = response.aiter_bytes()
         self._left = most
+        self._begun = b""
+
+    async def form(self) -> Form:
+        """What the first bytes say that it is: servers and gateways mislabel their answers.
+
+        A byte order mark and blanks before them, which keep a connection alive, are left out.
+        """
+        begun = b""
+        async for chunk in self._counted():
+            begun = (begun + chunk).lstrip()
+            if begun.startswith(BOM):
+                begun = begun[len(BOM) :].lstrip()
+            if begun and not BOM.startswith(begun):
+                break
+        self._begun = begun
+        if not begun:
+            return "events" if self.kind == "text/event-stream" else "other"
+        if begun[:1] in b"{[":
+            return "json"
+        return "events" if begun[:1] in EVENT_STARTS else "other"
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
+        begun, self._begun = self._begun, b""
+        if begun:
+            yield begun
+        async for chunk in self._counted():
+            yield chunk
+
+    async def _counted(self) -> AsyncIterator[bytes]:
         async for chunk in self._chunks:
             self._left -= len(chunk)
             if self._left < 0:
@@ -39,43 +71,9 @@ class Body:
                 self.head += chunk[: HEAD - len(self.head)]
             yield chunk
 
-    async def whole(self) -> bytes:
-        """All of it.
-
-        Raises:
-            TooMuchError: it exceeds the cap.
-        """
-        return b"".join([chunk async for chunk in self])
-
     async def drain(self) -> None:
         """Read what follows the end of the answer, so that the connection can be used again."""
         with contextlib.suppress(Exception):
             async with asyncio.timeout(DRAIN_SECONDS):
                 async for _ in self:
                     pass
-
-
-async def events(chunks: AsyncIterator[bytes]) -> AsyncIterator[str]:
-    """The data of each server-sent event; "" for a comment, which is a sign of life.
-
-    Event names are left out: both dialects repeat them in the data. An event that no blank line
-    ends was cut, and is not given out.
-    """
-    open_line: list[bytes] = []
-    data: list[str] = []
-    async for chunk in chunks:
-        first, *more = chunk.split(b"\n")
-        open_line.append(first)
-        if not more:
-            continue
-        lines = [b"".join(open_line), *more[:-1]]
-        open_line = [more[-1]]
-        for line in lines:
-            text = line.removesuffix(b"\r").decode("utf-8", "replace")
-            if text.startswith("data:"):
-                data.append(text[5:].removeprefix(" "))
-            elif text.startswith(":"):
-                yield ""
-            elif not text and data:
-                yield "\n".join(data)
-                data = []

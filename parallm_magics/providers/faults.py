@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 from parallm_magics.errors import nearest
+from parallm_magics.providers.error_body import ErrorBody, read_error
 from parallm_magics.providers.keys import scrub
-from parallm_magics.providers.reading import count
 from parallm_magics.providers.retry_after import retry_after
 from parallm_magics.providers.texts import one_line
 from parallm_magics.providers.well_known import WELL_KNOWN
@@ -60,13 +60,15 @@ BY_CLASS: dict[str, FaultKind] = {
 BY_STATUS: dict[int, FaultKind] = {
     401: "auth",
     402: "quota",
-    403: "auth",
+    403: "forbidden",
     404: "model",
     408: "server",
     409: "server",
     413: "too_large",
     429: "rate_limit",
     431: "too_large",
+    451: "refusal",
+    498: "rate_limit",  # the capacity of a cheaper tier is used up
     499: "server",
 }
 # An error's code or type says more than its status: quota comes as 400, 402 and 429.
@@ -85,6 +87,11 @@ BY_CODE: dict[str, FaultKind] = {
     "authentication_error": "auth",
     "permission_error": "auth",
     "account_deactivated": "auth",
+    "api_key_invalid": "auth",
+    "permission_denied": "auth",
+    "unauthenticated": "auth",
+    "unauthorized": "auth",
+    "unsupported_country_region_territory": "auth",
     "model_not_found": "model",
     "not_found_error": "model",
     "context_length_exceeded": "too_large",
@@ -93,24 +100,55 @@ BY_CODE: dict[str, FaultKind] = {
     "string_above_max_length": "too_large",
     "content_filter": "refusal",
     "content_policy_violation": "refusal",
+    "data_inspection_failed": "refusal",
+    "responsibleaipolicyviolation": "refusal",
     "rate_limit_error": "rate_limit",
     "rate_limit_exceeded": "rate_limit",
     "ramp_limit_exceeded": "rate_limit",
+    "resource_exhausted": "rate_limit",
+    "too_many_requests": "rate_limit",
     "overloaded_error": "server",
     "api_error": "server",
     "server_error": "server",
     "timeout_error": "server",
     "conflict_error": "server",
 }
-# A 400 that says only in words what it is about.
-BY_WORDS: dict[str, FaultKind] = {
-    "credit balance": "quota",
-    "usage limits": "quota",
-    "spend limit": "quota",
-    "prompt is too long": "too_large",
-    "context length": "too_large",
-    "context window": "too_large",
-}
+# What is said beside any status, so that only an error in a stream, which has none, is told by it.
+BY_CODE_ALONE: dict[str, FaultKind] = {"invalid_request_error": "bad_request"}
+# What an error says only in words; the first that matches holds.
+_MONEY = r"credit balance|usage limits|spend(?:ing)? limit|insufficient (?:balance|funds|credit)"
+_LENGTH = r"prompt is too long|context length|context window"
+_CLOSED = (
+    r"(?:account|organi[sz]ation|project|key)\b.{0,60}"
+    r"(?:suspend|disabled|deactivat|banned|terminat|revoked|expired)"
+)
+_FILTERED = (
+    r"content[ _-]?(?:filter|(?:management |usage )?polic|moderation|safety)|acceptable use|"
+    r"usage (?:guideline|polic)|moderation|\bflagged\b|responsible ai|"
+    r"safety (?:system|filter|polic|setting|check|guideline)|"
+    r"(?:inappropriate|harmful|prohibited|sensitive|unsafe|risky) content"
+)
+_NO_KEY = (
+    r"(?:invalid|incorrect|missing|wrong|expired|unknown|no|bad) (?:x-)?(?:api|access|auth\w*)"
+    r"[ _-]?(?:key|token|credential)|(?:api|access)[ _-]?(?:key|token)\b.{0,20}\b"
+    r"(?:not valid|invalid|missing|incorrect|required|not found|not provided)"
+)
+BY_WORDS: tuple[tuple[FaultKind, re.Pattern[str]], ...] = (
+    ("quota", re.compile(_MONEY)),
+    ("too_large", re.compile(_LENGTH)),
+    ("auth", re.compile(_CLOSED)),
+    ("refusal", re.compile(_FILTERED)),
+    ("auth", re.compile(_NO_KEY)),
+)
+# A 403 of the account, and not of the prompt.
+OF_THE_ACCOUNT = re.compile(
+    r"api[ _-]?key|credential|permission|permitted to|authori[sz]|authenticat|account|billing|"
+    r"(?:invalid|expired|bearer|access) token|access ?denied|(?:no|not have) access|access to|"
+    r"organi[sz]ation|project|subscription|country|region|territory|not allowed to"
+)
+# A request that is larger than what a whole minute allows.
+LIMIT = re.compile(r"\blimit(?: is| of)?[:=]? ?([0-9][0-9,_]*)")
+REQUESTED = re.compile(r"\brequested(?: tokens| about)?[:=]? ?([0-9][0-9,_]*)")
 # What ended a connection, by class name along the exception's chain of causes; first match wins.
 CAUSES: tuple[tuple[frozenset[str], str], ...] = (
     (frozenset({"gaierror", "ClientConnectorDNSError"}), "no such host (DNS)"),
@@ -130,8 +168,6 @@ CAUSES: tuple[tuple[frozenset[str], str], ...] = (
         "the connection was closed before the answer",
     ),
 )
-
-MOST_WORDS = 2_000  # of a provider's own message are looked at
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +212,8 @@ def kind_of_class(cls: type[BaseException]) -> FaultKind:
 
 def kind_of_status(status: int) -> FaultKind:
     """The kind that an HTTP status stands for when the body says nothing better."""
+    if status >= 600:
+        return "not_an_answer"
     if status >= 500:
         return "server"
     return BY_STATUS.get(status, "bad_request" if status >= 300 else "server")
@@ -183,32 +221,76 @@ def kind_of_status(status: int) -> FaultKind:
 
 def fault_of_answer(status: int, headers: Mapping[str, str], body: object, asked: Asked) -> Fault:
     """The fault that an error answer stands for; status 200 where it came inside a stream."""
-    error = _error_in(body)
-    if status == 200 and (inner := count(error.get("code"))) and 400 <= inner < 600:
-        status = inner  # gateways put the status that they got into the body
-    words = str(error.get("message") or (body if isinstance(body, str) else ""))[:MOST_WORDS]
-    codes = [str(code) for code in _codes(error)]
-    kind = _kind(status, codes, words.lower())
-    said = one_line(scrub(words))
-    in_stream = 529 if "overloaded_error" in codes else None
+    error = read_error(body)
+    if status == 200 and error.status is not None:
+        status = error.status
+    kind = _kind(status, error)
+    again = headers.get("x-should-retry", "").strip().lower()
+    if again == "true" and kind in OF_THE_REQUEST:
+        kind = "server"
+    wait = retry_after(headers)
+    if wait is None and kind in ("rate_limit", "server") and "retry-after" not in headers:
+        wait = error.wait
+    in_stream = 529 if "overloaded_error" in error.codes else None
     return Fault(
         kind,
-        one_line(scrub(_message(kind, status, headers, said, error, asked)), 400),
+        one_line(scrub(_message(kind, status, headers, error, wait, asked)), 400),
         http=in_stream if status == 200 else status,
-        retry_after=retry_after(headers),
+        retry_after=wait,
         request_id=request_id(headers) or _text(body, "request_id"),
+        final=again == "false",
     )
 
 
-def _kind(status: int, codes: list[str], words: str) -> FaultKind:
+def fault_in_answer(error: object, asked: Asked) -> Fault:
+    """The fault of an error that stands in an answer: whoever answered for us broke down there.
+
+    What it says of keys and money is not of ours.
+    """
+    fault = fault_of_answer(200, {}, {"error": error}, asked)
+    if fault.kind in ("server", "rate_limit", "refusal", "too_large"):
+        return fault
+    said = one_line(scrub(read_error({"error": error}).words))
+    because = f": {said}" if said else ""
+    return replace(fault, kind="server", message=f"{asked.host}: error in the answer{because}")
+
+
+# Faults of a request as it stands, which a server may still call passing.
+OF_THE_REQUEST = frozenset({"bad_request", "auth", "forbidden", "model", "too_large"})
+
+
+def _kind(status: int, error: ErrorBody) -> FaultKind:
     """The kind of an error answer: by its words, else its codes, else its status."""
     if status >= 300 and (status < 400 or status >= 500):
         return kind_of_status(status)
-    if status in (400, 402, 403):
-        for phrase, kind in BY_WORDS.items():
-            if phrase in words:
+    words = error.words.lower()
+    if status in (200, 413, 429) and _never_fits(words):
+        return "too_large"
+    if status != 429 and error.reasons:
+        return "refusal"
+    if status in (200, 400, 402, 403, 422) and not error.page:
+        for kind, said in BY_WORDS:
+            if said.search(words):
                 return kind
-    return next((BY_CODE[code] for code in codes if code in BY_CODE), kind_of_status(status))
+    known = BY_CODE | BY_CODE_ALONE if status == 200 else BY_CODE
+    kind = next((known[code] for code in error.codes if code in known), kind_of_status(status))
+    if status == 413 and kind == "rate_limit" and "used" not in words:
+        return "too_large"
+    if kind == "forbidden" and OF_THE_ACCOUNT.search(words) and not error.page:
+        return "auth"
+    return kind
+
+
+def _never_fits(words: str) -> bool:
+    """Whether one request asks for more than the limit of a whole minute."""
+    limit, requested = LIMIT.search(words), REQUESTED.search(words)
+    if limit is None or requested is None:
+        return words.startswith("request too large")
+    return _number(requested[1]) > _number(limit[1])
+
+
+def _number(text: str) -> int:
+    return int(text.replace(",", "").replace("_", ""))
 
 
 def request_id(headers: Mapping[str, str]) -> str | None:
@@ -221,33 +303,41 @@ def _message(
     kind: FaultKind,
     status: int,
     headers: Mapping[str, str],
-    said: str,
-    error: Mapping[str, Any],
+    error: ErrorBody,
+    wait: float | None,
     asked: Asked,
 ) -> str:
     """What to tell a person: who said what, and the way out where there is one."""
     where = f"{asked.host}: " + (f"HTTP {status}" if status != 200 else "error in the stream")
+    said = one_line(scrub("; ".join([error.words, *error.reasons]).strip("; ")))
     because = f": {said}" if said else ""
     model = asked.model or "the model"
+    key = f"check {asked.key_env}" if asked.key_env else "no key was sent (see --key-env)"
     if 300 <= status < 400:
         goal = one_line(headers.get("location", "?").partition("?")[0])
         return f"{where}: a redirect to {goal}, not followed; correct the base URL"
     if kind == "auth":
-        key = f"check {asked.key_env}" if asked.key_env else "no key was sent (see --key-env)"
         return f"{where}, the key is not accepted or may not do this; {key}{because}"
+    if kind == "forbidden":
+        return f"{where} without a reason: it is this prompt, or the key ({key}){because}"
     if kind == "quota":
         return f"{where}, the account is out of money or over its limit{because}"
     if kind == "model":
         near = nearest(model, WELL_KNOWN)
         return f"{where}, unknown model {model!r} (or a wrong base URL){because}{near}"
-    if kind == "bad_request" and (param := _text(error, "param")):
-        return f"{where}, {model} does not accept {param!r}{because}"
+    if kind == "bad_request" and error.fields:
+        return f"{where}, {model} does not accept {one_line(scrub(error.fields[0]), 60)!r}{because}"
     if kind == "bad_request":
         return f"{where}, the request for {model} was refused{because}"
+    if kind == "too_large" and status in (200, 413, 429) and _never_fits(error.words.lower()):
+        return (
+            f"{where}, the request is larger than a whole minute's limit for {model}; what "
+            f"--max-tokens allows counts in: lower it, or cut the prompt{because}"
+        )
     if kind == "too_large":
         return f"{where}, the prompt is too large for {model}{because}"
-    if kind == "rate_limit" and (pause := retry_after(headers)) is not None:
-        return f"{where}, rate limit, asks to wait {pause:g} s{because}"
+    if kind == "rate_limit" and wait is not None:
+        return f"{where}, rate limit, asks to wait {wait:g} s{because}"
     return f"{where}, {_WORDS.get(kind, kind)}{because}"
 
 
@@ -255,6 +345,7 @@ _WORDS: dict[FaultKind, str] = {
     "rate_limit": "rate limit",
     "server": "the provider failed or is overloaded",
     "refusal": "declined by a content filter",
+    "not_an_answer": "a status that is not known here",
 }
 
 
@@ -289,22 +380,6 @@ def _causes(exc: BaseException) -> Iterator[BaseException]:
         yield cause
         open_ends += [cause.__cause__, cause.__context__, getattr(cause, "os_error", None)]
         open_ends += getattr(cause, "exceptions", ())
-
-
-def _error_in(body: object) -> Mapping[str, Any]:
-    """The error object of an error body; the SDKs hand it over in its envelope or out of it."""
-    if not isinstance(body, dict):
-        return {}
-    inner = body.get("error", body)
-    return inner if isinstance(inner, dict) else {"message": inner}
-
-
-def _codes(error: Mapping[str, Any]) -> Iterator[object]:
-    details = error.get("details")
-    if isinstance(details, dict):
-        yield details.get("error_code")
-    yield error.get("code")
-    yield error.get("type")
 
 
 def _text(body: object, name: str) -> str | None:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from parallm_magics.errors import ModelError
+from parallm_magics.providers.content import Content, content_of
 from parallm_magics.providers.prompt_cache import marked
 from parallm_magics.providers.reading import (
     count,
@@ -18,7 +19,7 @@ from parallm_magics.providers.reading import (
     string,
 )
 from parallm_magics.providers.sdk import Draft, SdkProvider
-from parallm_magics.types import Finish, Model, Task, Usage
+from parallm_magics.types import Model, Task, Usage
 
 RESPONSES_ONLY = re.compile(r"(?:gpt|o\d|codex).*?-(?:pro|codex)(?:-|$)|codex-")
 LEAST_PREFIX = 1024
@@ -26,11 +27,11 @@ LEAST_PREFIX = 1024
 WITH_MARKS = re.compile(r"gpt-(?:5\.[6-9]|[6-9])")
 MARK: dict[str, Any] = {"prompt_cache_breakpoint": {"mode": "explicit"}}
 MOST_KEY = 64  # characters of a prompt_cache_key; a longer one is refused
-FINISH: dict[str, Finish] = {"length": "length", "content_filter": "refusal"}
+THINKING = ("reasoning_content", "reasoning", "thinking")
 
 
 class OpenAIProvider(SdkProvider):
-    """Chat completions; a finish reason that is not in `FINISH`, tool_calls too, ends an answer.
+    """Chat completions.
 
     With a `base_url` it is a server of the user's, of which nothing is known.
     """
@@ -117,33 +118,42 @@ class OpenAIProvider(SdkProvider):
     def _whole(self, data: Mapping[str, Any], draft: Draft) -> bool:
         if not isinstance(data.get("choices"), list):
             return False
-        choice = first(data["choices"])
-        _take(mapping(choice.get("message")), choice, data, draft)
+        _take(_choice(data, draft), data, draft)
         draft.finish = draft.finish or "stop"
         return True
 
     def _event(self, data: Mapping[str, Any], draft: Draft) -> None:
-        choice = first(data.get("choices"))
-        if not choice.get("index"):
-            _take(mapping(choice.get("delta")), choice, data, draft)
-            draft.ended = draft.ended or bool(choice.get("finish_reason"))
+        _take(_choice(data, draft), data, draft)
 
 
-def _take(
-    said: Mapping[str, Any], choice: Mapping[str, Any], data: Mapping[str, Any], draft: Draft
-) -> None:
+def _choice(data: Mapping[str, Any], draft: Draft) -> Mapping[str, Any]:
+    """The choice that counts; where one answer was asked for, its number says nothing."""
+    choices = data.get("choices")
+    if not draft.several or not isinstance(choices, list):
+        return first(choices)
+    return next((each for each in map(mapping, choices) if not each.get("index")), {})
+
+
+def _take(choice: Mapping[str, Any], data: Mapping[str, Any], draft: Draft) -> None:
     """Take in a message or a piece of one."""
-    refusal = string(said.get("refusal"))
-    draft.parts += [part for part in (string(said.get("content")), refusal) if part]
-    if reason := string(choice.get("finish_reason")):
-        draft.finish = draft.finish or FINISH.get(reason, "stop")
-    if refusal:
-        draft.finish = "refusal"
+    said = mapping(choice.get("delta"))
+    if not said and not draft.parts:  # a whole message, perhaps in the place of a piece
+        said = mapping(choice.get("message"))
+    draft.take(content_of(said.get("content")))
+    draft.take(Content(refusal=string(said.get("refusal")), thinking=_thinking(said)))
+    draft.stop(choice.get("finish_reason"))
+    if error := choice.get("error") or said.get("error"):
+        draft.break_off(error)
     draft.named(data.get("model"))
     draft.priced(data)
     sent = data.get("usage") or mapping(data.get("x_groq")).get("usage")
     if isinstance(sent, dict):
         draft.usage = usage_of(sent)
+
+
+def _thinking(said: Mapping[str, Any]) -> str:
+    """Thinking beside the content, by the names that servers give it."""
+    return next((text for name in THINKING if (text := string(said.get(name)))), "")
 
 
 def usage_of(sent: Mapping[str, Any]) -> Usage | None:

@@ -17,6 +17,23 @@ def parsed(body: bytes | str) -> Any:
         return None
 
 
+# What servers put behind a whole answer: the end of a stream that it is not.
+BEHIND = ("data:", "event:", "id:", "retry:", ":")
+
+
+def parsed_start(body: bytes | bytearray) -> Any:
+    """The JSON value that a body begins with, where nothing but a stream's end follows it."""
+    if (value := parsed(bytes(body))) is not None:
+        return value
+    text = body.decode("utf-8-sig", "replace").lstrip()
+    try:
+        value, end = json.JSONDecoder().raw_decode(text)
+    except (ValueError, RecursionError):
+        return None
+    rest = text[end:].lstrip()
+    return value if not rest or rest.startswith(BEHIND) else None
+
+
 def count(value: object) -> int | None:
     """A number of tokens that can be true, or None."""
     if isinstance(value, bool) or not isinstance(value, int):

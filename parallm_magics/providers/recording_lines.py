@@ -82,6 +82,7 @@ def entry_of(task: Task, record: Record, front: Front, request: dict[str, Any]) 
         "model_answered": record.model_answered,
         "request_id": record.request_id,
         "address": record.address or None,
+        "adapted": record.adapted or None,
         "simulated": record.simulated,
     }
     return {
@@ -237,6 +238,7 @@ def _record(task: Task, status: str, outcome: dict[str, Any]) -> Record:
         finish=_text_or_none(outcome.get("finish")),
         request_id=_text_or_none(outcome.get("request_id")),
         address=_text_or_none(outcome.get("address")) or "",
+        adapted=_text_or_none(outcome.get("adapted")) or "",
         error=error,
         simulated=outcome["simulated"] is True,
         replayed=True,

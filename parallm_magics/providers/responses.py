@@ -5,18 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+from parallm_magics.providers.content import Content, content_of
 from parallm_magics.providers.openai import MARK, MOST_KEY, WITH_MARKS, OpenAIProvider, usage_of
-from parallm_magics.providers.prompt_cache import Content, marked
+from parallm_magics.providers.prompt_cache import Content as Prompt
+from parallm_magics.providers.prompt_cache import marked
 from parallm_magics.providers.reading import mapping, merged, string
 from parallm_magics.providers.sdk import Draft
-from parallm_magics.types import Finish, Task
+from parallm_magics.types import Task
 
-# Why an answer is incomplete; a reason that is not here is not known.
-INCOMPLETE: dict[str, Finish] = {
-    "max_output_tokens": "length",
-    "max_messages": "length",
-    "content_filter": "refusal",
-}
 COMMENTARY = "commentary"
 """The phase of messages that a model writes on its way, before its answer."""
 
@@ -68,11 +64,7 @@ class ResponsesProvider(OpenAIProvider):
             self._take_part(mapping(part), draft)
 
     def _take_part(self, part: Mapping[str, Any], draft: Draft) -> None:
-        draft.parts += [
-            text for text in (string(part.get("text")), string(part.get("refusal"))) if text
-        ]
-        if part.get("refusal"):
-            draft.finish = "refusal"
+        draft.take(content_of([part]))
 
     def _event(self, data: Mapping[str, Any], draft: Draft) -> None:
         kind = string(data.get("type"))
@@ -80,9 +72,11 @@ class ResponsesProvider(OpenAIProvider):
         if kind == "response.output_item.added":
             draft.counts[place] = mapping(data.get("item")).get("phase")
         elif kind == "response.output_text.delta" and draft.counts.get(place) != COMMENTARY:
-            self._take_part({"text": data.get("delta")}, draft)
+            draft.take(Content(string(data.get("delta"))))
+        elif kind in ("response.reasoning_text.delta", "response.reasoning_summary_text.delta"):
+            draft.take(Content(thinking=string(data.get("delta"))))
         elif kind == "response.refusal.delta":
-            self._take_part({"refusal": data.get("delta")}, draft)
+            draft.take(Content(refusal=string(data.get("delta"))))
         elif kind in ("response.completed", "response.incomplete", "response.failed"):
             self._end(mapping(data.get("response")), draft)
             draft.over = True
@@ -90,7 +84,9 @@ class ResponsesProvider(OpenAIProvider):
     def _end(self, data: Mapping[str, Any], draft: Draft) -> None:
         """Take in how the response has ended."""
         reason = string(mapping(data.get("incomplete_details")).get("reason"))
-        draft.finish = draft.finish or INCOMPLETE.get(reason, "stop")
+        draft.stop(reason or data.get("status"))
+        if error := data.get("error"):
+            draft.break_off(error)
         draft.ended = True
         draft.named(data.get("model"))
         draft.priced(data)
@@ -98,7 +94,7 @@ class ResponsesProvider(OpenAIProvider):
             draft.usage = _usage(data["usage"])
 
 
-def _parts(content: Content | None) -> Content:
+def _parts(content: Prompt | None) -> Prompt:
     """The content as this API writes it."""
     if isinstance(content, list):
         return [block | {"type": "input_text"} for block in content]

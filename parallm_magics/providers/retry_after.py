@@ -11,6 +11,12 @@ LONGEST = 1e9  # seconds; beyond that it is no hint but nonsense
 UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?")
 SPAN = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)")
+ASKED = re.compile(
+    r"(?i)\b(?:again|retry|wait)\b(?:[^.;0-9]{0,30}?\b(?:in|after|for|least))?\s+"
+    r"((?:[0-9]+(?:\.[0-9]+)? ?(?:ms|milliseconds?|secs?|seconds?|minutes?|mins?|hours?|days?|[smhd])\b ?|"
+    r"[0-9]+(?:\.[0-9]+)?(?:ms|[smhd]))+)"
+)
+WORDED = re.compile(r"[a-z]{2,}")
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
@@ -25,7 +31,7 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     if (milliseconds := _seconds(found.get("retry-after-ms", ""))) is not None:
         return milliseconds / 1000
     if "retry-after" in found:
-        return _seconds(found["retry-after"]) or _until(found["retry-after"])
+        return span(found["retry-after"]) or _until(found["retry-after"])
     return _reset(found)
 
 
@@ -34,7 +40,7 @@ def _reset(found: Mapping[str, str]) -> float | None:
     limits = {
         name: wait
         for name in ("requests", "tokens")
-        if (wait := _span(found.get(f"x-ratelimit-reset-{name}", ""))) is not None
+        if (wait := span(found.get(f"x-ratelimit-reset-{name}", ""))) is not None
     }
     spent = [w for n, w in limits.items() if found.get(f"x-ratelimit-remaining-{n}") == "0"]
     return max(spent or limits.values(), default=None)
@@ -46,7 +52,22 @@ def _seconds(value: str) -> float | None:
     return _usable(float(value))
 
 
-def _span(value: str) -> float | None:
+def span_in_words(words: str) -> float | None:
+    """The wait that a message asks for in words, or None.
+
+    >>> span_in_words("Rate limit reached. Please try again in 1m2.5s. Visit …")
+    62.5
+    """
+    said = ASKED.search(words)
+    return None if said is None else span(WORDED.sub(_unit, said[1].lower()).replace(" ", ""))
+
+
+def _unit(word: re.Match[str]) -> str:
+    """ "milliseconds" as "ms", "minutes" as "m", and so on."""
+    return "ms" if word[0].startswith("mil") else word[0][0]
+
+
+def span(value: str) -> float | None:
     """ "1m30s", "500ms" or plain seconds."""
     parts = SPAN.findall(value)
     if not parts or "".join(number + unit for number, unit in parts) != value or len(value) > 40:

@@ -14,14 +14,32 @@ from typing import Any, ClassVar
 from parallm_magics.errors import ModelError
 from parallm_magics.providers import keys
 from parallm_magics.providers.address import host_of, split_url
-from parallm_magics.providers.body import MOST_BYTES, Body, TooMuchError, events
-from parallm_magics.providers.faults import Asked, fault_of, fault_of_answer, request_id
+from parallm_magics.providers.body import BOM, MOST_BYTES, Body, TooMuchError
+from parallm_magics.providers.content import Content
+from parallm_magics.providers.endings import ending_of
+from parallm_magics.providers.error_body import read_error
+from parallm_magics.providers.events import DONE, events
+from parallm_magics.providers.faults import (
+    Asked,
+    fault_in_answer,
+    fault_of,
+    fault_of_answer,
+    request_id,
+)
 from parallm_magics.providers.prompt_cache import prefix_tokens
-from parallm_magics.providers.reading import parsed, string
+from parallm_magics.providers.reading import parsed, parsed_start, string
 from parallm_magics.providers.terms import told
 from parallm_magics.providers.texts import mended, one_line
 from parallm_magics.providers.transport import http_client
+from parallm_magics.providers.unwanted import Unwanted
 from parallm_magics.types import CallFailed, Fault, Finish, Heard, Model, Reply, Task, Terms, Usage
+
+# What may still come once the model has said why it stopped: the usage, and behind that nothing that
+# anybody needs. Servers leave out the end of the stream, or keep the connection open for ever.
+USAGE_SECONDS = 2.0
+END_SECONDS = 0.5
+GOOD = frozenset({200, 201, 203})
+UNSEEN = frozenset({403, 451})
 
 
 class NotAnAnswerError(Exception):
@@ -33,8 +51,12 @@ class Draft:
     """What has been received of one answer so far.
 
     Attributes:
+        asked: what was asked of whom.
+        several: whether several answers were asked for; the first one counts.
         parts: pieces of text.
+        thinking: pieces of thinking.
         finish: why the model stopped; None until it has said so.
+        spoilt: why a complete answer is none that may be taken; None for a good one.
         ended: whether the answer is complete.
         over: whether nothing more is to come, not even the usage.
         counts: the usage as sent, merged over the events.
@@ -43,10 +65,16 @@ class Draft:
         model: the model as the provider names it.
         request_id: the provider's id of the request.
         begun: whether a good status has arrived.
+        sent: the request.
+        adapted: what was sent otherwise than usual, as the endpoint does not take it, in words.
     """
 
+    asked: Asked = field(default_factory=Asked)
+    several: bool = False
     parts: list[str] = field(default_factory=list)
+    thinking: list[str] = field(default_factory=list)
     finish: Finish | None = None
+    spoilt: Fault | None = None
     ended: bool = False
     over: bool = False
     counts: dict[str, Any] = field(default_factory=dict)
@@ -55,6 +83,8 @@ class Draft:
     model: str | None = None
     request_id: str | None = None
     begun: bool = False
+    sent: Mapping[str, Any] = field(default_factory=dict)
+    adapted: str = ""
 
     @property
     def text(self) -> str:
@@ -77,6 +107,41 @@ class Draft:
         """Take in the model's name; one text serves all the records of a map."""
         if name := one_line(string(model), 100):
             self.model = sys.intern(name)
+
+    def take(self, content: Content) -> None:
+        """Take in a message's content, or a piece of it."""
+        self.parts += [piece for piece in (content.text, content.refusal) if piece]
+        if content.thinking:
+            self.thinking.append(content.thinking)
+        if content.refusal:
+            self.finish = "refusal"
+        if content.unknown:
+            self.spoil(f"it holds a part of a type that is not known here ({content.unknown!r})")
+
+    def stop(self, reason: object) -> None:
+        """Take in why the model stopped, where it has; only a known good reason is good."""
+        ending = ending_of(word := string(reason))
+        if ending is None:
+            return
+        self.ended = True
+        said = repr(one_line(word, 60))
+        if ending == "failed":
+            broken = f"{self.asked.host}: the provider broke the answer off (finish reason {said})"
+            self.spoilt = self.spoilt or Fault("server", broken)
+        elif ending == "unknown":
+            self.spoil(f"the model stopped for a reason that is not known here ({said})")
+        else:
+            self.finish = self.finish or ending
+
+    def spoil(self, why: str) -> None:
+        """Note why the answer is not to be taken as one."""
+        fault = Fault("not_an_answer", f"{self.asked.host}: not taken as an answer: {why}")
+        self.spoilt = self.spoilt or fault
+
+    def break_off(self, error: object) -> None:
+        """Take in an error that stands in the place of the rest of the answer."""
+        self.ended = True
+        self.spoilt = fault_in_answer(error, self.asked)
 
 
 class SdkProvider:
@@ -125,6 +190,7 @@ class SdkProvider:
         self._made_for = ""
         self._retired: list[Any] = []
         self._building = asyncio.Lock()
+        self._unwanted = Unwanted()
 
     def check(self, task: Task) -> None:
         """Refuse, before any call, what this model cannot do.
@@ -200,29 +266,44 @@ class SdkProvider:
         Raises:
             CallFailed: with the fault and what had been received, for all that is no whole reply.
         """
-        asked = Asked(self.host, task.model.name, self._key_env)
-        draft = Draft()
+        draft = Draft(Asked(self.host, task.model.name, self._key_env))
         fault: Fault | None = None
         try:
-            await self._ask(task, heard, draft, asked)
+            await self._ask(task, heard, draft)
         except CallFailed as failed:
             fault = failed.fault
         except NotAnAnswerError as wrong:
             fault = Fault("not_an_answer", f"{self.host}: {wrong}")
+        except asyncio.CancelledError:
+            if not draft.ended:  # what came whole is kept, whoever lost patience
+                raise
         except Exception as exc:  # the door: no exception of an SDK, which holds the key, leaves
-            fault = fault_of(exc, asked)
+            fault = fault_of(exc, draft.asked)
+            if fault.kind == "bad_request":
+                fault = self._without(task, draft, fault, getattr(exc, "body", None))
         draft.usage = draft.counted(task)
         if draft.ended:  # a connection that breaks after the stop has lost nothing
-            return _reply(draft)
-        if fault is None or (fault.kind in ("connection", "timeout") and draft.begun):
+            if draft.spoilt is None:
+                return _reply(draft)
+            fault = draft.spoilt
+        elif fault is None or (fault.kind in ("connection", "timeout") and draft.begun):
             fault = _cut(fault, self.host, task, draft)
         if fault.kind == "refusal":
-            return Reply(fault.message, "refusal", request_id=fault.request_id)
+            # What is turned away before a model has seen it costs nothing.
+            usage = Usage() if fault.http in UNSEEN else draft.usage
+            number = fault.request_id or draft.request_id
+            return Reply(fault.message, "refusal", usage, draft.model, number, terms=draft.terms)
         # Raised outside of the except blocks, so that no SDK exception hangs on it as its context.
         fault = replace(fault, request_id=fault.request_id or draft.request_id)
         raise CallFailed(
             fault, text=draft.text, usage=draft.usage, model=draft.model, terms=draft.terms
         )
+
+    def _without(self, task: Task, draft: Draft, fault: Fault, body: object) -> Fault:
+        """The fault, as a passing one where the next try goes without the field that it names."""
+        error = read_error(body)
+        name = self._unwanted.learn(task.model.name, draft.sent, task.params, error)
+        return replace(fault, kind="parameter") if name else fault
 
     async def close(self) -> None:
         """Give back sockets and clients; also those of a loop that is closed."""
@@ -270,14 +351,20 @@ class SdkProvider:
         """Headers besides the SDK's own."""
         return {}
 
-    async def _ask(self, task: Task, heard: Heard, draft: Draft, asked: Asked) -> None:
+    async def _ask(self, task: Task, heard: Heard, draft: Draft) -> None:
         from httpx2 import Response
 
+        model = task.model.name
+        request = self._unwanted.without(model, self._request(task))
+        request |= {"stream": True} if task.stream else {}
+        draft.adapted = self._unwanted.said(model)
+        draft.sent = request
+        draft.several = request.get("n") not in (None, 1)
         response = await self._client.post(
             self.path,
             # The raw response, unread: typed models hide what foreign or broken servers send.
             cast_to=Response,
-            body=self._request(task) | ({"stream": True} if task.stream else {}),
+            body=request,
             stream=True,
             stream_cls=object,
         )
@@ -285,10 +372,14 @@ class SdkProvider:
         draft.request_id = request_id(response.headers)
         body = Body(response)
         try:
-            if task.stream and "json" not in body.kind and "html" not in body.kind:
-                await self._read_events(body, heard, draft, asked)
+            # Servers stream unasked, and answer whole where a stream was asked for.
+            form = await body.form()
+            if response.status_code not in GOOD:
+                raise NotAnAnswerError(_instead("an answer", body, response.status_code))
+            if form == "events":
+                await self._read_events(body, heard, draft)
             else:
-                await self._read_whole(body, task, draft, asked)
+                await self._read_whole(body, draft)
         except TooMuchError:
             raise NotAnAnswerError(
                 f"more than {MOST_BYTES >> 20} MB of {body.kind or '?'}"
@@ -296,37 +387,43 @@ class SdkProvider:
         finally:
             await response.aclose()
 
-    async def _read_whole(self, body: Body, task: Task, draft: Draft, asked: Asked) -> None:
-        data = parsed(await body.whole())
-        if isinstance(data, dict) and data.get("error"):
-            raise CallFailed(fault_of_answer(200, {}, data, asked))
-        if task.stream or not isinstance(data, dict) or not self._whole(data, draft):
-            wanted = "a stream" if task.stream else "an answer of this API"
-            raise NotAnAnswerError(_instead(wanted, body))
+    async def _read_whole(self, body: Body, draft: Draft) -> None:
+        data = await _value(body)
+        if error := _error_in(data):
+            raise CallFailed(fault_of_answer(200, {}, error, draft.asked))
+        if not isinstance(data, dict) or not self._whole(data, draft):
+            raise NotAnAnswerError(_instead("an answer of this API", body))
         draft.ended = True
 
-    async def _read_events(self, body: Body, heard: Heard, draft: Draft, asked: Asked) -> None:
+    async def _read_events(self, body: Body, heard: Heard, draft: Draft) -> None:
         came = False
-        async for event in events(aiter(body)):
-            before = len(draft.parts)
-            if event == "[DONE]":
-                draft.over = True
-            elif event:
-                came = True
-                self._take_event(event, body, draft, asked)
-            heard(mended("".join(draft.parts[before:])))
-            if draft.over:
-                await body.drain()
-                return
-        if body.head.strip() and not came:
+        try:
+            async with asyncio.timeout(None) as limit:
+                async for event in events(aiter(body)):
+                    before, thought = len(draft.parts), len(draft.thinking)
+                    if event == DONE:
+                        draft.over = True
+                    elif event:
+                        came = True
+                        self._take_event(event, body, draft)
+                    _tell(heard, draft, before, thought)
+                    if draft.over:
+                        await body.drain()
+                        return
+                    if draft.ended:
+                        _shorten(limit, USAGE_SECONDS if draft.usage is None else END_SECONDS)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+        if body.head.strip() and not came and not _half_an_event(body.head):
             raise NotAnAnswerError(_instead("a stream", body))
 
-    def _take_event(self, event: str, body: Body, draft: Draft, asked: Asked) -> None:
+    def _take_event(self, event: str, body: Body, draft: Draft) -> None:
         data = parsed(event)
+        if error := _error_in(data):
+            raise CallFailed(fault_of_answer(200, {}, error, draft.asked))
         if not isinstance(data, dict):
             raise NotAnAnswerError(_instead("a stream of this API", body))
-        if data.get("error"):
-            raise CallFailed(fault_of_answer(200, {}, data, asked))
         self._event(data, draft)
 
     def _request(self, task: Task) -> dict[str, Any]:
@@ -344,7 +441,15 @@ class SdkProvider:
 
 def _reply(draft: Draft) -> Reply:
     finish = draft.finish or "stop"
-    return Reply(draft.text, finish, draft.usage, draft.model, draft.request_id, terms=draft.terms)
+    return Reply(
+        draft.text,
+        finish,
+        draft.usage,
+        draft.model,
+        draft.request_id,
+        terms=draft.terms,
+        adapted=draft.adapted,
+    )
 
 
 def _cut(fault: Fault | None, host: str, task: Task, draft: Draft) -> Fault:
@@ -356,7 +461,58 @@ def _cut(fault: Fault | None, host: str, task: Task, draft: Draft) -> Fault:
     return Fault("cut", f"{how}{kept}")
 
 
-def _instead(wanted: str, body: Body) -> str:
+def _instead(wanted: str, body: Body, status: int = 200) -> str:
     start = one_line(keys.scrub(body.head.decode("utf-8", "replace")))
     kind = one_line(body.kind, 60) or "no content type"
-    return f"status 200, but not {wanted} ({kind}): {start or 'empty'}"
+    return f"status {status}, but not {wanted} ({kind}): {start or 'empty'}"
+
+
+def _error_in(data: object) -> object:
+    """The error body that came with a good status; None where it is something else."""
+    if isinstance(data, list):
+        return next((each for each in map(_error_in, data) if each), None)
+    if not isinstance(data, dict):
+        return None
+    return data if data.get("error") or "error" in (data.get("type"), data.get("object")) else None
+
+
+def _half_an_event(head: bytes) -> bool:
+    """Whether a stream had begun that broke off in its first event."""
+    return head.lstrip().removeprefix(BOM).lstrip().startswith((b"data:", b"event:", b":"))
+
+
+def _tell(heard: Heard, draft: Draft, before: int, thought: int) -> None:
+    """Tell what has been added since the draft had so many pieces of text and of thinking."""
+    piece = mended("".join(draft.parts[before:]))
+    if thinking := "".join(draft.thinking[thought:]):
+        heard(piece, thinking)
+    else:
+        heard(piece)
+
+
+def _shorten(limit: asyncio.Timeout, seconds: float) -> None:
+    """Wait no longer than so many seconds from now."""
+    at = asyncio.get_running_loop().time() + seconds
+    if (when := limit.when()) is None or at < when:
+        limit.reschedule(at)
+
+
+async def _value(body: Body) -> Any:
+    """The JSON value of a body, also where the body never ends behind it, or breaks off there."""
+    sent, value = bytearray(), None
+    try:
+        async with asyncio.timeout(None) as limit:
+            async for chunk in body:
+                sent += chunk
+                if value is not None or chunk.rstrip().endswith((b"}", b"]")):
+                    value = parsed_start(sent)
+                if value is None:
+                    limit.reschedule(None)
+                else:
+                    _shorten(limit, END_SECONDS)
+    except TooMuchError:
+        raise
+    except Exception:
+        if value is None:
+            raise
+    return parsed_start(sent) if value is None else value

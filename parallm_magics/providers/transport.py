@@ -9,6 +9,9 @@ from typing import Any
 
 CONNECTIONS = 2_000  # the engine's limits rule; the pool must never be the narrow place
 ERROR_BYTES = 16_384  # of an error's body, before decompression
+# Of one line of a response's head. aiohttp takes 8,190, and gateways send longer ones; the call would be
+# paid for and its answer lost.
+HEADER_BYTES = 100_000
 
 
 @functools.cache
@@ -57,6 +60,26 @@ def http_client(sdk: Any) -> Any:
         "event_hooks": {"response": [bound_error]},
     }
     try:
-        return sdk.DefaultAioHttpClient(**options)
+        client = sdk.DefaultAioHttpClient(**options)
     except RuntimeError:  # the SDK's word for "aiohttp is not installed"
         return sdk.DefaultAsyncHttpxClient(**options)
+    # There is no public way from a client to the sessions that it will open.
+    for transport in (client._transport, *client._mounts.values()):  # noqa: SLF001
+        if callable(getattr(transport, "get_client", None)):
+            transport.client = functools.partial(_session, transport)
+    return client
+
+
+def _session(transport: Any) -> Any:
+    """The session that a transport makes for itself, for longer lines in the heads of answers."""
+    import aiohttp
+
+    transport.client = None
+    usual = transport.get_client()
+    connector = usual.connector
+    usual.detach()
+    return aiohttp.ClientSession(
+        connector=connector,
+        max_line_size=HEADER_BYTES,
+        max_field_size=HEADER_BYTES,
+    )

@@ -49,7 +49,9 @@ class Door:
         async def call() -> Reply | CallFailed:
             await provider.prepare()
             try:
-                return await provider.complete(self.task(model, **fields), heard)
+                return await provider.complete(
+                    self.task(model, **fields), lambda piece, thinking="": heard(piece)
+                )
             except CallFailed as failed:
                 return failed
             finally:

@@ -184,7 +184,7 @@ def test_a_stranger_is_a_bug_with_its_name() -> None:
         (400, "bad_request"),
         (401, "auth"),
         (402, "quota"),
-        (403, "auth"),
+        (403, "forbidden"),
         (404, "model"),
         (408, "server"),
         (409, "server"),
@@ -193,6 +193,8 @@ def test_a_stranger_is_a_bug_with_its_name() -> None:
         (422, "bad_request"),
         (429, "rate_limit"),
         (431, "too_large"),
+        (451, "refusal"),
+        (498, "rate_limit"),
         (500, "server"),
         (502, "server"),
         (503, "server"),
@@ -206,12 +208,15 @@ def test_a_status_has_a_kind(server: Loopback, status: int, kind: str) -> None:
     server.script("m", Act(status=status, body="<h1>no</h1>"))
     for door in (Door("anthropic", False), Door("openai", True)):
         for model in (f"err-{status}", "m"):
-            fault = door.failure(server, model).fault
-            assert (fault.kind, fault.http, fault.request_id) == (
-                kind,
-                status,
-                f"req_{len(server.log) - 1}",
-            )
+            end = door.ask(server, model)
+            if kind == "refusal":
+                assert isinstance(end, Reply)
+                assert end.finish == "refusal"
+                continue
+            assert isinstance(end, CallFailed)
+            said = "auth" if (model, status) == ("err-403", 403) else kind  # "permission_error"
+            number = f"req_{len(server.log) - 1}"
+            assert (end.fault.kind, end.fault.http, end.fault.request_id) == (said, status, number)
 
 
 @pytest.mark.parametrize(

@@ -301,15 +301,6 @@ def test_what_came_instead_is_shown_short_and_harmless(server: Loopback, door: D
 
 
 @each_stream
-def test_json_where_a_stream_was_due_is_not_an_answer(server: Loopback, door: Door) -> None:
-    """A server that ignores the wish for a stream is told apart from a good one."""
-    server.script("m", Act(body={"choices": [], "content": []}))
-    fault = door.failure(server, "m").fault
-    assert fault.kind == "not_an_answer"
-    assert "not a stream" in fault.message
-
-
-@each_stream
 @pytest.mark.parametrize("data", ["nonsense", "null", "[1]"])
 def test_events_that_are_no_objects_are_not_an_answer(
     server: Loopback, door: Door, data: str

@@ -1,0 +1,102 @@
+"""Server-sent events as servers really write them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+
+from parallm_magics.providers.reading import parsed
+
+DONE = "[DONE]"
+
+
+async def events(chunks: AsyncIterator[bytes]) -> AsyncIterator[str]:
+    """The data of each event; "" for a comment, which is a sign of life.
+
+    Event names are left out, as both dialects repeat them in the data; what is named an error comes
+    out as one. A last event that no blank line ends is given out if it is whole, also where the
+    connection breaks behind it: half of one was cut.
+    """
+    lines, event = _Lines(), _Event()
+    broken: Exception | None = None
+    try:
+        async for chunk in chunks:
+            for line in lines.of(chunk):
+                for data in event.take(line):
+                    yield data
+    except Exception as error:
+        broken = error
+    event.take(lines.rest())
+    for data in event.given():
+        if data == DONE or parsed(data) is not None:
+            yield data
+    if broken is not None:
+        raise broken
+
+
+class _Lines:
+    """Bytes cut at line feeds, carriage returns, or both."""
+
+    def __init__(self) -> None:
+        self._open: list[bytes] = []
+        self._after_return = False
+
+    def of(self, chunk: bytes) -> list[str]:
+        """The lines that this chunk ends."""
+        if not chunk:
+            return []
+        if self._after_return and chunk.startswith(b"\n"):
+            chunk = chunk[1:]
+        self._after_return = chunk.endswith(b"\r")
+        if b"\r" in chunk:
+            chunk = chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        first, *more = chunk.split(b"\n")
+        self._open.append(first)
+        if not more:
+            return []
+        ended = [b"".join(self._open), *more[:-1]]
+        self._open = [more[-1]]
+        return [line.decode("utf-8", "replace") for line in ended]
+
+    def rest(self) -> str:
+        """The last line, which nothing ends."""
+        return b"".join(self._open).decode("utf-8", "replace")
+
+
+class _Event:
+    """The event under way."""
+
+    def __init__(self) -> None:
+        self._data: list[str] = []
+        self._name = ""
+
+    def take(self, line: str) -> list[str]:
+        """Take in a line; what it lets be given out."""
+        if line.startswith("data:"):
+            self._data.append(line[5:].removeprefix(" "))
+        elif line.startswith("event:"):
+            self._name = line[6:].strip()
+        elif line.startswith(":"):
+            return [""]
+        elif not line:
+            return self.given()
+        return []
+
+    def given(self) -> list[str]:
+        """The data of the event that ends here; of each line, where only they make sense alone."""
+        lines, self._data = self._data, []
+        name, self._name = self._name, ""
+        whole = "\n".join(lines)
+        if len(lines) > 1 and parsed(whole) is None:
+            return lines  # a server that puts no blank line between its events
+        if name == "error" and lines:
+            return [_as_error(whole)]
+        return [whole] if lines else []
+
+
+def _as_error(data: str) -> str:
+    """An event that only its name calls an error, as one that says so itself."""
+    said = parsed(data)
+    if isinstance(said, dict) and said.get("error"):
+        return data
+    return json.dumps({"error": said if isinstance(said, dict) else {"message": data}})
