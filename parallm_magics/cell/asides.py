@@ -14,10 +14,16 @@ from parallm_magics.cell.options import Options
 from parallm_magics.cell.prompts import Prompts, asking
 from parallm_magics.cell.seats import step_of
 from parallm_magics.cell.variables import Part
+from parallm_magics.cell.verdict_words import (
+    VERDICTS,
+    Pair,
+    blocking_label,
+    pair_asked_for,
+    way_out,
+)
 from parallm_magics.errors import OptionError
 from parallm_magics.types import ASIDE, FOLLOWS, Reading, Task
 
-VERDICTS = ("ALLOW", "BLOCK")
 SCORES = (1.0, 10.0)
 
 Own = Mapping[str, Any]
@@ -50,6 +56,7 @@ class Guard:
         refusal: what stands in place of blocked work.
         passes_on_error: whether the work passes where the guard gives no verdict.
         raises: whether a blocked run is an error.
+        asks_for: the labels that its own text asks for, where they are not its choices; else None.
     """
 
     name: str
@@ -58,6 +65,7 @@ class Guard:
     refusal: str
     passes_on_error: bool
     raises: bool
+    asks_for: Pair | None = None
 
     @property
     def reading(self) -> Reading:
@@ -167,6 +175,13 @@ class Asides:
             )
         options = self._merged(own)
         choices = own.get("choices") or VERDICTS
+        blocks = blocking_label(own.get("block"), choices, at)
+        asks_for = None if "choices" in own else pair_asked_for(block.text.value)
+        if asks_for is not None:
+            self._prompts.notes.append(
+                f"{at} asks for {asks_for[1]} or {asks_for[0]}, and its choices are "
+                f"{', '.join(choices)}: add {way_out(asks_for)}"
+            )
         reading = Reading("choice", choices=choices)
         text = self._prompts.render(block.text, block.where)
         closing = "" if options.no_ask else asking(reading)
@@ -200,10 +215,11 @@ class Asides:
         return Guard(
             name=name,
             tasks=tuple(tasks),
-            block=_blocking(own.get("block"), choices, at),
+            block=blocks,
             refusal=options.refusal,
             passes_on_error=options.on_error == "pass",
             raises=options.on_block == "raise",
+            asks_for=asks_for,
         )
 
 
@@ -225,16 +241,6 @@ def _request(task: Task) -> object:
     """The same for calls that ask the same of the same model."""
     asked = (task.model, task.prompt, task.system, task.temperature, task.effort, task.max_tokens)
     return hash((*asked, repr(sorted(task.params.items()))))
-
-
-def _blocking(label: str | None, choices: Sequence[str], at: str) -> str:
-    """The label that blocks, as the choices spell it."""
-    if label is None:
-        return choices[-1]
-    for choice in choices:
-        if choice.casefold() == label.strip().casefold():
-            return choice
-    raise OptionError(f"{at}: --block {label} is none of its choices: {', '.join(choices)}")
 
 
 def _names(blocks: Sequence[Block], cell: Cell) -> list[str]:

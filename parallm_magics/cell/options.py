@@ -274,7 +274,7 @@ class Options:
         "--block",
         read.text,
         "LABEL",
-        "the guard's label that blocks (the last of its choices)",
+        "the guard's label that blocks (BLOCK; needed where that is none of its choices)",
         where={"guardrail"},
         setting=False,
     )

@@ -21,7 +21,8 @@ def guard_line(guard: Guard, foreign: Foreign = text.one_line) -> str:
         return f"{who} gave no verdict{why}, which {'lets pass' if guard.passed else 'blocks'}"
     label = foreign(guard.verdict, 60)
     if guard.passed:
-        return f"{who} passed: {label}"
+        against = f" ({foreign(guard.block, 60)} blocks)" if guard.block else ""
+        return f"{who} passed: {label}{against}"
     why = f". {foreign(reason, REASON)}" if reason not in ("", guard.verdict) else ""
     return f"{who} blocked: {label}{why}"
 

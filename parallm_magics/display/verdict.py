@@ -86,6 +86,8 @@ def _lost(tally: Tally, foreign: Foreign) -> str:
             f"No quorum: only {tally.valid:,} of {text.count(tally.requested, 'vote')} "
             "could be counted; no winner"
         )
+    if tally.status == "not_cleared":
+        return f"No verdict: {_standing(tally, foreign)}; no winner"
     if tally.status == "tie":
         return f"{_tied(tally, foreign)}; no winner"
     asked = _ASKED.get(tally.pick, "No label has the votes that the rule asks for")

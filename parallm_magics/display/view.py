@@ -7,7 +7,7 @@ from typing import Literal
 
 from parallm_magics.types import Record
 
-TallyStatus = Literal["decided", "tie", "no_majority", "no_quorum"]
+TallyStatus = Literal["decided", "tie", "no_majority", "no_quorum", "not_cleared"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +70,14 @@ class Guard:
         passed: whether the work may be shown as far as this guard goes.
         verdict: the label that it gave; None where it gave none.
         reason: its words, or why there is no verdict.
+        block: the label by which it blocks; "" where that is not known.
     """
 
     name: str
     passed: bool
     verdict: str | None
     reason: str = ""
+    block: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,7 @@ Value = str | float | None
 
 # Votes that are drawn; of a map there may be one an item.
 POLLS = 20
-# Flagged sections that are named.
+# Flagged sections, and unchecked ones, that are named.
 NAMED = 10
 
 
@@ -56,31 +56,52 @@ class FanoutRun(Run, Mapping[str, Value]):
         aggregate: str = "join",
         synthesis: Record | None = None,
         alone: bool = False,
+        checks: bool = False,
+        whole: bool = True,
         notes: Sequence[str] = (),
         guards: Sequence[Verdict] = (),
         again: Again | None = None,
     ) -> None:
+        """Read the values out of the records.
+
+        Args:
+            checks: whether sections are checked for a flag, though there may be no record of them.
+            whole: whether all sections are known; else no flag is known to be down.
+        """
         super().__init__(records, notes=notes, guards=guards, again=again)
         self.votes: dict[str, Poll] = {}
         self._lost: dict[str, str] = {}
         self._flagged: list[str] = []
+        self._unchecked: list[str] = []
+        self._count = 0
         self._values: dict[str, Value] = {}
         self._named = 0
-        for section, records_ in _answers(sections, self.results):
-            self._named += 1
+        for section, records_ in _all(sections, self.results):
+            self._named += bool(records_)
             if not any(record.ok for record in records_):
-                self._lost[section.key] = counts_in_words(records_)
+                self._lost[section.key] = counts_in_words(records_) or "not begun"
+                self._note_flag(section, None)
                 continue
             poll = poll_of(section, records_)
             if poll is not None:
                 self.votes[section.key] = poll
             value = self._values[section.key] = _value(section, records_, poll)
-            if section.flag is not None and value == section.flag:
-                self._flagged.append(section.key)
+            self._note_flag(section, value)
+        self._checked, self._whole = checks or self._count > 0, whole
         self._sections = sections
         self._alone = alone
         self.synthesis = synthesis
         self.aggregate = aggregate
+
+    def _note_flag(self, section: Section, value: Value) -> None:
+        """Keep what a section says of its flag; one without a verdict is never taken for a no."""
+        if section.flag is None:
+            return
+        self._count += 1
+        if value is None:
+            self._unchecked.append(section.key)
+        elif value == section.flag:
+            self._flagged.append(section.key)
 
     @functools.cached_property
     def text(self) -> str | None:
@@ -120,6 +141,21 @@ class FanoutRun(Run, Mapping[str, Value]):
         return tuple(self._flagged)
 
     @property
+    def unchecked(self) -> tuple[str, ...]:
+        """The sections with a `--flag` that gave no verdict, so that nobody knows whether it is up."""
+        return tuple(self._unchecked)
+
+    @property
+    def clean(self) -> bool | None:
+        """Whether every check gave a verdict and none is flagged; None where nothing is checked.
+
+        False too for a blocked run, and for one that was stopped before all of its calls.
+        """
+        if not self._checked:
+            return None
+        return self._whole and not (self.blocked or self._flagged or self._unchecked)
+
+    @property
     def _title(self) -> str:
         if self.blocked:
             return self._blocked_title
@@ -127,7 +163,13 @@ class FanoutRun(Run, Mapping[str, Value]):
         noun = "section" if total == self._named else "worker"
         lost = counts_in_words(self.results)
         outcome = f"{good:,} of {display.count(total, noun)} succeeded"
-        return f"{outcome} ({lost})" if lost else outcome
+        outcome = f"{outcome} ({lost})" if lost else outcome
+        return f"{outcome}; {self._without_verdict}" if self._unchecked else outcome
+
+    @property
+    def _without_verdict(self) -> str:
+        """How many checks gave no verdict, in words."""
+        return f"{len(self._unchecked):,} of {display.count(self._count, 'check')} gave no verdict"
 
     def _view(self) -> display.View:
         return display.View(
@@ -146,12 +188,12 @@ class FanoutRun(Run, Mapping[str, Value]):
         )
 
     def _flags(self) -> list[str]:
-        """Which sections say what `--flag` looks for, in a line."""
-        if self.blocked or not self._flagged:
+        """Which sections say what `--flag` looks for, and which say nothing, a line each."""
+        if self.blocked:
             return []
-        more = len(self._flagged) - NAMED
-        some = ", ".join(self._flagged[:NAMED])
-        return [f"flagged: {some}, {more:,} more" if more > 0 else f"flagged: {some}"]
+        flagged = [f"flagged: {_some(self._flagged)}"] if self._flagged else []
+        missing = [f"{self._without_verdict}: {_some(self._unchecked)}"] if self._unchecked else []
+        return [*flagged, *missing]
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as plain JSON types."""
@@ -161,6 +203,8 @@ class FanoutRun(Run, Mapping[str, Value]):
             "aggregate": self.aggregate,
             "values": dict(self),
             "flagged": list(self.flagged),
+            "unchecked": list(self.unchecked),
+            "clean": self.clean,
             "votes": {name: poll.to_dict() for name, poll in self.votes.items()},
             "synthesis": record_dict(self.synthesis) if self.synthesis else None,
             **super().to_dict(),
@@ -200,7 +244,7 @@ async def run_fanout(
             records = blocked_records(plan, workers, records, guards)
         refuse_empty(plan, records, blocked or bool(around.stop.reason))
         workers.ended(record for guard in guards for record in guard.records)
-        sections = list(plan.calls.sections(max((r.index for r in records), default=-1) + 1))
+        sections = _sections(plan, records)
         good = sum(record.ok for record in records)
         stopped = bool(around.stop.reason)
         enough = good >= plan.least(plan.calls.known or len(records)) and not (stopped or blocked)
@@ -220,6 +264,8 @@ async def run_fanout(
         aggregate="join" if plan.synthesis and not (merged and merged.ok) else plan.aggregate,
         synthesis=merged,
         alone=plan.calls.alone,
+        checks=any(section.flag is not None for section in plan.calls.sections(plan.calls.size)),
+        whole=not unread(plan, records),
         notes=[*plan.notes, *workers.notes, *([] if blocked else unread(plan, records))],
         guards=guards,
         again=again,
@@ -251,15 +297,33 @@ async def _merge(
     return merged
 
 
+def _sections(plan: Plan, records: Sequence[Record]) -> list[Section]:
+    """All sections, begun or not; where only reading the items tells, those that were reached."""
+    known = plan.calls.known
+    reached = max((record.index for record in records), default=-1) + 1
+    return list(plan.calls.sections(reached if known is None else known))
+
+
+def _all(
+    sections: Iterable[Section], records: Sequence[Record]
+) -> Iterator[tuple[Section, list[Record]]]:
+    """Each section with the records that there are of its workers."""
+    by_place = {record.index: record for record in records}
+    for section in sections:
+        yield section, [by_place[place] for place in section.tasks if place in by_place]
+
+
 def _answers(
     sections: Iterable[Section], records: Sequence[Record]
 ) -> Iterator[tuple[Section, list[Record]]]:
     """Each section with the records of its workers, as far as the run came."""
-    by_place = {record.index: record for record in records}
-    for section in sections:
-        found = [by_place[place] for place in section.tasks if place in by_place]
-        if found:
-            yield section, found
+    return (each for each in _all(sections, records) if each[1])
+
+
+def _some(keys: Sequence[str]) -> str:
+    """The first few sections, and how many more there are."""
+    more = len(keys) - NAMED
+    return ", ".join([*keys[:NAMED], *([f"{more:,} more"] if more > 0 else [])])
 
 
 def _left_out(hidden: int) -> str:

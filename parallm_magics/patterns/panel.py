@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any, cast
@@ -12,6 +12,7 @@ from parallm_magics.cell.options import Options
 from parallm_magics.cell.plan import Plan
 from parallm_magics.errors import OptionError
 from parallm_magics.types import Reading, Task
+from parallm_magics.voting import label_of
 from parallm_magics.voting.picks import PICKS, Pick, Terms, Ties
 from parallm_magics.voting.rules import Base
 
@@ -79,12 +80,13 @@ def rule_of(
     if options.threshold is not None:
         if pick not in ("plurality", "threshold", "any"):
             raise OptionError(f"--threshold and --pick {pick} exclude each other")
-        pick = "any" if pick == "any" else "threshold"
+        # So many votes for a flag are enough, whatever the others say.
+        pick = "threshold" if flag is None else "any"
     elif pick == "threshold":
         raise OptionError(
             "--pick threshold needs --threshold, such as 2/3, 60% or a count of votes"
         )
-    if pick == "any" and flag is None:
+    if options.pick == "any" and flag is None:
         raise OptionError("--pick any needs --flag LABEL, one of the --choices, to look for")
     reading = reading or Reading("open")
     if reading.kind not in PICKS[pick].kinds:
@@ -118,6 +120,15 @@ def rule_of(
         seed=options.seed,
         **_early(options, pick),
     )
+
+
+def share_of_winner(
+    rule: Rule, winner: str | float | None, counts: Mapping[str, int]
+) -> float | None:
+    """The votes for the winner over the valid ones; None where no label has won by its votes."""
+    if winner is None or not rule.entry.picks_label:
+        return None
+    return counts.get(label_of(winner), 0) / sum(counts.values())
 
 
 def _votes(count: int) -> str:

@@ -15,7 +15,7 @@ from parallm_magics.patterns.ballots import (
     votes_of,
     winning_value,
 )
-from parallm_magics.patterns.panel import Rule, section_rule
+from parallm_magics.patterns.panel import Rule, section_rule, share_of_winner
 from parallm_magics.types import Record
 from parallm_magics.voting import label_of, shares
 from parallm_magics.voting.picks import break_tie
@@ -31,7 +31,7 @@ class Poll:
         records: its voters' records.
         ballots: one a requested vote, in the cell's order.
         winner: the winning label or number; None where nobody won.
-        status: `decided`, `tie`, `no_majority` or `no_quorum`.
+        status: `decided`, `tie`, `no_majority`, `no_quorum` or `not_cleared`.
         how: how the winner came about, where the counts alone do not tell it; else "".
     """
 
@@ -55,6 +55,11 @@ class Poll:
         """The leader's share of the valid votes; None without one."""
         return shares([*self.tally.values()], len(self.ballots))["share_valid"]
 
+    @property
+    def confidence(self) -> float | None:
+        """The votes for the winner over the valid ones; None without a winner, for median and mean."""
+        return share_of_winner(poll_rule(self.section), self.winner, self.tally)
+
     def to_dict(self) -> dict[str, Any]:
         """How it ended, as plain JSON types."""
         return {
@@ -62,6 +67,7 @@ class Poll:
             "status": self.status,
             "tally": self.tally,
             "agreement": self.agreement,
+            "confidence": self.confidence,
         }
 
     @property

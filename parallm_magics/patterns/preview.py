@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
 
@@ -34,6 +35,7 @@ class Preview:
         input_tokens: estimated, at four characters a token.
         most_cost: US dollars if every answer used all of its max_tokens; None where no price is known.
         no_cap: why the run would be refused, as its `--max-cost` cannot be kept; "" where it can.
+        blocks: the label by which a guard blocks, by the place of each of its calls.
     """
 
     tasks: tuple[Task, ...]
@@ -41,6 +43,7 @@ class Preview:
     input_tokens: int
     most_cost: Decimal | None
     no_cap: str = ""
+    blocks: Mapping[int, str] = field(default_factory=dict)
 
     def _rows(self) -> list[tuple[str, str, str]]:
         workers = [task for task in self.tasks if task.index < ASIDE]
@@ -48,7 +51,11 @@ class Preview:
             task for task in self.tasks if task.index >= ASIDE
         ]  # shown of any number of calls
         shown = [*workers[: max(MOST - len(beside), 0)], *beside]
-        return [(task.name, str(task.model), _whole(task)) for task in shown]
+        return [(self._name(task), str(task.model), _whole(task)) for task in shown]
+
+    def _name(self, task: Task) -> str:
+        against = self.blocks.get(task.index)
+        return task.name if against is None else f"{task.name} · {against} blocks"
 
     @property
     def _title(self) -> str:
@@ -115,7 +122,8 @@ def preview(plan: Plan) -> Preview:
         calls += 1
         tokens += _tokens(merging)
         most = _sum(most, most_cost(merging, answers))
-    return Preview(tuple(shown), calls, tokens, most, _no_cap(plan))
+    blocks = {task.index: guard.block for guard in plan.guards for task in guard.tasks}
+    return Preview(tuple(shown), calls, tokens, most, _no_cap(plan), blocks)
 
 
 def _no_cap(plan: Plan) -> str:

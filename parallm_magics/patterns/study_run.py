@@ -63,6 +63,22 @@ class StudyRun(Findings, Run, Mapping[str, str | None]):
         flag = self._plan.calls.flag
         return tuple(key for key, winner in self.items() if flag is not None and winner == flag)
 
+    @property
+    def unchecked(self) -> tuple[str, ...]:
+        """The items without a winner, where a `--flag` is looked for."""
+        flag = self._plan.calls.flag
+        return tuple(key for key, winner in self.items() if flag is not None and winner is None)
+
+    @property
+    def clean(self) -> bool | None:
+        """Whether every item has a winner and none is the flag; None without a `--flag`.
+
+        False too for a blocked study, and for one that could not measure every item.
+        """
+        if self._plan.calls.flag is None:
+            return None
+        return not (self.blocked or self.unmeasured or self.flagged or self.unchecked)
+
     @cached_property
     def _report(self) -> display.Report:
         return report_of(self, self.notes, self._view())

@@ -10,9 +10,10 @@ from typing import Any
 
 from parallm_magics import display
 from parallm_magics.cell.asides import Guard
+from parallm_magics.cell.verdict_words import PAIRS, VERDICTS, Pair, way_out
 from parallm_magics.patterns.ballots import Ballot, count_ballots
 from parallm_magics.types import Record
-from parallm_magics.voting import decide
+from parallm_magics.voting import decide, read_answer
 
 _ANSWER_LINE = re.compile(r"^\W{0,8}answer\W{0,8}:.*$", re.IGNORECASE | re.MULTILINE)
 
@@ -28,6 +29,7 @@ class Verdict:
         reason: its own words, or why there is no verdict.
         records: its calls.
         refusal: what stands in place of the work that it blocks.
+        block: the label by which it blocks.
     """
 
     name: str
@@ -36,6 +38,7 @@ class Verdict:
     reason: str
     records: tuple[Record, ...]
     refusal: str = ""
+    block: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Everything but the records as plain JSON types."""
@@ -49,7 +52,7 @@ class Verdict:
     @property
     def shown(self) -> display.Guard:
         """The verdict as it is drawn."""
-        return display.Guard(self.name, self.passed, self.verdict, self.reason)
+        return display.Guard(self.name, self.passed, self.verdict, self.reason, self.block)
 
 
 def verdict_of(guard: Guard, records: Sequence[Record]) -> Verdict:
@@ -68,15 +71,17 @@ def verdict_of(guard: Guard, records: Sequence[Record]) -> Verdict:
         label = None
     if label is None:
         passed = guard.passes_on_error and not stopped
-        reason = _no_verdict(status, records, ballots)
+        reason = _no_verdict(guard, status, records, ballots)
     else:
         passed = label != guard.block
         said = next(b.text for b in ballots if b.label == label)
         reason = " ".join(_ANSWER_LINE.sub("", said).split())
-    return Verdict(guard.name, passed, label, reason, tuple(read), guard.refusal)
+    return Verdict(guard.name, passed, label, reason, tuple(read), guard.refusal, guard.block)
 
 
-def _no_verdict(status: str, records: Sequence[Record], ballots: Sequence[Ballot]) -> str:
+def _no_verdict(
+    guard: Guard, status: str, records: Sequence[Record], ballots: Sequence[Ballot]
+) -> str:
     """Why a guard has no verdict."""
     if len(records) > 1 and status == "tie":
         return "its votes are tied"
@@ -84,8 +89,27 @@ def _no_verdict(status: str, records: Sequence[Record], ballots: Sequence[Ballot
         if record.error is not None:
             return record.error.message
         if ballot.state != "valid":
-            return "it declined to choose" if ballot.state == "abstain" else "it cannot be read"
+            return _off_the_menu(guard, record.text) or (
+                "it declined to choose" if ballot.state == "abstain" else "it cannot be read"
+            )
     return ""
+
+
+def _off_the_menu(guard: Guard, said: str) -> str:
+    """What to add where a guard without labels of its own answers by other ones than it has."""
+    choices = guard.reading.choices
+    if choices != VERDICTS:
+        return ""
+    found = (pair for pair in PAIRS if not set(pair) & set(choices) and _is_of(said, pair))
+    pair = next(found, guard.asks_for)
+    return (
+        "" if pair is None else f"it cannot be read as {' or '.join(choices)}; add {way_out(pair)}"
+    )
+
+
+def _is_of(said: str, pair: Pair) -> bool:
+    """Whether an answer is one of these two labels."""
+    return read_answer(said, pair).state == "valid"
 
 
 def why_blocked(verdict: Verdict) -> str:

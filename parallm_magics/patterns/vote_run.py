@@ -17,7 +17,7 @@ from parallm_magics.patterns.ballots import (
 )
 from parallm_magics.patterns.early import Gathered
 from parallm_magics.patterns.judge import Judgment
-from parallm_magics.patterns.panel import Rule
+from parallm_magics.patterns.panel import Rule, share_of_winner
 from parallm_magics.patterns.plain_data import record_dict
 from parallm_magics.patterns.run import Again, Picture, Run
 from parallm_magics.patterns.verdicts import Verdict
@@ -48,7 +48,8 @@ class VoteRun(Run):
         ballots: one a requested vote, in the cell's order.
         tally: votes by label, most first; labels nobody chose are left out.
         winner: the winning label or number, or None when nobody won.
-        status: `decided`, `tie`, `no_majority` or `no_quorum`.
+        status: `decided`, `tie`, `no_majority`, `no_quorum`, or `not_cleared` where the votes that
+            gave no label could have raised the flag.
         how: how the winner came about, where the counts alone do not tell it; else "".
         decided_after: how many votes had ended when the vote was decided early; None where not.
         judgment: what the judge said; None where it had no say.
@@ -142,6 +143,21 @@ class VoteRun(Run):
         return self._rule.flag is not None and self.winner == self._rule.flag
 
     @property
+    def unchecked(self) -> bool:
+        """Whether there is a `--flag`, and nobody can say whether it is raised."""
+        return self._rule.flag is not None and self.winner is None
+
+    @property
+    def clean(self) -> bool | None:
+        """Whether the flag was looked for and is not raised; False too where that is not known.
+
+        None without a `--flag`.
+        """
+        if self._rule.flag is None:
+            return None
+        return not (self.flagged or self.unchecked)
+
+    @property
     def _counts(self) -> list[int]:
         return list(self.tally.values())
 
@@ -155,7 +171,14 @@ class VoteRun(Run):
         """The leading label's share of the valid votes; None without one. No chance of being right."""
         return shares(self._counts, len(self.ballots))["share_valid"] if self.valid else None
 
-    confidence = agreement
+    @property
+    def confidence(self) -> float | None:
+        """The votes for the winner as a share of the valid ones, however much each of them weighs.
+
+        None without a winner, and by rules whose winner is no label that votes are counted for: best,
+        median and mean. No chance of being right.
+        """
+        return share_of_winner(self._rule, self.winner, self.tally)
 
     @property
     def share_requested(self) -> float:
@@ -229,6 +252,8 @@ class VoteRun(Run):
             return f"tie between {', '.join(some)}, of {votes} votes"
         if self.status == "no_quorum":
             return f"no quorum: {self.valid} of {votes} votes are valid, {self._rule.quorum} are needed"
+        if self.status == "not_cleared":
+            return f"not cleared: {self.valid} of {votes} votes gave a label"
         if self.status == "no_majority":
             first = next(iter(leaders(self.tally)), None)
             leads = (
@@ -343,6 +368,7 @@ class VoteRun(Run):
             "text": self.text,
             "tally": dict(self.tally),
             "agreement": self.agreement,
+            "confidence": self.confidence,
             "share_requested": self.share_requested,
             "interval": self.interval,
             "p_mode": self.p_mode,
@@ -352,6 +378,8 @@ class VoteRun(Run):
             "margin": self.margin,
             "decided_after": self.decided_after,
             "flagged": self.flagged,
+            "unchecked": self.unchecked,
+            "clean": self.clean,
             "ballots": [
                 {
                     "name": b.name,

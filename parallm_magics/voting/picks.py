@@ -72,7 +72,7 @@ class Decision:
     """How a vote ended.
 
     Attributes:
-        status: `decided`, `tie`, `no_majority` or `no_quorum`.
+        status: `decided`, `tie`, `no_majority`, `no_quorum` or `not_cleared`.
         winner: the winning label; a number where it was computed; None where nobody won.
         tied: the labels that share the lead, in a tie.
         how: how the winner came about, where the counts alone do not tell it.
@@ -98,6 +98,7 @@ class Pick:
             None where any open vote may still win.
         kinds: the kinds of answers that it can count.
         asks: whether a judge has the last word, and what it is asked for.
+        picks_label: whether the winner is a label that has votes of its own.
         help: what wins, in a few words.
     """
 
@@ -106,6 +107,7 @@ class Pick:
     help: str
     kinds: frozenset[Kind] = frozenset({"choice", "number", "score", "index", "open"})
     asks: Literal["", "winner", "score"] = ""
+    picks_label: bool = True
 
 
 def counts_of(votes: Sequence[Vote]) -> Counter[str]:
@@ -139,26 +141,29 @@ def _tallied(rule: str) -> Callable[[Sequence[Vote], Terms], Decision]:
 
 
 def any_flag(votes: Sequence[Vote], terms: Terms) -> Decision:
-    """The flag as soon as enough votes say it, whatever the others say; else the plurality of these.
+    """The flag as soon as enough votes say it; else the plurality of the others, once it is cleared.
 
-    A flag needs no quorum: a problem that one voter has found is not undone by those that failed.
+    A flag needs no quorum: a problem that one voter has found is not undone by those that failed. It
+    is cleared only where the votes without a label could not have raised it either.
     """
     counts = counts_of(votes)
     found, enough = counts.pop(terms.flag or "", 0), terms.flags
-    few = "1 vote" if found == 1 else f"{found} votes"
+    missing = terms.requested - len(votes)
+    said = f"{_votes(found)} for '{terms.flag}', where {enough}"
     if found >= enough:
-        return Decision(
-            "decided",
-            terms.flag,
-            how=f"flagged: {few} for '{terms.flag}', where {enough} is enough",
-        )
-    status, winner = decide(counts, terms.requested - found, "plurality", quorum=0)
+        return Decision("decided", terms.flag, how=f"flagged: {said} is enough")
+    if found + missing >= enough:
+        without = f"{_votes(missing)} without a label could have flagged it"
+        return Decision("not_cleared", how=f"not cleared: {said} would be enough, and {without}")
     if _no_quorum(votes, terms):
         return Decision("no_quorum")
-    short = f"not flagged: {few} for '{terms.flag}', where {enough} would be enough"
+    status, winner = decide(counts, terms.requested - found, "plurality", quorum=0)
     tied = leaders(counts) if status == "tie" else ()
-    # All votes there are say the flag, and are too few.
-    return Decision(status if counts else "no_majority", winner, tied, short)
+    return Decision(status, winner, tied, f"not flagged: {said} would be enough")
+
+
+def _votes(number: int) -> str:
+    return "1 vote" if number == 1 else f"{number} votes"
 
 
 def weighted(votes: Sequence[Vote], terms: Terms) -> Decision:
@@ -203,8 +208,8 @@ def _computed(
             return Decision("no_quorum")
         # As they are written: 0.1 is a tenth.
         numbers = [Fraction(repr(v.value)) for v in votes if not isinstance(v.value, str)]
-        few = "1 vote" if len(numbers) == 1 else f"{len(numbers)} votes"
-        return Decision("decided", _plain(compute(numbers)), how=f"the {name} of {few}")
+        how = f"the {name} of {_votes(len(numbers))}"
+        return Decision("decided", _plain(compute(numbers)), how=how)
 
     return settle
 
@@ -260,9 +265,17 @@ PICKS: Mapping[str, Pick] = {
     "confidence": Pick(confidence, None, "the highest stated confidence"),
     "weighted": Pick(weighted, _weights_sure, "the largest sum of --weight"),
     "judge": Pick(_tallied("plurality"), None, "a judge's choice", asks="winner"),
-    "best": Pick(_tallied("plurality"), None, "the highest score of a judge", asks="score"),
-    "median": Pick(_computed("median", statistics.median), None, "the median", _NUMBERS),
-    "mean": Pick(_computed("mean", _mean), None, "the mean", _NUMBERS),
+    "best": Pick(
+        _tallied("plurality"),
+        None,
+        "the highest score of a judge",
+        asks="score",
+        picks_label=False,
+    ),
+    "median": Pick(
+        _computed("median", statistics.median), None, "the median", _NUMBERS, picks_label=False
+    ),
+    "mean": Pick(_computed("mean", _mean), None, "the mean", _NUMBERS, picks_label=False),
 }
 
 

@@ -10,7 +10,9 @@ from typing import Literal
 
 from parallm_magics.errors import OptionError, nearest
 
-Outcome = Literal["decided", "tie", "no_majority", "no_quorum"]
+Outcome = Literal["decided", "tie", "no_majority", "no_quorum", "not_cleared"]
+"""How a vote ended; "not_cleared" is of a search for a flag that votes without a label could show."""
+
 Base = Literal["requested", "valid"]
 Share = Fraction | Decimal | int | float | str
 """A share as a user writes it: `"0.6"`, `"2/3"` or a number."""

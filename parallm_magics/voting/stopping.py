@@ -74,12 +74,12 @@ def clinch_flag(
 ) -> Settled | None:
     """What is certain where one label wins as soon as it has `needed` votes; None while open.
 
-    The flag needs no quorum: its votes suffice however many others fail. Once it is out of reach
-    the plurality of the other labels wins, for certain when it leads them by more than the open
-    votes and the quorum of valid votes, those for the flag included, is there. Nobody can win
-    when the flag is out of reach and so is the quorum. With nothing open, a tie of the other
-    labels is None, as is a count in which they have no vote: there is nothing to wait for, and
-    how to break a tie is not decided here.
+    The flag needs no quorum: its votes suffice however many others fail. The plurality of the other
+    labels wins once neither the open votes nor the lost ones could raise the flag: for certain when
+    it leads them by more than the open votes and the quorum of valid votes, those for the flag
+    included, is there. Nobody can win once the open votes cannot raise the flag while the lost ones
+    could have, or when the quorum is out of reach. With nothing open, a tie of the other labels is
+    None: there is nothing to wait for, and how to break a tie is not decided here.
 
     Args:
         counts: the valid votes of each label so far.
@@ -96,18 +96,20 @@ def clinch_flag(
     _check_pending(counts, pending, requested)
     if needed < 1:
         raise OptionError(f"{needed} votes cannot be what {flag!r} needs; it needs at least 1")
-    if counts.get(flag, 0) >= needed:
+    found, valid = counts.get(flag, 0), sum(counts.values())
+    lost = requested - valid - pending
+    if found >= needed:
         return "winner", flag
-    if counts.get(flag, 0) + pending >= needed:
+    if found + pending >= needed:
         return None
-    valid = sum(counts.values())
     enough = max(1, (requested + 1) // 2 if quorum is None else quorum)
-    if valid + pending < enough:
+    if valid + pending < enough or found + lost >= needed:
         return "no_winner", None
     others = {label: count for label, count in counts.items() if label != flag}
     leader, rival = _front(others)
     lead = others.get(leader, 0) - others.get(rival, 0)
-    return ("winner", leader) if valid >= enough and lead > pending else None
+    cleared = found + lost + pending < needed
+    return ("winner", leader) if cleared and valid >= enough and lead > pending else None
 
 
 def clinch_weighted(weights: Mapping[str, Number], pending: Sequence[Number]) -> str | None:

@@ -12,7 +12,11 @@ from parallm_magics.display.guards import REASON, guard_line, guards_html
 @pytest.mark.parametrize(
     ("guard", "line"),
     [
-        pytest.param(Guard("g", True, "ALLOW", "fine"), "Guardrail 'g' passed: ALLOW", id="passed"),
+        pytest.param(
+            Guard("g", True, "no", "fine", "yes"),
+            "Guardrail 'g' passed: no (yes blocks)",
+            id="passed",
+        ),
         pytest.param(
             Guard("g", False, "BLOCK", "It asks for a weapon."),
             "Guardrail 'g' blocked: BLOCK. It asks for a weapon.",

@@ -264,17 +264,76 @@ def test_the_only_vote_that_blocks_outweighs_on_error_pass() -> None:
     [
         pytest.param("--block ALLOW", "ALLOW", True, id="block allow"),
         pytest.param("--block allow", "BLOCK", False, id="another case"),
-        pytest.param("--choices yes,no", "no", True, id="the last choice"),
-        pytest.param("--choices yes,no --block yes", "no", False, id="own choices"),
+        pytest.param("--choices BLOCK,ALLOW", "BLOCK", True, id="BLOCK first"),
+        pytest.param("--choices BLOCK,ALLOW", "ALLOW", False, id="ALLOW last"),
+        pytest.param("--choices ALLOW,BLOCK,UNSURE", "UNSURE", False, id="BLOCK in the middle"),
+        pytest.param("--choices Block,Allow", "block", True, id="BLOCK as they spell it"),
+        pytest.param("--choices BLOCK,ALLOW --block ALLOW", "ALLOW", True, id="named all the same"),
+        pytest.param("--choices YES,NO --block YES", "YES", True, id="YES first"),
+        pytest.param("--choices YES,NO --block YES", "NO", False, id="NO last"),
+        pytest.param("--choices NO,YES --block YES", "YES", True, id="YES last"),
+        pytest.param("--choices toxic,fine --block toxic", "toxic", True, id="toxic first"),
         pytest.param("--choices yes,no --block yes", "Yes.", True, id="own label"),
+        pytest.param("--choices yes,no --block yes", "No, it is fine.", False, id="in a sentence"),
         pytest.param("--choices safe,unsafe --block unsafe", "This is unsafe", True, id="inside"),
-        pytest.param("--choices safe,doubtful,unsafe", "doubtful", False, id="three"),
+        pytest.param(
+            "--choices safe,doubtful,unsafe --block unsafe", "doubtful", False, id="three"
+        ),
     ],
 )
 def test_which_label_blocks(options: str, said: str, blocks: bool) -> None:
-    """The last of its choices, or the one that is named."""
+    """BLOCK in any order, or the one that is named; the page says which one it is."""
     run, _, _ = ran(guarding(says(said)), f"%guardrail {options}\nIs this harmful?")
     assert run.blocked is blocks
+    assert f"({run.guard.block} blocks)" in str(run) or blocks
+
+
+@pytest.mark.parametrize(
+    "choices", ["YES,NO", "toxic,fine", "safe,unsafe", "ALLOW,REFUSE", "a,b,c"]
+)
+@pytest.mark.parametrize("magic", RUNNERS)
+def test_choices_without_block_need_the_label_that_blocks(choices: str, magic: str) -> None:
+    """No order of the labels is taken for a meaning; the error names the line and the way out."""
+    with pytest.raises(
+        OptionError, match=r"line \d+: %guardrail.*nobody can tell.*--block"
+    ) as error:
+        planned(magic, LINES[magic], f"{BODIES[magic]}%guardrail --choices {choices}\nx")
+    assert all(f"--block {label}" in str(error.value) for label in choices.split(","))
+
+
+@pytest.mark.parametrize(
+    ("text", "said", "wanted"),
+    [
+        pytest.param("Reply only YES or NO.", "YES", "NO,YES --block YES", id="yes or no"),
+        pytest.param("Is it toxic? yes/no", "No.", "NO,YES --block YES", id="a stroke"),
+        pytest.param('Say "no" or "yes".', "?", "NO,YES --block YES", id="quotes"),
+        pytest.param("Harmful? Answer in a word.", "Yes", "NO,YES --block YES", id="by its answer"),
+        pytest.param("SAFE or UNSAFE?", "UNSAFE", "SAFE,UNSAFE --block UNSAFE", id="unsafe"),
+        pytest.param("True or false: it is spam", "True", "FALSE,TRUE --block TRUE", id="true"),
+        pytest.param("Judge it.", "Fail", "PASS,FAIL --block FAIL", id="fail"),
+    ],
+)
+def test_a_guard_that_answers_by_labels_it_does_not_have(text: str, said: str, wanted: str) -> None:
+    """It blocks, and its reason names the options that it lacks."""
+    run, _, _ = ran(guarding(says(said)), f"%guardrail\n{text}")
+    assert is_withheld(run)
+    assert f"--choices {wanted}" in run.guard.reason
+    assert f"--choices {wanted}" in " ".join(str(run).split())
+
+
+@pytest.mark.parametrize(
+    ("guard", "noted"),
+    [
+        pytest.param("%guardrail\nReply YES or NO.", True, id="asked for"),
+        pytest.param("%guardrail --choices NO,YES --block YES\nYES or NO?", False, id="given"),
+        pytest.param("%guardrail\nIs it safe or harmful?", False, id="an ordinary sentence"),
+        pytest.param("%guardrail\nHow many yes and now?", False, id="other words"),
+    ],
+)
+def test_a_note_says_that_a_guard_asks_for_other_labels(guard: str, noted: bool) -> None:
+    """Before any call, so that a dry run says it too."""
+    notes = planned("fanout", "", TWO + guard).notes
+    assert any("--choices NO,YES --block YES" in note for note in notes) is noted
 
 
 def test_a_label_that_is_no_choice_is_an_error() -> None:
@@ -1027,6 +1086,7 @@ def test_a_dry_run_shows_the_guards() -> None:
     assert plain.most_cost is not None
     assert guarded.most_cost > 2 * plain.most_cost
     assert repr(guarded).count("harmful?") == 3
+    assert "g.1 · BLOCK blocks" in repr(guarded)
     assert "5 calls" in repr(guarded)
 
 

@@ -68,12 +68,34 @@ def test_rules_that_count(
             "bad", {"requested": 5, "quorum": 3}, ("decided", "bad"), id="no quorum needed"
         ),
         pytest.param(
-            "ok", {"requested": 5, "quorum": 3}, ("no_quorum", None), id="quorum for fine"
+            "ok", {"requested": 5, "quorum": 3}, ("not_cleared", None), id="lost ones could flag"
+        ),
+        pytest.param("ok ok", {"requested": 3}, ("not_cleared", None), id="one lost could flag"),
+        pytest.param(
+            "ok",
+            {"requested": 5, "quorum": 3, "share": 1},
+            ("no_quorum", None),
+            id="quorum for fine",
+        ),
+        pytest.param(
+            "bad ok",
+            {"requested": 3, "share": "2/3"},
+            ("not_cleared", None),
+            id="with the lost one",
+        ),
+        pytest.param(
+            "bad ok ok", {"requested": 4, "share": "3/4"}, ("decided", "ok"), id="lost ones too few"
+        ),
+        pytest.param(
+            "bad ok ok",
+            {"requested": 6, "share": "1/2", "base": "valid"},
+            ("not_cleared", None),
+            id="the base of valid votes counts the missing ones",
         ),
         pytest.param("bad ok ok ok", {"share": "1/2"}, ("decided", "ok"), id="too few"),
         pytest.param("bad bad ok ok", {"share": "1/2"}, ("decided", "bad"), id="at least half"),
         pytest.param(
-            "bad", {"requested": 4, "share": "1/2", "quorum": 1}, ("no_majority", None), id="alone"
+            "bad", {"requested": 4, "share": "1/2", "quorum": 1}, ("not_cleared", None), id="alone"
         ),
         pytest.param("a b", {}, ("tie", None), id="the others tie"),
     ],

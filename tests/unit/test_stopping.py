@@ -123,6 +123,8 @@ def test_a_flag_is_certain_exactly_when_every_completion_agrees(needed):
         flagged, *others = counts
         if flagged >= needed:
             return "A"
+        if flagged + requested - sum(counts) >= needed:  # those without a label could have said it
+            return None
         named_others = {label: c for label, c in named(counts).items() if label != "A"}
         enough = sum(counts) >= max(1, quorum)
         return decide(named_others, requested, quorum=1)[1] if enough and any(others) else None
@@ -135,9 +137,10 @@ def test_a_flag_is_certain_exactly_when_every_completion_agrees(needed):
                 found = clinch_flag(named(counts), pending, requested, "A", needed, quorum)
                 ends = completions(counts, pending)
                 expected = certain({winner(end, requested, quorum) for end in ends})
+                cleared = flagged + requested - sum(counts) < needed
                 if not pending and expected == ("no_winner", None) and sum(counts) >= quorum:
                     # How to break a tie is decided elsewhere.
-                    expected = None if any(counts) else expected
+                    expected = None if any(counts) and cleared else expected
                 assert found == expected, (counts, pending, requested, quorum)
 
 
@@ -249,6 +252,13 @@ def test_a_tie_of_the_others_is_left_open():
     """With nothing pending, equal other labels name nobody, and neither does a flag alone."""
     assert clinch_flag({"A": 1, "B": 1}, 0, 2, "flag") is None
     assert clinch_flag({"flag": 1}, 0, 1, "flag", 2) is None
+
+
+def test_lost_votes_could_have_raised_the_flag():
+    assert clinch_flag({"safe": 5}, 1, 7, "unsafe") is None
+    assert clinch_flag({"safe": 6}, 0, 7, "unsafe") == ("no_winner", None)
+    assert clinch_flag({"safe": 4}, 1, 7, "unsafe", 4) == ("winner", "safe")
+    assert clinch_flag({"safe": 4}, 1, 7, "unsafe", 2) == ("no_winner", None)
 
 
 @pytest.mark.parametrize(
