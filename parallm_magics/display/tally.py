@@ -26,14 +26,16 @@ MOST_POLLS = 20
 
 def tally_html(tally: Tally, records: Sequence[Record] = (), *, brief: bool = False) -> str:
     """The bars and what they say; in brief only how the vote ended and the states of all votes."""
+    brief = brief or not tally.counted
     first, *rest = _lines(tally, records, text.isolated, brief)
     numbers = "" if brief else further(tally)
+    bars = bars_html(_bars(tally), tally.requested, _left(tally)) if tally.counted else ""
     said = f'<div style="font-weight:600">{first}</div>' + "".join(
         f"<div>{line}</div>" for line in rest
     )
     said += f'<div style="{looks.DIM}">{numbers}</div>' if numbers else ""
     return (
-        f'<div style="{looks.BLOCK}">{bars_html(_bars(tally), tally.requested, _left(tally))}'
+        f'<div style="{looks.BLOCK}">{bars}'
         f'<div style="{looks.SMALL};margin-top:.4em">{said}</div></div>'
     )
 
@@ -42,9 +44,14 @@ def tally_plain(
     tally: Tally, records: Sequence[Record] = (), columns: int = 100, *, brief: bool = False
 ) -> list[str]:
     """The same as lines of at most that many terminal columns."""
+    brief = brief or not tally.counted
     lines = [*_lines(tally, records, text.one_line, brief), "" if brief else further(tally)]
     return [
-        *bars_plain(_bars(tally), tally.requested, columns, _left(tally)),
+        *(
+            bars_plain(_bars(tally), tally.requested, columns, _left(tally))
+            if tally.counted
+            else ()
+        ),
         *(part for line in lines if line for part in text.wrap(line, columns)),
     ]
 

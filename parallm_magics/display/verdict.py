@@ -41,6 +41,8 @@ def _won(tally: Tally, label: str, foreign: Foreign) -> str:
     winner, votes = _quoted(label, foreign), counts.get(label, 0)
     second = max((count for other, count in tally.counts if other != label), default=0)
     of = f"{votes:,} of {tally.requested:,}"
+    if not tally.counted:
+        return f"{winner} was picked"
     if tally.heuristic or tally.cancelled:
         return f"{winner}, {of} requested; {_early(tally, votes - second)}"
     if label not in counts:

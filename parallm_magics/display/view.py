@@ -34,6 +34,7 @@ class Tally:
         decided_after: how many votes had ended when the vote was decided early; None where it was not.
         heuristic: whether the early decision is a heuristic, so that open votes might have changed it.
         tied: the labels that share the lead, in a tie.
+        counted: whether votes were counted, rather than texts given to a judge to choose from.
     """
 
     counts: tuple[tuple[str, int], ...]
@@ -59,6 +60,7 @@ class Tally:
     decided_after: int | None = None
     heuristic: bool = False
     tied: tuple[str, ...] = ()
+    counted: bool = True
 
 
 @dataclass(frozen=True, slots=True)

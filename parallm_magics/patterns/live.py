@@ -10,7 +10,7 @@ from parallm_magics.cell.calls import STREAMED
 from parallm_magics.cell.plan import Plan
 from parallm_magics.display import Board
 from parallm_magics.patterns.ballots import count_ballots
-from parallm_magics.patterns.panel import panel_reading, repeats
+from parallm_magics.patterns.panel import Rule, panel_reading, repeats
 from parallm_magics.patterns.preview import most_cost
 from parallm_magics.patterns.workers import asides
 from parallm_magics.providers.registry import Clients
@@ -20,13 +20,15 @@ from parallm_magics.types import Reading, Record
 def board_of(plan: Plan, clients: Clients) -> Board:
     """The empty board of a plan: a row a worker, one for a synthesis, and unusual addresses."""
     calls, votes = plan.calls, plan.pattern == "vote"
+    # Texts that a judge will choose from have no leader while they come in.
+    counted = not votes or Rule(plan.options.pick).counts(panel_reading(calls.head))
     doors = [clients.provider(name) for name in dict.fromkeys(m.provider for m in calls.models)]
     rendered = calls.rendered
     # A judge's calls are known once there is something to judge.
     beside = [task for task in asides(plan) if plan.judge is None or task is not plan.judge.task]
     board = Board(
         None if rendered is None else [(each.name, str(each.model)) for each in rendered],
-        "vote" if votes else "fanout",
+        "vote" if votes and counted else "fanout",
         _label_reader(plan) if plan.magic == "vote" else None,
         total=calls.known,
         extra={task.index: (task.name, str(task.model)) for task in beside},

@@ -58,6 +58,10 @@ class Rule:
         """Whether the votes are asked in waves rather than all at once."""
         return self.lazy or self.stop == "beta"
 
+    def counts(self, reading: Reading) -> bool:
+        """Whether votes are counted, rather than texts of which a judge chooses one."""
+        return not (self.entry.asks and reading.kind == "open")
+
     def terms(self, votes: int) -> Terms:
         """What the rule needs to know besides the votes."""
         return Terms(votes, self.quorum, self.share, self.base, self.flag)
@@ -228,10 +232,19 @@ def repeats(tasks: Sequence[Task]) -> bool:
     return _alike(tasks, [task.prompt for task in tasks])
 
 
-def _alike(tasks: Sequence[Task], prompts: Sequence[str]) -> bool:
+def _alike(
+    tasks: Sequence[Task], prompts: Sequence[str], but_for_temperature: bool = False
+) -> bool:
     """Whether all votes ask one model in one way, by these prompts."""
     asked = {
-        (t.model, prompt, t.system, t.temperature, t.effort, repr(sorted(t.params.items())))
+        (
+            t.model,
+            prompt,
+            t.system,
+            None if but_for_temperature else t.temperature,
+            t.effort,
+            repr(sorted(t.params.items())),
+        )
         for t, prompt in zip(tasks, prompts, strict=True)
     }
     return len(asked) == 1
@@ -243,6 +256,7 @@ def warnings(
     shuffled: bool = False,
     pick: str = "plurality",
     measured: bool = False,
+    valid: int | None = None,
 ) -> list[str]:
     """What the reader of a vote should know of its panel, one line each.
 
@@ -250,23 +264,26 @@ def warnings(
         shuffled: whether the choices are named in another order to each voter.
         pick: the rule; only where most votes win is an even number of voters one too many.
         measured: whether labels show what the votes are worth, so that nobody need be warned.
+        valid: how many votes there are to speak of; None where that is not known yet.
     """
     reading = panel_reading(tasks)
-    votes = len(tasks)
+    votes, counted = len(tasks), Rule(pick).counts(reading)
     notes = []
     most_win = pick in ("plurality", "majority")
     if most_win and votes % 2 == 0 and len(reading.choices) == 2:
         notes.append(f"{votes} votes on two labels can tie; {votes - 1} would decide as well")
     # The closing line is the last paragraph.
     prompts = [t.prompt.rpartition("\n\n")[0] if shuffled else t.prompt for t in tasks]
-    if votes > 1 and _alike(tasks, prompts):
-        if not measured:
-            notes.append(
-                "one prompt on one model: the votes share their errors, so agreement is not accuracy"
-            )
-        if tasks[0].temperature == 0 or "seed" in tasks[0].params:
-            how = "at temperature 0" if tasks[0].temperature == 0 else "with one seed"
-            notes.append(f"votes {how} are nearly copies of one another, not independent evidence")
-    if reading.kind == "open" and not measured and not any(task.reading for task in tasks):
+    spoken_of = counted and not measured and valid != 0
+    if votes > 1 and spoken_of and _alike(tasks, prompts, but_for_temperature=True):
+        notes.append(
+            "one prompt on one model: the votes share their errors, so agreement is not accuracy"
+        )
+    pinned = tasks[0].temperature == 0 or "seed" in tasks[0].params
+    if votes > 1 and pinned and _alike(tasks, prompts):
+        how = "at temperature 0" if tasks[0].temperature == 0 else "with one seed"
+        notes.append(f"votes {how} are nearly copies of one another, not independent evidence")
+    unread = reading.kind == "open" and not any(task.reading for task in tasks)
+    if unread and counted and not measured:
         notes.append("no --choices: answers count as the same only where their texts are")
     return notes

@@ -64,8 +64,10 @@ async def run_vote(
     async def again(run: VoteRun) -> VoteRun:
         return await run_again(plan, renew, lambda new: run_vote(plan, new, run, further + 1))
 
+    uncounted = gathered.uncounted if gathered is not None else frozenset[int]()
+    read, ballots = count_ballots(records, reading, weights, uncounted, rule.pick == "confidence")
     run = VoteRun(
-        records,
+        read,
         rule,
         reading,
         repeats=repeats(tasks),
@@ -75,7 +77,12 @@ async def run_vote(
         notes=[
             *plan.notes,
             *workers.notes,
-            *warnings(tasks, shuffled=plan.options.shuffle_choices, pick=rule.pick),
+            *warnings(
+                tasks,
+                shuffled=plan.options.shuffle_choices,
+                pick=rule.pick,
+                valid=sum(ballot.state == "valid" for ballot in ballots),
+            ),
             *(judgment.notes if judgment is not None else ()),
         ],
         guards=guards,

@@ -203,12 +203,18 @@ class VoteRun(Run):
         return share_range_after_cancel(lead, cancelled, len(self.ballots))
 
     @property
+    def _counted(self) -> bool:
+        """Whether votes were counted, rather than texts given to a judge to choose from."""
+        return self._rule.counts(self._reading)
+
+    @property
     def interval(self) -> tuple[float, float] | None:
         """Wilson's 95 % interval of the agreement; None without a valid vote.
 
-        How often this prompt would give this label again, not how likely it is right.
+        How often this prompt would give this label again, not how likely it is right. None too where
+        a judge chooses among texts: that is no vote, and so is it for the other statistics of one.
         """
-        return wilson(max(self._counts, default=0), self.valid)
+        return wilson(max(self._counts, default=0), self.valid) if self._counted else None
 
     @property
     def p_mode(self) -> float | None:
@@ -217,7 +223,7 @@ class VoteRun(Run):
         None unless all votes repeat one prompt on one model: other votes are not exchangeable. None
         too beyond 500 votes, where the exact number takes seconds and says nothing new.
         """
-        if not self._repeats or not 0 < self.valid <= P_MODE_VOTES:
+        if not (self._repeats and self._counted) or not 0 < self.valid <= P_MODE_VOTES:
             return None
         seen = self._counts
         choices = self._reading.choices
@@ -227,12 +233,12 @@ class VoteRun(Run):
     @property
     def entropy(self) -> float | None:
         """Entropy of the labels in bits; None without a valid vote."""
-        return entropy_bits(self._counts) if self.valid else None
+        return entropy_bits(self._counts) if self.valid and self._counted else None
 
     @property
     def pairwise_agreement(self) -> float | None:
         """The share of pairs of valid votes that agree; None for fewer than two."""
-        return pairwise_agreement(self._counts)
+        return pairwise_agreement(self._counts) if self._counted else None
 
     @property
     def is_majority(self) -> bool:
@@ -247,11 +253,13 @@ class VoteRun(Run):
         if self.blocked:
             return self._blocked_title
         lead, votes = max(self._counts, default=0), len(self.ballots)
+        of = "votes" if self._counted else "answers"
         if self.status == "tie":
             some = [*map(short, self.tied[:NAMED]), *(["…"] if len(self.tied) > NAMED else [])]
-            return f"tie between {', '.join(some)}, of {votes} votes"
+            return f"tie between {', '.join(some)}, of {votes} {of}"
         if self.status == "no_quorum":
-            return f"no quorum: {self.valid} of {votes} votes are valid, {self._rule.quorum} are needed"
+            needed = f"{self._rule.quorum} are needed"
+            return f"no quorum: {self.valid} of {votes} {of} are valid, {needed}"
         if self.status == "not_cleared":
             return f"not cleared: {self.valid} of {votes} votes gave a label"
         if self.status == "no_majority":
@@ -263,6 +271,8 @@ class VoteRun(Run):
         label = label_of(self.winner) if self.winner is not None else ""
         if self._rule.pick in ("median", "mean"):
             return f"{label}: {self.how}"
+        if not self._counted:
+            return f"{self._chosen} of {votes} answers: {self.how}"
         mine = self.tally[label]
         kind = (
             "" if 2 * mine > votes or mine < lead or self.how else ": a plurality, not a majority"
@@ -293,6 +303,12 @@ class VoteRun(Run):
             return self._refusal
         chosen = self._rule.entry.asks and self._reading.kind == "open"
         return self.text if chosen and self.winner is not None else None
+
+    @property
+    def _chosen(self) -> str:
+        """The voter whose answer has won; of equal ones the first."""
+        pairs = zip(self.results, self.ballots, strict=True)
+        return next((r.name for r, b in pairs if b.label and r.value == self.winner), "")
 
     @property
     def _by_heuristic(self) -> bool:
@@ -333,6 +349,7 @@ class VoteRun(Run):
             decided_after=self.decided_after,
             tied=self.tied,
             heuristic=self._by_heuristic,
+            counted=self._counted,
         )
 
     def _shown_counts(self) -> list[tuple[str, int]]:
@@ -351,11 +368,22 @@ class VoteRun(Run):
             notes.append(
                 "all answers are the same word for word: they are copies, not independent evidence"
             )
-        unreadable = self._in_state("invalid") / max(len(self.ballots), 1)
-        numbers = self._rule.pick in ("median", "mean")
-        if (not numbers and (self.agreement or 1.0) < 0.6) or unreadable > 0.2:
+        if self._is_fuzzy:
             notes.append("the question may be too fuzzy: change the prompt before adding votes")
         return notes
+
+    @property
+    def _is_fuzzy(self) -> bool:
+        """Whether the voters understood the question in different ways, or could not answer it.
+
+        Answers that a judge chooses from differ as they should, numbers lie near each other without
+        being equal, and a flag is one voter's to find: their agreement says nothing of the question.
+        """
+        pairs = zip(self.results, self.ballots, strict=True)
+        unreadable = sum(b.state == "invalid" and r.status != "truncated" for r, b in pairs)
+        agrees = self._counted and self._rule.pick not in ("median", "mean", "any")
+        low = agrees and self.agreement is not None and self.agreement < 0.6
+        return low or unreadable > 0.2 * len(self.ballots)
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as plain JSON types."""

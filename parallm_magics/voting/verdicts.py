@@ -29,6 +29,9 @@ _FENCE_BEFORE = re.compile(r"(?:(?:`+|~{3,})[\w+-]*)?")
 _FENCE_AFTER = re.compile(r"[`~]*")
 _INTEGER = re.compile(r"-?[0-9]{1,300}")
 _DIGITS = re.compile(r'"([0-9]{1,9})"')
+_BARE = re.compile(
+    r"(?P<marks>[*_`\"']{0,3})(?P<number>-?(?:0|[1-9][0-9]{0,8})(?:\.[0-9]{1,9})?)(?P=marks)\.?"
+)
 _TAG_WORD = re.compile(
     r"[<\[]\s{0,4}/?\s{0,4}(?:think|thought|reason|reflect|scratch|analys)", re.IGNORECASE
 )
@@ -91,8 +94,9 @@ def read_verdict(
     """Read what a judge decided out of its reply; None where that is in any doubt.
 
     Readable is a reply with one JSON object that has the key at its top level, fenced or bare,
-    with or without prose around it; or with several of them that agree. Prose, Markdown and
-    `[[2]]` are never read. Reasoning blocks are dropped first.
+    with or without prose around it; or with several of them that agree; or one that is nothing but
+    the number, as a judge writes that was told to. Prose, Markdown and `[[2]]` are never read.
+    Reasoning blocks are dropped first.
 
     An object that stands in a text the judge was shown, white space aside, is a quotation and does
     not count, unless it is the whole reply. An unfinished object makes a reply unreadable, unless
@@ -122,8 +126,14 @@ def read_verdict(
     True
     >>> read_verdict('{"winner": 1} or {"winner": 2}', "winner", 1, 2) is None
     True
+    >>> read_verdict("2", "winner", 1, 2)
+    2
     """
     text, outer, inner = _answer(reply, key)
+    if number := _BARE.fullmatch(text.strip()):
+        # Dropped reasoning may have begun in what a candidate wrote.
+        doubtful = text != reply and _Shown(shown).has_reasoning_tags
+        return None if doubtful else _number((number["number"],), low, high, whole)
     stated = [found for found in outer if found.values]
     passages = {found.of(text) for found in stated}
     broken = set(_broken(text, outer, key))

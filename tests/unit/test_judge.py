@@ -33,6 +33,53 @@ async def twice(bench: Bench, *cell: str) -> tuple[VoteRun, VoteRun, int]:
     return first, await first.retry(), calls
 
 
+# --- what a judge makes of a vote -----------------------------------------------------------------
+
+TEXTS: list[str | None] = ["Paris, for its light.", "Rome, for its stones.", "Oslo, for its air."]
+STATISTICS = ("of 3 votes", "too fuzzy", "share their errors", "entropy", "flat prior", "Agreement")
+
+
+@pytest.mark.parametrize(
+    ("body", "judge", "how"),
+    [
+        pytest.param(BEST, scoring({"Rome": 9, "": 5}), "the highest of 3 scores", id="best"),
+        pytest.param("Which city?\n%judge\nPick.", choosing("Rome"), "in all 3 orders", id="judge"),
+    ],
+)
+@pytest.mark.parametrize("line", ["", "-t 0.2..1"])
+def test_texts_that_a_judge_chooses_from_are_no_votes(
+    body: str, judge: Callable[[str], str], how: str, line: str
+) -> None:
+    """No count, no statistic and no advice speaks of votes where nobody has voted."""
+    run, _ = judged(TEXTS, judge, line, body)
+    assert (run.winner, run.text) == ("Rome, for its stones", "Rome, for its stones.")
+    for shown_ in (repr(run), str(run), run._repr_mimebundle_()["text/html"]):
+        assert [words for words in STATISTICS if words in " ".join(shown_.split())] == []
+    assert repr(run).startswith("<VoteRun: v2 of 3 answers: ")
+    assert how in str(run)
+    none = (run.p_mode, run.entropy, run.interval, run.pairwise_agreement)
+    assert none == (None, None, None, None)
+
+
+def test_labels_that_a_judge_chooses_from_are_votes() -> None:
+    """With choices the voters have voted, and their counts stand beside the judge's word."""
+    run, _ = judged(["ANSWER: a", "ANSWER: a", "ANSWER: b"], choosing("b"), "--choices a,b")
+    assert (run.winner, run.agreement, run.confidence) == ("b", 2 / 3, 1 / 3)
+    assert "1 of 3 votes" in str(run)
+
+
+@pytest.mark.parametrize("body", [BEST, "Which city?\n%judge\nRespond with just the number."])
+def test_a_judge_that_answers_by_a_bare_number_is_read(body: str) -> None:
+    """One call an order or answer, none of them asked again."""
+
+    def judge(prompt: str) -> str:
+        places = {at: text for at, text in shown(prompt).items() if "Rome" in text}
+        return str(min(places, default=3)) if "--score" not in body else f"{9 if places else 4}"
+
+    run, prompts = judged(TEXTS, judge, "", body)
+    assert (run.winner, len(prompts)) == ("Rome, for its stones", 3)
+
+
 # --- what the judge is shown ----------------------------------------------------------------------
 
 

@@ -14,6 +14,7 @@ from virtual_time import run_virtual
 from parallm_magics import FanoutRun, OptionError, TooFewSucceeded, VoteRun, fanout
 from parallm_magics.cell.blocks import parse
 from parallm_magics.cell.plan import Plan, make_plan
+from parallm_magics.engine.stop import Stop
 from parallm_magics.patterns.fanout import run_fanout
 from parallm_magics.patterns.panel import check_rules
 from parallm_magics.patterns.vote import run_vote
@@ -144,6 +145,88 @@ def test_a_review_flags_what_any_reviewer_finds(words: str, flagged: tuple[str, 
         vote, _ = run_virtual(run_vote(plan, surroundings(Fake(saying(said)))))
         assert isinstance(vote, VoteRun)
         assert vote.flagged is bool(flagged)
+
+
+CHECKS = "".join(f"%section {name} --choices ok,bad\nIs it {name}?\n" for name in "abc")
+
+
+@pytest.mark.parametrize(
+    ("said", "flagged", "unchecked", "clean"),
+    [
+        pytest.param("ok ok ok", (), (), True, id="all clean"),
+        pytest.param("ok bad ok", ("b",), (), False, id="one flagged"),
+        pytest.param("ok ? ok", (), ("b",), False, id="one unreadable"),
+        pytest.param("ok ! bad", ("c",), ("b",), False, id="one flagged, one failed"),
+        pytest.param("! ? !", (), ("a", "b", "c"), False, id="none has a verdict"),
+    ],
+)
+def test_a_check_without_a_verdict_is_not_clean(
+    said: str, flagged: tuple[str, ...], unchecked: tuple[str, ...], clean: bool
+) -> None:
+    """It is named, the heading and a note count it, and the dict says the same."""
+    words = dict(zip("abc", said.split(), strict=True))
+    run = ran(CHECKS, words, "--flag bad --min-success 0")
+    assert (run.flagged, run.unchecked, run.clean) == (flagged, unchecked, clean)
+    found = json.loads(json.dumps(run.to_dict()))
+    assert (found["unchecked"], found["clean"]) == (list(unchecked), clean)
+    told = f"{len(unchecked)} of 3 checks gave no verdict"
+    for shown in (repr(run), *run._repr_mimebundle_().values()):
+        assert (told in shown) is bool(unchecked)
+    assert (f"{told}: {', '.join(unchecked)}" in str(run)) is bool(unchecked)
+
+
+def test_clean_is_unknown_where_nothing_is_checked() -> None:
+    """Without a flag there is nothing to be clean of; sections without one are no checks."""
+    assert ran(CHECKS, {}.fromkeys("abc", "ok")).clean is None
+    some = CHECKS + "%section free --open\nSay a word.\n"
+    run = ran(some, {**{}.fromkeys("abc", "ok"), "free": "!"}, "--flag bad")
+    assert (run.clean, run.unchecked) == (True, ())
+
+
+@pytest.mark.parametrize("source", [list, iter], ids=["list", "generator"])
+@pytest.mark.parametrize("count", [3, 2000])
+def test_a_map_that_was_stopped_is_not_clean(source: Callable[..., Any], count: int) -> None:
+    """Items that nobody has looked at are not taken for clean, whether or not they are known."""
+    stop = Stop()
+    plan = planned(
+        "{{item}}\n", "--each docs --choices ok,bad --flag bad -c 1", docs=source([*range(count)])
+    )
+
+    async def run() -> Any:
+        asyncio.get_running_loop().call_later(1.5, stop, "interrupted")
+        return await run_fanout(plan, surroundings(Fake(saying({}.fromkeys(["1"], "ok"))), stop))
+
+    found, _ = run_virtual(run())
+    assert (found.clean, found["1"]) == (False, "ok")
+
+
+@pytest.mark.parametrize(
+    "line", ["--pick threshold --threshold 2", "--threshold 2", "--threshold 50%"]
+)
+@pytest.mark.parametrize(
+    ("said", "flagged", "status"),
+    [
+        pytest.param("bad bad ok ok", True, "decided", id="two of four"),
+        pytest.param("bad ok ok ok", False, "decided", id="one of four"),
+        pytest.param("bad ok ok ?", False, "not_cleared", id="one, and one unreadable"),
+        pytest.param("bad bad ? !", True, "decided", id="two, the others lost"),
+    ],
+)
+def test_a_threshold_of_flags_asks_how_many_flag(
+    line: str, said: str, flagged: bool, status: str
+) -> None:
+    """With a flag a threshold says how many votes for it are enough, whatever the others say."""
+    names = [f"v{at}" for at in (1, 2, 3, 4)]
+    words = dict(zip(names, said.split(), strict=True))
+    whole = f"-n 4 --choices ok,bad --flag bad --min-success 0 {line}"
+    plan = planned("Is it bad?\n", whole, "vote")
+    vote, _ = run_virtual(run_vote(plan, surroundings(Fake(saying(words)))))
+    assert isinstance(vote, VoteRun)
+    assert (vote.flagged, vote.status) == (flagged, status)
+    section = f"%section a -n 4 --choices ok,bad {line}\nIs it bad?"
+    run = ran(section, {"a": said}, "--flag bad --min-success 0")
+    assert run.flagged == (("a",) if flagged else ())
+    assert run.clean is (status == "decided" and not flagged)
 
 
 def test_criteria_are_scored_side_by_side() -> None:

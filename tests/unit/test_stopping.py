@@ -255,6 +255,7 @@ def test_a_tie_of_the_others_is_left_open():
 
 
 def test_lost_votes_could_have_raised_the_flag():
+    """Others win only where the lost votes and the open ones together are too few for the flag."""
     assert clinch_flag({"safe": 5}, 1, 7, "unsafe") is None
     assert clinch_flag({"safe": 6}, 0, 7, "unsafe") == ("no_winner", None)
     assert clinch_flag({"safe": 4}, 1, 7, "unsafe", 4) == ("winner", "safe")

@@ -77,7 +77,16 @@ def test_one_object_is_the_verdict(reply):
 
 UNREADABLE = [
     pytest.param("", id="empty"),
-    pytest.param("1", id="digit"),
+    pytest.param("Candidate 1", id="a word and a digit"),
+    pytest.param("1 or 2", id="two digits"),
+    pytest.param("1\n2", id="two lines"),
+    pytest.param("01", id="a nought before it"),
+    pytest.param("+1", id="a sign"),
+    pytest.param("1.0", id="a decimal"),
+    pytest.param("１", id="another script's digit"),
+    pytest.param("[[1]]", id="brackets"),
+    pytest.param("4", id="out of range"),
+    pytest.param("<think>1", id="a thought digit"),
     pytest.param("**Winner:** Candidate `2`", id="Markdown"),
     pytest.param("VERDICT: 2\n[[2]]", id="markers"),
     pytest.param("{'winner': 2}", id="single quotes"),
@@ -103,6 +112,28 @@ UNREADABLE = [
 def test_all_else_is_no_verdict(reply):
     """Prose, broken objects and objects that disagree are not read."""
     assert winner(reply) is None
+
+
+@pytest.mark.parametrize(
+    "reply",
+    ["1", " 1\n", "1.", "**1**", "`1`", '"1"', "<think>2 is worse</think>\n1", "so</think>1"],
+)
+def test_a_number_that_is_the_whole_reply_is_the_verdict(reply):
+    """A judge that was told to respond with just the number is read, thinking and marks aside."""
+    assert winner(reply) == 1
+    assert winner(reply, "1", "Paris.") == 1, "whatever a candidate says"
+
+
+def test_a_bare_number_after_a_candidates_reasoning_tag_is_no_verdict():
+    """A candidate that opens a thought could else cut away what the judge itself had said."""
+    reply = "The first says <think>, I say 2.</think>1"
+    assert winner(reply, "x <think> y", "Rome.") is None
+
+
+@pytest.mark.parametrize(("reply", "found"), [("7", 7), ("7.5", 7.5), ("11", None), ("7/10", None)])
+def test_a_bare_score_is_read_too(reply, found):
+    """As long as it is a number in range, and nothing else."""
+    assert score(reply) == found
 
 
 NO_CANDIDATES = [

@@ -87,6 +87,52 @@ def test_the_most_votes_win() -> None:
     assert [record.value for record in run.results] == ["safe", "unsafe", "safe", "safe", None]
 
 
+@pytest.mark.parametrize(
+    ("line", "said", "winner", "confidence", "agreement"),
+    [
+        pytest.param("--pick plurality", "a a b", "a", 2 / 3, 2 / 3, id="plurality"),
+        pytest.param("--pick plurality", "a b ?", None, None, 1 / 2, id="tie"),
+        pytest.param("--ties first", "b a ?", "b", 1 / 2, 1 / 2, id="tie broken"),
+        pytest.param("--pick majority", "a a ?", "a", 1.0, 1.0, id="majority"),
+        pytest.param("--pick majority", "a ? ?", None, None, 1.0, id="no quorum"),
+        pytest.param("--pick unanimous", "a a b", None, None, 2 / 3, id="not unanimous"),
+        pytest.param("--pick any --flag b", "a a b", "b", 1 / 3, 2 / 3, id="flag"),
+        pytest.param("--pick any --flag b", "a a ?", None, None, 1.0, id="not cleared"),
+        pytest.param("--pick confidence", "a a b!", "b", 1 / 3, 2 / 3, id="stated confidence"),
+    ],
+)
+def test_confidence_is_the_winners_share(
+    line: str, said: str, winner: str | None, confidence: float | None, agreement: float
+) -> None:
+    """By counts, over the valid votes, whoever wins; agreement stays the leader's share."""
+    texts = [f"ANSWER: {w[0]}\nConfidence: {99 if '!' in w else 50}" for w in said.split()]
+    run, _ = ran(voting(*texts), f"-n 3 --choices a,b --min-success 0 {line}")
+    assert run.winner == winner
+    assert (run.confidence, run.agreement) == (confidence, agreement)
+    assert run.to_dict()["confidence"] == confidence
+
+
+def test_confidence_counts_votes_and_no_weights() -> None:
+    """One heavy voter of three wins with a third of the votes."""
+    body = "x\n%voter a --weight 9\n%voter b --weight 1\n%voter c --weight 1"
+    run, _ = ran(voting("p", "q", "q"), "--choices p,q", body)
+    assert (run.winner, run.confidence, run.agreement) == ("p", 1 / 3, 2 / 3)
+
+
+@pytest.mark.parametrize("pick", ["median", "mean"])
+def test_a_computed_winner_has_no_confidence(pick: str) -> None:
+    """Nobody need have voted for it."""
+    run, _ = ran(voting("3", "3", "3"), f"-n 3 --score 1..10 --pick {pick}")
+    assert (run.winner, run.confidence, run.agreement) == (3, None, 1.0)
+
+
+@pytest.mark.parametrize("texts", [("?", "?", "?"), ("I cannot help.", "?", "")])
+def test_without_a_valid_vote_nothing_is_said_of_votes(texts: tuple[str, ...]) -> None:
+    """There are no errors to share."""
+    run, _ = ran(voting(*texts), "-n 3 --choices a,b")
+    assert "share their errors" not in str(run)
+
+
 def test_unsafe_is_not_safe() -> None:
     """Labels are never found inside other words."""
     run, _ = ran(voting("unsafe", "This is unsafe", "safe"), "--choices safe,unsafe")
