@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from parallm_magics.errors import nearest
+from parallm_magics.providers.connecting import why
 from parallm_magics.providers.error_body import ErrorBody, read_error
 from parallm_magics.providers.keys import scrub
 from parallm_magics.providers.retry_after import retry_after
@@ -149,25 +150,6 @@ OF_THE_ACCOUNT = re.compile(
 # A request that is larger than what a whole minute allows.
 LIMIT = re.compile(r"\blimit(?: is| of)?[:=]? ?([0-9][0-9,_]*)")
 REQUESTED = re.compile(r"\brequested(?: tokens| about)?[:=]? ?([0-9][0-9,_]*)")
-# What ended a connection, by class name along the exception's chain of causes; first match wins.
-CAUSES: tuple[tuple[frozenset[str], str], ...] = (
-    (frozenset({"gaierror", "ClientConnectorDNSError"}), "no such host (DNS)"),
-    (
-        frozenset({"SSLError", "CertificateError", "ClientSSLError", "ServerFingerprintMismatch"}),
-        "TLS failed",
-    ),
-    (frozenset({"ConnectionRefusedError"}), "connection refused"),
-    (frozenset({"ProxyError", "ClientProxyConnectionError"}), "the proxy cannot be reached"),
-    (
-        frozenset({"ConnectionResetError", "BrokenPipeError", "ConnectionAbortedError"}),
-        "connection reset",
-    ),
-    (frozenset({"UnsupportedProtocol", "InvalidURL"}), "not an http address"),
-    (
-        frozenset({"ServerDisconnectedError", "RemoteProtocolError", "ReadError", "EndOfStream"}),
-        "the connection was closed before the answer",
-    ),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,11 +160,13 @@ class Asked:
         host: host and port, without credentials.
         model: the model's name.
         key_env: the variable that holds the key, or None.
+        proxy: the proxy between here and there, in words; "" for none.
     """
 
     host: str = "the provider"
     model: str = ""
     key_env: str | None = None
+    proxy: str = ""
 
 
 def fault_of(exc: BaseException, asked: Asked | None = None) -> Fault:
@@ -196,7 +180,8 @@ def fault_of(exc: BaseException, asked: Asked | None = None) -> Fault:
         return fault_of_answer(200, {}, body, asked)
     kind = kind_of_class(type(exc))
     if kind in ("connection", "timeout"):
-        return _connection_fault(kind, exc, asked)
+        words, silent = why(exc, kind == "timeout", asked.host, asked.proxy)
+        return Fault("timeout" if silent else "connection", one_line(scrub(words), 400))
     message = {
         "not_an_answer": f"{asked.host} sent what is not an answer of its API",
         "bad_request": f"the request cannot be sent to {asked.host} as it is ({_name(exc)})",
@@ -320,6 +305,8 @@ def _message(
         return f"{where}, the key is not accepted or may not do this; {key}{because}"
     if kind == "forbidden":
         return f"{where} without a reason: it is this prompt, or the key ({key}){because}"
+    if status == 407:
+        return f"{where}, {asked.proxy or 'a proxy'} wants a user and a password{because}"
     if kind == "quota":
         return f"{where}, the account is out of money or over its limit{because}"
     if kind == "model":
@@ -347,39 +334,6 @@ _WORDS: dict[FaultKind, str] = {
     "refusal": "declined by a content filter",
     "not_an_answer": "a status that is not known here",
 }
-
-
-def _connection_fault(kind: FaultKind, exc: BaseException, asked: Asked) -> Fault:
-    """A fault of the connection, by its cause: one transport reports refused ones as time-outs."""
-    chain = list(_causes(exc))
-    for names, words in CAUSES:
-        for cause in chain:
-            if names & {c.__name__ for c in type(cause).__mro__} or _refused(cause, words):
-                detail = getattr(cause, "verify_message", "") or getattr(cause, "reason", "")
-                more = f" ({detail})" if words == "TLS failed" and detail else ""
-                return Fault("connection", one_line(scrub(f"{asked.host}: {words}{more}")))
-    if kind == "timeout":
-        return Fault("timeout", f"{asked.host}: the connection timed out")
-    return Fault("connection", one_line(scrub(f"{asked.host}: no connection ({chain[-1]})")))
-
-
-def _refused(cause: BaseException, words: str) -> bool:
-    # Where a name has several addresses, their refusals arrive as one OSError that only says so.
-    return words == "connection refused" and isinstance(cause, OSError) and "refuse" in str(cause)
-
-
-def _causes(exc: BaseException) -> Iterator[BaseException]:
-    """The exception and all that led to it, groups opened."""
-    seen: set[int] = set()
-    open_ends: list[BaseException | None] = [exc]
-    while open_ends:
-        cause = open_ends.pop(0)
-        if cause is None or id(cause) in seen:
-            continue
-        seen.add(id(cause))
-        yield cause
-        open_ends += [cause.__cause__, cause.__context__, getattr(cause, "os_error", None)]
-        open_ends += getattr(cause, "exceptions", ())
 
 
 def _text(body: object, name: str) -> str | None:

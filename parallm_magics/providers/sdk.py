@@ -27,10 +27,11 @@ from parallm_magics.providers.faults import (
     request_id,
 )
 from parallm_magics.providers.prompt_cache import prefix_tokens
+from parallm_magics.providers.proxies import Proxy, proxy_of
 from parallm_magics.providers.reading import parsed, parsed_start, string
 from parallm_magics.providers.terms import told
 from parallm_magics.providers.texts import mended, one_line
-from parallm_magics.providers.transport import http_client
+from parallm_magics.providers.transport import http_client, surroundings
 from parallm_magics.providers.unwanted import Unwanted
 from parallm_magics.types import CallFailed, Fault, Finish, Heard, Model, Reply, Task, Terms, Usage
 
@@ -187,6 +188,7 @@ class SdkProvider:
             keys.register(name)
         self._locate()
         self._client: Any = None
+        self._proxy: Proxy | None = None
         self._made_for = ""
         self._retired: list[Any] = []
         self._building = asyncio.Lock()
@@ -248,7 +250,7 @@ class SdkProvider:
             ModelError: the address is none.
         """
         async with self._building:
-            mark = self._mark()
+            mark = f"{self._mark()} {surroundings()}"
             if self._client is not None and mark == self._made_for:
                 return
             self._require()
@@ -266,7 +268,8 @@ class SdkProvider:
         Raises:
             CallFailed: with the fault and what had been received, for all that is no whole reply.
         """
-        draft = Draft(Asked(self.host, task.model.name, self._key_env))
+        through = str(self._proxy or "")
+        draft = Draft(Asked(self.host, task.model.name, self._key_env, through))
         fault: Fault | None = None
         try:
             await self._ask(task, heard, draft)
@@ -323,7 +326,9 @@ class SdkProvider:
 
     def _build(self, module: Any) -> Any:
         """The SDK's client: no retries and no time limits of its own, no redirects, a wide pool."""
-        transport = http_client(module)
+        self._proxy = proxy_of(self._base_url())
+        plain = self._base_url().startswith("http://")
+        transport = http_client(module, self._proxy.url if self._proxy else None, plain)
         base, query, credentials = split_url(self._base_url())
         with contextlib.suppress(Exception):  # its frames hold the key: only our own error leaves
             return getattr(module, self.client_class)(

@@ -7,6 +7,10 @@ import os
 from collections.abc import AsyncIterator
 from typing import Any
 
+from parallm_magics.errors import ModelError
+from parallm_magics.providers import keys
+from parallm_magics.providers.address import split_url
+
 CONNECTIONS = 2_000  # the engine's limits rule; the pool must never be the narrow place
 ERROR_BYTES = 16_384  # of an error's body, before decompression
 # Of one line of a response's head. aiohttp takes 8,190, and gateways send longer ones; the call would be
@@ -15,7 +19,7 @@ HEADER_BYTES = 100_000
 
 
 @functools.cache
-def _trust(file: str | None, folder: str | None) -> Any:
+def _roots(file: str | None, folder: str | None) -> Any:
     """The TLS context of all clients, by where `SSL_CERT_FILE` and `SSL_CERT_DIR` point.
 
     Reading the roots takes 20 ms, which each `await fanout(…)` would spend on its own client.
@@ -25,8 +29,53 @@ def _trust(file: str | None, folder: str | None) -> Any:
     return httpx2.create_ssl_context()
 
 
-def http_client(sdk: Any) -> Any:
-    """A client of the SDK's; on aiohttp where that is installed, at half the CPU a call."""
+def _trust() -> Any:
+    """The TLS context of now.
+
+    Raises:
+        ModelError: a variable leads to no certificates; names it.
+    """
+    file, folder = os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")
+    if not file and folder and not os.path.isdir(folder):
+        raise ModelError(f"SSL_CERT_DIR={folder} is no folder: correct it, or take it away")
+    try:
+        return _roots(file, folder)
+    except OSError as error:  # ssl's own errors among them
+        why = error.strerror if isinstance(error, FileNotFoundError) else "no certificates in it"
+    raise ModelError(
+        f"SSL_CERT_FILE={file} cannot be read as root certificates ({why}): correct it, or take it away"
+    )
+
+
+def surroundings() -> str:
+    """Tells changed variables of proxies and certificates from unchanged ones."""
+    names = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
+    every = ("SSL_CERT_FILE", "SSL_CERT_DIR", *names, *(name.lower() for name in names))
+    return keys.fingerprint(None, repr([os.environ.get(name) for name in every]))
+
+
+def _proxy(url: str) -> Any:
+    """A proxy; its credentials as a header, as aiohttp has given up its other form of them."""
+    import httpx2
+
+    return httpx2.Proxy(split_url(url)[0], headers=_greeting(url))
+
+
+def _greeting(proxy: str) -> dict[str, str]:
+    """The headers for a proxy."""
+    return {f"Proxy-{name}": value for name, value in split_url(proxy)[2].items()}
+
+
+def http_client(sdk: Any, proxy: str | None = None, plain: bool = False) -> Any:
+    """A client of the SDK's; on aiohttp where that is installed, at half the CPU a call.
+
+    Args:
+        proxy: the address of the proxy that calls go through; None for a direct way.
+        plain: whether calls go by http, so that the proxy reads what the provider is sent.
+
+    Raises:
+        ModelError: the environment's certificates cannot be read.
+    """
     import httpx2
 
     class Beginning(httpx2.AsyncByteStream):
@@ -54,7 +103,11 @@ def http_client(sdk: Any) -> Any:
 
     options = {
         "timeout": None,
-        "verify": _trust(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")),
+        "verify": _trust(),
+        # Read from the environment by us, so that what is wrong with it can be told.
+        "proxy": None if proxy is None else _proxy(proxy),
+        "headers": _greeting(proxy) if proxy and plain else {},
+        "trust_env": False,
         "limits": httpx2.Limits(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS),
         "follow_redirects": False,
         "event_hooks": {"response": [bound_error]},

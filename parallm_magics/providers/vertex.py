@@ -27,6 +27,7 @@ class VertexProvider(AnthropicProvider):
         """Take what is particular of it."""
         self._service = service
         self._credentials: Any = None
+        self._found_for = ""
         self.variables = ()
         self.base_variable = service.base_env
         super().__init__()
@@ -43,8 +44,8 @@ class VertexProvider(AnthropicProvider):
             ModelError: a variable or a package is missing.
         """
         self._require()
-        if self._client is None or self._mark() != self._made_for:
-            self._credentials = await asyncio.to_thread(_found)
+        if self._credentials is None or self._mark() != self._found_for:
+            self._credentials, self._found_for = await asyncio.to_thread(_found), self._mark()
         await super().prepare()
 
     def _locate(self) -> None:

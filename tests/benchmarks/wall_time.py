@@ -22,7 +22,7 @@ _session.clients = type(_session.clients)()
 """
 ROOTS = """
 from parallm_magics.providers import transport as _transport
-_transport._trust.cache_clear()
+_transport._roots.cache_clear()
 """
 
 
