@@ -14,6 +14,7 @@ import statistics
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -154,7 +155,7 @@ def way(modules: list[str], imports: Mapping[str, set[str]]) -> str:
         return frozenset(reached)
 
     returns = sum(module in modules[:at] for at, module in enumerate(modules))
-    steps = zip(modules, modules[1:], strict=False)
+    steps = pairwise(modules)
     climbs = sum(before in below(after) and after not in below(before) for before, after in steps)
     return f"stays, returns and climbs of the plan: {len(modules)}, {returns}, {climbs}"
 
