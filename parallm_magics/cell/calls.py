@@ -11,20 +11,19 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any
 
+from parallm_magics import user_code
 from parallm_magics.cell.blocks import Cell
-from parallm_magics.cell.items import BrokenSourceError, Items
+from parallm_magics.cell.items import AHEAD, AsyncReader, BrokenSourceError, Items, Reader
 from parallm_magics.cell.labels import Labels
 from parallm_magics.cell.options import Options, reading_of
 from parallm_magics.cell.prompts import Prompts, asking
 from parallm_magics.cell.seats import Seat, step_of
 from parallm_magics.errors import ModelError, OptionError, VariableError
 from parallm_magics.types import Call, Fault, Model, Reading, Record, Task
+from parallm_magics.user_code import UserCodeInterrupted
 
 # A panel is watched as it is written; for a large map the stream's CPU per token buys nothing.
 STREAMED = 200
-# So many calls are rendered before the first one is made, so that what is wrong with any of them
-# costs nothing; of more, an item that cannot be rendered fails alone.
-AHEAD = 1_000
 SILENCE, FIRST = 15.0, 60.0
 
 ParseModel = Callable[[str], Model]
@@ -106,6 +105,7 @@ class Calls:
             self.head = self.rendered[: len(seats)]
         elif not self.asynchronous:
             self.head = tuple(self._strictly([items.first if items else None]))
+            self._refuse_gaps()
 
     def _seated(self, seats: Sequence[Seat], parse_model: ParseModel) -> list[_Chair]:
         """The seats with their models; an unknown variable is told before an unknown model."""
@@ -227,11 +227,13 @@ class Calls:
         reader = self._begun()
         yield from self._unfinished_but(kept)
         try:
-            for item in self._items or (None,):
-                reader.problem = ""
-                for call in self._kept_in_mind(self._round(reader, item)):
+            source = (self._items or _one()).read()
+            for item in source:
+                for call in self._made(reader, source, item):
                     if call.index not in kept:
                         yield call
+        except UserCodeInterrupted:
+            return
         except BrokenSourceError as error:
             reader.problem = str(error)
         reader.ended = True
@@ -241,21 +243,41 @@ class Calls:
     async def read_async(self, kept: Container[int] = ()) -> AsyncIterator[Call]:
         """As `read`, of items that must be awaited."""
         assert self._items is not None
+        assert self._items.read_async is not None
         reader = self._begun()
         for call in self._unfinished_but(kept):
             yield call
         try:
-            async for item in self._items:
-                reader.problem = ""
-                for call in self._kept_in_mind(self._round(reader, item)):
+            source = self._items.read_async()
+            async for item in source:
+                for call in self._made(reader, source, item):
                     if call.index not in kept:
                         yield call
+        except UserCodeInterrupted:
+            return
         except BrokenSourceError as error:
             reader.problem = str(error)
         reader.ended = True
         if reader.problem:
             for record in self._never_came(reader.rounds + 1, reader.problem):
                 yield record
+
+    def _made(self, reader: _Reader, source: Reader | AsyncReader, item: Any) -> Sequence[Call]:
+        """The calls of an item; where it cannot be read again, they are kept until they are answered.
+
+        Raises:
+            UserCodeInterrupted: the item is looked at again when the source is read on.
+        """
+        reader.problem = ""
+        try:
+            calls = user_code.call(self._round, reader, item)
+        except UserCodeInterrupted:
+            reader.rounds -= 1
+            source.put_back(item)
+            raise
+        if self.once:
+            self._unfinished.update({call.index: call for call in calls})
+        return calls
 
     def _begun(self) -> _Reader:
         """A reading of the items, or the one that goes on where it was left."""
@@ -267,14 +289,22 @@ class Calls:
         """The call at this place has its answer: a further try will not need it."""
         self._unfinished.pop(index, None)
 
-    def _kept_in_mind(self, calls: Sequence[Call]) -> Sequence[Call]:
-        """The calls; where their item cannot be read again, they are kept until they are answered."""
-        if self.once:
-            self._unfinished.update({call.index: call for call in calls})
-        return calls
-
     def _unfinished_but(self, kept: Container[int]) -> list[Call]:
         return [task for place, task in sorted(self._unfinished.items()) if place not in kept]
+
+    def _refuse_gaps(self) -> None:
+        """Refuse a table without a value in a cell that a prompt needs, however long it is.
+
+        Raises:
+            VariableError: names the row and the column, and the way out.
+        """
+        table = self._items.table if self._items is not None else None
+        wanted = self._prompts.parts_of_item(*self._texts)
+        if table is None or table.once or wanted == []:
+            return
+        gap = table.gap(wanted)
+        if gap is not None:
+            raise VariableError(f"item {gap.row}: {self._prompts.missing(gap)}")
 
     def _strictly(self, items: Any) -> Iterator[Task]:
         """The calls of these items; what is wrong with one is raised rather than recorded."""
@@ -402,6 +432,11 @@ class Calls:
         if not self.by_item:
             return key
         return str(at) if self._bare else f"{at}.{key}"
+
+
+def _one() -> Items:
+    """What a cell without `--each` runs over: nothing, once."""
+    return Items("", 1, False, lambda: Reader("", iter((None,))))
 
 
 @dataclass(frozen=True, slots=True)

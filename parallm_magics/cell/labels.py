@@ -10,6 +10,7 @@ from numbers import Number
 from typing import Any
 
 from parallm_magics.cell.items import BrokenSourceError, Items, items_of
+from parallm_magics.cell.missing import is_missing
 from parallm_magics.cell.variables import Ref, path, value_of, whole
 from parallm_magics.errors import OptionError, VariableError, nearest
 from parallm_magics.types import Reading
@@ -223,7 +224,7 @@ def _counted(value: Any, reading: Reading) -> str | None:
     Raises:
         ValueError: it is no possible answer.
     """
-    if _missing(value):
+    if is_missing(value) or (isinstance(value, str) and not value.strip()):
         return None
     if isinstance(value, Mapping | list | tuple | set):
         raise ValueError(f"a label is one word or number, not a {type(value).__name__}")
@@ -256,12 +257,3 @@ def _float(value: Any) -> float:
         return float(value)
     except (TypeError, ValueError, OverflowError):
         return math.nan
-
-
-def _missing(value: Any) -> bool:
-    """Whether a value stands for no label: None, a blank text, NaN in any of its kinds."""
-    if value is None or type(value).__name__ in ("NAType", "NaTType"):
-        return True
-    if isinstance(value, str):
-        return not value.strip()
-    return isinstance(value, Number) and bool(value != value)  # as only NaN is

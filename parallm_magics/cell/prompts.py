@@ -10,6 +10,8 @@ from typing import Any, Protocol
 
 from parallm_magics.cell.blocks import Text
 from parallm_magics.cell.items import Items, items_of
+from parallm_magics.cell.missing import is_missing
+from parallm_magics.cell.tables import Gap, gap_in, way_out
 from parallm_magics.cell.variables import Part, Ref, as_text, fill, path, split, value_of, whole
 from parallm_magics.errors import OptionError, VariableError, nearest
 from parallm_magics.types import Reading
@@ -38,6 +40,7 @@ class Prompts:
     def __init__(self, variables: Mapping[str, Any], blind: bool = False) -> None:
         self._variables = variables
         self._blind = blind
+        self._items: Items | None = None
         self._values: Mapping[str, Any] = {}
         self._texts: dict[tuple[object, ...], str] = {}
         self._parts: dict[str, tuple[Part, ...]] = {}
@@ -85,6 +88,7 @@ class Prompts:
         """The same cell's texts with further variables that win over the notebook's."""
         other = Prompts(self._variables, self._blind)
         other._values = values
+        other._items = self._items
         other._texts = self._texts
         other._parts = self._parts
         other.notes = self.notes
@@ -160,7 +164,39 @@ class Prompts:
                     f"--each: no variable {ref.name[:60]!r}{nearest(ref.name, public)}"
                 )
             value = value_of(ref, self._variables, "--each")
-        return items_of(value, name)
+        self._items = items_of(value, name)
+        return self._items
+
+    def parts_of_item(self, *texts: Text | None) -> list[str] | None:
+        """The columns of an item that these texts put in; None where they put in the whole of it."""
+        parts = [part for text in texts if text is not None for part in self._split(text)]
+        refs = [part for part in parts if isinstance(part, Ref) and part.name == "item"]
+        if self._blind or not refs:
+            return []
+        return None if any(not ref.steps for ref in refs) else [str(r.steps[0][1]) for r in refs]
+
+    def missing(self, gap: Gap, shown: str = "") -> str:
+        """That an item, or a part of it, holds no value, and how to leave such items out."""
+        items = self._items
+        package = items.table.package if items is not None and items.table is not None else ""
+        code = way_out(package, items.name if items is not None else "items", gap)
+        what = shown or (f"column {gap.column!r}" if gap.column else "item")
+        return f"{what} is {gap.value}, no value; leave such items out, or fill them: {code}"
+
+    def _refuse_missing(self, ref: Ref, value: Any, where: str) -> None:
+        """Refuse an item, or a part of it, that holds no value: "nan" is no text of anybody's.
+
+        Raises:
+            VariableError: names the item and the column, and the way out.
+        """
+        shown = ref.source.strip("{} \t")
+        column = str(ref.steps[-1][1]) if ref.steps else ""
+        gap = Gap(0, column, value) if is_missing(value) else None
+        table = self._items.table if self._items is not None else None
+        if gap is None and table is not None and not ref.steps:
+            gap, shown = gap_in(value), ""
+        if gap is not None:
+            raise VariableError(f"{where}: {self.missing(gap, shown)}")
 
     def _where(self, text: Text, ref: Ref, place: str) -> str:
         return f"line {text.line_at(ref.position)}, {place}"
@@ -183,6 +219,8 @@ class Prompts:
         lead = f"item {self._values['index']}, " if ref.name in self._values else ""
         where = f"{lead}{place()}"
         value = self._value(ref, where)
+        if ref.name == "item" and ref.name in self._values:
+            self._refuse_missing(ref, value, where)
         problem = ""
         text = ""
         try:

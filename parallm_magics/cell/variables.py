@@ -17,6 +17,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from parallm_magics.cell.missing import is_missing
+from parallm_magics.cell.tables import package_of
 from parallm_magics.errors import VariableError, nearest
 
 _STEP = r"""\.[^\W\d]\w*|\[(?:"[^"\n]*"|'[^'\n]*'|-?\d{1,9})\]"""
@@ -185,6 +187,8 @@ def _faithful(value: Any, name: str) -> str:
     if issubclass(type(value), str):
         # The characters themselves: an enum's, not its name, whatever a subclass prints.
         return str.__str__(value)
+    if is_missing(value) and not isinstance(value, numbers.Number):
+        raise VariableError(f"{name} is {_kind(value)}; {_way_out(value, name)}")
     if isinstance(
         value,
         numbers.Number | datetime.date | datetime.time | datetime.timedelta | pathlib.PurePath,
@@ -202,14 +206,14 @@ def _numpy_bool(value: Any) -> bool:
 
 
 def _table(value: Any) -> str | None:
-    """A DataFrame or Series as CSV with all its rows; None for anything else."""
-    package = type(value).__module__.partition(".")[0]
-    kind = type(value).__name__
-    if package == "pandas" and kind in ("DataFrame", "Series"):
+    """A DataFrame or Series as CSV with all its rows, a cell without a value empty; else None."""
+    package = package_of(value)
+    if package == "pandas" and hasattr(value, "to_csv"):
         default_index = type(value.index).__name__ == "RangeIndex"
         return str(value.to_csv(index=not default_index))
-    if package == "polars" and kind in ("DataFrame", "Series"):
-        return str((value if kind == "DataFrame" else value.to_frame()).write_csv())
+    if package == "polars" and not hasattr(value, "collect"):
+        frame = value if hasattr(value, "write_csv") else value.to_frame()
+        return str(frame.fill_nan(None).write_csv())
     return None
 
 
@@ -263,8 +267,14 @@ def _kind(value: Any) -> str:
 def _way_out(value: Any, name: str) -> str:
     if value is None:
         return "was a cell left out, or did a function return nothing?"
+    if is_missing(value):
+        return "it stands for no value: fill it, or leave it out"
     if isinstance(value, bytes | bytearray):
         return f"decode it first: {name}.decode()"
+    if package_of(value):
+        for method, word in _ROWS.items():
+            if hasattr(value, method):
+                return f"{word}: {name}.{method}()"
     if isinstance(value, types.ModuleType):
         return "put a value of the module into the text"
     if isinstance(value, set | frozenset):
@@ -275,7 +285,11 @@ def _way_out(value: Any, name: str) -> str:
         return f"it can be read once only: make a list of it first, list({name})"
     if callable(value):
         return f"call it first and use the result: result = {name}(…)"
-    return f"make its text yourself: text = str({name})"
+    return f"make its text yourself, whole, and put that in: str({name}) may leave parts out"
+
+
+# How the rows of a table that has no text of its own are had.
+_ROWS = {"to_pylist": "take its rows", "collect": "it has no rows yet", "read_all": "read it first"}
 
 
 def _encodable(text: str) -> str:

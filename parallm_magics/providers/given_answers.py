@@ -7,8 +7,10 @@ import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
+from parallm_magics import user_code
 from parallm_magics.errors import ModelError
 from parallm_magics.types import CallFailed, Fault, Task, Usage
+from parallm_magics.user_code import UserCodeInterrupted
 
 Answers = Mapping[str, str | Sequence[str]] | Callable[[Task, int], str | Awaitable[str]]
 """A dict by worker name or by words of the prompt, or a function of the task and sample index."""
@@ -75,7 +77,7 @@ async def given_answer(answers: Answers | None, task: Task) -> str | None:
     """What the user's dict or function answers to this task; None where it has no answer.
 
     Raises:
-        CallFailed: the function raised, gave no text, or did not end before the task's deadline.
+        CallFailed: the function raised, gave no text, or did not end in time.
             A `CallFailed` of its own passes, so that a function can play any fault.
     """
     if answers is None:
@@ -83,11 +85,14 @@ async def given_answer(answers: Answers | None, task: Task) -> str | None:
     try:
         if isinstance(answers, Mapping):
             return find_answer(answers, task)
-        text: Any = answers(task, task.sample)
+        text: Any = user_code.call(answers, task, task.sample)
         if inspect.isawaitable(text):
-            text = await _in_time(text, task.deadline)
+            text = await _in_time(text, min(task.first, task.deadline))
     except CallFailed:
         raise
+    except UserCodeInterrupted:
+        fault = Fault("cancelled", "interrupted")
+        raise CallFailed(fault, usage=Usage(), seconds=0.0) from None
     except Exception as error:  # user code may raise anything; it must not take the cell along
         why = f"given answers: {type(error).__name__}: {error}"
         raise CallFailed(Fault("bug", " ".join(why.split())), usage=Usage(), seconds=0.0) from error
@@ -101,7 +106,7 @@ async def _in_time(text: Awaitable[Any], seconds: float) -> Any:
     """What an async function answers; nobody else would stop one that never ends."""
     try:
         async with asyncio.timeout(seconds) as limit:
-            return await text
+            return await user_code.Steps(text)
     except TimeoutError:
         if not limit.expired():
             raise

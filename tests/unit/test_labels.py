@@ -166,7 +166,7 @@ def test_a_label_is_read_as_answers_are(value: Any, reading: Reading, label: str
         ("{{item.lable}}", ROWS, {}, "item 1, --truth: item has no .lable .* did you mean 'label'"),
         ("{{item.broken}}", [Part("safe")], {}, "item has no .broken .RuntimeError."),
         ("{{item._x}}", ROWS, {}, "names that begin with _"),
-        (Broken(), TEXTS, {}, "--truth: truth broke off with ZeroDivisionError"),
+        (Broken(), TEXTS, {}, "--truth: truth broke off at item 1 with ZeroDivisionError"),
         (
             [{"a": 1, "b": 2}] * 3,
             TEXTS,

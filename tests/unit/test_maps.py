@@ -21,7 +21,7 @@ from virtual_time import run_virtual
 
 from parallm_magics import FanoutRun, ModelError, OptionError, TooFewSucceeded
 from parallm_magics.cell.blocks import parse
-from parallm_magics.cell.calls import AHEAD
+from parallm_magics.cell.items import AHEAD
 from parallm_magics.cell.plan import Plan, make_plan
 from parallm_magics.engine.budget import Budget, Ledger
 from parallm_magics.engine.pool import Pools
@@ -171,7 +171,7 @@ def test_a_source_that_breaks_loses_no_answer(kind: str) -> None:
     assert list(run) == ["1", "2", "3", "4", "5"]
     [lost] = run.failed
     assert lost.error is not None
-    assert lost.error.message == "docs broke off with ValueError: the disk is gone"
+    assert lost.error.message == "docs broke off at item 6 with ValueError: the disk is gone"
 
 
 def test_an_unknown_source_is_told_in_the_option_s_words() -> None:
@@ -247,7 +247,7 @@ def test_a_source_that_ends_as_cancelled_broke_off(kind: str) -> None:
     assert list(run) == ["1"]
     [lost] = run.failed
     assert lost.error is not None
-    assert lost.error.message == "docs broke off with CancelledError"
+    assert lost.error.message == "docs broke off at item 2 with CancelledError"
 
 
 def test_an_error_without_a_text_is_named_by_its_type() -> None:
@@ -261,7 +261,7 @@ def test_an_error_without_a_text_is_named_by_its_type() -> None:
         raise Mute
         yield 1
 
-    with pytest.raises(OptionError, match=r"docs broke off with Mute$"):
+    with pytest.raises(OptionError, match=r"docs broke off at item 1 with Mute$"):
         planned(mute())
 
 
@@ -502,7 +502,9 @@ def test_a_source_that_broke_off_is_told_at_the_top() -> None:
         raise ValueError("gone")
 
     run, _ = mapped(breaking())
-    assert "docs broke off with ValueError: gone; what came before it is kept" in run.notes
+    assert (
+        "docs broke off at item 6 with ValueError: gone; what came before it is kept" in run.notes
+    )
     assert mapped(range(5))[0].notes == ()
 
 
