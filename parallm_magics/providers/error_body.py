@@ -13,7 +13,7 @@ from parallm_magics.providers.retry_after import span, span_in_words
 from parallm_magics.providers.texts import one_line
 
 MOST_WORDS = 2_000  # of a server's own message are looked at
-DEEPEST = 4
+DEEPEST = 10
 # Where servers put their words, the most telling first; letter case does not matter.
 WORDS = (
     "message",

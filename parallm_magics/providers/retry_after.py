@@ -64,7 +64,7 @@ def span_in_words(words: str) -> float | None:
 
 def _unit(word: re.Match[str]) -> str:
     """ "milliseconds" as "ms", "minutes" as "m", and so on."""
-    return "ms" if word[0].startswith("mil") else word[0][0]
+    return "ms" if word[0].startswith(("ms", "mil")) else word[0][0]
 
 
 def span(value: str) -> float | None:

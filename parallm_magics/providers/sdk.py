@@ -291,16 +291,11 @@ class SdkProvider:
             fault = draft.spoilt
         elif fault is None or (fault.kind in ("connection", "timeout") and draft.begun):
             fault = _cut(fault, self.host, task, draft)
-        if fault.kind == "refusal":
-            # What is turned away before a model has seen it costs nothing.
-            usage = Usage() if fault.http in UNSEEN else draft.usage
-            number = fault.request_id or draft.request_id
-            return Reply(fault.message, "refusal", usage, draft.model, number, terms=draft.terms)
         # Raised outside of the except blocks, so that no SDK exception hangs on it as its context.
         fault = replace(fault, request_id=fault.request_id or draft.request_id)
-        raise CallFailed(
-            fault, text=draft.text, usage=draft.usage, model=draft.model, terms=draft.terms
-        )
+        # What is turned away before a model has seen it costs nothing.
+        usage = Usage() if fault.kind == "refusal" and fault.http in UNSEEN else draft.usage
+        raise CallFailed(fault, text=draft.text, usage=usage, model=draft.model, terms=draft.terms)
 
     def _without(self, task: Task, draft: Draft, fault: Fault, body: object) -> Fault:
         """The fault, as a passing one where the next try goes without the field that it names."""

@@ -25,10 +25,10 @@ import zlib
 from collections.abc import Callable, Mapping
 from typing import Any, Self
 
-from provider_acts import NAMED, Act
+from provider_acts import NAMED, Act, Wire
 from provider_dialects import DIALECTS, Call, Fed
 
-__all__ = ["Act", "Call", "Loopback", "PromptCache"]
+__all__ = ["Act", "Call", "Loopback", "PromptCache", "Wire"]
 
 SLOW = re.compile(r"slow-(\d+)ms")
 STATUS = re.compile(r"err-(\d{3})(?:-ra-(.+))?")
@@ -249,12 +249,37 @@ class _Answer:
             await asyncio.sleep(3600)
         if act.reset:
             self._end_connection(rst=act.reset == "before")
+        elif act.wire is not None:
+            await self._exactly(act.wire)
         elif act.status != 200 or act.body is not None:
             await self._whole(self._scripted_body(), act.status)
         elif not self.call.path.endswith(("/messages", "/completions")):
             await self._whole(b'{"data": []}', 200)
         else:
             await self._answer()
+
+    async def _exactly(self, wire: Wire) -> None:
+        """The body byte for byte."""
+        framing = {"connection": "close"} if wire.end == "eof" else {"transfer-encoding": "chunked"}
+        self._head(self.act.status, {"content-type": wire.kind, **framing})
+        write = self._write if wire.end == "eof" else self._chunk
+        for piece in wire.pieces:
+            if isinstance(piece, bytes):
+                await write(piece)
+                await asyncio.sleep(0)  # a chunk of its own for whoever reads
+            else:
+                await asyncio.sleep(piece)
+        while wire.end == "beat":
+            await self._chunk(b": still here\n\n")
+            await asyncio.sleep(0.05)
+        if wire.end == "open":
+            await asyncio.sleep(3600)
+        if wire.end == "end":
+            self.out.write(b"0\r\n\r\n")
+        else:
+            self.out.close()
+            if wire.end == "break":
+                raise ConnectionError
 
     async def _answer(self) -> None:
         self.call.fed, self.call.gave = self.words.fed, self.words.gave
@@ -295,7 +320,7 @@ class _Answer:
             await self._break_off()
         await self._write(body)
 
-    def _head(self, status: int, more: Mapping[str, str]) -> None:
+    def _head(self, status: int, more: Mapping[str, str | None]) -> None:
         number = f"req_{self.call.number}"
         headers = {
             "content-type": "application/json",
@@ -305,7 +330,7 @@ class _Answer:
             **({"content-encoding": "gzip"} if self.act.gzip else {}),
             **self.act.headers,
         }
-        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        lines = "".join(f"{n}: {v}\r\n" for n, v in headers.items() if v is not None)
         self.out.write(f"HTTP/1.1 {status} Scripted\r\n{lines}\r\n".encode("latin-1", "replace"))
 
     async def _events(self) -> None:

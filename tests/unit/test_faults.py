@@ -27,7 +27,7 @@ from parallm_magics.providers.faults import (
     kind_of_class,
     kind_of_status,
 )
-from parallm_magics.providers.retry_after import retry_after
+from parallm_magics.providers.retry_after import retry_after, span_in_words
 from parallm_magics.providers.texts import mended, one_line
 from parallm_magics.types import CallFailed, Reply
 
@@ -106,12 +106,35 @@ def test_an_http_date_is_counted_from_now(zone: str) -> None:
             id="the exhausted limit counts",
         ),
         pytest.param({"retry-after": "inf", "x-ratelimit-reset-tokens": "5"}, None, id="no guess"),
+        pytest.param({"retry-after": "500ms"}, 0.5, id="with its unit"),
+        pytest.param({"retry-after": "1m30s"}, 90.0, id="with its units"),
         pytest.param({}, None, id="nothing"),
     ],
 )
 def test_all_headers_with_a_hint_are_read(headers: dict[str, str], seconds: float | None) -> None:
     """Names in any letter case, the more exact one first."""
     assert retry_after(headers) == seconds
+
+
+@pytest.mark.parametrize(
+    ("words", "seconds"),
+    [
+        ("Please try again in 7.66s. Visit …", 7.66),
+        ("Please try again in 20ms.", 0.02),
+        ("try again in 1m2.5s", 62.5),
+        ("Please retry after 26 seconds.", 26.0),
+        ("Please wait for 2 minutes and try again", 120.0),
+        ("Retry in 250 milliseconds", 0.25),
+        ("try again in 1 hour", 3600.0),
+        ("Please try again later; limit 6000, used 5900", None),
+        ("try again in a moment", None),
+        ("in 7s", None),
+        ("", None),
+    ],
+)
+def test_a_wait_that_is_asked_for_in_words_is_read(words: str, seconds: float | None) -> None:
+    """With its unit; a number that asks for no wait is none."""
+    assert span_in_words(words) == seconds
 
 
 # The table is complete.
@@ -208,12 +231,7 @@ def test_a_status_has_a_kind(server: Loopback, status: int, kind: str) -> None:
     server.script("m", Act(status=status, body="<h1>no</h1>"))
     for door in (Door("anthropic", False), Door("openai", True)):
         for model in (f"err-{status}", "m"):
-            end = door.ask(server, model)
-            if kind == "refusal":
-                assert isinstance(end, Reply)
-                assert end.finish == "refusal"
-                continue
-            assert isinstance(end, CallFailed)
+            end = door.failure(server, model)
             said = "auth" if (model, status) == ("err-403", 403) else kind  # "permission_error"
             number = f"req_{len(server.log) - 1}"
             assert (end.fault.kind, end.fault.http, end.fault.request_id) == (said, status, number)

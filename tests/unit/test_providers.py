@@ -147,9 +147,9 @@ def test_an_unfinished_turn_is_cut_off(server: Loopback, stop: str, stream: bool
 def test_a_filter_that_answers_400_is_a_refusal(server: Loopback) -> None:
     """A content filter in front of the model declines as the model does."""
     server.script("m", Act(status=400, body={"error": {"code": "content_filter", "message": "no"}}))
-    reply = Door("openai", False).reply(server, "m")
-    assert reply.finish == "refusal"
-    assert "no" in reply.text
+    fault = Door("openai", False).failure(server, "m").fault
+    assert fault.kind == "refusal"
+    assert fault.message.endswith(": no")
 
 
 @pytest.mark.parametrize("model", ["no-usage", "null-usage", "absurd-usage"])
