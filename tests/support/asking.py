@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from decimal import Decimal
 from typing import Any, Self
 
 import pytest
@@ -14,6 +15,9 @@ from paths import DATA
 from provider import Loopback
 
 from parallm_magics import FanoutRun, VoteRun, fanout, vote
+from parallm_magics.prices import cost
+from parallm_magics.providers.registry import definition
+from parallm_magics.types import Usage
 
 # Names with a known price, so that an unknown cost is the call's and not the table's.
 MODELS = {"anthropic": "claude-haiku-5-5", "openai": "gpt-6-luna"}
@@ -30,6 +34,12 @@ def served() -> Iterator[Loopback]:
         patch.setenv("ANTHROPIC_API_KEY", KEY)
         patch.setenv("OPENAI_API_KEY", KEY)
         yield server
+
+
+def price_of(dialect: str, usage: Usage) -> Decimal | None:
+    """What a run with the dialect's model must cost for these tokens."""
+    tariff = definition(dialect).tariff(MODELS[dialect])
+    return None if tariff is None else cost(tariff, usage)
 
 
 def sections(*models: str) -> str:

@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from asking import MODELS, each_dialect, fanned, served, voted
+from asking import MODELS, each_dialect, fanned, price_of, served, voted
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from provider import Act, Call, Loopback
@@ -20,8 +20,7 @@ from provider_acts import NAMED
 from provider_dialects import DIALECTS
 
 from parallm_magics import TooFewSucceeded, fanout
-from parallm_magics.prices import cost
-from parallm_magics.providers.registry import define_simulated, forget, parse_model
+from parallm_magics.providers.registry import define_simulated, forget
 from parallm_magics.types import Task, Usage
 
 
@@ -108,10 +107,9 @@ def test_the_sums_of_a_mixed_run_are_those_of_the_servers_log(
     known = {name for name in names if name not in UNTOLD}
     records = [by_name[name] for name in known]
     counted = book.usage(known)
-    model = parse_model(MODELS[dialect])
     assert sum((record.usage or Usage() for record in records), Usage()) == counted
-    assert sum((record.cost or Decimal(0) for record in records), Decimal(0)) == cost(
-        model, counted
+    assert sum((record.cost or Decimal(0) for record in records), Decimal(0)) == price_of(
+        dialect, counted
     )
     assert all(record.usage is not None and record.cost is not None for record in records)
     assert run.usage is not None
@@ -132,7 +130,7 @@ def test_a_run_of_told_calls_has_exact_sums(server: Loopback, dialect: str) -> N
     run = asyncio.run(fanned(text, model=MODELS[dialect], deadline=4))
     counted = book.usage(set(names))
     assert run.usage == counted
-    assert (run.cost, run.cost_complete) == (cost(parse_model(MODELS[dialect]), counted), True)
+    assert (run.cost, run.cost_complete) == (price_of(dialect, counted), True)
     assert Counter(record.status for record in run.results) == Counter(
         WORKERS[name][1] for name in names
     )

@@ -19,6 +19,7 @@ from odd_answers import (
     PIECES,
     TEXT,
     TOO_MUCH,
+    WAYS,
     Odd,
     Way,
     delta,
@@ -29,6 +30,7 @@ from odd_answers import (
     sse,
     streamed,
 )
+from odd_runs import differences, mixed_run, mixture
 from provider import Act, Call, Loopback
 from virtual_time import run_virtual
 
@@ -336,3 +338,14 @@ def test_an_answer_that_is_whole_outlives_its_limits(
     reply = limited(server, Way(dialect, stream=True), act)
     assert isinstance(reply, Reply), reply
     assert reply.text == TEXT
+
+
+# All at once.
+
+
+@pytest.mark.parametrize("way", WAYS, ids=lambda way: f"{way.dialect}-{way.stream}")
+def test_the_sums_of_odd_answers_are_those_of_the_servers_log(server: Loopback, way: Way) -> None:
+    """Twenty kinds mixed at random: calls, statuses, tokens and cost are the server's, votes only of whole ones."""
+    mixed = mixture(way, 250, seed=16)
+    run = asyncio.run(mixed_run(server, mixed))
+    assert differences(run, mixed, len(server.log)) == {}
