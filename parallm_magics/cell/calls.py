@@ -107,6 +107,15 @@ class Calls:
             self.head = tuple(self._strictly([items.first if items else None]))
             self._refuse_gaps()
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What is pickled with a run: how its answers are read, and nothing that makes calls.
+
+        The prompts know the notebook's variables, which are no part of a run.
+        """
+        made_of = ("_prompts", "_items", "_cell", "_labels", "_texts", "_unfinished")
+        kept = {name: value for name, value in vars(self).items() if name not in made_of}
+        return {**kept, "_items": None, "rendered": None, "head": ()}
+
     def _seated(self, seats: Sequence[Seat], parse_model: ParseModel) -> list[_Chair]:
         """The seats with their models; an unknown variable is told before an unknown model."""
         problem: ModelError | None = None

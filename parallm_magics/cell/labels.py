@@ -43,6 +43,10 @@ class Labels:
         self.words: dict[int, str] = {}
         self.truth: dict[int, str] = {}
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What is pickled: what was noted, without the way to the labels that were not."""
+        return {**vars(self), "_of": None}
+
     def note(self, at: int, item: Any, words: str) -> str | None:
         """Keep what is known of an item, and hand back its true label.
 

@@ -408,6 +408,12 @@ class Options:
         default=False,
     )
 
+    def __getstate__(self) -> list[Any]:
+        """What is pickled with a run: the options as they were typed, without a script's own items."""
+        bare = {"each", "truth"}
+        values = [(field.name, getattr(self, field.name)) for field in dataclasses.fields(self)]
+        return [None if n in bare and not isinstance(v, str) else v for n, v in values]
+
 
 TABLE: Mapping[str, Option] = {
     field.name: Option(name=field.name, default=field.default, **field.metadata)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import Any
 
+from parallm_magics import host
 from parallm_magics.notebook.completion import matcher
 from parallm_magics.notebook.magics import ParallmMagics
 from parallm_magics.notebook.transformer import AwaitCells, CallCells
@@ -41,10 +42,12 @@ class Loaded:
         self.shell.events.register("pre_execute", self.awaiting.enter)
         self.shell.events.register("post_execute", self.awaiting.leave)
         self.shell.Completer.custom_matchers.append(self.matcher)
+        host.enter(self.magics)
 
     def take_out(self) -> None:
         """Unregister everything, stop what runs and give back the clients."""
         shell = self.shell
+        host.leave(self.magics)
         for kind in ("cell", "line"):
             table = shell.magics_manager.magics[kind]
             for name in [

@@ -31,7 +31,7 @@ class ParallmMagics(Settings, Magics):
         """What the cells share; imported with the first of them, so that loading stays cheap."""
         from parallm_magics.notebook.session import Session
 
-        return Session(self.shell, lambda: self.session_max_cost, self._interrupts)
+        return Session(self.shell, lambda: self.session_max_cost, self._interrupts, self.cells)
 
     @no_var_expand
     @cell_magic
@@ -68,6 +68,14 @@ class ParallmMagics(Settings, Magics):
             run = self._execute(magic, line, cell, patience)
             outcome = wait(run, self.session.clients.close)
         return _given_out(outcome)
+
+    def settings(self) -> dict[str, Any]:
+        """The settings that were made, which hold for `await vote(…)` too."""
+        return dict(spoken_settings(self))
+
+    async def run(self, plan: Any, runner: Any) -> Any:
+        """The run of a plan that code of the notebook awaits."""
+        return await self.session.run_code(plan, runner)
 
     async def _execute(self, magic: str, line: str, cell: str, patience: Patience) -> Outcome:
         return await self.session.execute(magic, line, cell, spoken_settings(self), patience)

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import weakref
 from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import replace
 from decimal import Decimal
 from functools import partial
 from typing import Any, NamedTuple
@@ -15,11 +16,12 @@ from parallm_magics.cell.plan import Plan
 from parallm_magics.engine.budget import Ledger
 from parallm_magics.engine.pool import Pools
 from parallm_magics.errors import UnfinishedError
+from parallm_magics.notebook.cells import Cells
 from parallm_magics.notebook.interrupt import Interrupts, Patience
 from parallm_magics.notebook.live import LiveTable, hears_clicks, wanted
 from parallm_magics.notebook.namespace import names_of
 from parallm_magics.notebook.spend import Spend
-from parallm_magics.patterns.api import RUNNERS, plan_cell
+from parallm_magics.patterns.api import RUNNERS, Runner, plan_cell
 from parallm_magics.patterns.live import board_of
 from parallm_magics.patterns.preview import preview
 from parallm_magics.patterns.run import Run
@@ -29,6 +31,7 @@ from parallm_magics.providers.recording_modes import Mode, forced
 from parallm_magics.providers.registry import Clients
 from parallm_magics.user_code import UserCodeInterrupted
 
+IN_CODE = "sys.last_value.run"
 BEFORE_ANY_CALL = "interrupted; no call had been made"
 
 
@@ -52,11 +55,16 @@ class Session:
     """
 
     def __init__(
-        self, shell: Any, cap: Callable[[], Decimal | None], interrupts: Interrupts
+        self,
+        shell: Any,
+        cap: Callable[[], Decimal | None],
+        interrupts: Interrupts,
+        cells: Cells,
     ) -> None:
         self._shell = shell
         self._cap = cap
         self._interrupts = interrupts
+        self._cells = cells
         self.clients = Clients()
         self.pools = Pools()
         self.ledger = Ledger("session_max_cost")
@@ -109,6 +117,45 @@ class Session:
         except UnfinishedError as error:
             return error.run, error
 
+    async def run_code(self, plan: Plan, runner: Runner) -> Run:
+        """The run of a plan that code of the notebook awaits: what holds for cells holds for it.
+
+        It is not shown while it runs: code may run hundreds at once.
+
+        Raises:
+            KeyboardInterrupt: the user interrupted it; its `.run` holds what was done.
+        """
+        run: Run | None = None
+        problem: BaseException | None = None
+        patience = Patience()
+        async with self._listening(patience), self._beside(plan, patience) as around:
+            try:
+                run = await runner(plan, around)
+            except UnfinishedError as error:
+                run, problem = error.run, error
+        if patience.asked:
+            problem = patience.interruption(_interrupted(run, patience.asked, IN_CODE))
+            problem.run = run
+        elif isinstance(problem, UnfinishedError):
+            problem = _with_way_back(problem, None)
+        if problem is not None:
+            raise problem
+        assert run is not None
+        return run
+
+    @contextlib.asynccontextmanager
+    async def _beside(self, plan: Plan, patience: Patience) -> AsyncIterator[Surroundings]:
+        """What a run of code needs: on a loop that no cell runs on, doors of its own."""
+        around = self._surroundings(patience)
+        if self._cells.level:
+            yield around
+            return
+        around = replace(around, clients=Clients(), pools=Pools())
+        try:
+            yield around
+        finally:
+            await around.clients.close()
+
     def record(self, path: str | None, mode: Mode, *, anew: bool = True) -> None:
         """Keep the answers of the cells to come in this file, or in the one of the cells before.
 
@@ -147,22 +194,26 @@ class Session:
     async def _again(self, plan: Plan) -> AsyncIterator[Surroundings]:
         """What a further try needs, which user code awaits: an interrupt stops its workers."""
         patience = Patience()
+        async with self._listening(patience), self._around(plan, patience) as around:
+            yield around
+
+    @contextlib.asynccontextmanager
+    async def _listening(self, patience: Patience) -> AsyncIterator[None]:
+        """Let interrupts, and the end of the extension, stop a run that user code awaits."""
         patience.loop = asyncio.get_running_loop()
         self._under_way.add(patience)
         try:
             with self._interrupts.end(patience):
-                async with self._around(plan, patience) as around:
-                    yield around
+                yield
         finally:
             self._under_way.discard(patience)
             patience.over.set()
 
-    @contextlib.asynccontextmanager
-    async def _around(self, plan: Plan, patience: Patience) -> AsyncIterator[Surroundings]:
-        """What a run of this plan needs, watched on a live table where somebody can see one."""
+    def _surroundings(self, patience: Patience) -> Surroundings:
+        """What every run of the notebook needs."""
         self.ledger.allow(self._cap())
         self.spend.ran()
-        around = Surroundings(
+        return Surroundings(
             self.clients,
             self.pools,
             stop=patience.stop,
@@ -171,6 +222,11 @@ class Session:
             recordings=self.recordings,
             renew=self._again,
         )
+
+    @contextlib.asynccontextmanager
+    async def _around(self, plan: Plan, patience: Patience) -> AsyncIterator[Surroundings]:
+        """What a run of this plan needs, watched on a live table where somebody can see one."""
+        around = self._surroundings(patience)
         if plan.options.quiet or not wanted(self._shell):
             yield around
             return

@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
+from parallm_magics import host
 from parallm_magics.cell.blocks import parse
 from parallm_magics.cell.keywords import keywords_of, with_options
 from parallm_magics.cell.plan import Plan, make_plan
@@ -15,6 +16,7 @@ from parallm_magics.errors import CellSyntaxError, OptionError
 from parallm_magics.patterns.fanout import FanoutRun, run_fanout
 from parallm_magics.patterns.measure import rules_of
 from parallm_magics.patterns.panel import check_rules
+from parallm_magics.patterns.pending import Pending
 from parallm_magics.patterns.preview import Preview, preview
 from parallm_magics.patterns.run import Run
 from parallm_magics.patterns.study import run_study
@@ -28,9 +30,9 @@ Runner = Callable[[Plan, Surroundings], Coroutine[Any, Any, Run]]
 RUNNERS: Mapping[str, Runner] = {"fanout": run_fanout, "vote": run_vote, "study": run_study}
 
 
-async def fanout(
+def fanout(
     text: str, /, *, variables: Mapping[str, Any] | None = None, **options: Any
-) -> FanoutRun | Preview:
+) -> Pending[FanoutRun | Preview]:
     """Run independent prompts at once and merge their answers.
 
     Args:
@@ -39,19 +41,18 @@ async def fanout(
         options: any option of the magic by its long name; see below.
 
     Returns:
-        The run; with `dry_run=True` a preview of it.
+        The run, to be awaited; with `dry_run=True` a preview of it.
 
     Raises:
         ParallmError: bad input before any call; TooFewSucceeded, BudgetExceeded or GuardrailBlocked
             with every record after them.
     """
-    run: FanoutRun | Preview = await _run("fanout", text, variables, options)
-    return run
+    return Pending(lambda: _run("fanout", text, variables, options), "fanout(…)")
 
 
-async def vote(
+def vote(
     text: str, /, *, variables: Mapping[str, Any] | None = None, **options: Any
-) -> VoteRun | StudyRun | Preview:
+) -> Pending[VoteRun | StudyRun | Preview]:
     """Ask the same several times and let the answers vote.
 
     Args:
@@ -60,14 +61,14 @@ async def vote(
         options: any option of the magic by its long name; see below.
 
     Returns:
-        The run; with `each=ITEMS` a study of votes on all of them; with `dry_run=True` a preview.
+        The run, to be awaited; with `each=ITEMS` a study of votes on all of them; with
+        `dry_run=True` a preview.
 
     Raises:
         ParallmError: bad input before any call; TooFewSucceeded, BudgetExceeded or GuardrailBlocked
             with every record after them.
     """
-    run: VoteRun | StudyRun | Preview = await _run("vote", text, variables, options)
-    return run
+    return Pending(lambda: _run("vote", text, variables, options), "vote(…)")
 
 
 for _function in (fanout, vote):
@@ -84,9 +85,14 @@ async def _run(magic: str, text: Any, variables: Any, options: Mapping[str, Any]
     if "out" in options:
         raise OptionError(f"{magic}() has no option 'out': keep what it returns")
     line, body, first = _head(magic, text)
-    plan = plan_cell(magic, line, body, variables or {}, first=first, keywords=options)
+    here = host.current()
+    settings = None if here is None else here.settings()
+    names = variables or {}
+    plan = plan_cell(magic, line, body, names, first=first, settings=settings, keywords=options)
     if plan.options.dry_run:
         return preview(plan)
+    if here is not None:
+        return await here.run(plan, RUNNERS[plan.pattern])
     async with of_its_own(plan) as around:
         return await RUNNERS[plan.pattern](plan, around)
 

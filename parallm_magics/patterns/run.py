@@ -10,6 +10,7 @@ from typing import Any, Self
 
 from parallm_magics import display
 from parallm_magics.errors import ParallmError
+from parallm_magics.patterns.pending import Pending
 from parallm_magics.patterns.plain_data import money, record_dict
 from parallm_magics.patterns.verdicts import Verdict, blocking, why_blocked
 from parallm_magics.types import Record, Usage
@@ -155,12 +156,24 @@ class Run:
         """Whether any answer comes from no model."""
         return any(record.simulated for record in (*self.results, *self._extra))
 
-    async def retry(self) -> Self:
-        """A new run: the successes are kept, all other workers asked again; this one stays as it is."""
+    def retry(self) -> Pending[Self]:
+        """A new run, to be awaited: the successes are kept, all other workers asked again.
+
+        This one stays as it is.
+        """
+        return Pending(self._asked_again, "run.retry()")
+
+    async def _asked_again(self) -> Self:
         if self._again is None:
-            raise RuntimeError("a run that was made by hand cannot be asked again")
+            raise ParallmError(
+                "a run that was made by hand, or read from a file, cannot be asked again; run the cell"
+            )
         again: Self = await self._again(self)
         return again
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What is pickled: all but the way to ask again, which needs the notebook."""
+        return {**vars(self), "_again": None}
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as plain JSON types."""
