@@ -54,8 +54,8 @@ class Pending(Coroutine[Any, Any, T_co]):
     def __getitem__(self, key: Any) -> NoReturn:
         raise NotAwaited(f"no run yet, so nothing under {str(key)[:40]!r}: {self._way_out}")
 
-    def __contains__(self, key: object) -> NoReturn:
-        return self[key]
+    def __contains__(self, key: object) -> bool:
+        return bool(self[key])
 
     def __iter__(self) -> NoReturn:
         raise NotAwaited(f"no run yet, so nothing to go through: {self._way_out}")
