@@ -11,6 +11,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 Status = Literal[
     "ok", "truncated", "refused", "invalid", "failed", "timed_out", "cancelled", "blocked"
 ]
+Role = Literal["worker", "guard", "judge", "synthesis"]
 Kind = Literal["choice", "number", "score", "index", "open"]
 Finish = Literal["stop", "length", "refusal"]
 FaultKind = Literal[
@@ -46,6 +47,10 @@ FOLLOWS = ASIDE + 1000
 
 CHARS_PER_TOKEN = 4
 """By this a text's tokens are estimated before a provider has counted them."""
+
+
+Plain = str | int | float | bool | None
+"""A value that JSON holds as it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +108,10 @@ class Task:
         shared: the rendered preamble that all workers of the cell have in common.
         begins: the beginning that its prompt has in common with others, where that is less than
             `shared`, as in a map whose items stand in the preamble.
+        role: what the call is for.
+        key: the key of the item that it is about, as the run's; None without items.
+        item: what the prompts say of that item, clipped; a number as it is.
+        persona: the system prompt as the cell has it, where that holds the item; else None.
         cache_key: the same for all workers whose prompts begin with one text that is worth the
             provider's prompt cache; empty where there is none, or nobody wants it cached.
         system: the system prompt, or None.
@@ -146,6 +155,26 @@ class Task:
     retry_timeouts: bool = False
     begins: str | None = None
     cache_key: str = ""
+    role: Role = "worker"
+    key: Plain = None
+    item: Plain = None
+    persona: str | None = None
+
+    def ended(self, status: Status, **fields: Any) -> Record:
+        """A record of this call, with all that was known of it before it was made."""
+        return Record(
+            index=self.index,
+            name=self.name,
+            status=status,
+            model=str(self.model),
+            role=self.role,
+            key=self.key,
+            item=self.item,
+            temperature=self.temperature,
+            effort=self.effort,
+            system=self.system if self.persona is None else self.persona,
+            **fields,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -367,6 +396,12 @@ class Record:
         replayed: whether it comes from a recording, so that nothing was spent on it now.
         address: the host that was asked, where it is not the provider's usual one.
         adapted: what was sent otherwise than usual, as the endpoint does not take it, in words.
+        role: what the call was for: "worker", "guard", "judge" or "synthesis".
+        key: the key of the item that it was about, as the run's; None without items.
+        item: what the prompts said of that item, clipped; a number as it is.
+        temperature: as asked for; None where nobody did.
+        effort: as asked for; None where nobody did.
+        system: the system prompt; where that holds the item, as the cell has it.
     """
 
     index: int
@@ -390,6 +425,12 @@ class Record:
     replayed: bool = False
     address: str = ""
     adapted: str = ""
+    role: Role = "worker"
+    key: Plain = None
+    item: Plain = None
+    temperature: float | None = None
+    effort: str | None = None
+    system: str | None = None
 
     @property
     def ok(self) -> bool:

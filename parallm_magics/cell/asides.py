@@ -22,7 +22,7 @@ from parallm_magics.cell.verdict_words import (
     way_out,
 )
 from parallm_magics.errors import OptionError
-from parallm_magics.types import ASIDE, FOLLOWS, Reading, Task
+from parallm_magics.types import ASIDE, FOLLOWS, Reading, Role, Task
 
 SCORES = (1.0, 10.0)
 
@@ -111,7 +111,7 @@ class Asides:
 
     def _follow_up(
         self,
-        name: str,
+        name: Role,
         block: Block | None,
         own: Own,
         system: str | None,
@@ -129,7 +129,7 @@ class Asides:
         options: Options,
         block: Block | None,
         own: Own,
-        name: str,
+        name: Role,
         index: int,
         system: str | None,
     ) -> Task:
@@ -143,6 +143,7 @@ class Asides:
         return Task(
             index=index,
             name=name,
+            role=name,
             model=model_of(options.model[0] if options.model else None, {}, self._parse),
             prompt="",
             system=system,
@@ -201,6 +202,7 @@ class Asides:
         for turn in range(count):
             task = Task(
                 index=number + turn,
+                role="guard",
                 name=name if count == 1 else f"{name}.{turn + 1}",
                 model=model_of(models[turn % len(models)], parsed, self._parse),
                 prompt="\n\n".join(part for part in (text, closing) if part),

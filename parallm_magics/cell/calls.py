@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import math
@@ -12,19 +13,23 @@ from fractions import Fraction
 from typing import Any
 
 from parallm_magics import user_code
-from parallm_magics.cell.blocks import Cell
+from parallm_magics.cell.blocks import Cell, Text
 from parallm_magics.cell.items import AHEAD, AsyncReader, BrokenSourceError, Items, Reader
 from parallm_magics.cell.labels import Labels
 from parallm_magics.cell.options import Options, reading_of
 from parallm_magics.cell.prompts import Prompts, asking
 from parallm_magics.cell.seats import Seat, step_of
+from parallm_magics.cell.variables import as_text
 from parallm_magics.errors import ModelError, OptionError, VariableError
-from parallm_magics.types import Call, Fault, Model, Reading, Record, Task
+from parallm_magics.types import Call, Fault, Model, Plain, Reading, Record, Task
 from parallm_magics.user_code import UserCodeInterrupted
 
 # A panel is watched as it is written; for a large map the stream's CPU per token buys nothing.
 STREAMED = 200
 SILENCE, FIRST = 15.0, 60.0
+WORDS = 500
+"""Most characters that a record keeps of its item: not the items are kept, but results."""
+_NUMBERS = int | float
 
 ParseModel = Callable[[str], Model]
 
@@ -34,18 +39,20 @@ class Section:
     """One key of the result with the workers that answer it.
 
     Attributes:
-        key: the name in the result.
+        key: the key in the result: a name, or a key of the user's items.
         tasks: the places of its workers.
         reading: how its answers are read, or None for free text.
         flag: the label that marks it, or None.
         options: its options, by which several answers become one.
+        name: its name in the cell, the same for every item.
     """
 
-    key: str
+    key: Any
     tasks: tuple[int, ...]
     reading: Reading | None
     flag: str | None = None
     options: Options = field(default_factory=Options)
+    name: str = ""
 
 
 @dataclass(slots=True)
@@ -64,7 +71,7 @@ class Calls:
     Attributes:
         known: how many there are; None where only reading the items tells.
         by_item: whether there is a round of calls an item.
-        alone: whether there is one call only, of a prompt that has no name.
+        counted: whether the keys of the result are counted, as those of items and repeats are.
         rendered: all of them where they are few enough to be made ahead, else None.
         head: the calls of the first round; none where the items must be awaited.
     """
@@ -91,11 +98,15 @@ class Calls:
         _check_spans(seats, items)
         self._chairs = self._seated(seats, parse_model)
         unnamed = len(seats) == 1 and seats[0].block is None
-        self._bare, self.alone = self.by_item and unnamed, unnamed and not self.by_item
+        self._bare = self.by_item and unnamed
+        self.counted = self.by_item or all(seat.block is None for seat in seats)
         self._sections = _sections(self._chairs)
         self._texts = [cell.preamble, cell.system, *(t for seat in seats for t in seat.texts)]
         self._one_prefix = not prompts.names_item(cell.preamble, cell.system)
         self._beginning = self._common_beginning()
+        keys = items.keys if items is not None else None
+        self._numbers = None if keys is None else {str(k): at for at, k in enumerate(keys, 1)}
+        self._systems: dict[str, str] = {}
         self._last = _Reader()
         self._unfinished: dict[int, Call] = {}
         self.rendered: tuple[Task, ...] | None = None
@@ -120,7 +131,7 @@ class Calls:
         """The seats with their models; an unknown variable is told before an unknown model."""
         problem: ModelError | None = None
         try:
-            return _chairs(seats, parse_model, self.known)
+            return _chairs(seats, self._cell, self._prompts, parse_model, self.known)
         except ModelError as error:
             problem = error
         view = self._prompts
@@ -214,16 +225,22 @@ class Calls:
 
     def has_key(self, key: str) -> bool:
         """Whether the result can have this key."""
-        number = key.partition(".")[0]
-        at = int(number) if self.by_item and number.isdecimal() and len(number) < 12 else 1
+        at = self._number_of(key) if self.by_item else 1
         inside = self.known is None or at <= self.known // len(self._chairs)
-        return inside and any(self._key(at, section.key) == key for section in self._sections)
+        return inside and any(str(self._key(at, each.key)) == key for each in self._sections)
+
+    def _number_of(self, key: str) -> int:
+        """The number of the item that a key of the result is about; any where there is none."""
+        if self._numbers is not None:
+            return self._numbers.get(key) or self._numbers.get(key.rpartition(".")[0]) or 1
+        number = key.partition(".")[0]
+        return int(number) if number.isdecimal() and len(number) < 12 else 1
 
     def some_keys(self, most: int = 8) -> list[str]:
         """The first keys of the result."""
         size = len(self._chairs)
         workers = most * size if self.known is None else min(most * size, self.known)
-        return [section.key for section in self.sections(workers)]
+        return [str(section.key) for section in self.sections(workers)]
 
     def read(self, kept: Container[int] = ()) -> Iterator[Call]:
         """The calls whose places are not among those kept.
@@ -332,7 +349,7 @@ class Calls:
         try:
             return self._rendered_round(reader, item)
         except VariableError as error:
-            return self._never_came(reader.rounds, str(error))
+            return self._never_came(reader.rounds, str(error), _brief(item))
 
     def _rendered_round(self, reader: _Reader, item: Any) -> list[Task]:
         """The calls of one item.
@@ -347,11 +364,11 @@ class Calls:
         if self._labels is not None:
             truth = self._labels.note(at, item, view.words_of_item(*self._texts))
         shared = view.render(self._cell.preamble, "the text above the first block")
-        common = view.render(self._cell.system, "%system") if self._cell.system else None
         first = (at - 1) * len(self._chairs)
-        texts = [chair.texts(view, shared, common) for chair in self._chairs]
+        texts = [self._texts_of(chair, view, shared) for chair in self._chairs]
         common_text = shared if self._beginning is None else self._beginning
         sharing = self._sharing([system for _, system in texts])
+        about = self._about(view, at, item) if self.by_item else {}
         round_ = []
         for place, (chair, (prompt, system)) in enumerate(zip(self._chairs, texts, strict=True)):
             temperature = self._temperature(chair.seat, at)
@@ -367,13 +384,28 @@ class Calls:
                     shared=shared,
                     begins=self._beginning,
                     system=system,
+                    persona=chair.persona,
                     temperature=temperature,
                     sample=sample,
                     cache_key=key,
                     truth=truth,
+                    **about,
                 )
             )
         return round_
+
+    def _texts_of(self, chair: _Chair, view: Prompts, shared: str) -> tuple[str, str | None]:
+        """The prompt and the system prompt of a seat's call."""
+        prompt, system = chair.texts(view, shared, self._cell.system)
+        if system is None or chair.persona is not None:
+            return prompt, system
+        # Records keep it: one text for all of them.
+        return prompt, self._systems.setdefault(system, system)
+
+    def _about(self, view: Prompts, at: int, item: Any) -> dict[str, Plain]:
+        """The key of an item and what is shown of it."""
+        words = "" if isinstance(item, _NUMBERS) else view.words_of_item(*self._texts)
+        return {"key": self._plain_key(at), "item": _clipped(words) if words else _brief(item)}
 
     def _temperature(self, seat: Seat, at: int) -> float | None:
         """The temperature of a seat's call for the item of that number."""
@@ -419,7 +451,7 @@ class Calls:
             for chair, model, system in zip(self._chairs, models, systems, strict=True)
         ]
 
-    def _never_came(self, at: int, problem: str) -> list[Record]:
+    def _never_came(self, at: int, problem: str, item: Plain = None) -> list[Record]:
         """What stands for the calls of a round that cannot be made."""
         first = (at - 1) * len(self._chairs)
         return [
@@ -430,17 +462,32 @@ class Calls:
                 model=str(chair.model),
                 usage=None,
                 error=Fault("bad_item", problem),
+                key=self._plain_key(at),
+                item=item,
+                temperature=chair.seat.temperature,
+                effort=chair.seat.options.effort,
             )
             for place, chair in enumerate(self._chairs)
         ]
 
     def _name(self, at: int, seat: Seat) -> str:
-        return self._key(at, seat.name)
+        return str(self._key(at, seat.name))
 
-    def _key(self, at: int, key: str) -> str:
+    def _key(self, at: int, key: str) -> Any:
+        """The key of the result for a section of the item of that number."""
         if not self.by_item:
             return key
-        return str(at) if self._bare else f"{at}.{key}"
+        return self.item_key(at) if self._bare else f"{self.item_key(at)}.{key}"
+
+    def item_key(self, at: int) -> Any:
+        """The key of an item: the user's where there is one, else its number."""
+        keys = self._items.keys if self._items is not None else None
+        return str(at) if keys is None else keys[at - 1]
+
+    def _plain_key(self, at: int) -> Plain:
+        """The key of an item as JSON holds it; None without items."""
+        key = self.item_key(at) if self.by_item else None
+        return key if key is None or isinstance(key, _NUMBERS | str) else str(key)
 
 
 def _one() -> Items:
@@ -455,6 +502,7 @@ class _Chair:
     Attributes:
         request: the same for seats that ask the same model in the same way.
         cached: whether the provider may cache the beginning of its prompts.
+        persona: its system prompt as typed, where that holds the item; else None.
         make: a call from what differs.
     """
 
@@ -465,16 +513,15 @@ class _Chair:
     flag: str | None
     request: int
     cached: bool
+    persona: str | None
     make: Callable[..., Task]
 
-    def texts(self, prompts: Prompts, shared: str, common: str | None) -> tuple[str, str | None]:
-        """The prompt and the system prompt."""
+    def texts(self, prompts: Prompts, shared: str, common: Text | None) -> tuple[str, str | None]:
+        """The prompt and the system prompt; `common` is the cell's own system text."""
         seat = self.seat
         own = [prompts.render(block.text, block.where) for block in seat.blocks]
-        system = common if common is not None and "system" not in seat.own else seat.options.system
-        for block in seat.blocks:
-            if block.system is not None and not (block is seat.above and "system" in seat.own):
-                system = prompts.render(block.system, f"{block.where} %system")
+        given = _system_text(seat, common)
+        system = seat.options.system if given is None else prompts.render(*given)
         return "\n\n".join(part for part in (shared, *own, self.closing) if part), system
 
 
@@ -492,7 +539,43 @@ def _check_spans(seats: Sequence[Seat], items: Items | None) -> None:
         )
 
 
-def _chairs(seats: Sequence[Seat], parse_model: ParseModel, total: int | None) -> list[_Chair]:
+def _system_text(seat: Seat, common: Text | None) -> tuple[Text, str] | None:
+    """The text that makes a seat's system prompt, and its place; None where only an option may."""
+    found = None
+    if common is not None and "system" not in seat.own:
+        found = common, "%system"
+    for block in seat.blocks:
+        if block.system is not None and not (block is seat.above and "system" in seat.own):
+            found = block.system, f"{block.where} %system"
+    return found
+
+
+def _brief(item: Any) -> Plain:
+    """An item in a few words, whatever it is."""
+    if item is None or isinstance(item, _NUMBERS):
+        return item
+    with contextlib.suppress(VariableError):
+        return _clipped(as_text(item, "item"))
+    return type(item).__name__
+
+
+def _clipped(words: str) -> str:
+    return words if len(words) <= WORDS else f"{words[: WORDS - 1]}…"
+
+
+def _persona(seat: Seat, cell: Cell, prompts: Prompts) -> str | None:
+    """A seat's system prompt as it is typed, where it holds the item."""
+    given = _system_text(seat, cell.system)
+    return given[0].value if given is not None and prompts.names_item(given[0]) else None
+
+
+def _chairs(
+    seats: Sequence[Seat],
+    cell: Cell,
+    prompts: Prompts,
+    parse_model: ParseModel,
+    total: int | None,
+) -> list[_Chair]:
     parsed: dict[str, Model] = {}
     requests: dict[object, int] = {}
     chairs = []
@@ -512,6 +595,7 @@ def _chairs(seats: Sequence[Seat], parse_model: ParseModel, total: int | None) -
                 flag=_flag(seat, reading),
                 request=requests.setdefault(request, len(requests)),
                 cached=options.cache == "auto",
+                persona=_persona(seat, cell, prompts),
                 make=functools.partial(
                     Task,
                     model=model,
@@ -550,7 +634,7 @@ def _sections(chairs: Sequence[_Chair]) -> list[Section]:
         key = chair.seat.name if alone else chair.seat.section
         before = found[key].tasks if key in found else ()
         options = chair.seat.options
-        found[key] = Section(key, (*before, place), chair.reading, chair.flag, options)
+        found[key] = Section(key, (*before, place), chair.reading, chair.flag, options, key)
     return list(found.values())
 
 

@@ -7,7 +7,7 @@ import contextlib
 import inspect
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from parallm_magics import user_code
@@ -173,6 +173,7 @@ class Items:
         read_async: the same for an asynchronous source, or None.
         first: the first of them; None where only awaiting it tells.
         table: the table whose rows they are, or None.
+        keys: the keys of a dict's items, in order; else None.
     """
 
     name: str
@@ -182,6 +183,7 @@ class Items:
     read_async: Callable[[], AsyncReader] | None = None
     first: Any = None
     table: Table | None = None
+    keys: tuple[Any, ...] | None = None
 
     def __iter__(self) -> Reader:
         """The items of a source that is not asynchronous."""
@@ -204,9 +206,7 @@ def items_of(value: Any, name: str) -> Items:
             f"--each: {name} is one text; a list of items is needed, such as {name}.split()"
         )
     if isinstance(value, Mapping):
-        raise OptionError(
-            f"--each: {name} is a dict; say which part: list({name}.values()), or .items()"
-        )
+        return _keyed(value, name)
     if isinstance(value, set | frozenset):
         raise OptionError(f"--each: {name} is a set, without an order; use sorted({name})")
     if hasattr(type(value), "__aiter__"):
@@ -313,6 +313,32 @@ def _iterator(value: Any, name: str, known: int | None) -> Iterator[Any]:
     except Exception as error:  # as above
         problem = broke_off(name, error)
     raise OptionError(f"--each: {problem}")
+
+
+def _keyed(value: Mapping[Any, Any], name: str) -> Items:
+    """The items of a dict of key and item."""
+    problem, keys = "", tuple[Any, ...]()
+    try:
+        keys = user_code.call(tuple, value)
+        problem = user_code.call(_alike_keys, keys, name)
+    except UserCodeInterrupted:
+        raise
+    except Exception as error:  # as above
+        problem = broke_off(name, error)
+    if problem:
+        raise OptionError(f"--each: {problem}")
+    items = _again(name, len(keys), lambda: map(value.__getitem__, keys))
+    return replace(items, keys=keys)
+
+
+def _alike_keys(keys: Sequence[Any], name: str) -> str:
+    """Which two keys could not be told apart as the names of records; "" where all can."""
+    seen: dict[str, Any] = {}
+    for key in keys:
+        other = seen.setdefault(str(key), key)
+        if other is not key:
+            return f"the keys {other!r} and {key!r} of {name} read the same; rename one"
+    return ""
 
 
 def _first(reader: Reader, name: str) -> Any:

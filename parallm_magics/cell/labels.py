@@ -146,7 +146,9 @@ def _variable(
 
 
 def _listed(value: Any, name: str, items: Items, reading: Reading) -> Labels:
-    """Labels that stand in the items' order in a list or column of their own."""
+    """Labels that stand in the items' order in a list or column of their own, or by their keys."""
+    if isinstance(value, Mapping):
+        return _keyed(value, name, items, reading)
     problem = ""
     try:
         source = items_of(value, name)
@@ -173,6 +175,26 @@ def _listed(value: Any, name: str, items: Items, reading: Reading) -> Labels:
     labels = Labels(reading, lambda at, item: values[at - 1] if at <= len(values) else None)
     labels.listed = len(values)
     for at, _ in enumerate(values, 1):
+        labels.label(at, None)
+    return labels
+
+
+def _keyed(value: Mapping[Any, Any], name: str, items: Items, reading: Reading) -> Labels:
+    """Labels that stand in a dict by the keys of the items; an item without one has none."""
+    if items.keys is None:
+        raise OptionError(
+            f"--truth: {name} is a dict; say which part: list({name}.values()), or give the items "
+            "as a dict with the same keys"
+        )
+    known = dict.fromkeys(items.keys)
+    strange = next((key for key in value if key not in known), None)
+    if strange is not None:
+        hint = nearest(str(strange), [str(key) for key in known])
+        raise OptionError(f"--truth: {name} has the key {strange!r}, {items.name} has not{hint}")
+    by_number = [value.get(key) for key in items.keys]
+    labels = Labels(reading, lambda at, item: by_number[at - 1])
+    labels.listed = len(by_number)
+    for at, _ in enumerate(by_number, 1):
         labels.label(at, None)
     return labels
 

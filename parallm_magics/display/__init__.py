@@ -1,6 +1,7 @@
 """From records to what a person sees: pure, without a clock, a kernel or a browser."""
 
 from parallm_magics.display.board import Board
+from parallm_magics.display.counts import Counts
 from parallm_magics.display.facts import Fact, facts_html, facts_plain
 from parallm_magics.display.html import static_html
 from parallm_magics.display.plain import static_plain
@@ -16,6 +17,7 @@ from parallm_magics.display.report import (
     report_html,
     report_plain,
 )
+from parallm_magics.display.rows import item_of
 from parallm_magics.display.tally import tally_html, tally_plain
 from parallm_magics.display.text import count, money, one_line, percent, seconds, tokens
 from parallm_magics.display.timeline import timeline_html, timeline_plain
@@ -25,6 +27,7 @@ from parallm_magics.display.view import Guard, Poll, Tally, View
 __all__ = [
     "Block",
     "Board",
+    "Counts",
     "Curve",
     "Fact",
     "Guard",
@@ -40,6 +43,7 @@ __all__ = [
     "count",
     "facts_html",
     "facts_plain",
+    "item_of",
     "money",
     "one_line",
     "percent",

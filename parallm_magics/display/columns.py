@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -100,11 +101,26 @@ def _answer(row: Row) -> str:
     )
 
 
+def _differ(setting: str) -> Callable[[Sequence[Row], bool], bool]:
+    """Whether the workers that have begun are not all asked in this way alike."""
+    asked = operator.attrgetter(f"about.{setting}")
+    return lambda rows, live: (
+        len({asked(row) for row in rows if not row.aside and row.state != "queued"}) > 1
+    )
+
+
 def _cut(value: str, limit: int) -> str:
     return text.escape(text.one_line(value, limit))
 
 
 COLUMNS: tuple[Column, ...] = (
+    Column(
+        "item",
+        "Item",
+        lambda row: looks.boxed(_cut(row.about.item, 2 * NAME_LIMIT), 20),
+        lambda row: text.fit(text.one_line(row.about.item), 30),
+        lambda rows, live: any(row.about.item for row in rows),
+    ),
     Column("name", "Worker", _name, lambda row: text.fit(text.one_line(row.name), 24)),
     Column("state", "State", _state, _plain_state),
     Column(
@@ -120,6 +136,28 @@ COLUMNS: tuple[Column, ...] = (
         _model,
         lambda row: text.fit(text.one_line(asked_and_answered(row.model, row.answered)), 30),
         lambda rows, live: len(models_of(rows)) > 1,
+    ),
+    Column(
+        "temperature",
+        "Temp.",
+        lambda row: text.escape(row.about.temperature),
+        lambda row: row.about.temperature,
+        _differ("temperature"),
+        right=True,
+    ),
+    Column(
+        "effort",
+        "Effort",
+        lambda row: _cut(row.about.effort, NAME_LIMIT),
+        lambda row: text.fit(text.one_line(row.about.effort), 10),
+        _differ("effort"),
+    ),
+    Column(
+        "system",
+        "System",
+        lambda row: looks.boxed(_cut(row.about.system, 2 * NAME_LIMIT), 14),
+        lambda row: text.fit(text.one_line(row.about.system), 20),
+        _differ("system"),
     ),
     Column("elapsed", "Elapsed", _elapsed, lambda row: "", lambda rows, live: live),
     Column(
@@ -173,7 +211,7 @@ def table_html(rows: Sequence[Row], live: bool = False) -> str:
 def _row_html(row: Row, columns: Sequence[Column]) -> str:
     cells = []
     for column in columns:
-        tag, scope = ("th", ' scope="row"') if column.name == "name" else ("td", "")
+        tag, scope = ("th", ' scope="row"') if column is columns[0] else ("td", "")
         style = _cell_style(column, looks.CELL)
         cells.append(f'<{tag}{scope} style="{style}">{column.html(row)}</{tag}>')
     return f'<tr style="{looks.ROW}">{"".join(cells)}</tr>'

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from parallm_magics.display import looks, text
 from parallm_magics.display.columns import table_html
+from parallm_magics.display.counts import counts_html
 from parallm_magics.display.guards import guards_html
 from parallm_magics.display.markdown import markdown
-from parallm_magics.display.rows import row_of
+from parallm_magics.display.rows import row_of, titled
 from parallm_magics.display.summary import beside, chosen, footer, simulated, subtitle
 from parallm_magics.display.tally import polls_html, tally_html
 from parallm_magics.display.timeline import timeline_html
@@ -31,6 +32,7 @@ def static_html(view: View) -> str:
         tally_html(view.tally, view.records) if view.tally else "",
         _text(view),
         polls_html(view.polls),
+        counts_html(view.counts),
         _table(view),
         _answers(view),
         timeline_html(view.records, view.extra),
@@ -101,7 +103,7 @@ def _detail(record: Record, limit: int, opened: bool) -> str:
     word = "" if record.ok else f' <span style="{looks.DIM}">{text.escape(state.word)}</span>'
     title = (
         f'{looks.dot(state.colour)}<bdi style="{_SUMMARY}">'
-        f"{text.escape(text.one_line(record.name, 80))}</bdi>{word}"
+        f"{text.escape(text.one_line(titled(record), 80))}</bdi>{word}"
     )
     body = _facts(record) + (_rendered(record.text, limit, 40) if record.text.strip() else "")
     return _details(title, body, opened)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from parallm_magics.display import text
 from parallm_magics.display.columns import table_plain
+from parallm_magics.display.counts import counts_plain
 from parallm_magics.display.guards import guards_plain
 from parallm_magics.display.rows import row_of
 from parallm_magics.display.summary import beside, chosen, footer, simulated, subtitle
@@ -24,6 +25,7 @@ def static_plain(view: View) -> str:
         guards_plain(view.guards),
         [f"Note: {text.one_line(note, 500)}" for note in view.notes],
         tally_plain(view.tally, view.records, COLUMNS) if view.tally else [],
+        counts_plain(view.counts),
         _table(view),
         polls_plain(view.polls, COLUMNS),
         _text(view),

@@ -8,7 +8,21 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from parallm_magics.display import text
-from parallm_magics.types import Record
+from parallm_magics.types import Record, Task
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What a call is about, and how it is asked; "" where there is no item, or nobody said.
+
+    Attributes:
+        item: what it is about, of a map.
+    """
+
+    item: str = ""
+    temperature: str = ""
+    effort: str = ""
+    system: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +37,7 @@ class Row:
         problem: why there is no success; "" otherwise.
         span: seconds of the common axis.
         aside: whether it is a guard, a judge or a synthesis beside the workers.
+        about: what it is about, and how it was asked.
     """
 
     name: str
@@ -41,6 +56,7 @@ class Row:
     answer: str = ""
     problem: str = ""
     aside: bool = False
+    about: About = About()
 
 
 def row_of(record: Record, span: float = 0.0, ballot: str = "", aside: bool = False) -> Row:
@@ -64,7 +80,31 @@ def row_of(record: Record, span: float = 0.0, ballot: str = "", aside: bool = Fa
         answer=record.text,
         problem="" if record.ok else problem(record),
         aside=aside,
+        about=about_of(record),
     )
+
+
+def about_of(call: Task | Record) -> About:
+    """What a call is about and how it is asked, as the table shows it."""
+    system = call.system
+    if isinstance(call, Task) and call.persona is not None:
+        system = call.persona
+    heat = "" if call.temperature is None else f"{call.temperature:g}"
+    return About(item_of(call), heat, call.effort or "", system or "")
+
+
+def item_of(call: Task | Record) -> str:
+    """What a call is about, where there are items: the item, or its key where it says nothing."""
+    if call.key is None:
+        return ""
+    words = "" if call.item is None else str(call.item)
+    return words if words.strip() else str(call.key)
+
+
+def titled(record: Record) -> str:
+    """A record's name and, where there are items, what it is about."""
+    item = item_of(record)
+    return f"{record.name} · {item}" if item and item != record.name else record.name
 
 
 def ballot_word(state: str) -> str:

@@ -7,6 +7,7 @@ import math
 from collections.abc import Sequence
 
 from parallm_magics.display import looks, text
+from parallm_magics.display.rows import titled
 from parallm_magics.display.totals import called, totals, wall_seconds
 from parallm_magics.types import Record
 
@@ -117,7 +118,7 @@ def _bar_row(record: Record, span: float) -> str:
         state.colour,
     )
     word = "" if record.ok else f' <span style="{looks.DIM}">{text.escape(state.word)}</span>'
-    name = looks.boxed(text.escape(text.one_line(record.name, 40)), 14)
+    name = looks.boxed(text.escape(text.one_line(titled(record), 40)), 14)
     return _row(name, picture, f"{text.seconds(record.seconds)}{word}")
 
 
@@ -155,7 +156,7 @@ def timeline_plain(
     span = _span([*records, *extra])
     shown = drawn(records, 30)
     every = [*shown, *drawn(extra, _BESIDE)]
-    named = [(text.fit(text.one_line(r.name), 20), r) for r in every]
+    named = [(text.fit(text.one_line(titled(r)), 20), r) for r in every]
     wide = max(text.width(name) for name, _ in named)
     room = min(columns - wide - 24, 50)
     lines = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from parallm_magics.display.counts import Counts
 from parallm_magics.types import Record
 
 TallyStatus = Literal["decided", "tie", "no_majority", "no_quorum", "not_cleared"]
@@ -116,6 +117,7 @@ class View:
         polls: the votes within a fan-out, in the cell's order.
         guards: what the guardrails said, in the cell's order.
         blocked: whether a guardrail withholds the work; `text` is then the refusal.
+        counts: of a map, how often each label was read: by section, "" where there is one only.
     """
 
     title: str
@@ -132,3 +134,4 @@ class View:
     polls: tuple[Poll, ...] = ()
     guards: tuple[Guard, ...] = ()
     blocked: bool = False
+    counts: Counts = ()

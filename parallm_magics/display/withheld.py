@@ -25,6 +25,7 @@ def drawable(view: View) -> View:
         ),
         tally=None if view.blocked else view.tally,
         polls=() if view.blocked else view.polls,
+        counts=() if view.blocked else view.counts,
         ballots=() if view.blocked else view.ballots,
     )
 

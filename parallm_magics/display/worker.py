@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
-from parallm_magics.display.rows import Row, problem
+from parallm_magics.display.rows import About, Row, about_of, problem
 from parallm_magics.types import Event, Model, Record
 
 TAIL = 120
@@ -22,6 +22,7 @@ class Worker:
         guard: whether it is a guard, whose words a guard does not withhold.
         vote: what was read from the answer, or why there is no vote.
         voted: whether `vote` is a label that was read.
+        about: what it is about and how it is asked, once it has begun.
     """
 
     name: str
@@ -36,11 +37,13 @@ class Worker:
     record: Record | None = None
     vote: str = ""
     voted: bool = False
+    about: About = field(default_factory=About)
 
     def tell(self, event: Event) -> None:
         """Take in what happened before the end."""
         if event.kind == "started":
             self.state, self.tail, self.why = "running", "", ""
+            self.about = About() if event.task is None else about_of(event.task)
             self.attempts += 1
         elif event.kind == "heard":
             if event.text:
@@ -52,7 +55,8 @@ class Worker:
     def row(self, now: float, span: float, withheld: bool) -> Row:
         """What may be drawn at that time; while withheld, nothing that the answer could be told by."""
         hidden = withheld and not self.guard
-        base = Row(self.name, str(self.model), self.state, span=span, aside=self.aside)
+        about = self.about if self.record is None else about_of(self.record)
+        base = Row(self.name, str(self.model), self.state, span=span, aside=self.aside, about=about)
         if self.state == "queued":
             return base
         if self.record is not None:

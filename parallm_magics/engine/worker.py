@@ -174,11 +174,8 @@ class Worker:
         measured = self.tries[-1].measured or any(each.measured for each in self.tries)
         usage, cost = self._usage(), self._cost()
         reply = end if isinstance(end, Reply) else None
-        return Record(
-            index=self.task.index,
-            name=self.task.name,
-            status=STATUS.get(fault.kind, "failed") if fault else "ok",
-            model=str(self.task.model),
+        return self.task.ended(
+            STATUS.get(fault.kind, "failed") if fault else "ok",
             text=end.text,
             usage=usage,
             cost=cost,
@@ -203,11 +200,8 @@ class Worker:
         """
         start = now if self.start is None else self.start
         usage = None if asked else self._usage()
-        return Record(
-            index=self.task.index,
-            name=self.task.name,
-            status=STATUS.get(fault.kind, "failed"),
-            model=str(self.task.model),
+        return self.task.ended(
+            STATUS.get(fault.kind, "failed"),
             text="".join(self.heard) if asked else "",
             usage=usage,
             cost=None if asked else self._cost(),

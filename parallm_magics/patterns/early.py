@@ -162,8 +162,7 @@ def _order(
 def _timed(workers: Workers, tasks: Sequence[Task], lasting: Sequence[float]) -> list[Record]:
     """Records that know when their calls would run, and nothing else."""
     empty = [
-        Record(task.index, task.name, "ok", str(task.model), seconds=seconds)
-        for task, seconds in zip(tasks, lasting, strict=True)
+        task.ended("ok", seconds=seconds) for task, seconds in zip(tasks, lasting, strict=True)
     ]
     return lay_out(empty, workers.places)
 

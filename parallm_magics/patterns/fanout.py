@@ -22,12 +22,14 @@ from parallm_magics.patterns.guardrail import blocked_records, guarded
 from parallm_magics.patterns.plain_data import record_dict
 from parallm_magics.patterns.polls import Poll, poll_of
 from parallm_magics.patterns.quoting import visible
+from parallm_magics.patterns.reading import says_more
 from parallm_magics.patterns.run import Again, Run
 from parallm_magics.patterns.surroundings import Surroundings
 from parallm_magics.patterns.synthesis import join, marked, synthesis_task
 from parallm_magics.patterns.verdicts import Verdict
 from parallm_magics.patterns.workers import Workers, open_workers
 from parallm_magics.types import Record
+from parallm_magics.voting import label_of
 
 Value = str | float | None
 
@@ -40,7 +42,9 @@ NAMED = 10
 class FanoutRun(Run, Mapping[str, Value]):
     """The result of a fan-out: a mapping of section name to text, or to the value read from it.
 
-    Only sections with a complete answer are keys; `failed` holds the others.
+    Of written sections only those with a complete answer are keys; `failed` holds the others. Of
+    items (`--each`) and of repeats (`-n`, several models) each one is a key, and its value is None
+    where there is no answer: so values stand in the order of the items, also by position.
 
     Attributes:
         aggregate: how its text was made: "join", "synthesis" or "none".
@@ -51,11 +55,11 @@ class FanoutRun(Run, Mapping[str, Value]):
     def __init__(
         self,
         records: Sequence[Record],
-        sections: Iterable[Section],
+        sections: Sequence[Section],
         *,
         aggregate: str = "join",
         synthesis: Record | None = None,
-        alone: bool = False,
+        counted: bool = False,
         checks: bool = False,
         whole: bool = True,
         notes: Sequence[str] = (),
@@ -65,6 +69,7 @@ class FanoutRun(Run, Mapping[str, Value]):
         """Read the values out of the records.
 
         Args:
+            counted: whether keys are counted rather than written by hand.
             checks: whether sections are checked for a flag, though there may be no record of them.
             whole: whether all sections are known; else no flag is known to be down.
         """
@@ -88,8 +93,9 @@ class FanoutRun(Run, Mapping[str, Value]):
             value = self._values[section.key] = _value(section, records_, poll)
             self._note_flag(section, value)
         self._checked, self._whole = checks or self._count > 0, whole
+        if counted:
+            self._values = {each.key: self._values.get(each.key) for each in sections}
         self._sections = sections
-        self._alone = alone
         self.synthesis = synthesis
         self.aggregate = aggregate
 
@@ -113,10 +119,10 @@ class FanoutRun(Run, Mapping[str, Value]):
         if self.synthesis is not None and self.synthesis.ok:
             return self.synthesis.text
         texts = _texts(_answers(self._sections, self.results))
-        return "".join(texts.values()) if self._alone else join(texts)
+        return join(texts)
 
     def __getitem__(self, key: str) -> Value:
-        if key in self._lost:
+        if key in self._lost and key not in self._values:
             raise KeyError(f"section {key!r} has no answer ({self._lost[key]}); see .failed")
         return self._values[key]
 
@@ -182,10 +188,27 @@ class FanoutRun(Run, Mapping[str, Value]):
             notes=(*self.notes, *self._flags(), *self.adapted),
             simulated=self.simulated,
             addresses=self.addresses,
+            counts=self._label_counts(),
             polls=tuple(poll.shown for poll in itertools.islice(self.votes.values(), POLLS)),
             guards=tuple(guard.shown for guard in self.guards),
             blocked=self.blocked,
         )
+
+    def _label_counts(self) -> display.Counts:
+        """How often each label was read, for each section that is asked of several items."""
+        by_section: dict[str, tuple[Section, list[Value]]] = {}
+        for section in self._sections:
+            if section.reading is not None and section.reading.choices:
+                _, values = by_section.setdefault(section.name, (section, []))
+                values.append(self._values.get(section.key))
+        found = []
+        for name, (section, values) in by_section.items():
+            assert section.reading is not None
+            if len(values) > 1:
+                labels = [(label, values.count(label)) for label in section.reading.choices]
+                lost = [("without an answer", values.count(None))] if None in values else []
+                found.append((name if len(by_section) > 1 else "", (*labels, *lost)))
+        return tuple(found)
 
     def _flags(self) -> list[str]:
         """Which sections say what `--flag` looks for, and which say nothing, a line each."""
@@ -201,11 +224,11 @@ class FanoutRun(Run, Mapping[str, Value]):
             "pattern": "fanout",
             "text": self.text,
             "aggregate": self.aggregate,
-            "values": dict(self),
-            "flagged": list(self.flagged),
-            "unchecked": list(self.unchecked),
+            "values": {str(key): value for key, value in self.items()},
+            "flagged": [str(key) for key in self.flagged],
+            "unchecked": [str(key) for key in self.unchecked],
             "clean": self.clean,
-            "votes": {name: poll.to_dict() for name, poll in self.votes.items()},
+            "votes": {str(key): poll.to_dict() for key, poll in self.votes.items()},
             "synthesis": record_dict(self.synthesis) if self.synthesis else None,
             **super().to_dict(),
         }
@@ -263,7 +286,7 @@ async def run_fanout(
         sections,
         aggregate="join" if plan.synthesis and not (merged and merged.ok) else plan.aggregate,
         synthesis=merged,
-        alone=plan.calls.alone,
+        counted=plan.calls.counted,
         checks=any(section.flag is not None for section in plan.calls.sections(plan.calls.size)),
         whole=not unread(plan, records),
         notes=[*plan.notes, *workers.notes, *([] if blocked else unread(plan, records))],
@@ -323,7 +346,7 @@ def _answers(
 def _some(keys: Sequence[str]) -> str:
     """The first few sections, and how many more there are."""
     more = len(keys) - NAMED
-    return ", ".join([*keys[:NAMED], *([f"{more:,} more"] if more > 0 else [])])
+    return ", ".join([*map(str, keys[:NAMED]), *([f"{more:,} more"] if more > 0 else [])])
 
 
 def _left_out(hidden: int) -> str:
@@ -334,13 +357,22 @@ def _left_out(hidden: int) -> str:
 def _texts(answers: Iterable[tuple[Section, list[Record]]]) -> dict[str, str]:
     texts = {}
     for section, records in answers:
-        texts[section.key] = "\n\n".join(marked(record) for record in records)
+        texts[str(section.key)] = "\n\n".join(marked(record) for record in records)
         if section.reading is not None and section.reading.kind != "open":
             poll = poll_of(section, records)
-            value = _value(section, records, poll)
-            without = marked(records[0]) if poll is None else f"[no winner: {poll.status}]"
-            texts[section.key] = str(value) if value is not None else without
+            texts[str(section.key)] = _read_and_said(section, records, poll)
     return texts
+
+
+def _read_and_said(section: Section, records: Sequence[Record], poll: Poll | None) -> str:
+    """What was read of a section's answer, then the answer itself where it says more."""
+    value = _value(section, records, poll)
+    if value is None:
+        return marked(records[0]) if poll is None else f"[no winner: {poll.status}]"
+    label = label_of(value)
+    said = next((r.text for r in records if r.value is not None and label_of(r.value) == label), "")
+    more = says_more(said, label)
+    return f"{label}\n\n{said.strip()}" if more else label
 
 
 def _value(section: Section, records: Sequence[Record], poll: Poll | None) -> Value:

@@ -241,8 +241,7 @@ def _timetable(workers: Workers, tasks: Sequence[Task]) -> list[Record] | None:
     if lasting is None:
         return None
     empty = [
-        Record(task.index, task.name, "ok", str(task.model), seconds=seconds)
-        for task, seconds in zip(tasks, lasting, strict=True)
+        task.ended("ok", seconds=seconds) for task, seconds in zip(tasks, lasting, strict=True)
     ]
     return lay_out(empty, workers.places)
 

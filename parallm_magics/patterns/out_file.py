@@ -56,6 +56,7 @@ class OutFile:
         if self.problem:
             return
         data = {"index": record.index, **record_dict(record)}
+        del data["system"]  # the same on most of many lines, and as long as it is
         line = json.dumps(data, ensure_ascii=False) + "\n"
         rest = line.encode("utf-8", "replace")
         try:

@@ -12,11 +12,17 @@ def record_dict(record: Record) -> dict[str, Any]:
     """A record as plain JSON types."""
     return {
         "name": record.name,
+        "role": record.role,
+        "key": record.key,
+        "item": record.item,
         "status": record.status,
         "text": record.text,
         "value": record.value,
         "model": record.model,
         "model_answered": record.model_answered,
+        "temperature": record.temperature,
+        "effort": record.effort,
+        "system": record.system,
         "usage": record.usage.to_dict() if record.usage else None,
         "cost": money(record.cost),
         "saved": money(record.saved),

@@ -90,7 +90,9 @@ class Poll:
             pick=poll_rule(self.section).pick,
             how=self.how,
         )
-        return display.Poll(self.section.key, tally, self.records)
+        key = str(self.section.key)
+        item = display.item_of(self.records[0])
+        return display.Poll(key if item in ("", key) else f"{key} · {item}", tally, self.records)
 
 
 def poll_rule(section: Section) -> Rule:

@@ -51,11 +51,12 @@ class Preview:
             task for task in self.tasks if task.index >= ASIDE
         ]  # shown of any number of calls
         shown = [*workers[: max(MOST - len(beside), 0)], *beside]
-        return [(self._name(task), str(task.model), _whole(task)) for task in shown]
+        return [(self._name(task), _asked(task), _whole(task)) for task in shown]
 
     def _name(self, task: Task) -> str:
         against = self.blocks.get(task.index)
-        return task.name if against is None else f"{task.name} · {against} blocks"
+        name = _titled(task)
+        return name if against is None else f"{name} · {against} blocks"
 
     @property
     def _title(self) -> str:
@@ -156,6 +157,19 @@ def _judging(judge: FollowUp, shared: str, scores: bool) -> Task:
 
 def _sum(one: Decimal | None, other: Decimal | None) -> Decimal | None:
     return None if one is None or other is None else one + other
+
+
+def _titled(task: Task) -> str:
+    """A call's name and, where there are items, what it is about."""
+    item = display.item_of(task)
+    return task.name if item in ("", task.name) else f"{task.name} · {display.one_line(item, 60)}"
+
+
+def _asked(task: Task) -> str:
+    """Which model is asked, and how."""
+    heat = [] if task.temperature is None else [f"temperature {task.temperature:g}"]
+    effort = [] if task.effort is None else [f"effort {task.effort}"]
+    return ", ".join([str(task.model), *heat, *effort])
 
 
 def _whole(task: Task) -> str:

@@ -186,7 +186,7 @@ class _Program:
 
     @property
     def _joined(self) -> str:
-        if self._plan.calls.alone:
+        if len(self._sections) == 1:
             return '"\\n\\n".join(answers.values())'
         return '"\\n\\n".join(f"## {name}\\n\\n{text.strip()}" for name, text in answers.items())'
 

@@ -6,7 +6,7 @@ import re
 from dataclasses import replace
 
 from parallm_magics.types import Fault, Finish, Reading, Record
-from parallm_magics.voting import Answer, read_answer
+from parallm_magics.voting import Answer, read_answer, same_answer_key
 
 _FINISH: dict[str, Finish] = {"truncated": "length", "refused": "refusal", "ok": "stop"}
 
@@ -15,6 +15,19 @@ _FINISH: dict[str, Finish] = {"truncated": "length", "refused": "refusal", "ok":
 _CONFIDENCE = re.compile(
     r"^[\s*_#>-]{0,8}confidence[\s*_]{0,8}[:=].*$", re.IGNORECASE | re.MULTILINE
 )
+
+
+_ANSWER_LINE = re.compile(r"^\W{0,8}(?:final )?answer\W{0,8}[:=].*$", re.IGNORECASE | re.MULTILINE)
+
+
+def says_more(text: str, label: str) -> bool:
+    """Whether an answer holds more than the label that was read from it.
+
+    >>> [says_more(text, "4") for text in ("4.", "**Answer:** 4", "4, as it is clear.\\nANSWER: 4")]
+    [False, False, True]
+    """
+    rest = _ANSWER_LINE.sub("", text)
+    return same_answer_key(rest) not in ("", same_answer_key(label))
 
 
 def answer_of(record: Record, reading: Reading, *, confident: bool = False) -> Answer:

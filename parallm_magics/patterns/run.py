@@ -194,12 +194,15 @@ class Run:
         }
 
     def to_pandas(self) -> Any:
-        """A DataFrame with one row a worker."""
+        """A DataFrame with one row a worker; with `--each` it holds each one's item and key."""
         rows = []
+        about_items = any(record.key is not None for record in self.results)
         for record in self.results:
             row = record_dict(record)
             usage, error = row.pop("usage") or {}, row.pop("error") or {}
             row["attempts"] = len(row["attempts"])
+            if not about_items:
+                del row["key"], row["item"]
             rows.append({**row, **usage, "error": error.get("message")})
         return frame(rows)
 

@@ -12,7 +12,6 @@ from parallm_magics import display
 from parallm_magics.cell.plan import Plan
 from parallm_magics.errors import OptionError
 from parallm_magics.patterns.findings import Findings, agreement
-from parallm_magics.patterns.measure import Item
 from parallm_magics.patterns.run import Again, Run, frame
 from parallm_magics.patterns.study_view import report_of, title_of
 from parallm_magics.patterns.verdicts import Verdict
@@ -20,7 +19,11 @@ from parallm_magics.types import Record
 
 
 class StudyRun(Findings, Run, Mapping[str, str | None]):
-    """The result of a vote on each of many items: a mapping of item number to the winning label."""
+    """The result of a vote on each of many items: a mapping of an item's key to the winning label.
+
+    Each item is a key, its number from 1 unless the items are a dict; one that nobody won, or that
+    could not be measured, is None.
+    """
 
     def __init__(
         self,
@@ -35,17 +38,22 @@ class StudyRun(Findings, Run, Mapping[str, str | None]):
         Findings.__init__(self, plan, () if self.blocked else self.results)
 
     @cached_property
-    def _by_number(self) -> dict[str, Item]:
-        return {str(item.number): item for item in self.measured}
+    def _winners(self) -> dict[Any, str | None]:
+        calls = self._plan.calls
+        rounds = -(-(max((r.index for r in self.results), default=-1) + 1) // calls.size)
+        winners: dict[Any, str | None] = {calls.item_key(at + 1): None for at in range(rounds)}
+        for item in self.measured:
+            winners[calls.item_key(item.number)] = item.outcomes[self.vote].answer
+        return winners
 
     def __getitem__(self, key: str) -> str | None:
-        return self._by_number[str(key)].outcomes[self.vote].answer
+        return self._winners[key if key in self._winners else str(key)]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._by_number)
+        return iter(self._winners)
 
     def __len__(self) -> int:
-        return len(self._by_number)
+        return len(self._winners)
 
     __hash__ = object.__hash__
 
@@ -156,6 +164,7 @@ class StudyRun(Findings, Run, Mapping[str, str | None]):
         return [
             {
                 "item": item.number,
+                "key": str(self._plan.calls.item_key(item.number)),
                 "text": item.words,
                 "truth": item.truth,
                 **{name: outcome.answer for name, outcome in item.outcomes.items()},

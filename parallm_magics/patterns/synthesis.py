@@ -37,7 +37,9 @@ def marked(record: Record) -> str:
 
 
 def join(texts: Mapping[str, str]) -> str:
-    """The sections one after another, each under its name."""
+    """The sections one after another, each under its name; a single one as it is."""
+    if len(texts) == 1:
+        return next(iter(texts.values()))
     return "\n\n".join(f"## {name}\n\n{text}" for name, text in texts.items())
 
 

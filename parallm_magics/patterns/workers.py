@@ -251,11 +251,8 @@ class Workers:
 
     def unasked(self, task: Task, kind: Literal["cancelled", "blocked"], why: str) -> Record:
         """The record of a call that was not made, as it was not needed or not allowed."""
-        return Record(
-            index=task.index,
-            name=task.name,
-            status=kind,
-            model=str(task.model),
+        return task.ended(
+            kind,
             usage=Usage(),
             error=Fault(kind, why),
             simulated=self.lasting([task]) is not None,

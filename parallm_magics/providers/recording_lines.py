@@ -218,11 +218,8 @@ def _record(task: Task, status: str, outcome: dict[str, Any]) -> Record:
     if status == "invalid" and error is not None and error.kind == UNREADABLE:
         # The answer came; how it is read may have changed since.
         status, error = "ok", None
-    return Record(
-        index=task.index,
-        name=task.name,
-        status=_one_of(get_args(Status), status),
-        model=str(task.model),
+    return task.ended(
+        _one_of(get_args(Status), status),
         text=_text(outcome["text"]),
         usage=None if usage is None else Usage(**{k: _count(v) for k, v in usage.items()}),
         cost=_money(outcome.get("cost")),

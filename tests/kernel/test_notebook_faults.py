@@ -245,5 +245,6 @@ def test_an_interrupted_retry_hands_over_what_it_has(kernel: Kernel) -> None:
     cell = kernel.cell(asked)
     assert cell.reply["ename"] == "UnfinishedError"
     assert "interrupted; 2 of 4 workers are done" in cell.error
-    assert kernel.value("list(__import__('sys').last_value.run)") == ["1", "2"]
-    assert kernel.value("len(run)") == 0
+    kept = kernel.value("list(__import__('sys').last_value.run.values())")
+    assert (kept[:2], any(kept[2:])) == (["fine"] * 2, False)
+    assert not any(kernel.value("list(run.values())"))

@@ -17,7 +17,7 @@ from parallm_magics.display import (
     Tally,
     View,
 )
-from parallm_magics.types import ASIDE, Attempt, Event, Fault, Record, Usage
+from parallm_magics.types import ASIDE, Attempt, Event, Fault, Model, Record, Task, Usage
 
 
 def hostile_record(payload: str, index: int = 0) -> Record:
@@ -37,7 +37,18 @@ def hostile_record(payload: str, index: int = 0) -> Record:
         finish=payload,
         request_id=payload,
         error=Fault("server", payload, 500, None, payload) if index % 2 else None,
+        key=payload,
+        item=payload,
+        temperature=0.1 * (index % 9),
+        effort=payload + str(index),
+        system=payload + str(index),
     )
+
+
+def hostile_task(payload: str, index: int = 0) -> Task:
+    """A call with the payload wherever a user can put it."""
+    fields = {"effort": f"{payload}{index}", "system": f"{payload}{index}"}
+    return Task(index, payload, Model(payload), payload, key=payload, item=payload, **fields)
 
 
 def hostile_tallies(payload: str) -> list[Tally]:
@@ -78,6 +89,7 @@ def hostile_view(payload: str) -> View:
             Guard(payload, False, payload, f"because {payload}"),
             Guard(payload, False, None, payload),
         ),
+        counts=((payload, ((payload, 2), ("b", 1))),),
     )
 
 
@@ -85,7 +97,7 @@ def live(payload: str) -> str:
     """The live view of a hostile run: one worker streams, one waits, one has ended."""
     board = Board([(payload, payload)] * 3, "vote", addresses=(payload,))
     for index in range(3):
-        board.tell(Event("started", index, 0.0))
+        board.tell(Event("started", index, 0.0, task=hostile_task(payload, index)))
         board.tell(Event("heard", index, 0.5, payload))
     board.tell(Event("waiting", 1, 1.0, payload))
     board.tell(Event("ended", 2, 1.0, record=hostile_record(payload)))

@@ -309,7 +309,7 @@ def test_a_stream_without_its_end_is_no_success_and_no_vote(
     server.script("m", Act(text="ANSWER: safe", then=then))
     model = f"{dialect}:m"
     run = asyncio.run(fanned("hello", n=100, model=model))
-    assert (len(run), len(run.failed), len(server.log)) == (0, 100, 100)
+    assert (list(run.values()), len(run.failed), len(server.log)) == ([None] * 100, 100, 100)
     assert {record.error.kind for record in run.failed if record.error} == {"cut"}
     assert {record.text for record in run.failed} == {"ANSWER: safe"}
     counted = asyncio.run(voted("which", n=100, choices=["safe", "unsafe"], model=model))

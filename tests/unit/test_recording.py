@@ -184,6 +184,10 @@ SAME: dict[str, Any] = {
     "retry_timeouts": True,
     "begins": "x",
     "cache_key": "x",
+    "role": "guard",
+    "key": "x",
+    "item": "x",
+    "persona": "x",
 }
 
 
