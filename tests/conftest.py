@@ -12,6 +12,7 @@ from hypothesis import settings
 from tiers import TIERS, Guard, Times, tier_of, workers
 
 from parallm_magics.providers import registry
+from parallm_magics.providers.services import SERVICES
 
 # A noisy machine must not turn a property into a timing test.
 settings.register_profile("parallm", deadline=None)
@@ -21,7 +22,10 @@ settings.load_profile("parallm")
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-_OURS = ("ANTHROPIC_", "OPENAI_", "PARALLM_")
+_OURS = (
+    *("ANTHROPIC_", "OPENAI_", "PARALLM_", "AWS_", "AZURE_", "GOOGLE_", "CLOUD_ML_"),
+    *(f"{service.name.upper()}_" for service in SERVICES),
+)
 _GUARD = Guard()
 _TIMES = Times()
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import AsyncIterator
 from typing import Any, ClassVar
 
 from parallm_magics.errors import MissingKeyError, ModelError
 from parallm_magics.providers import keys
 from parallm_magics.providers.address import host_of
 from parallm_magics.providers.anthropic import AnthropicProvider
+from parallm_magics.providers.body import Body
+from parallm_magics.providers.event_stream import KIND, framed
 from parallm_magics.providers.needs import require_package
 from parallm_magics.providers.services import Service
 
@@ -37,6 +40,10 @@ class BedrockProvider(AnthropicProvider):
         for name in SIGNING.values():
             keys.register(name)
         super().__init__(key_required=False)
+
+    @property
+    def _to_check(self) -> str | None:
+        return self._key_env if self._has_key() else SIGNING["aws_access_key"]
 
     def _require(self) -> None:
         if not self._has_key():
@@ -74,6 +81,9 @@ class BedrockProvider(AnthropicProvider):
         # Given where they are set, as the SDK keeps one session for all that it finds by itself.
         given = {name: keys.hide(os.environ.get(var, "")) for name, var in SIGNING.items()}
         return where | {name: value for name, value in given.items() if value}
+
+    def _events_of(self, body: Body) -> AsyncIterator[str]:
+        return framed(aiter(body)) if body.kind == KIND else super()._events_of(body)
 
     def _plain(self, name: str) -> str:
         return DRESS.sub("", name)

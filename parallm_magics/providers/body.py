@@ -7,6 +7,8 @@ import contextlib
 from collections.abc import AsyncIterator
 from typing import Any, Literal
 
+from parallm_magics.providers.event_stream import KIND as EVENT_STREAM
+
 MOST_BYTES = 8 * 2**20  # after decompression: a small compressed body can stand for gigabytes
 HEAD = 400
 DRAIN_SECONDS = 0.1
@@ -51,6 +53,8 @@ class Body:
         self._begun = begun
         if not begun:
             return "events" if self.kind == "text/event-stream" else "other"
+        if self.kind == EVENT_STREAM:
+            return "events"
         if begun[:1] in b"{[":
             return "json"
         return "events" if begun[:1] in EVENT_STARTS else "other"

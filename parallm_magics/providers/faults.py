@@ -54,7 +54,11 @@ BY_CLASS: dict[str, FaultKind] = {
     "JSONDecodeError": "not_an_answer",
     "UnicodeDecodeError": "not_an_answer",
     "RecursionError": "not_an_answer",
+    "BrokenFrameError": "not_an_answer",
     "UnicodeEncodeError": "bad_request",
+    # google-auth and botocore
+    "GoogleAuthError": "auth",
+    "BotoCoreError": "auth",
     "TimeoutError": "timeout",
     "OSError": "connection",
 }
@@ -278,9 +282,12 @@ def _number(text: str) -> int:
     return int(text.replace(",", "").replace("_", ""))
 
 
+REQUEST_IDS = ("request-id", "x-request-id", "apim-request-id", "x-amzn-requestid")
+
+
 def request_id(headers: Mapping[str, str]) -> str | None:
     """The provider's id of the request, fit to be shown."""
-    found = headers.get("request-id") or headers.get("x-request-id")
+    found = next((headers[name] for name in REQUEST_IDS if headers.get(name)), None)
     return one_line(scrub(found), 100) if found else None
 
 

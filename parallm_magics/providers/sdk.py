@@ -7,7 +7,7 @@ import contextlib
 import importlib
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
@@ -222,6 +222,11 @@ class SdkProvider:
         usual = next(iter(self._keys), None)
         return next(filter(keys.is_set, self._keys), usual)
 
+    @property
+    def _to_check(self) -> str | None:
+        """The variable to look at where the provider does not accept who asks."""
+        return self._key_env
+
     def _require(self) -> None:
         """Refuse what could not be asked anyway, before the SDK is imported.
 
@@ -269,7 +274,7 @@ class SdkProvider:
             CallFailed: with the fault and what had been received, for all that is no whole reply.
         """
         through = str(self._proxy or "")
-        draft = Draft(Asked(self.host, task.model.name, self._key_env, through))
+        draft = Draft(Asked(self.host, task.model.name, self._to_check, through))
         fault: Fault | None = None
         try:
             await self._ask(task, heard, draft)
@@ -399,7 +404,7 @@ class SdkProvider:
         came = False
         try:
             async with asyncio.timeout(None) as limit:
-                async for event in events(aiter(body)):
+                async for event in self._events_of(body):
                     before, thought = len(draft.parts), len(draft.thinking)
                     if event == DONE:
                         draft.over = True
@@ -417,6 +422,10 @@ class SdkProvider:
                 raise
         if body.head.strip() and not came and not _half_an_event(body.head):
             raise NotAnAnswerError(_instead("a stream", body))
+
+    def _events_of(self, body: Body) -> AsyncIterator[str]:
+        """The data of each event of a stream; "" for another sign of life."""
+        return events(aiter(body))
 
     def _take_event(self, event: str, body: Body, draft: Draft) -> None:
         data = parsed(event)

@@ -32,6 +32,10 @@ class VertexProvider(AnthropicProvider):
         self.base_variable = service.base_env
         super().__init__()
 
+    @property
+    def _to_check(self) -> str:
+        return CREDENTIALS
+
     def _require(self) -> None:
         require(self._service)
         require_package(self._service, "google.auth")

@@ -26,7 +26,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Self
 
 from provider_acts import NAMED, Act, Wire
-from provider_dialects import DIALECTS, Call, Fed
+from provider_dialects import DIALECTS, Call, Fed, as_frame
 
 __all__ = ["Act", "Call", "Loopback", "PromptCache", "Wire"]
 
@@ -218,12 +218,15 @@ class _Connection(asyncio.Protocol):
         server = self.server
         server.in_flight += 1
         server.max_in_flight = max(server.max_in_flight, server.in_flight)
-        body = json.loads(raw) if raw else {}
+        form = headers.get("content-type", "").startswith("application/x-www-form-urlencoded")
+        body = json.loads(raw) if raw and not form else {}
         call = Call(path, headers, body, len(server.log), time.monotonic(), server.in_flight)
         server.log.append(call)
         try:
             act = server.act_for(call)
-            text = server.answer(call) if act.text is None else act.text
+            text = act.text or ""
+            if act.text is None and call.answers:
+                text = server.answer(call)
             await _Answer(server, self.transport, call, act, text).send()
             call.finished = True
         except ConnectionError:
@@ -253,7 +256,10 @@ class _Answer:
             await self._exactly(act.wire)
         elif act.status != 200 or act.body is not None:
             await self._whole(self._scripted_body(), act.status)
-        elif not self.call.path.endswith(("/messages", "/completions")):
+        elif self.call.endpoint == "/token":
+            token = {"access_token": "ya29-CANARY", "expires_in": 3600, "token_type": "Bearer"}
+            await self._whole(json.dumps(token).encode(), 200)
+        elif not self.call.answers:
             await self._whole(b'{"data": []}', 200)
         else:
             await self._answer()
@@ -334,7 +340,8 @@ class _Answer:
         self.out.write(f"HTTP/1.1 {status} Scripted\r\n{lines}\r\n".encode("latin-1", "replace"))
 
     async def _events(self) -> None:
-        self._head(200, {"content-type": "text/event-stream", "transfer-encoding": "chunked"})
+        kind = "application/vnd.amazon.eventstream" if self.call.framed else "text/event-stream"
+        self._head(200, {"content-type": kind, "transfer-encoding": "chunked"})
         packer = zlib.compressobj(wbits=31)
         for event in self.words.stream():
             if event is None:
@@ -343,7 +350,7 @@ class _Answer:
                 packed = packer.compress(str(event).encode())
                 await self._chunk(packed + packer.flush(zlib.Z_SYNC_FLUSH))
             else:
-                await self._chunk(str(event).encode())
+                await self._chunk(as_frame(event) if self.call.framed else event.encode())
             await asyncio.sleep(self.act.gap)
         if self.act.gzip:
             await self._chunk(packer.flush())

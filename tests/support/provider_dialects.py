@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
+import re
+import struct
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, NamedTuple
+from urllib.parse import unquote
 
 from provider_acts import Act
+
+ENDPOINTS = ("/messages", "/completions", "/responses")
+CLOUDS = re.compile(
+    r"/model/(?P<model>[^/]+)/invoke(?:-with-response-stream)?$"
+    r"|/publishers/anthropic/models/(?P<vertex>[^/:]+):(?:streamRawPredict|rawPredict)$"
+)
 
 
 class Fed(NamedTuple):
@@ -44,31 +55,56 @@ class Call:
     gave: int = 0
 
     @property
-    def dialect(self) -> Literal["openai", "anthropic"]:
+    def endpoint(self) -> str:
+        """The path without its query."""
+        return self.path.partition("?")[0]
+
+    @property
+    def place(self) -> re.Match[str] | None:
+        """Where a cloud's path names the model, and how it is to answer."""
+        return CLOUDS.search(self.endpoint)
+
+    @property
+    def answers(self) -> bool:
+        """Whether this is where models are asked."""
+        return self.endpoint.endswith(ENDPOINTS) or self.place is not None
+
+    @property
+    def dialect(self) -> Literal["openai", "anthropic", "responses"]:
         """Whose API was called."""
-        return "anthropic" if self.path.endswith("/messages") else "openai"
+        if self.endpoint.endswith("/responses"):
+            return "responses"
+        return "anthropic" if self.endpoint.endswith("/messages") or self.place else "openai"
+
+    @property
+    def framed(self) -> bool:
+        """Whether the stream is to be AWS's binary one."""
+        return self.endpoint.endswith("/invoke-with-response-stream")
 
     @property
     def model(self) -> str:
         """The model asked for."""
+        if self.place is not None:
+            return unquote(self.place["model"] or self.place["vertex"])
         return str(self.body.get("model", ""))
 
     @property
     def stream(self) -> bool:
         """Whether a stream was asked for."""
-        return bool(self.body.get("stream"))
+        return bool(self.body.get("stream")) or self.framed or ":stream" in self.endpoint
 
     @property
     def prompt(self) -> str:
         """The last message's text."""
-        content = self.body["messages"][-1]["content"]
+        content = (self.body.get("messages") or self.body["input"])[-1]["content"]
         return "".join(text for text, _ in texts(content))
 
     @property
     def blocks(self) -> list[tuple[str, bool]]:
         """All texts as the model reads them, each with whether a cache mark ends it."""
-        contents = [message["content"] for message in self.body.get("messages", [])]
-        system = self.body.get("system")
+        turns = self.body.get("messages") or self.body.get("input") or []
+        contents = [message["content"] for message in turns]
+        system = self.body.get("system") or self.body.get("instructions")
         return [
             block for content in ([system] if system else []) + contents for block in texts(content)
         ]
@@ -86,7 +122,9 @@ class Dialect:
 
     def __init__(self, call: Call, act: Act, text: str, fed: Fed | None = None) -> None:
         self.call, self.act, self.text = call, act, text
-        self.fed = fed or Fed(len(json.dumps(call.body.get("messages"))) // 4)
+        self.fed = fed or Fed(
+            len(json.dumps(call.body.get("messages") or call.body.get("input"))) // 4
+        )
         self.gave = max(1, len(text) // 4)
 
     def message(self) -> dict[str, Any]:
@@ -173,6 +211,7 @@ class OpenAI(Dialect):
     def closing(self) -> Iterator[str]:
         yield self.part({}, self.STOP.get(self.act.stop, self.act.stop))
         wanted = (self.call.body.get("stream_options") or {}).get("include_usage")
+        wanted = wanted or self.call.model.startswith("mistral")  # whose API tells it unasked
         if wanted and self.act.usage:
             yield event({**self.shell(), "choices": [], "usage": self.message()["usage"]})
         yield "data: [DONE]\n\n"
@@ -251,7 +290,107 @@ class Anthropic(Dialect):
         return event({"type": "content_block_delta", "index": index, "delta": delta})
 
 
-DIALECTS: dict[str, type[Dialect]] = {"openai": OpenAI, "anthropic": Anthropic}
+class Responses(Dialect):
+    """OpenAI's other API: items of output, and events that name what they are."""
+
+    STATUS: ClassVar = {
+        "max_tokens": ("incomplete", "max_output_tokens"),
+        "content_filter": ("incomplete", "content_filter"),
+    }
+
+    def whole(self) -> dict[str, Any]:
+        status, reason = self.STATUS.get(self.act.stop, ("completed", None))
+        refused = self.act.stop == "refusal"
+        part = {"type": "output_text", "text": self.text, "annotations": []}
+        if refused:
+            part = {"type": "refusal", "refusal": self.text}
+        return {
+            "id": "resp_1",
+            "object": "response",
+            "created_at": 1,
+            "status": status,
+            "error": None,
+            "incomplete_details": {"reason": reason} if reason else None,
+            "model": self.call.model,
+            "output": [*self.thought(), self.item([part])],
+            "usage": {
+                "input_tokens": sum(self.fed),
+                "input_tokens_details": {"cached_tokens": self.fed.read, "cache_write_tokens": 0},
+                "output_tokens": self.gave,
+                "output_tokens_details": {"reasoning_tokens": 0},
+                "total_tokens": sum(self.fed) + self.gave,
+            },
+        }
+
+    def thought(self) -> list[dict[str, Any]]:
+        """The item of thinking, where there is any."""
+        summary = [{"type": "summary_text", "text": self.act.thinking}]
+        return (
+            [{"type": "reasoning", "id": "rs_1", "summary": summary}] if self.act.thinking else []
+        )
+
+    def item(self, content: list[dict[str, Any]]) -> dict[str, Any]:
+        """The item of the answer."""
+        return {"type": "message", "id": "msg_1", "role": "assistant", "content": content}
+
+    def opening(self) -> Iterator[str]:
+        begun = {**self.message(), "status": "in_progress", "output": [], "usage": None}
+        yield event({"type": "response.created", "response": begun})
+        yield event({"type": "response.in_progress", "response": begun})
+        if self.act.thinking:
+            where = {"output_index": 0, "summary_index": 0, "item_id": "rs_1"}
+            kind = "response.reasoning_summary_text.delta"
+            yield event({"type": kind, "delta": self.act.thinking, **where})
+        added = {"type": "response.output_item.added", "output_index": self.place}
+        yield event({**added, "item": self.item([])})
+
+    @property
+    def place(self) -> int:
+        """Where the answer stands in the output."""
+        return len(self.thought())
+
+    def delta(self, piece: str) -> str:
+        kind = "refusal" if self.act.stop == "refusal" else "output_text"
+        where = {"output_index": self.place, "content_index": 0, "item_id": "msg_1"}
+        return event({"type": f"response.{kind}.delta", "delta": piece, **where})
+
+    def closing(self) -> Iterator[str]:
+        message = self.message()
+        yield event({"type": f"response.{message['status']}", "response": message})
+
+    def error(self) -> str:
+        text = "scripted error in the stream"
+        return event({"type": "error", "code": self.act.error, "message": text, "param": None})
+
+
+DIALECTS: dict[str, type[Dialect]] = {
+    "openai": OpenAI,
+    "anthropic": Anthropic,
+    "responses": Responses,
+}
+
+
+def frame(payload: bytes, headers: Mapping[str, str]) -> bytes:
+    """One frame of AWS's event stream."""
+    block = b"".join(
+        bytes([len(name)])
+        + name.encode()
+        + b"\x07"
+        + struct.pack(">H", len(value))
+        + value.encode()
+        for name, value in headers.items()
+    )
+    prelude = struct.pack(">II", 16 + len(block) + len(payload), len(block))
+    prelude += struct.pack(">I", zlib.crc32(prelude))
+    return prelude + block + payload + struct.pack(">I", zlib.crc32(prelude + block + payload))
+
+
+def as_frame(text: str) -> bytes:
+    """A server-sent event as Bedrock sends it."""
+    data = text.partition("data: ")[2].strip()
+    payload = json.dumps({"bytes": base64.b64encode(data.encode()).decode()}).encode()
+    kinds = {":message-type": "event", ":event-type": "chunk", ":content-type": "application/json"}
+    return frame(payload, kinds)
 
 
 def event(data: dict[str, Any]) -> str:
