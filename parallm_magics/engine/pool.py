@@ -79,6 +79,17 @@ class Pool:
         if self._slow_start:
             self.limit = max(self.limit, float(min(most, self.ceiling)))
 
+    def opened(self, now: float, patience: float) -> None:
+        """A new run asks anew what an earlier one gave up: it may be over by now.
+
+        Args:
+            patience: seconds that a call of the run has as a whole.
+        """
+        if self.gate > now + patience:
+            self.gate = now
+        if self.down_since is not None:
+            self.down_since = now
+
     def begin(self, now: float) -> Ticket:
         """Admit one call."""
         self.inflight += 1

@@ -284,19 +284,20 @@ class Pump:
                 self._end(None, call)
                 continue
             began = self._shared.began = now if self._shared.began is None else self._shared.began
-            provider, pool = self._opened.get(call.model) or self._open(call.model)
+            provider, pool = self._opened.get(call.model) or self._open(call)
             self._lines[pool].append(Worker(call, provider, began))
             self._backlog += 1
 
-    def _open(self, model: Model) -> tuple[Provider, Pool]:
-        provider = self._doors.provider(model)
+    def _open(self, task: Task) -> tuple[Provider, Pool]:
+        provider = self._doors.provider(task.model)
         pool = self._doors.pool(provider)
         if pool not in self._lines:
+            pool.opened(self._loop.time(), task.deadline)
             self._lines[pool] = deque()
             if self._rules.asked:
                 pool.wanted(self._rules.concurrency)
             pool.wakers.add(self._wake.set)
-        self._opened[model] = provider, pool
+        self._opened[task.model] = provider, pool
         return provider, pool
 
     def _leave(self, worker: Worker) -> None:

@@ -42,6 +42,13 @@ class OpenAIProvider(SdkProvider):
     base_variable: str = "OPENAI_BASE_URL"
     usual: str = "https://api.openai.com/v1"
     path: ClassVar[str] = "/chat/completions"
+    unasked: ClassVar[Mapping[str, str]] = {
+        "max_tokens": "max_completion_tokens",
+        "max_completion_tokens": "max_tokens",
+        "stream_options": "",
+        "prompt_cache_key": "",
+        "prompt_cache_options": "",
+    }
     limit: str = "max_tokens"
     only_responses = False
 
@@ -140,7 +147,9 @@ def _take(choice: Mapping[str, Any], data: Mapping[str, Any], draft: Draft) -> N
     if not said and not draft.parts:  # a whole message, perhaps in the place of a piece
         said = mapping(choice.get("message"))
     draft.take(content_of(said.get("content")))
-    draft.take(Content(refusal=string(said.get("refusal")), thinking=_thinking(said)))
+    refusal, thinking = string(said.get("refusal")), _thinking(said)
+    if refusal or thinking:
+        draft.take(Content(refusal=refusal, thinking=thinking))
     draft.stop(choice.get("finish_reason"))
     if error := choice.get("error") or said.get("error"):
         draft.break_off(error)
@@ -153,7 +162,10 @@ def _take(choice: Mapping[str, Any], data: Mapping[str, Any], draft: Draft) -> N
 
 def _thinking(said: Mapping[str, Any]) -> str:
     """Thinking beside the content, by the names that servers give it."""
-    return next((text for name in THINKING if (text := string(said.get(name)))), "")
+    for name in THINKING:
+        if name in said and (text := string(said[name])):
+            return text
+    return ""
 
 
 def usage_of(sent: Mapping[str, Any]) -> Usage | None:

@@ -111,16 +111,20 @@ class Draft:
 
     def take(self, content: Content) -> None:
         """Take in a message's content, or a piece of it."""
-        self.parts += [piece for piece in (content.text, content.refusal) if piece]
+        if content.text:
+            self.parts.append(content.text)
         if content.thinking:
             self.thinking.append(content.thinking)
         if content.refusal:
+            self.parts.append(content.refusal)
             self.finish = "refusal"
         if content.unknown:
             self.spoil(f"it holds a part of a type that is not known here ({content.unknown!r})")
 
     def stop(self, reason: object) -> None:
         """Take in why the model stopped, where it has; only a known good reason is good."""
+        if not reason:
+            return
         ending = ending_of(word := string(reason))
         if ending is None:
             return
@@ -154,6 +158,8 @@ class SdkProvider:
         base_variable: the environment variable by which the SDK's users move the address.
         usual: the usual base URL.
         path: where calls are posted.
+        unasked: the fields of a request that a server may refuse and that nobody has asked for, each
+            with its other name or "".
     """
 
     simulated = False
@@ -164,6 +170,7 @@ class SdkProvider:
     base_variable: str
     usual: str
     path: ClassVar[str]
+    unasked: ClassVar[Mapping[str, str]] = {}
 
     def __init__(
         self,
@@ -192,7 +199,7 @@ class SdkProvider:
         self._made_for = ""
         self._retired: list[Any] = []
         self._building = asyncio.Lock()
-        self._unwanted = Unwanted()
+        self._unwanted = Unwanted(self.unasked)
 
     def check(self, task: Task) -> None:
         """Refuse, before any call, what this model cannot do.
@@ -482,7 +489,8 @@ def _error_in(data: object) -> object:
         return next((each for each in map(_error_in, data) if each), None)
     if not isinstance(data, dict):
         return None
-    return data if data.get("error") or "error" in (data.get("type"), data.get("object")) else None
+    said = data.get("error") or data.get("type") == "error" or data.get("object") == "error"
+    return data if said else None
 
 
 def _half_an_event(head: bytes) -> bool:

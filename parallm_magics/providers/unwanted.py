@@ -8,8 +8,6 @@ from typing import Any
 
 from parallm_magics.providers.error_body import ErrorBody
 
-EXCHANGED = {"max_tokens": "max_completion_tokens", "max_completion_tokens": "max_tokens"}
-DROPPED = frozenset({"stream_options", "prompt_cache_key", "prompt_cache_options"})
 WITHOUT = {"stream_options": " (so streams tell no usage: --stream off does)"}
 # What is wrong with a value: the field itself is taken.
 OF_THE_VALUE = re.compile(
@@ -21,7 +19,9 @@ OF_THE_VALUE = re.compile(
 class Unwanted:
     """What one endpoint has refused, model by model, as several stand behind one address."""
 
-    def __init__(self) -> None:
+    def __init__(self, unasked: Mapping[str, str]) -> None:
+        """Take the fields that may go, each with its other name; "" where it has none."""
+        self._unasked = unasked
         self._refused: dict[str, dict[str, str]] = {}
 
     def without(self, model: str, body: Mapping[str, Any]) -> dict[str, Any]:
@@ -46,8 +46,7 @@ class Unwanted:
         if OF_THE_VALUE.search(error.words.lower()):
             return ""
         refused = self._refused.setdefault(model, {})
-        for name in (*EXCHANGED, *DROPPED):
-            other = EXCHANGED.get(name, "")
+        for name, other in self._unasked.items():
             if name in sent and name not in given and other not in refused and _names(error, name):
                 refused[name] = other
                 return name

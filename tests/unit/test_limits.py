@@ -14,7 +14,7 @@ from virtual_time import run_virtual
 from parallm_magics.engine.pool import Pool, Pools
 from parallm_magics.engine.pump import Books, Doors, Pump, Rules
 from parallm_magics.engine.stop import Stop
-from parallm_magics.types import Event, Record, Task
+from parallm_magics.types import CallFailed, Event, Fault, Heard, Record, Reply, Task
 
 CALLS = 1000
 
@@ -225,3 +225,31 @@ def test_the_source_is_read_no_faster_than_it_is_served() -> None:
     records, _ = run_virtual(main())
     assert len(records) == 2000
     assert most_ahead <= 30
+
+
+@pytest.mark.parametrize("fault", ["outage", "a day"])
+def test_what_one_cell_gave_up_the_next_one_asks_again(fault: str) -> None:
+    """After an outage, or a hint of a day, that outlasted a cell, a later cell asks and is answered."""
+
+    async def act(task: Task, heard: Heard) -> Reply:
+        await asyncio.sleep(0.1)
+        now = asyncio.get_running_loop().time()
+        if fault == "outage" and now < 200:
+            raise CallFailed(Fault("server", "HTTP 503", http=503))
+        if fault == "a day" and now < 5:
+            raise CallFailed(Fault("rate_limit", "HTTP 429", http=429, retry_after=86_400))
+        return Reply("fine")
+
+    fake, pools = Fake(act), Pools()
+
+    async def cell() -> list[str]:
+        doors = Doors(lambda model: fake, pools.of)
+        run = Pump(tasks(8), doors, Rules(), Books(price), None, Stop())
+        return [record.status for record in await run.run()]
+
+    async def main() -> list[list[str]]:
+        first = await cell()
+        await asyncio.sleep(300)
+        return [first, await cell()]
+
+    assert run_virtual(main()).result == [["failed"] * 8, ["ok"] * 8]

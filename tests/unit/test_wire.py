@@ -16,6 +16,7 @@ from parallm_magics.providers.endings import ENDINGS, NONE, ending_of
 from parallm_magics.providers.error_body import WORDS, read_error
 from parallm_magics.providers.events import events
 from parallm_magics.providers.faults import Asked, fault_in_answer, fault_of_answer
+from parallm_magics.providers.openai import OpenAIProvider
 from parallm_magics.providers.reading import parsed_start
 from parallm_magics.providers.unwanted import Unwanted
 
@@ -238,12 +239,17 @@ SENT = {"model": "m", "max_tokens": 9, "stream_options": {"include_usage": True}
 )
 def test_a_field_of_ours_that_is_refused_is_found(error: dict[str, object], field: str) -> None:
     """By its mark or its name in the words; not where only its value is wrong."""
-    assert Unwanted().learn("m", SENT, {}, read_error({"error": error})) == field
+    assert (
+        Unwanted(OpenAIProvider.unasked).learn("m", SENT, {}, read_error({"error": error})) == field
+    )
 
 
 def test_a_refused_field_is_left_out_once_and_for_this_model_only() -> None:
     """Exchanged or dropped from then on; a field that the user asked for stays."""
-    unwanted, named = Unwanted(), read_error({"error": {"param": "max_tokens"}})
+    unwanted, named = (
+        Unwanted(OpenAIProvider.unasked),
+        read_error({"error": {"param": "max_tokens"}}),
+    )
     assert unwanted.learn("m", SENT, {"max_tokens": 9}, named) == ""
     assert unwanted.learn("m", SENT, {}, named) == "max_tokens"
     sent = unwanted.without("m", SENT)
