@@ -3,33 +3,26 @@
     cell  = [ preamble ] { block }
     block = "%" WORD [ NAME ] { OPTION } NEWLINE text
 
-A directive is a reserved word after `%` at column 0; everything else is prompt text and is kept
-byte for byte, apart from: a BOM, CRLF, lines that are nbval markers, blank lines at a block's edges.
+A directive is a reserved word after `%` at the start of a line, whatever blanks stand before it;
+everything else is prompt text and is kept byte for byte, apart from: a BOM, CRLF, the directive's own
+blanks before the lines of its block, lines that are nbval markers, `#|` lines directly below the
+magic, blank lines at a block's edges, and a backslash that keeps a line from being a directive.
 """
 
 from __future__ import annotations
 
-import functools
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from parallm_magics.cell import typography, words
 from parallm_magics.cell.tokens import Token, tokens
+from parallm_magics.cell.words import NAME, PAIR, SINGLE
 from parallm_magics.errors import CellSyntaxError
 
-WORDS = {
-    "fanout": ("section", "guardrail", "synthesis"),
-    "vote": ("voter", "judge", "guardrail", "panel"),
-}
-PAIR = ("system", "prompt")
-SINGLE = ("synthesis", "judge")
-RESERVED = tuple(dict.fromkeys([*WORDS["fanout"], *WORDS["vote"], *PAIR]))
-
-NAME = re.compile(r"[A-Za-z_][\w-]*")
 NBVAL = re.compile(r"\s*#\s*(?:NBVAL_[A-Z_]+|PYTEST_VALIDATE_IGNORE_OUTPUT)\s*")
-_LETTERS = re.compile(r"[^\W\d_]+")
-_ESCAPED = re.compile(r"\\+%(\S+)")
+_CELL_OPTION = re.compile(r"\s*#\|")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +78,7 @@ class Cell:
         preamble: the text before the first block.
         system: the text of a `%system` … `%prompt` pair before the first block, or None.
         blocks: its blocks, in order.
-        indented: lines that would be directives but for the blanks before them.
+        notes: what the user should know of lines that stay text, one line each.
     """
 
     magic: str
@@ -93,7 +86,7 @@ class Cell:
     preamble: Text
     system: Text | None
     blocks: tuple[Block, ...]
-    indented: tuple[int, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def parse(magic: str, line: str, body: str, first: int = 2) -> Cell:
@@ -110,34 +103,40 @@ def parse(magic: str, line: str, body: str, first: int = 2) -> Cell:
     """
     _refuse_surrogates(line + body)
     preamble: list[tuple[int, str]] = []
-    found: list[tuple[str, int, str, list[tuple[int, str]]]] = []
-    current = preamble
-    indented: list[int] = []
+    found: list[tuple[words.Line, int, list[tuple[int, str]]]] = []
+    current, lead = preamble, ""
+    notes: list[str] = []
     for number, text in _lines(body, first):
-        if text[:1] in (" ", "\t") and _directive_word(text.lstrip(" \t")) in (
-            *WORDS[magic],
-            *PAIR,
-        ):
-            indented.append(number)
-        word = _directive(text, magic, number)
-        if word is None or word in PAIR:
-            current.append((number, text))
+        read = words.read(text, magic, number)
+        notes += [read.note] if read.note else []
+        if not read.word:
+            current.append((number, text.removeprefix(lead)))
+            continue
+        lead = read.lead
+        if read.word in PAIR:
+            current.append((number, text.removeprefix(lead)))
         else:
             current = []
-            found.append((word, number, text[1 + len(word) :], current))
+            found.append((read, number, current))
     system, preamble_text = _split_system(preamble, magic)
-    blocks = tuple(_block(word, number, rest, lines) for word, number, rest, lines in found)
+    blocks = tuple(_block(read.word, number, read.rest, lines) for read, number, lines in found)
     _refuse_repeats(blocks)
-    return Cell(
-        magic, tokens(line, max(first - 1, 1)), preamble_text, system, blocks, tuple(indented)
-    )
+    return Cell(magic, tokens(line, max(first - 1, 1)), preamble_text, system, blocks, tuple(notes))
 
 
 def _lines(body: str, first: int) -> Iterator[tuple[int, str]]:
+    """The lines that are not dropped, with their numbers."""
     text = body.removeprefix("\ufeff").replace("\r\n", "\n")
+    at_top = True
     for number, line in enumerate(text.split("\n"), first):
-        if not ("NBVAL_" in line or "PYTEST_VAL" in line) or not NBVAL.fullmatch(line):
-            yield number, line
+        if _is_marker(line) or (at_top and _CELL_OPTION.match(line)):
+            continue
+        at_top = False
+        yield number, line
+
+
+def _is_marker(line: str) -> bool:
+    return ("NBVAL_" in line or "PYTEST_VAL" in line) and NBVAL.fullmatch(line) is not None
 
 
 def _refuse_surrogates(text: str) -> None:
@@ -147,67 +146,13 @@ def _refuse_surrogates(text: str) -> None:
         )
 
 
-def _directive_word(line: str) -> str:
-    """What stands behind a `%` at column 0; "" where nothing does."""
-    return line[1:].split(None, 1)[0] if line.startswith("%") and line[1:2].strip() else ""
-
-
-def _directive(line: str, magic: str, number: int) -> str | None:
-    """The reserved word that this line starts a block with; None for text."""
-    word = _directive_word(line)
-    if word in WORDS[magic] or word in PAIR:
-        return word
-    meant = _meant(word, magic)
-    if meant is None:
-        return None
-    word = word[:60]
-    keep = f"to keep the line as text write \\%{word}"
-    if word in RESERVED:
-        other = "vote" if magic == "fanout" else "fanout"
-        form = ", ".join(f"%{known}" for known in WORDS[magic])
-        raise CellSyntaxError(
-            f"line {number}: %{word} belongs to %%{other}; %%{magic} knows {form}; {keep}"
-        )
-    raise CellSyntaxError(f"line {number}: %{word} is not a block; write %{meant}, or {keep}")
-
-
-@functools.lru_cache(1024)
-def _meant(word: str, magic: str) -> str | None:
-    """The reserved word that this one is, or is a slip away from; the magic's own words first."""
-    lead = _LETTERS.match(word)
-    if lead is not None and len(lead[0]) < len(word) and lead[0].casefold() in RESERVED:
-        return lead[0].casefold()  # `%section:a`, `%section-a`: the blank is missing
-    if not word or len(word) > 20:
-        return None
-    folded = word.casefold()
-    own = (*WORDS[magic], *PAIR)
-    for known in (*own, *(other for other in RESERVED if other not in own)):
-        if folded == known or _one_slip(folded, known):
-            return known
-    return None
-
-
-def _one_slip(a: str, b: str) -> bool:
-    """Whether one insertion, deletion, substitution or swap of neighbours turns a into b."""
-    if abs(len(a) - len(b)) > 1 or a == b:
-        return False
-    start = next(
-        (i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b))
-    )
-    rest_a, rest_b = a[start:], b[start:]
-    return (
-        rest_a[1:] == rest_b[1:]
-        or rest_a[1:] == rest_b
-        or rest_a == rest_b[1:]
-        or (rest_a[:2] == rest_b[1::-1] and rest_a[2:] == rest_b[2:])
-    )
-
-
 def _block(word: str, number: int, rest: str, lines: list[tuple[int, str]]) -> Block:
     arguments = tokens(rest, number)
     name = None
     if arguments and not arguments[0].text.startswith("-"):
         name, arguments = arguments[0].text, arguments[1:]
+        if dash := typography.dash_problem(name, []):
+            raise CellSyntaxError(f"line {number}: {dash}")
         if not NAME.fullmatch(unicodedata.normalize("NFC", name)):
             raise CellSyntaxError(
                 f"line {number}: {name[:60]!r} cannot name a block: "
@@ -227,21 +172,21 @@ def _split_system(lines: Sequence[tuple[int, str]], where: str) -> tuple[Text | 
                 f"line {lines[at][0]}: %{word} stands alone on its line; put the text below it "
                 f"(or use --system on the line above; to keep the line as text write \\%{word})"
             )
-    words = [mark for _, mark in marks]
-    if not words:
+    said = [mark for _, mark in marks]
+    if not said:
         return None, _text(lines)
     at = lines[marks[0][0]][0]
-    if words[0] == "%prompt":
+    if said[0] == "%prompt":
         raise CellSyntaxError(
             f"line {at}: %prompt without %system above it; to keep the line as text write \\%prompt"
         )
-    if len(words) == 1 or words[1] == "%system":
+    if len(said) == 1 or said[1] == "%system":
         raise CellSyntaxError(
             f"line {at}: %system needs a %prompt line below it, where the prompt begins"
         )
-    if len(words) > 2:
+    if len(said) > 2:
         raise CellSyntaxError(
-            f"line {lines[marks[2][0]][0]}: one %system … %prompt pair a block; this is a second {words[2]}"
+            f"line {lines[marks[2][0]][0]}: one %system … %prompt pair a block; this is a second {said[2]}"
         )
     (start, _), (end, _) = marks
     system = _text(lines[start + 1 : end])
@@ -261,15 +206,10 @@ def _text(lines: Sequence[tuple[int, str]]) -> Text:
     while end > start and not lines[end - 1][1].strip():
         end -= 1
     kept = lines[start:end]
-    return Text("\n".join(_unescape(line) for _, line in kept), tuple(number for number, _ in kept))
-
-
-def _unescape(line: str) -> str:
-    """Take one backslash off a line that would be a directive, or nearly one, without it."""
-    if not line.startswith("\\"):
-        return line
-    match = _ESCAPED.match(line)
-    return line[1:] if match and _meant(match[1], "fanout") else line
+    return Text(
+        "\n".join(words.without_escape(line) for _, line in kept),
+        tuple(number for number, _ in kept),
+    )
 
 
 def _refuse_repeats(blocks: Sequence[Block]) -> None:

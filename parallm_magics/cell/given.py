@@ -9,10 +9,12 @@ from typing import Any
 from parallm_magics.cell import readers as read
 from parallm_magics.cell.options import CELLS, TABLE, Option, Options
 from parallm_magics.cell.tokens import Token
+from parallm_magics.cell.typography import dash_problem
 from parallm_magics.cell.variables import Lookup, Ref, as_text, fill, split, whole
 from parallm_magics.errors import OptionError, VariableError, nearest
 
 _FLAGS: Mapping[str, Option] = {flag: option for option in TABLE.values() for flag in option.flags}
+_TEXTS = (read.text, read.choices, read.models, read.comparisons, read.parameter, read.file_path)
 _READINGS = ("choices", "score", "number", "open")
 
 
@@ -33,6 +35,8 @@ def read_tokens(found: Sequence[Token], place: str, lookup: Lookup | None) -> di
         token = rest.pop(0)
         at = f"line {token.line}: "
         flag, glued = _cut(token.text)
+        if not flag.startswith("-"):
+            raise OptionError(f"{at}{_unexpected(flag, place)}")
         option = _known(flag, place, at)
         if not option.metavar:
             if glued is not None:
@@ -44,6 +48,9 @@ def read_tokens(found: Sequence[Token], place: str, lookup: Lookup | None) -> di
             raise OptionError(f"{at}{flag} needs a value: {flag} {option.metavar}")
         else:
             value = rest.pop(0).text
+        if option.read in _TEXTS and (more := _words(rest)):
+            quoted = f"{flag} {_quoted(' '.join([str(value), *more]))}"
+            raise OptionError(f"{at}{_unexpected(more[0], place, quoted)}")
         if isinstance(value, str) and lookup is not None:
             value = _substitute(value, option, lookup, f"{at}{flag}")
         value = _read(option, value, f"{at}{flag}")
@@ -68,7 +75,7 @@ def read_keywords(keywords: Mapping[str, Any], place: str) -> dict[str, Any]:
             known = [other.name for other in TABLE.values() if place in other.where]
             if (short := _FLAGS.get(f"-{name}")) is not None:
                 raise OptionError(f"{place}() has no option {name!r}; did you mean {short.name!r}?")
-            raise OptionError(f"{place}() has no option {name!r}{nearest(name, known)}")
+            raise OptionError(f"{place}() has no option {name!r}{_meant(name, known)}")
         if value is not None:
             given[name] = _read(option, value, name)
     _one_reading(given, "")
@@ -104,23 +111,77 @@ def _cut(text: str) -> tuple[str, str | None]:
 def _known(flag: str, place: str, at: str) -> Option:
     here = [known for known, option in _FLAGS.items() if place in option.where]
     shown = f"%%{place}" if place in CELLS else f"%{place}"
-    if not flag.startswith("-"):
-        hint = (
-            "the prompt goes below this line"
-            if place in CELLS
-            else "one name, then options; the prompt goes below"
-        )
-        raise OptionError(f"{at}unexpected {flag[:60]!r} after {shown}; {hint}")
     option = _FLAGS.get(flag)
     if option is None and flag in ("--help", "-h"):
         raise OptionError(f"{at}for help run {shown}? in a cell of its own")
+    if option is None and (dash := dash_problem(flag, here)):
+        raise OptionError(f"{at}{dash}")
     if option is None:
-        raise OptionError(f"{at}{shown} has no option {flag[:60]}{nearest(flag, here)}")
+        raise OptionError(f"{at}{shown} has no option {flag[:60]}{_meant(flag, here)}")
     if place not in option.where:
         cells_first = sorted(option.where, key=lambda word: (word not in CELLS, word))
         takers = ", ".join(f"%%{word}" if word in CELLS else f"%{word}" for word in cells_first)
         raise OptionError(f"{at}{flag} does not go on {shown}; it goes on {takers}")
     return option
+
+
+def _unexpected(word: str, place: str, quoted: str = "") -> str:
+    """What is wrong with a word that is no option, and what was probably meant.
+
+    Args:
+        quoted: the option before it, with all of its words between quotes; "" where none takes them.
+    """
+    if dash := dash_problem(word, list(_FLAGS)):
+        return dash
+    where, below = f"%{place}", "one name, then options; the prompt goes below"
+    if place in CELLS:
+        where, below = f"%%{place}", "the prompt goes below this line"
+    quotes = f", and a value that holds blanks needs quotes: {quoted}" if quoted else ""
+    return f"unexpected {word[:60]!r} after {where}; {below}{quotes}"
+
+
+def _words(found: Sequence[Token]) -> list[str]:
+    """The words up to the next option."""
+    texts = [token.text for token in found]
+    end = next((at for at, text in enumerate(texts) if text.startswith("-")), len(texts))
+    return texts[:end]
+
+
+def _quoted(value: str) -> str:
+    quote = "'" if '"' in value else '"'
+    return f"{quote}{value[:60]}{quote}"
+
+
+# What other tools call an option, with its name here.
+_ELSEWHERE = {
+    "n": ("votes", "voters", "samples", "workers", "count", "k", "num", "times", "repeats"),
+    "choices": ("labels", "options", "classes", "categories", "enum"),
+    "concurrency": ("max_concurrency", "max_workers", "parallel", "workers_at_once"),
+    "max_cost": ("budget", "cost"),
+    "each": ("items", "map", "data", "docs"),
+    "pick": ("rule", "method", "aggregation"),
+    "flag": ("flags",),
+    "system": ("instructions", "persona"),
+    "threshold": ("agreement",),
+}
+
+
+def _meant(word: str, known: Sequence[str]) -> str:
+    """The option that a word begins or is begun by, means elsewhere, or is most like; as a hint."""
+    bare = word.lstrip("-").replace("-", "_")
+    names = {each.lstrip("-").replace("-", "_"): each for each in known}
+    begun = [name for name in names if min(len(name), len(bare)) > 2 and _begins(name, bare)]
+    if begun:
+        best = max(begun, key=lambda name: (name.startswith(bare), -abs(len(name) - len(bare))))
+        return f"; did you mean {names[best]!r}?"
+    elsewhere = next((name for name, words in _ELSEWHERE.items() if bare in words), "")
+    if elsewhere in names:
+        return f"; did you mean {names[elsewhere]!r}?"
+    return nearest(word, known)
+
+
+def _begins(one: str, other: str) -> bool:
+    return one.startswith(other) or other.startswith(one)
 
 
 def _substitute(text: str, option: Option, lookup: Lookup, where: str) -> Any:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 
-from parallm_magics.cell.blocks import WORDS
 from parallm_magics.cell.options import TABLE, Option
+from parallm_magics.cell.words import WORDS
 
 EXAMPLES = {
     "fanout": "%%fanout -o review\nReview this code for one concern only.\n\n{{code}}\n\n"
@@ -25,7 +25,10 @@ def help_of(magic: str, first: str) -> str:
         if magic in option.where or option.where & {*words}
     )
     example = textwrap.indent(EXAMPLES[magic], "    ")
-    return f"{first}\n\n{example}\n\nBlocks: {blocks}; %system … %prompt.\n\nOptions:\n{options}\n"
+    return (
+        f"{first}\n\n{example}\n\nBlocks: {blocks}; %system … %prompt. Blanks before them do not count; a "
+        f"backslash keeps a line as text, as in \\%{words[0]}.\n\nOptions:\n{options}\n"
+    )
 
 
 def _entry(option: Option, magic: str, words: Sequence[str]) -> str:

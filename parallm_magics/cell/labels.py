@@ -11,7 +11,7 @@ from typing import Any
 
 from parallm_magics.cell.items import BrokenSourceError, Items, items_of
 from parallm_magics.cell.missing import is_missing
-from parallm_magics.cell.variables import Ref, path, value_of, whole
+from parallm_magics.cell.variables import Ref, path, spelling_of, value_of, whole
 from parallm_magics.errors import OptionError, VariableError, nearest
 from parallm_magics.types import Reading
 from parallm_magics.voting import label_of, same_answer_key
@@ -134,7 +134,7 @@ def _variable(
     ref: Ref | None, typed: str, items: Items, variables: Mapping[str, Any]
 ) -> tuple[str, Any]:
     """The name and value of the variable that is meant."""
-    if ref is None or ref.name not in variables:
+    if ref is None or spelling_of(ref.name, variables) is None:
         columns = [str(key) for key in items.first] if isinstance(items.first, Mapping) else []
         public = [str(name) for name in variables if not str(name).startswith("_")]
         what = "neither a column of the items nor a variable" if columns else "no variable"
@@ -142,7 +142,7 @@ def _variable(
             f"--truth: {what} is called {typed[:60]!r}{nearest(typed, [*columns, *public])}; "
             "for a part of each item write {{item.label}}"
         )
-    return ref.source.strip("{} "), value_of(ref, variables, "--truth")
+    return ref.source.strip("{} "), value_of(ref, variables, "--truth", private=True)
 
 
 def _listed(value: Any, name: str, items: Items, reading: Reading) -> Labels:

@@ -18,6 +18,7 @@ from parallm_magics.cell.labels import Labels, labels_of
 from parallm_magics.cell.options import CELLS, TABLE, Options, reading_of
 from parallm_magics.cell.prompts import Prompts
 from parallm_magics.cell.seats import Given, Merge, Seat, fanout_seats, vote_seats
+from parallm_magics.cell.strays import look_over
 from parallm_magics.cell.study import (
     System,
     cut_panels,
@@ -107,7 +108,11 @@ def make_plan(
     """
     base = {name: value for name, value in (settings or {}).items() if _holds(name, cell.magic)}
     spoken = read_keywords(keywords or {}, cell.magic)
-    prompts = Prompts(variables, _is_blind(cell, {**base, **spoken}))
+    blind = _is_blind(cell, {**base, **spoken})
+    looks: tuple[str, ...] = ()
+    if not blind:
+        cell, looks = look_over(cell, variables, each=_by_item(cell, spoken))
+    prompts = Prompts(variables, blind, {block.name: block for block in cell.blocks if block.name})
     typed = read_tokens(cell.arguments, cell.magic, prompts.option)
     given = {**typed, **spoken}
     if cell.system is not None and "system" in given:
@@ -130,10 +135,6 @@ def make_plan(
     def merged(own: Mapping[str, Any]) -> Options:
         return merge(base, given, own)
 
-    notes = _indented(cell)
-    alone = not (workers or guarding or _multiplied(options))
-    if notes and cell.magic == "fanout" and alone:
-        raise CellSyntaxError(notes[0])
     items = _items(cell, options, prompts)
     study = None
     if cell.magic == "fanout":
@@ -168,7 +169,7 @@ def make_plan(
         guards=asides.guards(guarding, calls),
         aggregate=aggregate,
         shared=calls.head[0].shared if _one_preamble(cell, prompts, calls) else "",
-        notes=(*notes, *calls.unspread, *prompts.notes),
+        notes=(*cell.notes, *looks, *calls.unspread, *prompts.notes),
         study=study,
     )
 
@@ -221,6 +222,12 @@ def _is_blind(cell: Cell, given: Mapping[str, Any]) -> bool:
     lines = [cell.arguments, *(block.arguments for block in cell.blocks)]
     typed = any(token.text == "--no-vars" for tokens in lines for token in tokens)
     return typed or bool(given.get("no_vars"))
+
+
+def _by_item(cell: Cell, spoken: Mapping[str, Any]) -> bool:
+    """Whether the prompts are made of items; like `_is_blind` known before the options are read."""
+    typed = any(token.text.partition("=")[0] == "--each" for token in cell.arguments)
+    return typed or "each" in spoken
 
 
 # The words whose blocks make workers, guards, a judge and a synthesis.
@@ -292,21 +299,6 @@ def _one_preamble(cell: Cell, prompts: Prompts, calls: Calls) -> bool:
     return bool(calls.head) and not (calls.by_item and prompts.names_item(cell.preamble))
 
 
-def _multiplied(options: Options) -> bool:
-    """Whether one prompt makes several workers."""
-    return options.n is not None or len(options.model) > 1 or options.each is not None
-
-
-def _indented(cell: Cell) -> list[str]:
-    """A note where directives have become text by the blanks before them."""
-    if not cell.indented:
-        return []
-    lines = ", ".join(str(number) for number in cell.indented[:5])
-    noun = "line" if len(cell.indented) == 1 else "lines"
-    what = "an indented % word is text, not a block (JupyterLab indents while you type)"
-    return [f"{noun} {lines}: {what}; remove the blanks before it to begin a block"]
-
-
 def least_successes(minimum: str, workers: int) -> int:
     """The whole number of successes that a count or a percentage of the workers stands for."""
     if minimum.endswith("%"):
@@ -327,18 +319,18 @@ def _read_blocks(cell: Cell, prompts: Prompts) -> list[tuple[Block, Given]]:
             raise CellSyntaxError(
                 f"line {block.line}: {block.where} has --system and a %system text; keep one of them"
             )
-        if block.word in ("section", "guardrail") and not block.text.value:
+        if block.word == "guardrail" and not block.text.value:
             raise CellSyntaxError(
-                f"line {block.line}: {block.where} is empty; write its prompt below it"
+                f"line {block.line}: {block.where} is empty; write its prompt below it, as a guard "
+                "sees its own text only"
             )
-        if block.word == "voter" and not (block.text.value or cell.preamble.value):
+        if block.word in _PARTS[0] and not block.text.value and not cell.preamble.value:
             raise CellSyntaxError(
-                f"line {block.line}: {block.where} is empty, and there is no text above it"
+                f"line {block.line}: {block.where} is empty, and there is no text above the first "
+                "block; write its prompt below it"
             )
         found.append((block, own))
-    if not cell.preamble.value and not any(
-        block.word in ("section", "voter") for block in cell.blocks
-    ):
+    if not cell.preamble.value and not any(block.word in _PARTS[0] for block in cell.blocks):
         form = "a prompt" if cell.magic == "vote" else "%section NAME, and its prompt below it"
         raise CellSyntaxError(f"the cell holds no prompt; below %%{cell.magic} write {form}")
     return found

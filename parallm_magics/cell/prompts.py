@@ -6,18 +6,36 @@ import contextlib
 import functools
 import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Protocol
 
-from parallm_magics.cell.blocks import Text
+from parallm_magics.cell.blanks import is_blank
+from parallm_magics.cell.blocks import Block, Text
 from parallm_magics.cell.items import Items, items_of
 from parallm_magics.cell.missing import is_missing
 from parallm_magics.cell.tables import Gap, gap_in, way_out
-from parallm_magics.cell.variables import Part, Ref, as_text, fill, path, split, value_of, whole
+from parallm_magics.cell.variables import (
+    Part,
+    Ref,
+    as_text,
+    fill,
+    path,
+    spelling_of,
+    split,
+    value_of,
+    whole,
+)
 from parallm_magics.errors import OptionError, VariableError, nearest
 from parallm_magics.types import Reading
 
 Steps = tuple[str | int, ...]
 _PER_ITEM = frozenset({"item", "index"})
+# Names that stand for answers or the shared text, with the blocks that they belong in.
+_LATER = {
+    "outputs": "%synthesis",
+    "candidates": "%judge",
+    "task": "%synthesis and %judge",
+}
 
 
 class Keys(Protocol):
@@ -37,13 +55,26 @@ class Prompts:
         notes: what was changed on the way, one line each.
     """
 
-    def __init__(self, variables: Mapping[str, Any], blind: bool = False) -> None:
+    def __init__(
+        self,
+        variables: Mapping[str, Any],
+        blind: bool = False,
+        blocks: Mapping[str, Block] = MappingProxyType({}),
+    ) -> None:
+        """Take what `{{name}}` may stand for.
+
+        Args:
+            blind: whether nothing is put in.
+            blocks: the cell's blocks by name, which a prompt may be taken to see.
+        """
         self._variables = variables
         self._blind = blind
         self._items: Items | None = None
+        self._blocks = blocks
         self._values: Mapping[str, Any] = {}
         self._texts: dict[tuple[object, ...], str] = {}
         self._parts: dict[str, tuple[Part, ...]] = {}
+        self._empty: set[str] = set()
         self.notes: list[str] = []
 
     def names_item(self, *texts: Text | None) -> bool:
@@ -86,11 +117,12 @@ class Prompts:
 
     def with_values(self, values: Mapping[str, Any]) -> Prompts:
         """The same cell's texts with further variables that win over the notebook's."""
-        other = Prompts(self._variables, self._blind)
+        other = Prompts(self._variables, self._blind, self._blocks)
         other._values = values
         other._items = self._items
         other._texts = self._texts
         other._parts = self._parts
+        other._empty = self._empty
         other.notes = self.notes
         return other
 
@@ -158,12 +190,12 @@ class Prompts:
             if ref is None:
                 raise OptionError(f"--each: {each[:40]!r} is no variable")
             name = ref.source.strip("{} ")
-            if ref.name not in self._variables and not ref.name.startswith("_"):
+            if spelling_of(ref.name, self._variables) is None:
                 public = [str(known) for known in self._variables if not str(known).startswith("_")]
                 raise OptionError(
                     f"--each: no variable {ref.name[:60]!r}{nearest(ref.name, public)}"
                 )
-            value = value_of(ref, self._variables, "--each")
+            value = value_of(ref, self._variables, "--each", private=True)
         self._items = items_of(value, name)
         return self._items
 
@@ -208,9 +240,27 @@ class Prompts:
             if ref.name not in self._variables:
                 raise VariableError(
                     f"{where}: {ref.source} needs --each NAME on the cell's first line, "
-                    "and stands in the prompt of a worker"
+                    f"and stands in the prompt of a worker; write \\{ref.source} to keep it as text"
                 )
+        if spelling_of(ref.name, self._variables) is None:
+            self._refuse_answers(ref, where)
         return value_of(ref, self._variables, where)
+
+    def _refuse_answers(self, ref: Ref, where: str) -> None:
+        """Refuse a name that stands for what the cell's own calls answer, which no prompt of it sees."""
+        keep = f"write \\{ref.source} to keep it as text"
+        if ref.name in _LATER:
+            raise VariableError(
+                f"{where}: {ref.source} stands in {_LATER[ref.name]} only: the others run at the same "
+                "time and see no answers; for a further step use a second cell that reads this "
+                f"one's result (-o NAME, then {{{{NAME.text}}}}), or {keep}"
+            )
+        if ref.name in self._blocks:
+            raise VariableError(
+                f"{where}: no variable {ref.name!r}, and {self._blocks[ref.name].where} runs at the same "
+                f"time; for its answer use {{{{outputs.{ref.name}}}}} in a %synthesis, or a second cell "
+                f"that reads this one's result, or {keep}"
+            )
 
     def _text(self, ref: Ref, place: Callable[[], str]) -> str:
         key = (ref.name, ref.steps)
@@ -232,9 +282,26 @@ class Prompts:
         if issubclass(type(value), str) and "\ufffd" in text and text != value:
             note = f"{ref.source}: half surrogate pairs were sent as U+FFFD"
             self.notes += [] if note in self.notes else [note]
+        if _is_empty(value, text):
+            self._tell_empty(ref, where)
         if ref.name not in self._values:
             self._texts[key] = text
         return text
+
+    def _tell_empty(self, ref: Ref, where: str) -> None:
+        """Note once that a variable puts nothing into a prompt."""
+        if ref.source not in self._empty:
+            self._empty.add(ref.source)
+            self.notes.append(f"{where}: {ref.source} is empty")
+
+
+def _is_empty(value: Any, text: str) -> bool:
+    """Whether a model would be shown nothing of a value: no text, no item, no row."""
+    if is_blank(text):
+        return True
+    with contextlib.suppress(Exception):  # a value of the user's may raise anything
+        return len(value) == 0
+    return False
 
 
 def _resolved(steps: Steps, value: Any) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
+from parallm_magics.cell.typography import COMMAS, DASHES, QUOTES, named, quote_problem
 from parallm_magics.cell.variables import path, whole
 from parallm_magics.errors import nearest
 
@@ -138,7 +139,9 @@ def seconds(value: Any) -> float:
 
 def temperature(value: Any) -> tuple[float, float]:
     """One temperature or a range, as its two ends; from 0 to 2."""
-    if isinstance(value, tuple | list) or (isinstance(value, str) and ".." in value):
+    if isinstance(value, tuple | list) or (
+        isinstance(value, str) and (".." in value or _as_range(value))
+    ):
         low, high = span(value, least_width=0)
     else:
         low = high = _number(value)
@@ -151,11 +154,22 @@ def span(value: Any, least_width: float = 1e-9) -> tuple[float, float]:
     """Two ends, the lower first."""
     parts = re.split(r"(?<!\.)\.\.(?!\.)", value) if isinstance(value, str) else value
     if not isinstance(parts, tuple | list) or len(parts) != 2:
-        raise ValueError(f"a range such as 1..10 is needed, not {_named(value)}")
+        raise ValueError(f"a range such as 1..10 is needed, not {_named(value)}{_as_range(value)}")
     low, high = (_number(part) for part in parts)
     if high - low < least_width:
         raise ValueError(f"the range {low:g}..{high:g} is empty; the lower end comes first")
     return low, high
+
+
+_RANGE = re.compile(
+    rf"\s*(-?\d*\.?\d+)\s*(?:[-{DASHES}:…]|\.{{3}}|to)\s*(-?\d*\.?\d+)\s*", re.ASCII
+)
+
+
+def _as_range(value: Any) -> str:
+    """How a range in another notation is written here, as a hint; "" for what is none."""
+    match = _RANGE.fullmatch(value) if isinstance(value, str) else None
+    return f"; write {match[1]}..{match[2]}" if match else ""
 
 
 def models(value: Any) -> tuple[str, ...]:
@@ -170,7 +184,9 @@ def choices(value: Any) -> tuple[str, ...]:
     """At least two labels that differ in more than case, width and blanks."""
     found = _listed(value, "a label")
     if len(found) < 2:
-        raise ValueError("two labels or more are needed, such as yes,no")
+        other = next((char for char in ";|/" if char in found[0]), "")
+        hint = f"; commas separate them, not {other}" if other else ""
+        raise ValueError(f"two labels or more are needed, such as yes,no{hint}")
     seen: dict[str, str] = {}
     for label in found:
         if any(unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp") for char in label):
@@ -371,8 +387,7 @@ def _number(value: Any) -> float:
 
 def _listed(value: Any, what: str) -> tuple[str, ...]:
     if isinstance(value, str):
-        between = r",(?![^()]*\))" if ")" in value else ","
-        parts = [part.strip() for part in re.split(between, value)]
+        parts = _split_list(value)
     elif isinstance(value, list | tuple):
         parts = [str(part).strip() for part in value]
     else:
@@ -386,6 +401,72 @@ def _listed(value: Any, what: str) -> tuple[str, ...]:
             f"{what} is missing between the commas{last}" if len(parts) > 1 else f"{what} is needed"
         )
     return tuple(parts)
+
+
+_BRACKETS = {"[": "]", "(": ")", "{": "}"}
+
+
+def _split_list(typed: str) -> list[str]:
+    """The parts of a list as it is typed, a list of Python's or JSON's included.
+
+    Commas within round brackets separate nothing, since models have arguments.
+
+    Raises:
+        ValueError: a character that another notation means something by; names it.
+    """
+    inside = typed.strip()
+    if _wrapped(inside, "[") or (_wrapped(inside, "(") and "," in inside):
+        inside = inside[1:-1].strip().removesuffix(",")
+    commas = {char for char in inside if char in COMMAS}
+    if commas and "," not in inside:
+        inside = re.sub(f"[{COMMAS}]", ",", inside)
+    elif commas:
+        raise ValueError(
+            f"the comma {named(min(commas))} beside the plain one: separate the labels with , only, or "
+            "give a list, as in --choices {{labels}}"
+        )
+    parts, depth = [""], 0
+    for char in inside:
+        depth = max(depth + (char == "(") - (char == ")"), 0)
+        if char == "," and not depth:
+            parts.append("")
+        else:
+            parts[-1] += char
+    return [_unquoted(part.strip()) for part in parts]
+
+
+def _unquoted(part: str) -> str:
+    """A part of a list without the quotes around it.
+
+    Raises:
+        ValueError: a bracket or a typographic quote that has no partner in it.
+    """
+    if len(part) > 1 and part[0] == part[-1] and part[0] in "\"'":
+        return part[1:-1].strip()
+    if part and (part[0] in QUOTES or part[-1] in QUOTES.replace("’", "")):
+        raise ValueError(
+            f"{part[:40]!r}: {quote_problem(part[0] if part[0] in QUOTES else part[-1])}"
+        )
+    for opening, closing in _BRACKETS.items():
+        begun = part.startswith(opening) and closing not in part
+        if begun or (part.endswith(closing) and opening not in part and closing != ")"):
+            raise ValueError(
+                f"{part[:40]!r} holds {opening if begun else closing} without its partner; write the "
+                "list with commas alone, such as yes,no"
+            )
+    return part
+
+
+def _wrapped(text: str, opening: str) -> bool:
+    """Whether one pair of brackets stands around the whole text."""
+    if not text.startswith(opening):
+        return False
+    depth = 0
+    for at, char in enumerate(text):
+        depth += (char == opening) - (char == _BRACKETS[opening])
+        if depth == 0:
+            return at == len(text) - 1
+    return False
 
 
 def _named(value: Any) -> str:

@@ -11,7 +11,8 @@ from parallm_magics.cell.blocks import Block, Text
 from parallm_magics.cell.options import Options
 from parallm_magics.errors import CellSyntaxError, OptionError
 
-VOTES = 3
+WORKERS = 3
+"""How many ask one prompt where nobody says."""
 
 Given = Mapping[str, Any]
 Merge = Callable[[Given], Options]
@@ -100,13 +101,9 @@ def fanout_seats(
 
 
 def _plain_fanout(options: Options, guarded: bool) -> list[Seat]:
-    count = _count(options.n, options.model, 1, "line 1")
-    several = options.n is not None or len(options.model) > 1 or options.each is not None
-    if not (several or guarded):
-        raise CellSyntaxError(
-            "the cell has one prompt and no block: write %section NAME above each part, "
-            "or give -n N, several models (-m a,b), --each NAME or a %guardrail beside it"
-        )
+    """The workers of one prompt: three, as in a vote; beside a guard, or for each item, one."""
+    alone = guarded or options.each is not None
+    count = _count(options.n, options.model, 1 if alone else WORKERS, "line 1")
     return _spread(
         [
             Seat(f"s{turn + 1}", f"s{turn + 1}", None, options, _dealt(options.model, turn))
@@ -127,7 +124,7 @@ def vote_seats(
         where: the line whose options say how many, as errors name it.
     """
     if not workers:
-        count = _count(options.n, options.model, VOTES, where)
+        count = _count(options.n, options.model, WORKERS, where)
         return _spread(
             [
                 Seat(f"v{i + 1}", "vote", None, options, _dealt(options.model, i))

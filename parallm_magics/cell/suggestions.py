@@ -9,15 +9,19 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from parallm_magics.cell.blocks import NAME, PAIR, SINGLE, WORDS
+from parallm_magics.cell.blanks import BLANK, lead
 from parallm_magics.cell.head import head
 from parallm_magics.cell.options import TABLE, Option
+from parallm_magics.cell.variables import IDENTIFIER
+from parallm_magics.cell.words import NAME, PAIR, SINGLE, WORDS
 
 _DIRECTIVE = re.compile(r"%([a-z]+)(?=[ \t])")
 _WORD = re.compile(r"%[a-z]*")
-_NAME = re.compile(r"(?<!\\)(?<![{$])\{\{[ \t]*((?:[^\W\d]\w*)?)$")
-_STEP = re.compile(r"(?<!\\)(?<![{$])\{\{[ \t]*([^\W\d]\w*)\.([\w-]*)$")
-_SECTION = re.compile(rf"(?m)^%section[ \t]+({NAME.pattern})")
+_NAME = re.compile(rf"(?<!\\)(?<![{{$])\{{\{{[ \t]*((?:{IDENTIFIER})?)$")
+_STEP = re.compile(rf"(?<!\\)(?<![{{$])\{{\{{[ \t]*({IDENTIFIER})\.([\w-]*)$")
+_LEAD = rf"(?m)^(?:(?!\n)[{BLANK}])*"
+_SECTION = re.compile(rf"{_LEAD}%section[ \t]+({NAME.pattern})")
+_BLOCK = re.compile(rf"{_LEAD}%([a-z]+)")
 _PLACEHOLDER = re.compile(r"[A-Z]+")
 
 
@@ -49,13 +53,14 @@ def suggest(
     ours = head(before)
     if ours is None:
         return None
-    magic, text = ours
+    magic, text = ours.magic, ours.rest
     line = text.rpartition("\n")[2]
-    found = _variable(text, magic, variables)
+    found = _variable(text, variables)
     if found is not None:
         return found
     if "\n" not in text:
         return _option(line, magic, variables, models)
+    line = line[len(lead(line)) :]
     if _WORD.fullmatch(line):
         return _picked(line, _directives(magic, text), "directive")
     match = _DIRECTIVE.match(line)
@@ -71,8 +76,7 @@ def _picked(fragment: str, known: Iterable[str], kind: str) -> Suggestions:
 
 def _directives(magic: str, text: str) -> Iterator[str]:
     for word in WORDS[magic]:
-        taken = word in SINGLE and re.search(rf"(?m)^%{word}\b", text.rpartition("\n")[0])
-        if not taken:
+        if word not in SINGLE or word not in _BLOCK.findall(text.rpartition("\n")[0]):
             yield f"%{word}"
     yield from (f"%{word}" for word in PAIR)
 
@@ -139,11 +143,11 @@ def _iterable(value: Any) -> bool:
     return hasattr(type(value), "__iter__") and not isinstance(value, str | bytes)
 
 
-def _variable(text: str, magic: str, variables: Mapping[str, Any]) -> Suggestions | None:
+def _variable(text: str, variables: Mapping[str, Any]) -> Suggestions | None:
     """Names after `{{`, and what is within a name after its dot."""
     first, _, body = text.partition("\n")
     line = text.rpartition("\n")[2]
-    blocks = re.findall(r"(?m)^%([a-z]+)", body)
+    blocks = _BLOCK.findall(body)
     word = blocks[-1] if blocks else ""
     if step := _STEP.search(line):
         if step[1] == "outputs" and word == "synthesis":
@@ -153,7 +157,7 @@ def _variable(text: str, magic: str, variables: Mapping[str, Any]) -> Suggestion
     if name is None:
         return None
     own = {"synthesis": ["task", "outputs"], "judge": ["task", "candidates"]}.get(word, [])
-    if magic == "fanout" and "--each" in first:
+    if "--each" in first:
         own = [*own, "item", "index"]
     return _picked(name[1], [*own, *(name for name, _ in _public(variables))], "variable")
 

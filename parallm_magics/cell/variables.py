@@ -1,7 +1,8 @@
 """Put the notebook's variables into prompt text, once.
 
-`{{name}}`, `{{name.attr}}`, `{{name["key"]}}`, `{{name[0]}}`; blanks inside the braces do not count.
-Everything else between braces is text. A value that was put in is never read again.
+`{{name}}`, `{{name.attr}}`, `{{name["key"]}}`, `{{name[0]}}`; blanks inside the braces do not count,
+and names are Python's. Everything else between braces is text (or, where it names a variable, an error:
+see `strays`). A value that was put in is never read again.
 """
 
 from __future__ import annotations
@@ -13,26 +14,31 @@ import numbers
 import pathlib
 import re
 import types
-from collections.abc import Callable, Mapping
+import unicodedata
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from parallm_magics.cell.blanks import BLANK
 from parallm_magics.cell.missing import is_missing
 from parallm_magics.cell.tables import package_of
 from parallm_magics.errors import VariableError, nearest
 
-_STEP = r"""\.[^\W\d]\w*|\[(?:"[^"\n]*"|'[^'\n]*'|-?\d{1,9})\]"""
-VARIABLE = re.compile(
-    r"(?<!\\)(?P<escape>\\*)(?<![{$])\{\{[ \t]*(?P<name>[^\W\d]\w*)(?P<steps>(?:"
-    + _STEP
-    + r")*)[ \t]*\}\}(?!\})"
+# Wider than Python's identifiers, of which no regular expression knows all; `found` looks closer.
+IDENTIFIER = rf"[^\x00-@\[-^`{{-\x7f{BLANK}][^\x00-/:-@\[-^`{{-\x7f{BLANK}]*"
+_STEP = rf"""\.{IDENTIFIER}|\[(?:"[^"\n]*"|'[^'\n]*'|-?\d{{1,9}})\]"""
+_GAP = rf"(?:(?!\n)[{BLANK}])*"
+_VARIABLE = re.compile(
+    rf"(?<!\\)(?P<escape>\\*)(?<![{{$])\{{\{{{_GAP}(?P<name>{IDENTIFIER})(?P<steps>(?:{_STEP})*)"
+    rf"{_GAP}\}}\}}(?!\}})"
 )
 # Names of blocks may hold "-", so outputs.NAME does where it is allowed at all.
 _OUTPUT = re.compile(
-    r"(?<!\\)(?P<escape>\\*)(?<![{$])\{\{[ \t]*(?P<name>outputs)(?P<steps>\.[^\W\d][\w-]*)[ \t]*\}\}(?!\})"
+    rf"(?<!\\)(?P<escape>\\*)(?<![{{$])\{{\{{{_GAP}(?P<name>outputs)(?P<steps>\.[^\W\d][\w-]*)"
+    rf"{_GAP}\}}\}}(?!\}})"
 )
 _STEPS = re.compile(
-    r"""\.(?P<attr>[^\W\d][\w-]*)|\["(?P<dq>[^"]*)"\]|\['(?P<sq>[^']*)'\]|\[(?P<at>-?\d+)\]"""
+    rf"""\.(?P<attr>{IDENTIFIER}(?:-[\w-]*)?)|\["(?P<dq>[^"]*)"\]|\['(?P<sq>[^']*)'\]|\[(?P<at>-?\d+)\]"""
 )
 
 
@@ -59,24 +65,39 @@ def split(text: str, *, outputs: bool = False) -> tuple[Part, ...]:
     """
     parts: list[Part] = []
     end = 0
-    for match in _matches(text, outputs):
+    for match in matches(text, outputs=outputs):
         parts.append(text[end : match.start()])
         end = match.end()
         if match["escape"]:
             parts.append(match[0][1:])
         else:
-            parts.append(Ref(match["name"], _steps(match["steps"]), match[0], match.start()))
+            name = normal(match["name"])
+            parts.append(Ref(name, _steps(match["steps"]), match[0], match.start()))
     parts.append(text[end:])
     return tuple(part for part in parts if part != "")
 
 
-def _matches(text: str, outputs: bool) -> list[re.Match[str]]:
+def matches(text: str, *, outputs: bool) -> list[re.Match[str]]:
+    """The variables in a text, the escaped ones included, by their places; see `split`."""
     if "{{" not in text:
         return []
-    found = {match.end(): match for match in VARIABLE.finditer(text)}
+    by_end = {match.end(): match for match in found(text)}
     if outputs:
-        found |= {match.end(): match for match in _OUTPUT.finditer(text)}
-    return [found[end] for end in sorted(found)]
+        by_end |= {match.end(): match for match in _OUTPUT.finditer(text)}
+    return [by_end[end] for end in sorted(by_end)]
+
+
+def found(text: str) -> Iterator[re.Match[str]]:
+    """The variables in a text, the escaped ones included; groups: escape, name, steps."""
+    for match in _VARIABLE.finditer(text):
+        attributes = (step for kind, step in _steps(match["steps"]) if kind == "attr")
+        if all(normal(str(name)).isidentifier() for name in (match["name"], *attributes)):
+            yield match
+
+
+def normal(name: str) -> str:
+    """A name as Python knows it: one spelling for all ways to write its characters."""
+    return name if name.isascii() else unicodedata.normalize("NFKC", name)
 
 
 def _steps(text: str) -> tuple[tuple[str, str | int], ...]:
@@ -102,28 +123,43 @@ def path(text: str) -> Ref | None:
     return whole("{{" + text + "}}")
 
 
-def value_of(ref: Ref, variables: Mapping[str, Any], where: str = "") -> Any:
+def spelling_of(name: str, variables: Mapping[str, Any]) -> str | None:
+    """The variable of this name, as the mapping spells it; None where there is none."""
+    if name in variables:
+        return name
+    if name.isascii():
+        return None
+    return next((known for known in variables if normal(str(known)) == name), None)
+
+
+def value_of(
+    ref: Ref, variables: Mapping[str, Any], where: str = "", *, private: bool = False
+) -> Any:
     """What a variable stands for.
+
+    Args:
+        private: whether its name may begin with `_`, as where an option asks for a name alone.
 
     Raises:
         VariableError: an unknown name, a private one, or a step that cannot be taken.
     """
     shown = ref.source.strip("{} \t")[:100]
     lead = f"{where}: " if where else ""
-    if ref.name.startswith("_") or any(
+    if (ref.name.startswith("_") and not private) or any(
         str(step).startswith("_") and kind == "attr" for kind, step in ref.steps
     ):
         raise VariableError(
             f"{lead}{{{{{shown}}}}}: names that begin with _ cannot be reached; give the value a public name, "
             "or write \\{{…}} to keep the text"
         )
-    if ref.name not in variables:
+    spelt = spelling_of(ref.name, variables)
+    if spelt is None:
         public = [str(name) for name in variables if not str(name).startswith("_")]
         raise VariableError(
             f"{lead}no variable {ref.name[:60]!r}{nearest(ref.name, public)}; "
             f"write \\{{{{{shown}}}}} to keep it as text"
         )
-    value = variables[ref.name]
+    value = variables[spelt]
     taken = ref.name
     for kind, step in ref.steps:
         problem = ""
@@ -145,9 +181,12 @@ def value_of(ref: Ref, variables: Mapping[str, Any], where: str = "") -> Any:
 def _take(value: Any, kind: str, step: str | int) -> Any:
     if kind == "item":
         return value[step]
-    if isinstance(value, Mapping) and step in value:
-        return value[step]
-    return getattr(value, str(step))
+    if isinstance(value, Mapping):
+        if step in value:
+            return value[step]
+        if (spelt := spelling_of(normal(str(step)), value)) is not None:
+            return value[spelt]
+    return getattr(value, normal(str(step)))
 
 
 def _near_step(value: Any, step: str | int) -> str:

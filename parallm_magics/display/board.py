@@ -11,6 +11,7 @@ from typing import Literal
 
 from parallm_magics.display import looks, text
 from parallm_magics.display.columns import table_html
+from parallm_magics.display.html import note_html
 from parallm_magics.display.notable import Indices, Notable
 from parallm_magics.display.progress import Progress
 from parallm_magics.display.rows import Row, ballot_word, label_of, models_line
@@ -55,11 +56,13 @@ class Board:
         withheld: bool = False,
         repeats: bool = False,
         choices: Sequence[str] = (),
+        notes: Sequence[str] = (),
     ) -> None:
         """Take name and model of each worker, or `total` alone, None where nobody knows it yet.
 
         `extra` are name and model by number of the calls beside the workers that are known before.
-        `repeats` says that all votes repeat one prompt; `choices` are the labels of a closed set.
+        `repeats` says that all votes repeat one prompt; `choices` are the labels of a closed set. `notes`
+        stand above the table from the first drawing on.
         """
         self._rows = rows
         self._total = total if rows is None else len(rows)
@@ -68,6 +71,7 @@ class Board:
         self._simulated = simulated
         self._addresses = tuple(addresses)
         self.withheld = withheld
+        self._notes = "".join(note_html(note) for note in notes)
         self._line = ""
         self._said: str | None = None
         self._live: dict[int, Worker] = {}
@@ -221,7 +225,7 @@ class Board:
         )
         return (
             f'<div class="{looks.ROOT_CLASS}" style="{looks.ROOT}">{self._header(now, rows)}'
-            f'{self._result()}<div style="{looks.BLOCK}">{table_html(rows, live=True)}{more}</div>'
+            f'{self._notes}{self._result()}<div style="{looks.BLOCK}">{table_html(rows, live=True)}{more}</div>'
             "</div>"
         )
 

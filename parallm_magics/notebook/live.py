@@ -29,8 +29,15 @@ class LiveTable:
     A failing front end never fails a run: whatever goes wrong here ends the table, not the work.
     """
 
-    def __init__(self, board: Board, cancel: Cancel | None = None) -> None:
-        """Take what is to be shown, and what a click on Cancel does; None for no button."""
+    def __init__(
+        self, board: Board, cancel: Cancel | None = None, after: float = APPEARS_AFTER
+    ) -> None:
+        """Take what is to be shown, and what a click on Cancel does; None for no button.
+
+        Args:
+            after: seconds until the table appears.
+        """
+        self._after = after
         self._board = board
         self._changed = True
         self._table = Table(cancel)
@@ -57,7 +64,7 @@ class LiveTable:
     async def _draw(self) -> None:
         loop = asyncio.get_running_loop()
         began = loop.time()
-        await asyncio.sleep(APPEARS_AFTER)
+        await asyncio.sleep(self._after)
         while not self._broken:
             self._changed = False
             with self._surviving():
@@ -88,9 +95,14 @@ def wanted(shell: Any) -> bool:
     """Whether there is somebody to show a live table to; what `%%capture` shows later is not live."""
     return (
         os.environ.get("PARALLM_LIVE", "1") != "0"
-        and getattr(shell, "kernel", None) is not None
+        and not in_terminal(shell)
         and not isinstance(shell.display_pub, CapturingDisplayPublisher)
     )
+
+
+def in_terminal(shell: Any) -> bool:
+    """Whether the shell is IPython's own in a terminal, and no kernel's."""
+    return getattr(shell, "kernel", None) is None
 
 
 def hears_clicks(shell: Any) -> bool:

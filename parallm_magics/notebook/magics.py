@@ -53,11 +53,11 @@ class ParallmMagics(Settings, Magics):
 
         commands.run(self, line)
 
-    async def awaited(self, magic: str, line: str, cell: str) -> Any:
-        """What a top-level cell awaits."""
+    async def awaited(self, magic: str, line: str, cell: str, first: int = 2) -> Any:
+        """What a top-level cell awaits, whose text below the magic begins with this line."""
         patience = Patience()
         with self._interrupts.end(patience):
-            outcome = await self._execute(magic, line, cell, patience)
+            outcome = await self._execute(magic, line, cell, patience, first)
         return _given_out(outcome)
 
     def _nested(self, magic: str, line: str, cell: str) -> Any:
@@ -77,8 +77,11 @@ class ParallmMagics(Settings, Magics):
         """The run of a plan that code of the notebook awaits."""
         return await self.session.run_code(plan, runner)
 
-    async def _execute(self, magic: str, line: str, cell: str, patience: Patience) -> Outcome:
-        return await self.session.execute(magic, line, cell, spoken_settings(self), patience)
+    async def _execute(
+        self, magic: str, line: str, cell: str, patience: Patience, first: int = 2
+    ) -> Outcome:
+        settings = spoken_settings(self)
+        return await self.session.execute(magic, line, cell, settings, patience, first)
 
 
 for _magic in (ParallmMagics.fanout, ParallmMagics.vote):

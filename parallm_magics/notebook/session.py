@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sys
 import weakref
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import replace
@@ -18,7 +19,13 @@ from parallm_magics.engine.pool import Pools
 from parallm_magics.errors import UnfinishedError
 from parallm_magics.notebook.cells import Cells
 from parallm_magics.notebook.interrupt import Interrupts, Patience
-from parallm_magics.notebook.live import LiveTable, hears_clicks, wanted
+from parallm_magics.notebook.live import (
+    APPEARS_AFTER,
+    LiveTable,
+    hears_clicks,
+    in_terminal,
+    wanted,
+)
 from parallm_magics.notebook.namespace import names_of
 from parallm_magics.notebook.spend import Spend
 from parallm_magics.patterns.api import RUNNERS, Runner, plan_cell
@@ -75,13 +82,22 @@ class Session:
         self._loops: weakref.WeakSet[asyncio.AbstractEventLoop] = weakref.WeakSet()
 
     async def execute(
-        self, magic: str, line: str, cell: str, settings: Mapping[str, Any], patience: Patience
+        self,
+        magic: str,
+        line: str,
+        cell: str,
+        settings: Mapping[str, Any],
+        patience: Patience,
+        first: int = 2,
     ) -> Outcome:
         """Run a cell; an interrupt and too few successes are handed back, to be raised by the cell.
 
         Raised here they would end the kernel's loop where this runs as a task of its own.
+
+        Args:
+            first: the number of the line in the cell with which the text below the magic begins.
         """
-        plan = self._plan(magic, line, cell, settings)
+        plan = self._plan(magic, line, cell, settings, first)
         if plan is None:
             return Outcome(None, patience.interruption(BEFORE_ANY_CALL))
         self.last = plan
@@ -103,11 +119,15 @@ class Session:
             problem = _with_way_back(problem, plan.options.out)
         return Outcome(None if plan.options.quiet else run, problem)
 
-    def _plan(self, magic: str, line: str, cell: str, settings: Mapping[str, Any]) -> Plan | None:
+    def _plan(
+        self, magic: str, line: str, cell: str, settings: Mapping[str, Any], first: int
+    ) -> Plan | None:
         """The cell's plan; None where the user did not want to wait for it, as items may be slow."""
         names = names_of(self._shell)
         with contextlib.suppress(UserCodeInterrupted):
-            return user_code.call(plan_cell, magic, line, cell, names, settings=settings)
+            return user_code.call(
+                plan_cell, magic, line, cell, names, first=first, settings=settings
+            )
         return None
 
     async def _run(self, plan: Plan, patience: Patience) -> tuple[Run | None, BaseException | None]:
@@ -228,11 +248,15 @@ class Session:
         """What a run of this plan needs, watched on a live table where somebody can see one."""
         around = self._surroundings(patience)
         if plan.options.quiet or not wanted(self._shell):
+            if plan.notes and not plan.options.quiet and in_terminal(self._shell):
+                print("\n".join(f"Note: {note}" for note in plan.notes), file=sys.stderr)
             yield around
             return
         heard = patience.awaited and hears_clicks(self._shell)
         cancel = partial(patience.end, "cancelled") if heard else None
-        table = LiveTable(board_of(plan, self.clients), cancel)
+        # A note tells of what the calls may be wasted on: it is there before them.
+        after = 0.0 if plan.notes else APPEARS_AFTER
+        table = LiveTable(board_of(plan, self.clients), cancel, after)
         around.tell = table.tell
         async with table.shown():
             yield around

@@ -25,11 +25,11 @@ class CallCells:
         found = head("".join(lines))
         if found is None:
             return lines
-        line, _, body = found.rest.partition("\n")
         # IPython lets no magic run on an empty body; ours says what is missing, as a real error.
-        return [
-            f"get_ipython().run_cell_magic({found.magic!r}, {line.strip()!r}, {body or chr(10)!r})\n"
-        ]
+        call = f"get_ipython().run_cell_magic({found.magic!r}, {found.line!r}, {found.body or chr(10)!r})\n"
+        # The call keeps its line, by which errors count; what is above it are comments or nothing.
+        above = "".join(lines).split("\n")[: found.above]
+        return [*(f"{line}\n" if line.startswith("#") else "\n" for line in above), call]
 
 
 class AwaitCells(ast.NodeTransformer):
@@ -124,8 +124,8 @@ def _is_call(tree: Any) -> bool:
 
 
 def _awaited(call: ast.Call) -> ast.Await:
-    """`await` of the magic's own coroutine with the same line and body."""
-    name = call.args[0]
+    """`await` of the magic's own coroutine with the same line and body, and the body's first line."""
+    name, below = call.args[0], ast.Constant(call.lineno + 1)
     found = ast.Attribute(call.func.value, "find_cell_magic", ast.Load())  # type: ignore[attr-defined]
     owner = ast.Attribute(ast.Call(found, [name], []), "__self__", ast.Load())
-    return ast.Await(ast.Call(ast.Attribute(owner, "awaited", ast.Load()), call.args, []))
+    return ast.Await(ast.Call(ast.Attribute(owner, "awaited", ast.Load()), [*call.args, below], []))

@@ -9,7 +9,9 @@ from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 from parallm_magics import host
+from parallm_magics.cell.blanks import BLANK
 from parallm_magics.cell.blocks import parse
+from parallm_magics.cell.head import head
 from parallm_magics.cell.keywords import keywords_of, with_options
 from parallm_magics.cell.plan import Plan, make_plan
 from parallm_magics.errors import CellSyntaxError, OptionError
@@ -27,6 +29,7 @@ from parallm_magics.patterns.vote_run import VoteRun
 from parallm_magics.providers.registry import parse_model
 
 Runner = Callable[[Plan, Surroundings], Coroutine[Any, Any, Run]]
+_OTHER_MAGIC = re.compile(rf"[{BLANK}]*(%%\S+)")
 RUNNERS: Mapping[str, Runner] = {"fanout": run_fanout, "vote": run_vote, "study": run_study}
 
 
@@ -125,20 +128,17 @@ def _head(magic: str, text: Any) -> tuple[str, str, int]:
     """The options' line, the body and the number of its first line."""
     if not isinstance(text, str):
         raise CellSyntaxError(f"{magic}() takes the cell's text, not {type(text).__name__}")
-    text = text.removeprefix("\ufeff")
-    start = len(text) - len(text.lstrip())
-    number = text.count("\n", 0, start) + 1
-    head, _, body = text[start:].partition("\n")
-    if not head.startswith("%%"):
-        return "", text, 1
-    word, _, line = re.sub(r"\s", " ", head[2:].rstrip("\r"), count=1).partition(" ")
-    if word != magic:
+    begun = head(text)
+    if begun is not None and begun.magic == magic:
+        return begun.line, begun.body, begun.first
+    if begun is not None:
         raise CellSyntaxError(
-            f"line {number}: the text begins with %%{word[:20]}, but {magic}() was called"
+            f"line {begun.first - 1}: the text begins with %%{begun.magic}, but {magic}() was called"
         )
-    if text[:start].rpartition("\n")[2].strip("\r"):
+    other = _OTHER_MAGIC.match(text)
+    if other is not None:
+        number = text.count("\n", 0, other.end()) + 1
         raise CellSyntaxError(
-            f"line {number}: %%{magic} is indented, and so is the text below it; "
-            "give the text as textwrap.dedent makes it"
+            f"line {number}: the text begins with {other[1][:22]}, which is not %%{magic}"
         )
-    return line, body, number + 1
+    return "", text, 1

@@ -37,6 +37,7 @@ def board_of(plan: Plan, clients: Clients) -> Board:
         withheld=bool(plan.guards),
         repeats=votes and repeats(plan.tasks),
         choices=panel_reading(calls.head).choices if votes else (),
+        notes=plan.notes,
     )
     board.say(announcement(plan))
     return board

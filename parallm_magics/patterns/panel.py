@@ -109,8 +109,9 @@ def rule_of(
         found = Fraction(asked.removesuffix("%")) / (100 if asked.endswith("%") else 1)
         if found > 1:
             if found > votes:
+                share_hint = f"; for a share write {asked}%" if found <= 100 else ""
                 raise OptionError(
-                    f"--threshold {asked}: there are only {_votes(votes)}; lower it, or raise -n"
+                    f"--threshold {asked}: there are only {_votes(votes)}; lower it, or raise -n{share_hint}"
                 )
             found, base = found / votes, "requested"
         share = found

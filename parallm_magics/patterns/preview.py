@@ -36,6 +36,7 @@ class Preview:
         most_cost: US dollars if every answer used all of its max_tokens; None where no price is known.
         no_cap: why the run would be refused, as its `--max-cost` cannot be kept; "" where it can.
         blocks: the label by which a guard blocks, by the place of each of its calls.
+        notes: what the reader should know of the cell's text, one line each.
     """
 
     tasks: tuple[Task, ...]
@@ -44,6 +45,7 @@ class Preview:
     most_cost: Decimal | None
     no_cap: str = ""
     blocks: Mapping[int, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     def _rows(self) -> list[tuple[str, str, str]]:
         workers = [task for task in self.tasks if task.index < ASIDE]
@@ -71,12 +73,12 @@ class Preview:
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         return {
-            "text/plain": display.preview_plain(self._title, self._rows(), self.calls),
-            "text/html": display.preview_html(self._title, self._rows(), self.calls),
+            "text/plain": display.preview_plain(self._title, self._rows(), self.calls, self.notes),
+            "text/html": display.preview_html(self._title, self._rows(), self.calls, self.notes),
         }
 
     def __repr__(self) -> str:
-        return display.preview_plain(self._title, self._rows(), self.calls)
+        return display.preview_plain(self._title, self._rows(), self.calls, self.notes)
 
 
 def preview(plan: Plan) -> Preview:
@@ -124,7 +126,7 @@ def preview(plan: Plan) -> Preview:
         tokens += _tokens(merging)
         most = _sum(most, most_cost(merging, answers))
     blocks = {task.index: guard.block for guard in plan.guards for task in guard.tasks}
-    return Preview(tuple(shown), calls, tokens, most, _no_cap(plan), blocks)
+    return Preview(tuple(shown), calls, tokens, most, _no_cap(plan), blocks, plan.notes)
 
 
 def _no_cap(plan: Plan) -> str:

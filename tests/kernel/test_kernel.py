@@ -110,14 +110,50 @@ def test_an_empty_body_is_a_real_error(kernel: Kernel, cell: str) -> None:
         pytest.param("# NBVAL_IGNORE_OUTPUT\n", id="nbval"),
         pytest.param("\n# PYTEST_VALIDATE_IGNORE_OUTPUT\n  \n", id="both"),
         pytest.param("\ufeff", id="bom"),
+        pytest.param("# my note\n", id="comment"),
+        pytest.param("#| label: review\n#| echo: false\n\n  # indented\n", id="quarto"),
+        pytest.param("  ", id="indented"),
+        pytest.param("\u00a0\u200b", id="unseen"),
     ],
 )
 def test_what_may_stand_above_the_magic(kernel: Kernel, server: Loopback, head: str) -> None:
-    """Blank lines and nbval's comments above `%%fanout` change nothing."""
+    """Blanks, comments and cell options above and before `%%fanout` change nothing."""
     server.clear()
     cell = kernel.run(f"{head}%%fanout -m claude-x --stream off\n%section a\n>>> hello\n")
     assert cell.outputs == ["execute_result"]
     assert [call.prompt for call in server.log] == [">>> hello"]
+
+
+@pytest.mark.parametrize("above", ["", "# a note\n#| label: x\n\n"], ids=["first", "below"])
+@pytest.mark.parametrize("magic", ["fanout", "vote"])
+def test_a_near_miss_is_an_error_of_its_line_before_any_call(
+    kernel: Kernel, server: Loopback, magic: str, above: str
+) -> None:
+    """A front end gets a real error output; the line is counted as the cell shows it."""
+    server.clear()
+    cell = kernel.run(f"{above}%%{magic} -m claude-x\n#| echo: false\n\nSafe?\n   %guard\nSure?")
+    assert cell.outputs == ["error"]
+    assert cell.reply["ename"] == "CellSyntaxError"
+    number = 5 + above.count("\n")
+    assert cell.reply["evalue"].startswith(
+        f"line {number}: %guard is not a block; write %guardrail"
+    )
+    assert server.log == []
+
+
+def test_a_note_is_told_before_the_table(kernel: Kernel, server: Loopback) -> None:
+    """What looks like a variable and is text stands above the saved table, and in the dry run."""
+    kernel.run("code = 'x = 1'")
+    server.clear()
+    text = "-m claude-x --stream off\nReview {code}."
+    cell = kernel.run(f"%%vote {text}")
+    note = "line 2: {code} is sent as it stands; for the variable write {{code}}"
+    for shown in (cell.result["text/html"], cell.plain):
+        assert note in shown
+    assert cell.result["text/html"].index(note) < cell.result["text/html"].index("<table")
+    assert [call.prompt for call in server.log] == ["Review {code}."] * 3
+    assert note in kernel.run(f"%%vote --dry-run {text}").plain
+    assert len(server.log) == 3
 
 
 @pytest.mark.parametrize(

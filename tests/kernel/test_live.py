@@ -236,3 +236,13 @@ def test_without_ipywidgets() -> None:
         assert cells[0].stream("stderr").count("\n") == 1
         assert "ipywidgets" in cells[0].stream("stderr")
         assert [cell.stream("stderr") for cell in cells[1:]] == ["", ""]
+
+
+def test_a_note_shows_the_table_at_once(kernel: Kernel) -> None:
+    """What the calls may be wasted on is seen before they have ended, however quick they are."""
+    kernel.run("code = 1")
+    cell = kernel.run("%%vote -m sim:?latency=1&scale=0.1\nReview {code}.")
+    drawings = [html for _, html in updates(cell) if html]
+    assert "{code} is sent as it stands" in drawings[0]
+    assert drawings[0].index("{code} is sent") < drawings[0].index("<table")
+    kernel.run("del code")

@@ -265,14 +265,17 @@ def test_prompts_and_answers_keep_every_byte(text: str) -> None:
     [
         pytest.param("\n\n%%fanout\n%section a\nx\n%sectoin b", "^line 6: ", id="below blanks"),
         pytest.param("\n\n%%fanout --opne\nx", "^line 3: .*--open", id="the line itself"),
-        pytest.param("  %%fanout -n 2\n  x", "^line 1: .*textwrap.dedent", id="indented"),
+        pytest.param("# a note\n\n%%fanout\n%sectoin b", "^line 4: ", id="below a comment"),
+        pytest.param(
+            "%%time\nx", "^line 1: .*%%time, which is not %%fanout", id="no magic of ours"
+        ),
         pytest.param("%%vote\nx", "^line 1: .*fanout\\(\\) was called", id="other magic"),
         pytest.param(None, "not NoneType", id="no text"),
         pytest.param(b"x", "not bytes", id="bytes"),
     ],
 )
 def test_a_scripts_text_is_told_by_its_own_lines(text: Any, says: str) -> None:
-    """What stands above the first line counts too; an indented text is no prompt."""
+    """What stands above the first line counts too."""
     with pytest.raises(ParallmError, match=says):
         asyncio.run(fanout(text, model="sim"))
 

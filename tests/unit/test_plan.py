@@ -110,7 +110,6 @@ def test_voters_multiply(line: str, body: str, expected: list[tuple[str, str]]) 
 @pytest.mark.parametrize(
     ("magic", "line", "body", "says"),
     [
-        pytest.param("fanout", "", "x", "one prompt and no block", id="one prompt"),
         pytest.param("fanout", "", " \n\t\n", "holds no prompt", id="blank cell"),
         pytest.param("vote", "", "", "holds no prompt", id="empty cell"),
         pytest.param("fanout", "-n 2", "%section a\nx", "put it on a block", id="-n with blocks"),
@@ -125,7 +124,7 @@ def test_voters_multiply(line: str, body: str, expected: list[tuple[str, str]]) 
             "fanout",
             "",
             "%section a\n\n%section b\nx",
-            "line 2: %section a is empty",
+            "line 2: %section a is empty, and there is no text above",
             id="empty section",
         ),
         pytest.param("vote", "", "%voter a\n", "line 2: %voter a is empty", id="empty voter"),
@@ -437,11 +436,126 @@ def test_a_synthesis_takes_the_cells_options() -> None:
     assert (single.task.system, single.task.temperature) == ("own", 0.5)
 
 
-def test_indented_directives_are_text_with_a_warning() -> None:
-    """An editor that indents must not swallow a section in silence."""
-    plan = planned("fanout", "", "%section a\nx\n    %section b\n    y")
-    assert prompts(plan) == {"a": "x\n    %section b\n    y"}
-    assert "line 4: an indented % word is text" in plan.notes[0]
-    with pytest.raises(CellSyntaxError, match="lines 3, 5: an indented % word is text"):
-        planned("fanout", "", "pre\n  %section a\nx\n  %section b\ny")
-    assert planned("vote", "", "x\n  \\%voter y").notes == ()
+def test_a_fanout_of_one_prompt_has_three_workers() -> None:
+    """As a vote has, unless the cell says otherwise: each way to say so, and each with the others."""
+    three = ["s1", "s2", "s3"]
+    for line, body, names in (
+        ("", "x", three),
+        ("", "x\n%synthesis", three),
+        ("-n 2", "x\n%synthesis", three[:2]),
+        ("-n 1", "x", three[:1]),
+        ("-m a,b", "x", three[:2]),
+        ("-n 4 -m a,b", "x", [*three, "s4"]),
+        ("", "x\n%guardrail\nsafe?", three[:1]),
+        ("-n 2", "x\n%guardrail\nsafe?", three[:2]),
+        ("", "x\n%guardrail\nsafe?\n%synthesis", three[:1]),
+        ("--each docs", "{{item}}", ["1", "2"]),
+        ("--each docs -n 2", "{{item}}", ["1.s1", "1.s2", "2.s1", "2.s2"]),
+    ):
+        plan = planned("fanout", line, body, {"docs": ["p", "q"]})
+        assert [task.name for task in plan.tasks] == names, (line, body)
+
+
+def test_an_empty_section_asks_what_stands_above_it() -> None:
+    """A system prompt of its own is enough to make a worker under a shared preamble."""
+    body = (
+        "Rate this.\n\n%section a --system 'Be kind.'\n\n%section b\n%system\nBe strict.\n%prompt\n"
+    )
+    plan = planned("fanout", "", body)
+    assert [(task.name, task.prompt, task.system) for task in plan.tasks] == [
+        ("a", "Rate this.", "Be kind."),
+        ("b", "Rate this.", "Be strict."),
+    ]
+    assert prompts(planned("vote", "", "q\n%voter a\n%voter b\nr")) == {"a": "q", "b": "q\n\nr"}
+
+
+@pytest.mark.parametrize("magic", ["fanout", "vote"])
+def test_an_empty_guard_is_an_error(magic: str) -> None:
+    """It never sees the preamble, so it would have nothing to check."""
+    with pytest.raises(CellSyntaxError, match=r"line 3: %guardrail is empty; .* own text only"):
+        planned(magic, "", "pre\n%guardrail\n\n")
+
+
+def test_an_empty_judge_or_synthesis_uses_the_built_in_words() -> None:
+    """Both have an instruction of their own."""
+    assert planned("fanout", "", "%section a\nx\n%synthesis").synthesis is not None
+    assert planned("vote", "", "x\n%judge").judge is not None
+
+
+def test_a_typed_indentation_changes_no_plan() -> None:
+    """An editor that indents swallows no section, and the block's lines lose what it put there."""
+    plan = planned("fanout", "", "pre\n  %section a\n  x\n    y\n z\n    %section b\n    w")
+    assert prompts(plan) == {"a": "pre\n\nx\n  y\n z", "b": "pre\n\nw"}
+    assert plan.notes == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        pytest.param("", "is empty", id="nothing"),
+        pytest.param(" \n\u200b\u00a0", "is empty", id="blanks"),
+        pytest.param([], "is empty", id="no items"),
+        pytest.param(pd.DataFrame({"a": []}), "is empty", id="no rows"),
+    ],
+)
+def test_an_empty_variable_is_told(text: object, shown: str) -> None:
+    """The prompt is sent as it is, and a note names the line; each variable once."""
+    plan = planned("vote", "", "q\n\n{{text}}{{text}}", {"text": text})
+    [note] = plan.notes
+    assert note == f"line 4, the text above the first block: {{{{text}}}} {shown}"
+    assert planned("vote", "", "{{text}}", {"text": "0"}).notes == ()
+    assert planned("vote", "", "{{text}}", {"text": 0}).notes == ()
+
+
+def test_an_empty_item_is_told() -> None:
+    """With its number, so that it can be found."""
+    plan = planned("fanout", "--each docs", "%section a\n{{item}}", {"docs": ["x", " ", ""]})
+    assert plan.notes == ("item 2, line 3, %section a: {{item}} is empty",)
+
+
+@pytest.mark.parametrize(
+    ("magic", "body", "says"),
+    [
+        pytest.param(
+            "fanout",
+            "%section a\nx\n%section b\n{{outputs.a}}",
+            "line 5, .*second cell",
+            id="outputs",
+        ),
+        pytest.param(
+            "fanout", "%section a\nx\n%section b\n{{outputs}}", "%synthesis only", id="all outputs"
+        ),
+        pytest.param(
+            "fanout", "%section a\nx\n%section b\n{{a}}", "runs at the same time", id="a section"
+        ),
+        pytest.param(
+            "fanout", "{{task}}\n%section b\nx", "line 2, .*%synthesis and %judge", id="task"
+        ),
+        pytest.param("vote", "{{candidates}}", "%judge only", id="candidates"),
+        pytest.param(
+            "vote", "%voter a\nx\n%judge\n{{outputs}}", "%synthesis only", id="outputs in a judge"
+        ),
+    ],
+)
+def test_no_prompt_sees_the_answers_of_its_own_cell(magic: str, body: str, says: str) -> None:
+    """Sections run at the same time; the error names the way out, a second cell."""
+    with pytest.raises(VariableError, match=says) as error:
+        planned(magic, "", body)
+    assert "to keep it as text" in str(error.value)
+
+
+def test_a_variable_of_that_name_is_the_users() -> None:
+    """A notebook may have a value called outputs."""
+    assert prompts(planned("vote", "-n 1", "{{outputs.a}}", {"outputs": {"a": "A"}})) == {"v1": "A"}
+
+
+def test_items_may_have_a_private_name() -> None:
+    """An option asks for the user's own variable by its name; in a template it cannot be reached."""
+    variables = {"_docs": ["p", "q"], "_labels": ["x", "y"]}
+    assert prompts(planned("fanout", "--each _docs", "{{item}}", variables)) == {"1": "p", "2": "q"}
+    line = "--each _docs --truth _labels --choices x,y"
+    assert planned("vote", line, "{{item}}", variables).study is not None
+    with pytest.raises(OptionError, match="no variable '_dosc'"):
+        planned("fanout", "--each _dosc", "{{item}}", variables)
+    with pytest.raises(VariableError, match="begin with _"):
+        planned("fanout", "--each docs._x", "{{item}}", {"docs": 1})

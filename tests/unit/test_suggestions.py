@@ -57,7 +57,8 @@ def offered(before: str) -> tuple[str, ...] | None:
     [
         pytest.param("%%vote --cho", ("--choices",), id="option"),
         pytest.param("# NBVAL_SKIP\n%%vote --cho", ("--choices",), id="below-a-marker"),
-        pytest.param("# a comment\n%%vote --cho", None, id="not-a-magic"),
+        pytest.param("# a comment\n#| label: x\n%%vote --cho", ("--choices",), id="below-comments"),
+        pytest.param("\t%%vote --cho", ("--choices",), id="indented-magic"),
         pytest.param("%%vote", None, id="the-name-itself"),
         pytest.param("%%vote --agg", (), id="option-of-the-other-magic"),
         pytest.param("%%fanout --agg", ("--aggregate",), id="option-of-this-magic"),
@@ -81,7 +82,10 @@ def offered(before: str) -> tuple[str, ...] | None:
             ("%voter", "%judge", "%guardrail", "%panel", "%system", "%prompt"),
             id="vote",
         ),
-        pytest.param("%%fanout\n %se", None, id="indented"),
+        pytest.param("%%fanout\n %se", ("%section",), id="indented"),
+        pytest.param(
+            "%%fanout\n\u00a0%section a --fl", ("--flag",), id="option-of-an-indented-one"
+        ),
         pytest.param("%%fanout\n%section a --fl", ("--flag",), id="of-a-block"),
         pytest.param("%%fanout\n%section a --agg", (), id="not-of-a-block"),
         pytest.param("%%fanout\n%section a --pick med", ("median",), id="value-of-a-block"),
@@ -95,6 +99,7 @@ def offered(before: str) -> tuple[str, ...] | None:
         pytest.param("%%vote\n{{table.", ("name",), id="keys"),
         pytest.param("%%vote\n{{nothing.", (), id="of-nothing"),
         pytest.param("%%fanout --each codes\n{{i", ("item", "index"), id="item"),
+        pytest.param("%%vote --each codes\n{{i", ("item", "index"), id="item-of-a-study"),
         pytest.param("%%fanout\n{{i", (), id="no-item"),
         pytest.param("%%fanout\n%synthesis\n{{out", ("outputs",), id="outputs"),
         pytest.param(

@@ -1,0 +1,46 @@
+"""Quotes, dashes and commas that an editor or a chat made of the plain ones."""
+
+from __future__ import annotations
+
+import re
+
+QUOTES = "“”„‟«»‘’‚‛‹›＂＇〝〞"
+DASHES = "‐‑‒–—―−﹘﹣－"
+COMMAS = "，、،﹐﹑､"
+
+_OPENING = re.compile(rf"(?:^|(?<=[=,(\[{{{COMMAS}]))[{QUOTES}]")
+_EDGE = re.compile(rf"^[-{DASHES}]+")
+
+
+def named(char: str) -> str:
+    """A character as an error shows it: many of these look like the plain one.
+
+    >>> named("—")
+    '— (U+2014)'
+    """
+    return f"{char} (U+{ord(char):04X})"
+
+
+def opening_quote(text: str) -> str:
+    """The typographic quote that stands where a value begins; "" without one."""
+    found = _OPENING.search(text)
+    return found[0] if found else ""
+
+
+def quote_problem(char: str) -> str:
+    """What is wrong with a typographic quote, and the way out."""
+    return (
+        f"""{named(char)} is a typographic quote; write " or ' around a value that holds blanks"""
+    )
+
+
+def dash_problem(flag: str, known: list[str]) -> str:
+    """What is wrong with a flag that holds a typographic dash, and the flag that is meant; or ""."""
+    odd = next((char for char in flag if char in DASHES), "")
+    if not odd:
+        return ""
+    plain = re.sub(f"[{DASHES}]", "-", _EDGE.sub("", flag.partition("=")[0]))
+    meant = next((each for each in (f"--{plain}", f"-{plain}") if each in known), "")
+    if not meant and flag[0] not in DASHES:
+        return ""
+    return f"{named(odd)} is a typographic dash; write {meant or '- or --'}"

@@ -1,0 +1,221 @@
+r"""What a line that begins with `%` is: a directive, a near miss, or text.
+
+A near miss is an error rather than text, because a section, a guard or a synthesis that has become
+part of another prompt is seen by nobody before it is paid for. A backslash keeps the line as text.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+import unicodedata
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from parallm_magics.cell.blanks import lead, seen
+from parallm_magics.errors import CellSyntaxError
+
+WORDS = {
+    "fanout": ("section", "guardrail", "synthesis"),
+    "vote": ("voter", "judge", "guardrail", "panel"),
+}
+PAIR = ("system", "prompt")
+SINGLE = ("synthesis", "judge")
+RESERVED = tuple(dict.fromkeys([*WORDS["fanout"], *WORDS["vote"], *PAIR]))
+
+NAME = re.compile(r"[A-Za-z_][\w-]*")
+
+SIGNS = "%\uff05\ufe6a\u066a"
+"""The percent sign, and the signs that look like it: full-width, small, Arabic."""
+
+LONGEST = 100
+"""Most characters of a word that are looked at."""
+
+LEAST = 4
+"""Fewest letters by which a word is told to be the beginning of another."""
+
+# What people call a worker, a merge, a choice and a guard, with the words that say it here.
+_WORKER, _MERGE, _CHOICE, _GUARD = (
+    {"fanout": "section", "vote": "voter"},
+    {"fanout": "synthesis", "vote": "judge"},
+    {"fanout": "synthesis", "vote": "judge"},
+    {"fanout": "guardrail", "vote": "guardrail"},
+)
+SYNONYMS: Mapping[str, Mapping[str, str]] = {
+    **dict.fromkeys(("worker", "workers", "part", "parts", "subtask"), _WORKER),
+    **dict.fromkeys(("synthesize", "synthesise", "merge", "combine"), _MERGE),
+    **dict.fromkeys(("summary", "summarize", "summarise", "aggregate", "aggregator"), _MERGE),
+    **dict.fromkeys(("judgment", "judgement", "jury", "referee"), _CHOICE),
+    **dict.fromkeys(("moderator", "checker"), _GUARD),
+}
+COMMENTED = frozenset(
+    {"part", "parts", "merge", "combine", "summary", "summarize", "aggregate", "synthesize"}
+)
+"""Synonyms that begin comments in public MATLAB and LaTeX files: near misses only where the rest of
+the line is a directive's, as in `%merge` or `%part intro`; prose behind them gets a note."""
+
+_LETTERS = re.compile(r"[^\W\d_]+")
+_DIRECTIVES_REST = re.compile(rf"\s*(?:{NAME.pattern})?\s*(?:-.*)?", re.DOTALL)
+_BACKSLASHES = re.compile(r"\\+")
+
+
+class Line(NamedTuple):
+    """A line of a cell's body.
+
+    Attributes:
+        lead: the blanks before its first character.
+        word: the reserved word that it is a directive of; "" for text.
+        rest: what stands behind the word.
+        note: what the user should know of a line that stays text; mostly "".
+    """
+
+    lead: str
+    word: str = ""
+    rest: str = ""
+    note: str = ""
+
+
+def read(line: str, magic: str, number: int) -> Line:
+    """What a line is.
+
+    Raises:
+        CellSyntaxError: nearly a directive, or another cell's first line; names the line, the
+            nearest form and how to keep the line as text.
+    """
+    if not any(sign in line for sign in SIGNS):
+        return Line("")
+    before = lead(line)
+    core = line[len(before) :]
+    if not core.startswith(tuple(SIGNS)):
+        return Line("")
+    if core[1:2] and core[1] in SIGNS:
+        _refuse_magic(core, magic, number)
+        return Line("")
+    sign, word = core[0], _word(core)
+    if sign == "%" and (word in WORDS[magic] or word in PAIR):
+        return Line(before, word, core[1 + len(word) :])
+    meant = _meant(word, magic)
+    if meant is None:
+        return Line("")
+    if _is_comment(word, core):
+        return Line("", note=_note(number, sign + word, meant))
+    raise CellSyntaxError(_refusal(number, sign, word, meant, magic))
+
+
+def without_escape(line: str) -> str:
+    """Take one backslash off a line that would be more than text, or nearly so, without it."""
+    before = lead(line)
+    core = line[len(before) :]
+    match = _BACKSLASHES.match(core)
+    if match is None or not core[match.end() :].startswith(tuple(SIGNS)):
+        return line
+    return before + core[1:] if _is_more(core[match.end() :]) else line
+
+
+def _is_more(core: str) -> bool:
+    """Whether either magic takes this line for more than text."""
+    if core[1:2] and core[1] in SIGNS:
+        return _magic(core) != ""
+    return any(_meant(_word(core), magic) for magic in WORDS)
+
+
+def _word(core: str) -> str:
+    """What stands behind the sign, up to a blank, of a long word its beginning; "" before a blank."""
+    return core[1:LONGEST].split(None, 1)[0] if core[1:2].strip() else ""
+
+
+def _magic(core: str) -> str:
+    """The magic of ours that a line behind two percent signs names; "" for any other."""
+    word = unicodedata.normalize("NFKC", seen(_word(core[1:]))).casefold()
+    return next((name for name in WORDS if re.fullmatch(rf"{name}(?:[^\w-].*)?", word)), "")
+
+
+def _refuse_magic(core: str, magic: str, number: int) -> None:
+    name = _magic(core)
+    if name:
+        raise CellSyntaxError(
+            f"line {number}: a second magic, %%{name}, in a %%{magic} cell: one magic a cell; put it into "
+            f"a cell of its own, or to keep the line as text write \\{core[:2]}{_word(core[1:])[:60]}"
+        )
+
+
+def _refusal(number: int, sign: str, word: str, meant: str, magic: str) -> str:
+    other = "vote" if magic == "fanout" else "fanout"
+    form = ", ".join(f"%{known}" for known in WORDS[magic])
+    shown = sign + word[:60]
+    keep = f"to keep the line as text write \\{shown}"
+    here = meant in WORDS[magic] or meant in PAIR
+    if not here:
+        belongs = f"%{meant} belongs to %%{other}; %%{magic} knows {form}; {keep}"
+        return f"line {number}: " + (
+            belongs if shown == f"%{meant}" else f"{shown} is not a block; {belongs}"
+        )
+    why = "is not a block"
+    if sign != "%":
+        why = f"begins with {sign} (U+{ord(sign):04X}), which is not the percent sign %"
+    elif seen(word) != word:
+        hidden = next(char for char in word if char != seen(char))
+        why = f"is not a block: it holds U+{ord(hidden):04X}, which cannot be seen"
+    return f"line {number}: {shown} {why}; write %{meant}, or {keep}"
+
+
+def _is_comment(word: str, core: str) -> bool:
+    """Whether a synonym begins a sentence or code, as it does in files that people paste."""
+    letters = _LETTERS.match(word)
+    return (
+        letters is not None
+        and letters[0].casefold() in COMMENTED
+        and _DIRECTIVES_REST.fullmatch(core[1 + letters.end() :]) is None
+    )
+
+
+def _note(number: int, shown: str, meant: str) -> str:
+    return (
+        f"line {number}: {shown[:60]} is text here; to begin a block write %{meant} alone on its "
+        f"line, or to do without this note \\{shown[:60]}"
+    )
+
+
+@functools.lru_cache(1024)
+def _meant(word: str, magic: str) -> str | None:
+    """The reserved word that this one is, or nearly is; the magic's own words first."""
+    whole = unicodedata.normalize("NFKC", seen(word)).casefold()
+    letters = _LETTERS.match(whole)
+    if letters is None:
+        return None
+    own = (*WORDS[magic], *PAIR)
+    known = (*own, *(other for other in RESERVED if other not in own))
+    # `%section:a`, `%guard-rail`, `%section2`: what follows the letters hides nothing.
+    for found in dict.fromkeys((whole, letters[0])):
+        if found in known:
+            return found
+        for each in (found, found.removesuffix("s")):
+            if each in SYNONYMS:
+                return SYNONYMS[each][magic]
+            for other in known:
+                if _begins(each, other):
+                    return other
+        for other in known:
+            if _one_slip(found, other):
+                return other
+    return None
+
+
+def _begins(a: str, b: str) -> bool:
+    return min(len(a), len(b)) >= LEAST and (a.startswith(b) or b.startswith(a))
+
+
+def _one_slip(a: str, b: str) -> bool:
+    """Whether one insertion, deletion, substitution or swap of neighbours turns a into b."""
+    if abs(len(a) - len(b)) > 1 or a == b:
+        return False
+    start = next(
+        (i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b))
+    )
+    rest_a, rest_b = a[start:], b[start:]
+    return (
+        rest_a[1:] == rest_b[1:]
+        or rest_a[1:] == rest_b
+        or rest_a == rest_b[1:]
+        or (rest_a[:2] == rest_b[1::-1] and rest_a[2:] == rest_b[2:])
+    )
