@@ -137,7 +137,8 @@ def _unexpected(word: str, place: str, quoted: str = "") -> str:
     if place in CELLS:
         where, below = f"%%{place}", "the prompt goes below this line"
     quotes = f", and a value that holds blanks needs quotes: {quoted}" if quoted else ""
-    return f"unexpected {word[:60]!r} after {where}; {below}{quotes}"
+    comma = "; write no blank after a comma" if ", " in quoted else ""
+    return f"unexpected {word[:60]!r} after {where}; {below}{quotes}{comma}"
 
 
 def _words(found: Sequence[Token]) -> list[str]:
