@@ -14,6 +14,8 @@ TIERS = ("browser", "lessons", "kernel", "real", "unit")
 """In the order in which they run beside each other: what takes long begins first."""
 
 _STARTS = ("subprocess.Popen", "os.posix_spawn", "os.fork", "os.forkpty", "os.exec", "os.system")
+_LIBRARIES_ASK = ("uname",)
+"""What the standard library itself starts, to learn where it is."""
 
 
 def tier_of(path: Path | str) -> str:
@@ -41,7 +43,7 @@ class Guard:
         return started
 
     def _heard(self, event: str, arguments: tuple[object, ...]) -> None:
-        if self._watched and event in _STARTS:
+        if self._watched and event in _STARTS and arguments[:1] != _LIBRARIES_ASK:
             self._started.append(f"{event}{arguments[:2]}")
 
 

@@ -54,6 +54,7 @@ def test_a_start_in_a_unit_test_is_noticed(event: str) -> None:
     guard.watch(True)
     guard._heard(event, ("python", ["python"]))
     guard._heard("open", ("file",))
+    guard._heard("subprocess.Popen", ("uname", ["uname", "-p"]))
     [started] = guard.watch(False)
     assert started.startswith(event)
     guard._heard(event, ())
