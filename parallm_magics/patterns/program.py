@@ -8,11 +8,21 @@ from parallm_magics.cell.plan import Plan
 from parallm_magics.cell.variables import Part, Ref
 from parallm_magics.engine.pool import START
 from parallm_magics.errors import OptionError
-from parallm_magics.patterns.panel import panel_reading, rule_of, section_rule
+from parallm_magics.patterns.panel import Rule, panel_reading, rule_of, section_rule
 from parallm_magics.patterns.program_calls import Asking, DoorOf
+from parallm_magics.patterns.program_judge import judging
 from parallm_magics.patterns.program_prompts import Prompts
 from parallm_magics.patterns.program_text import indented, quoted
-from parallm_magics.patterns.program_votes import CLOSE, WINNER, picking, read, reader
+from parallm_magics.patterns.program_votes import (
+    HELPERS,
+    MODULES,
+    READS,
+    is_read,
+    needs,
+    picking,
+    read,
+    weighing,
+)
 from parallm_magics.patterns.synthesis import MERGE
 from parallm_magics.patterns.workers import asides
 from parallm_magics.types import Reading
@@ -24,9 +34,9 @@ async def at_once(calls):
     """The answers by name, all asked for at once; one that fails costs no other."""
     answers = await asyncio.gather(*calls.values(), return_exceptions=True)
     for name, answer in zip(calls, answers):
-        if isinstance(answer, Exception):
+        if isinstance(answer, BaseException):
             print(f"{name} failed: {type(answer).__name__} {answer}")
-    return {n: a for n, a in zip(calls, answers) if isinstance(a, str)}'''
+    return {n: a for n, a in zip(calls, answers) if not isinstance(a, BaseException)}'''
 _OBJECTION = '''\
 async def objection(calls, choices, block, refusal, on_error=True):
     """What to say in place of the work; None if the guard lets it pass."""
@@ -34,8 +44,8 @@ async def objection(calls, choices, block, refusal, on_error=True):
     votes = [vote for vote in votes if vote is not None]
     verdict = leader(votes)
     in_favour = len(votes) - votes.count(block)
-    blocked = verdict == block or (on_error and 2 * in_favour <= len(calls))
-    return refusal if blocked else None'''
+    unsure = verdict is None or 2 * in_favour <= len(calls)
+    return refusal if verdict == block or (unsure and on_error) else None'''
 _MAIN = """\
 async def main():
     async with {clients}:
@@ -94,7 +104,7 @@ class _Program:
         )
         self._prompts = Prompts(plan, tasks)
         self._sections = list(plan.calls.sections(len(tasks)))
-        self._needs: set[str] = set()  # entries of CLOSE, and "winner"
+        self._needs: set[str] = set()  # entries of HELPERS, MODULES and READS
 
     @property
     def source(self) -> str:
@@ -104,9 +114,9 @@ class _Program:
         parts = [
             self._asking.source,
             self._prompts.constants,
-            *(CLOSE[each] for each in CLOSE if each in self._needs),
-            *([WINNER] if "winner" in self._needs else []),
+            *(HELPERS[each] for each in HELPERS if each in self._needs),
             _AT_ONCE,
+            *([self._judge] if self._asks_judge else []),
             *([_OBJECTION] if guards else []),
             self._calls(),
             result,
@@ -121,42 +131,59 @@ class _Program:
         count = len(self._tasks)
         calls = "One call" if count == 1 else f"{count} calls at once"
         if self._plan.pattern == "vote":
+            if self._asks_judge:
+                return f"{calls}, a count of their votes, and a judge."
             return f"{calls}, and a count of their votes."
         beside = ", beside a guard" if self._plan.guards else ""
         return f"{calls}{beside}{', and one that merges them' if self._plan.synthesis else ''}."
 
     @property
     def _imports(self) -> str:
-        standard = ["import asyncio"]
-        standard += ["import math"] if "number" in self._needs else []
-        standard += ["import os"] if self._asking.reads_environment else []
-        standard += ["import statistics"] if "statistics" in self._needs else []
-        counts = "winner" in self._needs or self._plan.pattern == "vote"
+        names = {name for need, name in MODULES.items() if need in self._needs}
+        names |= {"os"} if self._asking.reads_environment else set()
+        standard = [f"import {name}" for name in sorted({"asyncio", *names})]
+        counts = {"leader", "leaders"} & self._needs or self._plan.pattern == "vote"
         standard += ["from collections import Counter"] if counts else []
-        return "\n".join(standard) + "\n\n" + "\n".join(self._asking.imports)
+        standard += ["from fractions import Fraction"] if "fraction" in self._needs else []
+        found = sorted(name for need, name in READS.items() if need in self._needs)
+        ours = [f"from parallm_magics.voting import {', '.join(found)}"] if found else []
+        return "\n".join(standard) + "\n\n" + "\n".join([*self._asking.imports, *ours])
 
     def _calls(self) -> str:
         return "def calls():\n" + indented(self._prompts.calls(self._asking))
 
     def _main(self, guards: str) -> str:
         answers = "await working" if guards else "await at_once(calls())"
-        wait = "await " if self._plan.synthesis else ""
+        wait = "await " if self._plan.synthesis or self._asks_judge else ""
         result = f"{wait}result({answers})"
         clients = ", ".join(self._asking.clients)
         form = _GUARDED if guards else _MAIN
         return form.format(guards=guards, result=result, clients=clients)
 
     def _read(self, reading: Reading | None, text: str) -> str:
-        if kind := reader(reading):
-            self._needs.add(kind)
+        self._needs |= {"read"} if is_read(reading) else set()
         return read(reading, text)
+
+    @property
+    def _asks_judge(self) -> bool:
+        """Whether a judge is asked once the votes are in."""
+        return self._plan.pattern == "vote" and "verdict" in self._needs
+
+    @property
+    def _judge(self) -> str:
+        """The functions that ask it."""
+        judge = self._plan.judge
+        assert judge is not None
+        shared = self._prompts.shared or (quoted(self._plan.shared) if self._plan.shared else "")
+        scores = self._plan.options.pick == "best"
+        return judging(judge, shared, scores, lambda text: self._asking.call(judge.task, text))
 
     # --- guards -----------------------------------------------------------------------------------
 
     def _guards(self) -> str:
         lines = []
         for guard in self._plan.guards:
-            self._needs |= {"choice", "winner"}
+            self._needs |= {"read", "leader"}
             asked = self._prompts.guard(guard.tasks, self._asking)
             choices = ", ".join(map(quoted, guard.reading.choices))
             more = ", on_error=False" if guard.passes_on_error else ""
@@ -207,6 +234,9 @@ class _Program:
                 "flagged = [name for name, flag in flags.items() if values.get(name) == flag]"
             )
             lines.append('print("flagged:", flagged)')
+            lines.append("unchecked = [name for name in flags if values.get(name) is None]")
+            lines.append("if unchecked:")
+            lines.append('    print("no verdict:", unchecked)')
         if self._plan.synthesis is None:
             lines.append('return "\\n".join(f"{name}: {value}" for name, value in values.items())')
         return lines
@@ -218,14 +248,28 @@ class _Program:
             text = f'answers.get({quoted(names[0])}, "")'
             return [f"values[{key}] = {self._read(section.reading, text)}"]
         rule = section_rule(section.options, len(names), section.reading, section.flag)
-        self._needs |= {"winner", *({"statistics"} & {_module(rule.pick)})}
         listed = ", ".join(map(quoted, names))
-        reads = self._read(section.reading, "answers[name]")
         return [
-            f"votes = [{reads} for name in [{listed}] if name in answers]",
-            "votes = [vote for vote in votes if vote is not None]",
+            *self._votes_of(section.reading, rule, f"name in [{listed}] if name in answers"),
             *picking(rule, len(names)),
             f"values[{key}] = winner",
+        ]
+
+    def _votes_of(self, reading: Reading, rule: Rule, names: str) -> list[str]:
+        """Lines that read the votes of these names, and count them."""
+        self._needs |= needs(rule)
+        self._needs |= {"fraction"} if rule.pick in ("median", "mean") else set()
+        text = "answers[name]"
+        if rule.pick == "confidence":
+            text = f"unstated({text})"
+        value = self._read(reading, text)
+        if not is_read(reading):
+            self._needs |= {"read", "same"}
+            value = f"same({text})"
+        return [
+            f"votes = {{name: {value} for {names}}}",
+            "votes = {name: vote for name, vote in votes.items() if vote is not None}",
+            "tally = Counter(votes.values())",
         ]
 
     def _synthesis(self) -> list[str]:
@@ -260,11 +304,6 @@ class _Program:
         plan, tasks = self._plan, self._tasks
         reading = panel_reading(tasks)
         rule = rule_of(plan.options, len(tasks), reading, plan.calls.flag)
-        self._needs |= {"winner", *({"statistics"} & {_module(rule.pick)})}
-        value = self._read(reading, "text")
-        if not reader(reading):
-            self._needs.add("same")
-            value = "same(text)"
         least = plan.least(len(tasks))
         lines = [
             f"if len(answers) < {least}:",
@@ -274,36 +313,23 @@ class _Program:
             lines.append(
                 "# The cell ends once open votes cannot matter; here all of them are awaited."
             )
+        lines += self._votes_of(reading, rule, "name in answers")
         if rule.pick == "weighted":
-            weights = zip(tasks, plan.calls.weights, strict=True)
-            given = ", ".join(f"{quoted(task.name)}: {float(w):g}" for task, w in weights)
-            lines += [
-                f"weights = {{{given}}}",
-                f"votes = {{name: {value} for name, text in answers.items()}}",
-                "votes = {name: vote for name, vote in votes.items() if vote is not None}",
-                "tally = Counter()",
-                "for name, vote in votes.items():",
-                "    tally[vote] += weights[name]",
-                "winner = leader(tally)",
-                *picking(rule, len(tasks))[1:],
-            ]
-        else:
-            lines += [
-                f"votes = [{value} for text in answers.values()]",
-                "votes = [vote for vote in votes if vote is not None]",
-                "tally = Counter(votes)",
-                *picking(rule, len(tasks)),
-            ]
-        if not reader(reading):  # as it was written, not as it was compared
+            weights = plan.calls.weights
+            self._needs |= {"fraction"} if any(w.denominator > 1 for w in weights) else set()
+            lines += weighing({t.name: w for t, w in zip(tasks, weights, strict=True)})
+        lines += picking(rule, len(tasks))
+        if not is_read(reading):  # as it was written, not as it was compared
             lines.append(
-                "winner = next((text for text in answers.values() if same(text) == winner), None)"
+                "winner = next((answers[name] for name in votes if votes[name] == winner), None)"
             )
         lines += [
             f'print(f"{{len(votes)}} of {len(tasks)} votes could be read")',
             'return f"winner: {winner}\\ntally: {dict(tally.most_common())}"',
         ]
+        word = "async def" if self._asks_judge else "def"
         doc = '"""The winner and the tally."""'
-        return f"def result(answers):\n    {doc}\n" + indented("\n".join(lines))
+        return f"{word} result(answers):\n    {doc}\n" + indented("\n".join(lines))
 
 
 def _left_out(options: Options) -> list[str]:
@@ -315,7 +341,3 @@ def _left_out(options: Options) -> list[str]:
         for flag, value in given.items()
         if value is not None
     ]
-
-
-def _module(pick: str) -> str:
-    return "statistics" if pick in ("median", "mean") else ""

@@ -43,6 +43,7 @@ from parallm_magics.voting.stopping import (
     clinch_weighted,
     next_wave,
 )
+from parallm_magics.voting.verdicts import read_verdict
 from parallm_magics.voting.weights import log_odds_weight, weight_sums, weighted_tally
 
 __all__ = [
@@ -80,6 +81,7 @@ __all__ = [
     "pairwise_agreement",
     "parse_confidence",
     "read_answer",
+    "read_verdict",
     "recommend",
     "same_answer_key",
     "same_wrong_rate",

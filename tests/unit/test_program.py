@@ -6,6 +6,7 @@ import ast
 import asyncio
 import contextlib
 import io
+import re
 import runpy
 from collections import Counter
 from collections.abc import Iterator
@@ -68,24 +69,52 @@ def runs(text: str, home: Path) -> str:
 
 
 def asked(server: Loopback) -> Counter[tuple[Any, ...]]:
-    """Every request, as what it asks of whom."""
+    """Every request, as what it asks of whom; of a judge's only how many there are."""
     return Counter(
-        (call.model, call.prompt, repr(call.body.get("system")), call.body.get("temperature"))
+        (
+            call.model,
+            "judge" if JUDGED in call.prompt else call.prompt,
+            repr(call.body.get("system")),
+            call.body.get("temperature"),
+        )
         for call in server.log
     )
+
+
+JUDGED = "one JSON object"
+CANDIDATE = re.compile(r"candidate ?(\d*)>+\n(.*?)\n<", re.DOTALL)
+
+
+def judging(prompt: str) -> str:
+    """The verdict of a judge that likes long answers, and that cannot make up its mind of "odd" ones."""
+    found = CANDIDATE.findall(prompt)
+    if "no verdict" in prompt:
+        return "Both are good."
+    if '"score"' in prompt:
+        return f'{{"score": {len(found[0][1])}}}'
+    if "the first" in prompt:
+        return "1"
+    return f'{{"winner": {max(found, key=lambda each: len(each[1]))[0]}}}'
 
 
 def answers(body: dict[str, Any]) -> str:
     """Something to vote on, and to merge, that depends on the prompt alone."""
     prompt = str(body["messages"][-1]["content"])
+    if JUDGED in prompt:
+        return judging(prompt)
+    if "How sure?" in prompt:
+        return f"ANSWER: {'yes' if len(prompt) % 2 else 'no'}\nConfidence: {len(prompt)}"
     if "May it?" in prompt:
         return "rude\nANSWER: BLOCK" if "blocked" in prompt else "ANSWER: ALLOW"
     if "one of" in prompt:
         return "I think so.\nANSWER: " + ("yes" if len(prompt) % 2 else "no")
     if "a number" in prompt:
-        return f"ANSWER: {1 + len(prompt) % 10}"
+        value = 1 + len(prompt) % 10
+        return f"ANSWER: 0.{value}" if "tenth" in prompt else f"ANSWER: {value}"
     return f"said of {len(prompt)} characters: fine"
 
+
+VOTERS = "%voter a\nOne\n%voter b\nTwo, at length: 12345\n%voter c\nThree\n"
 
 CELLS: dict[str, tuple[str, str]] = {
     "sections": ("fanout -m claude-haiku-5-5", SECTIONS),
@@ -159,6 +188,67 @@ CELLS: dict[str, tuple[str, str]] = {
         "Give a number, a number.\n%voter a\nOne\n%voter b\nTwo",
     ),
     "open": ("vote -n 3 -m claude-haiku-5-5", "What?"),
+    "best of several": (
+        "vote -m claude-haiku-5-5",
+        f"What of {{{{text}}}}?\n{VOTERS}%judge --score 0..100 -m gpt-6-luna\nRate it.",
+    ),
+    "best without a verdict": (
+        "vote -m claude-haiku-5-5",
+        f"What?\n{VOTERS}%judge --score 0..100\nGive no verdict.",
+    ),
+    "judge": (
+        "vote -m claude-haiku-5-5",
+        f"What of {{{{text}}}}?\n{VOTERS}%judge\n{{{{candidates}}}}\nThe long one, for {{{{task}}}}.",
+    ),
+    "judge of labels": (
+        "vote --choices yes,no --pick judge -m gpt-6-luna",
+        "%voter a\nOne\n%voter b\nTwoo\n%voter c\nTri",
+    ),
+    "a judge of two minds": (
+        "vote -m claude-haiku-5-5",
+        f"What?\n{VOTERS}%judge\nTake the first. Respond with just the number.",
+    ),
+    "a judge of two minds, first": (
+        "vote -m claude-haiku-5-5 --ties first --pick judge",
+        f"What?\n{VOTERS}%judge\nTake the first.",
+    ),
+    "a judge without a verdict": (
+        "vote -m claude-haiku-5-5",
+        f"What?\n{VOTERS}%judge\nGive no verdict.",
+    ),
+    "a judge of one answer": ("vote -n 3 -m claude-haiku-5-5", "What?\n%judge\nPick."),
+    "a judge of a tie": (
+        "vote --ties judge --choices yes,no -m gpt-6-luna",
+        "%voter a\nOne\n%voter b\nTwoo",
+    ),
+    "a tie, by lot": (
+        "vote --ties random --seed 3 --choices yes,no -m gpt-6-luna",
+        "%voter a\nOne\n%voter b\nTwoo",
+    ),
+    "a tie below the threshold, first": (
+        "vote --ties first --threshold 3/4 --choices yes,no -m gpt-6-luna",
+        "%voter a\nOne\n%voter b\nTwoo",
+    ),
+    "stated confidence": (
+        "vote --pick confidence --choices yes,no -m gpt-6-luna",
+        "How sure?\n%voter a\nOne\n%voter b\nTwoo\n%voter c\nTri",
+    ),
+    "equal weights, first": (
+        "vote --choices yes,no --ties first -m gpt-6-luna",
+        "%voter a --weight 1/3\nOne\n%voter b --weight 1/3\nTwoo",
+    ),
+    "flags by a threshold": (
+        "vote --threshold 2 --flag yes --choices yes,no -m gpt-6-luna",
+        "%voter a\nOne\n%voter b\nTwoo\n%voter c\nTri\n%voter d\nOn",
+    ),
+    "a flag that is not cleared": (
+        "vote --pick any --flag yes --choices yes,no",
+        "%voter a -m gpt-6-luna\nTwoo\n%voter b -m anthropic:err-400\nTwoo\n%voter c -m gpt-6-luna\nTwoo",
+    ),
+    "mean of tenths": (
+        "vote --number --pick mean -m gpt-6-luna",
+        "Give a number, a number. tenth\n%voter a\nOne\n%voter b\nTwo",
+    ),
     "a lost vote": (
         "vote --choices yes,no",
         "%voter a -m gpt-6-luna\nOne\n%voter b -m anthropic:err-400\nTwoo\n%voter c -m gpt-6-luna\nTri",
@@ -195,8 +285,8 @@ def test_a_program_asks_and_decides_as_its_cell(
                 if name != "single":
                     assert f"{item.number}.{name}: {outcome.answer}\n" in f"{printed}\n"
     elif magic == "vote":
-        assert f"winner: {run.winner}\n" in printed.replace(".0\n", "\n")
-        if kind not in ("clinch", "open", "weights"):
+        assert f"winner: {run.winner}" in printed.replace(".0\n", "\n")
+        if kind != "clinch" and all(record.value != record.text for record in run.results):
             tally = ast.literal_eval(printed.rpartition("tally: ")[2])
             assert {label_of(label): votes for label, votes in tally.items()} == dict(run.tally)
     else:
@@ -209,6 +299,58 @@ def test_a_program_asks_and_decides_as_its_cell(
             assert ("flagged: " in printed) == ("--flag" in line)
         elif not run.failed:
             assert printed == f"{run.text.strip()}\n"
+
+
+RAW = [
+    "6/10",
+    "**Score:** 7 out of 10",
+    "I would say 8.5, as it is short.",
+    "<think>9?</think> 4",
+    "ANSWER: 11",
+    "No, it is fine.",
+    "**NO**",
+    "No doubt: YES",
+    "Not YES, so NO it is? Hard to say.",
+    "ANSWER: YES\n\nIt names a person.",
+    "YES or NO",
+    "yes.",
+    "I cannot help with that.",
+]
+ASKING = [
+    pytest.param("fanout", "%section a --choices YES,NO --flag YES\nIs it?", id="choices"),
+    pytest.param("fanout", "%section a --score 1..10\nHow good?", id="score"),
+    pytest.param("fanout", "%section a --number\nHow many?", id="number"),
+    pytest.param("vote", "-n 3 --choices YES,NO\nIs it?", id="vote"),
+    pytest.param("vote", "-n 3 --score 1..10\nHow good?", id="vote of scores"),
+    pytest.param(
+        "fanout", "Say.\n%guardrail --choices YES,NO --block YES\nMay it not?", id="guard"
+    ),
+    pytest.param(
+        "fanout", "Say.\n%guardrail --choices YES,NO --block YES -n 2\nMay it not?", id="guards"
+    ),
+]
+
+
+@pytest.mark.parametrize("said", RAW)
+@pytest.mark.parametrize(("magic", "cell"), ASKING)
+def test_a_program_reads_what_its_cell_reads(
+    server: Loopback, tmp_path: Path, magic: str, cell: str, said: str
+) -> None:
+    """However an answer is put, both find the same in it, or both find nothing."""
+    server.answers = lambda body: said if "Say" not in str(body["messages"]) else "SAID"
+    line, body = ("", cell) if cell.startswith(("%", "Say")) else cell.split("\n", 1)
+    line = f"{line} -m gpt-6-luna --min-success 0"
+    function: Any = vote if magic == "vote" else fanout
+    run: Any = asyncio.run(function(f"%%{magic} {line}\n{body}", stream="off"))
+    printed = runs(source(f"{magic} {line}", body), tmp_path).replace(".0\n", "\n")
+    if magic == "vote":
+        assert f"winner: {run.winner}\n" in printed
+    elif "guardrail" in cell:
+        assert printed.strip() == run.text
+    else:
+        value = run.get("a")
+        assert f"a: {value}\n" in f"{printed}\n".replace(".0\n", "\n")
+        assert ("no verdict: ['a']" in printed) is bool(run.unchecked)
 
 
 def test_a_synthesis_gets_the_answers_as_data(server: Loopback, tmp_path: Path) -> None:
@@ -287,12 +429,6 @@ def test_an_open_winner_is_printed_as_it_was_written(server: Loopback, tmp_path:
     server.answers = lambda body: "  The Whale. "
     printed = runs(source("vote -n 3 -m claude-haiku-5-5", "A title?"), tmp_path)
     assert "winner:   The Whale. \n" in printed
-
-
-@pytest.mark.parametrize("rule", ["judge", "best", "confidence"])
-def test_what_is_left_out_is_said(rule: str) -> None:
-    """A rule that does not fit on a page is named where it is missing."""
-    assert "# In the cell " in source(f"vote -n 3 --pick {rule} -m sim", "Which?")
 
 
 def test_too_many_calls_are_refused() -> None:
