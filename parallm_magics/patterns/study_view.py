@@ -82,9 +82,42 @@ def title_of(run: Findings) -> str:
         for name in dict.fromkeys([*order, *others])
     )
     found = f"{right} of {len(run.labelled):,} right"
+    if word == "undecided" and (shown_ := _what_pays(run)):
+        return shown_
     if word is None:
         return found[:1].upper() + found[1:] if found.startswith("a single") else found
     return f"{_WORDS.get(word) or f'Take {run.bigger}'}: {found}"
+
+
+# What a comparison with the single call shows of the vote, and one with the vote of a bigger model.
+_PAYS = {
+    "better": "Voting pays",
+    "worse": "Voting does not pay",
+    "same": "Voting changes nothing",
+}
+_BESIDE = {
+    "better": ("a bigger model does better", " and costs more"),
+    "worse": ("a bigger model does less well", " and costs less"),
+}
+
+
+def _what_pays(run: Findings) -> str:
+    """What is shown of the vote where nobody can say what to take; "" where nothing is."""
+    found = {(each.alternative, each.base): each for each in run.comparisons}
+    voted = found.get((run.panel, run.single))
+    if voted is None or voted.verdict not in _PAYS:
+        return ""
+    mine, base = (rights(run.measures[name].right) for name in (run.panel, run.single))
+    pays = f"{_PAYS[voted.verdict]}: {mine} against {base} of {len(run.labelled):,}"
+    if run.bigger is None:
+        return pays
+    beside = "whether a bigger model does cannot be told"
+    if found[run.bigger, run.single].verdict == "better":
+        duel = found[run.bigger, run.panel].verdict
+        beside, price = _BESIDE.get(duel, ("a bigger model does as well", ""))
+        known = all(run.measures[name].cost_complete for name in (run.panel, run.bigger))
+        beside += price if known else ""
+    return f"{pays}; {beside} ({run.bigger}: {rights(run.measures[run.bigger].right)})"
 
 
 def _about(run: Findings) -> str:

@@ -284,6 +284,54 @@ def test_what_does_better_beside_the_advice_is_named() -> None:
     assert "v3 alone has 40 right, the vote 0" in unlike.reason
 
 
+@pytest.mark.parametrize(
+    ("single", "vote", "big", "title"),
+    [
+        pytest.param(
+            20,
+            50,
+            51,
+            "Voting pays: 50 against 20 of 60; a bigger model does as well (fake:big: 51)",
+            id="both better, level",
+        ),
+        pytest.param(
+            20,
+            40,
+            60,
+            "Voting pays: 40 against 20 of 60; a bigger model does better (fake:big: 60)",
+            id="both better, the bigger one most",
+        ),
+        pytest.param(
+            40,
+            20,
+            42,
+            "Voting does not pay: 20 against 40 of 60; whether a bigger model does cannot be told "
+            "(fake:big: 42)",
+            id="worse, and no word of the bigger one",
+        ),
+        pytest.param(
+            30, 32, 33, "Undecided: fake:big 33, the vote 32, a single call 30", id="nothing shown"
+        ),
+    ],
+)
+def test_the_heading_begins_with_what_is_shown(
+    single: int, vote: int, big: int, title: str
+) -> None:
+    """Where nobody can say what to take, it still says whether voting pays."""
+
+    async def act(task: Task, heard: Heard) -> Reply:
+        number, _, name = task.name.partition(".")
+        right, wrong = "AB" if int(number) % 2 else "BA"
+        good = {"v1": single, "v2": vote, "v3": vote}.get(name, big)
+        return Reply(f"ANSWER: {right if int(number) <= good else wrong}")
+
+    line = "-m fake:a,fake:b,fake:c --each items --truth label --choices A,B --compare fake:big"
+    run = run_virtual(run_study(planned(line, BODY, items=many()), surroundings(Fake(act)))).result
+    assert run.recommendation == "undecided"
+    assert " ".join(str(run).split()).startswith(title)
+    assert title in repr(run)
+
+
 def test_of_one_call_and_a_panel_the_panel_is_the_vote() -> None:
     """The cell's own call is then what it is compared with."""
 
