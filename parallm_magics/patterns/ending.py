@@ -91,7 +91,9 @@ def raise_if_blocked(plan: Plan, run: Run) -> None:
 
     Raises:
         GuardrailBlocked: with the run.
+        BudgetExceeded: likewise, where the work is withheld because a guard could not be paid.
     """
+    _raise_if_unpaid(run)
     blocks = run.guard
     if blocks is None or blocks.passed:
         return
@@ -99,6 +101,21 @@ def raise_if_blocked(plan: Plan, run: Run) -> None:
         reason = f": {blocks.reason[:200]}" if blocks.reason else ""
         said = f"said {blocks.verdict}" if blocks.verdict else "gave no verdict"
         raise GuardrailBlocked(f"guardrail '{blocks.name}' {said}{reason}", run.results, run)
+
+
+def _raise_if_unpaid(run: Run) -> None:
+    """A guard that a cap on cost left unasked has said nothing of the work: that is no block."""
+    silent = [guard for guard in run.guards if guard.verdict is None]
+    if any(not guard.passed and guard not in silent for guard in run.guards):
+        return
+    for guard in silent:
+        for record in guard.records:
+            if record.error is not None and record.error.kind == "budget":
+                raise BudgetExceeded(
+                    f"guardrail {guard.name!r} gave no verdict: {record.error.message}",
+                    run.results,
+                    run,
+                )
 
 
 def raise_if_unfinished(

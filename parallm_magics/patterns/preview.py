@@ -16,8 +16,9 @@ from parallm_magics.display.preview import MOST
 from parallm_magics.errors import OptionError
 from parallm_magics.patterns.guardrail import guard_tasks
 from parallm_magics.patterns.judge import CHOOSE, ROTATIONS, SCORE
+from parallm_magics.patterns.panel import panel_reading
 from parallm_magics.patterns.synthesis import MERGE
-from parallm_magics.patterns.workers import kinds
+from parallm_magics.patterns.workers import kinds, most_of_try
 from parallm_magics.providers import bill, registry
 from parallm_magics.types import ASIDE, CHARS_PER_TOKEN, Said, Task, Usage
 
@@ -34,7 +35,8 @@ class Preview:
         calls: how many calls the cell makes at most when nothing is tried twice.
         input_tokens: estimated, at four characters a token.
         most_cost: US dollars if every answer used all of its max_tokens; None where no price is known.
-        no_cap: why the run would be refused, as its `--max-cost` cannot be kept; "" where it can.
+        no_cap: why the run would be refused, as its `--max-cost` cannot be kept, or would end before
+            its time, as a call cannot be paid by it; "" where neither is known before.
         blocks: the label by which a guard blocks, by the place of each of its calls.
         notes: what the reader should know of the cell's text, one line each.
     """
@@ -65,7 +67,7 @@ class Preview:
         most = "unknown" if self.most_cost is None else f"at most {display.money(self.most_cost)}"
         how = "streamed" if self.tasks[0].stream else "plain requests"
         calls = f"{display.count(self.calls, 'call')} ({how})"
-        refused = f"; the run would be refused: --max-cost: {self.no_cap}" if self.no_cap else ""
+        refused = f"; {self.no_cap}" if self.no_cap else ""
         return (
             f"Dry run, nothing was sent: {calls}, about {self.input_tokens:,} input tokens, "
             f"cost {most}{refused}"
@@ -133,16 +135,30 @@ def _no_cap(plan: Plan) -> str:
     """Why the run would refuse its cap; "" where it would not, and where it has none."""
     if plan.options.max_cost is None:
         return ""
-    real = (task for task in kinds(plan) if not registry.definition(task.model.provider).simulated)
-    return next((why for task in real if (why := bill.unbounded(task))), "")
+    for task in kinds(plan):
+        if not _simulated(task) and (why := bill.unbounded(task)):
+            return f"the run would be refused: --max-cost: {why}"
+    for task in (*(plan.calls.rendered or plan.calls.head), *guard_tasks(plan)):
+        most = None if _simulated(task) else most_of_try(task)
+        if most is not None and most > plan.options.max_cost:
+            return (
+                f"the run would not ask {task.name}: the call may cost up to "
+                f"{display.money(most)}, more than --max-cost {plan.options.max_cost:f}"
+            )
+    return ""
+
+
+def _simulated(task: Task) -> bool:
+    return registry.definition(task.model.provider).simulated
 
 
 def _turns(plan: Plan) -> int:
-    """How often the judge is asked at most."""
-    voters = len(plan.tasks)
-    if voters < 2:
+    """How often the judge is asked at most: of equal answers it is shown one."""
+    reading = panel_reading(plan.calls.head)
+    different = min(len(plan.tasks), len(reading.choices) or len(plan.tasks))
+    if different < 2:
         return 0
-    return voters if plan.options.pick == "best" else min(voters, ROTATIONS)
+    return different if plan.options.pick == "best" else min(different, ROTATIONS)
 
 
 def _judging(judge: FollowUp, shared: str, scores: bool) -> Task:

@@ -358,18 +358,8 @@ class Workers:
 
     def _worst(self, task: Task) -> Decimal:
         """The most that one try can cost; a model without a price was refused before."""
-        if self._providers[task.model.provider].simulated:
-            return Decimal(0)
-        params = task.params
-        parts = [task.prompt, task.system or ""]
-        if params:  # tools, schemas and further messages are read by the model as well
-            parts.append(json.dumps(dict(params), default=str))
-        size = sum(
-            len(part) if part.isascii() else len(part.encode("utf-8", "replace")) for part in parts
-        )
-        most = max(task.max_tokens, *(_whole(params.get(name)) for name in LIMITS))
-        most *= max(1, *(_whole(params.get(name)) for name in SEVERAL))
-        return bill.worst(task.model, size, most, bill.asked_terms(task)) or Decimal(0)
+        simulated = self._providers[task.model.provider].simulated
+        return Decimal(0) if simulated else most_of_try(task) or Decimal(0)
 
     def _laid_out(self, records: list[Record], kept: Mapping[int, Record]) -> list[Record]:
         """All records on one time axis, in the cell's order; new calls began after kept answers."""
@@ -385,6 +375,20 @@ class Workers:
 
 def _whole(value: object) -> int:
     return value if isinstance(value, int) else 0
+
+
+def most_of_try(task: Task) -> Decimal | None:
+    """US dollars that one try of a call can cost at most; None where no price is known."""
+    params = task.params
+    parts = [task.prompt, task.system or ""]
+    if params:  # tools, schemas and further messages are read by the model as well
+        parts.append(json.dumps(dict(params), default=str))
+    size = sum(
+        len(part) if part.isascii() else len(part.encode("utf-8", "replace")) for part in parts
+    )
+    most = max(task.max_tokens, *(_whole(params.get(name)) for name in LIMITS))
+    most *= max(1, *(_whole(params.get(name)) for name in SEVERAL))
+    return bill.worst(task.model, size, most, bill.asked_terms(task))
 
 
 def follow_ups(plan: Plan) -> tuple[Task, ...]:

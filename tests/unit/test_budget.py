@@ -25,8 +25,11 @@ from parallm_magics.engine.budget import Budget, Ledger
 from parallm_magics.engine.pool import Pools
 from parallm_magics.engine.pump import Books, Doors, Pump, Rules
 from parallm_magics.engine.stop import Stop
+from parallm_magics.patterns.ending import raise_if_blocked
 from parallm_magics.patterns.fanout import run_fanout
+from parallm_magics.patterns.preview import preview
 from parallm_magics.patterns.surroundings import of_its_own
+from parallm_magics.patterns.verdicts import Verdict
 from parallm_magics.patterns.vote import run_vote
 from parallm_magics.providers import bill
 from parallm_magics.types import (
@@ -543,6 +546,118 @@ def test_a_synthesis_that_does_not_fit_is_a_join_with_a_note() -> None:
     assert "the sections are joined instead" in note
     assert run.synthesis is not None
     assert run.synthesis.cost == 0
+
+
+@pytest.mark.parametrize(
+    ("model", "cap", "said"),
+    [
+        pytest.param(
+            "ollama:m", "1", "the run would be refused: --max-cost: no price", id="no price"
+        ),
+        pytest.param(
+            f"anthropic:{HAIKU}",
+            "0.000001",
+            "the run would not ask a: the call may cost",
+            id="too low",
+        ),
+        pytest.param(f"anthropic:{HAIKU}", "1", "", id="enough"),
+        pytest.param("sim:", "0.000001", "", id="simulated"),
+    ],
+)
+def test_a_dry_run_says_that_a_cap_cannot_be_kept(model: str, cap: str, said: str) -> None:
+    """What the run would refuse, or not ask, is told before it."""
+    for magic in RUN:
+        body = THREE if magic == "fanout" else VOTERS
+        cell = parse(magic, f"-m {model} --max-cost {cap} --max-tokens {SHORT}", body)
+        found = preview(make_plan(cell, {}, lambda name: Model(*name.split(":"))))
+        assert found.no_cap.startswith(said) if said else not found.no_cap
+        assert said in repr(found)
+
+
+# Guards, judges and syntheses: calls that are no worker's cost as much.
+
+GUARDS = "".join(f"%guardrail g{at}\nMay we?\n" for at in range(9))
+VOTERS = "Which?\n%voter a\nOne\n%voter b\nTwo\n%voter c\nThree\n"
+ASIDES = {
+    "nine guards": ("fanout", f"Do it.\n{GUARDS}"),
+    "a guard that is a vote": ("vote", "Do it.\n%guardrail g -n 7\nMay we?"),
+    "a judge": ("vote", f"{VOTERS}%judge\nPick."),
+    "best of several": ("vote", f"{VOTERS}%judge --score 1..10\nRate."),
+    "a synthesis": ("fanout", f"{THREE}\n%synthesis\nMerge."),
+    "all of it": ("fanout", f"{THREE}\n{GUARDS}%synthesis\nMerge."),
+}
+RUN: dict[str, Any] = {"fanout": run_fanout, "vote": run_vote}
+
+
+def dearest(seen: list[tuple[Decimal, Decimal]], ledger: Ledger) -> Act:
+    """Answers that cost nearly all that they may; notes what is set aside, and the call's worst."""
+
+    async def act(task: Task, heard: Heard) -> Reply:
+        worst = worst_of(task.prompt, task.max_tokens)
+        seen.append((ledger.held, worst))
+        await asyncio.sleep(1)
+        told = "winner" if '"winner"' in task.prompt else "score"
+        text = "ANSWER: ALLOW" if "May we" in task.prompt else f"{task.name} says so"
+        text = f'{{"{told}": 1}}' if task.name.startswith("judge") else text
+        return Reply(text, usage=Usage(len(task.prompt), output_tokens=task.max_tokens))
+
+    return act
+
+
+@pytest.mark.parametrize("kind", ASIDES)
+def test_money_is_set_aside_for_every_call(kind: str) -> None:
+    """While a call is under way its worst is held, whoever's it is."""
+    magic, body = ASIDES[kind]
+    seen: list[tuple[Decimal, Decimal]] = []
+    ledger = Ledger("session_max_cost", Decimal(1))
+    plan = planned(magic, f"-c 1 --max-tokens {SHORT}", body)
+    run_virtual(RUN[magic](plan, surroundings(Fake(dearest(seen, ledger)), ledgers=(ledger,))))
+    assert len(seen) > 3
+    assert [held >= worst for held, worst in seen] == [True] * len(seen)
+
+
+@pytest.mark.parametrize("kind", ASIDES)
+def test_no_cap_is_passed_by_any_call(kind: str) -> None:
+    """Of every cap from nothing to plenty: what was spent stays below, and plenty lets all be asked."""
+    magic, body = ASIDES[kind]
+    asked = []
+    for step in range(1, 41):
+        cap = worst_of("x" * 400) * step / 2
+        ledger = Ledger("session_max_cost", Decimal(1))
+        fake = Fake(dearest([], ledger))
+        plan = planned(magic, f"--max-cost {cap:f} --max-tokens {SHORT} --min-success 0", body)
+        try:
+            run = run_virtual(RUN[magic](plan, surroundings(fake, ledgers=(ledger,)))).result
+        except BudgetExceeded as error:
+            run = error.run
+        assert (run.cost or 0) <= cap
+        assert ledger.spent <= cap
+        asked.append(len(fake.calls))
+    assert asked[0] < asked[-1] == max(asked)
+
+
+@pytest.mark.parametrize("magic", RUN)
+@pytest.mark.parametrize("options", ["", " --on-error pass", " -n 3", " --on-block raise"])
+def test_a_guard_that_cannot_be_paid_is_no_block(magic: str, options: str) -> None:
+    """It has said nothing: the error names the cap, carries the run, and nothing of the work shows."""
+    body = f"Do it.\n%guardrail g --max-tokens 100000{options}\nMay we?"
+    cap = 3 * worst_of("Do it.")
+    plan = planned(magic, f"--max-cost {cap:f} --max-tokens {SHORT}", body)
+    fake = Fake(answer(1.0, "WORK"))
+    with pytest.raises(
+        BudgetExceeded, match=r"guardrail 'g' gave no verdict: not asked.*--max-cost"
+    ):
+        run_virtual(RUN[magic](plan, surroundings(fake)))
+
+
+def test_a_guard_that_blocks_does_so_beside_one_that_cannot_be_paid() -> None:
+    """What was said holds: the run is a blocked one."""
+    unpaid = Record(0, "g", "failed", "p:m", error=Fault("budget", "not asked"))
+    guards = [Verdict("g", False, None, "", (unpaid,)), Verdict("h", False, "BLOCK", "", ())]
+    plan = planned("fanout", "", f"Do it.\n{GUARDS}")
+    raise_if_blocked(plan, FanoutRun([], [], guards=guards))
+    with pytest.raises(BudgetExceeded, match="guardrail 'g' gave no verdict: not asked"):
+        raise_if_blocked(plan, FanoutRun([], [], guards=guards[:1]))
 
 
 def test_a_vote_that_runs_out_of_money_is_no_verdict() -> None:

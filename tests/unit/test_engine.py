@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
 from collections.abc import Iterable
 from dataclasses import replace
@@ -292,6 +293,29 @@ def test_the_deadline_bounds_everything() -> None:
     assert "deadline of 30 s" in record.error.message
     _, elapsed, _ = pumped(Fake(failing("server", 99)), tasks(1, deadline=3.0, retries=99))
     assert elapsed <= 3.1
+
+
+@pytest.mark.parametrize("late", [20e-6, 5.0])
+def test_who_waits_for_a_next_try_ends_at_its_deadline(
+    late: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though every place is taken until after it: neither later, nor by a place that comes too late."""
+    looks, admit = itertools.count(), Pump._admit
+
+    def admitting(self: Pump) -> float | None:
+        assert next(looks) < 1000, "it looks again and again, and ends nobody"
+        return admit(self)
+
+    monkeypatch.setattr(Pump, "_admit", admitting)
+    first = failing("server", 1)
+    fake = Fake(by_name({"w0": first, "w1": answer(3.0 + late - 0.1)}, answer()))
+    records, _, events = pumped(fake, tasks(2, deadline=3.0, first=60.0), concurrency=1)
+    assert [event.at for event in events if (event.kind, event.index) == ("ended", 0)] == [
+        pytest.approx(3.0, abs=5e-6)
+    ]
+    assert records[0].error is not None
+    assert "no further try could begin within the deadline of 3 s" in records[0].error.message
+    assert fake.calls == ["w0", "w1"]
 
 
 def test_time_outs_are_tried_again_only_when_asked() -> None:

@@ -884,10 +884,12 @@ def test_a_cap_counts_the_guard() -> None:
 
     fake, run = capped("9")
     assert (len(fake.calls), run.blocked) == (3, False)
-    fake, run = capped("0.01")
+    fake, error = capped("0.01")
     assert "guardrail" not in fake.calls
-    assert is_withheld(run)
-    assert "--max-cost" in run.guard.reason
+    assert isinstance(error, BudgetExceeded)
+    assert is_withheld(error.run)
+    assert "--max-cost" in str(error)
+    assert "--max-cost" in error.run.guard.reason
 
 
 def test_a_session_cap_counts_the_guard() -> None:
@@ -1096,7 +1098,10 @@ def test_a_dry_run_shows_the_guards() -> None:
         pytest.param("-n 2", "%judge\n", 2, 2, id="both orders"),
         pytest.param("-n 5", "%judge\n", 5, 3, id="three rotations"),
         pytest.param("-n 5 --pick best", "", 5, 5, id="one a candidate"),
-        pytest.param("-n 3 --choices x,y --ties judge", "", 3, 3, id="ties"),
+        pytest.param("-n 3 --choices x,y --ties judge", "", 3, 2, id="ties of two labels"),
+        pytest.param("-n 5 --choices x,y,z --ties judge", "", 5, 3, id="ties of three labels"),
+        pytest.param("-n 5 --choices x,y --pick judge", "", 5, 2, id="two labels"),
+        pytest.param("-n 5 --choices x,y --pick best", "", 5, 2, id="one a label"),
         pytest.param("-n 1 --pick judge", "", 1, 0, id="nothing to judge"),
     ],
 )
