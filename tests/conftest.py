@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import signal
 import socket
 from collections.abc import Iterator
@@ -21,6 +22,9 @@ settings.load_profile("parallm")
 # Whoever is started in the background ignores interrupts, and so would all that tests start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# An SDK asks for it with its first request of a process, and a program is started to find out.
+platform.processor()
 
 _OURS = (
     *("ANTHROPIC_", "OPENAI_", "PARALLM_", "AWS_", "AZURE_", "GOOGLE_", "CLOUD_ML_"),

@@ -22,7 +22,6 @@ from parallm_magics import (
     StudyRun,
     TooFewSucceeded,
     VoteRun,
-    prices,
     vote,
 )
 from parallm_magics.cell.blocks import parse
@@ -32,6 +31,7 @@ from parallm_magics.errors import ParallmError
 from parallm_magics.patterns.live import board_of
 from parallm_magics.patterns.measure import rules_of
 from parallm_magics.patterns.study import run_study
+from parallm_magics.providers import bill
 from parallm_magics.providers.recording import Recordings
 from parallm_magics.providers.recording_modes import Mode
 from parallm_magics.types import CallFailed, Event, Fault, Heard, Model, Reply, Task, Usage
@@ -525,9 +525,9 @@ def _test_half() -> list[int]:
 def priced(monkeypatch: pytest.MonkeyPatch) -> None:
     """A millionth of a dollar a token; a call can cost a hundredth at most."""
     monkeypatch.setattr(
-        prices, "pricing", lambda: lambda model, usage: Decimal(usage.total_tokens) / 1_000_000
+        bill, "price", lambda task, usage, said: Decimal(usage.total_tokens) / 1_000_000
     )
-    monkeypatch.setattr(prices, "worst", lambda model, size, most: Decimal("0.01"))
+    monkeypatch.setattr(bill, "worst", lambda model, size, most, terms=(): Decimal("0.01"))
 
 
 def test_cost_is_that_of_what_would_be_deployed(monkeypatch: pytest.MonkeyPatch) -> None:
