@@ -8,12 +8,14 @@ from typing import Literal
 
 from parallm_magics.errors import OptionError
 from parallm_magics.types import Kind
-from parallm_magics.voting.cleaning import cleaned, tidy, without_fences, without_reasoning
-from parallm_magics.voting.fields import json_answer, tagged_answer
+from parallm_magics.voting.cleaning import cleaned, tidy, without_fences
+from parallm_magics.voting.fields import is_json_like, json_answer, names_answer, tagged_answer
+from parallm_magics.voting.framing import outside_of_frames
 from parallm_magics.voting.labels import read_label
 from parallm_magics.voting.markers import marked_answer
 from parallm_magics.voting.mentions import Menu
 from parallm_magics.voting.numbers import is_number, read_number, tidy_digits
+from parallm_magics.voting.thinking import without_reasoning
 from parallm_magics.voting.wording import declines, declines_to_answer
 
 State = Literal["valid", "abstain", "invalid"]
@@ -75,10 +77,12 @@ def read_answer(
 ) -> Answer:
     """Read the vote out of a raw answer.
 
-    In this order: why the model stopped; reasoning blocks out; the answer field of a JSON object,
-    else an answer tag; the last marker ("Answer:") at the start of a line, else within one; the
-    whole text; a label at its start; the only label in it. Once a field, tag or marker has been
-    found, its value is the verdict: off the menu, it is no vote, whatever else the text says.
+    In this order: why the model stopped; thinking out, by whatever marks it is set off; the answer
+    field of a JSON object, else an answer tag; the last marker ("Answer:") at the start of a line
+    or behind such a mark, else within a line; the whole text; a label at its start; the only label
+    in it. Once a field, tag or marker has been found, its value is the verdict: off the menu, it is
+    no vote, whatever else the text says. Of such a verdict, and of an answer of at most five words,
+    the first clause counts, and any word there that is not known to change nothing makes it none.
 
     Args:
         text: the answer as the model wrote it.
@@ -104,60 +108,70 @@ def read_answer(
         raise OptionError(f"unknown kind of answer {kind!r}; known: {', '.join(_READERS)}")
     kind = "open" if kind == "choice" and not choices else kind
     menu = Menu.of(choices or (), aliases if choices else None)
+    span = (range[0], range[1]) if range else None
     raw = without_reasoning(text)
+    if not is_json_like(raw):
+        raw = outside_of_frames(
+            raw, lambda name: names_answer(name, kind) or menu.exact(name) is not None
+        )
     if kind in _NUMERIC:
         raw = tidy_digits(raw)
-    verdict = _verdict(raw, kind, menu)
+    verdict, is_marked = _verdict(raw, kind, menu, span)
     if not verdict.strip():
         return Answer("invalid")
     if kind == "open" and declines_to_answer(cleaned(verdict)):
         return Answer("abstain")
-    value = _READERS[kind](verdict, menu, (range[0], range[1]) if range else None)
+    value = _READERS[kind](verdict, menu, span, is_marked)
     if value is None:
         return Answer("abstain" if declines(verdict) else "invalid")
     return Answer("valid", value)
 
 
-def _verdict(raw: str, kind: Kind, menu: Menu) -> str:
-    """The part of the answer that counts, tidy: a field, a tag's or marker's value, or all of it."""
+def _verdict(raw: str, kind: Kind, menu: Menu, span: Span | None) -> tuple[str, bool]:
+    """The part of the answer that counts, tidy, and whether a field, tag or marker gives it."""
     # Straight quotes in place of curly ones would end a JSON string, so the raw text comes first.
     field = json_answer(raw, kind)
     text = tidy(raw)
     if field is None:
         field = json_answer(text, kind)
     if field is not None:
-        return tidy(field)
+        return tidy(field), True
     tagged = tagged_answer(text, kind)
     if tagged is not None:
-        return tagged
+        return tagged, True
     is_numeric = kind in _NUMERIC
     marked = marked_answer(
-        text, kind, lambda line: is_number(line) if is_numeric else menu.exact(line) is not None
+        text,
+        kind,
+        lambda line: is_number(line) if is_numeric else menu.exact(line) is not None,
+        lambda value: None if kind == "open" else _READERS[kind](value, menu, span, True),
     )
-    return without_fences(text).strip() if marked is None else marked
+    if marked is None:
+        return without_fences(text).strip(), False
+    return marked, True
 
 
-def _label(verdict: str, menu: Menu, span: Span | None) -> Value | None:
-    return read_label(verdict, menu)
+def _label(verdict: str, menu: Menu, span: Span | None, is_marked: bool) -> Value | None:
+    return read_label(verdict, menu, is_marked=is_marked)
 
 
-def _number(verdict: str, menu: Menu, span: Span | None) -> Value | None:
-    return read_number(verdict)
+def _number(verdict: str, menu: Menu, span: Span | None, is_marked: bool) -> Value | None:
+    return read_number(verdict, is_marked=is_marked)
 
 
-def _score(verdict: str, menu: Menu, span: Span | None) -> Value | None:
-    return read_number(verdict, span, of_top=True)
+def _score(verdict: str, menu: Menu, span: Span | None, is_marked: bool) -> Value | None:
+    return read_number(verdict, span, of_top=True, is_marked=is_marked)
 
 
-def _index(verdict: str, menu: Menu, span: Span | None) -> Value | None:
-    return read_number(verdict, span, whole=True, of_top=True)
+def _index(verdict: str, menu: Menu, span: Span | None, is_marked: bool) -> Value | None:
+    return read_number(verdict, span, whole=True, of_top=True, is_marked=is_marked)
 
 
-def _text(verdict: str, menu: Menu, span: Span | None) -> Value | None:
+def _text(verdict: str, menu: Menu, span: Span | None, is_marked: bool) -> Value | None:
     return cleaned(verdict) or None
 
 
-_READERS: dict[Kind, Callable[[str, Menu, Span | None], Value | None]] = {
+_READERS: dict[Kind, Callable[[str, Menu, Span | None, bool], Value | None]] = {
     "choice": _label,
     "number": _number,
     "score": _score,

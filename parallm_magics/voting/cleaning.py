@@ -21,11 +21,6 @@ _STRAIGHT = str.maketrans(
         "\u2011": "-",
     }
 )
-_REASONING = re.compile(
-    r"<\s{0,4}(/?)\s{0,4}(?:think|thinking|thought|thoughts|reasoning|reflection|scratchpad|analysis)"
-    r"\b[^<>]{0,80}>|\[(/?)THINK\]",
-    re.IGNORECASE,
-)
 _FENCE = re.compile(r"^[ \t]*(?:`{3,}|~{3,})[\w+-]*[ \t]*$", re.MULTILINE)
 _TRAILING = ".,;:!?。、।؟،… \t\n"
 _LEADING = "¡¿ \t\n"
@@ -59,28 +54,6 @@ def one_line(text: str) -> str:
 def fold(text: str) -> str:
     """The text without differences of case, the Turkish i's included."""
     return _composed(text.casefold()).replace("i\u0307", "i").replace("ı", "i")
-
-
-def without_reasoning(text: str) -> str:
-    """The text without `<think>…</think>` and its like.
-
-    An unclosed block reaches to the end; a closing tag without an opening one ends a block that
-    began before the text did, as some chat templates have it.
-    """
-    kept: list[str] = []
-    start, inside = 0, False
-    for tag in _REASONING.finditer(text):
-        closes = bool(tag[1] or tag[2])
-        if closes:
-            if not inside:
-                kept.clear()
-            start, inside = tag.end(), False
-        elif not inside:
-            kept.append(text[start : tag.start()])
-            inside = True
-    if not inside:
-        kept.append(text[start:])
-    return "\n".join(kept)
 
 
 def without_fences(text: str) -> str:

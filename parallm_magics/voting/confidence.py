@@ -6,8 +6,9 @@ import re
 from fractions import Fraction
 
 from parallm_magics.errors import OptionError
-from parallm_magics.voting.cleaning import tidy, without_reasoning
+from parallm_magics.voting.cleaning import tidy
 from parallm_magics.voting.numbers import tidy_digits
+from parallm_magics.voting.thinking import without_reasoning
 from parallm_magics.voting.weights import Number, exact_number
 
 # Every repetition is bounded and none can give back what it took, so that no text takes long.
@@ -48,7 +49,8 @@ def parse_confidence(text: str, scale: Number = 100) -> float | None:
     Args:
         text: the answer as the model wrote it.
         scale: the largest number of the scale that was asked for; "1" of 100 is 0.01. A "%" or
-            "/10" after the number goes before it.
+            "/10" after the number goes before it. Of 100, a decimal with a point from 0 to 1 is a
+            share: "0.95", "1.0".
 
     Raises:
         OptionError: a scale that is not a number above 0.
@@ -56,7 +58,7 @@ def parse_confidence(text: str, scale: Number = 100) -> float | None:
     >>> parse_confidence("**Confidence:** 8/10")
     0.8
     """
-    top = exact_number(scale, "scale")
+    top = scale_top = exact_number(scale, "scale")
     if not top:
         raise OptionError("scale 0 has no room for a confidence")
     text = tidy(tidy_digits(without_reasoning(text)))
@@ -69,6 +71,8 @@ def parse_confidence(text: str, scale: Number = 100) -> float | None:
         top = Fraction(100)
     elif stated["top"]:
         top = Fraction(stated["top"])
+    elif scale_top == 100 and "." in stated["number"] and Fraction(stated["number"]) <= 1:
+        top = Fraction(1)  # nobody is 0.95 % sure: a decimal of this size is a share
     # Exact, so that "14.3 %" and "0.143" of 1 are the same confidence.
     confidence = Fraction(stated["number"]) / top if top else None
     return float(confidence) if confidence is not None and confidence <= 1 else None

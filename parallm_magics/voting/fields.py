@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import math
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from parallm_magics.types import Kind
@@ -15,6 +17,7 @@ _TELLING = (
     " prediction"
 )
 _VAGUE = "selection selected option pick winner class category result response output value"
+_ENDINGS = "final conclusion solution reply message assistant"
 _FIRST: Mapping[Kind, str] = {
     "score": "score rating final_score overall_score",
     "index": "best best_candidate best_answer best_index winner index",
@@ -30,7 +33,10 @@ _LAST: Mapping[Kind, str] = {
 # Numbers stay as they are spelt; a number of 5,000 digits would raise otherwise.
 _DECODER = json.JSONDecoder(strict=False, parse_int=str, parse_float=str, parse_constant=str)
 _OBJECT_START = re.compile(r'\{(?=\s*")')
+_JSON_START = re.compile(r"\s*(?:\[\s*)?\{\s*[\"']")
 _KEY_NOISE = re.compile(r"[\s_-]+")
+_WORD = re.compile(r"[^\W\d_]")
+_SCORES = frozenset({"score", "confidence", "probability", "prob", "likelihood", "p", "weight"})
 _INNER_TAG = re.compile(r"<[^<>]{1,80}>")
 
 
@@ -38,6 +44,18 @@ def _fields(kind: Kind) -> tuple[str, ...]:
     """The names of answer fields of a kind, the more telling first."""
     names = f"{_FIRST.get(kind, '')} {_TELLING} {_VAGUE} {_LAST.get(kind, '')}"
     return tuple(dict.fromkeys(names.split()))
+
+
+def names_answer(name: str, kind: Kind) -> bool:
+    """Whether a tag of that name holds an answer of that kind."""
+    bare = _KEY_NOISE.sub("", name).casefold()
+    return bare in {_KEY_NOISE.sub("", field) for field in (*_fields(kind), *_ENDINGS.split())}
+
+
+def is_json_like(text: str) -> bool:
+    """Whether a text seems meant to be JSON as a whole, so that marks in it are its strings'."""
+    bare = without_fences(text).strip()
+    return bare[-1:] in ("}", "]") and _JSON_START.match(bare) is not None
 
 
 def _any_of(names: Iterable[str]) -> str:
@@ -48,17 +66,48 @@ def _any_of(names: Iterable[str]) -> str:
 def json_answer(text: str, kind: Kind) -> str | None:
     """The answer field of the last JSON object that has one; None without such an object.
 
-    A field that holds nothing readable gives "": the verdict is there, and is no vote.
+    A field that holds nothing readable gives "": the verdict is there, and is no vote. Objects
+    with no word between them are a list: of labels with their scores, the one with the highest
+    counts, whatever their order; others must agree. Open answers are no list of labels: the last
+    one counts.
     """
-    found = None
-    for data in _objects(text):
+    rows: list[tuple[str, float | None]] = []
+    end = 0
+    for begin, place, data in _objects(text):
         value = _field(data, _fields(kind))
-        found = found if value is None else value
-    return _loose_answer(text, kind) if found is None else found
+        if value is None:
+            continue
+        if rows and (kind == "open" or _WORD.search(text, end, begin)):
+            rows.clear()
+        rows.append((value, _score_of(data)))
+        end = place
+    if not rows:
+        return _loose_answer(text, kind)
+    if len({value for value, _ in rows}) == 1:
+        return rows[0][0]
+    return _likeliest(rows) if kind == "choice" else ""
 
 
-def _objects(text: str) -> Iterator[dict[str, Any]]:
-    """The outermost JSON objects of a text, prose between them or not."""
+def _likeliest(rows: Sequence[tuple[str, float | None]]) -> str:
+    """The label with the highest score; "" where one has none, or the highest is not the only one."""
+    scores = [score for _, score in rows if score is not None]
+    if len(scores) < len(rows) or scores.count(max(scores)) != 1:
+        return ""
+    return rows[scores.index(max(scores))][0]
+
+
+def _score_of(data: Mapping[str, Any]) -> float | None:
+    """How sure an object is of its label; None where it does not say so as a number."""
+    for name, value in data.items():
+        if _KEY_NOISE.sub("", name).casefold() in _SCORES:
+            with contextlib.suppress(TypeError, ValueError):
+                score = float(value)
+                return score if math.isfinite(score) else None
+    return None
+
+
+def _objects(text: str) -> Iterator[tuple[int, int, dict[str, Any]]]:
+    """The outermost JSON objects of a text with their places, prose between them or not."""
     place, budget = 0, 16 * len(text) + 200_000
     while budget > 0 and (start := _OBJECT_START.search(text, place)):
         try:
@@ -72,7 +121,7 @@ def _objects(text: str) -> Iterator[dict[str, Any]]:
             place = start.end()
             budget -= 200_000
         else:
-            yield data
+            yield start.start(), place, data
 
 
 def _field(data: dict[str, Any], names: tuple[str, ...]) -> str | None:

@@ -6,14 +6,17 @@ import re
 from itertools import islice, pairwise
 
 from parallm_magics.voting.cleaning import fold
+from parallm_magics.voting.fillers import is_english
 from parallm_magics.voting.markers import is_marked_aside
 from parallm_magics.voting.mentions import Mention, Menu, mention_at
+from parallm_magics.voting.verdict_line import is_low, is_short, share_after, verdict_mention
 from parallm_magics.voting.wording import (
     RETRACTION,
     is_denied,
     is_denied_after,
     is_hedged,
     is_only_mentioned,
+    sentence_round,
     starts_hedged,
 )
 
@@ -41,19 +44,70 @@ _BETWEEN = re.compile(
     re.IGNORECASE,
 )
 _TAKEN_BACK = re.compile(rf"\b(?:{RETRACTION})\b", re.IGNORECASE)
-_SHARE = re.compile(r"[*_`\"')\]]*\s*[:=(–—-]?\s*[~≈]?\d[\d.]*\s?%")
 _NEGATIVE = ("no", "false")
 """Labels that a further "no" after them repeats and does not deny."""
 
 
-def read_label(text: str, menu: Menu) -> str | None:
+def read_label(text: str, menu: Menu, *, is_marked: bool = False) -> str | None:
     """The label that a tidy text gives as its verdict, or None.
 
-    The text itself; else a label at its start that punctuation or a line end sets apart; else the
-    only label it mentions without denying or hedging it.
+    The text itself; else, of a short or marked verdict, the label of its first clause, where all
+    other words there are known to change nothing. Else a label at its start that punctuation or a
+    line end sets apart; else the only label it mentions without denying or hedging it.
+
+    Args:
+        is_marked: whether the text stands behind a marker, or in a field or tag.
     """
     text = _STRUCK_OUT.sub(" ", text).strip()
-    return menu.exact(text) or _leading(text, menu) or _single(text, menu)
+    exact = menu.exact(text)
+    if exact is not None or menu.mention is None:
+        return exact
+    if is_marked or is_short(text):
+        return _short(text, menu)
+    return _leading(text, menu) or _single(text, menu)
+
+
+def _short(text: str, menu: Menu) -> str | None:
+    """The label of a short verdict, unless what follows takes it back."""
+    first = verdict_mention(text, menu)
+    if first is None or _is_joined_to_another(text, first, menu):
+        return None
+    closing = re.compile(_CLOSING).match(text, first.end)
+    end = closing.end() if closing else first.end
+    sign = _VERDICT_END.match(text, end)
+    return _unless_taken_back(text, first, end, sign, menu)
+
+
+def _is_joined_to_another(text: str, first: Mention, menu: Menu) -> bool:
+    """Whether a sign joins the label to another one: "YES/NO", "safe: unsafe"."""
+    assert menu.mention is not None
+    for match in islice(menu.mention.finditer(text, first.end, first.end + _FAR), _MOST_MENTIONS):
+        mention = mention_at(text, match, menu)
+        if mention is not None and mention.label != first.label:
+            return bool(_SIGN.fullmatch(text[first.end : mention.start]))
+    return False
+
+
+def _unless_taken_back(
+    text: str, first: Mention, end: int, sign: re.Match[str] | None, menu: Menu
+) -> str | None:
+    """The leading label; None where what follows denies it, doubts it or lists others beside it."""
+    rest = sign.end() if sign else end
+    mark = (sign[2] or sign[3] or sign[4]) if sign else None
+    share = share_after(text, first.end)
+    if (
+        (fold(text[first.start : first.end]) not in _NEGATIVE and is_denied_after(text, first.end))
+        or (mark not in (None, ".", ":", "!", "=") and starts_hedged(text[rest : rest + 200]))
+        or (
+            share is None
+            and mark in (":", "=", "—", "–")
+            and re.match(r"\s*\d", text[rest : rest + 9])
+        )
+        or (share is not None and is_low(share, menu))
+        or _lists_another(text, first, rest, menu)
+    ):
+        return None
+    return first.label
 
 
 def _leading(text: str, menu: Menu) -> str | None:
@@ -73,16 +127,7 @@ def _leading(text: str, menu: Menu) -> str | None:
     is_set_off = any(c in text[first.end : end] for c in ")]}>*")
     if sign is None and (not is_set_off or _IS_JUDGED.match(text, end)):
         return None
-    rest = sign.end() if sign else end
-    mark = (sign[2] or sign[3] or sign[4]) if sign else None
-    if (
-        (fold(text[first.start : first.end]) not in _NEGATIVE and is_denied_after(text, first.end))
-        or (mark not in (None, ".", ":", "!", "=") and starts_hedged(text[rest : rest + 200]))
-        or (mark in (":", "=", "—", "–") and re.match(r"\s*\d", text[rest : rest + 9]))
-        or _lists_another(text, first, rest, menu)
-    ):
-        return None
-    return first.label
+    return _unless_taken_back(text, first, end, sign, menu)
 
 
 def _lists_another(text: str, first: Mention, rest: int, menu: Menu) -> bool:
@@ -102,8 +147,8 @@ def _lists_another(text: str, first: Mention, rest: int, menu: Menu) -> bool:
                 return True
             break
         place = mention.end
-    if _SHARE.match(text, first.end) and any(
-        _is_other(text, match, first, menu) and _SHARE.match(text, match.end())
+    if share_after(text, first.end) is not None and any(
+        _is_other(text, match, first, menu) and share_after(text, match.end()) is not None
         for match in islice(menu.mention.finditer(text, rest), _MOST_MENTIONS)
     ):
         return True
@@ -146,6 +191,9 @@ def _single(text: str, menu: Menu) -> str | None:
             doubted.add(mention.label)
         elif is_denied(text, mention.start, mention.end):
             denied.add(mention.label)
+        elif not is_english(sentence_round(text, mention.start, mention.end)):
+            # Denials of other languages are not known, so nothing is stated in them.
+            doubted.add(mention.label)
         elif not is_only_mentioned(text, mention.start, mention.end):
             stated.add(mention.label)
     if len(stated) != 1 or stated & denied or doubted - stated:

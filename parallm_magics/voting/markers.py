@@ -6,8 +6,10 @@ import re
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 from parallm_magics.types import Kind
+from parallm_magics.voting.framing import END_MARK
 from parallm_magics.voting.wording import is_no_verdict
 
 _GENERAL = r"answer|verdict|vote|grade|decision|choice|label|classification|prediction|judge?ment"
@@ -38,33 +40,56 @@ _DEEPEST = 20
 _MOST_REFUSED = 500
 """Of more markers than these only the last are looked at; weighing each would take long."""
 
+_VERDICT = 400
+"""Characters of a marker's value that are read to see whether two of them agree."""
+
 _CLOSES = {")": "(", "]": "[", "}": "{"}
 
 
-def marked_answer(text: str, kind: Kind, is_answer: Callable[[str], bool]) -> str | None:
-    """What follows the last marker; None without one, "" where nothing follows.
+class _Marked(NamedTuple):
+    """A marker's place, where its value begins to be told, and that value."""
+
+    place: int
+    begin: int
+    value: str
+
+
+def marked_answer(
+    text: str,
+    kind: Kind,
+    is_answer: Callable[[str], bool],
+    read: Callable[[str], object | None],
+) -> str | None:
+    """What follows the deciding marker; None without one, "" where nothing usable follows.
+
+    The last marker that starts a line, or stands directly behind a mark that may end thinking,
+    decides. A later one within a line must not say otherwise: nobody could tell which one counts.
+    Without a deciding one it is the last within a line.
 
     Args:
         text: a tidy text.
         kind: what is read; it decides which words are markers.
         is_answer: whether a text is an answer as it stands. "####" is a marker only before such a
             one, and a heading otherwise.
+        read: the value that a text gives as an answer; None where it gives none.
     """
-    at_line_start = [
-        *_worded(text, kind, is_answer),
-        *((m.start(), m[1]) for m in _last_of(_HASHES, text, is_answer)),
-        *((place, value) for place, value, starts_line in _boxed(text) if starts_line),
+    worded = _worded(text, kind, is_answer)
+    boxes = _boxed(text)
+    if kind == "choice" and boxes and not is_answer(boxes[0][0].value):
+        # "\\boxed{\\Delta E = 5}" below "Answer: D" is a formula.
+        boxes = [] if worded or _inline(text, kind) else boxes
+    deciding = [
+        *worded,
+        *(_Marked(m.start(), m.start(1), m[1]) for m in _last_of(_HASHES, text, is_answer)),
+        *(box for box, starts_line in boxes if starts_line),
     ]
-    if at_line_start:
-        value = max(at_line_start)[1]
-        # "Answer: yes. Wait, no. Answer: no": the line itself has a later marker.
-        later = [corrected for _, corrected in _inline(value, kind) if is_answer(corrected)]
-        return later[0] if later else value
-    within_a_line = [
-        *_inline(text, kind),
-        *((place, value) for place, value, starts_line in _boxed(text) if not starts_line),
-    ]
-    return max(within_a_line)[1] if within_a_line else None
+    if not deciding:
+        within_a_line = [*_inline(text, kind), *(box for box, _ in boxes)]
+        return max(within_a_line).value if within_a_line else None
+    last = max(deciding)
+    found = read(last.value[:_VERDICT])
+    others = (read(each.value[:_VERDICT]) for each in _inline(text, kind, last.begin))
+    return "" if any(other not in (None, found) for other in others) else last.value
 
 
 def is_marked_aside(text: str, start: int, end: int) -> bool:
@@ -76,10 +101,10 @@ def is_marked_aside(text: str, start: int, end: int) -> bool:
     )
 
 
-def _worded(text: str, kind: Kind, is_answer: Callable[[str], bool]) -> list[tuple[int, str]]:
-    """The last worded marker that starts a line, with what follows it."""
+def _worded(text: str, kind: Kind, is_answer: Callable[[str], bool]) -> list[_Marked]:
+    """The last worded marker that starts a line or follows a mark directly."""
     pattern = re.compile(
-        rf"^{_LINE_PREFIX}{_RANK}(?:{WORDS[kind]})\b{_ASIDE}{_EMPHASIS}"
+        rf"(?:^|{END_MARK}\s{{0,40}}){_LINE_PREFIX}{_RANK}(?:{WORDS[kind]})\b{_ASIDE}{_EMPHASIS}"
         r"(?:[:=]|[ \t][-–—]{1,2}[ \t]|[–—]|(?P<alone>$))",
         re.IGNORECASE | re.MULTILINE,
     )
@@ -88,25 +113,42 @@ def _worded(text: str, kind: Kind, is_answer: Callable[[str], bool]) -> list[tup
         # A line of nothing but the word is a heading, unless the word is a label itself.
         if match["alone"] is None or (not is_answer(match[0]) and _line_after(text, match.end())):
             last = match
-    return [(last.start(), _value(text, last.end()))] if last else []
+    return [_Marked(last.start(), last.end(), _value(text, last.end()))] if last else []
 
 
-def _inline(text: str, kind: Kind) -> list[tuple[int, str]]:
-    """The last worded marker within a line, outside quotes and brackets, that gives a verdict."""
+def _inline(text: str, kind: Kind, begin: int | None = None) -> list[_Marked]:
+    """The last worded marker within a line, outside quotes and brackets, that gives a verdict.
+
+    Args:
+        begin: all of them from this place on, instead.
+    """
     pattern = re.compile(
         rf"(?<![^\W_]){_RANK}(?:{WORDS[kind]})\b{_ASIDE}{_EMPHASIS}"
         r"(?:[:=]|is\b(?!\s*n[o']t\b)(?:\s+that\b)?[ \t]{0,4}:?)",
         re.IGNORECASE,
     )
-    matches = _from_the_last(pattern, text)
+    matches = _from_the_last(pattern, text, begin or 0)
     quotes = _quoted_spans(text) if matches else []
+    found = []
     for match in matches:
-        if not _is_inside(match.start(), quotes) and not is_no_verdict(text, match.start()):
-            return [(match.start(), _value(text, match.end()))]
-    return []
+        if (
+            not _is_inside(match.start(), quotes)
+            and not _is_in_quotation(text, match.start())
+            and not is_no_verdict(text, match.start())
+        ):
+            found.append(_Marked(match.start(), match.end(), _value(text, match.end())))
+            if begin is None:
+                break
+    return found
 
 
-def _boxed(text: str) -> list[tuple[int, str, bool]]:
+def _is_in_quotation(text: str, place: int) -> bool:
+    """Whether a place is in a line that begins as a quotation: "> Answer: yes"."""
+    line = text[max(text.rfind("\n", 0, place) + 1, place - 400) : place]
+    return line.lstrip().startswith(">")
+
+
+def _boxed(text: str) -> list[tuple[_Marked, bool]]:
     """The last `\\boxed{…}` with its content, and whether it starts a line."""
     boxes = list(_BOXED.finditer(text))
     if not boxes:
@@ -120,12 +162,12 @@ def _boxed(text: str) -> list[tuple[int, str, bool]]:
             break
     before = text[text.rfind("\n", 0, last.start()) + 1 : last.start()]
     starts_line = len(before) < 20 and not before.strip(" \t$\\[(*_#")
-    return [(last.start(), text[last.end() : end], starts_line)]
+    return [(_Marked(last.start(), end, text[last.end() : end]), starts_line)]
 
 
-def _from_the_last(pattern: re.Pattern[str], text: str) -> list[re.Match[str]]:
+def _from_the_last(pattern: re.Pattern[str], text: str, begin: int = 0) -> list[re.Match[str]]:
     """The matches, the last first."""
-    return [*reversed(deque(pattern.finditer(text), maxlen=_MOST_REFUSED))]
+    return [*reversed(deque(pattern.finditer(text, begin), maxlen=_MOST_REFUSED))]
 
 
 def _last_of(

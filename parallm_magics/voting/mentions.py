@@ -56,6 +56,7 @@ class Menu:
         folded: the same without differences of case.
         bare: the same without case, wrapping and outer punctuation.
         mention: finds a label or alias in a tidy text; the longest that fits, as group 1.
+        size: how many labels there are.
     """
 
     spelt: Mapping[str, frozenset[str]]
@@ -63,6 +64,7 @@ class Menu:
     bare: Mapping[str, frozenset[str]]
     mention: re.Pattern[str] | None
     longest: int = field(default=0)
+    size: int = field(default=0)
 
     @classmethod
     def of(
@@ -88,6 +90,7 @@ class Menu:
             mention=re.compile(f"({'|'.join(map(_form_pattern, in_prose))})", re.IGNORECASE)
             if in_prose
             else None,
+            size=len({label for _, label in forms}),
             longest=max((len(form) for form, _ in forms), default=0),
         )
 

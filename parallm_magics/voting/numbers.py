@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
+from fractions import Fraction
 
 from parallm_magics.voting.cleaning import peelings
 from parallm_magics.voting.wording import RETRACTION, is_denied, is_hedged, is_only_mentioned
@@ -29,7 +30,8 @@ _CHUNK = re.compile(
     re.IGNORECASE,
 )
 _SCALED = re.compile(
-    r"\s*(?:(?:thousand|million|billion|trillion|hundred|dozen|mn|bn|k)\b|[×*^·/±]\s*\d|x\s*10\b"
+    r"(?:\s*°\s?[CFK]?)?(?:\s+\w+){0,2}\s+(?:below|beneath|under)\s+(?:zero|freezing|0)\b"
+    r"|\s*(?:(?:minus|plus|times|divided\s+by|over)\s+[$€£¥]?\d|(?:thousand|million|billion|trillion|hundred|dozen|mn|bn|k)\b|[×*^·/±]\s*\d|x\s*10\b"
     r"|\+\s*\d|\.\(\d|(?:to|or|and|-|–|—)\s*[-+$€£]?\d)",
     re.IGNORECASE,
 )
@@ -38,6 +40,36 @@ _BOUND = re.compile(
     r"|\bover"
     r"|\bunder|\babove|\bbelow|\bup\s+to|\bbetween|[<>≤≥±]"
     r"|\\(?!(?:text|math|[df]?box|bf|rm)\w*)[a-z]+\s*[{[]?)\s*[*_`]*$",
+    re.IGNORECASE,
+)
+# A dash before a number may be a minus sign or only set it off; at a line's start a hyphen is a
+# bullet.
+_DASHED = re.compile(r"(?:(?:^|[^\w\n])-\s+|[–—―‒➖˗]\s*)[*_`(\[$]{0,6}\Z")
+_STARTS_DASHED = re.compile(r"\s*[*_`(\[$]{0,6}[–—―‒➖˗]\s*[*_`(\[]{0,6}[$€£¥]?\d")
+_MINUS_WORD = re.compile(
+    r"(?<![^\W_])\(?(?:m[iíī]{1,2}nus(?:ov|z)?|n[eé]gati(?:ve|f|vo|va|v)|moins|menos|meno|минус|мінус"
+    r"|eksi|ujemne|âm|سالب|ऋण)\)?\s+(?=[$€£¥]?\s?[0-9])",
+    re.IGNORECASE,
+)
+_LATEX_WORDS = re.compile(
+    r"\\(?:text|textbf|textrm|textit|mathrm|mathbf|mathit|mbox)\s?\{([^{}]{0,80})\}"
+)
+_FRACTION = re.compile(
+    r"(?<![\w}\\^)*·×/.])\\[dt]?frac\s?\{\s?([0-9]{1,15}(?:\.[0-9]{1,15})?)\s?\}\s?"
+    r"\{\s?([0-9]{1,15}(?:\.[0-9]{1,15})?)\s?\}(?![0-9])"
+)
+_FORMULA = re.compile(
+    r"\\(?:[dtc]?frac|sqrt|pi|times|cdot|pm|mp|over|binom|sum|prod|int|log|ln|sin|cos|tan|infty|div)"
+    r"(?![a-zA-Z])"
+)
+_BOUNDS = (
+    r"(\d{1,6})(?:\s?\([^()\n]{0,40}\))?\s?(?:to|through|-|–|—|\.\.)\s?(\d{1,6})(?![\d.]*[/%\d])"
+)
+_SCALE = re.compile(
+    rf"\b(?:(?:on|using|with|in)\s+)?(?:(?:a|the|this)\s+)?(?:scale|range)\s*(?:of|from|:)?\s*\(?"
+    rf"{_BOUNDS}(?:\s?\([^()\n]{{0,40}}\))?"
+    rf"|\bfrom\s+{_BOUNDS}(?=\s*[:,])|\b{_BOUNDS}\s+scale\b"
+    r"|\b(?:(?:on|using|with)\s+)?(?:(?:a|the|this)\s+)?(\d{1,6})[- ]points?\s+scale\b",
     re.IGNORECASE,
 )
 _VERDICT_END = re.compile(r"[)\]*_`\"'$]{0,6}[ \t]*(?:\n|\Z|[.,;:!(|—–…]|-+(?=\s))")
@@ -61,7 +93,7 @@ _ALL_OF = re.compile(
 )
 _SUPERSCRIPTS = str.maketrans({c: f"^{unicodedata.digit(c)}" for c in "⁰¹²³⁴⁵⁶⁷⁸⁹"})
 _THIN_SPACE = re.compile("(?<=[0-9])[\u00a0\u2009\u202f](?=[0-9]{3}(?![0-9]))")
-_LATEX_MARKS = (("{,}", ","), ("\\,", ""), ("\\!", ""), ("\\%", "%"), ("\\$", "$"))
+_LATEX_MARKS = (("{,}", ","), ("~\\", " \\"), ("\\,", ""), ("\\!", ""), ("\\%", "%"), ("\\$", "$"))
 
 
 def tidy_digits(text: str) -> str:
@@ -73,7 +105,24 @@ def tidy_digits(text: str) -> str:
         text = re.sub(r"(?![0-9])\d", lambda digit: str(unicodedata.decimal(digit[0])), text)
     for mark, plain in _LATEX_MARKS:
         text = text.replace(mark, plain)
-    return text
+    if "\\" in text:
+        text = _FRACTION.sub(_quotient, _LATEX_WORDS.sub(r" \1", text))
+    return _MINUS_WORD.sub(_minus, text)
+
+
+def _quotient(fraction: re.Match[str]) -> str:
+    """The decimal number that a fraction of two numbers is, as text."""
+    top, bottom = Fraction(fraction[1]), Fraction(fraction[2])
+    if not bottom:
+        return fraction[0]
+    value = top / bottom
+    return str(value.numerator) if value.denominator == 1 else repr(float(value))
+
+
+def _minus(word: re.Match[str]) -> str:
+    """A minus sign, unless the word takes one number from another: "10 minus 3"."""
+    before = word.string[max(0, word.start() - 8) : word.start()].rstrip(" *_`)]")
+    return word[0] if before[-1:].isdigit() else "-"
 
 
 def is_number(text: str) -> bool:
@@ -82,7 +131,12 @@ def is_number(text: str) -> bool:
 
 
 def read_number(
-    text: str, span: tuple[float, float] | None = None, *, whole: bool = False, of_top: bool = False
+    text: str,
+    span: tuple[float, float] | None = None,
+    *,
+    whole: bool = False,
+    of_top: bool = False,
+    is_marked: bool = False,
 ) -> int | float | None:
     """The number that a tidy text gives as its answer, or None.
 
@@ -93,9 +147,11 @@ def read_number(
         text: a tidy text.
         span: least and largest value; one outside is no answer, and is never moved inside.
         whole: whether only whole numbers will do.
-        of_top: whether "8/10" and "8 out of 10" are 8 where the span ends at 10.
+        of_top: whether "8/10" and "8 out of 10" are 8 where the span ends at 10, and a scale of 1
+            to 10 may be named beside it.
+        is_marked: whether the text stands behind a marker, or in a field or tag.
     """
-    if re.match(r"[ \t]+-\s", text):
+    if (is_marked and re.match(r"\s*-\s", text)) or _STARTS_DASHED.match(text):
         # After a marker a hyphen may be a sign or a bullet.
         return None
     if of_top and span is not None:
@@ -122,8 +178,14 @@ _Found = tuple[int | float, bool]
 
 
 def _without_top(text: str, top: float) -> str:
-    """The text with "8" for "8/10" where 10 is the top of the scale."""
+    """The text with "8" for "8/10" where 10 is the top of the scale, and without that scale."""
     whole = int(top) if float(top).is_integer() else top
+    text = _SCALE.sub(
+        lambda scale: (
+            " " if str(whole) == [part for part in scale.groups() if part][-1] else scale[0]
+        ),
+        text,
+    )
     return re.sub(
         rf"(?<=[0-9])[*_`]{{0,3}}(?:\s?/\s?|\s+(?:out\s+)?of\s+)[*_`]{{0,3}}"
         rf"{re.escape(str(whole))}(?:\.0+)?(?![0-9]|[.,/][0-9])",
@@ -189,6 +251,8 @@ def _single(text: str, *, of_things: bool) -> _Found | None:
         text: a tidy text.
         of_things: whether it may say how many there are: "3 errors" gives no score.
     """
+    if "\\" in text and _FORMULA.search(text):
+        return None
     found: _Found | None = None
     spans: list[tuple[int, int]] = []
     for match in _CHUNK.finditer(text):
@@ -196,6 +260,7 @@ def _single(text: str, *, of_things: bool) -> _Found | None:
         value = _of_chunk(match)
         if (
             value is None
+            or _DASHED.search(text[max(0, place[0] - 12) : place[0]])
             or (found is not None and value != found)
             or len(spans) > 100
             or _SCALED.match(text, place[1])

@@ -10,7 +10,7 @@ from itertools import chain
 from math import isfinite
 from typing import NamedTuple
 
-from parallm_magics.voting.cleaning import without_reasoning
+from parallm_magics.voting.thinking import without_reasoning
 
 _MOST_PASSAGES = 64
 """A judge is asked for one object; each further passage is looked up in all that it was shown."""
@@ -33,7 +33,9 @@ _BARE = re.compile(
     r"(?P<marks>[*_`\"']{0,3})(?P<number>-?(?:0|[1-9][0-9]{0,8})(?:\.[0-9]{1,9})?)(?P=marks)\.?"
 )
 _TAG_WORD = re.compile(
-    r"[<\[]\s{0,4}/?\s{0,4}(?:think|thought|reason|reflect|scratch|analys)", re.IGNORECASE
+    r"[<\[◁][^<>\[\]\n]{0,40}?(?:think|thought|reason|reflect|scratch|analys|channel)"
+    r"|assistantfinal",
+    re.IGNORECASE,
 )
 _QUOTING = str.maketrans("", "", "\\\"'`‘’‚“”„«»")
 

@@ -49,6 +49,12 @@ _NO_GOOD = (
     r"|excluded|too\s+\w+|eliminated|rejected|ruled\s+out|inaccurate|inappropriate|unsupported"
     r"|mistaken|implausible)\b"
 )
+# One such word alone behind a label takes it back: "sicher: nein".
+_FOREIGN_NO = (
+    r"(?:nein|non|nej|nee|ne|nie|não|nao|нет|ні|не|hayır|hayir|falsch|faux|falso|falsa|fel|forkert"
+    r"|fout|onjuist|неверно|ложь|nicht|pas|niet|inte|ikke|değil|いいえ|いえ|否|不|不是|错|錯|错误|違います"
+    r"|ちがいます|아니요|아니오|아닙니다|لا|خطأ|לא)"
+)
 _DENIED_AFTER = re.compile(
     r"[\s*_`)\]}\"']*(?:(?:is|was|are|were|do|does|did|can|could|would|should|will|has|ca|wo)n't\b"
     r"|(?:can\s?not|never|fails|lacks|(?:can|does|do|did|will|must|should|may|has)\s+(?:not"
@@ -56,10 +62,12 @@ _DENIED_AFTER = re.compile(
     r"|must)\s+be)\s+(?:(?:\w+ly|also|just|the|a|an)\s+){0,3}"
     + _NO_GOOD
     + r")|[ \t*_`)\]}\"']*[:=(–—-]+\s*[*_`\"']*"
-    r"(?:(?:no|nope|false|0|n/a|none|null|[❌✗✘✖🚫👎]|"
+    r"(?:(?:no|nope|false|0(?![.,]?\d)|n/a|none|null|[❌✗✘✖🚫👎]|"
     + _NO_GOOD
     + r")[*_`\"']*\s*(?:[.,;!\n})\]|]|$)"
-    r"|not\s+(?:at\s+all|really|quite)\b)|[\s.,…*_`)\]}\"']*\bnot\s*(?:[.,;!\n]|$)"
+    r"|not\s+(?:at\s+all|really|quite)\b)"
+    r"|[\s.,;:?!…(–—*_`)\]}\"'-]*\bnot(?:\s+(?:at\s+all|really|quite))?\s*(?:[.,;!)\n]|$)"
+    r"|[\s.,;:?!…(–—*_`)\]}\"'-]*(?<![^\W_])" + _FOREIGN_NO + r"(?![^\W_])\s*(?:[.,;!)\n。]|$)"
     r"|,?\s*(?:but|yet|though|although)\s+(?:(?:it|that|this|i)\s+)?(?:no\s+longer\s+\w+"
     r"|(?:is|was|do|does|did)(?:n't|\s+not))\s*(?:[.,;!\n]|$)",
     re.IGNORECASE,
@@ -172,6 +180,11 @@ def _sentence_before(text: str, start: int) -> str:
 def _sentence_after(text: str, end: int) -> str:
     """What stands after a place in its own sentence."""
     return _SENTENCE_END.split(text[end : end + _REACH], maxsplit=1)[0]
+
+
+def sentence_round(text: str, start: int, end: int) -> str:
+    """The sentence that a place stands in, as far as it is near."""
+    return _sentence_before(text, start) + " " + _sentence_after(text, end)
 
 
 def is_denied(text: str, start: int, end: int) -> bool:

@@ -167,9 +167,19 @@ def test_every_notation_gives_the_same_float(per_mille):
         (f"{per_mille / 10}%", 1),
         (f"{per_mille}/1000", 100),
         (f"{per_mille / 1000:.3f}", 1),
-        (f"{per_mille / 10}", 100),
+        # Of 100 a decimal as small as a share is one: nobody is 0.9 % sure.
+        (f"{per_mille / 1000:.3f}" if per_mille <= 10 else f"{per_mille / 10}", 100),
     ]:
         assert parse_confidence(f"Confidence: {text}", scale) == share
+
+
+@given(st.decimals(0, 1, places=3), st.integers(0, 100))
+def test_a_decimal_from_0_to_1_is_a_share_and_a_whole_number_is_of_100(share, whole):
+    """Beside each other "0.95" and "60" are 95 % and 60 %; "1" is one per cent, "1.0" is all."""
+    assert parse_confidence(f"CONFIDENCE: {share:.3f}") == float(share)
+    assert parse_confidence(f"CONFIDENCE: {whole}") == whole / 100
+    assert parse_confidence(f"CONFIDENCE: {share:.3f}%") == float(Fraction(share) / 100)
+    assert parse_confidence(f"CONFIDENCE: {share:.3f}", 10) == float(Fraction(share) / 10)
 
 
 @given(st.text() | likely_texts)

@@ -347,7 +347,7 @@ def test_on_block_raise_carries_the_run(magic: str) -> None:
     """The error says who blocked and why, and its run and records hold nothing of the work."""
     with pytest.raises(GuardrailBlocked, match="guardrail 'guardrail' said BLOCK: rude") as caught:
         ran(
-            guarding(says("rude\nBLOCK"), answer(0.1, "WORK x")),
+            guarding(says("rude\nANSWER: BLOCK"), answer(0.1, "WORK x")),
             "%guardrail --on-block raise\nIs this harmful?",
             magic,
         )
@@ -1249,7 +1249,7 @@ def test_a_blocked_run_is_one_of_its_kind() -> None:
 
 def test_guard_records_are_whole() -> None:
     """A guard's own words and numbers are for the reader."""
-    run, _, _ = ran(guarding(says("so bad\nBLOCK")))
+    run, _, _ = ran(guarding(says("so bad\nANSWER: BLOCK")))
     [record] = run.guard.records
     assert isinstance(record, Record)
     assert (record.status, record.value, record.usage) == ("ok", "BLOCK", USED)
