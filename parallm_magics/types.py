@@ -320,11 +320,13 @@ class Provider(Protocol):
         simulated: whether its answers come from no model; shown as SIMULATED.
         keeps_time: whether it reports its own seconds and applies the task's limits itself.
         address: where it is reached, shown when it is not the provider's usual one; else "".
+        local: whether calls go to a server in the own network, which may answer one at a time.
     """
 
     simulated: bool
     keeps_time: bool
     address: str
+    local: bool
 
     @property
     def account(self) -> str:

@@ -24,10 +24,19 @@ PROBE_FIRST, PROBE_LONGEST = 1.0, 15.0
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
-    """One admitted call: when it began, and whether it probes a provider that was down."""
+    """One admitted call: when it began, and whether it probes a provider that was down.
+
+    Attributes:
+        beside: calls that were open when it began.
+        number: how many had begun before it.
+        answers: how many of all had been answered by then.
+    """
 
     began: float
     probe: bool = False
+    beside: int = 0
+    number: int = 0
+    answers: int = 0
 
 
 @dataclass(slots=True, eq=False)
@@ -62,6 +71,9 @@ class Pool:
     _refused_at: float = float("inf")
     _fails: int = 0
     _pause: float = PROBE_FIRST
+    _begun: int = 0
+    _answers: int = 0
+    _crowded: bool = False
 
     def __post_init__(self) -> None:
         self.limit = float(min(self.limit, self.ceiling))
@@ -76,6 +88,8 @@ class Pool:
 
     def wanted(self, most: int) -> None:
         """The user asks for so many at once: until it was refused any, the provider may get them."""
+        if self._crowded:  # the user knows better now than the server has shown
+            self.ceiling, self._crowded, self._slow_start = MOST, False, True
         if self._slow_start:
             self.limit = max(self.limit, float(min(most, self.ceiling)))
 
@@ -92,9 +106,11 @@ class Pool:
 
     def begin(self, now: float) -> Ticket:
         """Admit one call."""
+        ticket = Ticket(now, self.down_since is not None, self.inflight, self._begun, self._answers)
         self.inflight += 1
+        self._begun += 1
         self._peak = max(self._peak, self.inflight)
-        return Ticket(now, self.down_since is not None)
+        return ticket
 
     def end(self) -> None:
         """A call has ended, whatever came of it; whoever waits for a place is told."""
@@ -104,6 +120,7 @@ class Pool:
 
     def answered(self, ticket: Ticket) -> None:
         """The provider answered. A full round of answers raises the limit where it was used."""
+        self._answers += 1
         if self.down_since is not None:
             self.down_since, self._pause, self.retries = None, PROBE_FIRST, RETRIES
         self._fails = 0
@@ -130,6 +147,22 @@ class Pool:
         self._slow_start = False
         if hint is not None:
             self.gate = max(self.gate, now + hint)
+
+    def kept_waiting(self, ticket: Ticket, now: float, serving: int) -> int:
+        """A local server has let a call wait too long. How many others there were meanwhile.
+
+        It gets no more at once from now on than it could serve within that wait.
+
+        Args:
+            serving: calls under way whose answers have begun.
+        """
+        others = ticket.beside + self._begun - ticket.number - 1
+        if others and ticket.began >= self._cut_at:
+            served = self._answers - ticket.answers + serving
+            self.ceiling = max(1, min(int(self.limit), self.ceiling, served))
+            self.limit, self._cut_at = float(self.ceiling), now
+            self._slow_start, self._crowded, self._clean, self._peak = False, True, 0, 0
+        return others
 
     def faulted(self, ticket: Ticket, now: float) -> bool:
         """A passing fault. Whether it is the provider's, so that the call loses no try by it."""

@@ -442,6 +442,8 @@ class Pump:
         now, task = self._loop.time(), worker.task
         fault = self._of_the_key(last.fault, pool)
         again = fault is not None and fault.kind in PASSING and not worker.provider.keeps_time
+        if fault is not None and fault.kind == "timeout" and worker.provider.local:
+            fault = self._queued(worker, pool, ticket, fault)
         if fault is None or not again or (fault.kind == "timeout" and not task.retry_timeouts):
             self._learn(task, pool, ticket, fault)
             self._end(task, worker.record(self._books.price, now, fault))
@@ -485,6 +487,20 @@ class Pump:
             return None
         pool.spend_retry()
         return pool.pause(worker.lost, fault.retry_after, left)
+
+    def _queued(self, worker: Worker, pool: Pool, ticket: Ticket, fault: Fault) -> Fault:
+        """The time-out of a local server, which says so where others may have been before it."""
+        if worker.heard:
+            return fault
+        open_ones = (each for each in self._running.values() if each is not worker)
+        serving = sum(bool(each.heard) and each.provider is worker.provider for each in open_ones)
+        if not (others := pool.kept_waiting(ticket, self._loop.time(), serving)):
+            return fault
+        why = (
+            f"{others} other calls were open at this local server, and it may answer one at a time: "
+            "lower -c (-c 1), or give a longer --timeout"
+        )
+        return replace(fault, message=f"{fault.message}; {why}")
 
     def _learn(self, task: Task, pool: Pool, ticket: Ticket, fault: Fault | None) -> None:
         if fault is not None and fault.kind in FATAL:

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 from parallm_magics.errors import ModelError
 from parallm_magics.providers import keys
-from parallm_magics.providers.address import host_of, split_url
+from parallm_magics.providers.address import host_of, is_local, split_url
 from parallm_magics.providers.body import BOM, MOST_BYTES, Body, TooMuchError
 from parallm_magics.providers.content import Content
 from parallm_magics.providers.endings import ending_of
@@ -164,6 +164,7 @@ class SdkProvider:
 
     simulated = False
     keeps_time = False
+    local = False
     sdk: ClassVar[str]
     client_class: ClassVar[str]
     variables: tuple[str, ...]
@@ -327,6 +328,7 @@ class SdkProvider:
         """Take in where calls go; the environment may have changed since the last time."""
         self.host = host_of(self._base_url())
         self.address = "" if self.host == host_of(self.usual) else self.host
+        self.local = is_local(self._base_url())
 
     def _base_url(self) -> str:
         return self._given or os.environ.get(self.base_variable, "").strip() or self.usual

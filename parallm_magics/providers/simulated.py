@@ -35,6 +35,7 @@ class SimulatedProvider:
 
     simulated = True
     keeps_time = True
+    local = False
     address = ""
 
     def __init__(self, answers: Answers | None = None) -> None:

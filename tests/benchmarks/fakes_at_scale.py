@@ -31,6 +31,7 @@ class Sleeper:
 
     simulated = False
     keeps_time = False
+    local = False
     address = ""
     account = NAME
 

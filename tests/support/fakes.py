@@ -33,6 +33,7 @@ class Fake:
 
     simulated = False
     keeps_time = False
+    local = False
     address = ""
 
     def __init__(self, act: Act, caching: bool = False) -> None:
