@@ -264,6 +264,8 @@ class Reply:
         seconds: the call's length where the provider keeps its own time (simulation, recordings).
         terms: the terms of its price that the reply names.
         adapted: what was sent otherwise than usual, as the endpoint does not take it, in words.
+        thinking: what the model wrote to itself, where the provider sends it apart; else "".
+        thinking_tokens: how many of the output tokens were thinking, where the provider says so.
     """
 
     text: str
@@ -274,6 +276,8 @@ class Reply:
     seconds: float | None = None
     terms: Terms = ()
     adapted: str = ""
+    thinking: str = ""
+    thinking_tokens: int | None = None
 
 
 class CallFailed(Exception):
@@ -285,6 +289,7 @@ class CallFailed(Exception):
         usage: tokens known to have been used, or None.
         seconds: the call's length where the provider keeps its own time.
         terms: the terms of their price, as far as the provider has named them.
+        thinking: what the model had written to itself before.
     """
 
     def __init__(
@@ -296,6 +301,7 @@ class CallFailed(Exception):
         model: str | None = None,
         seconds: float | None = None,
         terms: Terms = (),
+        thinking: str = "",
     ) -> None:
         super().__init__(fault.message)
         self.fault = fault
@@ -304,6 +310,7 @@ class CallFailed(Exception):
         self.model = model
         self.seconds = seconds
         self.terms = terms
+        self.thinking = thinking
 
 
 class Heard(Protocol):
@@ -380,7 +387,9 @@ class Record:
         name: the worker's name.
         status: how it ended; only "ok" is a success.
         model: the model asked, as `provider:name`.
-        text: the answer, or what had arrived of it.
+        text: the answer, or what had arrived of it; thinking is no part of it.
+        thinking: what the model wrote to itself, where it is known; nothing ever reads a vote in it.
+        thinking_tokens: how many of the output tokens were thinking, where the provider says so.
         value: the label or number read, where one was asked for.
         usage: tokens in four classes, all attempts together; None where unknown.
         cost: US dollars; None where unknown.
@@ -433,6 +442,8 @@ class Record:
     temperature: float | None = None
     effort: str | None = None
     system: str | None = None
+    thinking: str | None = None
+    thinking_tokens: int | None = None
 
     @property
     def ok(self) -> bool:

@@ -44,6 +44,8 @@ def cancelled(record: Record, at: float, why: str) -> Record:
         record,
         status="cancelled",
         text="",
+        thinking=None,
+        thinking_tokens=None,
         value=None,
         usage=None if begun else Usage(),
         cost=None,

@@ -25,6 +25,8 @@ from parallm_magics.types import (
     Task,
     Usage,
 )
+from parallm_magics.voting.sieve import Sieve
+from parallm_magics.voting.thinking import ONLY_THINKING, split_thinking
 
 NOTHING = Decimal(0)
 
@@ -104,6 +106,7 @@ class Worker:
         tokens: what it has taken of the tokens allowed a minute.
         tell: hears what happens in the try under way.
         begun: called with the first sign of life of it.
+        sieve: keeps thinking from who listens to it.
     """
 
     task: Task
@@ -118,6 +121,7 @@ class Worker:
     tokens: Taken | None = None
     tell: Listener | None = None
     begun: Callable[[], None] | None = None
+    sieve: Sieve = field(default_factory=Sieve)
 
     def left(self, now: float) -> float:
         """Seconds until the deadline, which counts from the first admission."""
@@ -132,7 +136,7 @@ class Worker:
             self.heard.append(piece)
             if self.tell is not None:
                 at = asyncio.get_running_loop().time() - self.began
-                self.tell(Event("heard", self.task.index, at, piece))
+                self.tell(Event("heard", self.task.index, at, self.sieve.shown(piece)))
 
     async def once(
         self, tell: Listener | None, price: Price, begun: Callable[[], None] | None = None
@@ -149,6 +153,7 @@ class Worker:
         tried = loop.time()
         self.start = tried if self.start is None else self.start
         self.heard.clear()
+        self.sieve = Sieve()
         index = self.task.index
 
         self.tell, self.begun = tell, begun
@@ -160,6 +165,7 @@ class Worker:
             self.hear("")
         except CallFailed as error:
             end = error.with_traceback(None)
+        end = thinking_apart(end)
         seconds = loop.time() - tried if end.seconds is None else end.seconds
         fault = end.fault if isinstance(end, CallFailed) else _fault_of(end)
         last = Try(end, fault, seconds, end.seconds is None, self._cost_of(end, fault, price))
@@ -177,6 +183,8 @@ class Worker:
         return self.task.ended(
             STATUS.get(fault.kind, "failed") if fault else "ok",
             text=end.text,
+            thinking=end.thinking or None,
+            thinking_tokens=reply.thinking_tokens if reply else None,
             usage=usage,
             cost=cost,
             saved=self._saved(usage, cost, price),
@@ -200,9 +208,11 @@ class Worker:
         """
         start = now if self.start is None else self.start
         usage = None if asked else self._usage()
+        thinking, text = split_thinking("".join(self.heard)) if asked else ("", "")
         return self.task.ended(
             STATUS.get(fault.kind, "failed"),
-            text="".join(self.heard) if asked else "",
+            text=text,
+            thinking=thinking or None,
             usage=usage,
             cost=None if asked else self._cost(),
             start=round(start - self.began, 6),
@@ -272,6 +282,18 @@ def too_late(fault: Fault, task: Task) -> Fault:
     return replace(fault, message=f"{fault.message}; {late}")
 
 
+def thinking_apart(end: Reply | CallFailed) -> Reply | CallFailed:
+    """How a try ended, with what the model wrote to itself apart from its answer."""
+    inline, text = split_thinking(end.text)
+    if text == end.text:
+        return end
+    thinking = "\n\n".join(filter(None, (end.thinking, inline)))
+    if isinstance(end, Reply):
+        return replace(end, text=text, thinking=thinking)
+    end.text, end.thinking = text, thinking
+    return end
+
+
 # Ends of a complete reply that make it no success.
 _NO_SUCCESS: dict[Finish, Fault] = {
     "length": Fault("length", "cut off at max_tokens; give more with --max-tokens"),
@@ -283,4 +305,6 @@ def _fault_of(reply: Reply) -> Fault | None:
     """Why a complete reply is no success; None where it is one."""
     if reply.finish in _NO_SUCCESS:
         return _NO_SUCCESS[reply.finish]
-    return None if reply.text.strip() else Fault("empty", "the answer holds no text")
+    if reply.text.strip():
+        return None
+    return Fault("empty", ONLY_THINKING if reply.thinking else "the answer holds no text")

@@ -236,6 +236,15 @@ async def score(
 # --- asking ---------------------------------------------------------------------------------------
 
 
+def _whole(record: Record) -> str:
+    """The reply with its thinking, in which nothing is read, before it.
+
+    A judge that quotes a candidate's mark would make thinking of what stands before it: that it has
+    said something else there must be known.
+    """
+    return f"<think>{record.thinking}</think>\n{record.text}" if record.thinking else record.text
+
+
 async def _asked(
     tasks: Sequence[Task], read: _Read, form: str, workers: Workers, again: bool
 ) -> tuple[list[Record], list[Verdict]]:
@@ -245,7 +254,7 @@ async def _asked(
         anew = frozenset(task.index for task in asked) if again else frozenset()
         records = await workers.follow(asked, anew)
         pairs = zip(turns, records, strict=True)
-        return [_valued(record, read(at, record.text)) for at, record in pairs]
+        return [_valued(record, read(at, _whole(record))) for at, record in pairs]
 
     records = await ask(tasks, range(len(tasks)))
     unread = [at for at, record in enumerate(records) if record.status == "invalid"]

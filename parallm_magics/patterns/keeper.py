@@ -98,6 +98,7 @@ def withheld(record: Record, why: str) -> Record:
         record,
         status="blocked",
         text="",
+        thinking=None,
         value=None,
         finish=None,
         error=Fault("blocked", why),

@@ -17,6 +17,8 @@ def record_dict(record: Record) -> dict[str, Any]:
         "item": record.item,
         "status": record.status,
         "text": record.text,
+        "thinking": record.thinking,
+        "thinking_tokens": record.thinking_tokens,
         "value": record.value,
         "model": record.model,
         "model_answered": record.model_answered,

@@ -158,6 +158,7 @@ def _take(choice: Mapping[str, Any], data: Mapping[str, Any], draft: Draft) -> N
     sent = data.get("usage") or mapping(data.get("x_groq")).get("usage")
     if isinstance(sent, dict):
         draft.usage = usage_of(sent)
+        draft.thinking_tokens = thinking_tokens(sent.get("completion_tokens_details"))
 
 
 def _thinking(said: Mapping[str, Any]) -> str:
@@ -165,7 +166,14 @@ def _thinking(said: Mapping[str, Any]) -> str:
     for name in THINKING:
         if name in said and (text := string(said[name])):
             return text
-    return ""
+    details = said.get("reasoning_details")
+    parts = map(mapping, details) if isinstance(details, list) else ()
+    return "".join(string(part.get("text")) or string(part.get("summary")) for part in parts)
+
+
+def thinking_tokens(details: object) -> int | None:
+    """How many tokens of the output were thinking, where a server says so."""
+    return count(mapping(details).get("reasoning_tokens"))
 
 
 def usage_of(sent: Mapping[str, Any]) -> Usage | None:

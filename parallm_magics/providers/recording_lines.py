@@ -18,6 +18,7 @@ from importlib import metadata
 from typing import Any, NamedTuple, get_args
 
 from parallm_magics.types import Attempt, Fault, FaultKind, Record, Status, Task, Usage
+from parallm_magics.voting.thinking import ONLY_THINKING, split_thinking
 
 SCHEMA = 1
 UNREADABLE = "unreadable"  # the kind of fault of an answer in which nothing could be read
@@ -69,6 +70,8 @@ def entry_of(task: Task, record: Record, front: Front, request: dict[str, Any]) 
     now = datetime.now(UTC)
     outcome = {
         "text": "" if record.status == "blocked" else record.text,
+        "thinking": None if record.status == "blocked" else record.thinking,
+        "thinking_tokens": record.thinking_tokens,
         "finish": record.finish,
         "error": _error(record.error) if record.error else None,
         "usage": record.usage.to_dict() if record.usage else None,
@@ -218,9 +221,18 @@ def _record(task: Task, status: str, outcome: dict[str, Any]) -> Record:
     if status == "invalid" and error is not None and error.kind == UNREADABLE:
         # The answer came; how it is read may have changed since.
         status, error = "ok", None
+    text, thinking = _text(outcome["text"]), _text_or_none(outcome.get("thinking"))
+    tokens = outcome.get("thinking_tokens")
+    if thinking is None:  # a recording of before thinking was kept apart
+        inline, text = split_thinking(text)
+        thinking = inline or None
+        if status == "ok" and thinking and not text:
+            status, error = "invalid", Fault("empty", ONLY_THINKING)
     return task.ended(
         _one_of(get_args(Status), status),
-        text=_text(outcome["text"]),
+        text=text,
+        thinking=thinking,
+        thinking_tokens=None if tokens is None else _count(tokens),
         usage=None if usage is None else Usage(**{k: _count(v) for k, v in usage.items()}),
         cost=_money(outcome.get("cost")),
         saved=_money(outcome.get("saved")),

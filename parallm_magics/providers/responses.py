@@ -6,7 +6,14 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from parallm_magics.providers.content import Content, content_of
-from parallm_magics.providers.openai import MARK, MOST_KEY, WITH_MARKS, OpenAIProvider, usage_of
+from parallm_magics.providers.openai import (
+    MARK,
+    MOST_KEY,
+    WITH_MARKS,
+    OpenAIProvider,
+    thinking_tokens,
+    usage_of,
+)
 from parallm_magics.providers.prompt_cache import Content as Prompt
 from parallm_magics.providers.prompt_cache import marked
 from parallm_magics.providers.reading import mapping, merged, string
@@ -92,6 +99,7 @@ class ResponsesProvider(OpenAIProvider):
         draft.priced(data)
         if isinstance(data.get("usage"), dict):
             draft.usage = _usage(data["usage"])
+            draft.thinking_tokens = thinking_tokens(data["usage"].get("output_tokens_details"))
 
 
 def _parts(content: Prompt | None) -> Prompt:

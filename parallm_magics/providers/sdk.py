@@ -62,6 +62,7 @@ class Draft:
         over: whether nothing more is to come, not even the usage.
         counts: the usage as sent, merged over the events.
         usage: the same in our classes.
+        thinking_tokens: how many of its output tokens were thinking; None where nobody says so.
         terms: what it says of its price.
         model: the model as the provider names it.
         request_id: the provider's id of the request.
@@ -80,6 +81,7 @@ class Draft:
     over: bool = False
     counts: dict[str, Any] = field(default_factory=dict)
     usage: Usage | None = None
+    thinking_tokens: int | None = None
     terms: Terms = ()
     model: str | None = None
     request_id: str | None = None
@@ -91,6 +93,11 @@ class Draft:
     def text(self) -> str:
         """The text so far, without half characters."""
         return mended("".join(self.parts))
+
+    @property
+    def thought(self) -> str:
+        """The thinking so far, likewise."""
+        return mended("".join(self.thinking)).strip()
 
     def priced(self, data: Mapping[str, Any]) -> None:
         """Take in what an answer, or its usage, says of its price."""
@@ -308,7 +315,14 @@ class SdkProvider:
         fault = replace(fault, request_id=fault.request_id or draft.request_id)
         # What is turned away before a model has seen it costs nothing.
         usage = Usage() if fault.kind == "refusal" and fault.http in UNSEEN else draft.usage
-        raise CallFailed(fault, text=draft.text, usage=usage, model=draft.model, terms=draft.terms)
+        raise CallFailed(
+            fault,
+            text=draft.text,
+            usage=usage,
+            model=draft.model,
+            terms=draft.terms,
+            thinking=draft.thought,
+        )
 
     def _without(self, task: Task, draft: Draft, fault: Fault, body: object) -> Fault:
         """The fault, as a passing one where the next try goes without the field that it names."""
@@ -467,6 +481,8 @@ def _reply(draft: Draft) -> Reply:
         draft.request_id,
         terms=draft.terms,
         adapted=draft.adapted,
+        thinking=draft.thought,
+        thinking_tokens=draft.thinking_tokens,
     )
 
 

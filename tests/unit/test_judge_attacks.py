@@ -16,6 +16,7 @@ from parallm_magics.patterns.judge import AGAIN, CHOOSE
 from parallm_magics.patterns.quoting import framed, quoted, visible
 from parallm_magics.voting.candidates import addresses_judge, is_hollow
 from parallm_magics.voting.cleaning import same_answer_key
+from parallm_magics.voting.thinking import split_thinking
 
 HONEST = "The capital is Canberra, not Sydney"
 OTHER = "It is Canberra"
@@ -223,16 +224,18 @@ def test_prompts_hold_whatever_candidates_say(hostile: str) -> None:
     ):
         bench = Bench([*answers], choosing(HONEST))
         run = bench.run()
-        count = len({same_answer_key(visible(text)) for text in answers if not is_hollow(text)})
+        said = [split_thinking(text)[1] for text in answers]
+        count = len({same_answer_key(visible(text)) for text in said if not is_hollow(text)})
         if count == 1:
             assert bench.asked == []
             continue
         assert len(bench.asked) == min(count, 3)
         for task in bench.asked:
-            holds(task.prompt, answers, count)
+            holds(task.prompt, said, count)
             assert task.system is None
             assert dict(task.params) == {}
-        assert run.results[0].text == hostile, "the result keeps what was written"
+        first = run.results[0]
+        assert (first.thinking or "", first.text) == split_thinking(hostile), "nothing is lost"
 
 
 def test_what_the_judge_was_not_shown_is_noted() -> None:
