@@ -224,7 +224,7 @@ class Interrupts:
         if at_once:
             self._interrupt_cell()
         elif self._loop is not None:
-            self._loop.call_soon_threadsafe(self._loop.call_later, 2 * GRACE, self._interrupt_cell)
+            self._loop.call_soon_threadsafe(self._loop.call_later, GRACE, self._interrupt_cell)
 
     def _interrupt_cell(self) -> None:
         """Interrupt the cell whose runs have ended, so that it does not go on without them."""

@@ -153,6 +153,9 @@ class Session:
                 run = await runner(plan, around)
             except UnfinishedError as error:
                 run, problem = error.run, error
+            except asyncio.CancelledError:
+                if not patience.asked:
+                    raise
         if patience.asked:
             problem = patience.interruption(_interrupted(run, patience.asked, IN_CODE))
             problem.run = run

@@ -14,6 +14,7 @@ from pathlib import Path
 import cpu_per_call
 import hanging
 import interrupt
+import interrupt_kinds
 import kills
 import lessons
 import load_ext
@@ -33,6 +34,7 @@ ALL = (
     cpu_per_call,
     streams,
     interrupt,
+    interrupt_kinds,
     hanging,
     kills,
     scale,
