@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Literal
 
 from parallm_magics.patterns.reading import answer_of
 from parallm_magics.types import Reading, Record, Status
-from parallm_magics.voting import Answer, label_of, parse_confidence, same_answer_key
+from parallm_magics.voting import (
+    Answer,
+    label_of,
+    parse_confidence,
+    same_answer_key,
+    usual_spelling,
+)
 from parallm_magics.voting.picks import Vote
 
 BallotState = Literal["valid", "abstain", "invalid", "failed", "cancelled"]
@@ -52,6 +58,7 @@ def count_ballots(
     weights: Sequence[Fraction] = (),
     uncounted: Container[int] = (),
     confident: bool = False,
+    as_cast: bool = False,
 ) -> tuple[list[Record], tuple[Ballot, ...]]:
     """Each record with its value, and as a ballot.
 
@@ -59,9 +66,10 @@ def count_ballots(
         weights: what each vote counts; without any, 1.
         uncounted: the places of those that came after the vote was decided.
         confident: whether the voters were asked to state a confidence.
+        as_cast: whether equal texts are called by the first of them, which a judge is shown, rather
+            than by their most usual spelling.
     """
     read, ballots = [], []
-    spelt: dict[str, str] = {}
     for at, record in enumerate(records):
         answer = _answer(record, reading, confident)
         state = _STATE.get(record.status) or answer.state
@@ -70,8 +78,6 @@ def count_ballots(
         valid = state == "valid" and answer.value is not None
         read.append(replace(record, value=answer.value if valid else None))
         label = label_of(answer.value) if valid and answer.value is not None else None
-        if label is not None and reading.kind == "open":
-            label = spelt.setdefault(same_answer_key(label), label)
         ballots.append(
             Ballot(
                 record.name,
@@ -82,7 +88,24 @@ def count_ballots(
                 parse_confidence(record.text) if confident and valid else None,
             )
         )
+    if reading.kind == "open":
+        ballots = _spelt_alike(ballots, (lambda texts: texts[0]) if as_cast else usual_spelling)
     return read, tuple(ballots)
+
+
+def _spelt_alike(ballots: Sequence[Ballot], called: Callable[[Sequence[str]], str]) -> list[Ballot]:
+    """The ballots with one spelling for all labels that are the same answer."""
+    spellings: dict[str, list[str]] = {}
+    for ballot in ballots:
+        if ballot.label is not None:
+            spellings.setdefault(same_answer_key(ballot.label), []).append(ballot.label)
+    usual = {key: called(labels) for key, labels in spellings.items()}
+    return [
+        ballot
+        if ballot.label is None
+        else replace(ballot, label=usual[same_answer_key(ballot.label)])
+        for ballot in ballots
+    ]
 
 
 def voted(record: Record, reading: Reading, confident: bool = False) -> Record:
@@ -110,8 +133,8 @@ def votes_of(records: Sequence[Record], ballots: Sequence[Ballot]) -> list[Vote]
 def winning_value(
     label: str | None, records: Sequence[Record], ballots: Sequence[Ballot]
 ) -> str | float | None:
-    """The winning value in the type that it was read in."""
+    """The winning value in the type that it was read in; a text as its label is spelt."""
     for record, ballot in zip(records, ballots, strict=True):
         if label is not None and ballot.label == label:
-            return record.value
+            return label if isinstance(record.value, str) else record.value
     return None

@@ -15,6 +15,7 @@ from parallm_magics.patterns.preview import most_cost
 from parallm_magics.patterns.workers import asides
 from parallm_magics.providers.registry import Clients
 from parallm_magics.types import Reading, Record
+from parallm_magics.voting import same_answer_key
 
 
 def board_of(plan: Plan, clients: Clients) -> Board:
@@ -63,9 +64,13 @@ def announcement(plan: Plan) -> str:
 def _label_reader(plan: Plan) -> Callable[[Record], tuple[str, str]]:
     reading = plan.calls.reading(0) or Reading("open")
     confident = plan.options.pick == "confidence"
+    spelt: dict[str, str] = {}  # answers that are the same are counted as one, as they came first
 
     def label(record: Record) -> tuple[str, str]:
         _, [ballot] = count_ballots([record], reading, confident=confident)
-        return ballot.state, ballot.label or ""
+        label = ballot.label or ""
+        if reading.kind == "open":
+            label = spelt.setdefault(same_answer_key(label), label)
+        return ballot.state, label
 
     return label

@@ -228,7 +228,7 @@ class _Program:
             for section in self._sections:
                 lines += self._value(section)
         if flags := [section for section in self._sections if section.flag is not None]:
-            marks = ", ".join(f"{quoted(s.key)}: {quoted(s.flag or '')}" for s in flags)
+            marks = ", ".join(f"{quoted(str(s.key))}: {quoted(s.flag or '')}" for s in flags)
             lines.append(f"flags = {{{marks}}}")
             lines.append(
                 "flagged = [name for name, flag in flags.items() if values.get(name) == flag]"
@@ -243,7 +243,7 @@ class _Program:
 
     def _value(self, section: Section) -> list[str]:
         names = [self._tasks[place].name for place in section.tasks]
-        key = quoted(section.key)
+        key = quoted(str(section.key))
         if len(names) == 1 or section.reading is None or section.reading.kind == "open":
             text = f'answers.get({quoted(names[0])}, "")'
             return [f"values[{key}] = {self._read(section.reading, text)}"]
@@ -320,9 +320,7 @@ class _Program:
             lines += weighing({t.name: w for t, w in zip(tasks, weights, strict=True)})
         lines += picking(rule, len(tasks))
         if not is_read(reading):  # as it was written, not as it was compared
-            lines.append(
-                "winner = next((answers[name] for name in votes if votes[name] == winner), None)"
-            )
+            lines += self._written(rule)
         lines += [
             f'print(f"{{len(votes)}} of {len(tasks)} votes could be read")',
             'return f"winner: {winner}\\ntally: {dict(tally.most_common())}"',
@@ -330,6 +328,17 @@ class _Program:
         word = "async def" if self._asks_judge else "def"
         doc = '"""The winner and the tally."""'
         return f"{word} result(answers):\n    {doc}\n" + indented("\n".join(lines))
+
+    def _written(self, rule: Rule) -> list[str]:
+        """Lines that name the winner of open answers: as a judge was shown it, or as most wrote it."""
+        if rule.entry.asks:
+            return [
+                "winner = next((answers[name] for name in votes if votes[name] == winner), None)"
+            ]
+        self._needs |= {"usual", "read"}
+        text = "unstated(answers[name])" if rule.pick == "confidence" else "answers[name]"
+        said = f'[read({text}, kind="open") for name in votes if votes[name] == winner]'
+        return [f"said = {said}", "winner = usual_spelling(said) if said else None"]
 
 
 def _left_out(options: Options) -> list[str]:

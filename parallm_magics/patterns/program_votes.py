@@ -48,6 +48,7 @@ READS = {
     "stated": "parse_confidence",
     "label": "label_of",
     "verdict": "read_verdict",
+    "usual": "usual_spelling",
 }
 
 

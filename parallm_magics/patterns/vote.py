@@ -65,7 +65,8 @@ async def run_vote(
         return await run_again(plan, renew, lambda new: run_vote(plan, new, run, further + 1))
 
     uncounted = gathered.uncounted if gathered is not None else frozenset[int]()
-    read, ballots = count_ballots(records, reading, weights, uncounted, rule.pick == "confidence")
+    confident, asks = rule.pick == "confidence", bool(rule.entry.asks)
+    read, ballots = count_ballots(records, reading, weights, uncounted, confident, asks)
     run = VoteRun(
         read,
         rule,
@@ -109,7 +110,12 @@ async def _judged(
     if plan.judge is None or back < plan.least(len(records)):
         return None
     read, ballots = count_ballots(
-        records, reading, plan.calls.weights, gathered.uncounted, rule.pick == "confidence"
+        records,
+        reading,
+        plan.calls.weights,
+        gathered.uncounted,
+        rule.pick == "confidence",
+        bool(rule.entry.asks),
     )
     votes = votes_of(read, ballots)
     decision = settled(rule, votes, len(records))

@@ -71,7 +71,8 @@ class VoteRun(Run):
     ) -> None:
         uncounted = gathered.uncounted if gathered is not None else frozenset()
         confident = rule.pick == "confidence"
-        read, ballots = count_ballots(records, reading, weights, uncounted, confident)
+        asks = bool(rule.entry.asks)
+        read, ballots = count_ballots(records, reading, weights, uncounted, confident, asks)
         super().__init__(read, notes=notes, guards=guards, again=again)
         self.ballots = ballots
         self.decided_after = gathered.decided_after if gathered is not None else None
@@ -133,7 +134,7 @@ class VoteRun(Run):
         if self.blocked:
             return self._refusal
         for record, ballot in zip(self.results, self.ballots, strict=True):
-            if ballot.label is not None and record.value == self.winner:
+            if self.winner is not None and ballot.label == label_of(self.winner):
                 return record.text
         return None if self.winner is None else str(self.winner)
 

@@ -1,7 +1,7 @@
 """From raw answers to votes, and from votes to a winner and what the counts say."""
 
 from parallm_magics.voting.answers import Answer, read_answer
-from parallm_magics.voting.cleaning import label_of, same_answer_key
+from parallm_magics.voting.cleaning import label_of, same_answer_key, usual_spelling
 from parallm_magics.voting.confidence import parse_confidence
 from parallm_magics.voting.curves import accuracy_by_votes, independent_accuracy_by_votes
 from parallm_magics.voting.diagnostics import (
@@ -87,6 +87,7 @@ __all__ = [
     "same_wrong_rate",
     "share_range_after_cancel",
     "shares",
+    "usual_spelling",
     "verdict",
     "weight_sums",
     "weighted_tally",

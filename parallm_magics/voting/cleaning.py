@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 
 _INVISIBLE = re.compile(
     "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180e\u200b-\u200f\u202a-\u202e"
@@ -92,6 +93,27 @@ def same_answer_key(text: str) -> str:
     True
     """
     return fold(cleaned(tidy(text)))
+
+
+def usual_spelling(answers: Sequence[str]) -> str:
+    """How equal answers are written most often, their outer blanks and punctuation left off.
+
+    Of equally frequent spellings the one in lower case, else the last.
+
+    >>> usual_spelling(["Unsafe", "unsafe", "unsafe."]), usual_spelling(["Yes", "YES "])
+    ('unsafe', 'YES')
+    """
+    spellings = [_bare(answer) for answer in answers]
+    counts = Counter(spellings)
+    most = max(counts.values())
+    usual = [each for each in spellings if counts[each] == most]
+    return next((each for each in usual if each == each.lower()), usual[-1])
+
+
+def _bare(answer: str) -> str:
+    """The answer without its outer punctuation, unless that is all that sets it apart."""
+    bare = cleaned(tidy(answer))
+    return bare if same_answer_key(bare) == same_answer_key(answer) else answer.strip()
 
 
 def _composed(text: str) -> str:

@@ -222,7 +222,7 @@ def test_weights_decide_early(
     [
         pytest.param("--score 1..10", "8 8.0 8 1 2", 8, id="scores"),
         pytest.param("--number", "-3 −3 -3.0 1 2", -3, id="numbers"),
-        pytest.param("--open", "Paris paris. PARIS Rome Oslo", "Paris", id="open, but for case"),
+        pytest.param("--open", "Paris paris. PARIS Rome Oslo", "paris", id="open, but for case"),
         pytest.param("--choices {},None,[1]", "{} {} {} None [1]", "{}", id="odd labels"),
     ],
 )

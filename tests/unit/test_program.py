@@ -424,11 +424,30 @@ def test_limits_that_are_left_out_are_said() -> None:
     assert "not here" not in source("fanout -n 2 -m sim", "Hello")
 
 
-def test_an_open_winner_is_printed_as_it_was_written(server: Loopback, tmp_path: Path) -> None:
-    """Compared without case and blanks, shown with them."""
-    server.answers = lambda body: "  The Whale. "
-    printed = runs(source("vote -n 3 -m claude-haiku-5-5", "A title?"), tmp_path)
-    assert "winner:   The Whale. \n" in printed
+@pytest.mark.parametrize(
+    ("answers", "winner"),
+    [
+        pytest.param(["  The Whale. "] * 3, "The Whale", id="alike"),
+        pytest.param(["Unsafe", "unsafe", "unsafe."], "unsafe", id="the most frequent"),
+        pytest.param(["The Whale", "the whale", "Moby"], "the whale", id="lower case of equals"),
+        pytest.param(["Yes", "YES ", "no"], "YES", id="the last of equals"),
+        pytest.param(["a", "b", "c"], None, id="a tie"),
+    ],
+)
+def test_an_open_winner_has_its_usual_spelling(
+    server: Loopback, tmp_path: Path, answers: list[str], winner: str | None
+) -> None:
+    """Compared without case and blanks, named as the cell names it."""
+    body = "\n".join(f"%voter v{at}\nSay {at}!" for at in range(len(answers)))
+
+    def said(body: dict[str, Any]) -> str:
+        return answers[int(str(body["messages"][-1]["content"]).strip(" !")[-1])]
+
+    server.answers = said
+    run = asyncio.run(vote(body, model="claude-haiku-5-5"))
+    printed = runs(source("vote -m claude-haiku-5-5", body), tmp_path)
+    assert run.winner == winner
+    assert f"winner: {winner}\n" in printed
 
 
 def test_too_many_calls_are_refused() -> None:
