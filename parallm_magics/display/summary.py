@@ -23,6 +23,8 @@ def subtitle(view: View) -> str:
     """Who answered, how long it took, what it cost."""
     sums = totals(view.records, view.extra)
     noun = {"vote": "vote", "study": "call"}.get(view.pattern, "worker")
+    if view.tally is not None and not view.tally.counted:
+        noun = "answer"
     different = {(record.model, record.model_answered): record for record in view.records[::-1]}
     rows = [row_of(record) for record in reversed(different.values())]
     rows += [row_of(record, aside=True) for record in view.extra]

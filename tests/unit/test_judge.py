@@ -36,7 +36,7 @@ async def twice(bench: Bench, *cell: str) -> tuple[VoteRun, VoteRun, int]:
 # --- what a judge makes of a vote -----------------------------------------------------------------
 
 TEXTS: list[str | None] = ["Paris, for its light.", "Rome, for its stones.", "Oslo, for its air."]
-STATISTICS = ("of 3 votes", "too fuzzy", "share their errors", "entropy", "flat prior", "Agreement")
+STATISTICS = ("3 votes", "too fuzzy", "share their errors", "entropy", "flat prior", "Agreement")
 
 
 @pytest.mark.parametrize(
