@@ -8,11 +8,17 @@ from typing import Any
 from parallm_magics.cell.tokens import Token, tokens
 from parallm_magics.cell.variables import path, value_of
 from parallm_magics.errors import OptionError, nearest
-from parallm_magics.notebook.status import recordings_state, show_models, show_status, show_usage
+from parallm_magics.notebook.status import (
+    recordings_state,
+    show_models,
+    show_providers,
+    show_status,
+    show_usage,
+)
 from parallm_magics.patterns.program import program
 from parallm_magics.patterns.program_calls import Door
-from parallm_magics.providers import registry
-from parallm_magics.providers.address import public
+from parallm_magics.providers import keys, registry
+from parallm_magics.providers.address import public, shown_query
 from parallm_magics.providers.keys import scrub
 from parallm_magics.providers.recording import Recordings
 from parallm_magics.providers.recording_modes import MODES, mode_of
@@ -131,14 +137,21 @@ def code(magics: Any, rest: Sequence[Token]) -> None:
 def _door(name: str) -> Door:
     """How a program reaches a provider; what an address holds besides the host may be a secret."""
     known = registry.definition(name)
-    return Door(known.simulated, public(known.base_url), known.key_env)
+    query, withheld = shown_query(known.base_url)
+    url, key_env = public(known.base_url), known.key_env
+    if known.service is not None:
+        key_env = next(filter(keys.is_set, known.service.keys), key_env)
+    return Door(known.simulated, url, key_env, known.service, query, withheld)
 
 
 def provider(magics: Any, rest: Sequence[Token]) -> None:
-    """Give a name to an OpenAI-compatible endpoint, or to a simulated model with given answers."""
+    """List the providers, or name an OpenAI-compatible endpoint or a model of given answers."""
     form = "%parallm provider NAME --base-url URL [--key-env VARIABLE], or NAME --sim ANSWERS"
     words = [token.text for token in rest]
-    if not words or words[0].startswith("-"):
+    if not words:
+        show_providers()
+        return
+    if words[0].startswith("-"):
         raise OptionError(f"a name is missing: {form}")
     name, flags = words[0], _flags(words[1:], form)
     if "--sim" in flags and len(flags) == 1:

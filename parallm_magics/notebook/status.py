@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
@@ -16,9 +15,10 @@ from parallm_magics.display import Fact
 from parallm_magics.notebook.settings import spoken_settings
 from parallm_magics.patterns.api import default_model
 from parallm_magics.patterns.run import Picture
-from parallm_magics.providers import registry
+from parallm_magics.providers import keys, registry
 from parallm_magics.providers.address import host_of
 from parallm_magics.providers.recording_modes import offline
+from parallm_magics.providers.services import Service
 from parallm_magics.providers.well_known import WELL_KNOWN
 
 
@@ -43,6 +43,18 @@ def show_models() -> None:
     _show([(definition.name, _models(definition)) for definition in registry.definitions()])
 
 
+def show_providers() -> None:
+    """Every provider by its name: a model as an example, where it is, and what is set for it."""
+    known = registry.definitions()
+    _show([(f"{each.name}:", f"{_example(each)}; {_state(each)}") for each in known])
+
+
+def _example(definition: registry.Definition) -> str:
+    if definition.service is not None:
+        return f"{definition.name}:{definition.service.model}"
+    return f"{definition.name}:NAME"
+
+
 def show_usage(magics: Any) -> None:
     """Calls, tokens and cost of the session, and what is left of its cap."""
     _show(_spent(magics))
@@ -56,18 +68,29 @@ def _models(definition: registry.Definition) -> str:
     if definition.simulated:
         return f"{definition.name}:NAME?accuracy=0.8&latency=1"
     own = [m for m in WELL_KNOWN if registry.parse_model(m).provider == definition.name]
-    return ", ".join(own) or f"{definition.name}:NAME"
+    return ", ".join(own) or _example(definition)
 
 
 def _state(definition: registry.Definition) -> str:
     """Whether a provider can be asked, in words; never its key."""
     if definition.simulated:
         return "SIMULATED, needs no key"
+    if definition.service is not None:
+        return _settings(definition.service)
     at = f"at {host_of(definition.base_url)}, " if definition.base_url else ""
     if definition.key_env is None:
         return f"{at}needs no key"
-    is_set = bool(os.environ.get(definition.key_env, "").strip())
-    return f"{at}{definition.key_env} is {'set' if is_set else 'not set'}"
+    return f"{at}{_said(definition.key_env)}"
+
+
+def _settings(service: Service) -> str:
+    """Which of the variables that a known provider reads are set."""
+    key = next(filter(keys.is_set, service.keys), next(iter(service.keys), None))
+    return ", ".join(map(_said, [*([key] if key else []), *(name for name, _ in service.needs)]))
+
+
+def _said(variable: str) -> str:
+    return f"{variable} is {'set' if keys.is_set(variable) else 'not set'}"
 
 
 def _spent(magics: Any) -> list[Fact]:

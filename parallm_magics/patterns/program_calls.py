@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from parallm_magics.patterns.program_text import arguments, quoted
+from parallm_magics.providers.services import BY_NAME, Service, Wire
 from parallm_magics.types import Model, Task
 
 STAND_IN = Model("anthropic", "claude-haiku-5-5")
@@ -19,14 +20,62 @@ class Door:
 
     Attributes:
         simulated: whether there is none to be reached.
-        base_url: where a server of the user's is; "" for the official ones.
+        base_url: where a server of the user's is; "" for the known ones.
         key_env: the environment variable with its key, or None.
+        service: what is known of it by its name, or None.
+        query: what its address has behind the question mark and may be shown.
+        withheld: whether there is more in the address, which may be a secret.
     """
 
     simulated: bool = False
     base_url: str = ""
     key_env: str | None = None
+    service: Service | None = None
+    query: Mapping[str, str] = field(default_factory=dict)
+    withheld: bool = False
 
+    @property
+    def wire(self) -> Wire:
+        """What is spoken there."""
+        return self.service.wire if self.service else "chat"
+
+    @property
+    def client(self) -> tuple[str, str]:
+        """The SDK's module and client."""
+        return (
+            (self.service.sdk, self.service.client) if self.service else ("openai", "AsyncOpenAI")
+        )
+
+    @property
+    def limit(self) -> str:
+        """The field that bounds the output tokens."""
+        return self.service.limit if self.service else "max_tokens"
+
+    @property
+    def place(self) -> dict[str, str]:
+        """The arguments of the client, as source, by which it knows where to ask and as whom."""
+        known = self.service
+        if known is not None and known.reads_itself:
+            return {}
+        url = quoted(self.base_url)
+        if known is not None:
+            url = f"os.environ.get({quoted(known.base_env)}, {quoted(known.base_url)})"
+        key = f"os.environ[{quoted(self.key_env)}]" if self.key_env else '"none"'
+        query = {"default_query": repr(dict(self.query))} if self.query else {}
+        return {"base_url": url, "api_key": key, **query}
+
+    @property
+    def note(self) -> str:
+        """What the reader should know of the client, as a comment."""
+        if self.withheld:
+            return "  # the rest of the address is left out: it may hold a secret"
+        if self.service is None or not self.service.reads_itself:
+            return ""
+        read = [*self.service.variables]
+        return f"  # reads {', '.join(read)}"
+
+
+STAND_IN_DOOR = Door(service=BY_NAME[STAND_IN.provider])
 
 DoorOf = Callable[[str], Door]
 """From a provider's name to its door."""
@@ -87,12 +136,11 @@ class Asking:
     def _more(self, task: Task, provider: str) -> dict[str, Any]:
         """What few calls have, sent as the provider wants it."""
         own: dict[str, Any] = {}
-        body = dict(task.params)
-        if task.effort is not None and provider == "anthropic":
-            own["output_config"] = f'{{"effort": {quoted(task.effort)}}}'
-        elif task.effort is not None:
-            own["reasoning_effort"] = quoted(task.effort)
-        if task.temperature is not None and provider == "anthropic":
+        body, wire = dict(task.params), self._door(provider).wire
+        if task.effort is not None:
+            name, form = EFFORT[wire]
+            own[name] = form.format(quoted(task.effort))
+        if task.temperature is not None and wire == "anthropic":
             # Not every model takes one, so the SDK has no argument of that name.
             body["temperature"] = task.temperature
         elif task.temperature is not None:
@@ -102,11 +150,12 @@ class Asking:
     @property
     def imports(self) -> list[str]:
         """The lines that import what asks."""
-        anthropic = (
-            ["from anthropic import AsyncAnthropic"] if "anthropic" in self.providers else []
-        )
-        others = any(provider != "anthropic" for provider in self.providers)
-        return [*anthropic, *(["from openai import AsyncOpenAI"] if others else [])]
+        clients = {self._door(provider).client for provider in self.providers}
+        named = {sdk: sorted(c for s, c in clients if s == sdk) for sdk, _ in sorted(clients)}
+        return [f"from {sdk} import {', '.join(names)}" for sdk, names in named.items()]
+
+    def _door(self, provider: str) -> Door:
+        return STAND_IN_DOOR if provider == STAND_IN.provider else self._doors(provider)
 
     @property
     def source(self) -> str:
@@ -130,51 +179,38 @@ class Asking:
         retries, ask = self._first.retries, self._ask(provider)
         client = self._client(provider)
         model = "model=MODEL" if self._default(provider) else "model"
-        if provider == "anthropic":
-            return _ANTHROPIC.format(client=client, ask=ask, model=model, retries=retries)
-        door = self._doors(provider)
-        official = not door.base_url
-        where = "" if official else f"base_url={quoted(door.base_url)}, "
-        key = f"os.environ[{quoted(door.key_env)}]" if door.key_env else '"none"'
-        where += "" if official else f"api_key={key}, "
-        limit = "max_completion_tokens" if official else "max_tokens"
-        return _OPENAI.format(
-            client=client, ask=ask, model=model, retries=retries, where=where, limit=limit
-        )
+        door = self._door(provider)
+        given = "".join(f"{name}={source}, " for name, source in door.place.items())
+        made = f"{client} = {door.client[1]}({given}max_retries={retries}){door.note}"
+        body = _ASK[door.wire].format(client=client, limit=door.limit)
+        return f"{made}\n\n\n{_HEAD.format(ask=ask, model=model)}{body}"
 
     @property
     def reads_environment(self) -> bool:
         """Whether a key is read by the program itself."""
-        doors = map(self._doors, self.providers)
-        return any(door.base_url and door.key_env for door in doors)
+        return any("os.environ" in str(self._door(each).place) for each in self.providers)
 
 
-_ANTHROPIC = '''\
-{client} = AsyncAnthropic(max_retries={retries})  # reads ANTHROPIC_API_KEY
-
-
+_HEAD = '''\
 async def {ask}(prompt, {model}, system=None, max_tokens=MAX_TOKENS, **more):
     """The text of one complete answer; everything else is an error."""
+'''
+_ASK: dict[Wire, str] = {
+    "anthropic": """\
     if system is not None:
         more["system"] = system
     async with AT_ONCE, asyncio.timeout(SECONDS):
         message = await {client}.messages.create(
             model=model,
-            max_tokens=max_tokens,
+            {limit}=max_tokens,
             messages=[{{"role": "user", "content": prompt}}],
             **more,
         )
     text = "".join(block.text for block in message.content if block.type == "text")
     if message.stop_reason not in ("end_turn", "stop_sequence") or not text.strip():
         raise ValueError(f"no complete answer: {{message.stop_reason}}")
-    return text'''
-
-_OPENAI = '''\
-{client} = AsyncOpenAI({where}max_retries={retries})
-
-
-async def {ask}(prompt, {model}, system=None, max_tokens=MAX_TOKENS, **more):
-    """The text of one complete answer; everything else is an error."""
+    return text""",
+    "chat": """\
     rules = [] if system is None else [{{"role": "system", "content": system}}]
     async with AT_ONCE, asyncio.timeout(SECONDS):
         answer = await {client}.chat.completions.create(
@@ -187,4 +223,25 @@ async def {ask}(prompt, {model}, system=None, max_tokens=MAX_TOKENS, **more):
     text = choice.message.content or ""
     if choice.finish_reason != "stop" or not text.strip():
         raise ValueError(f"no complete answer: {{choice.finish_reason}}")
-    return text'''
+    return text""",
+    "responses": """\
+    if system is not None:
+        more["instructions"] = system
+    async with AT_ONCE, asyncio.timeout(SECONDS):
+        answer = await {client}.responses.create(
+            model=model,
+            {limit}=max_tokens,
+            input=[{{"role": "user", "content": prompt}}],
+            store=False,
+            **more,
+        )
+    if answer.status != "completed" or not answer.output_text.strip():
+        raise ValueError(f"no complete answer: {{answer.status}} {{answer.incomplete_details}}")
+    return answer.output_text""",
+}
+EFFORT: dict[Wire, tuple[str, str]] = {
+    "anthropic": ("output_config", '{{"effort": {}}}'),
+    "chat": ("reasoning_effort", "{}"),
+    "responses": ("reasoning", '{{"effort": {}}}'),
+}
+"""How each wire names the effort, and the form of its value."""

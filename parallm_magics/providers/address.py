@@ -64,11 +64,26 @@ LONG = 16  # characters; what is shorter and has a harmless name is no key
 
 def query_of(url: str) -> dict[str, str]:
     """What stands behind the question mark; values that may be a key are hidden from now on."""
-    query = dict(parse_qsl(urlsplit(url).query, keep_blank_values=True))
+    query = _query(url)
     for name, value in query.items():
-        if SECRET.search(name) or len(value) >= LONG:
+        if _may_be_secret(name, value):
             keys.hide(value)
     return query
+
+
+def shown_query(url: str) -> tuple[dict[str, str], bool]:
+    """What stands behind the question mark and is no secret, and whether there is more."""
+    query = _query(url)
+    shown = {name: value for name, value in query.items() if not _may_be_secret(name, value)}
+    return shown, len(shown) < len(query)
+
+
+def _query(url: str) -> dict[str, str]:
+    return dict(parse_qsl(urlsplit(url).query, keep_blank_values=True))
+
+
+def _may_be_secret(name: str, value: str) -> bool:
+    return bool(SECRET.search(name)) or len(value) >= LONG
 
 
 def split_url(url: str) -> tuple[str, dict[str, str], dict[str, str]]:

@@ -7,13 +7,13 @@ import re
 from collections.abc import AsyncIterator
 from typing import Any, ClassVar
 
-from parallm_magics.errors import MissingKeyError, ModelError
+from parallm_magics.errors import MissingKeyError
 from parallm_magics.providers import keys
 from parallm_magics.providers.address import host_of
 from parallm_magics.providers.anthropic import AnthropicProvider
 from parallm_magics.providers.body import Body
 from parallm_magics.providers.event_stream import KIND, framed
-from parallm_magics.providers.needs import require_package
+from parallm_magics.providers.needs import require, require_package
 from parallm_magics.providers.services import Service
 
 REGIONS = ("AWS_REGION", "AWS_DEFAULT_REGION")
@@ -54,7 +54,7 @@ class BedrockProvider(AnthropicProvider):
                     "AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
                 )
         if not self._region():
-            raise ModelError("bedrock: AWS_REGION is not set: such as us-east-1")
+            require(self._service)
 
     def _region(self) -> str:
         named = next((os.environ[name] for name in REGIONS if os.environ.get(name)), "")

@@ -65,6 +65,11 @@ class Service:
         return "anthropic" if self.wire == "anthropic" else "openai"
 
     @property
+    def reads_itself(self) -> bool:
+        """Whether the SDK's client finds address and key by itself."""
+        return self.client != "AsyncOpenAI" or self.keys == ("OPENAI_API_KEY",)
+
+    @property
     def variables(self) -> tuple[str, ...]:
         """Every variable that must be set, the first key for all of them."""
         return (*self.keys[:1], *(name for name, _ in self.needs))
@@ -285,6 +290,7 @@ SERVICES = (
         ("AWS_BEARER_TOKEN_BEDROCK",),
         "aws",
         "us.anthropic.claude-haiku-5-5",
+        needs=(("AWS_REGION", "such as us-east-1"),),
         extra="bedrock",
         quirks="Claude alone; a bearer token, else boto3 signs with what AWS's own tools use",
     ),

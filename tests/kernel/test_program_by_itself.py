@@ -28,7 +28,7 @@ def server() -> Iterator[Loopback]:
 def doors(name: str) -> Door:
     """How the commands reach a provider."""
     known = registry.definition(name)
-    return Door(known.simulated, known.base_url, known.key_env)
+    return Door(known.simulated, known.base_url, known.key_env, known.service)
 
 
 def test_a_program_runs_by_itself(server: Loopback, tmp_path: Path) -> None:

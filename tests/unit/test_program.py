@@ -17,6 +17,7 @@ import pytest
 from asking import served
 from hypothesis import given
 from hypothesis import strategies as st
+from known import KEY, MODELS, each_known, lead
 from provider import Act, Loopback
 
 from parallm_magics import OptionError, StudyRun, fanout, vote
@@ -27,6 +28,7 @@ from parallm_magics.patterns.program_calls import Door
 from parallm_magics.patterns.program_prompts import around
 from parallm_magics.patterns.program_text import literal, name_of, quoted
 from parallm_magics.providers import registry
+from parallm_magics.providers.address import shown_query
 from parallm_magics.voting import label_of
 
 CODE = 'def f(x):\n\treturn """a\\n"""\n'
@@ -49,7 +51,7 @@ def server() -> Iterator[Loopback]:
 def doors(name: str) -> Door:
     """How the commands reach a provider."""
     known = registry.definition(name)
-    return Door(known.simulated, known.base_url, known.key_env)
+    return Door(known.simulated, known.base_url, known.key_env, known.service)
 
 
 def source(head: str, body: str, **variables: Any) -> str:
@@ -66,6 +68,32 @@ def runs(text: str, home: Path) -> str:
     with contextlib.redirect_stdout(printed):
         runpy.run_path(str(path), run_name="__main__")
     return printed.getvalue()
+
+
+@each_known
+def test_the_program_asks_each_known_provider(
+    server: Loopback, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
+) -> None:
+    """With the SDK's own client for it, where the environment leads; no address or key is typed in."""
+    lead(name, server, monkeypatch, tmp_path)
+    text = source(f"fanout -n 1 -m {name}:{MODELS[name]} --effort low --system Brief.", "Say it.")
+    assert "echo: Say it." in runs(text, tmp_path)
+    [call] = [call for call in server.log if call.answers]
+    assert call.model == MODELS[name]
+    assert call.prompt == "Say it."
+    assert "Brief." in [text for text, _ in call.blocks]
+    assert KEY not in text
+    assert server.url not in text
+
+
+def test_an_addresss_query_is_in_the_program_unless_it_may_be_a_secret() -> None:
+    """What is left out is said in a line."""
+    query, withheld = shown_query("https://x.invalid/v1?api-version=2024-06-01&sig=CANARY")
+    assert (query, withheld) == ({"api-version": "2024-06-01"}, True)
+    plan = plan_cell("fanout", "-m ollama:m", "Say it.", {})
+    made = program(plan, lambda name: Door(False, "https://x.invalid/v1", None, None, query, True))
+    assert "default_query={'api-version': '2024-06-01'}" in made
+    assert "it may hold a secret" in made
 
 
 def asked(server: Loopback) -> Counter[tuple[Any, ...]]:
