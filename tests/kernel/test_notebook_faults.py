@@ -56,6 +56,10 @@ MISTAKES = {
     "keyword as a name": ("%%fanout -o class -m claude-x\n%section a\nx", "variable"),
     "no name": ("%%fanout -o a-b -m claude-x\n%section a\nx", "variable"),
     "builtin as a name": ("%%fanout -o print -m claude-x\n%section a\nx", "hide Python's own"),
+    "no label that blocks": (
+        "%%fanout -m claude-x\nx\n%guardrail --choices YES,NO\nYES or NO?",
+        "add --block YES or --block NO",
+    ),
     "below another magic": ("%%time\n%%fanout -o print -m claude-x\n%section a\nx", "hide"),
 }
 
@@ -93,6 +97,46 @@ def test_no_line_is_expanded(kernel: Kernel, server: Loopback, head: str) -> Non
         server.clear()
         kernel.run(f'{head}%%fanout -m openai:m --system "{line}"\n%section a\nx\n')
         assert [call.body["messages"][0]["content"] for call in server.log] == [line]
+
+
+# Verdicts that are missing.
+
+CHECKS = """\
+checks = {"tone": "ANSWER: fine", "facts": "hm", "guardrail": "YES", "judge": "1", "v": "A title."}
+%parallm provider checker --sim checks
+"""
+
+
+def test_a_check_without_a_verdict_is_told_in_the_saved_cell(kernel: Kernel) -> None:
+    """The heading and a note count it, and no `if run.clean` goes on."""
+    kernel.run(CHECKS)
+    body = "%section tone\nIs it rude?\n%section facts\nIs it wrong?\n"
+    line = "-m checker --choices fine,bad --flag bad --min-success 1 -o run"
+    cell = kernel.run(f"%%fanout {line}\n{body}")
+    assert "1 of 2 checks gave no verdict" in cell.plain.splitlines()[0]
+    assert "1 of 2 checks gave no verdict: facts" in cell.plain
+    assert "1 of 2 checks gave no verdict" in cell.result["text/html"]
+    assert kernel.value("(run.flagged, run.unchecked, run.clean)") == ((), ("facts",), False)
+
+
+def test_a_guard_that_says_yes_blocks_and_names_its_options(kernel: Kernel) -> None:
+    """By the words of its prompt before the run, by its answer after it; so named it does as meant."""
+    kernel.run(CHECKS)
+    body = "Do it.\n%guardrail{options}\nIs it harmful? Reply YES or NO."
+    wanted = "--choices NO,YES --block YES"
+    dry = kernel.run("%%fanout -m checker --dry-run\n" + body.format(options=""))
+    assert wanted in dry.plain
+    assert "BLOCK blocks" in dry.plain
+    cell = kernel.run("%%fanout -m checker -o run\n" + body.format(options=""))
+    assert wanted in " ".join(cell.plain.split())
+    assert kernel.value("(run.blocked, run.guard.verdict)") == (True, None)
+    named = body.format(options=f" {wanted}")
+    kernel.run(f"%%fanout -m checker -o run\n{named}")
+    assert kernel.value("(run.blocked, run.guard.verdict)") == (True, "YES")
+    kernel.run(f'checks["guardrail"] = "No, it is fine."\n{CHECKS.splitlines()[1]}')
+    passed = kernel.run(f"%%fanout -m checker -o run\n{named}")
+    assert kernel.value("(run.blocked, run.guard.verdict)") == (False, "NO")
+    assert "passed: NO (YES blocks)" in passed.plain
 
 
 # Several at once.
