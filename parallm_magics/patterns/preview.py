@@ -21,6 +21,7 @@ from parallm_magics.patterns.synthesis import MERGE
 from parallm_magics.patterns.workers import kinds, most_of_try
 from parallm_magics.providers import bill, registry
 from parallm_magics.types import ASIDE, CHARS_PER_TOKEN, Said, Task, Usage
+from parallm_magics.voting.picks import PICKS
 
 SHOWN = 200
 
@@ -156,7 +157,8 @@ def _turns(plan: Plan) -> int:
     """How often the judge is asked at most: of equal answers it is shown one."""
     reading = panel_reading(plan.calls.head)
     different = min(len(plan.tasks), len(reading.choices) or len(plan.tasks))
-    if different < 2:
+    rule = PICKS[plan.options.pick]
+    if different < 2 or not (rule.asks or rule.may_tie):
         return 0
     return different if plan.options.pick == "best" else min(different, ROTATIONS)
 

@@ -196,13 +196,17 @@ class _Program:
     # --- a fan-out's result -----------------------------------------------------------------------
 
     def _merged(self) -> str:
+        # What cannot be read is no success of a fan-out; in a study it is a vote that is lost.
+        reads = self._plan.magic == "fanout" and any(map(self._is_read, self._sections))
+        good = "good" if reads else "len(answers)"
         least = self._plan.least(len(self._tasks))
-        lines = [
-            f"if len(answers) < {least}:",
-            f'    raise SystemExit(f"only {{len(answers)}} of {len(self._tasks)} succeeded")',
+        few = [
+            f"if {good} < {least}:",
+            f'    raise SystemExit(f"only {{{good}}} of {len(self._tasks)} succeeded")',
         ]
+        lines = [] if reads else few
         if any(section.reading or len(section.tasks) > 1 for section in self._sections):
-            lines += self._values()
+            lines += self._values(few if reads else [])
         elif self._plan.synthesis is None:
             lines.append(f"return {self._joined}")
         if self._plan.synthesis is not None:
@@ -217,16 +221,27 @@ class _Program:
             return '"\\n\\n".join(answers.values())'
         return '"\\n\\n".join(f"## {name}\\n\\n{text.strip()}" for name, text in answers.items())'
 
-    def _values(self) -> list[str]:
-        """Lines that read the answers, and count the votes of each section that is a vote."""
+    @staticmethod
+    def _is_read(section: Section) -> bool:
+        return is_read(section.reading)
+
+    def _values(self, few: list[str]) -> list[str]:
+        """Lines that read the answers, and count the votes of each section that is a vote.
+
+        Args:
+            few: lines that end the program where too few answers are `good`; none without need.
+        """
         readings = {section.reading for section in self._sections}
         if len(readings) == 1 and all(len(section.tasks) == 1 for section in self._sections):
             value = self._read(self._sections[0].reading, "text")
             lines = [f"values = {{name: {value} for name, text in answers.items()}}"]
+            count = "good = sum(value is not None for value in values.values())"
+            lines += [count, *few] if few else []
         else:
-            lines = ["values = {}"]
+            lines = ["values = {}", *(["good = 0"] if few else [])]
             for section in self._sections:
-                lines += self._value(section)
+                lines += self._value(section, counts=bool(few))
+            lines += few
         if flags := [section for section in self._sections if section.flag is not None]:
             marks = ", ".join(f"{quoted(str(s.key))}: {quoted(s.flag or '')}" for s in flags)
             lines.append(f"flags = {{{marks}}}")
@@ -241,16 +256,23 @@ class _Program:
             lines.append('return "\\n".join(f"{name}: {value}" for name, value in values.items())')
         return lines
 
-    def _value(self, section: Section) -> list[str]:
+    def _value(self, section: Section, counts: bool) -> list[str]:
         names = [self._tasks[place].name for place in section.tasks]
         key = quoted(str(section.key))
         if len(names) == 1 or section.reading is None or section.reading.kind == "open":
             text = f'answers.get({quoted(names[0])}, "")'
-            return [f"values[{key}] = {self._read(section.reading, text)}"]
+            lines = [f"values[{key}] = {self._read(section.reading, text)}"]
+            if counts and is_read(section.reading):
+                lines.append(f"good += values[{key}] is not None")
+            elif counts:
+                listed = ", ".join(map(quoted, names))
+                lines.append(f"good += len({{{listed}}} & set(answers))")
+            return lines
         rule = section_rule(section.options, len(names), section.reading, section.flag)
         listed = ", ".join(map(quoted, names))
         return [
             *self._votes_of(section.reading, rule, f"name in [{listed}] if name in answers"),
+            *(["good += len(votes)"] if counts else []),
             *picking(rule, len(names)),
             f"values[{key}] = winner",
         ]

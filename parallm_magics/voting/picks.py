@@ -99,6 +99,7 @@ class Pick:
         kinds: the kinds of answers that it can count.
         asks: whether a judge has the last word, and what it is asked for.
         picks_label: whether the winner is a label that has votes of its own.
+        may_tie: whether several labels can do what it asks for.
         help: what wins, in a few words.
     """
 
@@ -108,6 +109,7 @@ class Pick:
     kinds: frozenset[Kind] = frozenset({"choice", "number", "score", "index", "open"})
     asks: Literal["", "winner", "score"] = ""
     picks_label: bool = True
+    may_tie: bool = True
 
 
 def counts_of(votes: Sequence[Vote]) -> Counter[str]:
@@ -258,9 +260,11 @@ _NUMBERS: frozenset[Kind] = frozenset({"number", "score", "index"})
 
 PICKS: Mapping[str, Pick] = {
     "plurality": Pick(_tallied("plurality"), _clinched("plurality"), "the most votes"),
-    "majority": Pick(_tallied("majority"), _clinched("majority"), "more than half of the votes"),
+    "majority": Pick(
+        _tallied("majority"), _clinched("majority"), "more than half of the votes", may_tie=False
+    ),
     "threshold": Pick(_tallied("threshold"), _clinched("threshold"), "at least --threshold"),
-    "unanimous": Pick(_tallied("unanimity"), _clinched("unanimity"), "every vote"),
+    "unanimous": Pick(_tallied("unanimity"), _clinched("unanimity"), "every vote", may_tie=False),
     "any": Pick(any_flag, _flag_sure, "--flag LABEL as soon as one vote says it"),
     "confidence": Pick(confidence, None, "the highest stated confidence"),
     "weighted": Pick(weighted, _weights_sure, "the largest sum of --weight"),
@@ -273,9 +277,16 @@ PICKS: Mapping[str, Pick] = {
         picks_label=False,
     ),
     "median": Pick(
-        _computed("median", statistics.median), None, "the median", _NUMBERS, picks_label=False
+        _computed("median", statistics.median),
+        None,
+        "the median",
+        _NUMBERS,
+        picks_label=False,
+        may_tie=False,
     ),
-    "mean": Pick(_computed("mean", _mean), None, "the mean", _NUMBERS, picks_label=False),
+    "mean": Pick(
+        _computed("mean", _mean), None, "the mean", _NUMBERS, picks_label=False, may_tie=False
+    ),
 }
 
 

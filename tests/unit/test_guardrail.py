@@ -1100,6 +1100,9 @@ def test_a_dry_run_shows_the_guards() -> None:
         pytest.param("-n 5 --pick best", "", 5, 5, id="one a candidate"),
         pytest.param("-n 3 --choices x,y --ties judge", "", 3, 2, id="ties of two labels"),
         pytest.param("-n 5 --choices x,y,z --ties judge", "", 5, 3, id="ties of three labels"),
+        pytest.param(
+            "-n 4 --choices x,y --pick majority --ties judge", "", 4, 0, id="no majority is no tie"
+        ),
         pytest.param("-n 5 --choices x,y --pick judge", "", 5, 2, id="two labels"),
         pytest.param("-n 5 --choices x,y --pick best", "", 5, 2, id="one a label"),
         pytest.param("-n 1 --pick judge", "", 1, 0, id="nothing to judge"),

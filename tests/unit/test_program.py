@@ -417,6 +417,38 @@ def test_too_few_answers_end_in_an_error(server: Loopback, tmp_path: Path) -> No
         asyncio.run(fanout(body, model="claude-haiku-5-5", min_success="2"))
 
 
+@pytest.mark.parametrize(
+    ("line", "body"),
+    [
+        pytest.param("--choices yes,no", "%section a\nA?\n%section b\nB?", id="all alike"),
+        pytest.param(
+            "", "%section a --score 1..10\nA?\n%section b --choices yes,no\nB?", id="unlike"
+        ),
+        pytest.param(
+            "", "%section a -n 3 --choices yes,no\nA?\n%section b --open\nB?", id="votes, a text"
+        ),
+    ],
+)
+@pytest.mark.parametrize("said", ["ANSWER: yes", "who knows"])
+def test_what_cannot_be_read_is_no_success(
+    server: Loopback, tmp_path: Path, line: str, body: str, said: str
+) -> None:
+    """Too few readable answers end both the cell and the program, with the same count."""
+    server.answers = lambda body: said
+    line = f"{line} -m gpt-6-luna --min-success 1"
+    text = source(f"fanout {line}", body)
+    cell = fanout(f"%%fanout {line}\n{body}", stream="off")
+    if said == "who knows" and "--open" not in body:
+        with pytest.raises(UnfinishedError, match="0 of 2 workers succeeded"):
+            asyncio.run(cell)
+        with pytest.raises(SystemExit, match="only 0 of 2 succeeded"):
+            runs(text, tmp_path)
+        return
+    values = [f"{key}: {value}" for key, value in asyncio.run(cell).items()]
+    printed = runs(text, tmp_path).splitlines()
+    assert values == [each for each in printed if not each.endswith(": None")]
+
+
 def test_a_cut_answer_is_none(server: Loopback, tmp_path: Path) -> None:
     """Nor is a refusal, or one without text."""
     for act in (Act(stop="max_tokens"), Act(stop="refusal"), Act(text=" ")):
