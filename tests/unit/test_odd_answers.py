@@ -16,6 +16,7 @@ from odd_answers import (
     CASES,
     LAST,
     MODEL,
+    ODD,
     PIECES,
     TEXT,
     TOO_MUCH,
@@ -349,3 +350,15 @@ def test_the_sums_of_odd_answers_are_those_of_the_servers_log(server: Loopback, 
     mixed = mixture(way, 250, seed=16)
     run = asyncio.run(mixed_run(server, mixed))
     assert differences(run, mixed, len(server.log)) == {}
+
+
+@pytest.mark.parametrize("stream", ["on", "off"])
+def test_thinking_that_comes_as_parts_stands_apart(server: Loopback, stream: str) -> None:
+    """Its verdict is no vote; it is kept in the record."""
+    [odd] = [each for each in ODD if each.name == "thinking and text as parts"]
+    act = odd.act(Way("openai", stream == "on"))
+    assert act is not None
+    server.script("m", act)
+    run = asyncio.run(voted("which", n=1, choices="safe,unsafe", model="openai:m", stream=stream))
+    [record] = run.results
+    assert (record.text, record.thinking, run.winner) == (TEXT, "ANSWER: safe", "unsafe")
