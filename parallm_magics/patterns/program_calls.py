@@ -68,7 +68,7 @@ class Door:
     def note(self) -> str:
         """What the reader should know of the client, as a comment."""
         if self.withheld:
-            return "  # the rest of the address is left out: it may hold a secret"
+            return "  # the rest of the address is left out: it may hold a key"
         if self.service is None or not self.service.reads_itself:
             return ""
         read = [*self.service.variables]

@@ -75,7 +75,7 @@ def shown_query(url: str) -> tuple[dict[str, str], bool]:
     """What stands behind the question mark and is no secret, and whether there is more."""
     query = _query(url)
     shown = {name: value for name, value in query.items() if not _may_be_secret(name, value)}
-    return shown, len(shown) < len(query)
+    return shown, len(shown) < len(query) or "@" in urlsplit(url).netloc
 
 
 def _query(url: str) -> dict[str, str]:

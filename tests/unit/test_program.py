@@ -93,7 +93,7 @@ def test_an_addresss_query_is_in_the_program_unless_it_may_be_a_secret() -> None
     plan = plan_cell("fanout", "-m ollama:m", "Say it.", {})
     made = program(plan, lambda name: Door(False, "https://x.invalid/v1", None, None, query, True))
     assert "default_query={'api-version': '2024-06-01'}" in made
-    assert "it may hold a secret" in made
+    assert "it may hold a key" in made
 
 
 def asked(server: Loopback) -> Counter[tuple[Any, ...]]:
