@@ -95,7 +95,9 @@ def _told(record: Record, view: View) -> bool:
     """Whether all that may be drawn of the record stands elsewhere already."""
     if record.status == "blocked":
         return True
-    return record.ok and record.text.strip() in (view.text or "")[: text.LIMIT]
+    return (
+        record.ok and not record.thinking and record.text.strip() in (view.text or "")[: text.LIMIT]
+    )
 
 
 def _detail(record: Record, limit: int, opened: bool) -> str:
@@ -105,8 +107,24 @@ def _detail(record: Record, limit: int, opened: bool) -> str:
         f'{looks.dot(state.colour)}<bdi style="{_SUMMARY}">'
         f"{text.escape(text.one_line(titled(record), 80))}</bdi>{word}"
     )
-    body = _facts(record) + (_rendered(record.text, limit, 40) if record.text.strip() else "")
+    body = _facts(record) + _thinking(record, limit)
+    body += _rendered(record.text, limit, 40) if record.text.strip() else ""
     return _details(title, body, opened)
+
+
+def _thinking(record: Record, limit: int) -> str:
+    """What the model wrote to itself, folded away; how much it was where nobody sends it."""
+    if record.thinking:
+        words = text.count(len(record.thinking.split()), "word")
+        return _details(
+            f'<span style="{looks.DIM}">thinking: {words}</span>',
+            _rendered(record.thinking, limit, 40),
+            False,
+        )
+    if not record.thinking_tokens:
+        return ""
+    tokens = text.count(record.thinking_tokens, "token")
+    return f'<div style="{looks.SMALL};{looks.DIM}">Thinking: {tokens}, not sent</div>'
 
 
 _SUMMARY = (

@@ -141,6 +141,7 @@ class _Program:
     def _imports(self) -> str:
         names = {name for need, name in MODULES.items() if need in self._needs}
         names |= {"os"} if self._asking.reads_environment else set()
+        names |= {"re"} if self._asking.drops_thinking else set()
         standard = [f"import {name}" for name in sorted({"asyncio", *names})]
         counts = {"leader", "leaders"} & self._needs or self._plan.pattern == "vote"
         standard += ["from collections import Counter"] if counts else []

@@ -173,6 +173,8 @@ class Asking:
                 0, f"# Of the cell's options these are not here: {', '.join(self._left_out)}"
             )
         functions = [self._function(provider) for provider in self.providers]
+        if self.drops_thinking:
+            functions.insert(0, _WITHOUT_THINKING)
         return "\n".join(lines) + "\n\n" + "\n\n\n".join(functions)
 
     def _function(self, provider: str) -> str:
@@ -182,13 +184,41 @@ class Asking:
         door = self._door(provider)
         given = "".join(f"{name}={source}, " for name, source in door.place.items())
         made = f"{client} = {door.client[1]}({given}max_retries={retries}){door.note}"
-        body = _ASK[door.wire].format(client=client, limit=door.limit)
+        said = 'choice.message.content or ""'
+        said = f"without_thinking({said})" if _may_think_aloud(door) else said
+        body = _ASK[door.wire].format(client=client, limit=door.limit, text=said)
         return f"{made}\n\n\n{_HEAD.format(ask=ask, model=model)}{body}"
+
+    @property
+    def drops_thinking(self) -> bool:
+        """Whether a server is asked that may leave a model's thinking in its answers."""
+        return any(_may_think_aloud(self._door(provider)) for provider in self.providers)
 
     @property
     def reads_environment(self) -> bool:
         """Whether a key is read by the program itself."""
         return any("os.environ" in str(self._door(each).place) for each in self.providers)
+
+
+def _may_think_aloud(door: Door) -> bool:
+    """Whether it leads to a server of which nobody knows whether it tells thinking from answers."""
+    return door.wire == "chat" and "base_url" in door.place
+
+
+_WITHOUT_THINKING = '''\
+THINKING = re.compile(
+    r"\\s*(?:<(?:\\w+:)?think(?:ing)?>.*?(?:</(?:\\w+:)?think(?:ing)?>|\\Z)"
+    r"|<\\|channel\\|>.*?(?:<\\|channel\\|>final<\\|message\\|>|\\Z)"
+    r"|analysis(?=[A-Z]).*?(?:assistantfinal|\\Z))\\s*",
+    re.DOTALL,
+)
+
+
+def without_thinking(text):
+    """The answer alone: some servers leave what a model writes to itself before it."""
+    thinking = THINKING.match(text)
+    return text[thinking.end() :] if thinking else text'''
+
 
 
 _HEAD = '''\
@@ -220,7 +250,7 @@ _ASK: dict[Wire, str] = {
             **more,
         )
     choice = answer.choices[0]
-    text = choice.message.content or ""
+    text = {text}
     if choice.finish_reason != "stop" or not text.strip():
         raise ValueError(f"no complete answer: {{choice.finish_reason}}")
     return text""",

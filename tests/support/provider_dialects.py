@@ -185,6 +185,8 @@ class OpenAI(Dialect):
             "content": None if refused else self.text,
             "refusal": self.text if refused else None,
         }
+        if self.act.thinking:
+            message["reasoning_content"] = self.act.thinking
         stop = self.STOP.get(self.act.stop, self.act.stop)
         return {
             "id": "chatcmpl-1",

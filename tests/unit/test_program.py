@@ -569,3 +569,27 @@ def test_names_are_names() -> None:
 
 
 # --- in a notebook --------------------------------------------------------------------------------
+
+
+LOCAL = Door(base_url="http://127.0.0.1:1/v1")
+INLINE = [
+    ("<think>ANSWER: no</think>\nANSWER: yes", "ANSWER: yes"),
+    ("<seed:think>ANSWER: no", ""),
+    ("<|channel|>analysis<|message|>no<|channel|>final<|message|>yes", "yes"),
+    ("analysisNo.assistantfinalyes", "yes"),
+    ("The `<think>` tag\n", "The `<think>` tag\n"),
+]
+
+
+@pytest.mark.parametrize(("text", "answer"), INLINE)
+def test_a_program_of_a_local_server_takes_thinking_out(text: str, answer: str) -> None:
+    """Such a server may leave it in the answer; it is in no text and gives no vote."""
+    written = program(
+        plan_cell("vote", "-m ollama:m --choices yes,no", "Is it?", {}), lambda _: LOCAL
+    )
+    start = written.index("THINKING = ")
+    space: dict[str, Any] = {"re": re}
+    exec(written[start : written.index("client = ", start)], space)  # noqa: S102
+    assert space["without_thinking"](text) == answer
+    assert "import re\n" in written
+    assert "without_thinking(choice.message.content" in written
