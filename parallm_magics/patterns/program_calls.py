@@ -220,7 +220,6 @@ def without_thinking(text):
     return text[thinking.end() :] if thinking else text'''
 
 
-
 _HEAD = '''\
 async def {ask}(prompt, {model}, system=None, max_tokens=MAX_TOKENS, **more):
     """The text of one complete answer; everything else is an error."""
