@@ -19,6 +19,8 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from parallm_magics.characters import spelt_out
+
 if TYPE_CHECKING:
     from parallm_magics.types import Record
 
@@ -92,11 +94,7 @@ def _one_line(message: str) -> str:
     text = " ".join(part.strip() for part in re.split(r"[\r\n]+", message.strip()))
     if len(text) > LONGEST:
         text = f"{text[: LONGEST // 2]} … {text[-LONGEST // 2 :]}"
-    if text.isprintable():
-        return text
-    return "".join(
-        char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
-    )
+    return spelt_out(text)
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

@@ -19,6 +19,7 @@ from typing import Any
 
 from parallm_magics.cell.typography import COMMAS, DASHES, QUOTES, named, quote_problem
 from parallm_magics.cell.variables import path, whole
+from parallm_magics.characters import is_invisible
 from parallm_magics.errors import nearest
 
 # More workers of one prompt than this are a slip; --each has no such limit.
@@ -191,7 +192,7 @@ def choices(value: Any) -> tuple[str, ...]:
     for label in found:
         if any(unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp") for char in label):
             raise ValueError(f"the label {label!r} holds a line break or a control character")
-        seen_as = "".join(char for char in label if unicodedata.category(char) != "Cf")
+        seen_as = "".join(char for char in label if not is_invisible(char))
         key = " ".join(unicodedata.normalize("NFKC", seen_as).casefold().split())
         if not key:
             raise ValueError(f"the label {label!r} is blank")

@@ -6,6 +6,7 @@ import functools
 import re
 from typing import TYPE_CHECKING, Any
 
+from parallm_magics.characters import visible
 from parallm_magics.display import looks
 from parallm_magics.display import text as texts
 
@@ -22,15 +23,20 @@ _SCHEMES = {"http", "https", "mailto"}
 def markdown(text: str, limit: int = texts.LIMIT) -> str:
     """Safe html of a model's Markdown.
 
-    A text over the limit, or one that would swell to several times the limit (a table of empty
-    cells grows fiftyfold), is shown as it is, and clipped.
+    A text over the limit, one that would swell to several times the limit (a table of empty cells
+    grows fiftyfold), or one that takes far more work to parse than any of its length (20,000 "["
+    have no end that could be found), is shown as it is, and clipped.
     """
     if len(text) > limit:
         return _as_it_is(text, limit)
     import nh3  # here: an import of the package stays quick
 
+    try:
+        rendered = _parser().render(visible(text))
+    except _TooMuchWork:
+        return _as_it_is(text, limit)
     clean = nh3.clean(
-        _parser().render(texts.visible(text)),
+        rendered,
         tags=_TAGS,
         attributes={"a": {"href"}, "ol": {"start"}},
         attribute_filter=_attribute,
@@ -38,11 +44,17 @@ def markdown(text: str, limit: int = texts.LIMIT) -> str:
         link_rel="noopener noreferrer",
     )
     # Again: an entity such as &#x202e; becomes its character only on the way.
-    styled = _BARE.sub(_styled, texts.visible(clean))
+    styled = _BARE.sub(_styled, visible(clean))
     return styled if len(styled) <= _SWELL * limit else _as_it_is(text, limit)
 
 
 _SWELL = 3
+_WORK = 20_000
+"""Most looks ahead of the parser for the ends of links; ordinary text, JSON and code take a few thousand."""
+
+
+class _TooMuchWork(Exception):
+    """The parser has looked ahead too often."""
 
 
 def _as_it_is(text: str, limit: int) -> str:
@@ -86,8 +98,19 @@ def _attribute(tag: str, name: str, value: str) -> str | None:
 @functools.cache
 def _parser() -> MarkdownIt:
     from markdown_it import MarkdownIt
+    from markdown_it.parser_inline import ParserInline
+
+    class Counting(ParserInline):
+        def skipToken(self, state: Any) -> None:  # noqa: N802 - the parser's name
+            done = state.env["work"] = state.env.get("work", 0) + 1
+            if done > _WORK:
+                raise _TooMuchWork
+            super().skipToken(state)
 
     parser = MarkdownIt("commonmark", {"html": False}).enable("table")
+    counting = Counting()
+    counting.ruler, counting.ruler2 = parser.inline.ruler, parser.inline.ruler2
+    parser.inline = counting
     parser.add_render_rule("image", _image)
     parser.add_render_rule("heading_open", lambda self, tokens, at, options, env: "<p><strong>")
     # Not <h1>: a heading in an output would pose as one of the notebook's own in Lab's contents.

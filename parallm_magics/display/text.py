@@ -9,74 +9,13 @@ import unicodedata
 from collections.abc import Callable, Sequence
 from decimal import Decimal
 
+from parallm_magics.characters import visible
+
 LIMIT = 20_000
 """Most characters of one text that are drawn; the whole of it stays in the result."""
 
 Foreign = Callable[[str, int], str]
 """How words of a model or a user enter a sentence of ours: `one_line`, in html `isolated`."""
-
-_RUN = 16
-"""Most invisible characters of one run that are spelt out."""
-
-_EMOJI = "\u203c-\u3299\U0001f000-\U0001faff\u00a9\u00ae"
-_JOINING = "\u0600-\u109f\u1780-\u18af\ua8e0-\ua8ff\ufb50-\ufdff\ufe70-\ufefc"
-_RIGHT_TO_LEFT = "\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc\U00010800-\U00010fff\U0001e800-\U0001efff"
-
-# Invisible characters that honest text needs where they stand: joiners inside emoji and
-# joining scripts, marks beside right-to-left letters, a variant after an emoji, a keycap's digit
-# or an ideograph, and the three flags that are spelt with tags.
-_NEEDED = re.compile(
-    f"(?<=[{_EMOJI}\ufe0f])\u200d(?=[{_EMOJI}])"
-    f"|(?<=[{_JOINING}])[\u200c\u200d]"
-    f"|(?<=[{_RIGHT_TO_LEFT}])[\u200e\u200f\u061c]|[\u200e\u200f\u061c](?=[{_RIGHT_TO_LEFT}])"
-    f"|(?<=[{_EMOJI}])[\ufe0e\ufe0f]|(?<=[0-9#*])\ufe0f(?=\u20e3)"
-    "|(?<=[\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff])[\U000e0100-\U000e01ef]"
-    "|(?<=\U0001f3f4)\U000e0067\U000e0062(?:\U000e0065\U000e006e\U000e0067"
-    "|\U000e0073\U000e0063\U000e0074|\U000e0077\U000e006c\U000e0073)\U000e007f"
-)
-
-# Unicode's Default_Ignorable_Code_Point, the bidi controls among them, the line separators, which
-# some terminals and editors take for a new line, and C1, whose 0x9b opens a terminal sequence.
-_INVISIBLE = (
-    "\x80-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e"
-    "\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb"
-    "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
-)
-_ODD = re.compile(f"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]|[{_INVISIBLE}]+")
-
-
-def visible(text: str) -> str:
-    """The text with every control and invisible character shown instead of obeyed.
-
-    >>> visible("a\\x1b[2J\\u202eb")
-    'a␛[2J[U+202E]b'
-    """
-    if text.isascii() and text.isprintable():
-        return text
-    text = text.replace("\r\n", "\n")
-    needed = {at for found in _NEEDED.finditer(text) for at in range(*found.span())}
-
-    def show(found: re.Match[str]) -> str:
-        code = ord(found[0][0])
-        if code < 0x20:
-            return chr(0x2400 + code)
-        if code == 0x7F:
-            return "\u2421"
-        if 0xD800 <= code <= 0xDFFF:
-            return "\ufffd"
-        start = found.start()
-        odd = [char for at, char in enumerate(found[0], start) if at not in needed]
-        if len(odd) > _RUN:
-            return _named(odd[:_RUN]) + f"[{len(odd) - _RUN:,} more invisible characters]"
-        return "".join(
-            char if at in needed else _named([char]) for at, char in enumerate(found[0], start)
-        )
-
-    return _ODD.sub(show, text)
-
-
-def _named(chars: list[str]) -> str:
-    return "".join(f"[U+{ord(char):04X}]" for char in chars)
 
 
 def plain(text: object, limit: int = LIMIT) -> str:

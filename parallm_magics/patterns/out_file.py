@@ -33,6 +33,7 @@ class OutFile:
             OptionError: it cannot be written; nothing has been asked by then.
         """
         self.problem = ""
+        self._written = 0
         why = ""
         try:
             self._path = Path(path).expanduser()
@@ -63,10 +64,13 @@ class OutFile:
             while rest:
                 rest = rest[os.write(self._file, rest) :]
         except OSError as error:
+            # Results end in another order than the cell's: their number alone is true.
             self.problem = (
-                f"--out-file: from record {record.index + 1} on nothing could be written "
-                f"({error.strerror}); the results are in the run"
+                f"--out-file: after {self._written:,} results nothing could be written "
+                f"({error.strerror}); all of them are in the run"
             )
+            return
+        self._written += 1
 
     def close(self) -> None:
         """Close the file."""

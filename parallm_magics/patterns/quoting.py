@@ -3,20 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import unicodedata
 from collections.abc import Mapping, Sequence
 
-# Joiners and the emoji style shape what stands beside them; the others draw nothing at all.
+from parallm_magics.characters import is_invisible
+
+# Joiners and the emoji style shape what stands beside them.
 _EMOJI_STYLE = "\ufe0f"
 _JOINERS = f"\u200c\u200d{_EMOJI_STYLE}"
-_BLANK = frozenset(
-    "\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2065\u2800\u3164\uffa0"
-    "\ufff0\ufff1\ufff2\ufff3\ufff4\ufff5\ufff6\ufff7\ufff8"
-)
-# Format characters that are drawn: Arabic, Syriac and Kaithi marks of numbers and verses.
-_DRAWN = frozenset(
-    "\u0600\u0601\u0602\u0603\u0604\u0605\u06dd\u070f\u0890\u0891\u08e2\U000110bd\U000110cd"
-)
 
 
 def quoted(title: str, text: str, nonce: str) -> str:
@@ -45,7 +38,11 @@ def visible(text: str) -> str:
     if text.isascii() and text.isprintable():
         return text
     chars = set(text)
-    hidden = {ord(char): None for char in chars if char not in _JOINERS and _hidden(char)}
+    hidden = {
+        ord(char): None
+        for char in chars
+        if char not in _JOINERS and char != "\r" and is_invisible(char)
+    }
     kept = text.translate(hidden)
     if chars.isdisjoint(_JOINERS):
         return kept
@@ -66,15 +63,3 @@ def _joins(before: str, joiner: str, after: str) -> bool:
 
 def _is_shape(char: str) -> bool:
     return char > "\x7f" and char not in _JOINERS
-
-
-def _hidden(char: str) -> bool:
-    if char in "\n\t\r" or char in _DRAWN:
-        return False
-    code = ord(char)
-    return (
-        0xE0000 <= code <= 0xE0FFF
-        or 0xFE00 <= code <= 0xFE0F
-        or char in _BLANK
-        or unicodedata.category(char) in ("Cc", "Cf", "Cs", "Co")
-    )

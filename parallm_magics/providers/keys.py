@@ -15,6 +15,7 @@ SHAPES = re.compile(
     r"|(?<=://)[^\s/@]*:[^\s/@]*(?=@)"
     r"|(?i:(?<=bearer ))[A-Za-z0-9+/=._~*-]{16,}"
 )
+LEAST_BEGUN = 4  # fewer characters of a key tell nobody anything
 SHORTEST = 6  # a shorter "key" is a placeholder, and a word that texts may hold
 
 
@@ -76,16 +77,39 @@ def read(variable: str) -> str:
     return hide(os.environ[variable].strip())
 
 
+def without_keys(text: str) -> str:
+    """The text of an answer without any known key; what only looks like one is the model's own."""
+    for secret in _known():
+        text = text.replace(secret, HIDDEN)
+    return text
+
+
+def begun(text: str) -> int:
+    """How many of the last characters may be the beginning of a known key, which has still to come."""
+    for secret in _known():
+        for size in range(min(len(secret) - 1, len(text)), LEAST_BEGUN - 1, -1):
+            if text.endswith(secret[:size]):
+                return size
+    return 0
+
+
+def _known() -> list[str]:
+    """The keys in use, the longest first."""
+    values = {os.environ.get(variable, "").strip() for variable in _VAULT.variables}
+    return [
+        secret
+        for secret in sorted(_VAULT.secrets | values, key=len, reverse=True)
+        if len(secret) >= SHORTEST
+    ]
+
+
 def scrub(text: str) -> str:
     """The text without any known key, and without what looks like one.
 
     >>> scrub("Incorrect API key provided: sk-abcdefgh12345678")
     'Incorrect API key provided: [key]'
     """
-    values = {os.environ.get(variable, "").strip() for variable in _VAULT.variables}
-    for secret in sorted(_VAULT.secrets | values, key=len, reverse=True):
-        if len(secret) >= SHORTEST:
-            text = text.replace(secret, HIDDEN)
+    text = without_keys(text)
     # Looking for the marks is ten times faster than looking for the shapes.
     if "sk-" in text or "://" in text or "bearer " in text.lower():
         return SHAPES.sub(HIDDEN, text)

@@ -67,6 +67,7 @@ class Draft:
         model: the model as the provider names it.
         request_id: the provider's id of the request.
         begun: whether a good status has arrived.
+        waiting: the end of what has arrived, where it may be the beginning of a key.
         sent: the request.
         adapted: what was sent otherwise than usual, as the endpoint does not take it, in words.
     """
@@ -86,18 +87,26 @@ class Draft:
     model: str | None = None
     request_id: str | None = None
     begun: bool = False
+    waiting: str = ""
     sent: Mapping[str, Any] = field(default_factory=dict)
     adapted: str = ""
 
     @property
     def text(self) -> str:
-        """The text so far, without half characters."""
-        return mended("".join(self.parts))
+        """The text so far, without half characters and without a key that a server echoes."""
+        return keys.without_keys(mended("".join(self.parts)))
 
     @property
     def thought(self) -> str:
         """The thinking so far, likewise."""
-        return mended("".join(self.thinking)).strip()
+        return keys.without_keys(mended("".join(self.thinking))).strip()
+
+    def tellable(self, piece: str) -> str:
+        """What may be told of a piece: what may be the beginning of a key waits for the next one."""
+        text = keys.without_keys(self.waiting + piece)
+        size = keys.begun(text)
+        self.waiting = text[len(text) - size :]
+        return text[: len(text) - size]
 
     def priced(self, data: Mapping[str, Any]) -> None:
         """Take in what an answer, or its usage, says of its price."""
@@ -113,7 +122,7 @@ class Draft:
 
     def named(self, model: object) -> None:
         """Take in the model's name; one text serves all the records of a map."""
-        if name := one_line(string(model), 100):
+        if name := one_line(keys.scrub(string(model)), 100):
             self.model = sys.intern(name)
 
     def take(self, content: Content) -> None:
@@ -478,7 +487,7 @@ def _reply(draft: Draft) -> Reply:
         finish,
         draft.usage,
         draft.model,
-        draft.request_id,
+        keys.scrub(draft.request_id) if draft.request_id else None,
         terms=draft.terms,
         adapted=draft.adapted,
         thinking=draft.thought,
@@ -518,8 +527,8 @@ def _half_an_event(head: bytes) -> bool:
 
 def _tell(heard: Heard, draft: Draft, before: int, thought: int) -> None:
     """Tell what has been added since the draft had so many pieces of text and of thinking."""
-    piece = mended("".join(draft.parts[before:]))
-    if thinking := "".join(draft.thinking[thought:]):
+    piece = draft.tellable(mended("".join(draft.parts[before:])))
+    if thinking := keys.without_keys("".join(draft.thinking[thought:])):
         heard(piece, thinking)
     else:
         heard(piece)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from parallm_magics.characters import is_invisible
+
 LONGEST = 200
 
 
@@ -12,7 +14,7 @@ def one_line(text: str, most: int = LONGEST) -> str:
     'a b\ufffd[31m'
     """
     line = " ".join(text[: 4 * most].split())
-    line = "".join(char if char.isprintable() else "\ufffd" for char in line)
+    line = "".join("\ufffd" if is_invisible(c) or not c.isprintable() else c for c in line)
     return line if len(line) <= most else f"{line[: most - 1]}…"
 
 

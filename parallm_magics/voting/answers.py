@@ -8,7 +8,7 @@ from typing import Literal
 
 from parallm_magics.errors import OptionError
 from parallm_magics.types import Kind
-from parallm_magics.voting.cleaning import cleaned, tidy, without_fences
+from parallm_magics.voting.cleaning import cleaned, tidy, without_fences, without_gaps
 from parallm_magics.voting.fields import is_json_like, json_answer, names_answer, tagged_answer
 from parallm_magics.voting.framing import outside_of_frames
 from parallm_magics.voting.labels import read_label
@@ -109,7 +109,7 @@ def read_answer(
     kind = "open" if kind == "choice" and not choices else kind
     menu = Menu.of(choices or (), aliases if choices else None)
     span = (range[0], range[1]) if range else None
-    raw = without_reasoning(text)
+    raw = without_reasoning(without_gaps(text))
     if not is_json_like(raw):
         raw = outside_of_frames(
             raw, lambda name: names_answer(name, kind) or menu.exact(name) is not None

@@ -7,11 +7,12 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-_INVISIBLE = re.compile(
-    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180e\u200b-\u200f\u202a-\u202e"
-    "\u2060-\u206f\ufe00-\ufe0f\ufeff\U000e0000-\U000e0fff]+"
-)
+from parallm_magics.characters import IGNORABLE
+
+_INVISIBLE = re.compile(f"[{IGNORABLE}]+")
 _LINE_END = re.compile("\r\n?|[\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
+_GAP = re.compile(r"\s{200,}")
+_LONG = 2_000
 _STRAIGHT = str.maketrans(
     {
         **dict.fromkeys("‘’‚‛′´", "'"),
@@ -45,6 +46,13 @@ def tidy(text: str) -> str:
     # Wide quotes and primes exist before as well as after compatibility forms are resolved.
     text = _composed(_INVISIBLE.sub("", text.translate(_STRAIGHT)))
     return _LINE_END.sub("\n", _INVISIBLE.sub("", text.translate(_STRAIGHT)))
+
+
+def without_gaps(text: str) -> str:
+    """The text with a run of hundreds of blanks as a few: no reader sees more in it."""
+    if len(text) < _LONG:
+        return text
+    return _GAP.sub(lambda gap: "\n\n" if "\n" in gap[0] else "  ", text)
 
 
 def one_line(text: str) -> str:

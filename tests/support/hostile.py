@@ -26,14 +26,14 @@ def hostile_record(payload: str, index: int = 0) -> Record:
         index,
         payload,
         "failed" if index % 2 else "ok",
-        payload,
+        f"{payload}{index}",
         payload,
         payload,
         Usage(1, 0, 0, 1),
         Decimal("0.1"),
         seconds=1.0,
         attempts=(Attempt(payload, 1.0),) * 2,
-        model_answered=payload,
+        model_answered=f"{index}{payload}",
         finish=payload,
         request_id=payload,
         error=Fault("server", payload, 500, None, payload) if index % 2 else None,
@@ -48,7 +48,9 @@ def hostile_record(payload: str, index: int = 0) -> Record:
 def hostile_task(payload: str, index: int = 0) -> Task:
     """A call with the payload wherever a user can put it."""
     fields = {"effort": f"{payload}{index}", "system": f"{payload}{index}"}
-    return Task(index, payload, Model(payload), payload, key=payload, item=payload, **fields)
+    return Task(
+        index, payload, Model(f"{payload}{index}"), payload, key=payload, item=payload, **fields
+    )
 
 
 def hostile_tallies(payload: str) -> list[Tally]:

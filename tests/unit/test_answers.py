@@ -615,3 +615,20 @@ def test_an_answer_is_a_frozen_value():
     assert read_answer(" no ", YES_NO) == Answer("valid", "NO")
     with pytest.raises(AttributeError):
         read_answer("no", YES_NO).value = "YES"
+
+
+@pytest.mark.parametrize("blank", [" ", "\n", "\t", " \n", "\u00a0", "\r\n"])
+def test_thousands_of_blanks_change_nothing(blank: str) -> None:
+    """A gap is a gap, however long; within a line and between lines."""
+    gap = blank * 20_000
+    few = blank * 4
+    for text in (
+        "yes{}",
+        "{}yes",
+        "I think{}Answer: no",
+        "Answer:{}no",
+        "{}",
+        '{{"answer":{}"yes"}}',
+    ):
+        long, short = (read_answer(text.format(each), ["yes", "no"]) for each in (gap, few))
+        assert long == short

@@ -248,7 +248,7 @@ def test_the_cells_line_has_the_number_above_the_body() -> None:
 
 def test_what_cannot_be_seen_is_spelt_out_in_an_error() -> None:
     """A character that nobody sees is the reason, so the message must show it."""
-    with pytest.raises(CellSyntaxError, match=r"%section\\u200b is not a block"):
+    with pytest.raises(CellSyntaxError, match=r"%section\[U\+200B\] is not a block"):
         parse("fanout", "", "%section\u200b a\nx")
 
 

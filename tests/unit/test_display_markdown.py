@@ -102,3 +102,24 @@ def test_whatever_the_text_the_elements_are_ours(source: str) -> None:
         assert tag in ALLOWED
         assert set(attrs) <= {"style", "href", "rel", "start"}
         assert (attrs.get("href") or "http:").split(":")[0] in ("http", "https", "mailto")
+
+
+@pytest.mark.parametrize("piece", ["[", "![", "[a][", "![[", "[!["])
+def test_a_parser_s_work_has_an_end(piece: str) -> None:
+    """What would be looked through again and again is shown as it is, in full."""
+    text = (piece * 20_000)[:20_000]
+    assert markdown(text) == f'<pre style="white-space:pre-wrap;color:inherit">{text}</pre>'
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[a](https://b.c) " * 1_000,
+        '{"a": [1, [2, 3]], "b": [[4]]}\n' * 600,
+        "- [x] *done*\n" * 1_000,
+    ],
+    ids=["links", "json", "list"],
+)
+def test_ordinary_text_is_within_it(text: str) -> None:
+    """Links, JSON and lists of the greatest length are drawn as such."""
+    assert not markdown(text).startswith("<pre style")

@@ -50,6 +50,13 @@ def preview(payload: str) -> str:
     return preview_html(payload, [(payload, payload, payload)] * 2, 2)
 
 
+@pytest.mark.parametrize("draw", [static, blocked, live])
+def test_the_sample_has_the_column_of_models(draw: Callable[[str], str]) -> None:
+    """It is drawn only where models differ; without it nothing would test its escape."""
+    assert ">Model<" in draw("x")
+    assert "<i>m</i>" not in draw("<i>m</i>")
+
+
 @pytest.mark.parametrize("draw", [static, blocked, live, preview, reported])
 @pytest.mark.parametrize("payload", PAYLOADS.values(), ids=PAYLOADS)
 def test_nothing_but_our_own_elements(payload: str, draw: Callable[[str], str]) -> None:

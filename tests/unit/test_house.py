@@ -20,6 +20,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 FLOORS = {
     "errors": 0,
     "types": 0,
+    "characters": 0,
     "host": 0,
     "user_code": 0,
     "prices": 1,

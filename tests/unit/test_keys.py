@@ -16,7 +16,9 @@ from provider import Act, Loopback
 
 from parallm_magics.errors import MissingKeyError, ModelError
 from parallm_magics.providers import keys
+from parallm_magics.providers.faults import Asked, fault_of, fault_of_answer
 from parallm_magics.providers.openai import OpenAIProvider
+from parallm_magics.providers.sdk import Draft
 from parallm_magics.types import CallFailed, Fault
 
 BAD = {
@@ -141,3 +143,70 @@ def test_scrub_knows_keys_that_were_replaced(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("TEST_KEY", "none")
     assert keys.scrub("first-secret, none") == "[key], none"
     assert "first" not in repr(keys._VAULT)
+
+
+ECHOED = "sk-TEST-0123456789abcdef"
+
+
+@each_door
+def test_a_key_that_a_server_echoes_in_an_answer(door: Door, server: Loopback) -> None:
+    """Not in the text, in no piece of it, not in the thinking and not as the model's name."""
+    server.script(ECHOED, Act(text=f"your key is {ECHOED}, keep it", gap=0.001))
+    heard: list[str] = []
+    reply = door.ask(server, ECHOED, lambda piece, *thinking: heard.extend([piece, *thinking]))
+    assert not isinstance(reply, CallFailed), reply
+    assert reply.text == "your key is [key], keep it"
+    assert reply.model == "[key]"
+    assert "TEST-0123" not in "".join(heard)
+
+
+@pytest.mark.parametrize("cut", range(1, len(ECHOED)))
+def test_a_key_that_comes_in_two_pieces(cut: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wherever a stream cuts it, no more than three characters of it are told."""
+    monkeypatch.setenv("TEST_KEY", ECHOED)
+    keys.read("TEST_KEY")
+    draft = Draft()
+    told = [draft.tellable(piece) for piece in (f"it is {ECHOED[:cut]}", f"{ECHOED[cut:]} now", "")]
+    assert "".join(told) in ("it is [key] now", f"it is {ECHOED[:cut]}{ECHOED[cut:]} now")
+    if cut > 3:
+        assert "".join(told) == "it is [key] now"
+
+
+def test_what_only_looks_like_a_key_stays_in_an_answer(server: Loopback) -> None:
+    """An answer may explain what a key looks like; it has been paid for as it is."""
+    assert keys.without_keys("such as sk-abcdefgh12345678") == "such as sk-abcdefgh12345678"
+
+
+@pytest.mark.parametrize(
+    "exc",
+    [
+        ConnectionRefusedError(f"no way with {ECHOED}"),
+        TimeoutError(f"no way with {ECHOED}"),
+        OSError(f"proxy http://me:{ECHOED}@host refused"),
+        ValueError(f"odd {ECHOED}"),
+    ],
+    ids=lambda exc: type(exc).__name__,
+)
+def test_an_exception_that_holds_the_key(exc: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    """ "No connection" and all other faults without an answer are scrubbed as a whole."""
+    monkeypatch.setenv("TEST_KEY", ECHOED)
+    keys.read("TEST_KEY")
+    cause = type("APIConnectionError", (Exception,), {})(f"Connection error to {ECHOED}")
+    cause.__cause__ = exc
+    for each in (exc, cause):
+        fault = fault_of(each, Asked(f"host-{ECHOED}"))
+        assert "0123456789" not in fault.message
+
+
+@pytest.mark.parametrize("status", [200, 400, 401, 403, 404, 413, 429, 500, 503, 529])
+@pytest.mark.parametrize("field", ["message", "type", "code", "param"])
+def test_an_error_answer_that_holds_the_key(
+    status: int, field: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In whichever field, and in the host's name: the message is scrubbed as a whole."""
+    monkeypatch.setenv("TEST_KEY", ECHOED)
+    keys.read("TEST_KEY")
+    body = {"error": {"message": "no", "type": "odd", field: f"see {ECHOED}"}}
+    headers = {"request-id": ECHOED, "x-request-id": ECHOED, "retry-after": "1"}
+    fault = fault_of_answer(status, headers, body, Asked(f"host-{ECHOED}", f"model-{ECHOED}"))
+    assert "0123456789" not in repr(fault)
