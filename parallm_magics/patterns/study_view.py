@@ -107,7 +107,8 @@ def _what_pays(run: Findings) -> str:
     voted = found.get((run.panel, run.single))
     if voted is None or voted.verdict not in _PAYS:
         return ""
-    mine, base = (rights(run.measures[name].right) for name in (run.panel, run.single))
+    # In whole answers: a heading is no place for the mean of draws, which the table has.
+    mine, base = (f"{run.measures[name].right:,.0f}" for name in (run.panel, run.single))
     pays = f"{_PAYS[voted.verdict]}: {mine} against {base} of {len(run.labelled):,}"
     if run.bigger is None:
         return pays
@@ -117,7 +118,7 @@ def _what_pays(run: Findings) -> str:
         beside, price = _BESIDE.get(duel, ("a bigger model does as well", ""))
         known = all(run.measures[name].cost_complete for name in (run.panel, run.bigger))
         beside += price if known else ""
-    return f"{pays}; {beside} ({run.bigger}: {rights(run.measures[run.bigger].right)})"
+    return f"{pays}; {beside} ({run.bigger}: {run.measures[run.bigger].right:,.0f})"
 
 
 def _about(run: Findings) -> str:

@@ -332,6 +332,29 @@ def test_the_heading_begins_with_what_is_shown(
     assert title in repr(run)
 
 
+def test_a_heading_counts_whole_answers() -> None:
+    """A single call is the mean of its draws, which need not be whole; the table has it exactly."""
+
+    async def act(task: Task, heard: Heard) -> Reply:
+        number, _, name = task.name.partition(".")
+        right, wrong = "AB" if int(number) % 2 else "BA"
+        # Each item has one draw of five wrong, and a third of them two more.
+        bad = {int(number) % 5 + 1, *((int(number) + 1) % 5 + 1 for _ in [0] if int(number) % 3)}
+        good = not name.startswith("v") or int(name[1:]) not in bad
+        return Reply(f"ANSWER: {right if good else wrong}")
+
+    line = f"{LINE} --compare fake:big"
+    run = run_virtual(
+        run_study(planned(line, BODY, items=many()[:59]), surroundings(Fake(act)))
+    ).result
+    mean = run.measures["single"].right
+    assert mean != round(mean)
+    assert str(run).startswith(
+        f"Voting pays: 59 against {mean:.0f} of 59; a bigger model does as well"
+    )
+    assert f"{mean:.1f} of 59" in str(run)
+
+
 def test_of_one_call_and_a_panel_the_panel_is_the_vote() -> None:
     """The cell's own call is then what it is compared with."""
 
