@@ -36,8 +36,8 @@ class Preview:
         calls: how many calls the cell makes at most when nothing is tried twice.
         input_tokens: estimated, at four characters a token.
         most_cost: US dollars if every answer used all of its max_tokens; None where no price is known.
-        no_cap: why the run would be refused, as its `--max-cost` cannot be kept, or would end before
-            its time, as a call cannot be paid by it; "" where neither is known before.
+        no_cap: why the run would be refused, as its `--max-cost` cannot be kept; "" where it can.
+        unpaid: which call the run would not ask, as its `--max-cost` is too low for it; "" for none.
         blocks: the label by which a guard blocks, by the place of each of its calls.
         notes: what the reader should know of the cell's text, one line each.
     """
@@ -49,6 +49,7 @@ class Preview:
     no_cap: str = ""
     blocks: Mapping[int, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    unpaid: str = ""
 
     def _rows(self) -> list[tuple[str, str, str]]:
         workers = [task for task in self.tasks if task.index < ASIDE]
@@ -68,7 +69,8 @@ class Preview:
         most = "unknown" if self.most_cost is None else f"at most {display.money(self.most_cost)}"
         how = "streamed" if self.tasks[0].stream else "plain requests"
         calls = f"{display.count(self.calls, 'call')} ({how})"
-        refused = f"; {self.no_cap}" if self.no_cap else ""
+        refused = f"; the run would be refused: --max-cost: {self.no_cap}" if self.no_cap else ""
+        refused += f"; the run would not ask {self.unpaid}" if self.unpaid else ""
         return (
             f"Dry run, nothing was sent: {calls}, about {self.input_tokens:,} input tokens, "
             f"cost {most}{refused}"
@@ -129,23 +131,27 @@ def preview(plan: Plan) -> Preview:
         tokens += _tokens(merging)
         most = _sum(most, most_cost(merging, answers))
     blocks = {task.index: guard.block for guard in plan.guards for task in guard.tasks}
-    return Preview(tuple(shown), calls, tokens, most, _no_cap(plan), blocks, plan.notes)
+    return Preview(
+        tuple(shown), calls, tokens, most, _no_cap(plan), blocks, plan.notes, _unpaid(plan)
+    )
 
 
 def _no_cap(plan: Plan) -> str:
     """Why the run would refuse its cap; "" where it would not, and where it has none."""
     if plan.options.max_cost is None:
         return ""
-    for task in kinds(plan):
-        if not _simulated(task) and (why := bill.unbounded(task)):
-            return f"the run would be refused: --max-cost: {why}"
+    real = (task for task in kinds(plan) if not _simulated(task))
+    return next((why for task in real if (why := bill.unbounded(task))), "")
+
+
+def _unpaid(plan: Plan) -> str:
+    """The first call that the run's cap could never pay, and why; "" where there is none."""
+    cap = plan.options.max_cost
     for task in (*(plan.calls.rendered or plan.calls.head), *guard_tasks(plan)):
-        most = None if _simulated(task) else most_of_try(task)
-        if most is not None and most > plan.options.max_cost:
-            return (
-                f"the run would not ask {task.name}: the call may cost up to "
-                f"{display.money(most)}, more than --max-cost {plan.options.max_cost:f}"
-            )
+        most = None if cap is None or _simulated(task) else most_of_try(task)
+        if cap is not None and most is not None and most > cap:
+            cost = f"the call may cost up to {display.money(most)}"
+            return f"{task.name}: {cost}, more than --max-cost {cap:f}"
     return ""
 
 
