@@ -28,7 +28,7 @@ _WORDS = frozenset(_LISTED.split())
 _PHRASES = re.compile(
     r"\b(?:without\s+(?:a\s+|any\s+)?doubt|no\s+doubt|beyond\s+(?:a\s+|any\s+)?doubt|by\s+far"
     r"|most\s+likely|most\s+certainly|from\s+me|i\s+would\s+(?:say|choose|pick|go\s+with)"
-    r"|has\s+to\s+be|must\s+be|leaning\s+towards?|at\s+least)\b",
+    r"|(?:very\s+)?high\s+(?:confidence|certainty|probability)|has\s+to\s+be|must\s+be|leaning\s+towards?|at\s+least)\b",
     re.IGNORECASE,
 )
 _TOKEN = re.compile(r"[^\W_]+(?:['’][^\W_]+)*|[^\w\s]")
