@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from parallm_magics.errors import nearest
 from parallm_magics.providers.connecting import why
@@ -118,13 +118,17 @@ BY_CODE: dict[str, FaultKind] = {
     "timeout_error": "server",
     "conflict_error": "server",
 }
+# Whoever speaks of these in an error's code has filtered the prompt or the answer.
+REFUSING = re.compile(
+    r"content_?filter|content_?policy|moderation|safety|policy_?violation|guardrail|sensitive"
+)
 # What is said beside any status, so that only an error in a stream, which has none, is told by it.
 BY_CODE_ALONE: dict[str, FaultKind] = {"invalid_request_error": "bad_request"}
 # What an error says only in words; the first that matches holds.
 _MONEY = r"credit balance|usage limits|spend(?:ing)? limit|insufficient (?:balance|funds|credit)"
 _LENGTH = r"prompt is too long|context length|context window"
 _CLOSED = (
-    r"(?:account|organi[sz]ation|project|key)\b.{0,60}"
+    r"(?:account|organi[sz]ation|project|api[ _-]?key)\b.{0,60}"
     r"(?:suspend|disabled|deactivat|banned|terminat|revoked|expired)"
 )
 _FILTERED = (
@@ -148,7 +152,7 @@ BY_WORDS: tuple[tuple[FaultKind, re.Pattern[str]], ...] = (
 # A 403 of the account, and not of the prompt.
 OF_THE_ACCOUNT = re.compile(
     r"api[ _-]?key|credential|permission|permitted to|authori[sz]|authenticat|account|billing|"
-    r"(?:invalid|expired|bearer|access) token|access ?denied|(?:no|not have) access|access to|"
+    r"(?:invalid|expired|bearer|access|security) token|access ?denied|(?:no|not have) access|access to|"
     r"organi[sz]ation|project|subscription|country|region|territory|not allowed to"
 )
 # A request that is larger than what a whole minute allows.
@@ -165,12 +169,14 @@ class Asked:
         model: the model's name.
         key_env: the variable that holds the key, or None.
         proxy: the proxy between here and there, in words; "" for none.
+        prompt: what was asked; errors quote it, and its words are none of the server's.
     """
 
     host: str = "the provider"
     model: str = ""
     key_env: str | None = None
     proxy: str = ""
+    prompt: str = field(default="", repr=False)
 
 
 def fault_of(exc: BaseException, asked: Asked | None = None) -> Fault:
@@ -213,7 +219,7 @@ def fault_of_answer(status: int, headers: Mapping[str, str], body: object, asked
     error = read_error(body)
     if status == 200 and error.status is not None:
         status = error.status
-    kind = _kind(status, error)
+    kind = _kind(status, error, asked.prompt.lower())
     again = headers.get("x-should-retry", "").strip().lower()
     if again == "true" and kind in OF_THE_REQUEST:
         kind = "server"
@@ -248,7 +254,7 @@ def fault_in_answer(error: object, asked: Asked) -> Fault:
 OF_THE_REQUEST = frozenset({"bad_request", "auth", "forbidden", "model", "too_large"})
 
 
-def _kind(status: int, error: ErrorBody) -> FaultKind:
+def _kind(status: int, error: ErrorBody, prompt: str) -> FaultKind:
     """The kind of an error answer: by its words, else its codes, else its status."""
     if status >= 300 and (status < 400 or status >= 500):
         return kind_of_status(status)
@@ -259,15 +265,22 @@ def _kind(status: int, error: ErrorBody) -> FaultKind:
         return "refusal"
     if status in (200, 400, 402, 403, 422) and not error.page:
         for kind, said in BY_WORDS:
-            if said.search(words):
+            if _says(words, said, prompt):
                 return kind
     known = BY_CODE | BY_CODE_ALONE if status == 200 else BY_CODE
     kind = next((known[code] for code in error.codes if code in known), kind_of_status(status))
+    if kind in ("bad_request", "forbidden") and any(map(REFUSING.search, error.codes)):
+        return "refusal"
     if status == 413 and kind == "rate_limit" and "used" not in words:
         return "too_large"
-    if kind == "forbidden" and OF_THE_ACCOUNT.search(words) and not error.page:
+    if kind == "forbidden" and _says(words, OF_THE_ACCOUNT, prompt) and not error.page:
         return "auth"
     return kind
+
+
+def _says(words: str, what: re.Pattern[str], prompt: str) -> bool:
+    """Whether the server says this, and does not only quote the prompt."""
+    return any(found[0] not in prompt for found in what.finditer(words))
 
 
 def _never_fits(words: str) -> bool:

@@ -298,7 +298,8 @@ class SdkProvider:
             CallFailed: with the fault and what had been received, for all that is no whole reply.
         """
         through = str(self._proxy or "")
-        draft = Draft(Asked(self.host, task.model.name, self._to_check, through))
+        prompt = f"{task.system or ''} {task.prompt}"
+        draft = Draft(Asked(self.host, task.model.name, self._to_check, through, prompt))
         fault: Fault | None = None
         try:
             await self._ask(task, heard, draft)

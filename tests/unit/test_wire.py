@@ -18,6 +18,8 @@ from parallm_magics.providers.events import events
 from parallm_magics.providers.faults import Asked, fault_in_answer, fault_of_answer
 from parallm_magics.providers.openai import OpenAIProvider
 from parallm_magics.providers.reading import parsed_start
+from parallm_magics.providers.responses import ResponsesProvider
+from parallm_magics.providers.sdk import Draft
 from parallm_magics.providers.unwanted import Unwanted
 
 # Server-sent events.
@@ -168,6 +170,41 @@ def test_parts_are_read_for_what_they_are(content: object, text: str, thinking: 
     assert (found.text, found.thinking, found.unknown) == (text, thinking, "")
 
 
+@pytest.mark.parametrize(
+    ("data", "finish", "spoilt"),
+    [
+        ({"status": "completed"}, "stop", None),
+        (
+            {"status": "incomplete", "incomplete_details": {"reason": "max_output_tokens"}},
+            "length",
+            None,
+        ),
+        (
+            {"status": "incomplete", "incomplete_details": {"reason": "content_filter"}},
+            "refusal",
+            None,
+        ),
+        (
+            {"status": "incomplete", "incomplete_details": {"reason": "spleen"}},
+            None,
+            "not_an_answer",
+        ),
+        ({"status": "incomplete"}, None, "not_an_answer"),
+        ({"status": "queued"}, None, "not_an_answer"),
+        ({"status": "failed", "error": {"code": "server_error", "message": "no"}}, None, "server"),
+    ],
+)
+def test_a_responses_end_is_good_only_if_it_is_known(
+    data: dict[str, object], finish: str | None, spoilt: str | None
+) -> None:
+    """The Responses API tells by a status, and by why an answer is incomplete."""
+    part = {"type": "output_text", "text": "yes"}
+    draft = Draft()
+    answer = {**data, "output": [{"type": "message", "content": [part]}]}
+    assert ResponsesProvider()._whole(answer, draft)
+    assert (draft.text, draft.finish, draft.spoilt and draft.spoilt.kind) == ("yes", finish, spoilt)
+
+
 # The server's own words.
 
 json_values = st.recursive(
@@ -212,6 +249,77 @@ def test_the_words_are_found_wherever_they_stand(data: st.DataObject) -> None:
     body = data.draw(st.composite(wrap)(words))
     assert words in read_error(body).words
     assert words in fault_of_answer(400, {}, body, Asked()).message
+
+
+TICKETS = [
+    "Incorrect API key provided, what now?",
+    "My account has been suspended!",
+    "Your organization has been disabled",
+    "my credit balance is too low",
+    "You do not have permission to do this",
+    "This violates your usage policies",
+]
+
+
+@pytest.mark.parametrize("status", [400, 403, 422])
+@pytest.mark.parametrize("ticket", TICKETS)
+def test_a_prompt_that_is_quoted_says_nothing_of_the_account(status: int, ticket: str) -> None:
+    """An error that holds the prompt's own words must not stop the run; the same words of the server's do."""
+    body = {
+        "detail": [{"loc": ["body"], "msg": "cannot be read", "input": ticket}, {"msg": ticket}]
+    }
+    theirs = fault_of_answer(status, {}, body, Asked(prompt=f"Sort this ticket: {ticket}"))
+    assert theirs.kind == ("forbidden" if status == 403 else "bad_request")
+    ours = fault_of_answer(status, {}, {"error": {"message": ticket}}, Asked(prompt="hello"))
+    assert ours.kind in ("auth", "quota", "refusal") or "permission" in ticket
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind"),
+    [
+        (
+            403,
+            {"error": {"message": "Your account has been suspended for violating usage policies"}},
+            "auth",
+        ),
+        (403, {"error": {"type": "forbidden", "message": "Request not allowed"}}, "forbidden"),
+        (403, {"message": "The security token included in the request is invalid."}, "auth"),
+        (403, {"message": "User: arn is not authorized to perform: InvokeModel"}, "auth"),
+        (403, "error code: 1020", "forbidden"),
+        (403, "<html><title>Access denied</title></html>", "forbidden"),
+        (403, None, "forbidden"),
+        (400, {"error": {"code": "moderation_blocked", "message": "no"}}, "refusal"),
+        (
+            400,
+            {"error": {"message": "no", "innererror": {"code": "ResponsibleAIPolicyViolation"}}},
+            "refusal",
+        ),
+        (
+            400,
+            {"error": {"message": "Invalid 'safety_identifier'", "param": "safety_identifier"}},
+            "bad_request",
+        ),
+        (401, {"detail": "Invalid API key"}, "auth"),
+        (422, {"detail": "Invalid API key"}, "auth"),
+        (400, {"error": "Missing API key"}, "auth"),
+        (
+            429,
+            {"error": {"message": "would exceed the limit of 40,000 input tokens per minute"}},
+            "rate_limit",
+        ),
+        (
+            429,
+            {"error": {"message": "Rate limit reached for o3 on TPM: Limit 30000, Requested 2000"}},
+            "rate_limit",
+        ),
+        (429, {"error": {"message": "TPM: Limit 30,000, Requested 47,000"}}, "too_large"),
+        (413, {"error": {"code": "rate_limit_exceeded", "message": "too much"}}, "too_large"),
+        (999, "<html>", "not_an_answer"),
+    ],
+)
+def test_whose_fault_it_is_is_told_from_the_words(status: int, body: object, kind: str) -> None:
+    """The account's, the prompt's, the minute's or the server's."""
+    assert fault_of_answer(status, {}, body, Asked("host", "m", "KEY")).kind == kind
 
 
 # Fields that go unasked.
