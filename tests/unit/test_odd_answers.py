@@ -108,7 +108,7 @@ def test_an_odd_answer_ends_as_it_must(ends: dict[Key, VoteRun], case: tuple[Way
 
 # A fault of one prompt is not a fault of the account.
 
-FLAGGED = {"error": {"code": 403, "message": "flagged", "metadata": {"reasons": ["violence"]}}}
+FLAGGED = {"error": {"code": 403, "message": "not today", "metadata": {"reasons": ["violence"]}}}
 BARE = Act(status=403, body="<html>Forbidden</html>")
 
 
@@ -127,6 +127,18 @@ def test_bare_refusals_in_a_burst_end_no_run(server: Loopback, dialect: str) -> 
     server.script("m", Act(), *[BARE] * 6, Act())
     run = asyncio.run(fanned("{{item}}", model=f"{dialect}:m", concurrency=1, retries=8, **TEN))
     assert (len(run.succeeded), len(server.log)) == (10, 16)
+
+
+@each_dialect
+def test_many_refused_prompts_are_no_outage(server: Loopback, dialect: str) -> None:
+    """Each of a dozen in a row is asked once more and then refused: nobody waits for the provider."""
+    server.script("m", *[Act()] * 3, BARE)
+    items = {"each": "items", "variables": {"items": [f"item {at}" for at in range(15)]}}
+    run = asyncio.run(
+        fanned("{{item}}", model=f"{dialect}:m", concurrency=1, retries=1, deadline=20, **items)
+    )
+    assert [record.status for record in run.results] == ["ok"] * 3 + ["refused"] * 12
+    assert {len(record.attempts) for record in run.failed} == {2}
 
 
 @each_dialect
