@@ -20,6 +20,7 @@ from doors import KEY, Door, each_door
 from provider import Act, Loopback
 
 from parallm_magics.errors import ModelError
+from parallm_magics.providers.openai import OpenAIProvider
 from parallm_magics.providers.proxies import proxy_of
 from parallm_magics.types import CallFailed, Reply
 
@@ -305,3 +306,54 @@ def test_the_nearest_variable_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("https_proxy", "b:2")
     assert str(proxy_of("https://x.invalid/v1")) == "the proxy of https_proxy (b:2)"
     assert proxy_of("http://user:x@x.invalid/v1") is not None
+
+
+# Addresses with a query.
+
+
+@pytest.mark.parametrize(
+    ("behind", "path"),
+    [
+        ("/gpt?api-version=2024-06-01", "/gpt{}?api-version=2024-06-01"),
+        ("/gpt/?a=1&b=2", "/gpt{}?a=1&b=2"),
+        ("?a=1", "{}?a=1"),
+        ("/v1?flag=", "/v1{}?flag="),
+        ("/v1#part", "/v1{}"),
+    ],
+)
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_query_stays_behind_the_path(
+    server: Loopback, behind: str, path: str, stream: bool
+) -> None:
+    """Azure's api-version, and whatever else a gateway wants there."""
+    provider = OpenAIProvider(server.url + behind, "TEST_KEY")
+
+    async def call() -> Reply:
+        await provider.prepare()
+        reply = await provider.complete(Door("openai", stream).task("ok"), lambda piece: None)
+        await provider.close()
+        return reply
+
+    assert asyncio.run(call()).text == "echo: hello there"
+    assert server.log[0].path == path.format("/chat/completions")
+
+
+def test_what_may_be_a_key_in_a_query_is_hidden(server: Loopback) -> None:
+    """It reaches the server, and no message."""
+    server.script("m", Act(status=400, body='{"error": {"message": "bad ?sig=CANARY-secret"}}'))
+    provider = OpenAIProvider(f"{server.url}/v1?sig=CANARY-secret&api-version=1", "TEST_KEY")
+
+    async def call() -> str:
+        await provider.prepare()
+        try:
+            await provider.complete(Door("openai", False).task("m"), lambda piece: None)
+        except CallFailed as failed:
+            return failed.fault.message
+        finally:
+            await provider.close()
+        return ""
+
+    told = asyncio.run(call())
+    assert "sig=CANARY-secret" in server.log[0].path
+    assert told
+    assert "CANARY" not in told
