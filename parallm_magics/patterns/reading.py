@@ -17,7 +17,13 @@ _CONFIDENCE = re.compile(
 )
 
 
-_ANSWER_LINE = re.compile(r"^\W{0,8}(?:final )?answer\W{0,8}[:=].*$", re.IGNORECASE | re.MULTILINE)
+_ANSWER_LINE = re.compile(
+    r"^\W{0,8}(?:final )?answer\W{0,8}[:=](.*)$", re.IGNORECASE | re.MULTILINE
+)
+
+
+LONG = 200
+"""Characters from which on an answer surely holds more than its label."""
 
 
 def says_more(text: str, label: str) -> bool:
@@ -26,8 +32,14 @@ def says_more(text: str, label: str) -> bool:
     >>> [says_more(text, "4") for text in ("4.", "**Answer:** 4", "4, as it is clear.\\nANSWER: 4")]
     [False, False, True]
     """
-    rest = _ANSWER_LINE.sub("", text)
-    return same_answer_key(rest) not in ("", same_answer_key(label))
+    if len(text) > len(label) + LONG:
+        return True
+    key = same_answer_key(label)
+
+    def without_label(line: re.Match[str]) -> str:
+        return "" if same_answer_key(line[1]) == key else line[0]
+
+    return same_answer_key(_ANSWER_LINE.sub(without_label, text)) not in ("", key)
 
 
 def answer_of(record: Record, reading: Reading, *, confident: bool = False) -> Answer:
