@@ -10,7 +10,7 @@ from doors import KEY
 from kernel import Kernel
 from provider import Loopback
 
-from parallm_magics import prices
+from parallm_magics.providers import bill
 from parallm_magics.types import (
     Model,
     Usage,
@@ -27,12 +27,12 @@ SHORT = 100  # --max-tokens of these cells
 
 def worst_of(prompt: str, most: int = SHORT) -> Decimal:
     """The most that one call can cost."""
-    amount = prices.worst(Model("anthropic", HAIKU), len(prompt), most)
+    amount = bill.worst(Model("anthropic", HAIKU), len(prompt), most)
     assert amount is not None
     return amount
 
 
-COST = prices.cost(Model("anthropic", HAIKU), Usage(10, 0, 0, 5)) or Decimal(0)
+COST = bill.cost(Model("anthropic", HAIKU), Usage(10, 0, 0, 5)) or Decimal(0)
 
 
 @pytest.fixture
