@@ -316,8 +316,9 @@ class Notebook:
             page.route("**/api/sessions*", _starts_none)
         page.goto(f"{lab.url}{app}/{name}?token={TOKEN}")
         if kernel:
-            status = page.locator("#jp-main-statusbar")
-            expect(status).to_contain_text("here | Idle")
+            # Both front ends have it; by then the kernel's language is the editor's too.
+            indicator = page.locator(".jp-Notebook-ExecutionIndicator")
+            expect(indicator).to_have_attribute("data-status", "idle")
         expect(notebook.cell(0)).to_be_visible()
         return notebook
 
@@ -337,6 +338,15 @@ class Notebook:
     def output(self, index: int) -> Locator:
         """What a cell shows."""
         return self.cell(index).locator(".jp-Cell-outputArea")
+
+    def type(self, index: int, source: str) -> None:
+        """Type into an empty cell as a user does, key by key, Enter at each line's end."""
+        editor = self.cell(index).locator(".cm-content")
+        expect(editor).to_have_attribute("data-language", "python")
+        editor.click()
+        self.page.keyboard.type(source)
+        expect(editor).to_contain_text(source.split("\n")[-1].strip())
+        self.page.keyboard.press("Escape")
 
     def start(self, index: int) -> None:
         """Run a cell as a user does: select it, Shift+Enter."""
