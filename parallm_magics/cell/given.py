@@ -224,12 +224,7 @@ def _read(option: Option, value: Any, where: str) -> Any:
     # A value of the user's may raise anything when it is looked at; it becomes one line.
     except Exception as error:
         problem = f"{type(value).__name__} cannot be used here ({type(error).__name__})"
-    if (
-        issubclass(type(value), str)
-        and value.startswith("{")
-        and not value.startswith("{{")
-        and value.endswith("}")
-    ):
+    if issubclass(type(value), str) and whole(f"{{{value}}}") is not None:
         problem += f"; for a variable write {{{value}}}"
     raise OptionError(f"{where}: {problem}")
 

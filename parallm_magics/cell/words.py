@@ -48,10 +48,8 @@ SYNONYMS: Mapping[str, Mapping[str, str]] = {
     **dict.fromkeys(("judgment", "judgement", "jury", "referee"), _CHOICE),
     **dict.fromkeys(("moderator", "checker"), _GUARD),
 }
-COMMENTED = frozenset(
-    {"part", "parts", "merge", "combine", "summary", "summarize", "aggregate", "synthesize"}
-)
-"""Synonyms that begin comments in public MATLAB and LaTeX files: near misses only where the rest of
+COMMENTED = frozenset({"part", "parts", "merge", "summarize", "aggregate"})
+"""Synonyms that often begin comments in public MATLAB and LaTeX files: near misses only where the rest of
 the line is a directive's, as in `%merge` or `%part intro`; prose behind them gets a note."""
 
 _LETTERS = re.compile(r"[^\W\d_]+")

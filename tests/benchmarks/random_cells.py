@@ -40,9 +40,7 @@ def main() -> str:
         ABOUT,
         [
             Figure("cells and texts that held", [sum(int(held) for held, _ in counts)], digits=0),
-            Figure(
-                "a third outcome", [sum(int(failed) for _, failed in counts)], 0, digits=0
-            ),
+            Figure("a third outcome", [sum(int(failed) for _, failed in counts)], 0, digits=0),
             Figure("runs that failed", [done.returncode], 0, digits=0),
             *(
                 Figure(f"per cent of the cells that end in {word}", [float(share)], digits=1)

@@ -19,6 +19,7 @@ import kills
 import lessons
 import load_ext
 import page
+import random_cells
 import recordings
 import scale
 import streams
@@ -40,6 +41,7 @@ ALL = (
     scale,
     votes,
     studies,
+    random_cells,
     page,
     recordings,
     lessons,
