@@ -315,10 +315,12 @@ class Notebook:
         if not kernel:
             page.route("**/api/sessions*", _starts_none)
         page.goto(f"{lab.url}{app}/{name}?token={TOKEN}")
-        if kernel:
-            # Both front ends have it; by then the kernel's language is the editor's too.
+        if kernel and app == "notebooks":  # which has no status bar
             indicator = page.locator(".jp-Notebook-ExecutionIndicator")
             expect(indicator).to_have_attribute("data-status", "idle")
+        elif kernel:
+            status = page.locator("#jp-main-statusbar")
+            expect(status).to_contain_text("here | Idle")
         expect(notebook.cell(0)).to_be_visible()
         return notebook
 
