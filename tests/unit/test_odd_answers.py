@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from asking import each_dialect, fanned, served, voted
+from asking import KEY, each_dialect, fanned, served, voted
 from doors import Door
 from fakes import Fake, tasks
 from hypothesis import given
@@ -164,8 +164,10 @@ def test_a_prompt_that_stays_refused_is_refused(server: Loopback, dialect: str) 
         Act(status=403, body={"error": {"type": "permission_error", "message": "no"}}),
         Act(status=403, body={"error": {"message": "This API key may not use the model"}}),
         Act(status=403, body={"detail": "You do not have permission to do this"}),
+        Act(status=400, body=[{"error": {"code": 400, "message": "API key not valid."}}]),
+        Act(status=422, body={"detail": "Invalid API key"}),
     ],
-    ids=["bare", "permission", "key", "detail"],
+    ids=["bare", "permission", "key", "detail", "list", "422"],
 )
 def test_a_key_that_may_nothing_stops_the_run(server: Loopback, dialect: str, act: Act) -> None:
     """Said so, or bare on the first five calls: the others are not asked, and the variable is named."""
@@ -177,6 +179,29 @@ def test_a_key_that_may_nothing_stops_the_run(server: Loopback, dialect: str, ac
     assert last.error is not None
     assert last.error.kind == "auth"
     assert f"check {dialect.upper()}_API_KEY" in last.error.message
+
+
+@each_dialect
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"detail": "what is {key}?"},
+        {"detail": [{"loc": ["header"], "msg": "what is {key}?", "input": "{key}"}]},
+        [{"error": {"message": "what is {key}?"}}],
+        {"error": {"message": "no", "metadata": {"raw": "what is {key}?", "reasons": ["{key}"]}}},
+        {"strange": "what is {key}?"},
+        "what is {key}?",
+    ],
+)
+def test_the_servers_words_never_show_the_key(server: Loopback, dialect: str, body: Any) -> None:
+    """In whatever form it is quoted back."""
+    server.script("m", Act(status=400, body=body))
+    run = asyncio.run(fanned("hello", n=1, model=f"{dialect}:m"))
+    error = run.results[0].error
+    assert error is not None
+    assert "what is" in error.message
+    shown = [error.message, str(run), *run._repr_mimebundle_().values()]
+    assert not [text for text in shown if KEY in text]
 
 
 # A request that can never fit holds nobody.
