@@ -50,15 +50,16 @@ def decided(pick: str, votes: Sequence[Vote], requested: int = 0, **terms: Any) 
 # --- a flag ---------------------------------------------------------------------------------------
 
 FLAGS = {
-    "nobody votes": ("- - -", {}, "no_quorum", None),
+    "nobody votes": ("- - -", {}, "not_cleared", None),
     "one of three": ("bad - -", {"quorum": 2}, "decided", "bad"),
-    "fine without quorum": ("ok - -", {"quorum": 2}, "no_quorum", None),
+    "fine, as far as heard": ("ok - -", {"quorum": 2}, "not_cleared", None),
+    "cleared without quorum": ("ok ok", {"quorum": 3}, "no_quorum", None),
     "two needed, one has it": ("bad ok ok", {"share": "2/3"}, "decided", "ok"),
     "two needed, two have it": ("bad ok bad", {"share": "2/3"}, "decided", "bad"),
-    "short of it and no quorum": ("bad - -", {"share": "2/3", "quorum": 2}, "no_quorum", None),
+    "short of it and no quorum": ("bad - -", {"share": "2/3", "quorum": 2}, "not_cleared", None),
     "more flags than others": ("bad bad ok", {"share": "1"}, "decided", "ok"),
-    "flags alone, too few": ("bad bad -", {"share": "1"}, "no_majority", None),
-    "a share of all requested": ("bad - - -", {"share": "1/2"}, "no_majority", None),
+    "flags alone, too few": ("bad bad -", {"share": "1"}, "not_cleared", None),
+    "a share of all requested": ("bad - - -", {"share": "1/2"}, "not_cleared", None),
 }
 
 
