@@ -6,19 +6,30 @@ import textwrap
 from collections.abc import Sequence
 
 from parallm_magics.cell.options import TABLE, Option
-from parallm_magics.cell.words import WORDS
+from parallm_magics.cell.words import PAIR, WORDS
 
 EXAMPLES = {
     "fanout": "%%fanout -o review\nReview this code for one concern only.\n\n{{code}}\n\n"
     "%section security\nReport injection and secrets.\n\n%section style\nReport naming.",
     "vote": "%%vote -n 5 --choices safe,unsafe -o verdict\nIs this content safe or unsafe?\n\n{{text}}",
 }
+BLOCKS = {
+    "section": "one worker's prompt",
+    "voter": "one voter's prompt",
+    "panel": "another panel to measure, its %voter blocks below",
+    "guardrail": "what must not pass",
+    "synthesis": "how to merge the answers",
+    "judge": "how to choose among the answers",
+    "system": "a long system prompt, down to %prompt",
+    "prompt": "the prompt below a long system prompt",
+}
+"""What stands below each directive."""
 
 
 def help_of(magic: str, first: str) -> str:
     """A magic's help: what it does, an example, its blocks, every option with its default."""
     words = WORDS[magic]
-    blocks = ", ".join(f"%{word}" for word in words)
+    blocks = "\n".join(f"  %{word}\n      {BLOCKS[word]}" for word in (*words, *PAIR))
     options = "\n".join(
         _entry(option, magic, words)
         for option in TABLE.values()
@@ -26,8 +37,8 @@ def help_of(magic: str, first: str) -> str:
     )
     example = textwrap.indent(EXAMPLES[magic], "    ")
     return (
-        f"{first}\n\n{example}\n\nBlocks: {blocks}; %system … %prompt. Blanks before them do not count; a "
-        f"backslash keeps a line as text, as in \\%{words[0]}.\n\nOptions:\n{options}\n"
+        f"{first}\n\n{example}\n\nBlocks (blanks before them do not count; a backslash keeps a line as text, as in "
+        f"\\%{words[0]}):\n{blocks}\n\nOptions:\n{options}\n"
     )
 
 

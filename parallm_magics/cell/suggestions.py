@@ -7,13 +7,15 @@ import inspect
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from parallm_magics.cell.blanks import BLANK, lead
 from parallm_magics.cell.head import head
+from parallm_magics.cell.help import BLOCKS
 from parallm_magics.cell.options import TABLE, Option
 from parallm_magics.cell.variables import IDENTIFIER
 from parallm_magics.cell.words import NAME, PAIR, SINGLE, WORDS
+from parallm_magics.voting.picks import PICKS
 
 _DIRECTIVE = re.compile(r"%([a-z]+)(?=[ \t])")
 _WORD = re.compile(r"%[a-z]*")
@@ -23,6 +25,22 @@ _LEAD = rf"(?m)^(?:(?!\n)[{BLANK}])*"
 _SECTION = re.compile(rf"{_LEAD}%section[ \t]+({NAME.pattern})")
 _BLOCK = re.compile(rf"{_LEAD}%([a-z]+)")
 _PLACEHOLDER = re.compile(r"[A-Z]+")
+_CLAUSE = re.compile(r"[;:]| \(")
+
+
+_TASK = "the text that comes first in every prompt"
+_OWN = {
+    "synthesis": {"task": _TASK, "outputs": "the sections' answers"},
+    "judge": {"task": _TASK, "candidates": "the answers to choose from"},
+}
+_ITEM = {"item": "the item of this worker", "index": "the item's place, from 1"}
+
+
+class Suggestion(NamedTuple):
+    """One text, and what it does or is, in a few words."""
+
+    text: str
+    about: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,13 +49,25 @@ class Suggestions:
 
     Attributes:
         fragment: those characters.
-        texts: what may stand there instead; each begins with them.
-        kind: what they are: "option", "value", "directive" or "variable".
+        found: what may stand there instead; each text begins with them.
     """
 
     fragment: str
-    texts: tuple[str, ...]
-    kind: str
+    found: tuple[Suggestion, ...]
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """The texts alone."""
+        return tuple(each.text for each in self.found)
+
+
+def beginning_with(fragment: str, known: Iterable[tuple[str, str]]) -> Suggestions:
+    """Those of the texts, each with what it is about, that begin with the fragment, each once."""
+    found: dict[str, str] = {}
+    for text, about in known:
+        if text.startswith(fragment):
+            found.setdefault(text, about)
+    return Suggestions(fragment, tuple(Suggestion(*each) for each in found.items()))
 
 
 def suggest(
@@ -62,23 +92,18 @@ def suggest(
         return _option(line, magic, variables, models)
     line = line[len(lead(line)) :]
     if _WORD.fullmatch(line):
-        return _picked(line, _directives(magic, text), "directive")
+        return beginning_with(line, _directives(magic, text))
     match = _DIRECTIVE.match(line)
     if match is None or match[1] not in WORDS[magic]:
         return None
     return _option(line[match.end() :], match[1], variables, models)
 
 
-def _picked(fragment: str, known: Iterable[str], kind: str) -> Suggestions:
-    texts = tuple(dict.fromkeys(each for each in known if each.startswith(fragment)))
-    return Suggestions(fragment, texts, kind)
-
-
-def _directives(magic: str, text: str) -> Iterator[str]:
-    for word in WORDS[magic]:
-        if word not in SINGLE or word not in _BLOCK.findall(text.rpartition("\n")[0]):
-            yield f"%{word}"
-    yield from (f"%{word}" for word in PAIR)
+def _directives(magic: str, text: str) -> Iterator[tuple[str, str]]:
+    above = _BLOCK.findall(text.rpartition("\n")[0])
+    for word in (*WORDS[magic], *PAIR):
+        if word not in SINGLE or word not in above:
+            yield f"%{word}", BLOCKS[word]
 
 
 def _option(
@@ -94,17 +119,18 @@ def _option(
     option = _by_flag(flag if equals else given[-1], where)
     if option is not None and option.metavar:
         typed = value if equals else fragment
-        return _picked(typed, _values(option, typed, line, variables, models), "value")
+        return beginning_with(typed, _values(option, typed, line, variables, models))
     if fragment and not fragment.startswith("-"):
         return None
     taken = {_by_flag(word.partition("=")[0], where) for word in given}
     free = (
-        each
+        (flag, _CLAUSE.split(each.help)[0])
         for each in TABLE.values()
         if where in each.where and (each.repeats or each not in taken)
+        for flag in each.flags
+        if fragment or flag.startswith("--")
     )
-    flags = [flag for each in free for flag in each.flags]
-    return _picked(fragment, flags if fragment else [f for f in flags if f[1] == "-"], "option")
+    return beginning_with(fragment, free)
 
 
 def _by_flag(word: str, where: str) -> Option | None:
@@ -120,17 +146,22 @@ def _values(
     line: str,
     variables: Mapping[str, Any],
     models: Sequence[str],
-) -> list[str]:
+) -> Iterable[tuple[str, str]]:
     if option.name in ("model", "compare"):
         first = typed.rpartition(",")[0]
-        known = [*known_values(option), *models]
-        return [f"{first},{each}" if first else each for each in known]
+        known = [*((each, "value") for each in known_values(option)), *_described(models)]
+        return [(f"{first},{each}" if first else each, about) for each, about in known]
     if option.name in ("flag", "block"):
         labels = re.search(r"--choices[= \t]+([^\s\"']+)", line)
-        return labels[1].split(",") if labels else []
+        return [(label, "label") for label in labels[1].split(",")] if labels else []
     if option.name in ("each", "truth"):
-        return [name for name, value in _public(variables) if _iterable(value)]
-    return known_values(option)
+        return [(name, kind) for name, kind in _public(variables) if _iterable(variables[name])]
+    rules = {name: rule.help for name, rule in PICKS.items()} if option.name == "pick" else {}
+    return [(each, rules.get(each, "value")) for each in known_values(option)]
+
+
+def _described(models: Sequence[str]) -> list[tuple[str, str]]:
+    return [(each, "provider" if each.endswith(":") else "model") for each in models]
 
 
 def known_values(option: Option) -> list[str]:
@@ -151,21 +182,21 @@ def _variable(text: str, variables: Mapping[str, Any]) -> Suggestions | None:
     word = blocks[-1] if blocks else ""
     if step := _STEP.search(line):
         if step[1] == "outputs" and word == "synthesis":
-            return _picked(step[2], _SECTION.findall(body), "variable")
-        return _picked(step[2], _inside(variables.get(step[1])), "variable")
+            return beginning_with(step[2], ((name, "answer") for name in _SECTION.findall(body)))
+        return beginning_with(step[2], _inside(variables.get(step[1])))
     name = _NAME.search(line)
     if name is None:
         return None
-    own = {"synthesis": ["task", "outputs"], "judge": ["task", "candidates"]}.get(word, [])
+    own = dict(_OWN.get(word, {}))
     if "--each" in first:
-        own = [*own, "item", "index"]
-    return _picked(name[1], [*own, *(name for name, _ in _public(variables))], "variable")
+        own |= _ITEM
+    return beginning_with(name[1], [*own.items(), *_public(variables)])
 
 
-def _public(variables: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    """The names that a template can reach and whose value could stand in a prompt."""
+def _public(variables: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The names that a template can reach and whose value could stand in a prompt, each with its type."""
     return [
-        (name, value)
+        (name, type(value).__name__)
         for name, value in sorted(variables.items())
         if not name.startswith("_")
         and not inspect.ismodule(value)
@@ -173,14 +204,14 @@ def _public(variables: Mapping[str, Any]) -> list[tuple[str, Any]]:
     ]
 
 
-def _inside(value: Any) -> list[str]:
+def _inside(value: Any) -> list[tuple[str, str]]:
     """Keys and attributes, read without running a line of the value's own code."""
     if type(value) is dict:
-        return [key for key in value if isinstance(key, str) and key.isidentifier()]
+        return [(key, "key") for key in value if isinstance(key, str) and key.isidentifier()]
     names: dict[str, Any] = {}
     for kind in reversed(type(value).__mro__):
         names |= vars(kind)
     with contextlib.suppress(AttributeError):
         names |= object.__getattribute__(value, "__dict__")
     data = (name for name, found in names.items() if not inspect.isroutine(found))
-    return sorted(name for name in data if not name.startswith("_"))
+    return [(name, "attribute") for name in sorted(data) if not name.startswith("_")]

@@ -24,10 +24,17 @@ from parallm_magics.providers.recording import Recordings
 from parallm_magics.providers.recording_modes import MODES, mode_of
 
 FLAGS = {
-    "provider": ("--base-url", "--key-env", "--sim"),
-    "recordings": ("--mode", "--prune"),
+    "provider": {
+        "--base-url": "the address of an OpenAI-compatible endpoint",
+        "--key-env": "the environment variable that holds its key",
+        "--sim": "a dict or a function of the notebook that answers in its place",
+    },
+    "recordings": {
+        "--mode": "whether answers are recorded and replayed",
+        "--prune": "take out what no cell has used since the file was named",
+    },
 }
-"""The flags of each command that has any."""
+"""The flags of each command that has any, and what each does."""
 
 Command = Callable[[Any, Sequence[Token]], None]
 

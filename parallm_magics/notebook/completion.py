@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import re
+import textwrap
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from IPython.core.completer import CompletionContext, SimpleCompletion, context_matcher
 
-from parallm_magics.cell.suggestions import Suggestions, suggest
+from parallm_magics.cell.suggestions import Suggestion, Suggestions, beginning_with, suggest
 from parallm_magics.notebook.namespace import names_of
 
 Matcher = Callable[[CompletionContext], Any]
 
 _LINE = re.compile(r"%parallm[ \t]+(?P<rest>.*)$")
+_WIDTH = 60
+"""Most characters beside a suggestion, so that the list fits into half a window."""
 _FIRST = 10_000
 """Above IPython's own matchers, so that theirs give way where there is something of ours."""
 
@@ -30,7 +33,7 @@ def matcher(shell: Any) -> Matcher:
             found = _suggestions(context, shell)
         if found is None:
             return {"completions": [], "suppress": False}
-        completions = [SimpleCompletion(text, type=found.kind) for text in found.texts]
+        completions = [SimpleCompletion(each.text, type=_beside(each)) for each in found.found]
         return {
             "completions": completions,
             "suppress": bool(completions),
@@ -40,6 +43,11 @@ def matcher(shell: Any) -> Matcher:
 
     complete_: Matcher = complete
     return complete_
+
+
+def _beside(suggestion: Suggestion) -> str:
+    """What stands beside a suggestion; JupyterLab breaks it at every blank that can be broken at."""
+    return textwrap.shorten(suggestion.about, _WIDTH, placeholder=" …").replace(" ", "\u00a0")
 
 
 def _suggestions(context: CompletionContext, shell: Any) -> Suggestions | None:
@@ -68,13 +76,15 @@ def _command(rest: str) -> Suggestions | None:
 
     *given, fragment = re.split(r"[ \t]+", rest)
     if not given:
-        known: Sequence[str] = [*COMMANDS]
-    elif given[-1] == "--mode":
-        known = MODES
-    else:
-        known = [flag for flag in FLAGS.get(given[0], ()) if flag not in given]
-        if fragment and not fragment.startswith("-"):
-            return None
-    return Suggestions(
-        fragment, tuple(each for each in known if each.startswith(fragment)), "value"
-    )
+        return beginning_with(fragment, ((name, _said(run)) for name, run in COMMANDS.items()))
+    if given[-1] == "--mode":
+        return beginning_with(fragment, ((mode, "mode") for mode in MODES))
+    if fragment and not fragment.startswith("-"):
+        return None
+    flags = FLAGS.get(given[0], {})
+    return beginning_with(fragment, ((flag, flags[flag]) for flag in flags if flag not in given))
+
+
+def _said(command: Callable[..., object]) -> str:
+    """What a command says of itself, in its first line."""
+    return (command.__doc__ or "").partition("\n")[0].rstrip(".")

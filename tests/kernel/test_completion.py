@@ -45,6 +45,23 @@ def test_tab_completes(kernel: Kernel, cell: str, becomes: list[str]) -> None:
     assert completed(kernel, cell) == becomes
 
 
+@pytest.mark.parametrize(
+    ("cell", "about"),
+    [
+        pytest.param("%%vote --cho", "the answer is one of these labels", id="option"),
+        pytest.param("%%fanout\n%gua", "what must not pass", id="directive"),
+        pytest.param("%parallm us", "Calls, tokens and cost of this session", id="command"),
+        pytest.param("%parallm provider x --k", "the environment variable that", id="flag"),
+    ],
+)
+def test_a_completion_says_what_it_does(kernel: Kernel, cell: str, about: str) -> None:
+    """In the place where front ends show what kind of thing it is, in one piece, and not too long."""
+    [told] = kernel.complete(cell, len(cell))["metadata"]["_jupyter_types_experimental"]
+    assert told["type"].replace("\u00a0", " ").startswith(about)
+    assert " " not in told["type"]
+    assert len(told["type"]) <= 60
+
+
 def test_unloading_takes_it_away(kernel: Kernel) -> None:
     """One matcher after a reload, none after unloading; completion works on."""
     count = "sum(getattr(m, 'matcher_identifier', '') == 'parallm' for m in get_ipython().Completer.custom_matchers)"

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from parallm_magics.cell.options import TABLE
 from parallm_magics.cell.suggestions import known_values, suggest
+from parallm_magics.cell.words import WORDS
 from parallm_magics.voting.picks import PICKS
 
 
@@ -123,6 +124,40 @@ def test_every_option_is_offered(magic: str) -> None:
     """After a blank, all long forms that the magic takes."""
     flags = {option.flags[0] for option in TABLE.values() if magic in option.where}
     assert set(offered(f"%%{magic} ") or ()) == {flag for flag in flags if flag.startswith("--")}
+
+
+@pytest.mark.parametrize(
+    ("before", "text", "about"),
+    [
+        pytest.param("%%vote --cho", "--choices", "the answer is one of these labels", id="option"),
+        pytest.param("%%vote --sto", "--stop", "when a vote ends", id="its-first-words"),
+        pytest.param("%%vote --pick pl", "plurality", "the most votes", id="rule"),
+        pytest.param("%%vote -m cl", "claude-haiku-5-5", "model", id="model"),
+        pytest.param("%%vote -m lo", "local:", "provider", id="provider"),
+        pytest.param("%%vote --choices a,b --flag ", "a", "label", id="label"),
+        pytest.param("%%fanout --each c", "codes", "list", id="items"),
+        pytest.param("%%fanout\n%sy", "%synthesis", "how to merge the answers", id="directive"),
+        pytest.param("%%vote\n{{doc", "doc", "Doc", id="variable"),
+        pytest.param("%%vote\n{{doc.ti", "title", "attribute", id="attribute"),
+        pytest.param("%%vote\n{{table.na", "name", "key", id="key"),
+        pytest.param("%%vote\n%judge\n{{c", "candidates", "the answers to choose from", id="own"),
+        pytest.param("%%vote --each codes\n{{it", "item", "the item of this worker", id="item"),
+    ],
+)
+def test_each_text_comes_with_what_it_does(before: str, text: str, about: str) -> None:
+    """An option says what it is for, a rule who wins, a name what it holds."""
+    found = suggest(before, VARIABLES, MODELS)
+    assert found is not None
+    assert found.found[0] == (text, about)
+
+
+def test_every_option_and_directive_says_what_it_does() -> None:
+    """In words of its own that fit beside it."""
+    for magic, words in WORDS.items():
+        found = suggest(f"%%{magic} ", VARIABLES), suggest(f"%%{magic}\n%", VARIABLES)
+        told = [each for some in found if some is not None for each in some.found]
+        assert len(told) > 20 + len(words)
+        assert all(3 < len(each.about) < 100 and each.about != each.text for each in told)
 
 
 def test_known_values_can_be_read() -> None:
