@@ -13,6 +13,7 @@ import zipfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+LABEXTENSION = "data/share/jupyter/labextensions/parallm_magics"
 NEEDED = ("README.md", "LICENSE", "CHANGELOG.md", "pyproject.toml", "tests/conftest.py")
 
 
@@ -39,6 +40,11 @@ def tracked() -> set[str]:
     return {name for name in names if name and (ROOT / name).exists()}
 
 
+def placed(name: str) -> str:
+    """Where a wheel holds a file of the package: the editor's extension where Jupyter looks for it."""
+    return re.sub("^parallm_magics/labextension(?=/)", LABEXTENSION, name)
+
+
 def main() -> None:
     """Check both archives of a folder."""
     folder = Path(sys.argv[1])
@@ -48,12 +54,17 @@ def main() -> None:
     lost = sorted((tracked() | set(NEEDED)) - source)
     assert not lost, f"not in the sdist: {', '.join(lost[:10])}"
 
-    package = {name for name in source if name.startswith("parallm_magics/")}
-    inside = {name for name in binary if not re.match(r"parallm_magics-[^/]+\.dist-info/", name)}
+    package = {placed(name) for name in source if name.startswith("parallm_magics/")}
+    inside = {
+        re.sub(r"^parallm_magics-[^/]+\.data/", "", name)
+        for name in binary
+        if not re.match(r"parallm_magics-[^/]+\.dist-info/", name)
+    }
     assert inside == package, (
         f"in wheel or source alone: {', '.join(sorted(inside ^ package)[:10])}"
     )
     assert "parallm_magics/py.typed" in inside
+    assert f"{LABEXTENSION}/package.json" in inside, "the editor's extension is missing"
     assert any(name.endswith(".dist-info/licenses/LICENSE") for name in binary), "no licence"
     print(wheel.name.split("-")[1])
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import importlib.metadata
 import importlib.util
+import json
 import sys
 from pathlib import Path
 
@@ -23,6 +24,10 @@ def installed(version: str) -> None:
     assert (home.parent / "py.typed").exists(), "py.typed is missing"
     found = importlib.metadata.version("parallm_magics")
     assert found == version, f"version {found}, expected {version}"
+    editor = Path(sys.prefix, "share/jupyter/labextensions/parallm_magics")
+    about = json.loads((editor / "package.json").read_text("utf-8"))
+    assert about["version"] == version, f"the editor's extension is of version {about['version']}"
+    assert (editor / about["jupyterlab"]["_build"]["load"]).exists(), "the editor's code is missing"
     for name in ("tests", "notebooks", "pytest"):
         assert importlib.util.find_spec(name) is None, f"{name} came with the wheel"
     for name in parallm_magics.__all__:

@@ -121,9 +121,16 @@ def of_lesson(path: Path) -> list[str]:
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    """A JupyterLab server."""
-    with Lab(tmp_path_factory.mktemp("typing")) as lab:
+    """A server whose editor takes our cells for Python."""
+    with Lab(tmp_path_factory.mktemp("typing"), extension=False) as lab:
         yield lab
+
+
+@pytest.fixture(scope="module")
+def edited(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """A server whose editor takes our cells for text."""
+    with Lab(tmp_path_factory.mktemp("edited")) as edited:
+        yield edited
 
 
 @pytest.fixture(scope="module")
@@ -175,6 +182,15 @@ def test_forty_ordinary_lines_before_a_directive_change_no_plan(
     found = typed(chromium, lab, cells)
     assert [planned(source) for source in found] == [planned(source) for source in cells]
     assert any(source != cell for source, cell in zip(found, cells, strict=True)), "it indents"
+
+
+@pytest.mark.parametrize("app", ["doc/tree", "notebooks"], ids=["lab", "notebook"])
+def test_with_the_extension_the_file_holds_what_was_typed(
+    chromium: Browser, edited: Lab, app: str
+) -> None:
+    """The README's cells and the ordinary lines, to the last blank, in both front ends."""
+    cells = [*of_readme(), "\n".join(["%%fanout", *ORDINARY])]
+    assert typed(chromium, edited, cells, app) == cells
 
 
 def test_brackets_that_close_themselves_change_no_plan(chromium: Browser, lab: Lab) -> None:

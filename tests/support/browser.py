@@ -12,19 +12,21 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import threading
 import time
 import urllib.request
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 from urllib.parse import urlsplit
 
 from chromium import executable
+from paths import LABEXTENSION
 from patience import patience
 from playwright.sync_api import Browser, Locator, Page, Request, Route, expect, sync_playwright
 
@@ -55,19 +57,22 @@ _SETTINGS = {
 class Lab:
     """A JupyterLab server on a free port of 127.0.0.1 that knows nothing of this machine's user."""
 
-    def __init__(self, home: Path) -> None:
-        """Take the directory where its notebooks and all its state lie."""
+    def __init__(self, home: Path, extension: bool = True) -> None:
+        """Take the directory where its notebooks and all its state lie, and whether ours is in it."""
         self.root = home / "notebooks"
         self._home = home
+        self._extension = extension
         self.url = ""
 
     def __enter__(self) -> Self:
         self.root.mkdir(parents=True)
         _put(self._home / "data/kernels/here/kernel.json", self._kernelspec())
-        announcements = {"@jupyterlab/apputils-extension:announcements": True}
-        _put(
-            self._home / "config/labconfig/page_config.json", {"disabledExtensions": announcements}
-        )
+        disabled = {"@jupyterlab/apputils-extension:announcements": True}
+        if not self._extension:
+            disabled["parallm_magics:editor"] = True
+        _put(self._home / "config/labconfig/page_config.json", {"disabledExtensions": disabled})
+        # The sources, whatever copy the environment holds; a link would need the server's leave.
+        shutil.copytree(LABEXTENSION, self._home / "share/labextensions/parallm_magics")
         for name, settings in _SETTINGS.items():
             self.set(name, settings)
         command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root"]
@@ -112,6 +117,7 @@ class Lab:
         }
         for directory in own.values():
             (self._home / directory).mkdir(exist_ok=True)
+        own["JUPYTER_PATH"] = "share"
         return kept | {name: str(self._home / directory) for name, directory in own.items()}
 
     def _announced(self) -> str:
@@ -272,6 +278,20 @@ _CONTRASTS = r"""output => {
 }"""
 
 
+_COLOURS = """code => [...code.querySelectorAll('.cm-line span')]
+    .map(span => [span.textContent, getComputedStyle(span).color])
+    .filter(([, colour]) => colour !== getComputedStyle(code).color)"""
+
+
+def contrasts(*shown: Locator) -> dict[str, float]:
+    """The contrast of every piece of text in these elements, the lowest where it repeats."""
+    found: dict[str, float] = {}
+    for element in shown:
+        for text, ratio in element.evaluate(_CONTRASTS):
+            found[text] = min(ratio, found.get(text, ratio))
+    return found
+
+
 def _starts_none(route: Route) -> None:
     """Leave the wish for a kernel without an answer, as a reader does who never gets one."""
     if route.request.method != "POST":
@@ -314,10 +334,12 @@ class Notebook:
         notebook = cls(page)
         if not kernel:
             page.route("**/api/sessions*", _starts_none)
-        page.goto(f"{lab.url}{app}/{name}?token={TOKEN}")
+        connected = page.expect_websocket(lambda socket: "/channels" in socket.url)
+        with connected if kernel else nullcontext():
+            page.goto(f"{lab.url}{app}/{name}?token={TOKEN}")
         if kernel and app == "notebooks":  # which has no status bar
-            indicator = page.locator(".jp-Notebook-ExecutionIndicator")
-            expect(indicator).to_have_attribute("data-status", "idle")
+            idle = ".jp-NotebookKernelStatus-fade:not(.jp-NotebookKernelStatus-info)"
+            expect(page.locator(idle)).to_have_count(1)
         elif kernel:
             status = page.locator("#jp-main-statusbar")
             expect(status).to_contain_text("here | Idle")
@@ -336,6 +358,18 @@ class Notebook:
     def cell(self, index: int) -> Locator:
         """A cell: its code and what it shows."""
         return self.page.locator(".jp-Notebook .jp-CodeCell").nth(index)
+
+    def code(self, index: int) -> Locator:
+        """The lines of a cell's editor."""
+        return self.cell(index).locator(".cm-content")
+
+    def typed(self, index: int) -> list[str]:
+        """A cell's text, line by line, as its editor holds it."""
+        return self.code(index).locator(".cm-line").all_text_contents()
+
+    def colours(self, index: int) -> dict[str, str]:
+        """Every piece of a cell's code that has a style of its own, with its colour."""
+        return dict(self.code(index).evaluate(_COLOURS))
 
     def output(self, index: int) -> Locator:
         """What a cell shows."""
@@ -381,12 +415,8 @@ class Notebook:
 
     def contrasts(self, *indices: int) -> dict[str, float]:
         """The contrast of every piece of text that these cells show, the lowest where it repeats."""
-        found: dict[str, float] = {}
-        for index in indices:
-            for output in self.output(index).locator(".jp-OutputArea-output").all():
-                for text, ratio in output.evaluate(_CONTRASTS):
-                    found[text] = min(ratio, found.get(text, ratio))
-        return found
+        shown = (self.output(index).locator(".jp-OutputArea-output").all() for index in indices)
+        return contrasts(*(output for outputs in shown for output in outputs))
 
     def save(self) -> None:
         """Save as a user does, and wait for the server's word."""

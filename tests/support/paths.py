@@ -12,3 +12,4 @@ DATA = TESTS / "data"
 PROJECT = TESTS.parent
 NOTEBOOKS = PROJECT / "notebooks"
 PACKAGE = Path(parallm_magics.__file__).parent
+LABEXTENSION = PACKAGE / "labextension"

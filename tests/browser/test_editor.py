@@ -1,0 +1,470 @@
+"""Cells of ours are edited as text in JupyterLab and Notebook 7, in a real browser; all others as before."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+
+import pytest
+from browser import Lab, Notebook, browser, contrasts
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from paths import LABEXTENSION
+from playwright.sync_api import Browser, Page, expect
+
+from parallm_magics.cell.blocks import Cell, Text, parse
+from parallm_magics.cell.head import head
+from parallm_magics.cell.variables import Ref, split
+from parallm_magics.cell.words import PAIR
+from parallm_magics.errors import ParallmError
+
+JUPYTERLAB, NOTEBOOK = "doc/tree", "notebooks"
+APPS = [pytest.param(JUPYTERLAB, id="jupyterlab"), pytest.param(NOTEBOOK, id="notebook")]
+PYTHON = {
+    "language_info": {
+        "name": "python",
+        "mimetype": "text/x-python",
+        "codemirror_mode": {"name": "ipython", "version": 3},
+    }
+}
+"""What a kernel would have told the notebook; so Python's editor needs no kernel."""
+READABLE = 4.5
+LOOPBACK = {"127.0.0.1"}
+PROMPT = """
+Review this code for one concern only.
+Report injection and secrets.
+Answer with these headings:
+1. What it does
+2. What is wrong (at most three points)
+Be brief.
+Use the following format:
+- name: the function
+- risk: low, medium or high
+If the text is empty, say so.
+If there is no bug:
+for each finding give the line
+while you read, note the tone
+Do not guess.
+Here is the text (from a mail
+that came today):
+Consider:
+{{code}}
+Is this content safe or unsafe?
+Think about security, style and speed
+The rules are [
+one
+two ]
+Say "none" if nothing is found.
+class of the problem:
+Explain your reasoning step by step:
+try to be fair:
+You are an expert in law.
+Return JSON like {
+"a": 1 }
+Everything else is fine!
+The customer wrote:
+Thanks, and kind regards
+with respect to privacy:
+else say unknown:
+End.
+""".strip().split("\n")
+FANOUT = """
+# Why this review
+%%fanout -o review --max-tokens=200
+import this, and return nothing.
+
+{{code}} but \\{{kept}}
+
+%section security --system "You are a {{role}} expert."
+Report injection and secrets.
+
+%synthesis
+Merge the reviews.
+""".strip()
+CODE = "import this\nreturn [1]"
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    """A browser."""
+    with browser() as chromium:
+        yield chromium
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """A server with the extension."""
+    with Lab(tmp_path_factory.mktemp("lab")) as lab:
+        yield lab
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """A server without it."""
+    with Lab(tmp_path_factory.mktemp("plain"), extension=False) as plain:
+        yield plain
+
+
+Opened = Callable[..., Notebook]
+
+
+@pytest.fixture
+def opened(chromium: Browser) -> Iterator[Opened]:
+    """Open a notebook of these cells; whatever it does, it asks no other machine."""
+    notebooks: list[Notebook] = []
+
+    def open_one(lab: Lab, app: str, *cells: str, kinds: str = "") -> Notebook:
+        lab.write("typed.ipynb", cells)
+        file = lab.saved("typed.ipynb")
+        file["metadata"] |= PYTHON
+        for cell, kind in zip(file["cells"], kinds.split(), strict=False):
+            if kind != "code":
+                del cell["outputs"], cell["execution_count"]
+                cell["cell_type"] = kind
+        lab.put("typed.ipynb", file)
+        notebooks.append(Notebook.open(chromium, lab, "typed.ipynb", kernel=False, app=app))
+        return notebooks[-1]
+
+    yield open_one
+    for notebook in notebooks:
+        notebook.close()
+    assert set().union(*(notebook.hosts for notebook in notebooks)) <= LOOPBACK
+
+
+def type_lines(notebook: Notebook, index: int, lines: list[str]) -> None:
+    """Go to the end of a cell and type Enter and a line, and the next."""
+    notebook.code(index).click()
+    notebook.page.keyboard.press("Control+End")
+    for line in lines:
+        notebook.page.keyboard.press("Enter")
+        # The last key is typed, for what an editor does with it; the others are put in, for time.
+        notebook.page.keyboard.insert_text(line[:-1])
+        notebook.page.keyboard.type(line[-1])
+
+
+def is_text(notebook: Notebook, index: int, ours: bool = True) -> None:
+    """The cell is edited as a cell of ours, or it is not."""
+    cell = expect(notebook.code(index))
+    (cell.to_have_attribute if ours else cell.not_to_have_attribute)("data-language", "parallm")
+
+
+def styled(notebook: Notebook, index: int, *pieces: str) -> None:
+    """These pieces of a cell have a style of their own; the last one is the last of all to get it."""
+    for piece in pieces:
+        spans = notebook.code(index).locator(".cm-line span")
+        expect(spans.filter(has_text=re.compile(f"^{re.escape(piece)}$"))).not_to_have_count(0)
+
+
+def ends_with(notebook: Notebook, index: int, line: str) -> None:
+    """The cell's last line is this one, its indentation included."""
+    last = notebook.code(index).locator(".cm-line").last
+    expect(last).to_have_js_property("textContent", line)
+
+
+@pytest.mark.parametrize("app", APPS)
+def test_no_line_of_a_prompt_is_indented(lab: Lab, opened: Opened, app: str) -> None:
+    """36 lines of a prompt, typed one after another, stand in the file as they were typed."""
+    notebook = opened(lab, app, "%%fanout -o review")
+    type_lines(notebook, 0, PROMPT)
+    ends_with(notebook, 0, PROMPT[-1])
+    notebook.save()
+    cell = lab.saved("typed.ipynb")["cells"][0]
+    assert "".join(cell["source"]).split("\n") == ["%%fanout -o review", *PROMPT]
+    assert cell["metadata"] == {}
+
+
+@pytest.mark.parametrize("app", APPS)
+def test_without_the_extension_python_indents_them(plain: Lab, opened: Opened, app: str) -> None:
+    """Most of the same lines are moved, so the test above can fail."""
+    notebook = opened(plain, app, "%%fanout -o review")
+    type_lines(notebook, 0, PROMPT)
+    expect(notebook.code(0).locator(".cm-line").last).to_have_text(PROMPT[-1])
+    moved = [line for line in notebook.typed(0) if line[:1] == " "]
+    assert len(moved) > len(PROMPT) / 3
+
+
+@pytest.mark.parametrize(
+    ("app", "theme"), [(JUPYTERLAB, "Light"), (NOTEBOOK, "Dark")], ids=["light", "dark"]
+)
+def test_directives_options_and_variables_have_colours(
+    lab: Lab, opened: Opened, app: str, theme: str
+) -> None:
+    """They alone, each kind its own, all readable in both themes; Python's words have none."""
+    lab.theme(theme)
+    notebook = opened(lab, app, FANOUT)
+    expect(notebook.page.locator(f'body[data-jp-theme-name="JupyterLab {theme}"]')).to_have_count(1)
+    styled(notebook, 0, "%synthesis")
+    found = notebook.colours(0)
+    assert list(found) == [
+        "# Why this review",
+        "%%fanout",
+        "-o",
+        "--max-tokens",
+        "{{code}}",
+        "%section",
+        "--system",
+        '"You are a ',
+        "{{role}}",
+        ' expert."',
+        "%synthesis",
+    ]
+    kinds = ("%%fanout", "-o", "{{code}}", '"You are a ')
+    assert len({found[text] for text in kinds}) == len(kinds)
+    assert found["%%fanout"] == found["%section"] == found["%synthesis"]
+    ratios = contrasts(notebook.code(0))
+    # The theme's own colour of comments is paler than that.
+    del ratios["# Why this review"]
+    assert {text: ratio for text, ratio in ratios.items() if ratio < READABLE} == {}
+
+
+def test_the_first_line_decides_at_once(lab: Lab, opened: Opened) -> None:
+    """Whatever makes it another cell makes it Python, and back, without a run or a reload."""
+    notebook = opened(lab, JUPYTERLAB, f"%%fanout\n{CODE}")
+    page = notebook.page
+    styled(notebook, 0, "%%fanout")
+    assert notebook.colours(0).keys() == {"%%fanout"}
+    notebook.code(0).click()
+    page.keyboard.press("Control+Home")
+    page.keyboard.press("Delete")
+    is_text(notebook, 0, False)
+    styled(notebook, 0, "import", "return")
+    type_lines(notebook, 0, ["if x:", "y"])
+    ends_with(notebook, 0, "    y")
+    page.keyboard.press("Control+Home")
+    page.keyboard.type("# a comment\n\n%")
+    is_text(notebook, 0)
+    styled(notebook, 0, "# a comment", "%%fanout")
+    assert notebook.colours(0).keys() == {"# a comment", "%%fanout"}
+    for put_in, ours in (("x = 1", False), (FANOUT, True), ("%%fanouts\nx", False)):
+        page.keyboard.press("Control+a")
+        page.keyboard.insert_text(put_in)
+        is_text(notebook, 0, ours)
+
+
+def test_other_cells_are_left_alone(lab: Lab, opened: Opened) -> None:
+    """Python, other magics, and a page of Markdown or raw text that begins with our words."""
+    cells = (CODE, "%%time\n%%fanout\nimport this", f"x = 1\n{FANOUT}", FANOUT, FANOUT)
+    notebook = opened(lab, JUPYTERLAB, *cells, kinds="code code code markdown raw")
+    editors = notebook.page.locator(".jp-Notebook .cm-content")
+    assert "parallm" not in editors.evaluate_all("all => all.map(each => each.dataset.language)")
+    styled(notebook, 0, "import", "return")
+    type_lines(notebook, 0, ["if x:", "y"])
+    ends_with(notebook, 0, "    y")
+
+
+def test_indentation_of_ones_own_is_kept(lab: Lab, opened: Opened) -> None:
+    """Blanks that are typed stand, none are added; indenting a selection anew changes nothing."""
+    lines = ["- one", "  - two", "- three:", "    def f(x):", "  %section", "Be brief."]
+    notebook = opened(lab, JUPYTERLAB, "%%fanout")
+    type_lines(notebook, 0, lines)
+    ends_with(notebook, 0, lines[-1])
+    notebook.page.keyboard.press("Control+a")
+    notebook.page.keyboard.press("Control+Alt+\\")
+    notebook.page.keyboard.press("End")
+    notebook.page.keyboard.type("!")
+    ends_with(notebook, 0, f"{lines[-1]}!")
+    assert notebook.typed(0) == ["%%fanout", *lines[:-1], f"{lines[-1]}!"]
+
+
+def test_nothing_is_written_into_the_file(lab: Lab, plain: Lab, opened: Opened) -> None:
+    """Opened, changed, changed back and saved, a notebook is what it is without the extension."""
+    files = []
+    for each in (lab, plain):
+        notebook = opened(each, JUPYTERLAB, FANOUT, CODE)
+        notebook.code(0).click()
+        notebook.page.keyboard.press("Control+Home")
+        notebook.page.keyboard.type("#")
+        notebook.page.keyboard.press("Backspace")
+        notebook.page.keyboard.type("\n")
+        notebook.save()
+        files.append(each.saved("typed.ipynb"))
+    assert files[0] == files[1]
+    assert "parallm" not in json.dumps({**files[0], "cells": files[0]["cells"][1:]})
+
+
+@pytest.mark.parametrize("app", APPS)
+def test_completion_says_what_an_option_does(
+    lab: Lab, chromium: Browser, app: str, request: pytest.FixtureRequest
+) -> None:
+    """Tab offers our options with what each is for, and Enter takes one."""
+    lab.write("tab.ipynb", ["%load_ext parallm_magics", "%%vote "])
+    notebook = Notebook.open(chromium, lab, "tab.ipynb", app=app)
+    request.addfinalizer(lab.shut_down_kernels)
+    request.addfinalizer(notebook.close)
+    notebook.run(0)
+    notebook.code(1).click()
+    notebook.page.keyboard.press("Control+End")
+    notebook.page.keyboard.type("--ch")
+    is_text(notebook, 1)
+    notebook.page.keyboard.press("Tab")
+    offered = notebook.page.locator(".jp-Completer-item").first
+    expect(offered).to_contain_text("--choices")
+    beside = offered.locator(".jp-Completer-typeExtended")
+    expect(beside).to_have_text("the answer is one of these labels")
+    assert beside.evaluate("text => text.getClientRects().length") == 1
+    notebook.page.keyboard.press("Enter")
+    expect(notebook.code(1)).to_have_text("%%vote --choices")
+
+
+# --- what is coloured is what the grammar reads ---------------------------------------------------
+
+# CodeMirror's side of it, as far as the extension uses it.
+_STAND_IN = """
+async () => {
+    let defined;
+    const shared = module => ({'1.0.0': {loaded: 1, get: async () => () => module}});
+    class Compartment { of(content) { return content; } }
+    const container = window._JUPYTERLAB.parallm_magics;
+    container.init({
+        '@jupyterlab/codemirror': shared({}),
+        '@codemirror/state': shared({
+            Compartment, EditorState: {transactionExtender: {of: () => null}}, Prec: {highest: x => x}
+        }),
+        '@codemirror/language': shared({
+            StreamLanguage: {define: grammar => (defined = grammar)}, indentService: {of: () => null}
+        }),
+    });
+    const {default: plugin} = (await container.get('./extension'))();
+    let registered;
+    plugin.activate(null, {addExtension: extension => { registered = extension; }});
+    class Stream {
+        constructor(string) { this.string = string; this.pos = 0; }
+        sol() { return this.pos === 0; }
+        eat(match) {
+            const char = this.string.charAt(this.pos);
+            const fits = typeof match === 'string' ? char === match : char && match.test(char);
+            if (!fits) return undefined;
+            this.pos++;
+            return char;
+        }
+        match(pattern) {
+            const found = this.string.slice(this.pos).match(pattern);
+            if (found) this.pos += found[0].length;
+            return found;
+        }
+        skipToEnd() { this.pos = this.string.length; }
+    }
+    const line = (text, state) => {
+        const pieces = [], stream = new Stream(text);
+        if (!text) defined.blankLine(state);
+        while (stream.pos < text.length) {
+            const start = stream.pos, style = defined.token(stream, state);
+            if (stream.pos === start) throw new Error('no step in ' + text);
+            if (style) pieces.push([text.slice(start, stream.pos), style]);
+        }
+        return pieces;
+    };
+    window.read = source => {
+        const model = {type: 'code', sharedModel: {getSource: () => source}};
+        const [content] = registered.factory({model}).instance();
+        if (!content.length) return null;
+        const state = defined.startState();
+        return source.split('\\n').map(text => line(text, state));
+    };
+}"""
+BLANKS = " \t\u200b"
+_LINES = st.sampled_from(
+    [
+        "",
+        "   ",
+        "Be brief.",
+        "# NBVAL_SKIP",
+        "#| label: x",
+        "# a heading",
+        "%section a --system 'x {{y}} z' -m sim",
+        "%section {{b}}",
+        "\t\u200b%section c",
+        "%voter -m sim --weight=2",
+        "%synthesis",
+        "%guardrail g --on-error pass",
+        "%panel p",
+        "%judge",
+        "%system",
+        "%prompt",
+        "%matplotlib inline",
+        "\\%section",
+        "\\{{a}} {{b}} ${{c}} {{d|e}} {{{f}}} {{ g.h[0]['i j'] }}",
+        "{{outputs.a-b}} {{outputs}} {{\u00e9t\u00e9}} {{\U0001d54f}} {{\u00aa.\u00b5}}",
+        "{{a}}{{b.c}} {{1}} {{a.}} {{a[b]}} {{a b}}",
+    ]
+)
+_FIRST = st.sampled_from(
+    ["%%fanout", "%%vote -n 3", '%%vote\t--system "it\'s {{x}}"', "%%fanouts", "%%time", "x = 1"]
+)
+
+
+@pytest.fixture(scope="module")
+def reader(chromium: Browser) -> Iterator[Page]:
+    """A page where `read(cell)` tells the styles that the extension gives to a cell's pieces."""
+    page = chromium.new_page()
+    page.add_script_tag(path=LABEXTENSION / "static/editor.js")
+    page.evaluate(_STAND_IN)
+    yield page
+    page.close()
+
+
+def in_style(pieces: list[list[str]], style: str) -> list[str]:
+    """The pieces of a line in a style."""
+    return [text for text, its in pieces if its == style]
+
+
+@given(st.lists(_LINES, max_size=2), _FIRST, st.lists(_LINES | st.text(max_size=20), max_size=6))
+@settings(max_examples=300, deadline=None)
+def test_the_colours_are_what_the_grammar_reads(
+    reader: Page, above: list[str], first: str, below: list[str]
+) -> None:
+    """A cell is ours, a line a directive and braces a variable for both or for neither."""
+    lines = [line for text in (*above, first, *below) for line in re.split(r"[\r\n]", text)]
+    cell = "\n".join(lines)
+    read: list[list[list[str]]] | None = reader.evaluate("cell => read(cell)", cell)
+    ours = head(cell)
+    assert (read is None) == (ours is None)
+    if read is None or ours is None:
+        return
+    first_line, _, body = ours.rest.partition("\n")
+    start = len(lines) - ours.rest.count("\n")
+    try:
+        parsed = parse(ours.magic, first_line, body, start + 1)
+    except ParallmError:
+        return  # what is refused has no right colours
+    shown = {
+        number: (
+            [text.strip(BLANKS) for text in in_style(pieces, "keyword")],
+            in_style(pieces, "variableName.special"),
+        )
+        for number, pieces in enumerate(read, 1)
+        if number >= start and not in_style(pieces, "comment")
+    }
+    assert shown == as_read(parsed, lines, start)
+
+
+def as_read(cell: Cell, lines: list[str], start: int) -> dict[int, tuple[list[str], list[str]]]:
+    """The directive and the variables of each line that the grammar keeps."""
+    number_of = range(start, len(lines) + 1)
+    found = {n: ([], []) for n in number_of if not lines[n - 1].strip()}
+    words = {start: f"%{cell.magic}"} | {block.line: block.word for block in cell.blocks}
+    words |= {n: lines[n - 1].strip(f"{BLANKS}%") for n in number_of if is_pair(lines[n - 1])}
+    outputs = False
+    texts = {n for text in texts_of(cell) for n in text.numbers}
+    for n in number_of:
+        if n in words:
+            outputs = words[n] == "synthesis" if words[n] not in PAIR else outputs
+        elif n not in texts:
+            continue
+        names = [
+            part.source for part in split(lines[n - 1], outputs=outputs) if isinstance(part, Ref)
+        ]
+        found[n] = ([f"%{words[n]}"] if n in words else [], names)
+    return found
+
+
+def texts_of(cell: Cell) -> list[Text]:
+    """Every text of a cell."""
+    texts = [cell.preamble, cell.system, *(t for block in cell.blocks for t in block.texts)]
+    return [text for text in texts if text is not None]
+
+
+def is_pair(line: str) -> bool:
+    """Whether the line is one of those around a system prompt."""
+    return line.strip(BLANKS) in {f"%{word}" for word in PAIR}
