@@ -82,11 +82,6 @@ def read_keywords(keywords: Mapping[str, Any], place: str) -> dict[str, Any]:
     return given
 
 
-def without_reading(given: Mapping[str, Any]) -> dict[str, Any]:
-    """The options but for those that say how answers are read: a guard or judge has its own way."""
-    return {name: value for name, value in given.items() if name not in _READINGS}
-
-
 def merge(*layers: Mapping[str, Any]) -> Options:
     """The layers' options over the defaults, later layers first; a reading replaces a reading."""
     merged: dict[str, Any] = {}

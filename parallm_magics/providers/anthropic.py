@@ -8,9 +8,10 @@ from typing import Any, ClassVar
 
 from parallm_magics.errors import ModelError
 from parallm_magics.providers.content import Content, content_of
+from parallm_magics.providers.draft import Draft
 from parallm_magics.providers.prompt_cache import marked
 from parallm_magics.providers.reading import count, mapping, merged, optional_count, string
-from parallm_magics.providers.sdk import Draft, SdkProvider
+from parallm_magics.providers.sdk import SdkProvider
 from parallm_magics.types import Model, Task, Usage
 
 # Opus 4.7 was the first that takes no temperature; everything since then is like it.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import AsyncIterator
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from parallm_magics.errors import MissingKeyError
 from parallm_magics.providers import keys
@@ -40,6 +40,11 @@ class BedrockProvider(AnthropicProvider):
         for name in SIGNING.values():
             keys.register(name)
         super().__init__(key_required=False)
+
+    @classmethod
+    def for_service(cls, service: Service) -> Self:
+        """One of them, as its entry says."""
+        return cls(service)
 
     @property
     def _to_check(self) -> str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
 from parallm_magics.providers.needs import require, require_key
 from parallm_magics.providers.openai import OpenAIProvider
@@ -20,6 +20,11 @@ class CompatibleProvider(OpenAIProvider):
         self.base_variable = service.base_env
         self.limit = service.limit
         super().__init__(usual=service.base_url)
+
+    @classmethod
+    def for_service(cls, service: Service) -> Self:
+        """One of them, as its entry says."""
+        return cls(service)
 
     @property
     def _own(self) -> bool:

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 from parallm_magics.errors import ModelError
 from parallm_magics.providers.content import Content, content_of
+from parallm_magics.providers.draft import Draft
 from parallm_magics.providers.prompt_cache import marked
 from parallm_magics.providers.reading import (
     count,
@@ -18,7 +19,7 @@ from parallm_magics.providers.reading import (
     optional_count,
     string,
 )
-from parallm_magics.providers.sdk import Draft, SdkProvider
+from parallm_magics.providers.sdk import SdkProvider
 from parallm_magics.types import Model, Task, Usage
 
 RESPONSES_ONLY = re.compile(r"(?:gpt|o\d|codex).*?-(?:pro|codex)(?:-|$)|codex-")

@@ -10,8 +10,9 @@ import weakref
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
+from importlib import import_module
 from operator import is_
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from parallm_magics.errors import ModelError, OptionError, nearest
 from parallm_magics.prices import Tariff
@@ -20,6 +21,9 @@ from parallm_magics.providers.keys import scrub
 from parallm_magics.providers.services import SERVICES, Service
 from parallm_magics.providers.well_known import WELL_KNOWN
 from parallm_magics.types import Model, Provider, Terms
+
+if TYPE_CHECKING:
+    from parallm_magics.providers.sdk import SdkProvider
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +63,14 @@ class Definition:
 
 
 def _known(service: Service) -> Definition:
+    def make() -> Provider:
+        module, _, door = service.door.rpartition(".")
+        made: type[SdkProvider] = getattr(import_module(f"{__package__}.{module}"), door)
+        return made.for_service(service)
+
     return Definition(
         service.name,
-        partial(service.door, service),
+        make,
         key_env=next(iter(service.keys), None),
         service=service,
     )

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from parallm_magics.providers.content import Content, content_of
+from parallm_magics.providers.draft import Draft
 from parallm_magics.providers.openai import (
     MARK,
     MOST_KEY,
@@ -17,7 +18,6 @@ from parallm_magics.providers.openai import (
 from parallm_magics.providers.prompt_cache import Content as Prompt
 from parallm_magics.providers.prompt_cache import marked
 from parallm_magics.providers.reading import mapping, merged, string
-from parallm_magics.providers.sdk import Draft
 from parallm_magics.types import Task
 
 COMMENTARY = "commentary"

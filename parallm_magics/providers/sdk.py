@@ -6,163 +6,33 @@ import asyncio
 import contextlib
 import importlib
 import os
-import sys
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar
+from dataclasses import replace
+from typing import Any, ClassVar, Self
 
 from parallm_magics.errors import ModelError
 from parallm_magics.providers import keys
 from parallm_magics.providers.address import host_of, is_local, split_url
-from parallm_magics.providers.body import BOM, MOST_BYTES, Body, TooMuchError
-from parallm_magics.providers.content import Content
-from parallm_magics.providers.endings import ending_of
+from parallm_magics.providers.body import MOST_BYTES, Body, TooMuchError
+from parallm_magics.providers.draft import Draft
 from parallm_magics.providers.error_body import read_error
-from parallm_magics.providers.events import DONE, events
-from parallm_magics.providers.faults import (
-    Asked,
-    fault_in_answer,
-    fault_of,
-    fault_of_answer,
-    request_id,
-)
+from parallm_magics.providers.events import events
+from parallm_magics.providers.faults import Asked, fault_of, request_id
 from parallm_magics.providers.prompt_cache import prefix_tokens
 from parallm_magics.providers.proxies import Proxy, proxy_of
-from parallm_magics.providers.reading import parsed, parsed_start, string
-from parallm_magics.providers.terms import told
-from parallm_magics.providers.texts import mended, one_line
+from parallm_magics.providers.receiving import (
+    NotAnAnswerError,
+    instead,
+    receive_events,
+    receive_whole,
+)
+from parallm_magics.providers.services import Service
 from parallm_magics.providers.transport import http_client, surroundings
 from parallm_magics.providers.unwanted import Unwanted
-from parallm_magics.types import CallFailed, Fault, Finish, Heard, Model, Reply, Task, Terms, Usage
+from parallm_magics.types import CallFailed, Fault, Heard, Model, Reply, Task, Usage
 
-# What may still come once the model has said why it stopped: the usage, and behind that nothing that
-# anybody needs. Servers leave out the end of the stream, or keep the connection open for ever.
-USAGE_SECONDS = 2.0
-END_SECONDS = 0.5
 GOOD = frozenset({200, 201, 203})
 UNSEEN = frozenset({403, 451})
-
-
-class NotAnAnswerError(Exception):
-    """What came is not an answer of this API; says what it is instead."""
-
-
-@dataclass(slots=True)
-class Draft:
-    """What has been received of one answer so far.
-
-    Attributes:
-        asked: what was asked of whom.
-        several: whether several answers were asked for; the first one counts.
-        parts: pieces of text.
-        thinking: pieces of thinking.
-        finish: why the model stopped; None until it has said so.
-        spoilt: why a complete answer is none that may be taken; None for a good one.
-        ended: whether the answer is complete.
-        over: whether nothing more is to come, not even the usage.
-        counts: the usage as sent, merged over the events.
-        usage: the same in our classes.
-        thinking_tokens: how many of its output tokens were thinking; None where nobody says so.
-        terms: what it says of its price.
-        model: the model as the provider names it.
-        request_id: the provider's id of the request.
-        begun: whether a good status has arrived.
-        waiting: the end of what has arrived, where it may be the beginning of a key.
-        sent: the request.
-        adapted: what was sent otherwise than usual, as the endpoint does not take it, in words.
-    """
-
-    asked: Asked = field(default_factory=Asked)
-    several: bool = False
-    parts: list[str] = field(default_factory=list)
-    thinking: list[str] = field(default_factory=list)
-    finish: Finish | None = None
-    spoilt: Fault | None = None
-    ended: bool = False
-    over: bool = False
-    counts: dict[str, Any] = field(default_factory=dict)
-    usage: Usage | None = None
-    thinking_tokens: int | None = None
-    terms: Terms = ()
-    model: str | None = None
-    request_id: str | None = None
-    begun: bool = False
-    waiting: str = ""
-    sent: Mapping[str, Any] = field(default_factory=dict)
-    adapted: str = ""
-
-    @property
-    def text(self) -> str:
-        """The text so far, without half characters and without a key that a server echoes."""
-        return keys.without_keys(mended("".join(self.parts)))
-
-    @property
-    def thought(self) -> str:
-        """The thinking so far, likewise."""
-        return keys.without_keys(mended("".join(self.thinking))).strip()
-
-    def tellable(self, piece: str) -> str:
-        """What may be told of a piece: what may be the beginning of a key waits for the next one."""
-        text = keys.without_keys(self.waiting + piece)
-        size = keys.begun(text)
-        self.waiting = text[len(text) - size :]
-        return text[: len(text) - size]
-
-    def priced(self, data: Mapping[str, Any]) -> None:
-        """Take in what an answer, or its usage, says of its price."""
-        if new := [each for each in told(data) if each not in self.terms]:
-            self.terms += tuple(new)
-
-    def counted(self, task: Task) -> Usage | None:
-        """The usage, where it can be true: no prompt takes no token, and no text comes of none."""
-        used = self.usage
-        if used is None or used.total_tokens == used.output_tokens:
-            return None
-        return None if self.text and not used.output_tokens else used
-
-    def named(self, model: object) -> None:
-        """Take in the model's name; one text serves all the records of a map."""
-        if name := one_line(keys.scrub(string(model)), 100):
-            self.model = sys.intern(name)
-
-    def take(self, content: Content) -> None:
-        """Take in a message's content, or a piece of it."""
-        if content.text:
-            self.parts.append(content.text)
-        if content.thinking:
-            self.thinking.append(content.thinking)
-        if content.refusal:
-            self.parts.append(content.refusal)
-            self.finish = "refusal"
-        if content.unknown:
-            self.spoil(f"it holds a part of a type that is not known here ({content.unknown!r})")
-
-    def stop(self, reason: object) -> None:
-        """Take in why the model stopped, where it has; only a known good reason is good."""
-        if not reason:
-            return
-        ending = ending_of(word := string(reason))
-        if ending is None:
-            return
-        self.ended = True
-        said = repr(one_line(word, 60))
-        if ending == "failed":
-            broken = f"{self.asked.host}: the provider broke the answer off (finish reason {said})"
-            self.spoilt = self.spoilt or Fault("server", broken)
-        elif ending == "unknown":
-            self.spoil(f"the model stopped for a reason that is not known here ({said})")
-        else:
-            self.finish = self.finish or ending
-
-    def spoil(self, why: str) -> None:
-        """Note why the answer is not to be taken as one."""
-        fault = Fault("not_an_answer", f"{self.asked.host}: not taken as an answer: {why}")
-        self.spoilt = self.spoilt or fault
-
-    def break_off(self, error: object) -> None:
-        """Take in an error that stands in the place of the rest of the answer."""
-        self.ended = True
-        self.spoilt = fault_in_answer(error, self.asked)
 
 
 class SdkProvider:
@@ -217,6 +87,11 @@ class SdkProvider:
         self._retired: list[Any] = []
         self._building = asyncio.Lock()
         self._unwanted = Unwanted(self.unasked)
+
+    @classmethod
+    def for_service(cls, service: Service) -> Self:
+        """What asks a provider that is known by name; most classes know of one alone."""
+        return cls()
 
     def check(self, task: Task) -> None:
         """Refuse, before any call, what this model cannot do.
@@ -317,10 +192,10 @@ class SdkProvider:
         draft.usage = draft.counted(task)
         if draft.ended:  # a connection that breaks after the stop has lost nothing
             if draft.spoilt is None:
-                return _reply(draft)
+                return draft.reply()
             fault = draft.spoilt
         elif fault is None or (fault.kind in ("connection", "timeout") and draft.begun):
-            fault = _cut(fault, self.host, task, draft)
+            fault = draft.cut(fault, task)
         # Raised outside of the except blocks, so that no SDK exception hangs on it as its context.
         fault = replace(fault, request_id=fault.request_id or draft.request_id)
         # What is turned away before a model has seen it costs nothing.
@@ -413,11 +288,11 @@ class SdkProvider:
             # Servers stream unasked, and answer whole where a stream was asked for.
             form = await body.form()
             if response.status_code not in GOOD:
-                raise NotAnAnswerError(_instead("an answer", body, response.status_code))
+                raise NotAnAnswerError(instead("an answer", body, response.status_code))
             if form == "events":
-                await self._read_events(body, heard, draft)
+                await receive_events(body, self._events_of(body), heard, draft, self._event)
             else:
-                await self._read_whole(body, draft)
+                await receive_whole(body, draft, self._whole)
         except TooMuchError:
             raise NotAnAnswerError(
                 f"more than {MOST_BYTES >> 20} MB of {body.kind or '?'}"
@@ -425,48 +300,9 @@ class SdkProvider:
         finally:
             await response.aclose()
 
-    async def _read_whole(self, body: Body, draft: Draft) -> None:
-        data = await _value(body)
-        if error := _error_in(data):
-            raise CallFailed(fault_of_answer(200, {}, error, draft.asked))
-        if not isinstance(data, dict) or not self._whole(data, draft):
-            raise NotAnAnswerError(_instead("an answer of this API", body))
-        draft.ended = True
-
-    async def _read_events(self, body: Body, heard: Heard, draft: Draft) -> None:
-        came = False
-        try:
-            async with asyncio.timeout(None) as limit:
-                async for event in self._events_of(body):
-                    before, thought = len(draft.parts), len(draft.thinking)
-                    if event == DONE:
-                        draft.over = True
-                    elif event:
-                        came = True
-                        self._take_event(event, body, draft)
-                    _tell(heard, draft, before, thought)
-                    if draft.over:
-                        await body.drain()
-                        return
-                    if draft.ended:
-                        _shorten(limit, USAGE_SECONDS if draft.usage is None else END_SECONDS)
-        except TimeoutError:
-            if not limit.expired():
-                raise
-        if body.head.strip() and not came and not _half_an_event(body.head):
-            raise NotAnAnswerError(_instead("a stream", body))
-
     def _events_of(self, body: Body) -> AsyncIterator[str]:
         """The data of each event of a stream; "" for another sign of life."""
         return events(aiter(body))
-
-    def _take_event(self, event: str, body: Body, draft: Draft) -> None:
-        data = parsed(event)
-        if error := _error_in(data):
-            raise CallFailed(fault_of_answer(200, {}, error, draft.asked))
-        if not isinstance(data, dict):
-            raise NotAnAnswerError(_instead("a stream of this API", body))
-        self._event(data, draft)
 
     def _request(self, task: Task) -> dict[str, Any]:
         """The request's body."""
@@ -479,85 +315,3 @@ class SdkProvider:
     def _event(self, data: Mapping[str, Any], draft: Draft) -> None:
         """Take in one event of a stream."""
         raise NotImplementedError
-
-
-def _reply(draft: Draft) -> Reply:
-    finish = draft.finish or "stop"
-    return Reply(
-        draft.text,
-        finish,
-        draft.usage,
-        draft.model,
-        keys.scrub(draft.request_id) if draft.request_id else None,
-        terms=draft.terms,
-        adapted=draft.adapted,
-        thinking=draft.thought,
-        thinking_tokens=draft.thinking_tokens,
-    )
-
-
-def _cut(fault: Fault | None, host: str, task: Task, draft: Draft) -> Fault:
-    broken = "the connection broke in the middle of the answer"
-    how = f"{host}: {broken if fault else 'the stream ended without a stop event'}"
-    if not task.stream:
-        return Fault("connection", how)
-    kept = f"; {len(draft.text)} characters had arrived" if draft.parts else ""
-    return Fault("cut", f"{how}{kept}")
-
-
-def _instead(wanted: str, body: Body, status: int = 200) -> str:
-    start = one_line(keys.scrub(body.head.decode("utf-8", "replace")))
-    kind = one_line(body.kind, 60) or "no content type"
-    return f"status {status}, but not {wanted} ({kind}): {start or 'empty'}"
-
-
-def _error_in(data: object) -> object:
-    """The error body that came with a good status; None where it is something else."""
-    if isinstance(data, list):
-        return next((each for each in map(_error_in, data) if each), None)
-    if not isinstance(data, dict):
-        return None
-    said = data.get("error") or data.get("type") == "error" or data.get("object") == "error"
-    return data if said else None
-
-
-def _half_an_event(head: bytes) -> bool:
-    """Whether a stream had begun that broke off in its first event."""
-    return head.lstrip().removeprefix(BOM).lstrip().startswith((b"data:", b"event:", b":"))
-
-
-def _tell(heard: Heard, draft: Draft, before: int, thought: int) -> None:
-    """Tell what has been added since the draft had so many pieces of text and of thinking."""
-    piece = draft.tellable(mended("".join(draft.parts[before:])))
-    if thinking := keys.without_keys("".join(draft.thinking[thought:])):
-        heard(piece, thinking)
-    else:
-        heard(piece)
-
-
-def _shorten(limit: asyncio.Timeout, seconds: float) -> None:
-    """Wait no longer than so many seconds from now."""
-    at = asyncio.get_running_loop().time() + seconds
-    if (when := limit.when()) is None or at < when:
-        limit.reschedule(at)
-
-
-async def _value(body: Body) -> Any:
-    """The JSON value of a body, also where the body never ends behind it, or breaks off there."""
-    sent, value = bytearray(), None
-    try:
-        async with asyncio.timeout(None) as limit:
-            async for chunk in body:
-                sent += chunk
-                if value is not None or chunk.rstrip().endswith((b"}", b"]")):
-                    value = parsed_start(sent)
-                if value is None:
-                    limit.reschedule(None)
-                else:
-                    _shorten(limit, END_SECONDS)
-    except TooMuchError:
-        raise
-    except Exception:
-        if value is None:
-            raise
-    return parsed_start(sent) if value is None else value

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
 from parallm_magics.prices import Tariff
-from parallm_magics.types import Provider, Terms
+from parallm_magics.types import Terms
 
 Wire = Literal["anthropic", "chat", "responses"]
 """What is spoken: Anthropic's messages, OpenAI's chat completions or OpenAI's responses."""
-
-MakeDoor = Callable[["Service"], Provider]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +20,7 @@ class Service:
 
     Attributes:
         name: what stands before the colon.
-        door: builds what asks it; cheap, without the SDK, without the key.
+        door: the class of what asks it, as `module.Class` in this folder; imported on use.
         wire: what it speaks.
         client: the SDK's client class; its module is `sdk`.
         base_url: its usual address; a `{VARIABLE}` in it is filled from the environment.
@@ -42,7 +39,7 @@ class Service:
     """
 
     name: str
-    door: MakeDoor
+    door: str
     wire: Wire
     client: str
     base_url: str
@@ -85,55 +82,13 @@ class Service:
         return Tariff(self.prices, "", model.removeprefix("models/"), terms)
 
 
-def _anthropic(service: Service) -> Provider:
-    from parallm_magics.providers.anthropic import AnthropicProvider
-
-    return AnthropicProvider()
-
-
-def _openai(service: Service) -> Provider:
-    from parallm_magics.providers.openai import OpenAIProvider
-
-    return OpenAIProvider()
-
-
-def _responses(service: Service) -> Provider:
-    from parallm_magics.providers.responses import ResponsesProvider
-
-    return ResponsesProvider()
-
-
-def _compatible(service: Service) -> Provider:
-    from parallm_magics.providers.compatible import CompatibleProvider
-
-    return CompatibleProvider(service)
-
-
-def _azure(service: Service) -> Provider:
-    from parallm_magics.providers.azure import AzureProvider
-
-    return AzureProvider(service)
-
-
-def _bedrock(service: Service) -> Provider:
-    from parallm_magics.providers.bedrock import BedrockProvider
-
-    return BedrockProvider(service)
-
-
-def _vertex(service: Service) -> Provider:
-    from parallm_magics.providers.vertex import VertexProvider
-
-    return VertexProvider(service)
-
-
 # Models that search the web by themselves, which is paid for by the call.
 SEARCHING = r"-search|deep-research"
 
 SERVICES = (
     Service(
         "anthropic",
-        _anthropic,
+        "anthropic.AnthropicProvider",
         "anthropic",
         "AsyncAnthropic",
         "https://api.anthropic.com",
@@ -145,7 +100,7 @@ SERVICES = (
     ),
     Service(
         "openai",
-        _openai,
+        "openai.OpenAIProvider",
         "chat",
         "AsyncOpenAI",
         "https://api.openai.com/v1",
@@ -159,7 +114,7 @@ SERVICES = (
     ),
     Service(
         "openai-responses",
-        _responses,
+        "responses.ResponsesProvider",
         "responses",
         "AsyncOpenAI",
         "https://api.openai.com/v1",
@@ -173,7 +128,7 @@ SERVICES = (
     ),
     Service(
         "gemini",
-        _compatible,
+        "compatible.CompatibleProvider",
         "chat",
         "AsyncOpenAI",
         "https://generativelanguage.googleapis.com/v1beta/openai",
@@ -185,7 +140,7 @@ SERVICES = (
     ),
     Service(
         "groq",
-        _compatible,
+        "compatible.CompatibleProvider",
         "chat",
         "AsyncOpenAI",
         "https://api.groq.com/openai/v1",
@@ -199,7 +154,7 @@ SERVICES = (
     ),
     Service(
         "openrouter",
-        _compatible,
+        "compatible.CompatibleProvider",
         "chat",
         "AsyncOpenAI",
         "https://openrouter.ai/api/v1",
@@ -212,7 +167,7 @@ SERVICES = (
     ),
     Service(
         "mistral",
-        _compatible,
+        "compatible.CompatibleProvider",
         "chat",
         "AsyncOpenAI",
         "https://api.mistral.ai/v1",
@@ -226,7 +181,7 @@ SERVICES = (
     ),
     Service(
         "deepseek",
-        _compatible,
+        "compatible.CompatibleProvider",
         "chat",
         "AsyncOpenAI",
         "https://api.deepseek.com",
@@ -238,7 +193,7 @@ SERVICES = (
     ),
     Service(
         "xai",
-        _compatible,
+        "compatible.CompatibleProvider",
         "chat",
         "AsyncOpenAI",
         "https://api.x.ai/v1",
@@ -252,7 +207,7 @@ SERVICES = (
     ),
     Service(
         "together",
-        _compatible,
+        "compatible.CompatibleProvider",
         "chat",
         "AsyncOpenAI",
         "https://api.together.xyz/v1",
@@ -263,7 +218,7 @@ SERVICES = (
     ),
     Service(
         "azure",
-        _azure,
+        "azure.AzureProvider",
         "chat",
         "AsyncAzureOpenAI",
         "{AZURE_OPENAI_ENDPOINT}",
@@ -282,7 +237,7 @@ SERVICES = (
     ),
     Service(
         "bedrock",
-        _bedrock,
+        "bedrock.BedrockProvider",
         "anthropic",
         "AsyncAnthropicBedrock",
         "https://bedrock-runtime.{AWS_REGION}.amazonaws.com",
@@ -296,7 +251,7 @@ SERVICES = (
     ),
     Service(
         "vertex",
-        _vertex,
+        "vertex.VertexProvider",
         "anthropic",
         "AsyncAnthropicVertex",
         "https://aiplatform.googleapis.com/v1",

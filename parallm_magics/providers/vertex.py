@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from parallm_magics.errors import MissingKeyError
 from parallm_magics.providers import keys
@@ -31,6 +31,11 @@ class VertexProvider(AnthropicProvider):
         self.variables = ()
         self.base_variable = service.base_env
         super().__init__()
+
+    @classmethod
+    def for_service(cls, service: Service) -> Self:
+        """One of them, as its entry says."""
+        return cls(service)
 
     @property
     def _to_check(self) -> str:

@@ -14,9 +14,21 @@ import pytest
 from paths import PACKAGE
 
 import parallm_magics
+from parallm_magics.providers.services import SERVICES
 
 ROOT = PACKAGE.parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
+
+
+def dotted(module: Path) -> str:
+    """A module's name, as an import names it."""
+    return ".".join(module.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+BY_DOTTED = {dotted(module): module for module in MODULES}
+# The registry imports them by the names in the table of providers.
+REGISTRY = "parallm_magics.providers.registry"
+DOORS = {f"parallm_magics.providers.{service.door.rpartition('.')[0]}" for service in SERVICES}
 FLOORS = {
     "errors": 0,
     "types": 0,
@@ -76,15 +88,30 @@ def imports(module: Path) -> list[tuple[bool, str]]:
         for inner in ast.walk(node)
     }
     for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            found += [(id(node) not in late, alias.name) for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            base = node.module
-            if base == "parallm_magics":
-                found += [(id(node) not in late, f"{base}.{alias.name}") for alias in node.names]
-            else:
-                found.append((id(node) not in late, base))
+        found += [(id(node) not in late, name) for name in _named_by(node)]
     return found
+
+
+def imported_at_some_time(module: Path) -> set[str]:
+    """The modules of the package that this one imports, late ones too, but not for types alone."""
+    tree = ast.parse(module.read_text())
+    typed = {
+        id(inner) for node in ast.walk(tree) if _for_types_only(node) for inner in ast.walk(node)
+    }
+    found = {name for node in ast.walk(tree) if id(node) not in typed for name in _named_by(node)}
+    return (found | (DOORS if dotted(module) == REGISTRY else set())) & BY_DOTTED.keys()
+
+
+def _named_by(node: ast.AST) -> list[str]:
+    """The full names of the modules that an import names; a name may be one of a module's own."""
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    if isinstance(node, ast.ImportFrom) and node.module:
+        inner = [f"{node.module}.{alias.name}" for alias in node.names]
+        if all(name in BY_DOTTED for name in inner):
+            return inner
+        return [node.module, *(name for name in inner if name in BY_DOTTED)]
+    return []
 
 
 def _for_types_only(node: ast.AST) -> bool:
@@ -129,18 +156,18 @@ def test_foreign_packages_have_one_home(module: Path) -> None:
 
 def test_every_module_is_reached() -> None:
     """No module is left that nothing imports."""
-    named = {name for module in MODULES for _, name in imports(module)}
-    named |= {
-        f"{base}.{a.name}"
-        for m in MODULES
-        for node in ast.walk(ast.parse(m.read_text()))
-        if isinstance(node, ast.ImportFrom) and (base := node.module)
-        for a in node.names
-    }
+    named = {name for module in MODULES for name in imported_at_some_time(module)}
     for module in MODULES:
-        dotted = "parallm_magics." + inside(module).removesuffix(".py").replace("/", ".")
-        if module.name != "__init__.py":
-            assert dotted in named, dotted
+        assert module.name == "__init__.py" or dotted(module) in named, module
+
+
+def test_imports_have_no_cycle() -> None:
+    """No module imports itself by way of others, not even late: each can be understood alone."""
+    left = {name: imported_at_some_time(module) for name, module in BY_DOTTED.items()}
+    while free := [name for name, wanted in left.items() if not wanted & left.keys()]:
+        for name in free:
+            del left[name]
+    assert not left
 
 
 @pytest.mark.parametrize("module", MODULES, ids=inside)
@@ -195,7 +222,6 @@ EXAMPLES = [module for module in MODULES if "    >>> " in module.read_text()]
 @pytest.mark.parametrize("module", EXAMPLES, ids=lambda module: module.stem)
 def test_examples_in_docstrings_are_true(module: Path) -> None:
     """What a reader sees beside a function is what it gives."""
-    name = ".".join(module.relative_to(ROOT).with_suffix("").parts)
-    found = doctest.testmod(importlib.import_module(name))
+    found = doctest.testmod(importlib.import_module(dotted(module)))
     assert found.attempted
     assert not found.failed

@@ -16,9 +16,9 @@ from provider import Act, Loopback
 
 from parallm_magics.errors import MissingKeyError, ModelError
 from parallm_magics.providers import keys
+from parallm_magics.providers.draft import Draft
 from parallm_magics.providers.faults import Asked, fault_of, fault_of_answer
 from parallm_magics.providers.openai import OpenAIProvider
-from parallm_magics.providers.sdk import Draft
 from parallm_magics.types import CallFailed, Fault
 
 BAD = {

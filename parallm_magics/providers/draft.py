@@ -1,0 +1,159 @@
+"""What has been received of one answer so far, and what it comes to."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from parallm_magics.providers import keys
+from parallm_magics.providers.content import Content
+from parallm_magics.providers.endings import ending_of
+from parallm_magics.providers.faults import Asked, fault_in_answer
+from parallm_magics.providers.reading import string
+from parallm_magics.providers.terms import told
+from parallm_magics.providers.texts import mended, one_line
+from parallm_magics.types import Fault, Finish, Reply, Task, Terms, Usage
+
+
+@dataclass(slots=True)
+class Draft:
+    """What has been received of one answer so far.
+
+    Attributes:
+        asked: what was asked of whom.
+        several: whether several answers were asked for; the first one counts.
+        parts: pieces of text.
+        thinking: pieces of thinking.
+        finish: why the model stopped; None until it has said so.
+        spoilt: why a complete answer is none that may be taken; None for a good one.
+        ended: whether the answer is complete.
+        over: whether nothing more is to come, not even the usage.
+        counts: the usage as sent, merged over the events.
+        usage: the same in our classes.
+        thinking_tokens: how many of its output tokens were thinking; None where nobody says so.
+        terms: what it says of its price.
+        model: the model as the provider names it.
+        request_id: the provider's id of the request.
+        begun: whether a good status has arrived.
+        waiting: the end of what has arrived, where it may be the beginning of a key.
+        sent: the request.
+        adapted: what was sent otherwise than usual, as the endpoint does not take it, in words.
+    """
+
+    asked: Asked = field(default_factory=Asked)
+    several: bool = False
+    parts: list[str] = field(default_factory=list)
+    thinking: list[str] = field(default_factory=list)
+    finish: Finish | None = None
+    spoilt: Fault | None = None
+    ended: bool = False
+    over: bool = False
+    counts: dict[str, Any] = field(default_factory=dict)
+    usage: Usage | None = None
+    thinking_tokens: int | None = None
+    terms: Terms = ()
+    model: str | None = None
+    request_id: str | None = None
+    begun: bool = False
+    waiting: str = ""
+    sent: Mapping[str, Any] = field(default_factory=dict)
+    adapted: str = ""
+
+    @property
+    def text(self) -> str:
+        """The text so far, without half characters and without a key that a server echoes."""
+        return keys.without_keys(mended("".join(self.parts)))
+
+    @property
+    def thought(self) -> str:
+        """The thinking so far, likewise."""
+        return keys.without_keys(mended("".join(self.thinking))).strip()
+
+    def tellable(self, piece: str) -> str:
+        """What may be told of a piece: what may be the beginning of a key waits for the next one."""
+        text = keys.without_keys(self.waiting + piece)
+        size = keys.begun(text)
+        self.waiting = text[len(text) - size :]
+        return text[: len(text) - size]
+
+    def priced(self, data: Mapping[str, Any]) -> None:
+        """Take in what an answer, or its usage, says of its price."""
+        if new := [each for each in told(data) if each not in self.terms]:
+            self.terms += tuple(new)
+
+    def counted(self, task: Task) -> Usage | None:
+        """The usage, where it can be true: no prompt takes no token, and no text comes of none."""
+        used = self.usage
+        if used is None or used.total_tokens == used.output_tokens:
+            return None
+        return None if self.text and not used.output_tokens else used
+
+    def named(self, model: object) -> None:
+        """Take in the model's name; one text serves all the records of a map."""
+        if name := one_line(keys.scrub(string(model)), 100):
+            self.model = sys.intern(name)
+
+    def take(self, content: Content) -> None:
+        """Take in a message's content, or a piece of it."""
+        if content.text:
+            self.parts.append(content.text)
+        if content.thinking:
+            self.thinking.append(content.thinking)
+        if content.refusal:
+            self.parts.append(content.refusal)
+            self.finish = "refusal"
+        if content.unknown:
+            self.spoil(f"it holds a part of a type that is not known here ({content.unknown!r})")
+
+    def stop(self, reason: object) -> None:
+        """Take in why the model stopped, where it has; only a known good reason is good."""
+        if not reason:
+            return
+        ending = ending_of(word := string(reason))
+        if ending is None:
+            return
+        self.ended = True
+        said = repr(one_line(word, 60))
+        if ending == "failed":
+            broken = f"{self.asked.host}: the provider broke the answer off (finish reason {said})"
+            self.spoilt = self.spoilt or Fault("server", broken)
+        elif ending == "unknown":
+            self.spoil(f"the model stopped for a reason that is not known here ({said})")
+        else:
+            self.finish = self.finish or ending
+
+    def spoil(self, why: str) -> None:
+        """Note why the answer is not to be taken as one."""
+        fault = Fault("not_an_answer", f"{self.asked.host}: not taken as an answer: {why}")
+        self.spoilt = self.spoilt or fault
+
+    def break_off(self, error: object) -> None:
+        """Take in an error that stands in the place of the rest of the answer."""
+        self.ended = True
+        self.spoilt = fault_in_answer(error, self.asked)
+
+    def reply(self) -> Reply:
+        """The answer, complete as it is."""
+        finish = self.finish or "stop"
+        return Reply(
+            self.text,
+            finish,
+            self.usage,
+            self.model,
+            keys.scrub(self.request_id) if self.request_id else None,
+            terms=self.terms,
+            adapted=self.adapted,
+            thinking=self.thought,
+            thinking_tokens=self.thinking_tokens,
+        )
+
+    def cut(self, fault: Fault | None, task: Task) -> Fault:
+        """The fault of an answer that has no end; `fault` is what ended it, None for its end."""
+        broken = "the connection broke in the middle of the answer"
+        how = f"{self.asked.host}: {broken if fault else 'the stream ended without a stop event'}"
+        if not task.stream:
+            return Fault("connection", how)
+        kept = f"; {len(self.text)} characters had arrived" if self.parts else ""
+        return Fault("cut", f"{how}{kept}")

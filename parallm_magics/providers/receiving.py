@@ -1,0 +1,151 @@
+"""An answer's body taken in, whole or event by event; waiting for it has an end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Any
+
+from parallm_magics.providers import keys
+from parallm_magics.providers.body import BOM, Body, TooMuchError
+from parallm_magics.providers.draft import Draft
+from parallm_magics.providers.events import DONE
+from parallm_magics.providers.faults import fault_of_answer
+from parallm_magics.providers.reading import parsed, parsed_start
+from parallm_magics.providers.texts import mended, one_line
+from parallm_magics.types import CallFailed, Heard
+
+# What may still come once the model has said why it stopped: the usage, and behind that nothing that
+# anybody needs. Servers leave out the end of the stream, or keep the connection open for ever.
+USAGE_SECONDS = 2.0
+END_SECONDS = 0.5
+
+TakeWhole = Callable[[Mapping[str, Any], Draft], bool]
+"""Takes in an unstreamed answer; False where it is none."""
+TakeEvent = Callable[[Mapping[str, Any], Draft], None]
+"""Takes in one event of a stream."""
+
+
+class NotAnAnswerError(Exception):
+    """What came is not an answer of this API; says what it is instead."""
+
+
+async def receive_whole(body: Body, draft: Draft, take: TakeWhole) -> None:
+    """Read a body that is one value, and take it in.
+
+    Raises:
+        CallFailed: it is an error.
+        NotAnAnswerError: it is no answer of this API.
+    """
+    data = await _value(body)
+    _raise_error(data, draft)
+    if not isinstance(data, dict) or not take(data, draft):
+        raise NotAnAnswerError(instead("an answer of this API", body))
+    draft.ended = True
+
+
+async def receive_events(
+    body: Body, stream: AsyncIterator[str], heard: Heard, draft: Draft, take: TakeEvent
+) -> None:
+    """Read a body that is a stream, and take in and tell one event after the other.
+
+    Args:
+        stream: the data of the body's events; "" for another sign of life.
+
+    Raises:
+        CallFailed: an event is an error.
+        NotAnAnswerError: it is no stream of this API.
+    """
+    came = False
+    try:
+        async with asyncio.timeout(None) as limit:
+            async for event in stream:
+                before, thought = len(draft.parts), len(draft.thinking)
+                if event == DONE:
+                    draft.over = True
+                elif event:
+                    came = True
+                    _take_event(event, body, draft, take)
+                _tell(heard, draft, before, thought)
+                if draft.over:
+                    await body.drain()
+                    return
+                if draft.ended:
+                    _shorten(limit, USAGE_SECONDS if draft.usage is None else END_SECONDS)
+    except TimeoutError:
+        if not limit.expired():
+            raise
+    if body.head.strip() and not came and not _half_an_event(body.head):
+        raise NotAnAnswerError(instead("a stream", body))
+
+
+def _take_event(event: str, body: Body, draft: Draft, take: TakeEvent) -> None:
+    data = parsed(event)
+    _raise_error(data, draft)
+    if not isinstance(data, dict):
+        raise NotAnAnswerError(instead("a stream of this API", body))
+    take(data, draft)
+
+
+def instead(wanted: str, body: Body, status: int = 200) -> str:
+    """What came in the place of what was wanted, in words."""
+    start = one_line(keys.scrub(body.head.decode("utf-8", "replace")))
+    kind = one_line(body.kind, 60) or "no content type"
+    return f"status {status}, but not {wanted} ({kind}): {start or 'empty'}"
+
+
+def _raise_error(data: object, draft: Draft) -> None:
+    if error := _error_in(data):
+        raise CallFailed(fault_of_answer(200, {}, error, draft.asked))
+
+
+def _error_in(data: object) -> object:
+    """The error body that came with a good status; None where it is something else."""
+    if isinstance(data, list):
+        return next((each for each in map(_error_in, data) if each), None)
+    if not isinstance(data, dict):
+        return None
+    said = data.get("error") or data.get("type") == "error" or data.get("object") == "error"
+    return data if said else None
+
+
+def _half_an_event(head: bytes) -> bool:
+    """Whether a stream had begun that broke off in its first event."""
+    return head.lstrip().removeprefix(BOM).lstrip().startswith((b"data:", b"event:", b":"))
+
+
+def _tell(heard: Heard, draft: Draft, before: int, thought: int) -> None:
+    """Tell what has been added since the draft had so many pieces of text and of thinking."""
+    piece = draft.tellable(mended("".join(draft.parts[before:])))
+    if thinking := keys.without_keys("".join(draft.thinking[thought:])):
+        heard(piece, thinking)
+    else:
+        heard(piece)
+
+
+def _shorten(limit: asyncio.Timeout, seconds: float) -> None:
+    """Wait no longer than so many seconds from now."""
+    at = asyncio.get_running_loop().time() + seconds
+    if (when := limit.when()) is None or at < when:
+        limit.reschedule(at)
+
+
+async def _value(body: Body) -> Any:
+    """The JSON value of a body, also where the body never ends behind it, or breaks off there."""
+    sent, value = bytearray(), None
+    try:
+        async with asyncio.timeout(None) as limit:
+            async for chunk in body:
+                sent += chunk
+                if value is not None or chunk.rstrip().endswith((b"}", b"]")):
+                    value = parsed_start(sent)
+                if value is None:
+                    limit.reschedule(None)
+                else:
+                    _shorten(limit, END_SECONDS)
+    except TooMuchError:
+        raise
+    except Exception:
+        if value is None:
+            raise
+    return parsed_start(sent) if value is None else value
