@@ -1,9 +1,9 @@
 """Which answers are hollow, and which ones speak to the judge: the tricks, and ordinary answers."""
 
 import json
-import time
 
 import pytest
+from growth import assert_in_proportion
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from paths import DATA
@@ -244,20 +244,17 @@ def test_a_trick_is_noticed_wherever_it_stands(text, trick):
 
 
 LONG = [
-    pytest.param("a" + "\u0301\u0323" * 100_000, id="accents"),
-    pytest.param("\n " * 100_000, id="blank lines"),
-    pytest.param("." * 200_000, id="full stops"),
-    pytest.param("ignore all the " * 15_000, id="half orders"),
-    pytest.param("\ncandidate 2 (" * 15_000, id="open brackets"),
-    pytest.param("winner:" + "*" * 200_000, id="stars"),
-    pytest.param("the answer " * 20_000, id="openers"),
+    pytest.param(100_000, lambda n: "a" + "\u0301\u0323" * n, id="accents"),
+    pytest.param(100_000, lambda n: "\n " * n, id="blank lines"),
+    pytest.param(200_000, lambda n: "." * n, id="full stops"),
+    pytest.param(15_000, lambda n: "ignore all the " * n, id="half orders"),
+    pytest.param(15_000, lambda n: "\ncandidate 2 (" * n, id="open brackets"),
+    pytest.param(200_000, lambda n: "winner:" + "*" * n, id="stars"),
+    pytest.param(20_000, lambda n: "the answer " * n, id="openers"),
 ]
 
 
-@pytest.mark.parametrize("text", LONG)
-def test_a_long_text_takes_no_long_time(text):
+@pytest.mark.parametrize(("size", "text"), LONG)
+def test_a_long_text_takes_no_long_time(size, text):
     """Time grows with the length, not with its square."""
-    start = time.process_time()
-    is_hollow(text)
-    addresses_judge(text)
-    assert time.process_time() - start < 5
+    assert_in_proportion(lambda n: (is_hollow(text(n)), addresses_judge(text(n))), size)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-import time
 from typing import Any
 
 import pytest
 from asking import MODELS, bad_inputs, each_dialect, served, voted
+from growth import assert_in_proportion
 from judges import BLOCK, NO_VERDICT, Bench, Judge, choosing, judged, scoring, shown
 
 from parallm_magics.patterns.judge import AGAIN, CHOOSE
@@ -319,21 +319,17 @@ LONG = {
 }
 
 
-def seconds(text: str) -> float:
-    """The time that a judged vote takes the processor, with such a candidate."""
-    start = time.process_time()
-    run, _ = judged([f"Sydney {text}", HONEST], quoting_first)
-    assert run.winner in (HONEST, None)
-    return time.process_time() - start
-
-
 @pytest.mark.parametrize("unit", LONG.values(), ids=LONG)
 def test_a_long_candidate_takes_time_in_proportion(unit: str) -> None:
     """Eight times the text takes about eight times as long, not sixty-four."""
-    short, long = (unit * (size // len(unit)) for size in (30_000, 240_000))
-    once = min(seconds(short) for _ in range(2))
-    assert seconds(long) < 24 * max(once, 0.02)
-    assert addresses_judge(long) in (True, False)
+
+    def vote(size: int) -> None:
+        text = unit * (size // len(unit))
+        run, _ = judged([f"Sydney {text}", HONEST], quoting_first)
+        assert run.winner in (HONEST, None)
+        assert addresses_judge(text) in (True, False)
+
+    assert_in_proportion(vote, 240_000)
 
 
 def test_an_endless_reply_is_no_verdict() -> None:

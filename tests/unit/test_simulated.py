@@ -7,7 +7,6 @@ import math
 import random
 import re
 import statistics
-import time
 from collections import Counter
 from dataclasses import replace
 
@@ -497,9 +496,8 @@ def test_a_thousand_calls_at_once_are_quick():
         )
         return await asyncio.gather(*calls)
 
-    began = time.perf_counter()
-    at_once, _ = run_virtual(work("scale=0"))
-    assert time.perf_counter() - began < 5
+    at_once, slept = run_virtual(work("scale=0"))
+    assert slept == 0
     assert len({reply.seconds for reply in at_once}) > 990
     asleep, slept = run_virtual(work("scale=1"))
     assert slept == pytest.approx(max(reply.seconds for reply in asleep))
