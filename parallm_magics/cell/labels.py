@@ -118,7 +118,7 @@ def _check(labels: Labels, items: Items, ref: Ref | None) -> None:
     if problem:
         raise OptionError(f"--each: {problem}")
     if not found and ref is not None and ref.name == "item":
-        value_of(ref, {"item": items.first}, "item 1, --truth")
+        value_of(ref, {"item": items.first}, "item 1, --truth", named=True)
 
 
 def _has(item: Any, ref: Ref) -> bool:
@@ -142,7 +142,7 @@ def _variable(
             f"--truth: {what} is called {typed[:60]!r}{nearest(typed, [*columns, *public])}; "
             "for a part of each item write {{item.label}}"
         )
-    return ref.source.strip("{} "), value_of(ref, variables, "--truth", private=True)
+    return ref.source.strip("{} "), value_of(ref, variables, "--truth", named=True)
 
 
 def _listed(value: Any, name: str, items: Items, reading: Reading) -> Labels:
@@ -229,7 +229,7 @@ def _part(item: Any, name: str) -> Any:
 def _at_item(ref: Ref, at: int, item: Any) -> Any:
     if isinstance(item, Mapping) and not _has(item, ref):
         return None
-    return value_of(ref, {"item": item, "index": at}, f"item {at}, --truth")
+    return value_of(ref, {"item": item, "index": at}, f"item {at}, --truth", named=True)
 
 
 def key_of(label: str, reading: Reading) -> str:

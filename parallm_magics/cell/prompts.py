@@ -195,7 +195,7 @@ class Prompts:
                 raise OptionError(
                     f"--each: no variable {ref.name[:60]!r}{nearest(ref.name, public)}"
                 )
-            value = value_of(ref, self._variables, "--each", private=True)
+            value = value_of(ref, self._variables, "--each", named=True)
         self._items = items_of(value, name)
         return self._items
 

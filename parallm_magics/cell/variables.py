@@ -133,32 +133,32 @@ def spelling_of(name: str, variables: Mapping[str, Any]) -> str | None:
 
 
 def value_of(
-    ref: Ref, variables: Mapping[str, Any], where: str = "", *, private: bool = False
+    ref: Ref, variables: Mapping[str, Any], where: str = "", *, named: bool = False
 ) -> Any:
     """What a variable stands for.
 
     Args:
-        private: whether its name may begin with `_`, as where an option asks for a name alone.
+        named: whether an option asks for a name, and not for a text that variables stand in: it
+            may begin with `_`, and there is no text to keep.
 
     Raises:
         VariableError: an unknown name, a private one, or a step that cannot be taken.
     """
     shown = ref.source.strip("{} \t")[:100]
     lead = f"{where}: " if where else ""
-    if (ref.name.startswith("_") and not private) or any(
+    asked = shown if named else f"{{{{{shown}}}}}"
+    keep = "" if named else f"; write \\{asked} to keep it as text"
+    if (ref.name.startswith("_") and not named) or any(
         str(step).startswith("_") and kind == "attr" for kind, step in ref.steps
     ):
+        keep = "" if named else ", or write \\{{…}} to keep the text"
         raise VariableError(
-            f"{lead}{{{{{shown}}}}}: names that begin with _ cannot be reached; give the value a public name, "
-            "or write \\{{…}} to keep the text"
+            f"{lead}{asked}: names that begin with _ cannot be reached; give the value a public name{keep}"
         )
     spelt = spelling_of(ref.name, variables)
     if spelt is None:
         public = [str(name) for name in variables if not str(name).startswith("_")]
-        raise VariableError(
-            f"{lead}no variable {ref.name[:60]!r}{nearest(ref.name, public)}; "
-            f"write \\{{{{{shown}}}}} to keep it as text"
-        )
+        raise VariableError(f"{lead}no variable {ref.name[:60]!r}{nearest(ref.name, public)}{keep}")
     value = variables[spelt]
     taken = ref.name
     for kind, step in ref.steps:
@@ -171,8 +171,7 @@ def value_of(
         if problem:
             form = f".{step}" if kind == "attr" else f"[{step!r}]"
             raise VariableError(
-                f"{lead}{taken} has no {form} ({problem}), asked for by {{{{{shown}}}}}{_near_step(value, step)}; "
-                f"write \\{{{{{shown}}}}} to keep it as text"
+                f"{lead}{taken} has no {form} ({problem}), asked for by {asked}{_near_step(value, step)}{keep}"
             )
         taken += f".{step}" if kind == "attr" else f"[{step!r}]"
     return value

@@ -122,7 +122,7 @@ def _path(word: str, variables: dict[str, Any]) -> str:
     ref = path(word.strip("{} "))
     if ref is None:
         raise OptionError(f"%parallm recordings: {word[:40]} names no variable")
-    return str(value_of(ref, variables, "%parallm recordings"))
+    return str(value_of(ref, variables, "%parallm recordings", named=True))
 
 
 def _parted(word: str) -> list[str]:
@@ -191,7 +191,7 @@ def _answers(text: str, variables: dict[str, Any]) -> Any:
     ref = path(text.strip("{} "))
     if ref is None:
         raise OptionError(f"--sim takes the name of a dict or a function, not {text[:40]!r}")
-    return value_of(ref, variables, "--sim")
+    return value_of(ref, variables, "--sim", named=True)
 
 
 def _no_more(rest: Sequence[Token], name: str) -> None:

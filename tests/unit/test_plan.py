@@ -559,3 +559,22 @@ def test_items_may_have_a_private_name() -> None:
         planned("fanout", "--each _dosc", "{{item}}", variables)
     with pytest.raises(VariableError, match="begin with _"):
         planned("fanout", "--each docs._x", "{{item}}", {"docs": 1})
+
+
+@pytest.mark.parametrize(
+    ("line", "path"),
+    [
+        pytest.param("--each docs.nope", "docs.nope", id="no attribute of the items"),
+        pytest.param("--each docs._nope", "docs._nope", id="private attribute of the items"),
+        pytest.param('--each docs["nope"]', 'docs["nope"]', id="no index of the items"),
+        pytest.param("--each docs --truth labels.nope", "labels.nope", id="no part of the labels"),
+        pytest.param("--each docs --truth {{item.nope}}", "item.nope", id="no part of an item"),
+    ],
+)
+def test_what_is_no_text_is_not_offered_as_text(line: str, path: str) -> None:
+    """An option that asks for a name has no text to keep, so its error tells of no backslash."""
+    with pytest.raises(VariableError) as error:
+        planned("vote", f"{line} --choices x,y", "{{item}}", {"docs": ["p", "q"], "labels": ["x"]})
+    assert path in str(error.value)
+    assert "\\" not in str(error.value)
+    assert "{{" not in str(error.value)
