@@ -246,8 +246,11 @@ def test_other_cells_are_left_alone(lab: Lab, opened: Opened) -> None:
     """Python, other magics, and a page of Markdown or raw text that begins with our words."""
     cells = (CODE, "%%time\n%%fanout\nimport this", f"x = 1\n{FANOUT}", FANOUT, FANOUT)
     notebook = opened(lab, JUPYTERLAB, *cells, kinds="code code code markdown raw")
-    editors = notebook.page.locator(".jp-Notebook .cm-content")
-    assert "parallm" not in editors.evaluate_all("all => all.map(each => each.dataset.language)")
+    notebook.page.locator(".jp-MarkdownCell").dblclick()
+    editors = notebook.page.locator(".jp-Notebook .cm-content:visible")
+    expect(editors).to_have_count(len(cells))
+    for index in range(len(cells)):
+        expect(editors.nth(index)).not_to_have_attribute("data-language", "parallm")
     styled(notebook, 0, "import", "return")
     type_lines(notebook, 0, ["if x:", "y"])
     ends_with(notebook, 0, "    y")
@@ -363,35 +366,48 @@ async () => {
         return source.split('\\n').map(text => line(text, state));
     };
 }"""
-BLANKS = " \t\u200b"
-_LINES = st.sampled_from(
-    [
-        "",
-        "   ",
-        "Be brief.",
-        "# NBVAL_SKIP",
-        "#| label: x",
-        "# a heading",
-        "%section a --system 'x {{y}} z' -m sim",
-        "%section {{b}}",
-        "\t\u200b%section c",
-        "%voter -m sim --weight=2",
-        "%synthesis",
-        "%guardrail g --on-error pass",
-        "%panel p",
-        "%judge",
-        "%system",
-        "%prompt",
-        "%matplotlib inline",
-        "\\%section",
-        "\\{{a}} {{b}} ${{c}} {{d|e}} {{{f}}} {{ g.h[0]['i j'] }}",
-        "{{outputs.a-b}} {{outputs}} {{\u00e9t\u00e9}} {{\U0001d54f}} {{\u00aa.\u00b5}}",
-        "{{a}}{{b.c}} {{1}} {{a.}} {{a[b]}} {{a b}}",
-    ]
+BLANKS = " \t\u00a0\u200b\u3000\ufeff"
+_TEXT = [
+    "",
+    "   ",
+    "Be brief.",
+    "# NBVAL_SKIP",
+    "#| label: x",
+    "# a heading",
+    "%matplotlib inline",
+    "\\%section",
+    "\\{{a}} {{b}} ${{c}} {{d|e}} {{{f}}} {{ g.h[0]['i j'] }} \\\\{{k}}",
+    "{{outputs.a-b}} {{outputs}} {{\u00e9t\u00e9}} {{\U0001d54f}} {{\u00aa.\u00b5}}",
+    "{{a}}{{b.c}} {{1}} {{a.}} {{a[b]}} {{a b}} {{\u00b2}} {{a-b}}",
+    "%system\n{{s}}\n%prompt",
+]
+_BLOCKS = {
+    "fanout": [
+        "%section --system 'x {{y}} z' -m sim",
+        '\t\u200b%section --flag="it\'s"',
+        "%synthesis\n{{outputs.a-b}}",
+        "%guardrail --on-error pass",
+    ],
+    "vote": ["%voter -m sim --weight=2", " %panel", "%judge\n{{candidates}}", "%guardrail"],
+}
+_ABOVE = st.sampled_from(["", " \t", "# NBVAL_SKIP", "# why", "  #| label: x"])
+_BEFORE = st.sampled_from(["", "", " ", "\ufeff", "\u200b\u3000"])
+_AFTER = st.sampled_from(["", " -n 3", '\t--system "it\'s {{x}}"', " --choices {{a}},{{b[0]}}"])
+_OTHERS = st.sampled_from(
+    ["%%fanouts", "%%time", "x = 1", "%fanout", "\uff05\uff05vote", "#%%vote"]
 )
-_FIRST = st.sampled_from(
-    ["%%fanout", "%%vote -n 3", '%%vote\t--system "it\'s {{x}}"', "%%fanouts", "%%time", "x = 1"]
-)
+
+
+@st.composite
+def cells_of_ours(draw: st.DrawFn) -> str:
+    """A cell with what stands above it, its options, prompts and blocks; the grammar takes most."""
+    magic = draw(st.sampled_from([*_BLOCKS]))
+    text = st.lists(st.sampled_from(_TEXT) | st.text(max_size=20), max_size=3)
+    lines = [*draw(st.lists(_ABOVE, max_size=2)), f"{draw(_BEFORE)}%%{magic}{draw(_AFTER)}"]
+    lines += draw(text)
+    for block in draw(st.lists(st.sampled_from(_BLOCKS[magic]), max_size=3)):
+        lines += [block, *draw(text)]
+    return "\n".join(lines)
 
 
 @pytest.fixture(scope="module")
@@ -409,25 +425,56 @@ def in_style(pieces: list[list[str]], style: str) -> list[str]:
     return [text for text, its in pieces if its == style]
 
 
-@given(st.lists(_LINES, max_size=2), _FIRST, st.lists(_LINES | st.text(max_size=20), max_size=6))
+@given(cells_of_ours())
 @settings(max_examples=300, deadline=None)
-def test_the_colours_are_what_the_grammar_reads(
-    reader: Page, above: list[str], first: str, below: list[str]
-) -> None:
-    """A cell is ours, a line a directive and braces a variable for both or for neither."""
-    lines = [line for text in (*above, first, *below) for line in re.split(r"[\r\n]", text)]
-    cell = "\n".join(lines)
+def test_the_colours_are_what_the_grammar_reads(reader: Page, cell: str) -> None:
+    """A line is a directive and braces are a variable for both or for neither."""
+    same_in_both(reader, re.sub(r"\r\n?", "\n", cell))
+
+
+@given(st.lists(_ABOVE, max_size=2), _OTHERS | st.text(max_size=8), st.sampled_from(_TEXT))
+@settings(max_examples=100, deadline=None)
+def test_the_same_cells_are_ours(reader: Page, above: list[str], first: str, text: str) -> None:
+    """What begins nearly as a cell of ours is one for both or for neither."""
+    same_in_both(reader, re.sub(r"\r\n?", "\n", "\n".join([*above, first, text])))
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        pytest.param("%%vote\n${{a}} {{{b}}} {{c}}", id="template-languages"),
+        pytest.param("%%vote\n\\{{a}} {{b}} \\\\{{c}}", id="escapes"),
+        pytest.param(
+            "%%fanout\n{{outputs.a-b}}\n%section\n%synthesis\n{{outputs.a-b}}", id="outputs"
+        ),
+        pytest.param("%%fanout\n\u00a0\u200b%section a\nx", id="blanks-before-a-directive"),
+        pytest.param("%%vote\n#| label: x\n\nWhich?\n#| text\n# NBVAL_SKIP\n# a", id="comments"),
+        pytest.param("%%vote\n# a heading\n#| text", id="a-heading"),
+        pytest.param("%%vote\n\n#| text", id="a-blank-line"),
+        pytest.param("%%vote\n%panel p\n%voter a -m {{m}}\nx", id="panel"),
+        pytest.param("%%vote\n%system\n{{a}}\n%prompt\n{{b}}", id="system"),
+        pytest.param("%%fanout\n%section a --flag='{{x}}' --system \"{{y}}\"\nx", id="quotes"),
+    ],
+)
+def test_each_form_has_its_colours(reader: Page, cell: str) -> None:
+    """Cells that the grammar takes, one form at a time."""
+    assert same_in_both(reader, cell)
+
+
+def same_in_both(reader: Page, cell: str) -> bool:
+    """The extension's reading of a cell is the grammar's; whether there was one to compare."""
+    lines = cell.split("\n")
     read: list[list[list[str]]] | None = reader.evaluate("cell => read(cell)", cell)
     ours = head(cell)
     assert (read is None) == (ours is None)
     if read is None or ours is None:
-        return
+        return False
     first_line, _, body = ours.rest.partition("\n")
     start = len(lines) - ours.rest.count("\n")
     try:
         parsed = parse(ours.magic, first_line, body, start + 1)
     except ParallmError:
-        return  # what is refused has no right colours
+        return False  # what is refused has no right colours
     shown = {
         number: (
             [text.strip(BLANKS) for text in in_style(pieces, "keyword")],
@@ -437,6 +484,7 @@ def test_the_colours_are_what_the_grammar_reads(
         if number >= start and not in_style(pieces, "comment")
     }
     assert shown == as_read(parsed, lines, start)
+    return True
 
 
 def as_read(cell: Cell, lines: list[str], start: int) -> dict[int, tuple[list[str], list[str]]]:
