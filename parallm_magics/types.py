@@ -13,6 +13,9 @@ Status = Literal[
 ]
 Role = Literal["worker", "guard", "judge", "synthesis"]
 Kind = Literal["choice", "number", "score", "index", "open"]
+NUMERIC: tuple[Kind, ...] = ("number", "score", "index")
+"""The kinds whose values are numbers."""
+BallotState = Literal["valid", "abstain", "invalid", "failed", "cancelled"]
 Finish = Literal["stop", "length", "refusal"]
 FaultKind = Literal[
     "rate_limit",  # slow down and ask again

@@ -15,7 +15,7 @@ from parallm_magics.cell.calls import Calls, ParseModel
 from parallm_magics.cell.given import merge, read_keywords, read_tokens
 from parallm_magics.cell.items import Items
 from parallm_magics.cell.labels import Labels, labels_of
-from parallm_magics.cell.options import CELLS, TABLE, Options, reading_of
+from parallm_magics.cell.options import CELLS, TABLE, WORKERS, Options, reading_of
 from parallm_magics.cell.prompts import Prompts
 from parallm_magics.cell.seats import Given, Merge, Seat, fanout_seats, vote_seats
 from parallm_magics.cell.strays import look_over
@@ -289,7 +289,7 @@ def _aggregate(options: Options, block: Block | None) -> str:
 
 def _texts(cell: Cell) -> list[Text | None]:
     """The texts that make the workers' prompts."""
-    blocks = [block for block in cell.blocks if block.word in ("section", "voter", "panel")]
+    blocks = [block for block in cell.blocks if block.word in WORKERS]
     own = [text for block in blocks for text in (block.text, block.system)]
     return [cell.preamble, cell.system, *own]
 

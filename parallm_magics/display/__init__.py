@@ -19,7 +19,7 @@ from parallm_magics.display.report import (
 )
 from parallm_magics.display.rows import item_of
 from parallm_magics.display.tally import tally_html, tally_plain
-from parallm_magics.display.text import count, money, one_line, percent, seconds, tokens
+from parallm_magics.display.text import count, money, one_line, percent, points, seconds, tokens
 from parallm_magics.display.timeline import timeline_html, timeline_plain
 from parallm_magics.display.totals import Totals, totals
 from parallm_magics.display.view import Guard, Poll, Tally, View
@@ -47,6 +47,7 @@ __all__ = [
     "money",
     "one_line",
     "percent",
+    "points",
     "preview_html",
     "preview_plain",
     "report_html",

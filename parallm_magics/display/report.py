@@ -220,8 +220,8 @@ def _curve_html(curve: Curve) -> str:
         rows += (
             f'<tr style="{looks.ROW}"><th scope="row" style="{looks.CELL};{looks.LEFT}">{votes}</th>'
             f'<td style="{looks.CELL};width:100%;min-width:8em">{bars}</td>'
-            f'<td style="{looks.CELL};{looks.RIGHT}">{_share(seen)}</td>'
-            f'<td style="{looks.CELL};{looks.RIGHT};padding-right:0">{_share(ideal)}</td></tr>'
+            f'<td style="{looks.CELL};{looks.RIGHT}">{text.points(seen)}</td>'
+            f'<td style="{looks.CELL};{looks.RIGHT};padding-right:0">{text.points(ideal)}</td></tr>'
         )
     return _framed(head, rows)
 
@@ -316,17 +316,13 @@ def _curve_plain(curve: Curve) -> list[str]:
     lines = [f"{'':>3}  {'':{room}}  {names[0]:>14}  {names[1]:>14}"]
     for votes, (seen, ideal) in enumerate(curve.values, 1):
         bar = ("█" * round(seen * room)).ljust(room, "·")
-        lines.append(f"{votes:>3}  {bar}  {_share(seen):>14}  {_share(ideal):>14}")
+        lines.append(f"{votes:>3}  {bar}  {text.points(seen):>14}  {text.points(ideal):>14}")
     return lines
 
 
 def correlation(value: float | None) -> str:
     """A correlation to two decimals, a minus as it is set, and never a negative nothing."""
     return "–" if value is None else f"{round(value, 2) + 0.0:.2f}".replace("-", "−")
-
-
-def _share(share: float) -> str:
-    return f"{share * 100:.1f} %"
 
 
 def _name(name: str) -> str:

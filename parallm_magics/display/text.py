@@ -140,6 +140,11 @@ def percent(share: float) -> str:
     return "99" if 0.99 < share < 1 else f"{share * 100:.0f}"
 
 
+def points(share: float) -> str:
+    """A share of one in percent, to a tenth."""
+    return f"{share * 100:.1f} %"
+
+
 def between(span: tuple[float, float]) -> str:
     """A span of shares: `57–100 %`, or `60 %` where both ends are the same."""
     low, high = map(percent, span)

@@ -7,8 +7,7 @@ from typing import Literal
 
 from parallm_magics.display.counts import Counts
 from parallm_magics.types import Record
-
-TallyStatus = Literal["decided", "tie", "no_majority", "no_quorum", "not_cleared"]
+from parallm_magics.voting.rules import Outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +39,7 @@ class Tally:
 
     counts: tuple[tuple[str, int], ...]
     winner: str | None
-    status: TallyStatus
+    status: Outcome
     valid: int
     requested: int
     abstained: int = 0

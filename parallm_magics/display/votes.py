@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from typing import get_args
 
 from parallm_magics.display import looks, text
 from parallm_magics.display.bars import MOST, Bar, bars_html
 from parallm_magics.display.rows import label_of
-from parallm_magics.types import Record
+from parallm_magics.types import BallotState, Record
 from parallm_magics.voting import wilson
 
 ReadLabel = Callable[[Record], tuple[str, str]]
 """What a record is as a ballot: valid, abstain, invalid, failed or cancelled, and its label or ""."""
 
-_STATES = ("valid", "abstain", "invalid", "failed", "cancelled")
+_STATES = get_args(BallotState)
 _BY_STATUS = {
     "refused": "abstain",
     "failed": "failed",

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import Literal
 
 from parallm_magics.patterns.reading import answer_of
-from parallm_magics.types import Reading, Record, Status
+from parallm_magics.types import BallotState, Reading, Record, Status
 from parallm_magics.voting import (
     Answer,
     label_of,
@@ -17,8 +16,6 @@ from parallm_magics.voting import (
     usual_spelling,
 )
 from parallm_magics.voting.picks import Vote
-
-BallotState = Literal["valid", "abstain", "invalid", "failed", "cancelled"]
 
 # A call that came back is a success of the call, whatever the ballot says.
 CAME_BACK: tuple[Status, ...] = ("ok", "truncated", "refused", "invalid")

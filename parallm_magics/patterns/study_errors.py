@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from parallm_magics import display
 from parallm_magics.patterns.findings import Findings
-from parallm_magics.patterns.study_numbers import points
 from parallm_magics.voting.advising import signed
 
 VOTERS = 15
@@ -54,9 +53,9 @@ def _told(run: Findings) -> tuple[str, ...]:
     best = max(range(len(voters)), key=accuracy.__getitem__)
     seen, ideal = run.curve
     alone = (
-        f"One voter is right on {points(found['mean_single'])} of the items in the mean; the best, "
-        f"{voters[best]}, on {points(accuracy[best])}. At least one is right on "
-        f"{points(found['oracle'])}."
+        f"One voter is right on {display.points(found['mean_single'])} of the items in the mean; the best, "
+        f"{voters[best]}, on {display.points(accuracy[best])}. At least one is right on "
+        f"{display.points(found['oracle'])}."
     )
     lines = [alone]
     rho = found["mean_error_correlation"]
@@ -68,18 +67,18 @@ def _told(run: Findings) -> tuple[str, ...]:
             f"pairs): {len(voters)} votes are worth {found['effective_votes']:.1f} independent ones."
         )
     lines.append(
-        f"All are wrong together on {points(found['all_wrong'])} of the items; independent errors "
-        f"would make it {points(found['all_wrong_if_independent'])}."
+        f"All are wrong together on {display.points(found['all_wrong'])} of the items; independent errors "
+        f"would make it {display.points(found['all_wrong_if_independent'])}."
     )
     lines.append(
-        f"{_all_of(run)} right on {points(seen[-1])} of the items; "
-        f"independent errors would make it {points(ideal[-1])} ({signed(ideal[-1] - seen[-1])} points)."
+        f"{_all_of(run)} right on {display.points(seen[-1])} of the items; "
+        f"independent errors would make it {display.points(ideal[-1])} ({signed(ideal[-1] - seen[-1])} points)."
     )
     chance = found["same_wrong_by_chance"]
     if found["same_wrong"] is not None and chance is not None and chance < 1:
         lines.append(
-            f"Two voters who are both wrong say the same in {points(found['same_wrong'])} of cases; "
-            f"without a common reason it would be {points(chance)}."
+            f"Two voters who are both wrong say the same in {display.points(found['same_wrong'])} of cases; "
+            f"without a common reason it would be {display.points(chance)}."
         )
     lines.append(_reliability(found))
     return tuple(lines)

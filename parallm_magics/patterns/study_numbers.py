@@ -10,11 +10,6 @@ def rights(number: float) -> str:
     return f"{number:,.1f}".removesuffix(".0")
 
 
-def points(share: float) -> str:
-    """A share in percent, to a tenth."""
-    return f"{share * 100:.1f} %"
-
-
 def between(span: tuple[float, float]) -> str:
     """The two ends of an interval of shares, in whole percent."""
     return f"{span[0] * 100:.0f}–{span[1] * 100:.0f} %"

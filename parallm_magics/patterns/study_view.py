@@ -11,7 +11,7 @@ from parallm_magics.patterns.findings import Findings, most_votes
 from parallm_magics.patterns.measure import Item
 from parallm_magics.patterns.study_errors import errors
 from parallm_magics.patterns.study_learned import learned
-from parallm_magics.patterns.study_numbers import between, chance, points, rights, whole
+from parallm_magics.patterns.study_numbers import between, chance, rights, whole
 from parallm_magics.voting.advising import shown, signed
 from parallm_magics.voting.measures import Comparison, Measure
 
@@ -155,7 +155,7 @@ def _system_row(name: str, found: Measure, labelled: bool) -> tuple[str, ...]:
     right = rights(found.right)
     accuracy = "–"
     if found.accuracy is not None and found.interval is not None:
-        accuracy = f"{points(found.accuracy)} ({between(found.interval)})"
+        accuracy = f"{display.points(found.accuracy)} ({between(found.interval)})"
     calls = "–" if found.calls is None else f"{found.calls:.2f}".rstrip("0").rstrip(".")
     return (
         name,

@@ -10,7 +10,6 @@ from typing import Any
 
 from parallm_magics import display
 from parallm_magics.patterns.ballots import (
-    BallotState,
     count_ballots,
     votes_of,
     winning_value,
@@ -21,7 +20,7 @@ from parallm_magics.patterns.panel import Rule, share_of_winner
 from parallm_magics.patterns.plain_data import record_dict
 from parallm_magics.patterns.run import Again, Picture, Run
 from parallm_magics.patterns.verdicts import Verdict
-from parallm_magics.types import Reading, Record
+from parallm_magics.types import BallotState, Reading, Record
 from parallm_magics.voting import (
     entropy_bits,
     label_of,

@@ -12,8 +12,10 @@ from parallm_magics.providers.draft import Draft
 from parallm_magics.providers.prompt_cache import marked
 from parallm_magics.providers.reading import count, mapping, merged, optional_count, string
 from parallm_magics.providers.sdk import SdkProvider
+from parallm_magics.providers.services import BY_NAME
 from parallm_magics.types import Model, Task, Usage
 
+OWN = BY_NAME["anthropic"]
 # Opus 4.7 was the first that takes no temperature; everything since then is like it.
 WITH_TEMPERATURE = re.compile(
     r"claude-(?:instant|[123]\b|3-|4-(?:opus|sonnet)|(?:opus|sonnet|haiku)-4(?:-[0-6])?(?:[-@]\d{8}.*)?$)"
@@ -41,11 +43,11 @@ DELTAS = frozenset({"text_delta", "thinking_delta"})
 class AnthropicProvider(SdkProvider):
     """Anthropic's messages."""
 
-    sdk: ClassVar[str] = "anthropic"
-    client_class: ClassVar[str] = "AsyncAnthropic"
-    variables: tuple[str, ...] = ("ANTHROPIC_API_KEY",)
-    base_variable: str = "ANTHROPIC_BASE_URL"
-    usual: str = "https://api.anthropic.com"
+    sdk: ClassVar[str] = OWN.sdk
+    client_class: ClassVar[str] = OWN.client
+    variables: tuple[str, ...] = OWN.keys
+    base_variable: str = OWN.base_env
+    usual: str = OWN.base_url
     path: ClassVar[str] = "/v1/messages"
 
     def check(self, task: Task) -> None:

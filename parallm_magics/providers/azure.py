@@ -10,6 +10,7 @@ from parallm_magics.errors import ModelError
 from parallm_magics.providers import keys
 from parallm_magics.providers.address import host_of
 from parallm_magics.providers.compatible import CompatibleProvider
+from parallm_magics.providers.services import BY_NAME
 
 TOKEN = "AZURE_OPENAI_AD_TOKEN"
 VERSION = "OPENAI_API_VERSION"
@@ -18,7 +19,7 @@ VERSION = "OPENAI_API_VERSION"
 class AzureProvider(CompatibleProvider):
     """A model's name is that of a deployment, which the SDK puts into the path."""
 
-    client_class: ClassVar[str] = "AsyncAzureOpenAI"
+    client_class: ClassVar[str] = BY_NAME["azure"].client
 
     def _require(self) -> None:
         super()._require()

@@ -14,7 +14,7 @@ from parallm_magics.providers.anthropic import AnthropicProvider
 from parallm_magics.providers.body import Body
 from parallm_magics.providers.event_stream import KIND, framed
 from parallm_magics.providers.needs import require, require_package
-from parallm_magics.providers.services import Service
+from parallm_magics.providers.services import BY_NAME, Service
 
 REGIONS = ("AWS_REGION", "AWS_DEFAULT_REGION")
 SIGNING = {
@@ -30,7 +30,7 @@ DRESS = re.compile(r"^(?:[a-z-]+\.)?anthropic\.|-v\d+(?::\d+)?$")
 class BedrockProvider(AnthropicProvider):
     """Asked with a bearer token, or with requests that boto3's credentials sign."""
 
-    client_class: ClassVar[str] = "AsyncAnthropicBedrock"
+    client_class: ClassVar[str] = BY_NAME["bedrock"].client
 
     def __init__(self, service: Service) -> None:
         """Take what is particular of it."""

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from parallm_magics.endings import ending_of
 from parallm_magics.providers import keys
 from parallm_magics.providers.content import Content
-from parallm_magics.providers.endings import ending_of
 from parallm_magics.providers.faults import Asked, fault_in_answer
 from parallm_magics.providers.reading import string
 from parallm_magics.providers.terms import told

@@ -20,8 +20,10 @@ from parallm_magics.providers.reading import (
     string,
 )
 from parallm_magics.providers.sdk import SdkProvider
+from parallm_magics.providers.services import BY_NAME
 from parallm_magics.types import Model, Task, Usage
 
+OWN = BY_NAME["openai"]
 RESPONSES_ONLY = re.compile(r"(?:gpt|o\d|codex).*?-(?:pro|codex)(?:-|$)|codex-")
 LEAST_PREFIX = 1024
 # From GPT-5.6 on only what ends in a mark is found again, and writing to the cache costs more.
@@ -37,11 +39,11 @@ class OpenAIProvider(SdkProvider):
     With a `base_url` it is a server of the user's, of which nothing is known.
     """
 
-    sdk: ClassVar[str] = "openai"
-    client_class: ClassVar[str] = "AsyncOpenAI"
-    variables: tuple[str, ...] = ("OPENAI_API_KEY",)
-    base_variable: str = "OPENAI_BASE_URL"
-    usual: str = "https://api.openai.com/v1"
+    sdk: ClassVar[str] = OWN.sdk
+    client_class: ClassVar[str] = OWN.client
+    variables: tuple[str, ...] = OWN.keys
+    base_variable: str = OWN.base_env
+    usual: str = OWN.base_url
     path: ClassVar[str] = "/chat/completions"
     unasked: ClassVar[Mapping[str, str]] = {
         "max_tokens": "max_completion_tokens",

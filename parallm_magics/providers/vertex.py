@@ -11,7 +11,7 @@ from parallm_magics.providers import keys
 from parallm_magics.providers.address import host_of
 from parallm_magics.providers.anthropic import AnthropicProvider
 from parallm_magics.providers.needs import require, require_package
-from parallm_magics.providers.services import Service
+from parallm_magics.providers.services import BY_NAME, Service
 
 REGION, PROJECT = "CLOUD_ML_REGION", "ANTHROPIC_VERTEX_PROJECT_ID"
 CREDENTIALS = "GOOGLE_APPLICATION_CREDENTIALS"
@@ -21,7 +21,7 @@ SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 class VertexProvider(AnthropicProvider):
     """Asked with the credentials that Google's own tools find."""
 
-    client_class: ClassVar[str] = "AsyncAnthropicVertex"
+    client_class: ClassVar[str] = BY_NAME["vertex"].client
 
     def __init__(self, service: Service) -> None:
         """Take what is particular of it."""

@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from parallm_magics.endings import ending_of
 from parallm_magics.errors import OptionError
-from parallm_magics.types import Kind
+from parallm_magics.types import NUMERIC, Kind
 from parallm_magics.voting.cleaning import cleaned, tidy, without_fences, without_gaps
 from parallm_magics.voting.fields import is_json_like, json_answer, names_answer, tagged_answer
 from parallm_magics.voting.framing import outside_of_frames
@@ -19,34 +20,6 @@ from parallm_magics.voting.thinking import without_reasoning
 from parallm_magics.voting.wording import declines, declines_to_answer
 
 State = Literal["valid", "abstain", "invalid"]
-
-_CUT = frozenset(
-    {
-        "length",
-        "max_tokens",
-        "max_output_tokens",
-        "model_context_window_exceeded",
-        "incomplete",
-        "truncated",
-    }
-)
-_REFUSED = frozenset(
-    {
-        "refusal",
-        "refused",
-        "content_filter",
-        "content_filtered",
-        "guardrail_intervened",
-        "safety",
-        "blocked",
-        "blocklist",
-        "prohibited_content",
-        "recitation",
-        "spii",
-    }
-)
-
-_NUMERIC: tuple[Kind, ...] = ("number", "score", "index")
 
 Value = str | int | float
 Span = tuple[float, float]
@@ -89,7 +62,7 @@ def read_answer(
         choices: the labels of kind "choice"; without any, the answer is read as "open".
         kind: "choice", "number", "score" (a number in `range`), "index" (a whole number in
             `range`, from 1 without one) or "open" (any text).
-        finish: why the provider says the model stopped.
+        finish: why the provider says the model stopped; only a known good reason is good.
         aliases: for a choice, further words that stand for it.
         range: least and largest number, both included.
 
@@ -99,10 +72,10 @@ def read_answer(
     >>> read_answer("**Answer:** no, although it nearly is", ["YES", "NO"])
     Answer(state='valid', value='NO')
     """
-    stopped = (finish or "").casefold()
-    if stopped in _CUT:
+    ending = ending_of(finish or "")
+    if ending in ("length", "failed", "unknown"):
         return Answer("invalid")
-    if stopped in _REFUSED:
+    if ending == "refusal":
         return Answer("abstain")
     if kind not in _READERS:
         raise OptionError(f"unknown kind of answer {kind!r}; known: {', '.join(_READERS)}")
@@ -114,7 +87,7 @@ def read_answer(
         raw = outside_of_frames(
             raw, lambda name: names_answer(name, kind) or menu.exact(name) is not None
         )
-    if kind in _NUMERIC:
+    if kind in NUMERIC:
         raw = tidy_digits(raw)
     verdict, is_marked = _verdict(raw, kind, menu, span)
     if not verdict.strip():
@@ -139,7 +112,7 @@ def _verdict(raw: str, kind: Kind, menu: Menu, span: Span | None) -> tuple[str, 
     tagged = tagged_answer(text, kind)
     if tagged is not None:
         return tagged, True
-    is_numeric = kind in _NUMERIC
+    is_numeric = kind in NUMERIC
     marked = marked_answer(
         text,
         kind,

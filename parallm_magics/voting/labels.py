@@ -8,7 +8,7 @@ from itertools import islice, pairwise
 from parallm_magics.voting.cleaning import fold
 from parallm_magics.voting.fillers import is_english
 from parallm_magics.voting.markers import is_marked_aside
-from parallm_magics.voting.mentions import Mention, Menu, mention_at
+from parallm_magics.voting.mentions import JUDGED, Mention, Menu, mention_at
 from parallm_magics.voting.verdict_line import is_low, is_short, share_after, verdict_mention
 from parallm_magics.voting.wording import (
     RETRACTION,
@@ -34,8 +34,7 @@ _LINE_ENDS = re.compile(r"[*_`\"')\]}>$]{0,6}[ \t]*(?:\n|\Z)")
 _LIST_GOES_ON = re.compile(
     _LINE_ENDS.pattern + r"|[ \t]*(?:[.,;:!?)\]]|(?:and|or)\b)", re.IGNORECASE
 )
-_JUDGED = r"is|was|are|and|or|seems|looks|wins|should|must|over|rather|than|not|but"
-_IS_JUDGED = re.compile(rf"\s+(?:{_JUDGED})\b")
+_IS_JUDGED = re.compile(rf"\s+(?:{JUDGED})\b")
 _SIGN = re.compile(r"[\s*_`\"')\]]*(?:[:=+|&\\/>→(\[–—-]|->|=>|\b(?:is|are|was)\s)[\s*_`\"']*")
 _BETWEEN = re.compile(
     r"(?:[\s.,;:!?…—–|/&+=>→~*_`\"'()\[\]{}<#\\-]|\b(?:or|and|but|also|well|then|possibly|perhaps"

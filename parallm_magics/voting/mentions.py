@@ -37,9 +37,10 @@ _POINTED_AT = re.compile(
     r"[*_`\"'(\[]*$",
     re.IGNORECASE,
 )
-_JUDGED = r"is|was|are|and|or|seems|looks|wins|should|must|over|rather|than|not|but"
+# What follows a label that something is said of, and that is not chosen thereby.
+JUDGED = r"is|was|are|and|or|seems|looks|wins|should|must|over|rather|than|not|but"
 _BEARS_VERDICT = re.compile(
-    rf"\s+(?:{_JUDGED}|because|since|as|be|has|works|fails|beats|vs|versus)\b"
+    rf"\s+(?:{JUDGED}|because|since|as|be|has|works|fails|beats|vs|versus)\b"
 )
 _RIVAL = re.compile(r"(?:\s+\w+\.?){0,2}\s+[*_`\"'(\[]{0,3}([^\W\d_])(?![^\W_])")
 _ENDS_THERE = re.compile(r"[)\]\"'*_`]*(?:[.!]?\s*(?:\n|\Z)|[,;]|\s+(?:and|or|because|since)\b)")

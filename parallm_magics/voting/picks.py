@@ -9,9 +9,9 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import Literal
+from typing import Literal, get_args
 
-from parallm_magics.types import Kind
+from parallm_magics.types import NUMERIC, Kind
 from parallm_magics.voting.rules import Base, Outcome, Share, decide, leaders, need
 from parallm_magics.voting.stopping import clinch, clinch_flag, clinch_weighted
 from parallm_magics.voting.weights import weight_sums
@@ -106,7 +106,7 @@ class Pick:
     settle: Callable[[Sequence[Vote], Terms], Decision]
     sure: Callable[[Sequence[Vote], Sequence[Fraction], Terms], Sure | None] | None
     help: str
-    kinds: frozenset[Kind] = frozenset({"choice", "number", "score", "index", "open"})
+    kinds: frozenset[Kind] = frozenset(get_args(Kind))
     asks: Literal["", "winner", "score"] = ""
     picks_label: bool = True
     may_tie: bool = True
@@ -256,7 +256,7 @@ def _weights_sure(votes: Sequence[Vote], open_: Sequence[Fraction], terms: Terms
     return None if winner is None else ("winner", winner)
 
 
-_NUMBERS: frozenset[Kind] = frozenset({"number", "score", "index"})
+_NUMBERS = frozenset(NUMERIC)
 
 PICKS: Mapping[str, Pick] = {
     "plurality": Pick(_tallied("plurality"), _clinched("plurality"), "the most votes"),

@@ -81,8 +81,10 @@ FINISHES = [
     pytest.param("refusal", "abstain", id="refusal"),
     pytest.param("content_filter", "abstain", id="content_filter"),
     pytest.param("SAFETY", "abstain", id="safety in capitals"),
+    pytest.param("server_error", "invalid", id="broken off"),
+    pytest.param("spleen", "invalid", id="a word that nobody knows"),
     pytest.param("end_turn", "NO", id="end_turn"),
-    pytest.param(None, "NO", id="unknown"),
+    pytest.param(None, "NO", id="not told"),
 ]
 
 

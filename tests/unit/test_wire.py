@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from parallm_magics.endings import ENDINGS, NONE, ending_of
 from parallm_magics.providers.content import content_of
 from parallm_magics.providers.draft import Draft
-from parallm_magics.providers.endings import ENDINGS, NONE, ending_of
 from parallm_magics.providers.error_body import WORDS, read_error
 from parallm_magics.providers.events import events
 from parallm_magics.providers.faults import Asked, fault_in_answer, fault_of_answer

@@ -15,7 +15,7 @@ WORDS: dict[Ending, str] = {
     "length": "length max_length max_tokens max_new_tokens max_output_tokens max_tokens_reached "
     "max_completion_tokens max_messages model_length token_limit context_length context_length_exceeded "
     "model_context_window_exceeded error_limit pause_turn",
-    "refusal": "refusal content_filter content_filtered safety recitation prohibited_content sensitive "
+    "refusal": "refusal refused content_filter content_filtered safety recitation prohibited_content sensitive "
     "blocked blocklist spii image_safety model_armor moderation guardrail_intervened error_toxic",
     "failed": "error errored failed failure server_error internal_error network_error timeout abort "
     "aborted cancel cancelled canceled user_cancel overloaded engine_overloaded "
