@@ -36,7 +36,7 @@ Use a parameter: `db.execute("... WHERE owner = ?", [owner])`."""
 %parallm provider demo --sim TEXTS
 %config ParallmMagics.model = "demo:reviewer?latency=lognormal(4,0.4)"
 
-reviews = range(4000)
+reviews = range(1, 4001)
 SMALL, BIG = "sim:small?rho=0.6&scale=0", "sim:big?accuracy=0.95&rho=0.6&scale=0"
 TOPICS = ["delivery", "damage", "invoice"]
 tickets = [
@@ -96,6 +96,8 @@ SET_UP, FANNED, VOTED, MISTAKEN, MAPPED, STUDIED = range(6)
 MAP_SECONDS = 9
 MAP_HEIGHT = 420
 STUDY_HEIGHT = 900
+_ROW_ENDS = """cell => [...cell.querySelectorAll("tr")].map(
+    row => row.getBoundingClientRect().bottom - cell.getBoundingClientRect().top)"""
 
 
 def main() -> None:
@@ -151,16 +153,15 @@ def under_way(notebook: Notebook) -> None:
 
 
 def picture(notebook: Notebook, index: int, name: str, most: float = math.inf) -> None:
-    """Picture one cell or its upper part, with the selection's frame out of the picture."""
+    """Picture one cell or its upper rows, with the selection's frame out of the picture."""
     notebook.cell(SET_UP).locator(".jp-InputPrompt").click()
     box = notebook.cell(index).bounding_box()
     assert box is not None
-    clip = {
-        "x": box["x"],
-        "y": box["y"] + 2,
-        "width": box["width"],
-        "height": min(box["height"] - 2, most),
-    }
+    height = box["height"] - 2
+    if height > most:  # down to the last row that is whole
+        ends = notebook.cell(index).evaluate(_ROW_ENDS)
+        height = max(end for end in ends if end <= most)
+    clip = {"x": box["x"], "y": box["y"] + 2, "width": box["width"], "height": height}
     notebook.page.screenshot(path=IMAGES / f"{name}.png", clip=clip)
 
 
