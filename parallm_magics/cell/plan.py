@@ -20,6 +20,7 @@ from parallm_magics.cell.prompts import Prompts
 from parallm_magics.cell.seats import Given, Merge, Seat, fanout_seats, vote_seats
 from parallm_magics.cell.strays import look_over
 from parallm_magics.cell.study import (
+    PanelBlock,
     System,
     cut_panels,
     refuse_study,
@@ -120,15 +121,10 @@ def make_plan(
             "line 1: --system and a %system text exclude each other; keep one of them"
         )
     options = merge(base, given)
-    blocks = _read_blocks(cell, prompts)
-    workers, guarding, judging, merging = (
-        [pair for pair in blocks if pair[0].word in words] for words in _PARTS
-    )
-    voters, panels = cut_panels(blocks)
-    if cell.magic == "vote":
-        workers = voters
-    judge, judges = judging[0] if judging else (None, {})
-    implied = _implied(options, {**base, **given}, judge, judges, [own for _, own in workers])
+    parts = _parts(cell, prompts)
+    judge, judges = parts.judge
+    voters = [own for _, own in parts.workers]
+    implied = _implied(options, {**base, **given}, judge, judges, voters)
     implied |= _launched(options, given)
     base, options = {**base, **implied}, replace(options, **implied)
 
@@ -138,25 +134,23 @@ def make_plan(
     items = _items(cell, options, prompts)
     study = None
     if cell.magic == "fanout":
-        seats = fanout_seats(options, given, workers, merged, guarded=bool(guarding))
+        seats = fanout_seats(options, given, parts.workers, merged, guarded=bool(parts.guards))
     elif items is None:
-        refuse_study(given, panels)
-        seats = vote_seats(options, workers, merged)
+        refuse_study(given, parts.panels)
+        seats = vote_seats(options, parts.workers, merged)
     else:
-
-        def merge_above(panel: Given) -> tuple[Options, Merge]:
-            return merge(base, given, panel), lambda own: merge(base, given, panel, own)
-
-        refuse_unmeasured(options, given, judging, panels)
+        refuse_unmeasured(options, given, parts.judge[0] is not None, parts.panels)
         options = replace(options, stop="all", launch="all")
-        seats, systems = study_seats(options, workers, panels, merge_above, parse_model)
+        seats, systems = study_seats(
+            options, parts.workers, parts.panels, partial(_above, base, given), parse_model
+        )
         reading = reading_of(seats[0].options) or Reading("open")
         study = Study(systems, labels_of(options.truth, items, variables, reading))
         _check_texts(study.labels, cell, seats, prompts, items.first)
     labels = study.labels if study is not None else None
     calls = Calls(cell, seats, prompts, items, parse_model, labels)
     _check_minimum(options.min_success, calls.known)
-    block, own = merging[0] if merging else (None, {})
+    block, own = parts.synthesis
     aggregate = _aggregate(options, block)
     asides = Asides(cell, prompts, parse_model, merged, options)
     asked = options.pick in ("judge", "best") or options.ties == "judge"
@@ -166,12 +160,19 @@ def make_plan(
         calls=calls,
         synthesis=asides.synthesis(block, own, calls) if aggregate == "synthesis" else None,
         judge=asides.judge(judge, judges) if asked and cell.magic == "vote" else None,
-        guards=asides.guards(guarding, calls),
+        guards=asides.guards(parts.guards, calls),
         aggregate=aggregate,
         shared=calls.head[0].shared if _one_preamble(cell, prompts, calls) else "",
         notes=(*cell.notes, *looks, *calls.unspread, *prompts.notes),
         study=study,
     )
+
+
+def _above(
+    base: Mapping[str, Any], given: Mapping[str, Any], panel: Given
+) -> tuple[Options, Merge]:
+    """A panel's options, and how those of its voters are put over them."""
+    return merge(base, given, panel), lambda own: merge(base, given, panel, own)
 
 
 def _check_texts(
@@ -231,7 +232,34 @@ def _by_item(cell: Cell, spoken: Mapping[str, Any]) -> bool:
 
 
 # The words whose blocks make workers, guards, a judge and a synthesis.
-_PARTS = (("section", "voter"), ("guardrail",), ("judge",), ("synthesis",))
+_PROMPTING = ("section", "voter")
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """A cell's blocks, each with its options, by what they are for."""
+
+    workers: Sequence[tuple[Block, Given]]
+    guards: Sequence[tuple[Block, Given]]
+    panels: Sequence[PanelBlock]
+    judge: tuple[Block | None, Given]
+    synthesis: tuple[Block | None, Given]
+
+
+def _parts(cell: Cell, prompts: Prompts) -> _Parts:
+    blocks = _read_blocks(cell, prompts)
+
+    def of(*words: str) -> list[tuple[Block, Given]]:
+        return [pair for pair in blocks if pair[0].word in words]
+
+    voters, panels = cut_panels(blocks)
+    return _Parts(
+        voters if cell.magic == "vote" else of(*_PROMPTING),
+        of("guardrail"),
+        panels,
+        next(iter(of("judge")), (None, {})),
+        next(iter(of("synthesis")), (None, {})),
+    )
 
 
 def _implied(
@@ -324,13 +352,13 @@ def _read_blocks(cell: Cell, prompts: Prompts) -> list[tuple[Block, Given]]:
                 f"line {block.line}: {block.where} is empty; write its prompt below it, as a guard "
                 "sees its own text only"
             )
-        if block.word in _PARTS[0] and not block.text.value and not cell.preamble.value:
+        if block.word in _PROMPTING and not block.text.value and not cell.preamble.value:
             raise CellSyntaxError(
                 f"line {block.line}: {block.where} is empty, and there is no text above the first "
                 "block; write its prompt below it"
             )
         found.append((block, own))
-    if not cell.preamble.value and not any(block.word in _PARTS[0] for block in cell.blocks):
+    if not cell.preamble.value and not any(block.word in _PROMPTING for block in cell.blocks):
         form = "a prompt" if cell.magic == "vote" else "%section NAME, and its prompt below it"
         raise CellSyntaxError(f"the cell holds no prompt; below %%{cell.magic} write {form}")
     return found

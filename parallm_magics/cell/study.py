@@ -203,15 +203,18 @@ def refuse_study(given: Given, panels: Sequence[PanelBlock]) -> None:
 
 
 def refuse_unmeasured(
-    options: Options, given: Given, judging: Sequence[object], panels: Sequence[PanelBlock]
+    options: Options, given: Given, judged: bool, panels: Sequence[PanelBlock]
 ) -> None:
     """Refuse rules that no study can measure yet.
+
+    Args:
+        judged: whether the cell has a %judge.
 
     Raises:
         OptionError: names the option and the way out.
     """
     rules = [{"pick": options.pick, "ties": options.ties}, *(panel.own for panel in panels)]
-    if judging or any(
+    if judged or any(
         rule.get("pick") in ("judge", "best") or rule.get("ties") == "judge" for rule in rules
     ):
         raise OptionError(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from parallm_magics.cell.plan import Plan
 from parallm_magics.engine.stop import Stop
-from parallm_magics.patterns.ballots import CAME_BACK, count_ballots, votes_of
+from parallm_magics.patterns.ballots import CAME_BACK, Ballot, count_ballots, votes_of
 from parallm_magics.patterns.early import Gathered, gather
 from parallm_magics.patterns.ending import raise_if_blocked, raise_if_unfinished, run_again
 from parallm_magics.patterns.guardrail import blocked_records, guarded
@@ -17,7 +18,7 @@ from parallm_magics.patterns.referee import Referee
 from parallm_magics.patterns.surroundings import Surroundings
 from parallm_magics.patterns.vote_run import VoteRun, settled
 from parallm_magics.patterns.workers import Workers, open_workers
-from parallm_magics.types import Reading
+from parallm_magics.types import Reading, Task
 
 
 async def run_vote(
@@ -75,17 +76,7 @@ async def run_vote(
         weights=weights,
         gathered=gathered,
         judgment=judgment,
-        notes=[
-            *plan.notes,
-            *workers.notes,
-            *warnings(
-                tasks,
-                shuffled=plan.options.shuffle_choices,
-                pick=rule.pick,
-                valid=sum(ballot.state == "valid" for ballot in ballots),
-            ),
-            *(judgment.notes if judgment is not None else ()),
-        ],
+        notes=_notes(plan, tasks, workers, rule, ballots, judgment),
         guards=guards,
         again=again,
     )
@@ -94,6 +85,21 @@ async def run_vote(
         back = sum(record.status in CAME_BACK for record in records)
         raise_if_unfinished(plan, records, back, "calls came back", run)
     return run
+
+
+def _notes(
+    plan: Plan,
+    tasks: Sequence[Task],
+    workers: Workers,
+    rule: Rule,
+    ballots: Sequence[Ballot],
+    judgment: Judgment | None,
+) -> list[str]:
+    """What the user should know of the vote, one line each."""
+    valid = sum(ballot.state == "valid" for ballot in ballots)
+    shuffled = plan.options.shuffle_choices
+    told = warnings(tasks, shuffled=shuffled, pick=rule.pick, valid=valid)
+    return [*plan.notes, *workers.notes, *told, *(judgment.notes if judgment is not None else ())]
 
 
 async def _judged(
