@@ -145,7 +145,6 @@ def test_run_all_after_the_archived_patch() -> None:
 FOREIGN = """
 import asyncio, os, signal, threading, time
 from IPython.core.interactiveshell import InteractiveShell
-from patience import patience
 
 class Foreign(asyncio.AbstractEventLoop):
     "A loop that is not asyncio's own, as uvloop's: nothing can patch it."

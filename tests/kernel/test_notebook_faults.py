@@ -7,13 +7,11 @@ from collections.abc import Iterator
 from decimal import Decimal
 
 import pytest
-from asking import MODELS
+from asking import MODELS, price_of
 from kernel import Cell, Kernel
 from provider import Act, Call, Loopback
 from provider_dialects import DIALECTS
 
-from parallm_magics.prices import cost
-from parallm_magics.providers.registry import parse_model
 from parallm_magics.types import Usage
 
 COMMS = ("comm_open", "comm_msg", "comm_close")
@@ -262,7 +260,7 @@ def test_the_sums_of_an_interrupted_run_are_those_of_the_servers_log(
         counted.output_tokens,
     )
 
-    assert Decimal(kernel.value("str(kept.cost)")) == cost(parse_model(MODELS[dialect]), counted)
+    assert Decimal(kernel.value("str(kept.cost)")) == price_of(dialect, counted)
     assert kernel.value("kept.cost_complete") is False
     assert len(server.log) == 9
 
