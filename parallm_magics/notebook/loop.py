@@ -27,9 +27,29 @@ def wait(run: Coroutine[Any, Any, T], close: Close) -> T:
         from IPython.core.async_helpers import get_asyncio_loop
 
         loop = get_asyncio_loop()
-    if loop.is_running() and not _nestable(loop):
-        return _in_a_thread(run, close)
-    return loop.run_until_complete(run)
+    if not loop.is_running():
+        return loop.run_until_complete(run)
+    return _nested(loop, run) if _nestable(loop) else _in_a_thread(run, close)
+
+
+def _nested(loop: Any, run: Coroutine[Any, Any, T]) -> T:
+    """Run on a loop that is running.
+
+    asyncio's own step, in which the first such run happens, has counted the callbacks that it will
+    take; where the run has taken them, it would find none and end the kernel.
+    """
+    ready = loop._ready  # noqa: SLF001  no public name tells how many there are
+    counted = len(ready)
+    try:
+        value: T = loop.run_until_complete(run)
+        return value
+    finally:
+        for _ in range(counted - len(ready)):
+            loop.call_soon(_nothing)
+
+
+def _nothing() -> None:
+    """Stands in the place of a callback that a nested run has taken."""
 
 
 def _nestable(loop: asyncio.AbstractEventLoop) -> bool:

@@ -213,14 +213,13 @@ def test_a_second_interrupt_loses_nothing(kernel: Kernel, server: Loopback, head
 
 @TWICE
 def test_a_second_interrupt_waits_for_nobody(kernel: Kernel, server: Loopback, head: str) -> None:
-    """A worker that does not end is left behind when the user insists."""
+    """A worker that would go on for a minute after it was cancelled is not waited for."""
     kernel.run(SLOW_TO_END.replace("SECONDS", "60"))
     kernel.run("%parallm provider teacher --sim answer")
     began = time.monotonic()
     cell = kernel.run(f"{head}%%vote -n 3 -m teacher:?scale=0 -o kept\nwhich\n")
     assert cell.replied - began < SOON + 0.25
     interrupted(cell)
-    assert "the run was left before its workers had ended" in cell.error
 
 
 def test_other_code_can_be_interrupted_as_before(kernel: Kernel, server: Loopback) -> None:

@@ -206,3 +206,38 @@ def test_a_loop_that_cannot_be_nested(tmp_path: Path) -> None:
     assert reason.startswith("interrupted; 0 of 3 workers were done; r holds the records")
     assert statuses == "['cancelled', 'cancelled', 'cancelled'] True"
     assert (last, restored) == ("True []", "True")
+
+
+SEVERAL_READY = """
+import asyncio
+from parallm_magics.notebook.loop import wait
+
+async def answer():
+    await asyncio.sleep(0.01)
+    heard.append("answer")
+
+heard = []
+
+async def main():
+    loop = asyncio.get_running_loop()
+    loop.call_soon(lambda: wait(answer(), None))
+    for name in "abcd":
+        loop.call_soon(heard.append, name)
+    await asyncio.sleep(0.1)
+    print(heard)
+
+asyncio.run(main())
+"""
+
+
+def test_the_first_nested_run_leaves_the_loop_its_callbacks(tmp_path: Path) -> None:
+    """Several are ready in one step of the loop, and the first one nests; nothing ends the loop."""
+    done = subprocess.run(
+        [sys.executable, "-c", SEVERAL_READY],
+        capture_output=True,
+        text=True,
+        timeout=patience(60),
+        env=environment(tmp_path),
+        check=False,
+    )
+    assert (done.stdout, done.stderr) == ("['a', 'b', 'c', 'd', 'answer']\n", "")
