@@ -345,10 +345,12 @@ class Pump:
             return None
         if self._stop.reason:
             return self._stopped()
+        again = " again" if worker.tries else ""
         if self._out_of_reach():
             if self._unpaid:
-                return Fault("budget", "not asked: the cap on cost leaves too few of the others")
-            return Fault("cancelled", "not started: too many workers had failed")
+                why = "the cap on cost leaves too few of the others"
+                return Fault("budget", f"not asked{again}: {why}")
+            return Fault("cancelled", f"not asked{again}: too many workers had failed")
         since = pool.down_since
         if since is not None and self._loop.time() - since >= worker.task.deadline:
             last = worker.tries[-1].fault if worker.tries else None
@@ -359,7 +361,6 @@ class Pump:
             self._look_ahead()
             return Fault("budget", why)
         closed = self._shut(pool, worker.task.model) if self._closed else None
-        again = " again" if worker.tries else ""
         return replace(closed, message=f"not asked{again}: {closed.message}") if closed else None
 
     def _give_up(self, line: deque[Worker], pool: Pool, now: float, wait: float) -> None:

@@ -372,6 +372,18 @@ def test_nothing_more_starts_once_the_minimum_is_out_of_reach() -> None:
     assert {record.status for record in records} == {"failed", "cancelled"}
 
 
+def test_who_was_asked_before_the_run_gave_up_is_not_said_to_be_new() -> None:
+    """A worker that waits for its next try when too many have failed is told apart from one that never began."""
+    script = by_name({"w1": failing("server", 99)}, failing("auth", 99))
+    records, _, _ = pumped(Fake(script), tasks(4), concurrency=3, least=3)
+    told = {record.name: (len(record.attempts), record.error) for record in records}
+    for tries, error in told.values():
+        assert error is not None
+        if error.kind == "cancelled":
+            assert error.message.startswith("not asked again:" if tries else "not asked:")
+    assert any(tries for tries, error in told.values() if error and error.kind == "cancelled")
+
+
 def test_a_stop_keeps_what_is_done() -> None:
     """In flight is cancelled with its text, waiting is never asked, every worker has a record."""
 
