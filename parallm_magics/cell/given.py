@@ -11,6 +11,7 @@ from parallm_magics.cell.options import CELLS, TABLE, Option, Options
 from parallm_magics.cell.tokens import Token
 from parallm_magics.cell.typography import dash_problem
 from parallm_magics.cell.variables import Lookup, Ref, as_text, fill, split, whole
+from parallm_magics.cell.words import WORDS
 from parallm_magics.errors import OptionError, VariableError, nearest
 
 _FLAGS: Mapping[str, Option] = {flag: option for option in TABLE.values() for flag in option.flags}
@@ -108,16 +109,22 @@ def _known(flag: str, place: str, at: str) -> Option:
     shown = f"%%{place}" if place in CELLS else f"%{place}"
     option = _FLAGS.get(flag)
     if option is None and flag in ("--help", "-h"):
-        raise OptionError(f"{at}for help run {shown}? in a cell of its own")
+        raise OptionError(f"{at}for help run {_help(place)} in a cell of its own")
     if option is None and (dash := dash_problem(flag, here)):
         raise OptionError(f"{at}{dash}")
     if option is None:
-        raise OptionError(f"{at}{shown} has no option {flag[:60]}{_meant(flag, here)}")
+        hint = _meant(flag, here) or f"; {_help(place)} lists those that there are"
+        raise OptionError(f"{at}{shown} has no option {flag[:60]}{hint}")
     if place not in option.where:
         cells_first = sorted(option.where, key=lambda word: (word not in CELLS, word))
         takers = ", ".join(f"%%{word}" if word in CELLS else f"%{word}" for word in cells_first)
         raise OptionError(f"{at}{flag} does not go on {shown}; it goes on {takers}")
     return option
+
+
+def _help(place: str) -> str:
+    """What shows the options of a place: blocks have no help of their own."""
+    return " or ".join(f"%%{cell}?" for cell in WORDS if place == cell or place in WORDS[cell])
 
 
 def _unexpected(word: str, place: str, quoted: str = "") -> str:

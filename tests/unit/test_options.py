@@ -74,6 +74,7 @@ def test_a_value_is_read(line: str, name: str, value: Any) -> None:
     [
         pytest.param("--timout 3", "no option --timout; did you mean '--timeout'", id="unknown"),
         pytest.param("--time 3", "no option --time", id="no abbreviation"),
+        pytest.param("--zzz 3", r"no option --zzz; %%\w+\? lists", id="like none"),
         pytest.param("foo", "unexpected 'foo'.*below this line", id="stray word"),
         pytest.param("--timeout", "--timeout needs a value: --timeout S", id="no value"),
         pytest.param("--out --quiet", "--out needs a value", id="flag for a value"),
@@ -114,6 +115,27 @@ def test_bad_options_are_one_line(line: str, says: str) -> None:
     with pytest.raises(OptionError, match=f"^line 1: .*{says}") as error:
         given(line)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("line", ["--help", "-h", "--zzz"])
+@pytest.mark.parametrize(
+    ("place", "helps"),
+    [
+        ("fanout", "%%fanout?"),
+        ("section", "%%fanout?"),
+        ("synthesis", "%%fanout?"),
+        ("vote", "%%vote?"),
+        ("voter", "%%vote?"),
+        ("panel", "%%vote?"),
+        ("judge", "%%vote?"),
+        ("guardrail", "%%fanout? or %%vote?"),
+    ],
+)
+def test_help_is_named_where_there_is_some(line: str, place: str, helps: str) -> None:
+    """IPython knows the cells' magics alone: `%section?` would find nothing."""
+    with pytest.raises(OptionError) as error:
+        given(line, place)
+    assert f" {helps} " in str(error.value)
 
 
 @pytest.mark.parametrize(
