@@ -25,6 +25,7 @@ import zlib
 from collections.abc import Callable, Mapping
 from typing import Any, Self
 
+from patience import patience
 from provider_acts import NAMED, Act, Wire
 from provider_dialects import DIALECTS, Call, Fed, as_frame
 
@@ -67,6 +68,8 @@ class Loopback:
         self.cache: PromptCache | None = None
         self.max_in_flight = 0
         self.in_flight = 0
+        self._idle = threading.Event()
+        self._idle.set()
         self.url = ""
         self._scripts: dict[str, list[Script]] = {}
         self._loop = asyncio.new_event_loop()
@@ -87,6 +90,10 @@ class Loopback:
         if self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join(5)
+
+    def becomes_idle(self, seconds: float = 5.0) -> bool:
+        """Whether within so many seconds no request is open any more."""
+        return self._idle.wait(patience(seconds))
 
     def clear(self) -> None:
         """Forget what was logged."""
@@ -217,6 +224,7 @@ class _Connection(asyncio.Protocol):
     async def _serve(self, path: str, headers: dict[str, str], raw: bytes) -> None:
         server = self.server
         server.in_flight += 1
+        server._idle.clear()
         server.max_in_flight = max(server.max_in_flight, server.in_flight)
         form = headers.get("content-type", "").startswith("application/x-www-form-urlencoded")
         body = json.loads(raw) if raw and not form else {}
@@ -233,6 +241,8 @@ class _Connection(asyncio.Protocol):
             pass  # the act was to break the connection
         finally:
             server.in_flight -= 1
+            if not server.in_flight:
+                server._idle.set()
 
 
 class _Answer:

@@ -855,15 +855,6 @@ def in_turn(*acts: Served) -> Callable[[Any], Served]:
     return lambda call: next(left)
 
 
-def gone(server: Loopback) -> bool:
-    """Whether the server has seen that nobody waits for it any more."""
-    for _ in range(200):
-        if server.in_flight == 0:
-            return True
-        asyncio.run(asyncio.sleep(0.01))
-    return False
-
-
 @each_dialect
 def test_cancelled_calls_leave_the_provider(server: Loopback, model: str) -> None:
     """Their connections are dropped, and what they cost is not known."""
@@ -871,7 +862,7 @@ def test_cancelled_calls_leave_the_provider(server: Loopback, model: str) -> Non
     server.script(model, in_turn(slow, quick, quick, slow, quick))
     run = asyncio.run(simulated(model, n=5, stop="clinch"))
     assert outcome(run) == ("a", "decided", {"a": 3}, 3, {"valid": 3, "cancelled": 2})
-    assert gone(server)
+    assert server.becomes_idle()
     assert sorted(call.finished for call in server.log) == [False, False, True, True, True]
     assert run.cost is not None
     assert (run.cost_complete, len(server.log)) == (False, 5)
@@ -887,7 +878,7 @@ def test_nothing_is_asked_after_the_decision(server: Loopback, model: str, place
     assert (run.decided_after, run.winner) == (11, "a")
     assert 11 <= len(server.log) <= 11 + places
     assert run.cost_complete is (len(server.log) == 11)
-    assert gone(server)
+    assert server.becomes_idle()
 
 
 @each_dialect
