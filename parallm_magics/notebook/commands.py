@@ -16,9 +16,8 @@ from parallm_magics.notebook.status import (
     show_usage,
 )
 from parallm_magics.patterns.program import program
-from parallm_magics.patterns.program_calls import Door
-from parallm_magics.providers import keys, registry
-from parallm_magics.providers.address import public, shown_query
+from parallm_magics.patterns.program_calls import door_to
+from parallm_magics.providers import registry
 from parallm_magics.providers.keys import scrub
 from parallm_magics.providers.recording import Recordings
 from parallm_magics.providers.recording_modes import MODES, mode_of
@@ -138,17 +137,7 @@ def code(magics: Any, rest: Sequence[Token]) -> None:
         raise OptionError(
             "%parallm code: no cell has run yet; run a %%fanout or %%vote cell, --dry-run is enough"
         )
-    print(scrub(program(plan, _door)), end="")
-
-
-def _door(name: str) -> Door:
-    """How a program reaches a provider; what an address holds besides the host may be a secret."""
-    known = registry.definition(name)
-    query, withheld = shown_query(known.base_url)
-    url, key_env = public(known.base_url), known.key_env
-    if known.service is not None:
-        key_env = next(filter(keys.is_set, known.service.keys), key_env)
-    return Door(known.simulated, url, key_env, known.service, query, withheld)
+    print(scrub(program(plan, door_to)), end="")
 
 
 def provider(magics: Any, rest: Sequence[Token]) -> None:

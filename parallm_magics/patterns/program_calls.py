@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from parallm_magics.patterns.program_text import arguments, quoted
+from parallm_magics.providers import keys, registry
+from parallm_magics.providers.address import public, shown_query
 from parallm_magics.providers.services import BY_NAME, Service, Wire
 from parallm_magics.types import Model, Task
 
@@ -73,6 +75,20 @@ class Door:
             return ""
         read = [*self.service.variables]
         return f"  # reads {', '.join(read)}"
+
+
+def door_to(name: str) -> Door:
+    """How a program reaches a provider; what an address holds besides the host may be a secret.
+
+    Raises:
+        ModelError: there is no such provider.
+    """
+    known = registry.definition(name)
+    query, withheld = shown_query(known.base_url)
+    url, key_env = public(known.base_url), known.key_env
+    if known.service is not None:
+        key_env = next(filter(keys.is_set, known.service.keys), key_env)
+    return Door(known.simulated, url, key_env, known.service, query, withheld)
 
 
 STAND_IN_DOOR = Door(service=BY_NAME[STAND_IN.provider])

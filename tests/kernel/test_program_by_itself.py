@@ -14,8 +14,7 @@ from provider import Loopback
 
 from parallm_magics.patterns.api import plan_cell
 from parallm_magics.patterns.program import program
-from parallm_magics.patterns.program_calls import Door
-from parallm_magics.providers import registry
+from parallm_magics.patterns.program_calls import door_to
 
 
 @pytest.fixture
@@ -25,18 +24,12 @@ def server() -> Iterator[Loopback]:
         yield server
 
 
-def doors(name: str) -> Door:
-    """How the commands reach a provider."""
-    known = registry.definition(name)
-    return Door(known.simulated, known.base_url, known.key_env, known.service)
-
-
 def test_a_program_runs_by_itself(server: Loopback, tmp_path: Path) -> None:
     """In a process of its own, which complains of nothing."""
     server.answers = lambda body: "ANSWER: yes"
     path = tmp_path / "program.py"
     plan = plan_cell("vote", "-n 3 --choices yes,no -m claude-haiku-5-5", "Is it?", {})
-    path.write_text(program(plan, doors))
+    path.write_text(program(plan, door_to))
     env = environment(tmp_path, ANTHROPIC_API_KEY="sk-a-key", ANTHROPIC_BASE_URL=server.url)
     command = [sys.executable, "-W", "error::RuntimeWarning", str(path)]
     done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)

@@ -28,9 +28,8 @@ from parallm_magics.cell.blocks import parse
 from parallm_magics.cell.plan import Plan, make_plan
 from parallm_magics.patterns.fanout import run_fanout
 from parallm_magics.patterns.program import program
-from parallm_magics.patterns.program_calls import Door
+from parallm_magics.patterns.program_calls import Door, door_to
 from parallm_magics.patterns.vote import run_vote
-from parallm_magics.providers import registry
 from parallm_magics.providers.recording import Recordings
 from parallm_magics.types import CallFailed, Fault, Heard, Model, Record, Reply, Task, Usage
 from parallm_magics.voting import label_of
@@ -300,8 +299,7 @@ def doors(name: str) -> Door:
     """How the commands reach a provider; the odd one is a server of the user's own."""
     if name == "fake":
         return Door(False, "http://127.0.0.1:9/v1", None)
-    known = registry.definition(name)
-    return Door(known.simulated, known.base_url, known.key_env)
+    return door_to(name)
 
 
 @pytest.fixture(scope="module")

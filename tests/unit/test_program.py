@@ -24,7 +24,7 @@ from parallm_magics import OptionError, StudyRun, fanout, vote
 from parallm_magics.errors import UnfinishedError
 from parallm_magics.patterns.api import plan_cell
 from parallm_magics.patterns.program import program
-from parallm_magics.patterns.program_calls import Door
+from parallm_magics.patterns.program_calls import Door, door_to
 from parallm_magics.patterns.program_prompts import around
 from parallm_magics.patterns.program_text import literal, name_of, quoted
 from parallm_magics.providers import registry
@@ -48,16 +48,10 @@ def server() -> Iterator[Loopback]:
         yield server
 
 
-def doors(name: str) -> Door:
-    """How the commands reach a provider."""
-    known = registry.definition(name)
-    return Door(known.simulated, known.base_url, known.key_env, known.service)
-
-
 def source(head: str, body: str, **variables: Any) -> str:
     """The program of a cell."""
     magic, _, line = head.partition(" ")
-    return program(plan_cell(magic, line, body, {**VARIABLES, **variables}), doors)
+    return program(plan_cell(magic, line, body, {**VARIABLES, **variables}), door_to)
 
 
 def runs(text: str, home: Path) -> str:
@@ -542,7 +536,7 @@ def test_any_prompt_makes_a_program(texts: list[str], shared: str) -> None:
     )
     names: dict[str, Any] = {"asyncio": asyncio, "AsyncAnthropic": lambda **_: None}
     text = (
-        program(plan, doors)
+        program(plan, door_to)
         .rpartition("asyncio.run(main())")[0]
         .replace("from anthropic", "# from anthropic")
     )
