@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Any, ClassVar, Self
 
 from parallm_magics.errors import MissingKeyError
@@ -87,7 +87,7 @@ class BedrockProvider(AnthropicProvider):
         given = {name: keys.hide(os.environ.get(var, "")) for name, var in SIGNING.items()}
         return where | {name: value for name, value in given.items() if value}
 
-    def _events_of(self, body: Body) -> AsyncIterator[str]:
+    def _events_of(self, body: Body) -> AsyncGenerator[str]:
         return framed(aiter(body)) if body.kind == KIND else super()._events_of(body)
 
     def _plain(self, name: str) -> str:

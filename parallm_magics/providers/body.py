@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from parallm_magics.providers.event_stream import KIND as EVENT_STREAM
 
@@ -44,12 +44,11 @@ class Body:
         A byte order mark and blanks before them, which keep a connection alive, are left out.
         """
         begun = b""
-        async for chunk in self._counted():
-            begun = (begun + chunk).lstrip()
-            if begun.startswith(BOM):
-                begun = begun[len(BOM) :].lstrip()
-            if begun and not BOM.startswith(begun):
-                break
+        with contextlib.suppress(StopAsyncIteration):
+            while not begun or BOM.startswith(begun):
+                begun = (begun + await self._read()).lstrip()
+                if begun.startswith(BOM):
+                    begun = begun[len(BOM) :].lstrip()
         self._begun = begun
         if not begun:
             return "events" if self.kind == "text/event-stream" else "other"
@@ -59,21 +58,24 @@ class Body:
             return "json"
         return "events" if begun[:1] in EVENT_STARTS else "other"
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        begun, self._begun = self._begun, b""
-        if begun:
-            yield begun
-        async for chunk in self._counted():
-            yield chunk
+    def __aiter__(self) -> Self:
+        return self
 
-    async def _counted(self) -> AsyncIterator[bytes]:
-        async for chunk in self._chunks:
-            self._left -= len(chunk)
-            if self._left < 0:
-                raise TooMuchError
-            if len(self.head) < HEAD:
-                self.head += chunk[: HEAD - len(self.head)]
-            yield chunk
+    # No generator: one that is left in the middle costs the loop a task for its end.
+    async def __anext__(self) -> bytes:
+        if self._begun:
+            begun, self._begun = self._begun, b""
+            return begun
+        return await self._read()
+
+    async def _read(self) -> bytes:
+        chunk = await anext(self._chunks)
+        self._left -= len(chunk)
+        if self._left < 0:
+            raise TooMuchError
+        if len(self.head) < HEAD:
+            self.head += chunk[: HEAD - len(self.head)]
+        return chunk
 
     async def drain(self) -> None:
         """Read what follows the end of the answer, so that the connection can be used again."""

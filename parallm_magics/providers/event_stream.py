@@ -6,7 +6,7 @@ import base64
 import json
 import struct
 import zlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any
 
 from parallm_magics.providers.reading import mapping, parsed, string
@@ -34,7 +34,7 @@ class BrokenFrameError(ValueError):
     """The bytes are no frame of such a stream."""
 
 
-async def framed(chunks: AsyncIterator[bytes]) -> AsyncIterator[str]:
+async def framed(chunks: AsyncIterator[bytes]) -> AsyncGenerator[str]:
     """The data of each event; an exception comes out as an event of the type "error".
 
     Raises:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 
 from parallm_magics.providers.reading import parsed
 
 DONE = "[DONE]"
 
 
-async def events(chunks: AsyncIterator[bytes]) -> AsyncIterator[str]:
+async def events(chunks: AsyncIterator[bytes]) -> AsyncGenerator[str]:
     """The data of each event; "" for a comment, which is a sign of life.
 
     Event names are left out, as both dialects repeat them in the data; what is named an error comes

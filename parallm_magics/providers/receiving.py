@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+import contextlib
+from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import Any
 
 from parallm_magics.providers import keys
@@ -45,7 +46,7 @@ async def receive_whole(body: Body, draft: Draft, take: TakeWhole) -> None:
 
 
 async def receive_events(
-    body: Body, stream: AsyncIterator[str], heard: Heard, draft: Draft, take: TakeEvent
+    body: Body, stream: AsyncGenerator[str], heard: Heard, draft: Draft, take: TakeEvent
 ) -> None:
     """Read a body that is a stream, and take in and tell one event after the other.
 
@@ -58,7 +59,7 @@ async def receive_events(
     """
     came = False
     try:
-        async with asyncio.timeout(None) as limit:
+        async with asyncio.timeout(None) as limit, contextlib.aclosing(stream):
             async for event in stream:
                 before, thought = len(draft.parts), len(draft.thinking)
                 if event == DONE:

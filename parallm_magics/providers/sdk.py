@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import importlib
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import replace
 from typing import Any, ClassVar, Self
 
@@ -300,7 +300,7 @@ class SdkProvider:
         finally:
             await response.aclose()
 
-    def _events_of(self, body: Body) -> AsyncIterator[str]:
+    def _events_of(self, body: Body) -> AsyncGenerator[str]:
         """The data of each event of a stream; "" for another sign of life."""
         return events(aiter(body))
 
