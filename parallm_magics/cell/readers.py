@@ -143,7 +143,7 @@ def temperature(value: Any) -> tuple[float, float]:
     if isinstance(value, tuple | list) or (
         isinstance(value, str) and (".." in value or _as_range(value))
     ):
-        low, high = span(value, least_width=0)
+        low, high = span(value, least_width=0, such_as="0..1")
     else:
         low = high = _number(value)
     if low < 0 or high > 2:
@@ -151,11 +151,13 @@ def temperature(value: Any) -> tuple[float, float]:
     return low, high
 
 
-def span(value: Any, least_width: float = 1e-9) -> tuple[float, float]:
+def span(value: Any, least_width: float = 1e-9, such_as: str = "1..10") -> tuple[float, float]:
     """Two ends, the lower first."""
     parts = re.split(r"(?<!\.)\.\.(?!\.)", value) if isinstance(value, str) else value
     if not isinstance(parts, tuple | list) or len(parts) != 2:
-        raise ValueError(f"a range such as 1..10 is needed, not {_named(value)}{_as_range(value)}")
+        raise ValueError(
+            f"a range such as {such_as} is needed, not {_named(value)}{_as_range(value)}"
+        )
     low, high = (_number(part) for part in parts)
     if high - low < least_width:
         raise ValueError(f"the range {low:g}..{high:g} is empty; the lower end comes first")

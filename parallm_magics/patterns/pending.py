@@ -46,7 +46,7 @@ class Pending(Coroutine[Any, Any, T_co]):
 
     def __repr__(self) -> str:
         state = "has begun" if self._run is not None else "has not begun"
-        return f"<a run that {state}: write  run = await {self._form}>"
+        return f"<a run that {state}: write run = await {self._form}>"
 
     def __getattr__(self, name: str) -> NoReturn:
         raise NotAwaited(f"no run yet, so no .{name[:40]}: {self._way_out}")

@@ -136,7 +136,8 @@ def read_settings(model: Model) -> Settings:
 
     def refused(why: str, hint: str = "") -> ModelError:
         form = f"{model.provider}:NAME?accuracy=0.8&rho=0.3&latency=lognormal(1,0.5)"
-        return ModelError(f"{model.provider}:{model.name}: {why}; the form is {form}{hint}")
+        name = f"{model.provider}:{model.name}".removesuffix(":")
+        return ModelError(f"{name}: {why}; the form is {form}{hint}")
 
     for name, value in model.query:
         if name not in PARAMETERS:

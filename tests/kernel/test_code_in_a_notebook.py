@@ -131,7 +131,7 @@ def test_a_forgotten_await_is_told(kernel: Kernel) -> None:
     assert (
         cell.error == "NotAwaited: no run yet, so no .winner: await me first, run = await vote(…)"
     )
-    assert kernel.run("r").plain.startswith("<a run that has not begun: write  run = await vote")
+    assert kernel.run("r").plain.startswith("<a run that has not begun: write run = await vote")
     assert kernel.run("(await r).winner").plain == "'a'"
     kernel.run("%%vote -m mine:?scale=0 --choices a,b -o kept\nwhich")
     assert "run = await run.retry()" in kernel.run("kept.retry().winner").error
