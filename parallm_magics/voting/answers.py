@@ -13,7 +13,7 @@ from parallm_magics.voting.cleaning import cleaned, tidy, without_fences, withou
 from parallm_magics.voting.fields import is_json_like, json_answer, names_answer, tagged_answer
 from parallm_magics.voting.framing import outside_of_frames
 from parallm_magics.voting.labels import read_label
-from parallm_magics.voting.markers import marked_answer
+from parallm_magics.voting.markers import marked_answer, says_otherwise
 from parallm_magics.voting.mentions import Menu
 from parallm_magics.voting.numbers import is_number, read_number, tidy_digits
 from parallm_magics.voting.thinking import without_reasoning
@@ -107,18 +107,19 @@ def _verdict(raw: str, kind: Kind, menu: Menu, span: Span | None) -> tuple[str, 
     text = tidy(raw)
     if field is None:
         field = json_answer(text, kind)
-    if field is not None:
-        return tidy(field), True
-    tagged = tagged_answer(text, kind)
-    if tagged is not None:
-        return tagged, True
     is_numeric = kind in NUMERIC
-    marked = marked_answer(
-        text,
-        kind,
-        lambda line: is_number(line) if is_numeric else menu.exact(line) is not None,
-        lambda value: None if kind == "open" else _READERS[kind](value, menu, span, True),
-    )
+
+    def is_answer(line: str) -> bool:
+        return is_number(line) if is_numeric else menu.exact(line) is not None
+
+    def read(value: str) -> Value | None:
+        return None if kind == "open" else _READERS[kind](value, menu, span, True)
+
+    enclosed = tagged_answer(text, kind) if field is None else tidy(field)
+    if enclosed is not None:
+        after = text[max(text.rfind("}"), text.rfind(">")) + 1 :]
+        return "" if says_otherwise(after, read(enclosed), is_answer, read) else enclosed, True
+    marked = marked_answer(text, kind, is_answer, read)
     if marked is None:
         return without_fences(text).strip(), False
     return marked, True

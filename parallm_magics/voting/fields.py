@@ -125,15 +125,24 @@ def _objects(text: str) -> Iterator[tuple[int, int, dict[str, Any]]]:
 
 
 def _field(data: dict[str, Any], names: tuple[str, ...]) -> str | None:
-    """The value of the first of the names, at the shallowest level that has one."""
+    """The value of the first of the names, at the shallowest level that has one.
+
+    Objects of one level that say different things give "": a draft stands beside what is final.
+    """
     level = [data]
     for _ in range(8):
-        for entry in level:
-            keys = {_KEY_NOISE.sub("", key).casefold(): key for key in entry}
-            for name in names:
-                if (key := keys.get(name.replace("_", ""))) is not None:
-                    return _as_text(entry[key], names)
+        found = {value for entry in level if (value := _own_field(entry, names)) is not None}
+        if found:
+            return found.pop() if len(found) == 1 else ""
         level = [value for entry in level for value in entry.values() if isinstance(value, dict)]
+    return None
+
+
+def _own_field(entry: dict[str, Any], names: tuple[str, ...]) -> str | None:
+    keys = {_KEY_NOISE.sub("", key).casefold(): key for key in entry}
+    for name in names:
+        if (key := keys.get(name.replace("_", ""))) is not None:
+            return _as_text(entry[key], names)
     return None
 
 

@@ -28,7 +28,9 @@ _CLOSING = r"[*_`\"')\]}>$]{0,6}"
 _FAR = 300
 """Characters after a leading label within which another may join it."""
 
-_STRUCK_OUT = re.compile(r"~~[^~\n]+~~")
+_STRUCK_OUT = re.compile(
+    r"~~[^~\n]+~~|<(?P<tag>del|s|strike)\b[^<>\n]{0,80}>[^\n]*?</(?P=tag)\s*>", re.IGNORECASE
+)
 _VERDICT_END = re.compile(r"[ \t]*(?:(\n|\Z)|([.,;:!=(|—–…])|(-+)(?=\s)|(->|=>))")
 _LINE_ENDS = re.compile(r"[*_`\"')\]}>$]{0,6}[ \t]*(?:\n|\Z)")
 _LIST_GOES_ON = re.compile(

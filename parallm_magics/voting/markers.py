@@ -43,6 +43,22 @@ _MOST_REFUSED = 500
 _VERDICT = 400
 """Characters of a marker's value that are read to see whether two of them agree."""
 
+_LONGEST_CLOSING = 120
+_LINE = re.compile(r"\S[^\n]*")
+# "Final: X", "**Final** X", "=== FINAL === X", "Wait, no. X", "Conclusion X", "Actually, X".
+_LEAD = re.compile(
+    r"(?:[^\w\n]*\w+){1,3}?[*_#=\]】>）)]*[ \t]*(?:[,.:：;!—–=-][,.:：;!—–=*_# \t-]*|[*_#\]】]+[ \t]*)"
+    r"(?=[*_`\"'(\[]*\w+[^\w\n]*\Z)"
+    r"|[^\w\n]*(?:final|conclusion|revised|response|result|actually)\b[^\w\n]*",
+    re.IGNORECASE,
+)
+_BESIDE = re.compile(
+    r"\b(?:runner|second|2nd|third|3rd|alternative|next|previous|other|else|option|options|choice|not"
+    r"|input|text|example|question|label|rejected|eliminated|instead|than|confidence|severity|risk"
+    r"|level)\b",
+    re.IGNORECASE,
+)
+
 _CLOSES = {")": "(", "]": "[", "}": "{"}
 
 
@@ -89,7 +105,42 @@ def marked_answer(
     last = max(deciding)
     found = read(last.value[:_VERDICT])
     others = (read(each.value[:_VERDICT]) for each in _inline(text, kind, last.begin))
-    return "" if any(other not in (None, found) for other in others) else last.value
+    if any(other not in (None, found) for other in others):
+        return ""
+    end = max(text.find(last.value, last.begin), 0) + len(last.value)
+    after = text[max(end, last.begin) :]
+    return "" if says_otherwise(after, found, is_answer, read) else last.value
+
+
+def says_otherwise(
+    text: str,
+    found: object | None,
+    is_answer: Callable[[str], bool],
+    read: Callable[[str], object | None],
+) -> bool:
+    """Whether a later line is nothing but another answer, so that nobody can tell which one counts.
+
+    Headings of thinking and of the final part have no end of names: "**Final**", "Conclusion:". So
+    a line that is an answer as a whole, or ends in one behind at most a few words that introduce
+    it, counts whatever stands above it.
+
+    Args:
+        text: what follows the answer that was found; the rest of its own line does not count.
+        found: the answer; None where it is none already.
+    """
+    _, _, text = text.partition("\n")
+    if found is None:
+        return False
+    for line in _from_the_last(_LINE, text):
+        said = line[0].strip()
+        if len(said) > _LONGEST_CLOSING or said.startswith(">"):
+            continue
+        lead = None if is_answer(said) else _LEAD.match(said)
+        if lead and not _BESIDE.search(lead[0]):
+            said = said[lead.end() :]
+        if is_answer(said) and read(said) not in (None, found):
+            return True
+    return False
 
 
 def is_marked_aside(text: str, start: int, end: int) -> bool:

@@ -13,6 +13,7 @@ from parallm_magics.voting.fillers import (
     is_unspaced,
 )
 from parallm_magics.voting.mentions import Mention, Menu, mention_at
+from parallm_magics.voting.wording import EMPTY_BOX
 
 MOST_WORDS = 5
 """An answer of more words than these says its verdict in prose."""
@@ -79,6 +80,8 @@ def verdict_mention(text: str, menu: Menu) -> Mention | None:
     text = _TAG.sub(lambda tag: " " * len(tag[0]), text[:_REACH])
     matches = islice(menu.mention.finditer(text), _MOST_MENTIONS)
     mentions = [mention for match in matches if (mention := mention_at(text, match, menu))]
+    if any(EMPTY_BOX.search(text[max(0, m.start - 12) : m.start]) for m in mentions[:1]):
+        return None
     masked = list(text)
     for mention in mentions:
         masked[mention.start : mention.end] = _MASK * (mention.end - mention.start)

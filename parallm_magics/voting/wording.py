@@ -44,6 +44,9 @@ _DENIAL_OF_ALL = re.compile(
     r"|\b(?:anything|all)\s+but\s+(?:\w+\s+)?$",
     re.IGNORECASE,
 )
+EMPTY_BOX = re.compile(r"(?:\[[ \t]?\]|\([ \t]?\)|[☐◻□❌✗✘🚫⛔])[ \t*_`]*\Z")
+"""A box that nobody has ticked, or a sign that crosses out, right before a label."""
+
 _NO_GOOD = (
     r"(?:not|never|no\s+longer|wrong|incorrect|false|invalid|untrue|unlikely|impossible|out"
     r"|excluded|too\s+\w+|eliminated|rejected|ruled\s+out|inaccurate|inappropriate|unsupported"
@@ -193,6 +196,7 @@ def is_denied(text: str, start: int, end: int) -> bool:
     sentence = _sentence_before(text, start)
     return bool(
         _DENIAL.search(before)
+        or EMPTY_BOX.search(text[max(0, start - 12) : start])
         or _DENIAL_OF_ALL.search(sentence)
         or _DENIED_AFTER.match(text[end : end + _REACH])
     )
