@@ -6,6 +6,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from typing import Any
 
 from parallm_magics.cell.blocks import Block, Cell
@@ -23,6 +24,7 @@ from parallm_magics.cell.verdict_words import (
 )
 from parallm_magics.errors import OptionError
 from parallm_magics.types import ASIDE, FOLLOWS, Reading, Role, Task
+from parallm_magics.voting import need
 
 SCORES = (1.0, 10.0)
 
@@ -57,6 +59,7 @@ class Guard:
         passes_on_error: whether the work passes where the guard gives no verdict.
         raises: whether a blocked run is an error.
         asks_for: the labels that its own text asks for, where they are not its choices; else None.
+        least: so many votes for that label block, whatever the others say; None for the rule of most.
     """
 
     name: str
@@ -66,6 +69,7 @@ class Guard:
     passes_on_error: bool
     raises: bool
     asks_for: Pair | None = None
+    least: int | None = None
 
     @property
     def reading(self) -> Reading:
@@ -193,6 +197,7 @@ class Asides:
         count = own.get("n") or len(models)
         if count < len(models):
             raise OptionError(f"{at}: -n {count} leaves out some of {len(models)} models")
+        least = _least(own.get("threshold"), count, at)
         span = own.get("temperature")
         if span is not None and count == 1:
             _refuse_range(span, at)
@@ -222,7 +227,29 @@ class Asides:
             passes_on_error=options.on_error == "pass",
             raises=options.on_block == "raise",
             asks_for=asks_for,
+            least=least,
         )
+
+
+def _least(threshold: str | None, votes: int, at: str) -> int | None:
+    """How many of a guard's votes block, as its threshold says; None without one.
+
+    Raises:
+        OptionError: there is nothing to count, or there are fewer votes.
+    """
+    if threshold is None:
+        return None
+    if votes == 1:
+        raise OptionError(
+            f"{at}: --threshold {threshold} counts votes, and this guard has one; "
+            "ask for several with -n, or leave it out"
+        )
+    asked = Fraction(threshold.removesuffix("%")) / (100 if threshold.endswith("%") else 1)
+    if asked > votes:
+        raise OptionError(
+            f"{at}: --threshold {threshold}: there are only {votes} votes; lower it, or raise -n"
+        )
+    return need(asked, votes) if asked <= 1 else int(asked)
 
 
 def _refuse_range(span: tuple[float, float], at: str) -> None:

@@ -211,8 +211,8 @@ class Options:
         "--threshold",
         read.threshold,
         "Q",
-        "votes the winner needs: 0.6, 2/3, 60% or a count",
-        where=POLLS,
+        "votes the winner needs, or a guard's block: 0.6, 2/3, 60% or a count",
+        where=POLLS | {"guardrail"},
     )
     base: str = _option(
         "--base",

@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 from parallm_magics import display
-from parallm_magics.cell.asides import FollowUp
+from parallm_magics.cell.asides import FollowUp, Guard
 from parallm_magics.cell.plan import Plan
 from parallm_magics.cell.variables import Ref, fill
 from parallm_magics.display.preview import MOST
@@ -130,7 +130,7 @@ def preview(plan: Plan) -> Preview:
         calls += 1
         tokens += _tokens(merging)
         most = _sum(most, most_cost(merging, answers))
-    blocks = {task.index: guard.block for guard in plan.guards for task in guard.tasks}
+    blocks = {task.index: _blocking(guard) for guard in plan.guards for task in guard.tasks}
     return Preview(
         tuple(shown), calls, tokens, most, _no_cap(plan), blocks, plan.notes, _unpaid(plan)
     )
@@ -210,3 +210,10 @@ def most_cost(task: Task, read: int = 0) -> Decimal | None:
     """The cost where the answer, and the answers that it reads, use all of their max_tokens."""
     usage = Usage(_tokens(task) + read, output_tokens=task.max_tokens)
     return bill.price(task, usage, Said())
+
+
+def _blocking(guard: Guard) -> str:
+    """The label by which a guard blocks, with how many votes it takes where that is said."""
+    if guard.least is None:
+        return guard.block
+    return f"{guard.least} of {len(guard.tasks)} {guard.block}"

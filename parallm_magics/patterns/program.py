@@ -38,14 +38,17 @@ async def at_once(calls):
             print(f"{name} failed: {type(answer).__name__} {answer}")
     return {n: a for n, a in zip(calls, answers) if not isinstance(a, BaseException)}'''
 _OBJECTION = '''\
-async def objection(calls, choices, block, refusal, on_error=True):
+async def objection(calls, choices, block, refusal, on_error=True, least=None):
     """What to say in place of the work; None if the guard lets it pass."""
     votes = [read(text, choices) for text in (await at_once(calls)).values()]
     votes = [vote for vote in votes if vote is not None]
     verdict = leader(votes)
     in_favour = len(votes) - votes.count(block)
     unsure = verdict is None or 2 * in_favour <= len(calls)
-    return refusal if verdict == block or (unsure and on_error) else None'''
+    blocks = verdict == block
+    if least is not None:  # so many votes block, and those that are missing might
+        blocks, unsure = votes.count(block) >= least, len(calls) - in_favour >= least
+    return refusal if blocks or (unsure and on_error) else None'''
 _MAIN = """\
 async def main():
     async with {clients}:
@@ -188,6 +191,7 @@ class _Program:
             asked = self._prompts.guard(guard.tasks, self._asking)
             choices = ", ".join(map(quoted, guard.reading.choices))
             more = ", on_error=False" if guard.passes_on_error else ""
+            more += "" if guard.least is None else f", least={guard.least}"
             lines.append(
                 f"            objection({asked}, [{choices}], "
                 f"{quoted(guard.block)}, {quoted(guard.refusal)}{more}),"

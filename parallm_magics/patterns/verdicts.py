@@ -59,7 +59,8 @@ def verdict_of(guard: Guard, records: Sequence[Record]) -> Verdict:
     """What a guard's calls come to: its label by plurality, or none.
 
     A label that lets pass needs more than half of the guard's votes, so that votes which failed
-    never let anything pass; a label that blocks needs no more than the lead.
+    never let anything pass; a label that blocks needs no more than the lead. With a threshold so
+    many votes for it block, and the work passes only where votes that are missing could not.
     """
     read, ballots = count_ballots(records, guard.reading)
     counts = Counter(ballot.label for ballot in ballots if ballot.label is not None)
@@ -67,7 +68,11 @@ def verdict_of(guard: Guard, records: Sequence[Record]) -> Verdict:
     # One that was stopped has not failed: nothing passes because of it.
     stopped = any(record.status == "cancelled" for record in records)
     in_favour = counts.total() - counts[guard.block]
-    if label != guard.block and (stopped or 2 * in_favour <= len(guard.tasks)):
+    if guard.least is not None:
+        label = _by_threshold(counts, guard.block, guard.least, len(guard.tasks))
+        if stopped and label != guard.block:
+            label = None
+    elif label != guard.block and (stopped or 2 * in_favour <= len(guard.tasks)):
         label = None
     if label is None:
         passed = guard.passes_on_error and not stopped
@@ -77,6 +82,15 @@ def verdict_of(guard: Guard, records: Sequence[Record]) -> Verdict:
         said = next(b.text for b in ballots if b.label == label)
         reason = " ".join(_ANSWER_LINE.sub("", said).split())
     return Verdict(guard.name, passed, label, reason, tuple(read), guard.refusal, guard.block)
+
+
+def _by_threshold(counts: Counter[str], block: str, least: int, votes: int) -> str | None:
+    """The label that blocks from so many votes on; else the leading other one; None if open."""
+    if counts[block] >= least:
+        return block
+    others = Counter({label: count for label, count in counts.items() if label != block})
+    is_open = votes - others.total() >= least
+    return None if is_open else others.most_common(1)[0][0]
 
 
 def _no_verdict(
