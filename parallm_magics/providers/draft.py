@@ -121,6 +121,9 @@ class Draft:
             self.spoilt = self.spoilt or Fault("server", broken)
         elif ending == "unknown":
             self.spoil(f"the model stopped for a reason that is not known here ({said})")
+        elif self.finish != "refusal" and ending != "stop":
+            # A filter that looks at the whole answer speaks after the model has stopped.
+            self.finish = ending
         else:
             self.finish = self.finish or ending
 
