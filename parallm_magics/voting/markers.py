@@ -47,7 +47,7 @@ _LONGEST_CLOSING = 120
 _LINE = re.compile(r"\S[^\n]*")
 # "Final: X", "**Final** X", "=== FINAL === X", "Wait, no. X", "Conclusion X", "Actually, X".
 _LEAD = re.compile(
-    r"(?:[^\w\n]*\w+){1,3}?[*_#=\]】>）)]*[ \t]*(?:[,.:：;!—–=-][,.:：;!—–=*_# \t-]*|[*_#\]】]+[ \t]*)"
+    r"(?:[^\w\n]*+\w++){1,3}?[*_#=\]】>）)]*[ \t]*(?:[,.:：;!—–=-][,.:：;!—–=*_# \t-]*|[*_#\]】]+[ \t]*)"
     r"(?=[*_`\"'(\[]*\w+[^\w\n]*\Z)"
     r"|[^\w\n]*(?:final|conclusion|revised|response|result|actually)\b[^\w\n]*",
     re.IGNORECASE,

@@ -47,6 +47,8 @@ _DENIAL_OF_ALL = re.compile(
 EMPTY_BOX = re.compile(r"(?:\[[ \t]?\]|\([ \t]?\)|[☐◻□❌✗✘🚫⛔])[ \t*_`]*\Z")
 """A box that nobody has ticked, or a sign that crosses out, right before a label."""
 
+_SIGN_BEFORE = re.compile(r"(?:[¬≠]\s?|(?:^|\s)!)\Z")
+
 _NO_GOOD = (
     r"(?:not|never|no\s+longer|wrong|incorrect|false|invalid|untrue|unlikely|impossible|out"
     r"|excluded|too\s+\w+|eliminated|rejected|ruled\s+out|inaccurate|inappropriate|unsupported"
@@ -64,7 +66,7 @@ _DENIED_AFTER = re.compile(
     r"|never))\b|(?:is|was|are|were|seems?|looks?|appears?|(?:can|should|will"
     r"|must)\s+be)\s+(?:(?:\w+ly|also|just|the|a|an)\s+){0,3}"
     + _NO_GOOD
-    + r")|[ \t*_`)\]}\"']*[:=(–—-]+\s*[*_`\"']*"
+    + r")|[ \t*_`)\]}\"']*(?:[:=(–—-]+\s*|(?:;|\.\.+)[ \t]*)[*_`\"']*"
     r"(?:(?:no|nope|false|0(?![.,]?\d)|n/a|none|null|[❌✗✘✖🚫👎]|"
     + _NO_GOOD
     + r")[*_`\"']*\s*(?:[.,;!\n})\]|]|$)"
@@ -197,6 +199,7 @@ def is_denied(text: str, start: int, end: int) -> bool:
     return bool(
         _DENIAL.search(before)
         or EMPTY_BOX.search(text[max(0, start - 12) : start])
+        or _SIGN_BEFORE.search(text[max(0, start - 3) : start])
         or _DENIAL_OF_ALL.search(sentence)
         or _DENIED_AFTER.match(text[end : end + _REACH])
     )
