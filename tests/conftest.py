@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import platform
 import signal
@@ -10,7 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
-from tiers import TIERS, Guard, Times, tier_of, workers
+from tiers import TIERS, Guard, Times, asks_a_server, tier_of, workers
 
 from parallm_magics.providers import registry
 from parallm_magics.providers.services import SERVICES
@@ -34,34 +35,28 @@ _GUARD = Guard()
 _TIMES = Times()
 
 
-@pytest.fixture(autouse=True)
-def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(autouse=True, scope="session")
+def _no_environment() -> None:
     """Keys, addresses and models of the environment never reach a test."""
     for name in list(os.environ):
         if name.startswith(_OURS):
-            monkeypatch.delenv(name)
+            del os.environ[name]
 
 
 @pytest.fixture(autouse=True)
-def _no_provider_stays() -> Iterator[None]:
-    """A provider that a test defines would change what later tests record."""
+def _alone(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A test leaves nothing that a later one would meet, and a unit test starts no process.
+
+    One fixture and not three: there are thousands of tests.
+    """
     before = set(registry.names())
+    _GUARD.watch(tier_of(request.path) == "unit")
     yield
+    started = _GUARD.watch(False)
     left = set(registry.names()) - before
     for name in left:
         registry.forget(name)
-    assert not left
-
-
-@pytest.fixture(autouse=True)
-def _a_unit_starts_nothing(request: pytest.FixtureRequest) -> Iterator[None]:
-    """What starts a process belongs to another tier, whatever it is called."""
-    if tier_of(request.path) != "unit":
-        yield
-        return
-    _GUARD.watch(True)
-    yield
-    started = _GUARD.watch(False)
+    assert not left, f"providers that a test has defined: {left}"
     assert not started, f"a test in tests/unit starts a process, so it belongs elsewhere: {started}"
 
 
@@ -111,8 +106,17 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with what takes longest, so that no worker is alone with it at the end."""
+    """Begin with what takes longest, so that no worker is alone with it at the end; mark what waits."""
     items.sort(key=lambda item: TIERS.index(tier_of(item.path)))
+    for item in items:
+        if asks_a_server(item.path):
+            item.add_marker("wire")
+
+
+def pytest_collection_finish() -> None:
+    """What has been collected stays to the end: let the collector of garbage leave it alone."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:

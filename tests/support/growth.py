@@ -17,10 +17,10 @@ def assert_in_proportion(work: Callable[[int], object], size: int) -> None:
         work: does as much work as it is told.
         size: the greater one of the two sizes.
     """
-    once = max(_SHORTEST, min(_seconds(work, size // _TIMES) for _ in range(3)))
     # What else the process does, such as collecting garbage, makes a try longer and never shorter.
-    taken = _MOST * once
+    once, taken = 0.0, 0.0
     for _ in range(3):
+        once = max(_SHORTEST, _seconds(work, size // _TIMES))
         taken = _seconds(work, size)
         if taken < _MOST * once:
             return

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,17 +15,26 @@ from paths import PROJECT, TESTS
 TIERS = ("browser", "lessons", "kernel", "real", "unit")
 """In the order in which they run beside each other: what takes long begins first."""
 
+_SERVER = re.compile(r"^from (provider|asking|doors) import", re.MULTILINE)
 _STARTS = ("subprocess.Popen", "os.posix_spawn", "os.fork", "os.forkpty", "os.exec", "os.system")
-_LIBRARIES_ASK = ("uname",)
-"""What the standard library itself starts, to learn where it is."""
 
 
+@cache
 def tier_of(path: Path | str) -> str:
     """Give the tier of a test's file; a notebook is a lesson."""
     path = PROJECT / path
     if path.is_relative_to(TESTS):
         return path.relative_to(TESTS).parts[0]
     return "lessons"
+
+
+@cache
+def asks_a_server(path: Path) -> bool:
+    """Whether the unit tests of a file go through the real SDKs to a scripted server on loopback.
+
+    They wait more than they work, and there are many of them.
+    """
+    return tier_of(path) == "unit" and _SERVER.search(path.read_text("utf-8")) is not None
 
 
 class Guard:
@@ -43,7 +54,7 @@ class Guard:
         return started
 
     def _heard(self, event: str, arguments: tuple[object, ...]) -> None:
-        if self._watched and event in _STARTS and arguments[:1] != _LIBRARIES_ASK:
+        if self._watched and event in _STARTS:
             self._started.append(f"{event}{arguments[:2]}")
 
 

@@ -329,7 +329,7 @@ def test_a_long_candidate_takes_time_in_proportion(unit: str) -> None:
         assert run.winner in (HONEST, None)
         assert addresses_judge(text) in (True, False)
 
-    assert_in_proportion(vote, 240_000)
+    assert_in_proportion(vote, 120_000)
 
 
 def test_an_endless_reply_is_no_verdict() -> None:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, time
 from decimal import Decimal
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from parallm_magics import prices
@@ -51,6 +51,7 @@ def tariffs(name: str) -> list[Tariff]:
 
 
 @pytest.mark.parametrize("name", MODELS)
+@settings(max_examples=25)
 @given(usages=st.lists(st.builds(Usage, COUNTS, COUNTS, COUNTS, COUNTS), min_size=1, max_size=5))
 def test_a_runs_prices_are_the_tables(name: str, usages: list[Usage]) -> None:
     """Whatever the calls of a run use, below and above a tier, each costs what the table says."""
@@ -60,6 +61,7 @@ def test_a_runs_prices_are_the_tables(name: str, usages: list[Usage]) -> None:
 
 
 @pytest.mark.parametrize("name", [*MODELS, "gpt-6.1-terra", "gpt-4", "claude-3-haiku-20240307"])
+@settings(max_examples=25)
 @given(length=COUNTS, most=COUNTS, hour=st.integers(0, 23), data=st.data())
 def test_no_call_costs_more_than_the_worst(
     name: str, length: int, most: int, hour: int, data: st.DataObject

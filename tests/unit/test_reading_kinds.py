@@ -6,7 +6,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from parallm_magics.voting import read_answer
+from parallm_magics.voting import framing, read_answer
 from parallm_magics.voting.fillers import is_filled
 
 NO_VOTE = ("abstain", "invalid")
@@ -48,7 +48,7 @@ THOUGHTS = [
 ANSWERS = ["ANSWER: {0}", "{0}", "**Answer:** {0}", '{{"answer": "{0}"}}', "<answer>{0}</answer>"]
 names = st.text(string.ascii_lowercase, min_size=3, max_size=9).filter(
     # Names of answers, and of how a text looks, are no names of thinking.
-    lambda name: name not in ("answer", "label", "vote", "code", "pre", "span", "table", "font")
+    lambda name: name not in framing._LOOKS | {"answer", "label", "vote", "verdict"}
 )
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from paths import NOTEBOOKS, TESTS
-from tiers import TIERS, Guard, Times, tier_of, workers
+from tiers import TIERS, Guard, Times, asks_a_server, tier_of, workers
 
 STARTERS = {
     "kernel": {"kernel", "subprocess"},
@@ -54,7 +54,6 @@ def test_a_start_in_a_unit_test_is_noticed(event: str) -> None:
     guard.watch(True)
     guard._heard(event, ("python", ["python"]))
     guard._heard("open", ("file",))
-    guard._heard("subprocess.Popen", ("uname", ["uname", "-p"]))
     [started] = guard.watch(False)
     assert started.startswith(event)
     guard._heard(event, ())
@@ -85,3 +84,11 @@ def test_times_are_told_by_tier() -> None:
 def test_workers_follow_the_cores(named: list[str], count: int) -> None:
     """Two a core; none for a file alone."""
     assert workers(named, lambda: 2) == count
+
+
+def test_what_asks_a_server_is_marked() -> None:
+    """By what its file imports, in the unit tests alone."""
+    unit = TESTS / "unit"
+    assert asks_a_server(unit / "test_provider_faults.py")
+    assert not asks_a_server(unit / "test_tiers.py")
+    assert not asks_a_server(TESTS / "kernel" / "test_interrupt.py")
