@@ -200,7 +200,7 @@ class Interrupts:
     def _interrupted(self, number: int, frame: Any) -> None:
         """Stop every run; where all of them run beside the cell, the cell is interrupted after them."""
         again = self._beside
-        for patience in self._waiting:
+        for patience in tuple(self._waiting):  # threads take theirs off the list as they end
             patience.end()
         if self._waiting:
             user_code.refuse(True)
