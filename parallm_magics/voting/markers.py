@@ -45,11 +45,12 @@ _VERDICT = 400
 
 _LONGEST_CLOSING = 120
 _LINE = re.compile(r"\S[^\n]*")
-# "Final: X", "**Final** X", "=== FINAL === X", "Wait, no. X", "Conclusion X", "Actually, X".
+# "Final: X", "**Final** X", "=== FINAL === X", "Wait, no. X", "My final answer X", "Actually, X".
 _LEAD = re.compile(
     r"(?:[^\w\n]*+\w++){1,3}?[*_#=\]】>）)]*[ \t]*(?:[,.:：;!—–=-][,.:：;!—–=*_# \t-]*|[*_#\]】]+[ \t]*)"
     r"(?=[*_`\"'(\[]*\w+[^\w\n]*\Z)"
-    r"|[^\w\n]*(?:final|conclusion|revised|response|result|actually)\b[^\w\n]*",
+    r"|[^\w\n]*(?:(?:so|my|the)[ \t]+){0,2}(?:final|conclusion|revised|response|result|actually)\b"
+    r"(?:[ \t]+(?:answer|verdict|decision|vote|judge?ment|part)\b)?[^\w\n]*",
     re.IGNORECASE,
 )
 _BESIDE = re.compile(

@@ -41,7 +41,16 @@ def test_a_later_line_that_is_another_label_leaves_no_verdict(thinking, final, f
 
 @pytest.mark.parametrize(
     "last",
-    ["Final: {}", "**Final** {}", "Conclusion {}", "Actually, {}", "Wait, no. {}", "EDIT: {}"],
+    [
+        "Final: {}",
+        "**Final** {}",
+        "Conclusion {}",
+        "Actually, {}",
+        "Wait, no. {}",
+        "EDIT: {}",
+        "Final answer {}",
+        "## Final verdict {}",
+    ],
 )
 def test_a_line_that_introduces_another_label_leaves_no_verdict(last):
     """A correction or a final line need not stand below its heading."""
