@@ -35,20 +35,14 @@ _GUARD = Guard()
 _TIMES = Times()
 
 
-@pytest.fixture(autouse=True, scope="session")
-def _no_environment() -> None:
-    """Keys, addresses and models of the environment never reach a test."""
-    for name in list(os.environ):
-        if name.startswith(_OURS):
-            del os.environ[name]
-
-
 @pytest.fixture(autouse=True)
 def _alone(request: pytest.FixtureRequest) -> Iterator[None]:
-    """A test leaves nothing that a later one would meet, and a unit test starts no process.
+    """A test finds no key, address or model of this machine's user, and leaves no provider behind.
 
-    One fixture and not three: there are thousands of tests.
+    A unit test starts no process. One fixture for all that: there are thousands of tests.
     """
+    for name in [name for name in os.environ if name.startswith(_OURS)]:
+        del os.environ[name]
     before = set(registry.names())
     _GUARD.watch(tier_of(request.path) == "unit")
     yield

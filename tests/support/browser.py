@@ -335,7 +335,8 @@ class Notebook:
         if not kernel:
             page.route("**/api/sessions*", _starts_none)
         connected = page.expect_websocket(lambda socket: "/channels" in socket.url)
-        with connected if kernel else nullcontext():
+        # Notebook 7 says "idle" before it has a kernel; the status bar of JupyterLab does not.
+        with connected if kernel and app == "notebooks" else nullcontext():
             page.goto(f"{lab.url}{app}/{name}?token={TOKEN}")
         if kernel and app == "notebooks":  # which has no status bar
             idle = ".jp-NotebookKernelStatus-fade:not(.jp-NotebookKernelStatus-info)"

@@ -39,7 +39,7 @@ def _of(kind: str, cell: int, old: str, new: str, *red: int) -> Mutation:
 
 MUTATIONS: dict[str, tuple[Mutation, ...]] = {
     "quickstart": (
-        _of("answer", 1, "`comp` is first the list", "`comp` is at first the list", 3),
+        _of("answer", 1, "`comp` is first the list", "`comp` is at first the list", 3, 4),
         _of("prompt", 7, "encouraged or discouraged?", "encouraged or rather discouraged?", 7, 8),
         _of("option", 9, " --stop clinch", "", 9),
         _of("option", 10, "accuracy=1&truth=BLOCK", "accuracy=1&truth=ALLOW", 10, 11),
