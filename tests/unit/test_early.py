@@ -903,11 +903,12 @@ def test_a_decided_vote_is_served_without_a_key(
     quick = Served(text="ANSWER: a")
     server.script(model, in_turn(quick, Served(hang=True), quick, quick, Served(hang=True)))
     first = asyncio.run(simulated(model, n=5, stop="clinch"))
+    asked = len(server.log)  # on a busy machine the last may be cancelled on its way there
     for name in ("ANTHROPIC", "OPENAI"):
         monkeypatch.delenv(f"{name}_API_KEY")
     again = asyncio.run(simulated(model, n=5, stop="clinch"))
     assert outcome(again) == outcome(first)
-    assert len(server.log) == 5
+    assert len(server.log) == asked
 
 
 # --- attacks --------------------------------------------------------------------------------------

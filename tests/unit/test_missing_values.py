@@ -34,7 +34,7 @@ NOTHING = [
     math.nan,
     np.float32("nan"),
     np.datetime64("NaT"),
-    np.timedelta64("NaT"),
+    np.timedelta64("NaT", "ns"),
     pd.NA,
     pd.NaT,
     decimal.Decimal("nan"),
