@@ -19,10 +19,10 @@ from parallm_magics.errors import (
 )
 
 if TYPE_CHECKING:
-    from parallm_magics.patterns.api import fanout, vote
+    from parallm_magics.api import fanout, vote
     from parallm_magics.patterns.fanout import FanoutRun
-    from parallm_magics.patterns.study_run import StudyRun
     from parallm_magics.patterns.vote_run import VoteRun
+    from parallm_magics.study.study_run import StudyRun
 
 __all__ = [
     "BudgetExceeded",
@@ -44,10 +44,10 @@ __all__ = [
 
 # Imported when first asked for, so that %load_ext costs a notebook's start next to nothing.
 _LATE = {
-    "fanout": "parallm_magics.patterns.api",
-    "vote": "parallm_magics.patterns.api",
+    "fanout": "parallm_magics.api",
+    "vote": "parallm_magics.api",
     "FanoutRun": "parallm_magics.patterns.fanout",
-    "StudyRun": "parallm_magics.patterns.study_run",
+    "StudyRun": "parallm_magics.study.study_run",
     "VoteRun": "parallm_magics.patterns.vote_run",
 }
 

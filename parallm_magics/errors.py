@@ -19,10 +19,10 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from parallm_magics.characters import spelt_out
+from parallm_magics.core.characters import spelt_out
 
 if TYPE_CHECKING:
-    from parallm_magics.types import Record
+    from parallm_magics.core.tasks import Record
 
 
 class ParallmError(Exception):

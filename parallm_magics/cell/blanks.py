@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from parallm_magics.characters import IGNORABLE
+from parallm_magics.core.characters import IGNORABLE
 
 # Controls are seen by nobody either.
 BLANK = rf"\s\x00-\x1f\x7f-\x9f{IGNORABLE}"

@@ -16,9 +16,10 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from parallm_magics.cell import typography, words
+from parallm_magics.cell import reserved_words as words
+from parallm_magics.cell import typography
+from parallm_magics.cell.reserved_words import NAME, PAIR, SINGLE
 from parallm_magics.cell.tokens import Token, tokens
-from parallm_magics.cell.words import NAME, PAIR, SINGLE
 from parallm_magics.errors import CellSyntaxError
 
 NBVAL = re.compile(r"\s*#\s*(?:NBVAL_[A-Z_]+|PYTEST_VALIDATE_IGNORE_OUTPUT)\s*")

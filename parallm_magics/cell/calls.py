@@ -12,17 +12,17 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any
 
-from parallm_magics import user_code
 from parallm_magics.cell.blocks import Cell, Text
 from parallm_magics.cell.items import AHEAD, AsyncReader, BrokenSourceError, Items, Reader
-from parallm_magics.cell.labels import Labels
 from parallm_magics.cell.options import Options, reading_of
 from parallm_magics.cell.prompts import Prompts, asking
-from parallm_magics.cell.seats import Seat, step_of
+from parallm_magics.cell.true_labels import Labels
 from parallm_magics.cell.variables import as_text
+from parallm_magics.cell.worker_specs import WorkerSpec, step_of
+from parallm_magics.core import user_code
+from parallm_magics.core.tasks import Call, Fault, Model, Plain, Reading, Record, Task
+from parallm_magics.core.user_code import UserCodeInterrupted
 from parallm_magics.errors import ModelError, OptionError, VariableError
-from parallm_magics.types import Call, Fault, Model, Plain, Reading, Record, Task
-from parallm_magics.user_code import UserCodeInterrupted
 
 # A panel is watched as it is written; for a large map the stream's CPU per token buys nothing.
 STREAMED = 200
@@ -79,7 +79,7 @@ class Calls:
     def __init__(
         self,
         cell: Cell,
-        seats: Sequence[Seat],
+        seats: Sequence[WorkerSpec],
         prompts: Prompts,
         items: Items | None,
         parse_model: ParseModel,
@@ -127,7 +127,7 @@ class Calls:
         kept = {name: value for name, value in vars(self).items() if name not in made_of}
         return {**kept, "_items": None, "rendered": None, "head": ()}
 
-    def _seated(self, seats: Sequence[Seat], parse_model: ParseModel) -> list[_Chair]:
+    def _seated(self, seats: Sequence[WorkerSpec], parse_model: ParseModel) -> list[_RoundSpec]:
         """The seats with their models; an unknown variable is told before an unknown model."""
         problem: ModelError | None = None
         try:
@@ -394,7 +394,7 @@ class Calls:
             )
         return round_
 
-    def _texts_of(self, chair: _Chair, view: Prompts, shared: str) -> tuple[str, str | None]:
+    def _texts_of(self, chair: _RoundSpec, view: Prompts, shared: str) -> tuple[str, str | None]:
         """The prompt and the system prompt of a seat's call."""
         prompt, system = chair.texts(view, shared, self._cell.system)
         if system is None or chair.persona is not None:
@@ -407,7 +407,7 @@ class Calls:
         words = "" if isinstance(item, _NUMBERS) else view.words_of_item(*self._texts)
         return {"key": self._plain_key(at), "item": _clipped(words) if words else _brief(item)}
 
-    def _temperature(self, seat: Seat, at: int) -> float | None:
+    def _temperature(self, seat: WorkerSpec, at: int) -> float | None:
         """The temperature of a seat's call for the item of that number."""
         if seat.span is None:
             return seat.temperature
@@ -470,7 +470,7 @@ class Calls:
             for place, chair in enumerate(self._chairs)
         ]
 
-    def _name(self, at: int, seat: Seat) -> str:
+    def _name(self, at: int, seat: WorkerSpec) -> str:
         return str(self._key(at, seat.name))
 
     def _key(self, at: int, key: str) -> Any:
@@ -496,7 +496,7 @@ def _one() -> Items:
 
 
 @dataclass(frozen=True, slots=True)
-class _Chair:
+class _RoundSpec:
     """A seat with all that its calls have in common.
 
     Attributes:
@@ -506,7 +506,7 @@ class _Chair:
         make: a call from what differs.
     """
 
-    seat: Seat
+    seat: WorkerSpec
     model: Model
     reading: Reading | None
     closing: str
@@ -525,7 +525,7 @@ class _Chair:
         return "\n\n".join(part for part in (shared, *own, self.closing) if part), system
 
 
-def _check_spans(seats: Sequence[Seat], items: Items | None) -> None:
+def _check_spans(seats: Sequence[WorkerSpec], items: Items | None) -> None:
     """Refuse a range of temperatures over items whose number nobody knows.
 
     Raises:
@@ -539,7 +539,7 @@ def _check_spans(seats: Sequence[Seat], items: Items | None) -> None:
         )
 
 
-def _system_text(seat: Seat, common: Text | None) -> tuple[Text, str] | None:
+def _system_text(seat: WorkerSpec, common: Text | None) -> tuple[Text, str] | None:
     """The text that makes a seat's system prompt, and its place; None where only an option may."""
     found = None
     if common is not None and "system" not in seat.own:
@@ -563,19 +563,19 @@ def _clipped(words: str) -> str:
     return words if len(words) <= WORDS else f"{words[: WORDS - 1]}…"
 
 
-def _persona(seat: Seat, cell: Cell, prompts: Prompts) -> str | None:
+def _persona(seat: WorkerSpec, cell: Cell, prompts: Prompts) -> str | None:
     """A seat's system prompt as it is typed, where it holds the item."""
     given = _system_text(seat, cell.system)
     return given[0].value if given is not None and prompts.names_item(given[0]) else None
 
 
 def _chairs(
-    seats: Sequence[Seat],
+    seats: Sequence[WorkerSpec],
     cell: Cell,
     prompts: Prompts,
     parse_model: ParseModel,
     total: int | None,
-) -> list[_Chair]:
+) -> list[_RoundSpec]:
     parsed: dict[str, Model] = {}
     requests: dict[object, int] = {}
     chairs = []
@@ -587,7 +587,7 @@ def _chairs(
         params = repr(sorted(dict(options.param).items()))
         request = (model, seat.temperature, options.effort, options.max_tokens, params)
         chairs.append(
-            _Chair(
+            _RoundSpec(
                 seat=seat,
                 model=model,
                 reading=reading,
@@ -626,7 +626,7 @@ def _closing(options: Options, reading: Reading | None, place: int, voters: int)
     return asking(reading, turn=turn, confidence=confidence)
 
 
-def _sections(chairs: Sequence[_Chair]) -> list[Section]:
+def _sections(chairs: Sequence[_RoundSpec]) -> list[Section]:
     """The keys of one round; free texts have no consensus, so each keeps a key of its own."""
     found: dict[str, Section] = {}
     for place, chair in enumerate(chairs):
@@ -638,7 +638,7 @@ def _sections(chairs: Sequence[_Chair]) -> list[Section]:
     return list(found.values())
 
 
-def _flag(seat: Seat, reading: Reading | None) -> str | None:
+def _flag(seat: WorkerSpec, reading: Reading | None) -> str | None:
     """The flag label as the choices spell it; a cell's flag passes by sections without it."""
     if seat.options.flag is None:
         return None

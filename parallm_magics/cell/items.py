@@ -10,10 +10,10 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from parallm_magics import user_code
 from parallm_magics.cell.tables import Table, table_of
+from parallm_magics.core import user_code
+from parallm_magics.core.user_code import UserCodeInterrupted
 from parallm_magics.errors import OptionError
-from parallm_magics.user_code import UserCodeInterrupted
 
 # Of a source that tells its length, so many items are read before the first call, so that what is
 # wrong with any of them costs nothing.

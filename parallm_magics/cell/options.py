@@ -9,9 +9,9 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
-from parallm_magics.cell import readers as read
-from parallm_magics.types import Reading
-from parallm_magics.voting.picks import PICKS
+from parallm_magics.cell import option_values as read
+from parallm_magics.core.tasks import Reading
+from parallm_magics.voting.pick_rules import PICKS
 
 FANOUT, VOTE = "fanout", "vote"
 CELLS = frozenset({FANOUT, VOTE})

@@ -9,17 +9,15 @@ from fractions import Fraction
 from functools import partial
 from typing import Any
 
-from parallm_magics.cell.asides import Asides, FollowUp, Guard
+from parallm_magics.cell.auxiliary_calls import Asides, FollowUp, Guard
 from parallm_magics.cell.blocks import Block, Cell, Text
 from parallm_magics.cell.calls import Calls, ParseModel
-from parallm_magics.cell.given import merge, read_keywords, read_tokens
 from parallm_magics.cell.items import Items
-from parallm_magics.cell.labels import Labels, labels_of
+from parallm_magics.cell.near_misses import look_over
+from parallm_magics.cell.option_layers import merge, read_keywords, read_tokens
 from parallm_magics.cell.options import CELLS, TABLE, WORKERS, Options, reading_of
 from parallm_magics.cell.prompts import Prompts
-from parallm_magics.cell.seats import Given, Merge, Seat, fanout_seats, vote_seats
-from parallm_magics.cell.strays import look_over
-from parallm_magics.cell.study import (
+from parallm_magics.cell.study_plan import (
     PanelBlock,
     System,
     cut_panels,
@@ -27,8 +25,10 @@ from parallm_magics.cell.study import (
     refuse_unmeasured,
     study_seats,
 )
+from parallm_magics.cell.true_labels import Labels, labels_of
+from parallm_magics.cell.worker_specs import Given, Merge, WorkerSpec, fanout_specs, vote_specs
+from parallm_magics.core.tasks import Reading, Task
 from parallm_magics.errors import CellSyntaxError, OptionError
-from parallm_magics.types import Reading, Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,10 +134,10 @@ def make_plan(
     items = _items(cell, options, prompts)
     study = None
     if cell.magic == "fanout":
-        seats = fanout_seats(options, given, parts.workers, merged, guarded=bool(parts.guards))
+        seats = fanout_specs(options, given, parts.workers, merged, guarded=bool(parts.guards))
     elif items is None:
         refuse_study(given, parts.panels)
-        seats = vote_seats(options, parts.workers, merged)
+        seats = vote_specs(options, parts.workers, merged)
     else:
         refuse_unmeasured(options, given, parts.judge[0] is not None, parts.panels)
         options = replace(options, stop="all", launch="all")
@@ -176,7 +176,7 @@ def _above(
 
 
 def _check_texts(
-    labels: Labels, cell: Cell, seats: Sequence[Seat], prompts: Prompts, item: Any
+    labels: Labels, cell: Cell, seats: Sequence[WorkerSpec], prompts: Prompts, item: Any
 ) -> None:
     """Refuse prompts that hold what is to be found, and such as are the same for every item.
 

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from parallm_magics.cell.blanks import is_blank
 from parallm_magics.cell.blocks import Block, Text
 from parallm_magics.cell.items import Items, items_of
-from parallm_magics.cell.missing import is_missing
+from parallm_magics.cell.missing_values import is_missing
 from parallm_magics.cell.tables import Gap, gap_in, way_out
 from parallm_magics.cell.variables import (
     Part,
@@ -25,8 +25,8 @@ from parallm_magics.cell.variables import (
     value_of,
     whole,
 )
+from parallm_magics.core.tasks import Reading
 from parallm_magics.errors import OptionError, VariableError, nearest
-from parallm_magics.types import Reading
 
 Steps = tuple[str | int, ...]
 _PER_ITEM = frozenset({"item", "index"})

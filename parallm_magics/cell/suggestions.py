@@ -13,9 +13,9 @@ from parallm_magics.cell.blanks import BLANK, lead
 from parallm_magics.cell.head import head
 from parallm_magics.cell.help import BLOCKS
 from parallm_magics.cell.options import TABLE, Option
+from parallm_magics.cell.reserved_words import NAME, PAIR, SINGLE, WORDS
 from parallm_magics.cell.variables import IDENTIFIER
-from parallm_magics.cell.words import NAME, PAIR, SINGLE, WORDS
-from parallm_magics.voting.picks import PICKS
+from parallm_magics.voting.pick_rules import PICKS
 
 _DIRECTIVE = re.compile(r"%([a-z]+)(?=[ \t])")
 _WORD = re.compile(r"%[a-z]*")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from operator import methodcaller
 from typing import Any, NamedTuple
 
-from parallm_magics.cell.missing import is_missing
+from parallm_magics.cell.missing_values import is_missing
 from parallm_magics.errors import OptionError
 
 # Rows that are turned into Python's own values at a time.

@@ -3,8 +3,6 @@
 from parallm_magics.display.board import Board
 from parallm_magics.display.counts import Counts
 from parallm_magics.display.facts import Fact, facts_html, facts_plain
-from parallm_magics.display.html import static_html
-from parallm_magics.display.plain import static_plain
 from parallm_magics.display.preview import preview_html, preview_plain
 from parallm_magics.display.report import (
     Block,
@@ -18,11 +16,13 @@ from parallm_magics.display.report import (
     report_plain,
 )
 from parallm_magics.display.rows import item_of
-from parallm_magics.display.tally import tally_html, tally_plain
 from parallm_magics.display.text import count, money, one_line, percent, points, seconds, tokens
 from parallm_magics.display.timeline import timeline_html, timeline_plain
+from parallm_magics.display.to_html import static_html
+from parallm_magics.display.to_plain import static_plain
 from parallm_magics.display.totals import Totals, totals
-from parallm_magics.display.view import Guard, Poll, Tally, View
+from parallm_magics.display.view import Guard, SectionVote, Tally, View
+from parallm_magics.display.vote_bars import tally_html, tally_plain
 
 __all__ = [
     "Block",
@@ -33,8 +33,8 @@ __all__ = [
     "Guard",
     "Lines",
     "Matrix",
-    "Poll",
     "Report",
+    "SectionVote",
     "Table",
     "Tally",
     "Totals",

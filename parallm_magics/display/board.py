@@ -9,17 +9,17 @@ from decimal import Decimal
 from types import MappingProxyType
 from typing import Literal
 
+from parallm_magics.core.tasks import ASIDE, Event, Model, Record
 from parallm_magics.display import looks, text
 from parallm_magics.display.columns import table_html
-from parallm_magics.display.html import note_html
+from parallm_magics.display.live_votes import ReadLabel, Votes, ballot
+from parallm_magics.display.live_worker import Worker
 from parallm_magics.display.notable import Indices, Notable
 from parallm_magics.display.progress import Progress
+from parallm_magics.display.redaction import is_guard
 from parallm_magics.display.rows import Row, ballot_word, label_of, models_line
+from parallm_magics.display.to_html import note_html
 from parallm_magics.display.totals import called
-from parallm_magics.display.votes import ReadLabel, Votes, ballot
-from parallm_magics.display.withheld import is_guard
-from parallm_magics.display.worker import Worker
-from parallm_magics.types import ASIDE, Event, Model, Record
 
 MOST = 200
 RUNNING = 15  # rows of a large run that show who is under way; what matters must be in sight

@@ -6,7 +6,7 @@ import functools
 import re
 from typing import TYPE_CHECKING, Any
 
-from parallm_magics.characters import visible
+from parallm_magics.core.characters import visible
 from parallm_magics.display import looks
 from parallm_magics.display import text as texts
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 
-from parallm_magics.types import Record
+from parallm_magics.core.tasks import Record
 
 TROUBLED = 15
 """How many of those without success keep a row: the last ones."""

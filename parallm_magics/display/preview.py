@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from parallm_magics.display import looks, text
-from parallm_magics.display.html import note_html
+from parallm_magics.display.to_html import note_html
 
 # name, model, prompt
 Row = tuple[str, str, str]

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from parallm_magics.display import looks, text
 from parallm_magics.display.columns import table_html
 from parallm_magics.display.guards import guards_html, guards_plain
-from parallm_magics.display.html import note_html
-from parallm_magics.display.plain import COLUMNS
 from parallm_magics.display.rows import row_of
 from parallm_magics.display.summary import beside, chosen, footer, simulated, subtitle
+from parallm_magics.display.to_html import note_html
+from parallm_magics.display.to_plain import COLUMNS
 from parallm_magics.display.view import View
 
 _WIDE = 44
@@ -197,7 +197,7 @@ def _matrix_html(matrix: Matrix) -> str:
 
 
 def _heat(value: float) -> str:
-    """Shared errors in a warm tone, opposite ones in a cool one, the stronger the denser."""
+    """Slots errors in a warm tone, opposite ones in a cool one, the stronger the denser."""
     tone = "217,83,79" if value > 0 else "65,131,215"
     return f"rgba({tone},{min(abs(value), 1.0) * 0.75:.2f})"
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
+from parallm_magics.core.tasks import Record, Task
 from parallm_magics.display import text
-from parallm_magics.types import Record, Task
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,11 +6,11 @@ import itertools
 from collections.abc import Iterable
 from decimal import Decimal
 
+from parallm_magics.core.tasks import Record, Usage
 from parallm_magics.display import text
 from parallm_magics.display.rows import models_line, row_of
 from parallm_magics.display.totals import totals
 from parallm_magics.display.view import View
-from parallm_magics.types import Record, Usage
 
 MOST = 200
 """Most workers that all have a line of their own."""

@@ -9,7 +9,7 @@ import unicodedata
 from collections.abc import Callable, Sequence
 from decimal import Decimal
 
-from parallm_magics.characters import visible
+from parallm_magics.core.characters import visible
 
 LIMIT = 20_000
 """Most characters of one text that are drawn; the whole of it stays in the result."""

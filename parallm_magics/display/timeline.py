@@ -6,10 +6,10 @@ import heapq
 import math
 from collections.abc import Sequence
 
+from parallm_magics.core.tasks import Record
 from parallm_magics.display import looks, text
 from parallm_magics.display.rows import titled
 from parallm_magics.display.totals import called, totals, wall_seconds
-from parallm_magics.types import Record
 
 MOST = 60
 """Most bars drawn; of more workers the slowest are shown."""

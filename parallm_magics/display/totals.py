@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from parallm_magics.types import Record, Usage
+from parallm_magics.core.tasks import Record, Usage
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from parallm_magics.core.tasks import Record
 from parallm_magics.display.counts import Counts
-from parallm_magics.types import Record
-from parallm_magics.voting.rules import Outcome
+from parallm_magics.voting.counting import Outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ class Guard:
 
 
 @dataclass(frozen=True, slots=True)
-class Poll:
+class SectionVote:
     """A vote within a fan-out.
 
     Attributes:
@@ -130,7 +130,7 @@ class View:
     addresses: tuple[str, ...] = ()
     tally: Tally | None = None
     ballots: tuple[str, ...] = ()
-    polls: tuple[Poll, ...] = ()
+    polls: tuple[SectionVote, ...] = ()
     guards: tuple[Guard, ...] = ()
     blocked: bool = False
     counts: Counts = ()

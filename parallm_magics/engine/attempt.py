@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from parallm_magics.types import CallFailed, Fault, Heard, Provider, Reply, Task
+from parallm_magics.core.provider import CallFailed, Heard, Provider, Reply
+from parallm_magics.core.tasks import Fault, Task
 
 # A timer that comes so much too late tells of a loop that was held up, not of a silent provider.
 LATE = 0.5

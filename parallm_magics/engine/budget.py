@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from decimal import ROUND_DOWN, ROUND_UP, Decimal, localcontext
 
-from parallm_magics.types import Task
+from parallm_magics.core.tasks import Task
 
 NOTHING = Decimal(0)
 

@@ -6,7 +6,7 @@ import heapq
 from collections.abc import Sequence
 from dataclasses import replace
 
-from parallm_magics.types import Fault, Record, Usage
+from parallm_magics.core.tasks import Fault, Record, Usage
 
 
 def lay_out(records: Sequence[Record], places: int) -> list[Record]:

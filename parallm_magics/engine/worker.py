@@ -7,26 +7,24 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
-from parallm_magics.engine.attempt import attempt
-from parallm_magics.engine.pace import Taken
-from parallm_magics.types import (
+from parallm_magics.answers.thinking import ONLY_THINKING, split_thinking
+from parallm_magics.answers.thinking_sieve import Sieve
+from parallm_magics.core.provider import CallFailed, Provider, Reply
+from parallm_magics.core.tasks import (
     Attempt,
-    CallFailed,
     Event,
     Fault,
     FaultKind,
     Finish,
     Listener,
-    Provider,
     Record,
-    Reply,
     Said,
     Status,
     Task,
     Usage,
 )
-from parallm_magics.voting.sieve import Sieve
-from parallm_magics.voting.thinking import ONLY_THINKING, split_thinking
+from parallm_magics.engine.attempt import attempt
+from parallm_magics.engine.rate_window import Taken
 
 NOTHING = Decimal(0)
 

@@ -8,6 +8,8 @@ from typing import Any
 from parallm_magics.cell.tokens import Token, tokens
 from parallm_magics.cell.variables import path, value_of
 from parallm_magics.errors import OptionError, nearest
+from parallm_magics.export.call_code import door_to
+from parallm_magics.export.program import program
 from parallm_magics.notebook.status import (
     recordings_state,
     show_models,
@@ -15,12 +17,10 @@ from parallm_magics.notebook.status import (
     show_status,
     show_usage,
 )
-from parallm_magics.patterns.program import program
-from parallm_magics.patterns.program_calls import door_to
 from parallm_magics.providers import registry
 from parallm_magics.providers.keys import scrub
-from parallm_magics.providers.recording import Recordings
-from parallm_magics.providers.recording_modes import MODES, mode_of
+from parallm_magics.recordings.modes import MODES, mode_of
+from parallm_magics.recordings.store import Recordings
 
 FLAGS = {
     "provider": {

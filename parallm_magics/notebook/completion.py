@@ -72,7 +72,7 @@ def _models() -> Sequence[str]:
 def _command(rest: str) -> Suggestions | None:
     """The commands of `%parallm`, and the flags of each."""
     from parallm_magics.notebook.commands import COMMANDS, FLAGS
-    from parallm_magics.providers.recording_modes import MODES
+    from parallm_magics.recordings.modes import MODES
 
     *given, fragment = re.split(r"[ \t]+", rest)
     if not given:

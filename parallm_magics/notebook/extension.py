@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import Any
 
-from parallm_magics import host
+from parallm_magics.core import host
 from parallm_magics.notebook.completion import matcher
 from parallm_magics.notebook.magics import ParallmMagics
 from parallm_magics.notebook.transformer import AwaitCells, CallCells

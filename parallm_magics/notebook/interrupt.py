@@ -9,8 +9,8 @@ import threading
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, TypeVar
 
-from parallm_magics import user_code
-from parallm_magics.engine.stop import Stop
+from parallm_magics.core import user_code
+from parallm_magics.engine.cancel_token import Stop
 from parallm_magics.notebook.cells import Cells, current_task
 
 T = TypeVar("T")
@@ -64,7 +64,7 @@ def _interruption(cells: Cells) -> type[Interruption]:
     return RunInterrupted if _in_main_thread() or cells.level else TaskInterrupted
 
 
-class Patience:
+class InterruptibleWait:
     """Waits for one run, as long as the user does.
 
     Attributes:
@@ -139,7 +139,7 @@ class Interrupts:
 
     def __init__(self, cells: Cells) -> None:
         self._cells = cells
-        self._waiting: list[Patience] = []
+        self._waiting: list[InterruptibleWait] = []
         self._before: Handler | int | None = None
         self._beside: Callable[[], object] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -151,7 +151,7 @@ class Interrupts:
                 self._loop = asyncio.get_running_loop()
 
     @contextlib.contextmanager
-    def end(self, patience: Patience) -> Iterator[None]:
+    def end(self, patience: InterruptibleWait) -> Iterator[None]:
         """Let interrupts end this run as long as the block runs.
 
         Only the main thread hears signals; a run of another thread asks it to listen. A subshell's

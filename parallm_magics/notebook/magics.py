@@ -10,7 +10,7 @@ from IPython.display import display
 
 from parallm_magics.cell.help import help_of
 from parallm_magics.notebook.cells import Cells
-from parallm_magics.notebook.interrupt import Interrupts, Patience
+from parallm_magics.notebook.interrupt import InterruptibleWait, Interrupts
 from parallm_magics.notebook.settings import Settings, spoken_settings
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class ParallmMagics(Settings, Magics):
 
     async def awaited(self, magic: str, line: str, cell: str, first: int = 2) -> Any:
         """What a top-level cell awaits, whose text below the magic begins with this line."""
-        patience = Patience()
+        patience = InterruptibleWait()
         with self._interrupts.end(patience):
             outcome = await self._execute(magic, line, cell, patience, first)
         return _given_out(outcome)
@@ -63,7 +63,7 @@ class ParallmMagics(Settings, Magics):
     def _nested(self, magic: str, line: str, cell: str) -> Any:
         from parallm_magics.notebook.loop import wait
 
-        patience = Patience(awaited=False)
+        patience = InterruptibleWait(awaited=False)
         with self._interrupts.end(patience):
             run = self._execute(magic, line, cell, patience)
             outcome = wait(run, self.session.clients.close)
@@ -78,7 +78,7 @@ class ParallmMagics(Settings, Magics):
         return await self.session.run_code(plan, runner)
 
     async def _execute(
-        self, magic: str, line: str, cell: str, patience: Patience, first: int = 2
+        self, magic: str, line: str, cell: str, patience: InterruptibleWait, first: int = 2
     ) -> Outcome:
         settings = spoken_settings(self)
         return await self.session.execute(magic, line, cell, settings, patience, first)

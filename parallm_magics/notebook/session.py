@@ -12,14 +12,16 @@ from decimal import Decimal
 from functools import partial
 from typing import Any, NamedTuple
 
-from parallm_magics import user_code
+from parallm_magics.api import RUNNERS, Runner, plan_cell
 from parallm_magics.cell.plan import Plan
+from parallm_magics.core import user_code
+from parallm_magics.core.user_code import UserCodeInterrupted
 from parallm_magics.engine.budget import Ledger
-from parallm_magics.engine.pool import Pools
+from parallm_magics.engine.rate_limits import RateLimits
 from parallm_magics.errors import UnfinishedError
 from parallm_magics.notebook.cells import Cells
-from parallm_magics.notebook.interrupt import Interrupts, Patience
-from parallm_magics.notebook.live import (
+from parallm_magics.notebook.interrupt import InterruptibleWait, Interrupts
+from parallm_magics.notebook.live_table import (
     APPEARS_AFTER,
     LiveTable,
     hears_clicks,
@@ -28,15 +30,13 @@ from parallm_magics.notebook.live import (
 )
 from parallm_magics.notebook.namespace import names_of
 from parallm_magics.notebook.spend import Spend
-from parallm_magics.patterns.api import RUNNERS, Runner, plan_cell
-from parallm_magics.patterns.live import board_of
-from parallm_magics.patterns.preview import preview
+from parallm_magics.patterns.dry_run import preview
+from parallm_magics.patterns.plan_board import board_of
 from parallm_magics.patterns.run import Run
-from parallm_magics.patterns.surroundings import Surroundings
-from parallm_magics.providers.recording import Recordings, from_environment
-from parallm_magics.providers.recording_modes import Mode, forced
+from parallm_magics.patterns.run_context import RunContext
 from parallm_magics.providers.registry import Clients
-from parallm_magics.user_code import UserCodeInterrupted
+from parallm_magics.recordings.modes import Mode, forced
+from parallm_magics.recordings.store import Recordings, from_environment
 
 IN_CODE = "sys.last_value.run"
 BEFORE_ANY_CALL = "interrupted; no call had been made"
@@ -73,12 +73,12 @@ class Session:
         self._interrupts = interrupts
         self._cells = cells
         self.clients = Clients()
-        self.pools = Pools()
+        self.pools = RateLimits()
         self.ledger = Ledger("session_max_cost")
         self.spend = Spend()
         self.recordings = from_environment()
         self.last: Plan | None = None
-        self._under_way: set[Patience] = set()
+        self._under_way: set[InterruptibleWait] = set()
         self._loops: weakref.WeakSet[asyncio.AbstractEventLoop] = weakref.WeakSet()
 
     async def execute(
@@ -87,7 +87,7 @@ class Session:
         line: str,
         cell: str,
         settings: Mapping[str, Any],
-        patience: Patience,
+        patience: InterruptibleWait,
         first: int = 2,
     ) -> Outcome:
         """Run a cell; an interrupt and too few successes are handed back, to be raised by the cell.
@@ -130,7 +130,9 @@ class Session:
             )
         return None
 
-    async def _run(self, plan: Plan, patience: Patience) -> tuple[Run | None, BaseException | None]:
+    async def _run(
+        self, plan: Plan, patience: InterruptibleWait
+    ) -> tuple[Run | None, BaseException | None]:
         try:
             async with self._around(plan, patience) as around:
                 return await patience.wait_for(RUNNERS[plan.pattern](plan, around)), None
@@ -147,7 +149,7 @@ class Session:
         """
         run: Run | None = None
         problem: BaseException | None = None
-        patience = Patience()
+        patience = InterruptibleWait()
         async with self._listening(patience), self._beside(plan, patience) as around:
             try:
                 run = await runner(plan, around)
@@ -167,13 +169,13 @@ class Session:
         return run
 
     @contextlib.asynccontextmanager
-    async def _beside(self, plan: Plan, patience: Patience) -> AsyncIterator[Surroundings]:
+    async def _beside(self, plan: Plan, patience: InterruptibleWait) -> AsyncIterator[RunContext]:
         """What a run of code needs: on a loop that no cell runs on, doors of its own."""
         around = self._surroundings(patience)
         if self._cells.level:
             yield around
             return
-        around = replace(around, clients=Clients(), pools=Pools())
+        around = replace(around, clients=Clients(), pools=RateLimits())
         try:
             yield around
         finally:
@@ -214,14 +216,14 @@ class Session:
         await self.clients.close()
 
     @contextlib.asynccontextmanager
-    async def _again(self, plan: Plan) -> AsyncIterator[Surroundings]:
+    async def _again(self, plan: Plan) -> AsyncIterator[RunContext]:
         """What a further try needs, which user code awaits: an interrupt stops its workers."""
-        patience = Patience()
+        patience = InterruptibleWait()
         async with self._listening(patience), self._around(plan, patience) as around:
             yield around
 
     @contextlib.asynccontextmanager
-    async def _listening(self, patience: Patience) -> AsyncIterator[None]:
+    async def _listening(self, patience: InterruptibleWait) -> AsyncIterator[None]:
         """Let interrupts, and the end of the extension, stop a run that user code awaits."""
         patience.loop = asyncio.get_running_loop()
         self._under_way.add(patience)
@@ -232,11 +234,11 @@ class Session:
             self._under_way.discard(patience)
             patience.over.set()
 
-    def _surroundings(self, patience: Patience) -> Surroundings:
+    def _surroundings(self, patience: InterruptibleWait) -> RunContext:
         """What every run of the notebook needs."""
         self.ledger.allow(self._cap())
         self.spend.ran()
-        return Surroundings(
+        return RunContext(
             self.clients,
             self.pools,
             stop=patience.stop,
@@ -247,7 +249,7 @@ class Session:
         )
 
     @contextlib.asynccontextmanager
-    async def _around(self, plan: Plan, patience: Patience) -> AsyncIterator[Surroundings]:
+    async def _around(self, plan: Plan, patience: InterruptibleWait) -> AsyncIterator[RunContext]:
         """What a run of this plan needs, watched on a live table where somebody can see one."""
         around = self._surroundings(patience)
         if plan.options.quiet or not wanted(self._shell):

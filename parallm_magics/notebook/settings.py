@@ -7,8 +7,8 @@ from typing import Any
 from traitlets import TraitType
 from traitlets.config import Configurable
 
+from parallm_magics.cell.option_values import dollars
 from parallm_magics.cell.options import TABLE, Option
-from parallm_magics.cell.readers import dollars
 from parallm_magics.errors import OptionError
 
 

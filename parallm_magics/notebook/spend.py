@@ -6,7 +6,7 @@ import threading
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from parallm_magics.types import Record, Usage
+from parallm_magics.core.tasks import Record, Usage
 
 
 @dataclass(slots=True)

@@ -10,16 +10,16 @@ from typing import Any
 from IPython.display import display as show
 
 from parallm_magics import display
+from parallm_magics.api import default_model
 from parallm_magics.cell.options import TABLE
 from parallm_magics.display import Fact
 from parallm_magics.notebook.settings import spoken_settings
-from parallm_magics.patterns.api import default_model
 from parallm_magics.patterns.run import Picture
 from parallm_magics.providers import keys, registry
 from parallm_magics.providers.address import host_of
-from parallm_magics.providers.recording_modes import offline
 from parallm_magics.providers.services import Service
 from parallm_magics.providers.well_known import WELL_KNOWN
+from parallm_magics.recordings.modes import offline
 
 
 def show_status(magics: Any) -> None:

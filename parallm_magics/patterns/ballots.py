@@ -6,8 +6,8 @@ from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
-from parallm_magics.patterns.reading import answer_of
-from parallm_magics.types import BallotState, Reading, Record, Status
+from parallm_magics.core.tasks import BallotState, Reading, Record, Status
+from parallm_magics.patterns.record_values import answer_of
 from parallm_magics.voting import (
     Answer,
     label_of,
@@ -15,7 +15,7 @@ from parallm_magics.voting import (
     same_answer_key,
     usual_spelling,
 )
-from parallm_magics.voting.picks import Vote
+from parallm_magics.voting.pick_rules import Vote
 
 # A call that came back is a success of the call, whatever the ballot says.
 CAME_BACK: tuple[Status, ...] = ("ok", "truncated", "refused", "invalid")

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
 from parallm_magics.cell.plan import Plan
+from parallm_magics.core.tasks import Record
 from parallm_magics.errors import (
     BudgetExceeded,
     GuardrailBlocked,
@@ -14,8 +15,7 @@ from parallm_magics.errors import (
     UnfinishedError,
 )
 from parallm_magics.patterns.run import Run
-from parallm_magics.patterns.surroundings import Renew, Surroundings
-from parallm_magics.types import Record
+from parallm_magics.patterns.run_context import Renew, RunContext
 
 R = TypeVar("R", bound=Run)
 
@@ -38,7 +38,7 @@ def first_reasons(records: Sequence[Record], most: int = 3) -> str:
     return "; ".join(lost[:most]) + more
 
 
-async def run_again(plan: Plan, renew: Renew, run: Callable[[Surroundings], Awaitable[R]]) -> R:
+async def run_again(plan: Plan, renew: Renew, run: Callable[[RunContext], Awaitable[R]]) -> R:
     """A further try of a plan, awaited by the user's own code.
 
     A run must keep no more than `renew` of its surroundings: a listener may know what was withheld.

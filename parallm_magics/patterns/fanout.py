@@ -10,6 +10,7 @@ from typing import Any
 from parallm_magics import display
 from parallm_magics.cell.calls import Section
 from parallm_magics.cell.plan import Plan
+from parallm_magics.core.tasks import Record
 from parallm_magics.patterns.ending import (
     counts_in_words,
     raise_if_blocked,
@@ -18,17 +19,16 @@ from parallm_magics.patterns.ending import (
     run_again,
     unread,
 )
+from parallm_magics.patterns.guard_verdicts import Verdict
 from parallm_magics.patterns.guardrail import blocked_records, guarded
 from parallm_magics.patterns.plain_data import record_dict
-from parallm_magics.patterns.polls import Poll, poll_of
 from parallm_magics.patterns.quoting import visible
-from parallm_magics.patterns.reading import says_more
+from parallm_magics.patterns.record_values import says_more
 from parallm_magics.patterns.run import Again, Run
-from parallm_magics.patterns.surroundings import Surroundings
+from parallm_magics.patterns.run_context import RunContext
+from parallm_magics.patterns.section_votes import SectionVote, section_vote_of
 from parallm_magics.patterns.synthesis import join, marked, synthesis_task
-from parallm_magics.patterns.verdicts import Verdict
 from parallm_magics.patterns.workers import Workers, open_workers
-from parallm_magics.types import Record
 from parallm_magics.voting import label_of
 
 Value = str | float | None
@@ -74,7 +74,7 @@ class FanoutRun(Run, Mapping[str, Value]):
             whole: whether all sections are known; else no flag is known to be down.
         """
         super().__init__(records, notes=notes, guards=guards, again=again)
-        self.votes: dict[str, Poll] = {}
+        self.votes: dict[str, SectionVote] = {}
         self._lost: dict[str, str] = {}
         self._flagged: list[str] = []
         self._unchecked: list[str] = []
@@ -87,7 +87,7 @@ class FanoutRun(Run, Mapping[str, Value]):
                 self._lost[section.key] = counts_in_words(records_) or "not begun"
                 self._note_flag(section, None)
                 continue
-            poll = poll_of(section, records_)
+            poll = section_vote_of(section, records_)
             if poll is not None:
                 self.votes[section.key] = poll
             value = self._values[section.key] = _value(section, records_, poll)
@@ -239,7 +239,7 @@ class FanoutRun(Run, Mapping[str, Value]):
 
 
 async def run_fanout(
-    plan: Plan, around: Surroundings, before: FanoutRun | None = None, further: int = 0
+    plan: Plan, around: RunContext, before: FanoutRun | None = None, further: int = 0
 ) -> FanoutRun:
     """Run a fan-out's plan.
 
@@ -359,12 +359,12 @@ def _texts(answers: Iterable[tuple[Section, list[Record]]]) -> dict[str, str]:
     for section, records in answers:
         texts[str(section.key)] = "\n\n".join(marked(record) for record in records)
         if section.reading is not None and section.reading.kind != "open":
-            poll = poll_of(section, records)
+            poll = section_vote_of(section, records)
             texts[str(section.key)] = _read_and_said(section, records, poll)
     return texts
 
 
-def _read_and_said(section: Section, records: Sequence[Record], poll: Poll | None) -> str:
+def _read_and_said(section: Section, records: Sequence[Record], poll: SectionVote | None) -> str:
     """What was read of a section's answer, then the answer itself where it says more."""
     value = _value(section, records, poll)
     if value is None:
@@ -375,7 +375,7 @@ def _read_and_said(section: Section, records: Sequence[Record], poll: Poll | Non
     return f"{label}\n\n{said.strip()}" if more else label
 
 
-def _value(section: Section, records: Sequence[Record], poll: Poll | None) -> Value:
+def _value(section: Section, records: Sequence[Record], poll: SectionVote | None) -> Value:
     """A section's text, the value read from it, or what its vote has come to."""
     if poll is not None:
         return poll.winner

@@ -7,21 +7,21 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from parallm_magics.cell.asides import Guard
+from parallm_magics.cell.auxiliary_calls import Guard
 from parallm_magics.cell.plan import Plan
+from parallm_magics.core.tasks import Event, Record, Task, Usage
+from parallm_magics.engine.cancel_token import Stop
 from parallm_magics.engine.simulated_time import cut_off, lay_out
-from parallm_magics.engine.stop import Stop
 from parallm_magics.patterns.ballots import CAME_BACK
-from parallm_magics.patterns.keeper import UNPASSED, withheld
-from parallm_magics.patterns.verdicts import (
+from parallm_magics.patterns.guard_verdicts import (
     Verdict,
     blocking,
     is_whole,
     verdict_of,
     why_blocked,
 )
+from parallm_magics.patterns.record_sink import UNPASSED, withheld
 from parallm_magics.patterns.workers import Workers, latest
-from parallm_magics.types import Event, Record, Task, Usage
 
 Work = Callable[[Stop], Awaitable[Any]]
 OTHER = "another guardrail has blocked the work"

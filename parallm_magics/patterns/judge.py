@@ -7,14 +7,14 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from parallm_magics.cell.asides import FollowUp
+from parallm_magics.answers.candidates import addresses_judge, is_hollow
+from parallm_magics.answers.judge_verdicts import read_verdict
+from parallm_magics.cell.auxiliary_calls import FollowUp
 from parallm_magics.cell.variables import Ref, fill
+from parallm_magics.core.tasks import Fault, Kind, Reading, Record, Task
 from parallm_magics.patterns.quoting import framed, nonce_of, quoted, visible
 from parallm_magics.patterns.workers import Workers
-from parallm_magics.types import Fault, Kind, Reading, Record, Task
-from parallm_magics.voting.candidates import addresses_judge, is_hollow
-from parallm_magics.voting.picks import Decision, Vote, counts_of, short
-from parallm_magics.voting.verdicts import read_verdict
+from parallm_magics.voting.pick_rules import Decision, Vote, counts_of, short
 
 ROTATIONS = 3
 NAMED = 5

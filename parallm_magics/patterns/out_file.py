@@ -7,9 +7,9 @@ import json
 import os
 from pathlib import Path
 
+from parallm_magics.core.tasks import Record
 from parallm_magics.errors import OptionError
 from parallm_magics.patterns.plain_data import record_dict
-from parallm_magics.types import Record
 
 # A pipe that nobody reads is an error, and no wait without an end.
 _AT_ONCE = getattr(os, "O_NONBLOCK", 0)

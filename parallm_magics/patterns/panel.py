@@ -10,11 +10,11 @@ from typing import Any, cast
 
 from parallm_magics.cell.options import Options
 from parallm_magics.cell.plan import Plan
+from parallm_magics.core.tasks import Reading, Task
 from parallm_magics.errors import OptionError
-from parallm_magics.types import Reading, Task
 from parallm_magics.voting import label_of
-from parallm_magics.voting.picks import PICKS, Pick, Terms, Ties
-from parallm_magics.voting.rules import Base
+from parallm_magics.voting.counting import Base
+from parallm_magics.voting.pick_rules import PICKS, Pick, Terms, Ties
 
 
 @dataclass(frozen=True, slots=True)

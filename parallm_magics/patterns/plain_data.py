@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
-from parallm_magics.types import Record
+from parallm_magics.core.tasks import Record
 
 
 def record_dict(record: Record) -> dict[str, Any]:

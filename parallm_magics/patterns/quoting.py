@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 
-from parallm_magics.characters import is_invisible
+from parallm_magics.core.characters import is_invisible
 
 # Joiners and the emoji style shape what stands beside them.
 _EMOJI_STYLE = "\ufe0f"

@@ -9,11 +9,11 @@ from decimal import Decimal
 from typing import Any, Self
 
 from parallm_magics import display
+from parallm_magics.core.tasks import Record, Usage
 from parallm_magics.errors import ParallmError
+from parallm_magics.patterns.guard_verdicts import Verdict, blocking, why_blocked
 from parallm_magics.patterns.pending import Pending
 from parallm_magics.patterns.plain_data import money, record_dict
-from parallm_magics.patterns.verdicts import Verdict, blocking, why_blocked
-from parallm_magics.types import Record, Usage
 
 Again = Callable[[Any], Awaitable[Any]]
 

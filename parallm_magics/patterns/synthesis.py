@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from parallm_magics.cell.asides import FollowUp
+from parallm_magics.cell.auxiliary_calls import FollowUp
 from parallm_magics.cell.variables import Ref, fill
+from parallm_magics.core.tasks import Record, Status, Task
 from parallm_magics.patterns.quoting import framed, nonce_of, quoted, visible
-from parallm_magics.types import Record, Status, Task
 
 MERGE = (
     "Merge the answers above into one text. Keep every finding, name it once, put what matters most "

@@ -6,23 +6,23 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from parallm_magics.cell.plan import Plan
-from parallm_magics.engine.stop import Stop
+from parallm_magics.core.tasks import Reading, Task
+from parallm_magics.engine.cancel_token import Stop
 from parallm_magics.patterns.ballots import CAME_BACK, Ballot, count_ballots, votes_of
-from parallm_magics.patterns.early import Gathered, gather
+from parallm_magics.patterns.early_stopper import EarlyStopper
 from parallm_magics.patterns.ending import raise_if_blocked, raise_if_unfinished, run_again
+from parallm_magics.patterns.gathering import Gathered, gather
 from parallm_magics.patterns.guardrail import blocked_records, guarded
 from parallm_magics.patterns.judge import Judgment, candidates_of, choose, score
 from parallm_magics.patterns.judge import warnings as judge_warnings
 from parallm_magics.patterns.panel import Rule, panel_reading, repeats, rule_of, warnings
-from parallm_magics.patterns.referee import Referee
-from parallm_magics.patterns.surroundings import Surroundings
+from parallm_magics.patterns.run_context import RunContext
 from parallm_magics.patterns.vote_run import VoteRun, settled
 from parallm_magics.patterns.workers import Workers, open_workers
-from parallm_magics.types import Reading, Task
 
 
 async def run_vote(
-    plan: Plan, around: Surroundings, before: VoteRun | None = None, further: int = 0
+    plan: Plan, around: RunContext, before: VoteRun | None = None, further: int = 0
 ) -> VoteRun:
     """Run a vote's plan.
 
@@ -43,7 +43,7 @@ async def run_vote(
     async with open_workers(plan, around, further=further) as workers:
 
         async def work(stop: Stop) -> Gathered:
-            referee, least = Referee(rule, reading, weights), plan.least(len(tasks))
+            referee, least = EarlyStopper(rule, reading, weights), plan.least(len(tasks))
             return await gather(tasks, workers, rule, referee, stop=stop, before=old, least=least)
 
         gathered, guards = await guarded(

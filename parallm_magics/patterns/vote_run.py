@@ -9,18 +9,18 @@ from fractions import Fraction
 from typing import Any
 
 from parallm_magics import display
+from parallm_magics.core.tasks import BallotState, Reading, Record
 from parallm_magics.patterns.ballots import (
     count_ballots,
     votes_of,
     winning_value,
 )
-from parallm_magics.patterns.early import Gathered
+from parallm_magics.patterns.gathering import Gathered
+from parallm_magics.patterns.guard_verdicts import Verdict
 from parallm_magics.patterns.judge import Judgment
 from parallm_magics.patterns.panel import Rule, share_of_winner
 from parallm_magics.patterns.plain_data import record_dict
 from parallm_magics.patterns.run import Again, Picture, Run
-from parallm_magics.patterns.verdicts import Verdict
-from parallm_magics.types import BallotState, Reading, Record
 from parallm_magics.voting import (
     entropy_bits,
     label_of,
@@ -31,8 +31,8 @@ from parallm_magics.voting import (
     shares,
     wilson,
 )
-from parallm_magics.voting.picks import Decision, Vote, break_tie, counts_of, short
-from parallm_magics.voting.rules import Outcome
+from parallm_magics.voting.counting import Outcome
+from parallm_magics.voting.pick_rules import Decision, Vote, break_tie, counts_of, short
 
 P_MODE_VOTES = 500
 NAMED = 5

@@ -20,24 +20,25 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal
 
-from parallm_magics import prices
 from parallm_magics.cell.plan import Plan
+from parallm_magics.core import prices
+from parallm_magics.core.provider import Provider
+from parallm_magics.core.tasks import Call, Event, Fault, Model, Record, Task, Usage
 from parallm_magics.engine.budget import Budget, Ledger
-from parallm_magics.engine.pool import MOST
-from parallm_magics.engine.pump import Books, Doors, Finish, Pump, Rules
-from parallm_magics.engine.shared import Shared
+from parallm_magics.engine.cancel_token import Stop
+from parallm_magics.engine.rate_limits import MOST
+from parallm_magics.engine.scheduler import Books, Doors, Finish, Rules, Scheduler
 from parallm_magics.engine.simulated_time import lay_out
-from parallm_magics.engine.stop import Stop
+from parallm_magics.engine.slots import Slots
 from parallm_magics.errors import OptionError, RecordingMissing
 from parallm_magics.patterns.ballots import CAME_BACK
-from parallm_magics.patterns.keeper import Keeper
 from parallm_magics.patterns.out_file import OutFile
-from parallm_magics.patterns.reading import read_record
-from parallm_magics.patterns.served import Source, looked_up, served
-from parallm_magics.patterns.surroundings import Surroundings
+from parallm_magics.patterns.record_sink import RecordSink
+from parallm_magics.patterns.record_values import read_record
+from parallm_magics.patterns.run_context import RunContext
 from parallm_magics.providers import bill
-from parallm_magics.providers.recording_modes import VARIABLE
-from parallm_magics.types import Call, Event, Fault, Model, Provider, Record, Task, Usage
+from parallm_magics.recordings.modes import VARIABLE
+from parallm_magics.recordings.replay import Source, looked_up, served
 
 Heard = Callable[[Record], None]
 LIMITS = ("max_tokens", "max_completion_tokens", "max_output_tokens", "max_new_tokens")
@@ -56,7 +57,7 @@ class Workers:
     """
 
     def __init__(
-        self, plan: Plan, around: Surroundings, providers: Mapping[str, Provider], further: int
+        self, plan: Plan, around: RunContext, providers: Mapping[str, Provider], further: int
     ) -> None:
         """Refuse what a model cannot do, a cap that cannot be kept, a file that cannot be written.
 
@@ -67,7 +68,7 @@ class Workers:
         self._plan, self._around, self._providers = plan, around, providers
         self._further = further
         self.notes: list[str] = []
-        self._shared = Shared(options.concurrency or MOST)
+        self._shared = Slots(options.concurrency or MOST)
         self._after = 0.0  # the end of the kept answers, as far as known before the first call
         self.end = 0.0
         own = [Ledger("--max-cost", options.max_cost)] if options.max_cost is not None else []
@@ -77,7 +78,7 @@ class Workers:
         if around.recordings is None:
             self._check_prices(plan_models(plan))
         out = self._out_file(options.out_file) if options.out_file else None
-        self.keeper = Keeper(around.recordings, out, around.spent, further)
+        self.keeper = RecordSink(around.recordings, out, around.spent, further)
 
     def _out_file(self, path: str) -> OutFile:
         store = self._around.recordings
@@ -294,7 +295,9 @@ class Workers:
         around = self._around
         doors = Doors(lambda model: self._providers[model.provider], around.pools.of)
         books = Books(bill.price, finish, self._budget)
-        pump = Pump(source, doors, rules, books, around.tell, stop or around.stop, self._shared)
+        pump = Scheduler(
+            source, doors, rules, books, around.tell, stop or around.stop, self._shared
+        )
         return await pump.run()
 
     def _served(
@@ -413,7 +416,7 @@ def plan_models(plan: Plan) -> tuple[Model, ...]:
 
 @contextlib.asynccontextmanager
 async def open_workers(
-    plan: Plan, around: Surroundings, *, further: int = 0
+    plan: Plan, around: RunContext, *, further: int = 0
 ) -> AsyncIterator[Workers]:
     """A plan's workers, ready to run.
 

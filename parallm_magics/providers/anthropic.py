@@ -6,14 +6,14 @@ import re
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+from parallm_magics.core.tasks import Model, Task, Usage
 from parallm_magics.errors import ModelError
 from parallm_magics.providers.content import Content, content_of
 from parallm_magics.providers.draft import Draft
+from parallm_magics.providers.json_values import count, mapping, merged, optional_count, string
 from parallm_magics.providers.prompt_cache import marked
-from parallm_magics.providers.reading import count, mapping, merged, optional_count, string
 from parallm_magics.providers.sdk import SdkProvider
 from parallm_magics.providers.services import BY_NAME
-from parallm_magics.types import Model, Task, Usage
 
 OWN = BY_NAME["anthropic"]
 # Opus 4.7 was the first that takes no temperature; everything since then is like it.

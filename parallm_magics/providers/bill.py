@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
-from parallm_magics import prices
+from parallm_magics.core import prices
+from parallm_magics.core.tasks import Model, Said, Task, Terms, Usage
 from parallm_magics.providers import registry
 from parallm_magics.providers.terms import TERMS, told, unusual
-from parallm_magics.types import Model, Said, Task, Terms, Usage
 
 # Fields that change the answer and not the price of a token. What is in no table here may do
 # anything to a bill, so that its cost is unknown.

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Self
 
+from parallm_magics.core.tasks import Task
 from parallm_magics.providers.needs import require, require_key
 from parallm_magics.providers.openai import OpenAIProvider
 from parallm_magics.providers.services import Service
-from parallm_magics.types import Task
 
 
 class CompatibleProvider(OpenAIProvider):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any, NamedTuple
 
-from parallm_magics.providers.reading import mapping, string
-from parallm_magics.providers.texts import one_line
+from parallm_magics.core.foreign_text import one_line
+from parallm_magics.providers.json_values import mapping, string
 
 TEXT = frozenset({"text", "output_text"})
 THINKING = frozenset({"thinking", "reasoning", "reasoning_text", "summary_text"})

@@ -7,14 +7,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from parallm_magics.endings import ending_of
+from parallm_magics.core.finish_reasons import ending_of
+from parallm_magics.core.foreign_text import mended, one_line
+from parallm_magics.core.provider import Reply
+from parallm_magics.core.tasks import Fault, Finish, Task, Terms, Usage
 from parallm_magics.providers import keys
 from parallm_magics.providers.content import Content
 from parallm_magics.providers.faults import Asked, fault_in_answer
-from parallm_magics.providers.reading import string
+from parallm_magics.providers.json_values import string
 from parallm_magics.providers.terms import told
-from parallm_magics.providers.texts import mended, one_line
-from parallm_magics.types import Fault, Finish, Reply, Task, Terms, Usage
 
 
 @dataclass(slots=True)

@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from parallm_magics.providers.reading import mapping, parsed, string
+from parallm_magics.core.foreign_text import one_line
+from parallm_magics.providers.json_values import mapping, parsed, string
 from parallm_magics.providers.retry_after import span, span_in_words
-from parallm_magics.providers.texts import one_line
 
 MOST_WORDS = 2_000  # of a server's own message are looked at
 DEEPEST = 10

@@ -9,7 +9,7 @@ import zlib
 from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any
 
-from parallm_magics.providers.reading import mapping, parsed, string
+from parallm_magics.providers.json_values import mapping, parsed, string
 
 KIND = "application/vnd.amazon.eventstream"
 # Total length, length of the headers and a checksum of both; at the end a checksum of all.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncGenerator, AsyncIterator
 
-from parallm_magics.providers.reading import parsed
+from parallm_magics.providers.json_values import parsed
 
 DONE = "[DONE]"
 

@@ -6,14 +6,14 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from parallm_magics.core.foreign_text import one_line
+from parallm_magics.core.tasks import Fault, FaultKind
 from parallm_magics.errors import nearest
 from parallm_magics.providers.connecting import why
 from parallm_magics.providers.error_body import ErrorBody, read_error
 from parallm_magics.providers.keys import scrub
 from parallm_magics.providers.retry_after import retry_after
-from parallm_magics.providers.texts import one_line
 from parallm_magics.providers.well_known import WELL_KNOWN
-from parallm_magics.types import Fault, FaultKind
 
 # By the class's name or, where that is not here, by the nearest parent's; subclasses of
 # APIStatusError are told apart by their status and code instead.

@@ -7,11 +7,11 @@ import re
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+from parallm_magics.core.tasks import Model, Task, Usage
 from parallm_magics.errors import ModelError
 from parallm_magics.providers.content import Content, content_of
 from parallm_magics.providers.draft import Draft
-from parallm_magics.providers.prompt_cache import marked
-from parallm_magics.providers.reading import (
+from parallm_magics.providers.json_values import (
     count,
     first,
     mapping,
@@ -19,9 +19,9 @@ from parallm_magics.providers.reading import (
     optional_count,
     string,
 )
+from parallm_magics.providers.prompt_cache import marked
 from parallm_magics.providers.sdk import SdkProvider
 from parallm_magics.providers.services import BY_NAME
-from parallm_magics.types import Model, Task, Usage
 
 OWN = BY_NAME["openai"]
 RESPONSES_ONLY = re.compile(r"(?:gpt|o\d|codex).*?-(?:pro|codex)(?:-|$)|codex-")

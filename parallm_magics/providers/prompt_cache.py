@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from parallm_magics.types import CHARS_PER_TOKEN, Task
+from parallm_magics.core.tasks import CHARS_PER_TOKEN, Task
 
 Content = str | list[dict[str, Any]]
 

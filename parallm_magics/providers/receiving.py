@@ -7,14 +7,14 @@ import contextlib
 from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import Any
 
+from parallm_magics.core.foreign_text import mended, one_line
+from parallm_magics.core.provider import CallFailed, Heard
 from parallm_magics.providers import keys
 from parallm_magics.providers.body import BOM, Body, TooMuchError
 from parallm_magics.providers.draft import Draft
 from parallm_magics.providers.events import DONE
 from parallm_magics.providers.faults import fault_of_answer
-from parallm_magics.providers.reading import parsed, parsed_start
-from parallm_magics.providers.texts import mended, one_line
-from parallm_magics.types import CallFailed, Heard
+from parallm_magics.providers.json_values import parsed, parsed_start
 
 # What may still come once the model has said why it stopped: the usage, and behind that nothing that
 # anybody needs. Servers leave out the end of the stream, or keep the connection open for ever.

@@ -14,13 +14,14 @@ from importlib import import_module
 from operator import is_
 from typing import TYPE_CHECKING, Any
 
+from parallm_magics.core.prices import Tariff
+from parallm_magics.core.provider import Provider
+from parallm_magics.core.tasks import Model, Terms
 from parallm_magics.errors import ModelError, OptionError, nearest
-from parallm_magics.prices import Tariff
 from parallm_magics.providers.address import host_of, is_local, public
 from parallm_magics.providers.keys import scrub
 from parallm_magics.providers.services import SERVICES, Service
 from parallm_magics.providers.well_known import WELL_KNOWN
-from parallm_magics.types import Model, Provider, Terms
 
 if TYPE_CHECKING:
     from parallm_magics.providers.sdk import SdkProvider
@@ -89,7 +90,7 @@ def _server(
 
 def _simulated(name: str, answers: Any = None) -> Definition:
     def make() -> Provider:
-        from parallm_magics.providers.simulated import SimulatedProvider
+        from parallm_magics.simulation.simulated import SimulatedProvider
 
         return SimulatedProvider(answers)
 

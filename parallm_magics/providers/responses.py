@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+from parallm_magics.core.tasks import Task
 from parallm_magics.providers.content import Content, content_of
 from parallm_magics.providers.draft import Draft
+from parallm_magics.providers.json_values import mapping, merged, string
 from parallm_magics.providers.openai import (
     MARK,
     MOST_KEY,
@@ -17,8 +19,6 @@ from parallm_magics.providers.openai import (
 )
 from parallm_magics.providers.prompt_cache import Content as Prompt
 from parallm_magics.providers.prompt_cache import marked
-from parallm_magics.providers.reading import mapping, merged, string
-from parallm_magics.types import Task
 
 COMMENTARY = "commentary"
 """The phase of messages that a model writes on its way, before its answer."""

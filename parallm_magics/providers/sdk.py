@@ -10,6 +10,8 @@ from collections.abc import AsyncGenerator, Mapping
 from dataclasses import replace
 from typing import Any, ClassVar, Self
 
+from parallm_magics.core.provider import CallFailed, Heard, Reply
+from parallm_magics.core.tasks import Fault, Model, Task, Usage
 from parallm_magics.errors import ModelError
 from parallm_magics.providers import keys
 from parallm_magics.providers.address import host_of, is_local, split_url
@@ -29,7 +31,6 @@ from parallm_magics.providers.receiving import (
 from parallm_magics.providers.services import Service
 from parallm_magics.providers.transport import http_client, surroundings
 from parallm_magics.providers.unwanted import Unwanted
-from parallm_magics.types import CallFailed, Fault, Heard, Model, Reply, Task, Usage
 
 GOOD = frozenset({200, 201, 203})
 UNSEEN = frozenset({403, 451})

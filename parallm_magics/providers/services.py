@@ -7,8 +7,8 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from parallm_magics.prices import Tariff
-from parallm_magics.types import Terms
+from parallm_magics.core.prices import Tariff
+from parallm_magics.core.tasks import Terms
 
 Wire = Literal["anthropic", "chat", "responses"]
 """What is spoken: Anthropic's messages, OpenAI's chat completions or OpenAI's responses."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from parallm_magics.types import Terms
+from parallm_magics.core.tasks import Terms
 
 TERMS = ("service_tier", "speed")
 """Fields by which the price table tells prices apart, in requests and in replies."""

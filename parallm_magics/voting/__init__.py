@@ -1,31 +1,40 @@
 """From raw answers to votes, and from votes to a winner and what the counts say."""
 
-from parallm_magics.voting.answers import Answer, read_answer
-from parallm_magics.voting.cleaning import label_of, same_answer_key, usual_spelling
-from parallm_magics.voting.confidence import parse_confidence
+from parallm_magics.answers.cleaning import label_of, same_answer_key, usual_spelling
+from parallm_magics.answers.judge_verdicts import read_verdict
+from parallm_magics.answers.read_answer import Answer, read_answer
+from parallm_magics.answers.stated_confidence import parse_confidence
+from parallm_magics.voting.counting import RULES, decide, leaders, need
 from parallm_magics.voting.curves import accuracy_by_votes, independent_accuracy_by_votes
 from parallm_magics.voting.diagnostics import (
     error_correlations,
     error_diagnostics,
     same_wrong_rate,
 )
-from parallm_magics.voting.paired import (
+from parallm_magics.voting.paired_tests import (
     mcnemar_exact,
     mcnemar_midp,
     paired_bootstrap,
     paired_items_needed,
     verdict,
 )
-from parallm_magics.voting.panels import (
+from parallm_magics.voting.panel_accuracy import (
     beta_binomial_majority,
     effective_votes,
     majority_accuracy,
 )
-from parallm_magics.voting.position import judge_swap
+from parallm_magics.voting.position_bias import judge_swap
 from parallm_magics.voting.recommending import recommend
 from parallm_magics.voting.reliability import fleiss_kappa, krippendorff_alpha
-from parallm_magics.voting.rules import RULES, decide, leaders, need
-from parallm_magics.voting.statistics import (
+from parallm_magics.voting.stopping import (
+    beta_stops,
+    clinch,
+    clinch_expected_arrivals,
+    clinch_flag,
+    clinch_weighted,
+    next_wave,
+)
+from parallm_magics.voting.vote_statistics import (
     beta_half_tail,
     entropy_bits,
     p_better,
@@ -35,15 +44,6 @@ from parallm_magics.voting.statistics import (
     shares,
     wilson,
 )
-from parallm_magics.voting.stopping import (
-    beta_stops,
-    clinch,
-    clinch_expected_arrivals,
-    clinch_flag,
-    clinch_weighted,
-    next_wave,
-)
-from parallm_magics.voting.verdicts import read_verdict
 from parallm_magics.voting.weights import log_odds_weight, weight_sums, weighted_tally
 
 __all__ = [

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from itertools import combinations
 from typing import Any
 
-from parallm_magics.voting.panels import effective_votes, majority_accuracy
+from parallm_magics.voting.panel_accuracy import effective_votes, majority_accuracy
 
 
 def error_diagnostics(correct: Sequence[Sequence[bool | int | None]]) -> dict[str, Any]:

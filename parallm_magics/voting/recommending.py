@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from parallm_magics.voting.paired import Verdict
+from parallm_magics.voting.paired_tests import Verdict
 
 Recommendation = Literal["single", "vote", "bigger_model", "undecided"]
 _SETTLED = ("worse", "same")

@@ -6,8 +6,6 @@ from collections import Counter
 from collections.abc import Sequence
 from fractions import Fraction
 
-from parallm_magics.errors import OptionError
-
 
 def fleiss_kappa(table: Sequence[Sequence[int]]) -> float | None:
     """Fleiss' kappa; None where it is undefined: one label only, no items, or one vote each.
@@ -19,11 +17,11 @@ def fleiss_kappa(table: Sequence[Sequence[int]]) -> float | None:
         table: the votes of each label, for each item; all items have as many votes.
 
     Raises:
-        OptionError: items with different numbers of votes or labels.
+        ValueError: items with different numbers of votes or labels.
     """
     votes = {sum(row) for row in table}
     if len(votes) > 1 or len({len(row) for row in table}) > 1:
-        raise OptionError(
+        raise ValueError(
             "kappa needs the same number of votes and labels for each item;"
             " krippendorff_alpha allows missing votes"
         )

@@ -8,10 +8,9 @@ from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 from typing import Literal
 
-from parallm_magics.errors import OptionError
-from parallm_magics.voting.rules import Base, Outcome, Share, decide, exact_share
-from parallm_magics.voting.statistics import exact_beta_half_tail, exact_p_mode
-from parallm_magics.voting.weights import Number, exact_number
+from parallm_magics.core.exact_numbers import Number, exact_number
+from parallm_magics.voting.counting import Base, Outcome, Share, decide, exact_share
+from parallm_magics.voting.vote_statistics import exact_beta_half_tail, exact_p_mode
 
 Settled = tuple[Literal["winner"], str] | tuple[Literal["no_winner"], None]
 """What is certain: who wins, or that nobody can."""
@@ -46,7 +45,7 @@ def clinch(
         quorum: fewest valid votes, as in `decide`.
 
     Raises:
-        OptionError: what `decide` raises, or more open votes than there can be.
+        ValueError: what `decide` raises, or more open votes than there can be.
 
     >>> clinch({"A": 3}, pending=2, requested=5)
     ('winner', 'A')
@@ -91,11 +90,11 @@ def clinch_flag(
             told.
 
     Raises:
-        OptionError: counts that cannot be, or a flag that needs no votes.
+        ValueError: counts that cannot be, or a flag that needs no votes.
     """
     _check_pending(counts, pending, requested)
     if needed < 1:
-        raise OptionError(f"{needed} votes cannot be what {flag!r} needs; it needs at least 1")
+        raise ValueError(f"{needed} votes cannot be what {flag!r} needs; it needs at least 1")
     found, valid = counts.get(flag, 0), sum(counts.values())
     lost = requested - valid - pending
     if found >= needed:
@@ -120,7 +119,7 @@ def clinch_weighted(weights: Mapping[str, Number], pending: Sequence[Number]) ->
         pending: the largest weight that each open vote can have.
 
     Raises:
-        OptionError: a weight that is negative or not finite.
+        ValueError: a weight that is negative or not finite.
 
     >>> clinch_weighted({"A": 0.3, "B": 0.1}, [0.2]) is None
     True
@@ -139,15 +138,15 @@ def clinch_expected_arrivals(n: int, p: float) -> float:
         p: the probability that a vote is for the one label, the same for every vote.
 
     Raises:
-        OptionError: an even number of votes, or no probability.
+        ValueError: an even number of votes, or no probability.
 
     >>> round(clinch_expected_arrivals(3, 0.8), 2)
     2.32
     """
     if n < 1 or n % 2 == 0:
-        raise OptionError(f"arrivals are computed for an odd number of votes, not for {n}")
+        raise ValueError(f"arrivals are computed for an odd number of votes, not for {n}")
     if not 0 <= p <= 1:
-        raise OptionError(f"{p} is not a probability")
+        raise ValueError(f"{p} is not a probability")
     m = (n + 1) // 2
     return math.fsum(
         k * math.comb(k - 1, m - 1) * (p**m * (1 - p) ** (k - m) + (1 - p) ** m * p ** (k - m))
@@ -168,15 +167,15 @@ def beta_stops(counts: Sequence[int], level: Share, labels: int | None = None) -
         labels: how many labels there are; None for an open set, which has one more than was seen.
 
     Raises:
-        OptionError: a level that is out of range, or more labels seen than there are.
+        ValueError: a level that is out of range, or more labels seen than there are.
     """
     demanded = exact_share(level)
     if not Fraction(1, 2) < demanded < 1:
-        raise OptionError(f"level {level} is not between 0.5 and 1; write 95 % as 0.95")
+        raise ValueError(f"level {level} is not between 0.5 and 1; write 95 % as 0.95")
     seen = sorted(filter(None, counts), reverse=True)
     size = len(seen) + 1 if labels is None else labels
     if len(seen) > size:
-        raise OptionError(f"{len(seen)} labels have votes, and there are {size}")
+        raise ValueError(f"{len(seen)} labels have votes, and there are {size}")
     if not seen or size == 1:
         return bool(seen)
     first, second, *_ = (*seen, 0)
@@ -222,6 +221,6 @@ def _check_pending(counts: Mapping[str, int], pending: int, requested: int) -> N
     """Refuse open votes that cannot be."""
     impossible = min(counts.values(), default=0) < 0
     if impossible or not 0 <= pending <= requested - sum(counts.values()):
-        raise OptionError(
+        raise ValueError(
             f"{pending} votes cannot be open of {requested} requested, with {dict(counts)} counted"
         )

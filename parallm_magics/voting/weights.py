@@ -4,32 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from decimal import Decimal
 from fractions import Fraction
 
-from parallm_magics.errors import OptionError
-
-Number = Fraction | Decimal | int | float | str
-"""A number as a user or a model writes it; a float means the decimal it is shown as."""
-
-
-def exact_number(number: Number, what: str = "weight") -> Fraction:
-    """The number as a fraction; the float 0.1 is a tenth.
-
-    Args:
-        number: at least 0, and finite.
-        what: the name of the number in an error.
-
-    Raises:
-        OptionError: not a number, negative, or not finite.
-    """
-    try:
-        exact = Fraction(str(number) if isinstance(number, float) else number)
-    except (ValueError, OverflowError, ZeroDivisionError):
-        raise OptionError(f"{what} {number!r} is not a finite number") from None
-    if exact < 0:
-        raise OptionError(f"{what} {number!r} is negative; the least is 0")
-    return exact
+from parallm_magics.core.exact_numbers import Number, exact_number
 
 
 def weight_sums(votes: Iterable[tuple[str | None, Number | None]]) -> dict[str, Fraction]:
@@ -38,7 +15,7 @@ def weight_sums(votes: Iterable[tuple[str | None, Number | None]]) -> dict[str, 
     Votes without a label or without a weight are left out.
 
     Raises:
-        OptionError: a weight that is negative or not finite.
+        ValueError: a weight that is negative or not finite.
     """
     sums: dict[str, Fraction] = {}
     for label, weight in votes:
@@ -59,7 +36,7 @@ def weighted_tally(
         votes: label and weight of each vote; one without either is left out.
 
     Raises:
-        OptionError: a weight that is negative or not finite.
+        ValueError: a weight that is negative or not finite.
 
     >>> weighted_tally([("A", 0.1), ("A", 0.2), ("B", 0.3)])
     (None, 0.5)
@@ -80,8 +57,8 @@ def log_odds_weight(right: int, items: int, labels: int = 2) -> float:
     on other items than those it is tested on.
 
     Raises:
-        OptionError: more right than items, or fewer than two labels.
+        ValueError: more right than items, or fewer than two labels.
     """
     if not 0 <= right <= items or labels < 2:
-        raise OptionError(f"no weight for {right} right of {items} items with {labels} labels")
+        raise ValueError(f"no weight for {right} right of {items} items with {labels} labels")
     return max(0.0, math.log((right + 1) * (labels - 1) / (items - right + 1)))

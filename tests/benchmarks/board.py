@@ -7,8 +7,8 @@ import statistics
 import time
 from decimal import Decimal
 
+from parallm_magics.core.tasks import Attempt, Event, Fault, Model, Record, Task, Usage
 from parallm_magics.display import Board
-from parallm_magics.types import Attempt, Event, Fault, Model, Record, Task, Usage
 
 COUNT = 50_000
 AT_ONCE = 200

@@ -22,8 +22,8 @@ from bench import (
 )
 
 from parallm_magics import fanout
+from parallm_magics.core.tasks import Task
 from parallm_magics.providers.registry import Clients, parse_model
-from parallm_magics.types import Task
 
 ROUNDS = 9
 CALLS = 1_000

@@ -14,11 +14,12 @@ from typing import Any
 from bench import memory
 
 from parallm_magics import fanout
-from parallm_magics.engine.pool import Pool
-from parallm_magics.engine.pump import Books, Doors, Pump, Rules
-from parallm_magics.engine.stop import Stop
+from parallm_magics.core.provider import Reply
+from parallm_magics.core.tasks import Event, Model, Record, Task, Usage
+from parallm_magics.engine.cancel_token import Stop
+from parallm_magics.engine.rate_limits import RateLimit
+from parallm_magics.engine.scheduler import Books, Doors, Rules, Scheduler
 from parallm_magics.providers import bill, registry
-from parallm_magics.types import Event, Model, Record, Reply, Task, Usage
 
 SLEEP = 0.002
 TICK = 0.005
@@ -86,10 +87,10 @@ async def pump(sleeper: Sleeper, count: int, concurrency: int) -> list[Record]:
         if event.kind == "ended" and not sleeper.first:
             sleeper.first = time.perf_counter()
 
-    pool = Pool()
+    pool = RateLimit()
     doors = Doors(lambda model: sleeper, lambda provider: pool)
     rules, books = Rules(concurrency, known=count), Books(bill.price)
-    return await Pump(tasks(count), doors, rules, books, tell, Stop()).run()
+    return await Scheduler(tasks(count), doors, rules, books, tell, Stop()).run()
 
 
 async def through_fanout(sleeper: Sleeper, count: int, concurrency: int) -> list[Record]:

@@ -49,7 +49,7 @@ def sizes(parsed: Mapping[Path, ast.Module]) -> Iterator[str]:
 def names_of_entries() -> frozenset[str]:
     """What the rules and the providers are called."""
     from parallm_magics.providers import registry
-    from parallm_magics.voting.picks import PICKS
+    from parallm_magics.voting.pick_rules import PICKS
 
     return frozenset({*PICKS, *registry.names(), "unanimity"})
 

@@ -31,7 +31,7 @@ SETUP = f"""
 %parallm provider given --sim answers
 import time
 from parallm_magics.display import Board
-from parallm_magics.notebook.table import Table
+from parallm_magics.notebook.widget import Table
 items = range({ITEMS})
 spent = []
 def timed(kind, name):

@@ -14,8 +14,8 @@ import nbformat
 from bench import OURS, Figure, Server, table
 from nbformat.v4 import new_code_cell, new_notebook
 
-from parallm_magics.providers.recording import Recordings
-from parallm_magics.types import Model, Record, Task, Usage
+from parallm_magics.core.tasks import Model, Record, Task, Usage
+from parallm_magics.recordings.store import Recordings
 
 ROUNDS = 5
 ENTRIES = 10_000

@@ -28,10 +28,10 @@ IN_CELLS = (
 
 FAKES = 50_000
 FAKE_ROUNDS = 5
-WAYS = {"pump": "Pump", "fanout": "`await fanout(…)`"}
+WAYS = {"pump": "Scheduler", "fanout": "`await fanout(…)`"}
 OVER_FAKES = (
     f"{FAKES:,} calls, {CONCURRENCY} at once, of a provider that only sleeps 2 ms, in a process of "
-    "their own each: the engine's Pump over a generator of tasks, `await fanout(…, each=generator)`, "
+    "their own each: the engine's Scheduler over a generator of tasks, `await fanout(…, each=generator)`, "
     "and a bare loop (a task a call, a semaphore, the same provider's call, its reply kept). Ours is "
     "the CPU less the bare loop's. Over the results: the largest resident size less that before and "
     "less what the records (or replies) themselves hold. A stall is how much later than asked a timer "

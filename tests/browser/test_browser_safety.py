@@ -26,7 +26,7 @@ import sys
 sys.path.insert(0, {tests!r})
 from hostile import hostile_report, hostile_view, live
 from parallm_magics import display
-from parallm_magics.notebook.table import Table
+from parallm_magics.notebook.widget import Table
 payloads = {payloads!r}
 class Shown:
     def _repr_mimebundle_(self, include=None, exclude=None):

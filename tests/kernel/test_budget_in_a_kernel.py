@@ -10,11 +10,11 @@ from doors import KEY
 from kernel import Kernel
 from provider import Loopback
 
-from parallm_magics.providers import bill
-from parallm_magics.types import (
+from parallm_magics.core.tasks import (
     Model,
     Usage,
 )
+from parallm_magics.providers import bill
 
 HAIKU = "claude-haiku-5-5"
 

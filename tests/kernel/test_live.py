@@ -91,7 +91,7 @@ def test_no_button_where_no_click_is_heard(kernel: Kernel) -> None:
 
 FUZZ = """
 import random
-from parallm_magics.notebook.table import Table
+from parallm_magics.notebook.widget import Table
 chance, clicks = random.Random(7), []
 table = Table(lambda: clicks.append(1))
 table.draw("<b>drawn</b>")

@@ -12,7 +12,7 @@ from kernel import Cell, Kernel
 from provider import Act, Call, Loopback
 from provider_dialects import DIALECTS
 
-from parallm_magics.types import Usage
+from parallm_magics.core.tasks import Usage
 
 COMMS = ("comm_open", "comm_msg", "comm_close")
 

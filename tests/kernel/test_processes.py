@@ -164,7 +164,7 @@ def test_importing_the_registry_imports_no_sdk() -> None:
         """
         import asyncio, sys
         from parallm_magics.providers import registry
-        from parallm_magics.types import Task
+        from parallm_magics.core.tasks import Task
 
         async def run():
             clients = registry.Clients()
@@ -188,7 +188,7 @@ def test_loops_that_end_leave_no_noise(closed: bool) -> None:
         import asyncio, gc
         from provider import Loopback
         from parallm_magics.providers import registry
-        from parallm_magics.types import Model, Task
+        from parallm_magics.core.tasks import Model, Task
 
         clients = registry.Clients()
 
@@ -222,7 +222,7 @@ def test_importing_is_light() -> None:
     """Neither an SDK nor a display library is imported with the package or its magics."""
     heavy = sorted(SDKS | {"IPython", "nest_asyncio2"})
     code = (
-        "import sys, parallm_magics, parallm_magics.patterns.api;"
+        "import sys, parallm_magics, parallm_magics.api;"
         f"print([m for m in {heavy} if m in sys.modules])"
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -238,8 +238,8 @@ def test_the_parsers_are_imported_on_first_use() -> None:
 
 PROBE = """
 import asyncio, json
-from parallm_magics.providers.simulated import SimulatedProvider
-from parallm_magics.types import Model, Reading, Task
+from parallm_magics.simulation.simulated import SimulatedProvider
+from parallm_magics.core.tasks import Model, Reading, Task
 
 async def probe():
     query = (("scale", "0"), ("rho", "0.4"), ("refuse", "0.2"))

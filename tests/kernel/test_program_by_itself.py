@@ -12,9 +12,9 @@ from asking import served
 from kernel import Kernel, environment
 from provider import Loopback
 
-from parallm_magics.patterns.api import plan_cell
-from parallm_magics.patterns.program import program
-from parallm_magics.patterns.program_calls import door_to
+from parallm_magics.api import plan_cell
+from parallm_magics.export.call_code import door_to
+from parallm_magics.export.program import program
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ import pytest
 from paths import PACKAGE
 from patience import patience
 
-from parallm_magics.providers.recording import Recordings
-from parallm_magics.types import Model, Record, Task
+from parallm_magics.core.tasks import Model, Record, Task
+from parallm_magics.recordings.store import Recordings
 
 REAL = Model("openai", "gpt-6-luna")
 
@@ -36,8 +36,8 @@ def texts(store: Recordings, tasks: list[Task]) -> list[str | None]:
 WRITER = """
 import sys
 sys.path.insert(0, {root!r})
-from parallm_magics.providers.recording import Recordings
-from parallm_magics.types import Model, Record, Task
+from parallm_magics.recordings.store import Recordings
+from parallm_magics.core.tasks import Model, Record, Task
 store, name, count = Recordings(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 print("ready", flush=True)
 sys.stdin.readline()

@@ -16,7 +16,7 @@ from mutations import MUTATIONS, NOTEBOOKS, mutated, red_cells
 from nbformat.v4 import new_code_cell, new_notebook
 from provider import Act, Loopback
 
-from parallm_magics.providers.recording_lines import line_of
+from parallm_magics.recordings.codec import line_of
 
 SECTIONS = """\
 %%fanout -m claude-haiku-5-5 -o review

@@ -15,9 +15,9 @@ from paths import DATA
 from provider import Loopback
 
 from parallm_magics import FanoutRun, VoteRun, fanout, vote
-from parallm_magics.prices import cost
+from parallm_magics.core.prices import cost
+from parallm_magics.core.tasks import Usage
 from parallm_magics.providers.registry import definition
-from parallm_magics.types import Usage
 
 # Names with a known price, so that an unknown cost is the call's and not the table's.
 MODELS = {"anthropic": "claude-haiku-5-5", "openai": "gpt-6-luna"}

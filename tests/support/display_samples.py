@@ -9,8 +9,8 @@ from typing import Any
 
 from paths import DATA
 
+from parallm_magics.core.tasks import ASIDE, Attempt, Fault, Record, Usage
 from parallm_magics.display import Guard, Tally, View
-from parallm_magics.types import ASIDE, Attempt, Fault, Record, Usage
 
 HAIKU = "anthropic:claude-haiku-5-5"
 

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 from provider import Loopback
 
+from parallm_magics.core.provider import CallFailed, Reply
+from parallm_magics.core.tasks import Model, Task
 from parallm_magics.providers.anthropic import AnthropicProvider
 from parallm_magics.providers.openai import OpenAIProvider
-from parallm_magics.types import CallFailed, Model, Reply, Task
 
 KEY = "sk-CANARY-0123456789abcdef"
 CLASSES = {"anthropic": AnthropicProvider, "openai": OpenAIProvider}

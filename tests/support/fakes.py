@@ -9,21 +9,11 @@ from decimal import Decimal
 from typing import Any, cast
 
 from parallm_magics.cell.plan import Plan
-from parallm_magics.engine.stop import Stop
-from parallm_magics.patterns.surroundings import Surroundings
+from parallm_magics.core.provider import CallFailed, Heard, Reply
+from parallm_magics.core.tasks import Event, Fault, FaultKind, Model, Said, Task, Usage
+from parallm_magics.engine.cancel_token import Stop
+from parallm_magics.patterns.run_context import RunContext
 from parallm_magics.providers.registry import Clients
-from parallm_magics.types import (
-    CallFailed,
-    Event,
-    Fault,
-    FaultKind,
-    Heard,
-    Model,
-    Reply,
-    Said,
-    Task,
-    Usage,
-)
 
 Act = Callable[[Task, Heard], Any]
 
@@ -141,12 +131,12 @@ class FakeClients:
         return self._fake
 
 
-def surroundings(fake: Fake, stop: Stop | None = None, **more: Any) -> Surroundings:
+def surroundings(fake: Fake, stop: Stop | None = None, **more: Any) -> RunContext:
     """Everything leads to the fake, further tries too."""
 
     @contextlib.asynccontextmanager
-    async def renew(plan: Plan) -> AsyncIterator[Surroundings]:
+    async def renew(plan: Plan) -> AsyncIterator[RunContext]:
         yield surroundings(fake, **more)
 
     clients = cast("Clients", FakeClients(fake))
-    return Surroundings(clients, stop=stop or Stop(), renew=renew, **more)
+    return RunContext(clients, stop=stop or Stop(), renew=renew, **more)

@@ -5,19 +5,19 @@ from __future__ import annotations
 from dataclasses import replace
 from decimal import Decimal
 
+from parallm_magics.core.tasks import ASIDE, Attempt, Event, Fault, Model, Record, Task, Usage
 from parallm_magics.display import (
     Board,
     Curve,
     Guard,
     Lines,
     Matrix,
-    Poll,
     Report,
+    SectionVote,
     Table,
     Tally,
     View,
 )
-from parallm_magics.types import ASIDE, Attempt, Event, Fault, Model, Record, Task, Usage
 
 
 def hostile_record(payload: str, index: int = 0) -> Record:
@@ -85,7 +85,7 @@ def hostile_view(payload: str) -> View:
         (payload,),
         tally,
         ("valid", payload),
-        tuple(Poll(payload, each, (hostile_record(payload),)) for each in others),
+        tuple(SectionVote(payload, each, (hostile_record(payload),)) for each in others),
         (
             Guard(payload, True, payload, payload),
             Guard(payload, False, payload, f"because {payload}"),

@@ -14,10 +14,11 @@ from virtual_time import run_virtual
 from parallm_magics import VoteRun
 from parallm_magics.cell.blocks import parse
 from parallm_magics.cell.plan import Plan, make_plan
-from parallm_magics.engine.stop import Stop
+from parallm_magics.core.provider import CallFailed, Heard, Reply
+from parallm_magics.core.tasks import FOLLOWS, Fault, Model, Task
+from parallm_magics.engine.cancel_token import Stop
 from parallm_magics.patterns.panel import check_rules
 from parallm_magics.patterns.vote import run_vote
-from parallm_magics.types import FOLLOWS, CallFailed, Fault, Heard, Model, Reply, Task
 
 Judge = Callable[[str], str]
 BLOCK = re.compile(r"<<(\w{12}) candidate(?: (\d+))?>>\n(.*?)\n<<end \1>>", re.DOTALL)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from parallm_magics.types import CallFailed, Fault, Heard, Reply, Task, Usage
+from parallm_magics.core.provider import CallFailed, Heard, Reply
+from parallm_magics.core.tasks import Fault, Task, Usage
 
 
 class Limited:

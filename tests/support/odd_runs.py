@@ -13,7 +13,7 @@ from odd_answers import FED, GAVE, ODD, Odd, Way, good
 from provider import Act, Call, Loopback
 
 from parallm_magics import FanoutRun
-from parallm_magics.types import Usage
+from parallm_magics.core.tasks import Usage
 
 KINDS = 20
 GOOD_SHARE = 0.6

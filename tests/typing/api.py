@@ -25,8 +25,8 @@ from parallm_magics import (
     unload_ipython_extension,
     vote,
 )
-from parallm_magics.patterns.preview import Preview
-from parallm_magics.types import Attempt, Fault, Record, Status, Usage
+from parallm_magics.core.tasks import Attempt, Fault, Record, Status, Usage
+from parallm_magics.patterns.dry_run import Preview
 from parallm_magics.voting import decide, read_answer, shares, wilson
 
 

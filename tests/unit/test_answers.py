@@ -9,9 +9,8 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from paths import DATA
 
-from parallm_magics.errors import OptionError
+from parallm_magics.answers.cleaning import tidy
 from parallm_magics.voting import Answer, read_answer, same_answer_key
-from parallm_magics.voting.cleaning import tidy
 
 CASES = json.loads((DATA / "vote-cases.json").read_text(encoding="utf-8"))["cases"]
 NO_VOTE = ("abstain", "invalid")
@@ -414,7 +413,7 @@ def test_an_open_answer_is_its_cleaned_text(text, found):
 
 def test_an_unknown_kind_is_named():
     """A kind that does not exist is an error of the caller, not a spoilt vote."""
-    with pytest.raises(OptionError, match="unknown kind of answer 'vote'"):
+    with pytest.raises(ValueError, match="unknown kind of answer 'vote'"):
         read_answer("YES", YES_NO, kind="vote")
 
 

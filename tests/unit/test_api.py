@@ -24,9 +24,9 @@ from parallm_magics import (
     fanout,
     vote,
 )
-from parallm_magics.patterns.preview import Preview
+from parallm_magics.core.tasks import Model, Usage
+from parallm_magics.patterns.dry_run import Preview
 from parallm_magics.providers import bill
-from parallm_magics.types import Model, Usage
 
 MODELS = {"anthropic": "anthropic:claude-test", "openai": "openai:gpt-test"}
 BAD = {row["id"]: row for row in json.loads((DATA / "bad-inputs.json").read_text())["inputs"]}

@@ -16,10 +16,11 @@ from hypothesis import strategies as st
 from provider import Act, Loopback
 
 from parallm_magics import FanoutRun, OptionError, fanout
-from parallm_magics.patterns.preview import Preview
+from parallm_magics.core.provider import Reply
+from parallm_magics.core.tasks import Model, Said, Task, Usage
+from parallm_magics.patterns.dry_run import Preview
 from parallm_magics.providers import bill
 from parallm_magics.providers.registry import parse_model
-from parallm_magics.types import Model, Reply, Said, Task, Usage
 
 USED = Usage(1000, 0, 0, 1000)
 LUNA = parse_model("gpt-6-luna")

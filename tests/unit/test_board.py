@@ -12,11 +12,11 @@ from growth import assert_in_proportion
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from parallm_magics.core.tasks import ASIDE, Event, Fault, Model, Record, Task
 from parallm_magics.display import Board
 from parallm_magics.display.board import BESIDE, MOST, RUNNING
 from parallm_magics.display.notable import SLOWEST, TROUBLED
 from parallm_magics.display.text import about, rate
-from parallm_magics.types import ASIDE, Event, Fault, Model, Record, Task
 
 SYNTHESIS = ASIDE + 1000
 

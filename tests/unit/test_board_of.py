@@ -8,7 +8,7 @@ import pytest
 
 from parallm_magics.cell.blocks import parse
 from parallm_magics.cell.plan import make_plan
-from parallm_magics.patterns.live import announcement, board_of
+from parallm_magics.patterns.plan_board import announcement, board_of
 from parallm_magics.providers.registry import Clients, parse_model
 
 

@@ -21,28 +21,19 @@ from virtual_time import run_virtual
 from parallm_magics import BudgetExceeded, FanoutRun, OptionError, VoteRun, fanout
 from parallm_magics.cell.blocks import parse
 from parallm_magics.cell.plan import Plan, make_plan
+from parallm_magics.core.provider import CallFailed, Heard, Reply
+from parallm_magics.core.tasks import Fault, FaultKind, Model, Record, Task, Usage
 from parallm_magics.engine.budget import Budget, Ledger
-from parallm_magics.engine.pool import Pools
-from parallm_magics.engine.pump import Books, Doors, Pump, Rules
-from parallm_magics.engine.stop import Stop
+from parallm_magics.engine.cancel_token import Stop
+from parallm_magics.engine.rate_limits import RateLimits
+from parallm_magics.engine.scheduler import Books, Doors, Rules, Scheduler
+from parallm_magics.patterns.dry_run import preview
 from parallm_magics.patterns.ending import raise_if_blocked
 from parallm_magics.patterns.fanout import run_fanout
-from parallm_magics.patterns.preview import preview
-from parallm_magics.patterns.surroundings import of_its_own
-from parallm_magics.patterns.verdicts import Verdict
+from parallm_magics.patterns.guard_verdicts import Verdict
+from parallm_magics.patterns.run_context import of_its_own
 from parallm_magics.patterns.vote import run_vote
 from parallm_magics.providers import bill
-from parallm_magics.types import (
-    CallFailed,
-    Fault,
-    FaultKind,
-    Heard,
-    Model,
-    Record,
-    Reply,
-    Task,
-    Usage,
-)
 
 HAIKU = "claude-haiku-5-5"
 GPT = "gpt-5"
@@ -99,7 +90,7 @@ class Schedule:
         cap = rng.choice([None, rng.randint(0, 400), rng.randint(50, 2000), rng.randint(50, 2000)])
         self.session = Ledger("session_max_cost", None if cap is None else micro(cap))
         self.bank = Bank(self.session.cap)
-        self.pools = Pools()
+        self.pools = RateLimits()
         self.looks = itertools.count()
         self.banks: list[Bank] = []
         self.owns: list[Ledger] = []
@@ -132,7 +123,7 @@ class Schedule:
         paced = self.latency > 1 and rng.random() < 0.3
         rules = Rules(rng.choice([1, 2, 20]), rpm=5 if paced else None)
         await asyncio.sleep(rng.uniform(0, self.latency))
-        records = await Pump(todo, doors, rules, books, None, stop).run()
+        records = await Scheduler(todo, doors, rules, books, None, stop).run()
         self.told += [(t, r, own) for t, r in zip(todo, records, strict=True)]
 
     async def call(self, task: Task, own: Bank) -> Reply:
@@ -299,9 +290,9 @@ def pumped(
     async def main() -> list[Record]:
         if stop_at is not None:
             asyncio.get_running_loop().call_later(stop_at, stop, "interrupted")
-        doors = Doors(lambda model: fake, Pools().of)
+        doors = Doors(lambda model: fake, RateLimits().of)
         books = Books(price, budget=booked(ledger))
-        return await Pump(tasks(count, **fields), doors, Rules(), books, None, stop).run()
+        return await Scheduler(tasks(count, **fields), doors, Rules(), books, None, stop).run()
 
     return run_virtual(main())[0], ledger
 
@@ -386,10 +377,10 @@ def test_a_stop_in_the_moment_of_a_second_try_loses_nothing() -> None:
         Ledger("--max-cost", Decimal(1)),
         Stop(),
     )
-    doors, books = Doors(lambda model: fake, Pools().of), Books(price, budget=booked(ledger))
+    doors, books = Doors(lambda model: fake, RateLimits().of), Books(price, budget=booked(ledger))
 
     async def main() -> list[Record]:
-        pump = Pump(tasks(1), doors, Rules(), books, None, stop)
+        pump = Scheduler(tasks(1), doors, Rules(), books, None, stop)
         begin = pump._begin
 
         def begin_and_stop(*args: Any) -> None:
@@ -410,21 +401,21 @@ def test_nobody_waits_for_money_beyond_a_deadline() -> None:
     """A second try that finds no room ends with its worker's deadline, which says so."""
     session = Ledger("session_max_cost", micro(150))
     budget = booked(session)
-    pools = Pools()
+    pools = RateLimits()
 
     async def cell(act: Act, later: float) -> tuple[list[Record], float]:
         await asyncio.sleep(later)
         fake = Fake(act)
         doors, books = Doors(lambda model: fake, pools.of), Books(price, budget=budget)
         todo = tasks(1, deadline=20.0, first=1e3, silence=1e3)
-        records = await Pump(todo, doors, Rules(), books, None, Stop()).run()
+        records = await Scheduler(todo, doors, Rules(), books, None, Stop()).run()
         return records, asyncio.get_running_loop().time()
 
     async def main() -> Any:
         long = replace(TASK, deadline=500.0, first=500.0)
         fake = Fake(answer(300.0))
         doors, books = Doors(lambda model: fake, pools.of), Books(price, budget=budget)
-        holder = Pump([long], doors, Rules(), books, None, Stop())
+        holder = Scheduler([long], doors, Rules(), books, None, Stop())
         first = asyncio.ensure_future(cell(failing("server", 9), 0.0))
         await asyncio.sleep(0.05)  # its first try is under way, and there is no room for ours
         other = asyncio.ensure_future(holder.run())

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from paths import DATA
 
-from parallm_magics.voting.candidates import addresses_judge, is_hollow
+from parallm_magics.answers.candidates import addresses_judge, is_hollow
 
 BAD_INPUTS = DATA / "bad-inputs.json"
 PAYLOADS = {

@@ -11,13 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from parallm_magics import OptionError
+from parallm_magics.answers.cleaning import tidy
 from parallm_magics.cell.blanks import is_blank, seen
-from parallm_magics.cell.readers import choices
-from parallm_magics.characters import IGNORABLE, INVISIBLE, is_invisible, spelt_out, visible
+from parallm_magics.cell.option_values import choices
+from parallm_magics.core.characters import IGNORABLE, INVISIBLE, is_invisible, spelt_out, visible
+from parallm_magics.core.foreign_text import one_line
 from parallm_magics.display import text as display
 from parallm_magics.patterns import quoting
-from parallm_magics.providers.texts import one_line
-from parallm_magics.voting.cleaning import tidy
 
 EVERY = [chr(code) for code in range(sys.maxunicode + 1)]
 # Format characters that are drawn: Arabic, Syriac and Kaithi marks of numbers and verses.

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from paths import DATA
 from vectors import rows_of
 
-from parallm_magics.errors import OptionError
 from parallm_magics.voting import parse_confidence
 
 TALLIES = json.loads((DATA / "vote-cases.json").read_text(encoding="utf-8"))["tallies"]
@@ -140,8 +139,8 @@ def test_the_scale_is_the_one_that_was_asked_for():
 
 @pytest.mark.parametrize("scale", [0, -1, float("nan"), float("inf"), "ten"])
 def test_a_scale_that_cannot_be_is_named(scale):
-    """A scale without room is an OptionError, whatever the text."""
-    with pytest.raises(OptionError, match="scale"):
+    """A scale without room is an ValueError, whatever the text."""
+    with pytest.raises(ValueError, match="scale"):
         parse_confidence("", scale)
 
 

@@ -19,10 +19,10 @@ from cryptography.x509.oid import NameOID
 from doors import KEY, Door, each_door
 from provider import Act, Loopback
 
+from parallm_magics.core.provider import CallFailed, Reply
 from parallm_magics.errors import ModelError
 from parallm_magics.providers.openai import OpenAIProvider
 from parallm_magics.providers.proxies import proxy_of
-from parallm_magics.types import CallFailed, Reply
 
 VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 

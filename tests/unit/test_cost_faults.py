@@ -20,8 +20,8 @@ from provider_acts import NAMED
 from provider_dialects import DIALECTS
 
 from parallm_magics import TooFewSucceeded, fanout
+from parallm_magics.core.tasks import Task, Usage
 from parallm_magics.providers.registry import define_simulated, forget
-from parallm_magics.types import Task, Usage
 
 
 @pytest.fixture

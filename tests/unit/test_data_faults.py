@@ -26,9 +26,9 @@ from parallm_magics import (
     vote,
     voting,
 )
-from parallm_magics.patterns.preview import Preview
+from parallm_magics.core.tasks import Task
+from parallm_magics.patterns.dry_run import Preview
 from parallm_magics.providers.registry import define_simulated, forget
-from parallm_magics.types import Task
 
 CELLS = bad_inputs("cell")
 MANY = settings(max_examples=300)

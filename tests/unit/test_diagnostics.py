@@ -1,4 +1,4 @@
-"""Shared errors: the vectors, brute force, and what must hold for any panel."""
+"""Slots errors: the vectors, brute force, and what must hold for any panel."""
 
 import itertools
 import math

@@ -7,8 +7,8 @@ import re
 import pytest
 from display_samples import Page, blocked, failed, fanout, record, vote
 
+from parallm_magics.core.tasks import ASIDE, Fault, Usage
 from parallm_magics.display import static_html
-from parallm_magics.types import ASIDE, Fault, Usage
 
 
 def test_the_outcome_is_said_in_words() -> None:

@@ -12,9 +12,9 @@ from display_samples import bad_inputs, failed, fanout, record, vote
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from parallm_magics.display import Guard, Poll, Tally, View, static_html, static_plain
+from parallm_magics.core.tasks import Attempt, Fault, Record, Usage
+from parallm_magics.display import Guard, SectionVote, Tally, View, static_html, static_plain
 from parallm_magics.display.text import width
-from parallm_magics.types import Attempt, Fault, Record, Usage
 
 ANY_TEXT = st.text(alphabet=st.characters(), max_size=40)
 SHARES = st.floats(0, 1) | st.just(math.nan)
@@ -85,7 +85,7 @@ def views(draw: Any) -> View:
         draw(st.booleans()),
         tuple(draw(st.lists(ANY_TEXT, max_size=1))),
         draw(st.none() | st.just(tally)),
-        polls=tuple(draw(st.lists(st.just(Poll(winner or "", tally, ())), max_size=2))),
+        polls=tuple(draw(st.lists(st.just(SectionVote(winner or "", tally, ())), max_size=2))),
         guards=tuple(draw(st.lists(guards, max_size=2))),
         blocked=draw(st.booleans()),
     )
@@ -119,7 +119,7 @@ def test_no_terminal_sequence_passes(payload: str) -> None:
         addresses=(payload,),
         tally=Tally(((payload, 1),), payload, "decided", 1, 1, how=payload),
         guards=(Guard(payload, False, payload, payload), Guard(payload, False, None, payload)),
-        polls=(Poll(payload, Tally(((payload, 1),), None, "tie", 1, 1), ()),),
+        polls=(SectionVote(payload, Tally(((payload, 1),), None, "tie", 1, 1), ()),),
     )
     assert not set("\x1b\x07\x08\x0d\x9b") & set(static_plain(view))
 

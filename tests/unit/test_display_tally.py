@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from display_samples import Page, fanout, record
 
-from parallm_magics.display import Poll, Tally, static_html, static_plain, tally_html
-from parallm_magics.display.tally import tally_plain
+from parallm_magics.display import SectionVote, Tally, static_html, static_plain, tally_html
 from parallm_magics.display.text import percent, width
-from parallm_magics.display.verdict import (
+from parallm_magics.display.vote_bars import tally_plain
+from parallm_magics.display.vote_words import (
     agreement,
     further,
     most_frequent,
@@ -401,7 +401,7 @@ def test_whoever_wins_has_a_bar() -> None:
 def test_a_poll_is_a_small_block_under_its_name() -> None:
     """Bars, verdict and states, in html as in plain text, between the text and the table."""
     given = tally({"safe": 3, "toxic": 1}, "safe", requested=5, failed=1, agreement=0.75)
-    poll = Poll("toxicity", given, (record(0, status="timed_out"),))
+    poll = SectionVote("toxicity", given, (record(0, status="timed_out"),))
     view = fanout(polls=(poll, poll), text="All in all")
     text = Page(static_html(view)).text
     plain = static_plain(view)
@@ -417,7 +417,7 @@ def test_a_poll_is_a_small_block_under_its_name() -> None:
 
 def test_of_very_many_polls_the_first_are_drawn() -> None:
     """The others are counted."""
-    polls = tuple(Poll(f"p{i}", tally({"a": 1}, "a"), ()) for i in range(200))
+    polls = tuple(SectionVote(f"p{i}", tally({"a": 1}, "a"), ()) for i in range(200))
     assert "180 more votes in the result" in static_plain(fanout(polls=polls))
     assert "180 more votes in the result" in static_html(fanout(polls=polls))
     assert "p20<" not in static_html(fanout(polls=polls))

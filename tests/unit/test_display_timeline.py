@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from display_samples import Page, failed, record
 
+from parallm_magics.core.tasks import Attempt
 from parallm_magics.display import timeline_html
 from parallm_magics.display.timeline import MOST, sentence, timeline_plain
-from parallm_magics.types import Attempt
 
 
 def test_the_sentence_tells_why_it_was_quick() -> None:

@@ -7,8 +7,8 @@ from decimal import Decimal
 import pytest
 from display_samples import failed, record
 
+from parallm_magics.core.tasks import Usage
 from parallm_magics.display import totals
-from parallm_magics.types import Usage
 
 
 def test_the_longest_counts_against_the_sum() -> None:

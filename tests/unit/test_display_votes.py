@@ -10,10 +10,10 @@ from display_samples import HAIKU, Page, failed, record
 from hypothesis import given
 from hypothesis import strategies as st
 
+from parallm_magics.core.tasks import Event, Record
 from parallm_magics.display import Board
 from parallm_magics.display.bars import MOST
-from parallm_magics.display.votes import Votes, ballot
-from parallm_magics.types import Event, Record
+from parallm_magics.display.live_votes import Votes, ballot
 
 STATES = ("valid", "abstain", "invalid", "failed", "cancelled")
 

@@ -9,10 +9,10 @@ from display_samples import HAIKU, Page, blocked, failed, record
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from parallm_magics.display import Board, Poll, Tally, static_html, static_plain
-from parallm_magics.display.withheld import is_guard
-from parallm_magics.display.worker import WITHHELD
-from parallm_magics.types import ASIDE, FOLLOWS, Event, Fault
+from parallm_magics.core.tasks import ASIDE, FOLLOWS, Event, Fault
+from parallm_magics.display import Board, SectionVote, Tally, static_html, static_plain
+from parallm_magics.display.live_worker import WITHHELD
+from parallm_magics.display.redaction import is_guard
 
 JUDGE = ASIDE + 1000
 SECRET = "sesame"
@@ -126,7 +126,7 @@ def test_a_blocked_run_shows_the_refusal_and_nothing_of_the_work(draw: Any, stat
         hidden,
         record(1, status="blocked", text=SECRET, error=Fault("blocked", "not let pass")),
         tally=tally,
-        polls=(Poll(SECRET, tally, (hidden,)),),
+        polls=(SectionVote(SECRET, tally, (hidden,)),),
         ballots=("valid", SECRET),
         synthesis=record(JUDGE, "synthesis", text=SECRET, value=SECRET),
     )

@@ -23,29 +23,19 @@ from virtual_time import run_virtual
 from parallm_magics import TooFewSucceeded, VoteRun, vote
 from parallm_magics.cell.blocks import parse
 from parallm_magics.cell.plan import Plan, make_plan
-from parallm_magics.engine.stop import Stop
-from parallm_magics.patterns import referee
+from parallm_magics.core.provider import CallFailed, Heard, Reply
+from parallm_magics.core.tasks import Event, Fault, FaultKind, Model, Reading, Record, Task
+from parallm_magics.engine.cancel_token import Stop
+from parallm_magics.patterns import early_stopper as referee
 from parallm_magics.patterns.ballots import count_ballots
+from parallm_magics.patterns.early_stopper import EarlyStopper
 from parallm_magics.patterns.panel import Rule
-from parallm_magics.patterns.referee import Referee
 from parallm_magics.patterns.vote import run_vote
-from parallm_magics.providers import simulated as simulated_provider
-from parallm_magics.providers.recording import Recordings
 from parallm_magics.providers.registry import define_simulated, forget
-from parallm_magics.providers.simulation_query import Settings, read_settings
-from parallm_magics.types import (
-    CallFailed,
-    Event,
-    Fault,
-    FaultKind,
-    Heard,
-    Model,
-    Reading,
-    Record,
-    Reply,
-    Task,
-)
-from parallm_magics.voting.picks import Vote
+from parallm_magics.recordings.store import Recordings
+from parallm_magics.simulation import simulated as simulated_provider
+from parallm_magics.simulation.sim_settings import Settings, read_settings
+from parallm_magics.voting.pick_rules import Vote
 
 MODELS = {"anthropic": "claude-haiku-5-5", "openai": "gpt-6-luna"}
 STOPS = ["--stop clinch", "--launch lazy", "--stop beta:0.95"]
@@ -704,7 +694,7 @@ def test_votes_that_had_no_place_yet_took_no_time() -> None:
 # --- many votes -----------------------------------------------------------------------------------
 
 
-class Counted(Referee):
+class Counted(EarlyStopper):
     """A referee that counts how often it asks whether the vote is over."""
 
     looked = 0
@@ -739,7 +729,7 @@ def test_of_many_votes_too_it_is_exactly_the_deciding_one(
             said(at, word, "failed" if rng.random() < 0.1 else "ok")
             for at, word in zip(order, words, strict=True)
         ]
-        naive, quick = Referee(rule, reading, weights), Counted(rule, reading, weights)
+        naive, quick = EarlyStopper(rule, reading, weights), Counted(rule, reading, weights)
         for record in records:
             naive.hear(record)
             if naive.check():

@@ -14,10 +14,11 @@ from virtual_time import run_virtual
 from parallm_magics import FanoutRun, TooFewSucceeded
 from parallm_magics.cell.blocks import parse
 from parallm_magics.cell.plan import make_plan
-from parallm_magics.engine.stop import Stop
+from parallm_magics.core.provider import Heard, Reply
+from parallm_magics.core.tasks import Model, Task
+from parallm_magics.engine.cancel_token import Stop
 from parallm_magics.patterns.fanout import run_fanout
 from parallm_magics.patterns.quoting import visible
-from parallm_magics.types import Heard, Model, Reply, Task
 
 THREE = "pre\n%section a\nA\n%section b\nB\n%section c\nC"
 

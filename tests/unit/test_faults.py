@@ -19,6 +19,8 @@ from paths import DATA
 from provider import Act, Loopback
 from provider_acts import act_of
 
+from parallm_magics.core.foreign_text import mended, one_line
+from parallm_magics.core.provider import CallFailed, Reply
 from parallm_magics.providers.faults import (
     BY_CLASS,
     BY_CODE,
@@ -28,8 +30,6 @@ from parallm_magics.providers.faults import (
     kind_of_status,
 )
 from parallm_magics.providers.retry_after import retry_after, span_in_words
-from parallm_magics.providers.texts import mended, one_line
-from parallm_magics.types import CallFailed, Reply
 
 BAD = {
     row["id"]: row

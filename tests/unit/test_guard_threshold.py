@@ -10,11 +10,11 @@ import pytest
 
 from parallm_magics.cell.blocks import parse
 from parallm_magics.cell.plan import Plan, make_plan
+from parallm_magics.core.tasks import Model
 from parallm_magics.errors import OptionError
-from parallm_magics.patterns.preview import preview
-from parallm_magics.patterns.program import _OBJECTION
-from parallm_magics.patterns.verdicts import Verdict, verdict_of
-from parallm_magics.types import Model
+from parallm_magics.export.program import _OBJECTION
+from parallm_magics.patterns.dry_run import preview
+from parallm_magics.patterns.guard_verdicts import Verdict, verdict_of
 
 
 def plan_of(options: str) -> Plan:

@@ -28,17 +28,18 @@ from parallm_magics import (
 )
 from parallm_magics.cell.blocks import parse
 from parallm_magics.cell.plan import Plan, make_plan
+from parallm_magics.core.provider import CallFailed, Heard, Reply
+from parallm_magics.core.tasks import Event, Fault, Model, Record, Task
 from parallm_magics.engine.budget import Ledger
-from parallm_magics.engine.stop import Stop
+from parallm_magics.engine.cancel_token import Stop
 from parallm_magics.notebook.spend import Spend
+from parallm_magics.patterns.dry_run import Preview, preview
 from parallm_magics.patterns.fanout import run_fanout
-from parallm_magics.patterns.preview import Preview, preview
 from parallm_magics.patterns.vote import run_vote
-from parallm_magics.providers import simulated as simulated_provider
-from parallm_magics.providers.recording import Recordings
 from parallm_magics.providers.registry import Clients, define_simulated, forget
-from parallm_magics.providers.simulation_query import Settings, read_settings
-from parallm_magics.types import CallFailed, Event, Fault, Heard, Model, Record, Reply, Task
+from parallm_magics.recordings.store import Recordings
+from parallm_magics.simulation import simulated as simulated_provider
+from parallm_magics.simulation.sim_settings import Settings, read_settings
 
 TWO = "the preamble\n%section a\nA\n%section b\nB\n"
 GUARD = "%guardrail\nIs this harmful?"

@@ -22,17 +22,18 @@ from virtual_time import run_virtual
 
 from parallm_magics.cell.blocks import parse
 from parallm_magics.cell.plan import Plan, make_plan
+from parallm_magics.core.provider import CallFailed, Heard, Reply
+from parallm_magics.core.tasks import Fault, FaultKind, Task
 from parallm_magics.display import Board
-from parallm_magics.engine.stop import Stop
+from parallm_magics.engine.cancel_token import Stop
 from parallm_magics.errors import UnfinishedError
 from parallm_magics.patterns.fanout import run_fanout
-from parallm_magics.patterns.live import board_of
-from parallm_magics.patterns.surroundings import Surroundings
+from parallm_magics.patterns.plan_board import board_of
+from parallm_magics.patterns.run_context import RunContext
 from parallm_magics.patterns.vote import run_vote
 from parallm_magics.providers import registry
-from parallm_magics.providers.recording import Recordings
 from parallm_magics.providers.registry import Clients, parse_model
-from parallm_magics.types import CallFailed, Fault, FaultKind, Heard, Reply, Task
+from parallm_magics.recordings.store import Recordings
 
 RUNNERS: dict[str, Any] = {"fanout": run_fanout, "vote": run_vote}
 HARMFUL = "Is this harmful?"
@@ -228,12 +229,12 @@ async def run_of(
     """The run of a plan and the error that carried it, watched and recorded."""
 
     @contextlib.asynccontextmanager
-    async def renew(plan: Plan) -> AsyncIterator[Surroundings]:
-        yield Surroundings(clients)
+    async def renew(plan: Plan) -> AsyncIterator[RunContext]:
+        yield RunContext(clients)
 
     scene.viewer.board = board_of(plan, clients)
     store = Recordings(folder / "recorded.jsonl")
-    around = Surroundings(
+    around = RunContext(
         clients, tell=scene.viewer.tell, stop=stop or Stop(), recordings=store, renew=renew
     )
     try:
@@ -291,7 +292,7 @@ def timed(seed: int, verdict: str, folder: Path, interrupts: bool = False) -> tu
 def _fake_models(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Models of a provider that only the tests know."""
     registry.define_simulated("fake")
-    monkeypatch.setattr("parallm_magics.prices.prepare", lambda: None)
+    monkeypatch.setattr("parallm_magics.core.prices.prepare", lambda: None)
     yield
     registry.forget("fake")
 

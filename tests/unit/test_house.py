@@ -30,35 +30,36 @@ BY_DOTTED = {dotted(module): module for module in MODULES}
 REGISTRY = "parallm_magics.providers.registry"
 DOORS = {f"parallm_magics.providers.{service.door.rpartition('.')[0]}" for service in SERVICES}
 FLOORS = {
-    "endings": 0,
     "errors": 0,
-    "types": 0,
-    "characters": 0,
-    "host": 0,
-    "user_code": 0,
-    "prices": 1,
+    "core": 0,
     "cell": 1,
+    "answers": 1,
     "voting": 1,
     "display": 1,
     "engine": 2,
     "providers": 2,
+    "simulation": 2,
+    "recordings": 2,
     "patterns": 3,
-    "notebook": 4,
-    "": 5,
+    "study": 4,
+    "export": 4,
+    "api": 5,
+    "notebook": 6,
+    "": 7,
 }
 # Where a foreign package may be imported; anything not named may be imported nowhere.
 HOMES = {
     "IPython": "notebook",
     "traitlets": "notebook",
     "nest_asyncio2": "notebook/loop.py",
-    "ipywidgets": "notebook/table.py",
+    "ipywidgets": "notebook/widget.py",
     "anthropic": "providers",
     "openai": "providers",
     "httpx2": "providers",
     "aiohttp": "providers",
     "boto3": "providers/bedrock.py",
     "google": "providers/vertex.py",
-    "genai_prices": "prices.py",
+    "genai_prices": "core/prices.py",
     "markdown_it": "display/markdown.py",
     "nh3": "display/markdown.py",
     "pandas": "patterns/run.py",
@@ -160,6 +161,26 @@ def test_every_module_is_reached() -> None:
     named = {name for module in MODULES for name in imported_at_some_time(module)}
     for module in MODULES:
         assert module.name == "__init__.py" or dotted(module) in named, module
+
+
+def test_every_module_has_a_name_of_its_own() -> None:
+    """No name is used twice, and none is that of a module which comes with Python."""
+    names = [module.stem for module in MODULES if module.name != "__init__.py"]
+    assert not {name for name in names if names.count(name) > 1}
+    assert not sys.stdlib_module_names & {*names}
+
+
+def test_rooms_have_no_cycle() -> None:
+    """No folder needs itself by way of others: each can be read with those below it alone."""
+    left: dict[str, set[str]] = {}
+    for name, module in BY_DOTTED.items():
+        room = name.split(".")[1] if "." in name else ""
+        needed = {each.split(".")[1] for each in imported_at_some_time(module) if "." in each}
+        left.setdefault(room, set()).update(needed - {room})
+    while found := [room for room, needed in left.items() if not needed & left.keys()]:
+        for room in found:
+            del left[room]
+    assert not left
 
 
 def test_imports_have_no_cycle() -> None:

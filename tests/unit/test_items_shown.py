@@ -19,9 +19,10 @@ from parallm_magics import FanoutRun, OptionError, StudyRun, fanout, vote
 from parallm_magics.cell.blocks import parse
 from parallm_magics.cell.calls import WORDS
 from parallm_magics.cell.plan import Plan, make_plan
+from parallm_magics.core.provider import CallFailed, Heard, Reply
+from parallm_magics.core.tasks import Fault, Model, Task
+from parallm_magics.patterns.dry_run import preview
 from parallm_magics.patterns.fanout import run_fanout
-from parallm_magics.patterns.preview import preview
-from parallm_magics.types import CallFailed, Fault, Heard, Model, Reply, Task
 
 CRITERIA = {"clarity": "Is it clear?", "tone": "Is it polite?", "facts": "Is it true?"}
 SCORED = "--score 1..10"

@@ -17,11 +17,12 @@ from paths import DATA
 from virtual_time import run_virtual
 
 from parallm_magics import OptionError, ParallmError, TooFewSucceeded, VoteRun, fanout
-from parallm_magics.engine.stop import Stop
+from parallm_magics.core.provider import CallFailed, Heard, Reply
+from parallm_magics.core.tasks import FOLLOWS, Fault, Task, Usage
+from parallm_magics.engine.cancel_token import Stop
 from parallm_magics.patterns.judge import AGAIN, CHOOSE, SCORE
 from parallm_magics.patterns.quoting import nonce_of, visible
 from parallm_magics.patterns.vote import run_vote
-from parallm_magics.types import FOLLOWS, CallFailed, Fault, Heard, Reply, Task, Usage
 
 BEST = "Which city?\n%judge --score 0..100\nRate it."
 

@@ -12,11 +12,11 @@ from asking import MODELS, bad_inputs, each_dialect, served, voted
 from growth import assert_in_proportion
 from judges import BLOCK, NO_VERDICT, Bench, Judge, choosing, judged, scoring, shown
 
+from parallm_magics.answers.candidates import addresses_judge, is_hollow
+from parallm_magics.answers.cleaning import same_answer_key
+from parallm_magics.answers.thinking import split_thinking
 from parallm_magics.patterns.judge import AGAIN, CHOOSE
 from parallm_magics.patterns.quoting import framed, quoted, visible
-from parallm_magics.voting.candidates import addresses_judge, is_hollow
-from parallm_magics.voting.cleaning import same_answer_key
-from parallm_magics.voting.thinking import split_thinking
 
 HONEST = "The capital is Canberra, not Sydney"
 OTHER = "It is Canberra"

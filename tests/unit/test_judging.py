@@ -16,11 +16,12 @@ from virtual_time import run_virtual
 from parallm_magics import OptionError, VoteRun
 from parallm_magics.cell.blocks import parse
 from parallm_magics.cell.plan import make_plan
+from parallm_magics.core.provider import CallFailed, Heard, Reply
+from parallm_magics.core.tasks import ASIDE, Fault, Model, Task, Usage
 from parallm_magics.patterns.panel import check_rules
-from parallm_magics.patterns.surroundings import Surroundings
+from parallm_magics.patterns.run_context import RunContext
 from parallm_magics.patterns.vote import run_vote
 from parallm_magics.providers.registry import Clients
-from parallm_magics.types import ASIDE, CallFailed, Fault, Heard, Model, Reply, Task, Usage
 
 WORKER_TEXTS = {
     name: row["payload"]
@@ -55,7 +56,7 @@ def ran(
     cell = parse("vote", f"-n {len(answers)} {line}", body)
     plan = make_plan(cell, {}, lambda text: Model("fake", text), {"model": ("m",)})
     check_rules(plan)
-    around = Surroundings(cast("Clients", FakeClients(fake)))
+    around = RunContext(cast("Clients", FakeClients(fake)))
     run, _ = run_virtual(run_vote(plan, around, before))
     return run, asked
 

@@ -14,12 +14,13 @@ from doors import Door, each_door
 from paths import DATA
 from provider import Act, Loopback
 
+from parallm_magics.core.provider import CallFailed
+from parallm_magics.core.tasks import Fault
 from parallm_magics.errors import MissingKeyError, ModelError
 from parallm_magics.providers import keys
 from parallm_magics.providers.draft import Draft
 from parallm_magics.providers.faults import Asked, fault_of, fault_of_answer
 from parallm_magics.providers.openai import OpenAIProvider
-from parallm_magics.types import CallFailed, Fault
 
 BAD = {
     row["id"]: row

@@ -15,10 +15,10 @@ from known import KEY, MODELS, NAMES, each_known, lead
 from provider import Act, Loopback
 
 from parallm_magics import MissingKeyError, ModelError, OptionError, fanout
+from parallm_magics.core.tasks import Record, Usage
 from parallm_magics.providers import bill, registry
 from parallm_magics.providers.registry import parse_model
 from parallm_magics.providers.services import BY_NAME, SERVICES
-from parallm_magics.types import Record, Usage
 
 each_way = pytest.mark.parametrize("stream", ["on", "off"])
 

@@ -15,9 +15,9 @@ import pytest
 
 from parallm_magics import OptionError, VariableError
 from parallm_magics.cell.items import items_of
-from parallm_magics.cell.labels import WORDS, Labels, labels_of
+from parallm_magics.cell.true_labels import WORDS, Labels, labels_of
+from parallm_magics.core.tasks import Reading
 from parallm_magics.errors import ParallmError
-from parallm_magics.types import Reading
 
 CHOICES = Reading("choice", ("safe", "unsafe"))
 SCORES = Reading("score", low=1.0, high=10.0)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parallm_magics.voting.learning import (
+from parallm_magics.study.learned_panels import (
     Panel,
     choose_panel,
     halves,

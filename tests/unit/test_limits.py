@@ -11,10 +11,11 @@ from fakes import Fake, failing, price, tasks
 from limits import Limited, anything, at_once, per_minute, per_second
 from virtual_time import run_virtual
 
-from parallm_magics.engine.pool import Pool, Pools
-from parallm_magics.engine.pump import Books, Doors, Pump, Rules
-from parallm_magics.engine.stop import Stop
-from parallm_magics.types import CallFailed, Event, Fault, Heard, Record, Reply, Task
+from parallm_magics.core.provider import CallFailed, Heard, Reply
+from parallm_magics.core.tasks import Event, Fault, Record, Task
+from parallm_magics.engine.cancel_token import Stop
+from parallm_magics.engine.rate_limits import RateLimit, RateLimits
+from parallm_magics.engine.scheduler import Books, Doors, Rules, Scheduler
 
 CALLS = 1000
 
@@ -24,12 +25,12 @@ def served(
 ) -> tuple[list[Record], float]:
     """All records and the virtual seconds, for one cell or several that share a pool."""
     fake = Fake(provider)
-    pools = Pools()
+    pools = RateLimits()
 
     async def cell() -> list[Record]:
         began = asyncio.get_running_loop().time()
         doors = Doors(lambda model: fake, pools.of)
-        return await Pump(
+        return await Scheduler(
             tasks(count, **task), doors, Rules(), Books(price), None, Stop(), began
         ).run()
 
@@ -103,7 +104,7 @@ def test_two_cells_share_what_one_learnt() -> None:
 
 def test_the_pool_cuts_once_a_round_trip() -> None:
     """A burst of refusals of calls that began before the cut tells nothing new."""
-    pool = Pool()
+    pool = RateLimit()
     tickets = [pool.begin(0.0) for _ in range(20)]
     for ticket in tickets:
         pool.limited(ticket, 1.0, None)
@@ -123,8 +124,8 @@ def test_so_many_as_are_asked_for_start_at_once(line: str, seconds: float) -> No
     fake = Fake(provider)
 
     async def main() -> list[Record]:
-        doors = Doors(lambda model: fake, Pools().of)
-        return await Pump(tasks(100), doors, rules, Books(price), None, Stop()).run()
+        doors = Doors(lambda model: fake, RateLimits().of)
+        return await Scheduler(tasks(100), doors, rules, Books(price), None, Stop()).run()
 
     records, took = run_virtual(main())
     assert len(records) == 100
@@ -133,7 +134,7 @@ def test_so_many_as_are_asked_for_start_at_once(line: str, seconds: float) -> No
 
 def test_what_was_refused_once_is_not_asked_for_again() -> None:
     """A wish does not undo what was learnt."""
-    pool = Pool()
+    pool = RateLimit()
     pool.limited(pool.begin(0.0), 1.0, None)
     learnt = pool.limit
     pool.wanted(200)
@@ -142,7 +143,7 @@ def test_what_was_refused_once_is_not_asked_for_again() -> None:
 
 def test_a_pause_leaves_time_for_the_try() -> None:
     """A limit of a second is no reason to give up what a 429 without a hint put off."""
-    pool = Pool()
+    pool = RateLimit()
     assert max(pool.pause(1, None, 1.0) for _ in range(200)) <= 0.5
     assert max(pool.pause(1, None, 100.0) for _ in range(200)) > 0.5
     assert max(pool.pause(2, None, 1.0) for _ in range(200)) > 1.0, "or the tries would never end"
@@ -151,7 +152,7 @@ def test_a_pause_leaves_time_for_the_try() -> None:
 
 def test_a_hint_closes_the_gate_for_all() -> None:
     """Nobody begins before it is over, and the longest one holds."""
-    pool = Pool()
+    pool = RateLimit()
     ticket = pool.begin(0.0)
     pool.limited(ticket, 1.0, 7.0)
     pool.limited(ticket, 2.0, 3.0)
@@ -162,7 +163,7 @@ def test_a_hint_closes_the_gate_for_all() -> None:
 
 def test_the_limit_grows_only_where_it_is_used() -> None:
     """It doubles after a full round, later it grows by one or by 5 %, up to the ceiling."""
-    pool = Pool(ceiling=50)
+    pool = RateLimit(ceiling=50)
 
     def rounds(at_a_time: int) -> None:
         tickets = [pool.begin(0.0) for _ in range(at_a_time)]
@@ -183,12 +184,14 @@ def test_the_limit_grows_only_where_it_is_used() -> None:
 def test_a_fault_that_no_call_can_survive_stops_the_run(kind: Any, asked: int) -> None:
     """A wrong key costs the calls in flight, not a thousand; the rest say why they were not asked."""
     fake = Fake(failing(kind, 9999))
-    doors_pools = Pools()
+    doors_pools = RateLimits()
 
     async def main() -> list[Record]:
         began = asyncio.get_running_loop().time()
         doors = Doors(lambda model: fake, doors_pools.of)
-        return await Pump(tasks(CALLS), doors, Rules(), Books(price), None, Stop(), began).run()
+        return await Scheduler(
+            tasks(CALLS), doors, Rules(), Books(price), None, Stop(), began
+        ).run()
 
     records, _ = run_virtual(main())
     assert len(fake.calls) <= asked
@@ -218,9 +221,9 @@ def test_the_source_is_read_no_faster_than_it_is_served() -> None:
 
     async def main() -> list[Record]:
         fake = Fake(Limited(anything))
-        doors = Doors(lambda model: fake, Pools().of)
+        doors = Doors(lambda model: fake, RateLimits().of)
         rules = Rules(concurrency=10)
-        return await Pump(source(), doors, rules, Books(price), tell, Stop(), 0.0).run()
+        return await Scheduler(source(), doors, rules, Books(price), tell, Stop(), 0.0).run()
 
     records, _ = run_virtual(main())
     assert len(records) == 2000
@@ -240,11 +243,11 @@ def test_what_one_cell_gave_up_the_next_one_asks_again(fault: str) -> None:
             raise CallFailed(Fault("rate_limit", "HTTP 429", http=429, retry_after=86_400))
         return Reply("fine")
 
-    fake, pools = Fake(act), Pools()
+    fake, pools = Fake(act), RateLimits()
 
     async def cell() -> list[str]:
         doors = Doors(lambda model: fake, pools.of)
-        run = Pump(tasks(8), doors, Rules(), Books(price), None, Stop())
+        run = Scheduler(tasks(8), doors, Rules(), Books(price), None, Stop())
         return [record.status for record in await run.run()]
 
     async def main() -> list[list[str]]:

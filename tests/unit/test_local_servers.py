@@ -10,11 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from virtual_time import run_virtual
 
-from parallm_magics.engine.pool import Pools
-from parallm_magics.engine.pump import Books, Doors, Pump, Rules
-from parallm_magics.engine.stop import Stop
+from parallm_magics.core.provider import Heard, Reply
+from parallm_magics.core.tasks import Record, Task, Usage
+from parallm_magics.engine.cancel_token import Stop
+from parallm_magics.engine.rate_limits import RateLimits
+from parallm_magics.engine.scheduler import Books, Doors, Rules, Scheduler
 from parallm_magics.providers.registry import LOCAL, definition, definitions
-from parallm_magics.types import Heard, Record, Reply, Task, Usage
 
 WAIT = 60.0
 
@@ -30,7 +31,7 @@ class Slots:
     def __init__(self, slots: int, seconds: float, first: float = 0.1, local: bool = True) -> None:
         self.fake = Fake(self._answer)
         self.fake.local = local
-        self.pools = Pools()
+        self.pools = RateLimits()
         self._slots, self._seconds, self._first = slots, seconds, first
         self._free: asyncio.Semaphore | None = None
 
@@ -48,7 +49,7 @@ class Slots:
         """One cell of so many calls."""
         doors = Doors(lambda model: self.fake, self.pools.of)
         todo = tasks(count, silence=15.0, first=WAIT, deadline=3_600.0)
-        return await Pump(todo, doors, Rules(**rules), Books(price), None, Stop()).run()  # type: ignore[arg-type]
+        return await Scheduler(todo, doors, Rules(**rules), Books(price), None, Stop()).run()  # type: ignore[arg-type]
 
 
 def late(records: list[Record]) -> list[Record]:

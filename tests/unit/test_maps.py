@@ -23,16 +23,17 @@ from parallm_magics import FanoutRun, ModelError, OptionError, TooFewSucceeded
 from parallm_magics.cell.blocks import parse
 from parallm_magics.cell.items import AHEAD
 from parallm_magics.cell.plan import Plan, make_plan
+from parallm_magics.core.provider import Heard, Reply
+from parallm_magics.core.tasks import ASIDE, Model, Record, Task
 from parallm_magics.engine.budget import Budget, Ledger
-from parallm_magics.engine.pool import Pools
-from parallm_magics.engine.pump import Books, Doors, Pump, Rules
-from parallm_magics.engine.stop import Stop
+from parallm_magics.engine.cancel_token import Stop
+from parallm_magics.engine.rate_limits import RateLimits
+from parallm_magics.engine.scheduler import Books, Doors, Rules, Scheduler
 from parallm_magics.errors import UnfinishedError
+from parallm_magics.patterns.dry_run import preview
 from parallm_magics.patterns.fanout import run_fanout
-from parallm_magics.patterns.preview import preview
-from parallm_magics.patterns.surroundings import Surroundings
-from parallm_magics.providers.recording import Recordings
-from parallm_magics.types import ASIDE, Heard, Model, Record, Reply, Task
+from parallm_magics.patterns.run_context import RunContext
+from parallm_magics.recordings.store import Recordings
 
 SECTIONS = "about {{item}}\n%section a\nA\n%section b --choices yes,no\nB"
 QUICK = answer(0.1)
@@ -538,7 +539,7 @@ def test_a_retry_that_is_stopped_carries_what_it_has() -> None:
     around = surroundings(fake)
 
     @contextlib.asynccontextmanager
-    async def stoppable(plan: Plan) -> AsyncIterator[Surroundings]:
+    async def stoppable(plan: Plan) -> AsyncIterator[RunContext]:
         yield dataclasses.replace(surroundings(fake), stop=stop)
 
     around.renew = stoppable
@@ -560,9 +561,11 @@ def test_one_item_that_is_too_dear_does_not_end_a_large_map() -> None:
         return Decimal(2000 if len(task.prompt) > 100 else 1)
 
     async def main() -> list[Record]:
-        doors = Doors(lambda model: fake, Pools().of)
+        doors = Doors(lambda model: fake, RateLimits().of)
         books = Books(price, budget=Budget([Ledger("--max-cost", Decimal(1000))], worst))
-        return await Pump(plan.calls.read(), doors, Rules(drain=False), books, None, Stop()).run()
+        return await Scheduler(
+            plan.calls.read(), doors, Rules(drain=False), books, None, Stop()
+        ).run()
 
     records, _ = run_virtual(main())
     assert len(records) == len(docs)

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from parallm_magics.study.advice import advise, price, shown
+from parallm_magics.study.measures import Outcome, compare, measure, quantile, rejudged, usual_need
 from parallm_magics.voting import mcnemar_exact, recommend, verdict, wilson
-from parallm_magics.voting.advising import advise, price, shown
-from parallm_magics.voting.measures import Outcome, compare, measure, quantile, rejudged, usual_need
 
 
 def made(right, cost="0.01", seconds=1.0, calls=1.0, priced=True, answer="a", invalid=0.0):

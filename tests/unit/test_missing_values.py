@@ -22,12 +22,13 @@ from virtual_time import run_virtual
 from parallm_magics import OptionError, ParallmError, VariableError
 from parallm_magics.cell.blocks import parse
 from parallm_magics.cell.items import AHEAD, items_of
-from parallm_magics.cell.labels import labels_of
-from parallm_magics.cell.missing import is_missing
+from parallm_magics.cell.missing_values import is_missing
 from parallm_magics.cell.plan import Plan, make_plan
+from parallm_magics.cell.true_labels import labels_of
 from parallm_magics.cell.variables import as_text
+from parallm_magics.core.provider import Heard, Reply
+from parallm_magics.core.tasks import Model, Reading, Task
 from parallm_magics.patterns.fanout import run_fanout
-from parallm_magics.types import Heard, Model, Reading, Reply, Task
 
 NOTHING = [
     None,

@@ -14,12 +14,13 @@ from virtual_time import run_virtual
 
 from parallm_magics.cell.blocks import parse
 from parallm_magics.cell.plan import Plan, make_plan
-from parallm_magics.engine.stop import Stop
+from parallm_magics.core.provider import CallFailed, Heard, Reply
+from parallm_magics.core.tasks import Fault, FaultKind, Finish, Model, Task
+from parallm_magics.engine.cancel_token import Stop
 from parallm_magics.patterns.fanout import run_fanout
 from parallm_magics.patterns.panel import check_rules
-from parallm_magics.patterns.study import run_study
 from parallm_magics.patterns.vote import run_vote
-from parallm_magics.types import CallFailed, Fault, FaultKind, Finish, Heard, Model, Reply, Task
+from parallm_magics.study.run_study import run_study
 
 PLACES = json.loads((DATA / "missing-verdicts.json").read_text(encoding="utf-8"))
 """A row a place.

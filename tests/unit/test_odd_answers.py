@@ -36,8 +36,9 @@ from provider import Act, Call, Loopback
 from virtual_time import run_virtual
 
 from parallm_magics import VoteRun
+from parallm_magics.core.provider import CallFailed, Heard, Reply
+from parallm_magics.core.tasks import Task
 from parallm_magics.engine.attempt import attempt
-from parallm_magics.types import CallFailed, Heard, Reply, Task
 
 KEY_ENV = {"anthropic": "ANTHROPIC_API_KEY", "openai": "OPENAI_API_KEY"}
 THINKING = {"type": "thinking", "thinking": "", "signature": ""}

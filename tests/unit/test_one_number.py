@@ -26,12 +26,13 @@ from virtual_time import run_virtual
 from parallm_magics import FanoutRun, VoteRun, display
 from parallm_magics.cell.blocks import parse
 from parallm_magics.cell.plan import Plan, make_plan
+from parallm_magics.core.provider import CallFailed, Heard, Reply
+from parallm_magics.core.tasks import Fault, Model, Record, Task, Usage
+from parallm_magics.export.call_code import Door, door_to
+from parallm_magics.export.program import program
 from parallm_magics.patterns.fanout import run_fanout
-from parallm_magics.patterns.program import program
-from parallm_magics.patterns.program_calls import Door, door_to
 from parallm_magics.patterns.vote import run_vote
-from parallm_magics.providers.recording import Recordings
-from parallm_magics.types import CallFailed, Fault, Heard, Model, Record, Reply, Task, Usage
+from parallm_magics.recordings.store import Recordings
 from parallm_magics.voting import label_of
 
 Run = FanoutRun | VoteRun

@@ -17,12 +17,13 @@ from virtual_time import run_virtual
 from parallm_magics import FanoutRun
 from parallm_magics.cell.blocks import parse
 from parallm_magics.cell.plan import make_plan
-from parallm_magics.engine.pace import SPAN, Pace
-from parallm_magics.engine.pool import Pools
-from parallm_magics.engine.pump import Books, Doors, Pump, Rules
-from parallm_magics.engine.stop import Stop
+from parallm_magics.core.provider import CallFailed, Heard, Reply
+from parallm_magics.core.tasks import Fault, Model, Record, Task, Usage
+from parallm_magics.engine.cancel_token import Stop
+from parallm_magics.engine.rate_limits import RateLimits
+from parallm_magics.engine.rate_window import SPAN, RateWindow
+from parallm_magics.engine.scheduler import Books, Doors, Rules, Scheduler
 from parallm_magics.patterns.fanout import run_fanout
-from parallm_magics.types import CallFailed, Fault, Heard, Model, Record, Reply, Task, Usage
 
 EPSILON = 1e-6  # of a clock that is a float
 
@@ -33,7 +34,7 @@ class Metered:
     def __init__(self, act: Act) -> None:
         self.began: list[float] = []
         self.fake = Fake(self._noted)
-        self.pools = Pools()
+        self.pools = RateLimits()
         self._act = act
 
     async def _noted(self, task: Task, heard: Heard) -> Reply:
@@ -51,7 +52,7 @@ class Metered:
         """One cell of so many calls."""
         doors = Doors(lambda model: self.fake, self.pools.of)
         todo = tasks(count, **(tries or {}))
-        pump = Pump(todo, doors, Rules(**rules), Books(price), None, stop or Stop())
+        pump = Scheduler(todo, doors, Rules(**rules), Books(price), None, stop or Stop())
         return await pump.run()
 
     @property
@@ -100,7 +101,7 @@ STEP = st.tuples(
 @given(st.lists(STEP, max_size=40))
 def test_the_window_says_what_counting_says(steps: list[tuple[Any, ...]]) -> None:
     """Waits, takes and corrections in any order, with any limit: as a brute-force count has it."""
-    pace, brute, now, taken = Pace(), Brute(), 0.0, []
+    pace, brute, now, taken = RateWindow(), Brute(), 0.0, []
     for seconds, amount, most, correction in steps:
         now += seconds
         wait = pace.wait(now, amount, most)
@@ -123,7 +124,7 @@ def test_whoever_waits_as_told_never_passes_the_limit(
     arrivals: list[tuple[float, int]], most: int
 ) -> None:
     """Of any amounts at any times: each minute holds at most the limit, or one that never fits."""
-    pace, now = Pace(), 0.0
+    pace, now = RateWindow(), 0.0
     taken: list[tuple[float, int]] = []
     for pause, amount in arrivals:
         now += pause

@@ -14,11 +14,12 @@ from virtual_time import run_virtual
 from parallm_magics import OptionError, VoteRun, fanout, vote
 from parallm_magics.cell.blocks import parse
 from parallm_magics.cell.plan import Plan, make_plan
+from parallm_magics.core.provider import Heard, Reply
+from parallm_magics.core.tasks import Model, Task
+from parallm_magics.patterns.dry_run import Preview
 from parallm_magics.patterns.panel import check_rules, rule_of, warnings
-from parallm_magics.patterns.preview import Preview
 from parallm_magics.patterns.vote import run_vote
 from parallm_magics.providers.registry import define_simulated, forget
-from parallm_magics.types import Heard, Model, Reply, Task
 
 AB = "--choices a,b"
 TWO = "%voter x\nask\n%voter y\nask otherwise"

@@ -85,7 +85,7 @@ def test_nothing_else_of_the_notebook_is_in_it(made: Callable[[], Any]) -> None:
         import inspect
 
         variables = inspect.getclosurevars(begin).nonlocals
-        from parallm_magics.patterns import api
+        from parallm_magics import api
 
         name = "vote" if "vote" in pending.__name__ else "fanout"
         return api._run(name, variables["text"], {"other": SECRET}, variables["options"])

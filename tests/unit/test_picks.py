@@ -14,11 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from paths import DATA
 
+from parallm_magics.core.tasks import Reading, Record
 from parallm_magics.patterns.ballots import count_ballots, votes_of
 from parallm_magics.patterns.panel import Rule
 from parallm_magics.patterns.vote_run import settled
-from parallm_magics.types import Reading, Record
-from parallm_magics.voting.picks import (
+from parallm_magics.voting.pick_rules import (
     PICKS,
     Decision,
     Sure,

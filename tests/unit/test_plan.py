@@ -11,6 +11,7 @@ import pytest
 
 from parallm_magics.cell.blocks import parse
 from parallm_magics.cell.plan import Plan, least_successes, make_plan
+from parallm_magics.core.tasks import Model
 from parallm_magics.errors import (
     CellSyntaxError,
     ModelError,
@@ -18,7 +19,6 @@ from parallm_magics.errors import (
     ParallmError,
     VariableError,
 )
-from parallm_magics.types import Model
 
 
 def model_of(text: str) -> Model:

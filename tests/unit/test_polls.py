@@ -14,12 +14,13 @@ from virtual_time import run_virtual
 from parallm_magics import FanoutRun, OptionError, TooFewSucceeded, VoteRun, fanout
 from parallm_magics.cell.blocks import parse
 from parallm_magics.cell.plan import Plan, make_plan
-from parallm_magics.engine.stop import Stop
+from parallm_magics.core.provider import CallFailed, Heard, Reply
+from parallm_magics.core.tasks import Fault, Model, Task
+from parallm_magics.engine.cancel_token import Stop
 from parallm_magics.patterns.fanout import run_fanout
 from parallm_magics.patterns.panel import check_rules
 from parallm_magics.patterns.vote import run_vote
 from parallm_magics.providers.registry import define_simulated, forget
-from parallm_magics.types import CallFailed, Fault, Heard, Model, Reply, Task
 
 TOXICITY = "%section toxicity -n 3 --choices safe,toxic\nIs it toxic?"
 
@@ -447,7 +448,7 @@ def test_a_tied_section_has_no_voice_in_the_text() -> None:
         forget("tied")
     assert run["p"] is None
     assert run.text == "[no winner: tie]"
-    assert repr(run.votes["p"]) == "<Poll p: None (tie), {'bad': 1, 'fine': 1}>"
+    assert repr(run.votes["p"]) == "<SectionVote p: None (tie), {'bad': 1, 'fine': 1}>"
 
 
 def test_what_is_flagged_is_shown() -> None:

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from parallm_magics import prices
-from parallm_magics.prices import Tariff
+from parallm_magics.core import prices
+from parallm_magics.core.prices import Tariff
+from parallm_magics.core.tasks import Model, Terms, Usage
 from parallm_magics.providers import bill
 from parallm_magics.providers.registry import parse_model
-from parallm_magics.types import Model, Terms, Usage
 
 # Round the starts of price tiers, where another rate begins to hold for all tokens of the call.
 COUNTS = st.one_of(

@@ -21,12 +21,12 @@ from known import KEY, MODELS, each_known, lead
 from provider import Act, Loopback
 
 from parallm_magics import OptionError, StudyRun, fanout, vote
+from parallm_magics.api import plan_cell
 from parallm_magics.errors import UnfinishedError
-from parallm_magics.patterns.api import plan_cell
-from parallm_magics.patterns.program import program
-from parallm_magics.patterns.program_calls import Door, door_to
-from parallm_magics.patterns.program_prompts import around
-from parallm_magics.patterns.program_text import literal, name_of, quoted
+from parallm_magics.export.call_code import Door, door_to
+from parallm_magics.export.code_text import literal, name_of, quoted
+from parallm_magics.export.program import program
+from parallm_magics.export.prompt_code import around
 from parallm_magics.providers import registry
 from parallm_magics.providers.address import shown_query
 from parallm_magics.voting import label_of

@@ -16,6 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from provider import Act, Loopback, PromptCache
 
+from parallm_magics.core.provider import Reply
+from parallm_magics.core.tasks import Model, Record, Task, Usage
 from parallm_magics.display import static_html, static_plain
 from parallm_magics.engine.worker import Price, Worker
 from parallm_magics.patterns.run import Run
@@ -23,7 +25,6 @@ from parallm_magics.providers import bill
 from parallm_magics.providers.anthropic import AnthropicProvider
 from parallm_magics.providers.openai import OpenAIProvider
 from parallm_magics.providers.prompt_cache import marked
-from parallm_magics.types import Model, Record, Reply, Task, Usage
 
 SHARED = "The contract, é 😀:\r\n" + "clause. " * 600
 PROMPTS = [f"{SHARED}\n\nSection {number}: what is missing?" for number in range(4)]

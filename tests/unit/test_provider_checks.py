@@ -9,10 +9,10 @@ import pytest
 from doors import KEY, Door, each_door
 from provider import Loopback
 
+from parallm_magics.core.tasks import Model, Task
 from parallm_magics.errors import MissingKeyError, ModelError
 from parallm_magics.providers.anthropic import AnthropicProvider
 from parallm_magics.providers.openai import OpenAIProvider
-from parallm_magics.types import Model, Task
 
 
 @pytest.fixture

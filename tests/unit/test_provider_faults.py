@@ -18,12 +18,13 @@ from provider_acts import NAMED, act_of
 from virtual_time import run_virtual
 
 from parallm_magics import FanoutRun, ParallmError, TooFewSucceeded, fanout
-from parallm_magics.engine.pool import Pools
-from parallm_magics.engine.pump import Books, Doors, Pump, Rules
-from parallm_magics.engine.shared import Shared
-from parallm_magics.engine.stop import Stop
+from parallm_magics.core.provider import CallFailed, Heard, Reply
+from parallm_magics.core.tasks import Event, Fault, Record, Task
+from parallm_magics.engine.cancel_token import Stop
+from parallm_magics.engine.rate_limits import RateLimits
+from parallm_magics.engine.scheduler import Books, Doors, Rules, Scheduler
+from parallm_magics.engine.slots import Slots
 from parallm_magics.providers.registry import define_simulated, forget
-from parallm_magics.types import CallFailed, Event, Fault, Heard, Record, Reply, Task
 
 SOON = 0.3  # after its deadline a worker has ended, on a quiet machine that does not stall
 
@@ -40,10 +41,10 @@ def pumped(fake: Fake, todo: list[Task], **rules: Any) -> tuple[list[Record], fl
     events: list[Event] = []
 
     async def main() -> list[Record]:
-        doors, began = Doors(lambda model: fake, Pools().of), asyncio.get_running_loop().time()
+        doors, began = Doors(lambda model: fake, RateLimits().of), asyncio.get_running_loop().time()
         held = Rules(**rules)
-        shared = Shared(held.concurrency, began)
-        return await Pump(todo, doors, held, Books(price), events.append, Stop(), shared).run()
+        shared = Slots(held.concurrency, began)
+        return await Scheduler(todo, doors, held, Books(price), events.append, Stop(), shared).run()
 
     records, seconds = run_virtual(main())
     return records, seconds, events

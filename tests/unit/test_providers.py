@@ -14,8 +14,9 @@ import pytest
 from doors import DOORS, KEY, Door, door_name, each_door, each_stream
 from provider import Act, Loopback
 
+from parallm_magics.core.provider import CallFailed
+from parallm_magics.core.tasks import Usage
 from parallm_magics.providers.openai import OpenAIProvider
-from parallm_magics.types import CallFailed, Usage
 
 HOSTILE = "<html><img src=x: onerror=alert(1)>proxy login</html>"
 

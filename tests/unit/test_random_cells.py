@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from parallm_magics.cell.blanks import lead
 from parallm_magics.cell.blocks import NBVAL, Block, Cell, Text, parse
 from parallm_magics.cell.plan import Plan, make_plan
-from parallm_magics.cell.words import SIGNS, WORDS
+from parallm_magics.cell.reserved_words import SIGNS, WORDS
+from parallm_magics.core.tasks import Model
 from parallm_magics.errors import ParallmError
-from parallm_magics.types import Model
 
 CELLS = int(os.environ.get("RANDOM_CELLS", "300"))
 VARIABLES = {"code": "a value", "docs": ["p", "q"], "empty": ""}

@@ -11,9 +11,10 @@ from virtual_time import run_virtual
 from parallm_magics import FanoutRun
 from parallm_magics.cell.blocks import parse
 from parallm_magics.cell.plan import make_plan
+from parallm_magics.core.provider import CallFailed, Heard, Reply
+from parallm_magics.core.tasks import Fault, Model, Task
 from parallm_magics.patterns.fanout import run_fanout
-from parallm_magics.patterns.reading import says_more
-from parallm_magics.types import CallFailed, Fault, Heard, Model, Reply, Task
+from parallm_magics.patterns.record_values import says_more
 
 WHY = "The names say what they hold, but two are too long."
 

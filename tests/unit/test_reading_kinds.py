@@ -6,8 +6,9 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from parallm_magics.voting import framing, read_answer
-from parallm_magics.voting.fillers import is_filled
+from parallm_magics.answers import framing
+from parallm_magics.answers.fillers import is_filled
+from parallm_magics.voting import read_answer
 
 NO_VOTE = ("abstain", "invalid")
 GUARD = ("ALLOW", "BLOCK")

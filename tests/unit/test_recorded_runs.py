@@ -27,15 +27,16 @@ from parallm_magics import (
 )
 from parallm_magics.cell.blocks import parse
 from parallm_magics.cell.plan import Plan, make_plan
+from parallm_magics.core.provider import Reply
+from parallm_magics.core.tasks import Event, Model, Record, Task
 from parallm_magics.engine.budget import Ledger
-from parallm_magics.engine.stop import Stop
+from parallm_magics.engine.cancel_token import Stop
 from parallm_magics.notebook.spend import Spend
 from parallm_magics.patterns.fanout import run_fanout
 from parallm_magics.patterns.vote import run_vote
-from parallm_magics.providers import recording
-from parallm_magics.providers.recording import Recordings
 from parallm_magics.providers.registry import define_simulated, forget
-from parallm_magics.types import Event, Model, Record, Reply, Task
+from parallm_magics.recordings import store as recording
+from parallm_magics.recordings.store import Recordings
 
 MODELS = {"anthropic": "claude-haiku-5-5", "openai": "gpt-6-luna"}
 each_dialect = pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)

@@ -18,12 +18,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from parallm_magics.core.tasks import Attempt, Fault, Model, Reading, Record, Task, Usage
 from parallm_magics.errors import OptionError
-from parallm_magics.providers import keys, recording_file, recording_lines
-from parallm_magics.providers.recording import Recordings, from_environment
-from parallm_magics.providers.recording_key import key_of, request_of
-from parallm_magics.providers.recording_modes import forced, offline
-from parallm_magics.types import Attempt, Fault, Model, Reading, Record, Task, Usage
+from parallm_magics.providers import keys
+from parallm_magics.recordings import codec as recording_lines
+from parallm_magics.recordings import lines_file as recording_file
+from parallm_magics.recordings.modes import forced, offline
+from parallm_magics.recordings.request_key import key_of, request_of
+from parallm_magics.recordings.store import Recordings, from_environment
 
 REAL = Model("openai", "gpt-6-luna")
 CANARY = "sk-CANARY-0123456789abcdef"

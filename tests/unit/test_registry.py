@@ -9,10 +9,10 @@ from collections.abc import Iterator
 import pytest
 from provider import Loopback
 
+from parallm_magics.core.tasks import Model, Task
 from parallm_magics.errors import MissingKeyError, ModelError, OptionError
 from parallm_magics.providers import registry
 from parallm_magics.providers.registry import Clients, parse_model
-from parallm_magics.types import Model, Task
 
 
 @pytest.fixture(autouse=True)

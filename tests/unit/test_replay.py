@@ -18,12 +18,13 @@ from virtual_time import run_virtual
 from parallm_magics import RecordingMissing, fanout, vote
 from parallm_magics.cell.blocks import parse
 from parallm_magics.cell.plan import Plan, make_plan
+from parallm_magics.core.provider import Heard, Reply
+from parallm_magics.core.tasks import Model, Record, Task
 from parallm_magics.errors import UnfinishedError
 from parallm_magics.patterns.fanout import run_fanout
 from parallm_magics.patterns.panel import check_rules
 from parallm_magics.patterns.vote import run_vote
-from parallm_magics.providers.recording import Recordings
-from parallm_magics.types import Heard, Model, Record, Reply, Task
+from parallm_magics.recordings.store import Recordings
 
 SECTIONS = "about this\n%section a\nA\n%section b\nB\n%section c\nC\n"
 MERGED = f"{SECTIONS}%synthesis\nMerge.\n"

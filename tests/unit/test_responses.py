@@ -14,7 +14,7 @@ from known import lead
 from provider import Act, Loopback
 
 from parallm_magics import ModelError, fanout
-from parallm_magics.types import Record, Usage
+from parallm_magics.core.tasks import Record, Usage
 
 MODEL = "openai-responses:gpt-5.2-pro"
 SSE = {"content-type": "text/event-stream"}

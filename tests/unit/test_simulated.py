@@ -13,11 +13,12 @@ from dataclasses import replace
 import pytest
 from virtual_time import run_virtual
 
+from parallm_magics.core.provider import CallFailed
+from parallm_magics.core.tasks import Fault, Model, Reading, Task
 from parallm_magics.errors import ModelError
-from parallm_magics.providers import simulation
-from parallm_magics.providers.simulated import MOST_PIECES, SimulatedProvider
-from parallm_magics.providers.simulation_query import PARAMETERS, read_settings
-from parallm_magics.types import CallFailed, Fault, Model, Reading, Task
+from parallm_magics.simulation import draws as simulation
+from parallm_magics.simulation.sim_settings import PARAMETERS, read_settings
+from parallm_magics.simulation.simulated import MOST_PIECES, SimulatedProvider
 
 LABELS = Reading("choice", ("safe", "unsafe", "unclear"))
 TWO = Reading("choice", ("safe", "unsafe"))

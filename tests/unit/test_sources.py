@@ -18,8 +18,9 @@ from parallm_magics import FanoutRun, OptionError, ParallmError
 from parallm_magics.cell.blocks import parse
 from parallm_magics.cell.items import AHEAD, items_of
 from parallm_magics.cell.plan import Plan, make_plan
+from parallm_magics.core.provider import CallFailed, Heard, Reply
+from parallm_magics.core.tasks import Fault, Model, Task
 from parallm_magics.patterns.fanout import run_fanout
-from parallm_magics.types import CallFailed, Fault, Heard, Model, Reply, Task
 
 
 class Cursor:

@@ -11,15 +11,15 @@ from hypothesis import strategies as st
 from paths import DATA
 
 from parallm_magics import VoteRun
+from parallm_magics.answers.cleaning import usual_spelling
 from parallm_magics.cell.blocks import parse
 from parallm_magics.cell.plan import make_plan
-from parallm_magics.display.votes import ballot
+from parallm_magics.core.tasks import Model, Reading
+from parallm_magics.display.live_votes import ballot
 from parallm_magics.patterns.ballots import count_ballots
-from parallm_magics.patterns.live import _label_reader
 from parallm_magics.patterns.panel import Rule
-from parallm_magics.types import Model, Reading
+from parallm_magics.patterns.plan_board import _label_reader
 from parallm_magics.voting import same_answer_key
-from parallm_magics.voting.cleaning import usual_spelling
 
 OPEN = Reading("open")
 TA_19 = next(

@@ -20,7 +20,7 @@ from parallm_magics.voting import (
     shares,
     wilson,
 )
-from parallm_magics.voting.statistics import exact_beta_half_tail, exact_p_mode
+from parallm_magics.voting.vote_statistics import exact_beta_half_tail, exact_p_mode
 
 FUNCTIONS = {
     "beta_half_tail": beta_half_tail,

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from paths import DATA
 from vectors import rows_of
 
-from parallm_magics.errors import OptionError
 from parallm_magics.voting import (
     beta_stops,
     clinch,
@@ -23,7 +22,7 @@ from parallm_magics.voting import (
     next_wave,
     weighted_tally,
 )
-from parallm_magics.voting.statistics import exact_p_mode
+from parallm_magics.voting.vote_statistics import exact_p_mode
 
 TALLIES = json.loads((DATA / "vote-cases.json").read_text(encoding="utf-8"))["tallies"]
 MOST_VOTES = 9
@@ -363,6 +362,6 @@ def test_waves_with_the_heuristic_start_with_four_votes():
     ],
 )
 def test_what_cannot_be_is_named(call, says):
-    """Each unusable input is an OptionError that names it."""
-    with pytest.raises(OptionError, match=says):
+    """Each unusable input is an ValueError that names it."""
+    with pytest.raises(ValueError, match=says):
         call()

@@ -12,8 +12,8 @@ from growth import assert_in_proportion
 from parallm_magics import fanout, vote
 from parallm_magics.cell.blocks import parse
 from parallm_magics.cell.plan import Plan, make_plan
+from parallm_magics.core.tasks import Model
 from parallm_magics.errors import VariableError
-from parallm_magics.types import Model
 
 VALUES = {
     "code": "C",

@@ -26,17 +26,18 @@ from parallm_magics import (
 )
 from parallm_magics.cell.blocks import parse
 from parallm_magics.cell.plan import Plan, make_plan
-from parallm_magics.engine.stop import Stop
+from parallm_magics.core.provider import CallFailed, Heard, Reply
+from parallm_magics.core.tasks import Event, Fault, Model, Task, Usage
+from parallm_magics.engine.cancel_token import Stop
 from parallm_magics.errors import ParallmError
-from parallm_magics.patterns.live import board_of
-from parallm_magics.patterns.measure import rules_of
-from parallm_magics.patterns.study import run_study
+from parallm_magics.patterns.plan_board import board_of
 from parallm_magics.providers import bill
-from parallm_magics.providers.recording import Recordings
-from parallm_magics.providers.recording_modes import Mode
-from parallm_magics.types import CallFailed, Event, Fault, Heard, Model, Reply, Task, Usage
+from parallm_magics.recordings.modes import Mode
+from parallm_magics.recordings.store import Recordings
+from parallm_magics.study.learned_panels import halves
+from parallm_magics.study.outcomes import rules_of
+from parallm_magics.study.run_study import run_study
 from parallm_magics.voting import error_diagnostics, mcnemar_exact, wilson
-from parallm_magics.voting.learning import halves
 
 # What each voter says of each item; the truth is A, A, B, B, and nobody knows of the last.
 SAID = {

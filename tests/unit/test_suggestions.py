@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from parallm_magics.cell.options import TABLE
+from parallm_magics.cell.reserved_words import WORDS
 from parallm_magics.cell.suggestions import known_values, suggest
-from parallm_magics.cell.words import WORDS
-from parallm_magics.voting.picks import PICKS
+from parallm_magics.voting.pick_rules import PICKS
 
 
 class Doc:

@@ -5,8 +5,8 @@ from growth import assert_in_proportion
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parallm_magics.voting.sieve import Sieve
-from parallm_magics.voting.thinking import split_thinking
+from parallm_magics.answers.thinking import split_thinking
+from parallm_magics.answers.thinking_sieve import Sieve
 
 MARKS = [
     ("<think>", "</think>"),

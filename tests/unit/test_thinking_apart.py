@@ -14,10 +14,10 @@ from display_samples import Page
 from provider import Act, Loopback
 
 from parallm_magics import fanout, vote
-from parallm_magics.providers.recording_key import key_of, request_of
-from parallm_magics.providers.recording_lines import Front, entry_of, line_of, record_of
-from parallm_magics.types import Model, Task
-from parallm_magics.voting.thinking import ONLY_THINKING
+from parallm_magics.answers.thinking import ONLY_THINKING
+from parallm_magics.core.tasks import Model, Task
+from parallm_magics.recordings.codec import Front, entry_of, line_of, record_of
+from parallm_magics.recordings.request_key import key_of, request_of
 
 SECRET = "secret plan"
 ANSWER = "The fix is X."

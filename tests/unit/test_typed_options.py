@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
+from parallm_magics.api import plan_cell
 from parallm_magics.cell.blocks import parse
-from parallm_magics.cell.given import read_keywords, read_tokens
+from parallm_magics.cell.option_layers import read_keywords, read_tokens
 from parallm_magics.cell.options import TABLE
 from parallm_magics.cell.tokens import tokens
 from parallm_magics.errors import ParallmError
-from parallm_magics.patterns.api import plan_cell
 
 DASHES = "‐‑‒–—―−﹘﹣－"
 QUOTES = ("“”", "„“", "‘’", "«»", "‹›", "＂＂")

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from parallm_magics import user_code
 from parallm_magics.cell.items import items_of
-from parallm_magics.user_code import Steps, UserCodeInterrupted, call
+from parallm_magics.core import user_code
+from parallm_magics.core.user_code import Steps, UserCodeInterrupted, call
 
 
 @pytest.fixture(autouse=True)

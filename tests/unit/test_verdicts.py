@@ -9,7 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from paths import DATA
 
-from parallm_magics.voting.verdicts import read_verdict
+from parallm_magics.answers.judge_verdicts import read_verdict
 
 BAD_INPUTS = DATA / "bad-inputs.json"
 JUDGE = [

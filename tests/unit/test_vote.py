@@ -15,11 +15,12 @@ from virtual_time import run_virtual
 from parallm_magics import OptionError, ParallmError, TooFewSucceeded, VoteRun
 from parallm_magics.cell.blocks import parse
 from parallm_magics.cell.plan import make_plan
+from parallm_magics.core.provider import Heard, Reply
+from parallm_magics.core.tasks import Fault, Model, Reading, Record, Status, Task
 from parallm_magics.patterns.panel import Rule
-from parallm_magics.patterns.surroundings import Surroundings
+from parallm_magics.patterns.run_context import RunContext
 from parallm_magics.patterns.vote import run_vote
 from parallm_magics.providers.registry import Clients
-from parallm_magics.types import Fault, Heard, Model, Reading, Record, Reply, Status, Task
 
 SAFE = Reading("choice", choices=("safe", "unsafe"))
 
@@ -30,7 +31,7 @@ def ran(act: Act, line: str, body: str = "x") -> tuple[VoteRun, Fake]:
     plan = make_plan(
         parse("vote", line, body), {}, lambda text: Model("fake", text), {"model": ("m",)}
     )
-    run, _ = run_virtual(run_vote(plan, Surroundings(cast("Clients", FakeClients(fake)))))
+    run, _ = run_virtual(run_vote(plan, RunContext(cast("Clients", FakeClients(fake)))))
     return run, fake
 
 

@@ -6,7 +6,7 @@ import asyncio
 
 from virtual_time import run_virtual
 
-from parallm_magics.notebook.interrupt import GRACE, Patience
+from parallm_magics.notebook.interrupt import GRACE, InterruptibleWait
 
 
 async def stubborn() -> str:
@@ -23,7 +23,7 @@ def test_a_second_interrupt_leaves_the_run() -> None:
     """The first one only stops the workers; after the second the wait ends within the grace."""
 
     async def interrupted() -> tuple[str | None, float]:
-        patience = Patience()
+        patience = InterruptibleWait()
         loop = asyncio.get_running_loop()
         loop.call_later(1.5, patience.end)
         loop.call_later(2.5, patience.end)
@@ -38,7 +38,7 @@ def test_a_run_that_ends_is_waited_for() -> None:
     """One interrupt leaves the run the time to tell what it has."""
 
     async def interrupted() -> str | None:
-        patience = Patience()
+        patience = InterruptibleWait()
         asyncio.get_running_loop().call_later(1.5, patience.end)
         return await patience.wait_for(asyncio.sleep(30, "what was done"))
 

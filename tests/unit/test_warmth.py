@@ -18,12 +18,13 @@ from virtual_time import run_virtual
 from parallm_magics import FanoutRun, fanout, vote
 from parallm_magics.cell.blocks import parse
 from parallm_magics.cell.plan import make_plan
+from parallm_magics.core.provider import Heard, Reply
+from parallm_magics.core.tasks import Model, Record, Task, Usage
 from parallm_magics.display import static_plain
-from parallm_magics.engine.pool import Pools
-from parallm_magics.engine.pump import Books, Doors, Pump, Rules
-from parallm_magics.engine.stop import Stop
+from parallm_magics.engine.cancel_token import Stop
+from parallm_magics.engine.rate_limits import RateLimits
+from parallm_magics.engine.scheduler import Books, Doors, Rules, Scheduler
 from parallm_magics.patterns.fanout import run_fanout
-from parallm_magics.types import Heard, Model, Record, Reply, Task, Usage
 
 SHARED = "The contract.\n" + "clause. " * 700
 HAIKU = "claude-haiku-5-5"
@@ -75,14 +76,14 @@ def ran(
 ) -> tuple[list[Record], float]:
     """The records and the virtual seconds of a run over a provider with a prompt cache."""
     fake, stop = Fake(act, caching=caching), stop or Stop()
-    pools = Pools()
+    pools = RateLimits()
 
     async def main() -> list[Record]:
         if stop_at is not None:
             asyncio.get_running_loop().call_later(stop_at, stop, "interrupted")
         doors = Doors(lambda model: fake, pools.of)
         rules = Rules(concurrency, known=len(todo))
-        return await Pump(todo, doors, rules, Books(price), None, stop).run()
+        return await Scheduler(todo, doors, rules, Books(price), None, stop).run()
 
     records, seconds = run_virtual(main())
     assert [record.name for record in records] == [task.name for task in todo]

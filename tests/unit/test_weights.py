@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from paths import DATA
 from vectors import rows_of
 
-from parallm_magics.errors import OptionError
 from parallm_magics.voting import log_odds_weight, weight_sums, weighted_tally
 
 TALLIES = json.loads((DATA / "vote-cases.json").read_text(encoding="utf-8"))["tallies"]
@@ -84,8 +83,8 @@ def test_nothing_weighed_has_no_winner_and_no_share(votes):
     ],
 )
 def test_a_weight_that_cannot_be_is_named(weight, says):
-    """Each is an OptionError that names the weight."""
-    with pytest.raises(OptionError, match=says):
+    """Each is an ValueError that names the weight."""
+    with pytest.raises(ValueError, match=says):
         weighted_tally([("A", 1), ("B", weight)])
 
 
@@ -140,5 +139,5 @@ def test_one_more_right_answer_never_weighs_less(right, items, labels):
 @pytest.mark.parametrize("inputs", [(3, 2, 2), (-1, 2, 2), (1, 2, 1)])
 def test_a_record_that_cannot_be_has_no_weight(inputs):
     """More right than items, fewer than none, and a single label are errors."""
-    with pytest.raises(OptionError, match="no weight for"):
+    with pytest.raises(ValueError, match="no weight for"):
         log_odds_weight(*inputs)

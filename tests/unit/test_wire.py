@@ -11,14 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parallm_magics.endings import ENDINGS, NONE, ending_of
+from parallm_magics.core.finish_reasons import ENDINGS, NONE, ending_of
 from parallm_magics.providers.content import content_of
 from parallm_magics.providers.draft import Draft
 from parallm_magics.providers.error_body import WORDS, read_error
 from parallm_magics.providers.events import events
 from parallm_magics.providers.faults import Asked, fault_in_answer, fault_of_answer
+from parallm_magics.providers.json_values import parsed_start
 from parallm_magics.providers.openai import OpenAIProvider
-from parallm_magics.providers.reading import parsed_start
 from parallm_magics.providers.responses import ResponsesProvider
 from parallm_magics.providers.unwanted import Unwanted
 

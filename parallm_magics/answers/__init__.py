@@ -1,0 +1,1 @@
+"""From a raw answer to a value."""

@@ -1,0 +1,158 @@
+"""Read the vote out of a raw answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from parallm_magics.answers.answer_markers import marked_answer, says_otherwise
+from parallm_magics.answers.cleaning import cleaned, tidy, without_fences, without_gaps
+from parallm_magics.answers.framing import outside_of_frames
+from parallm_magics.answers.json_fields import (
+    is_json_like,
+    json_answer,
+    names_answer,
+    tagged_answer,
+)
+from parallm_magics.answers.label_in_text import read_label
+from parallm_magics.answers.mentions import Menu
+from parallm_magics.answers.number_in_text import is_number, read_number, tidy_digits
+from parallm_magics.answers.thinking import without_reasoning
+from parallm_magics.answers.wording import declines, declines_to_answer
+from parallm_magics.core.finish_reasons import ending_of
+from parallm_magics.core.tasks import NUMERIC, Kind
+
+State = Literal["valid", "abstain", "invalid"]
+
+Value = str | int | float
+Span = tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What one answer says as a vote.
+
+    Attributes:
+        state: "valid" (a value was read), "abstain" (the model declined, or a filter did) or
+            "invalid" (nothing usable).
+        value: the choice as the user spelt it, a number, or an open answer's text; None unless
+            valid.
+    """
+
+    state: State
+    value: Value | None = None
+
+
+def read_answer(
+    text: str,
+    choices: Sequence[str] | None = None,
+    kind: Kind = "choice",
+    finish: str | None = "stop",
+    aliases: Mapping[str, Sequence[str] | str] | None = None,
+    range: Sequence[float] | None = None,  # noqa: A002 - the user's word
+) -> Answer:
+    """Read the vote out of a raw answer.
+
+    In this order: why the model stopped; thinking out, by whatever marks it is set off; the answer
+    field of a JSON object, else an answer tag; the last marker ("Answer:") at the start of a line
+    or behind such a mark, else within a line; the whole text; a label at its start; the only label
+    in it. Once a field, tag or marker has been found, its value is the verdict: off the menu, it is
+    no vote, whatever else the text says. Of such a verdict, and of an answer of at most five words,
+    the first clause counts, and any word there that is not known to change nothing makes it none.
+
+    Args:
+        text: the answer as the model wrote it.
+        choices: the labels of kind "choice"; without any, the answer is read as "open".
+        kind: "choice", "number", "score" (a number in `range`), "index" (a whole number in
+            `range`, from 1 without one) or "open" (any text).
+        finish: why the provider says the model stopped; only a known good reason is good.
+        aliases: for a choice, further words that stand for it.
+        range: least and largest number, both included.
+
+    Raises:
+        ValueError: an unknown kind.
+
+    >>> read_answer("**Answer:** no, although it nearly is", ["YES", "NO"])
+    Answer(state='valid', value='NO')
+    """
+    ending = ending_of(finish or "")
+    if ending in ("length", "failed", "unknown"):
+        return Answer("invalid")
+    if ending == "refusal":
+        return Answer("abstain")
+    if kind not in _READERS:
+        raise ValueError(f"unknown kind of answer {kind!r}; known: {', '.join(_READERS)}")
+    kind = "open" if kind == "choice" and not choices else kind
+    menu = Menu.of(choices or (), aliases if choices else None)
+    span = (range[0], range[1]) if range else None
+    raw = without_reasoning(without_gaps(text))
+    if not is_json_like(raw):
+        raw = outside_of_frames(
+            raw, lambda name: names_answer(name, kind) or menu.exact(name) is not None
+        )
+    if kind in NUMERIC:
+        raw = tidy_digits(raw)
+    verdict, is_marked = _verdict(raw, kind, menu, span)
+    if not verdict.strip():
+        return Answer("invalid")
+    if kind == "open" and declines_to_answer(cleaned(verdict)):
+        return Answer("abstain")
+    value = _READERS[kind](verdict, menu, span, is_marked)
+    if value is None:
+        return Answer("abstain" if declines(verdict) else "invalid")
+    return Answer("valid", value)
+
+
+def _verdict(raw: str, kind: Kind, menu: Menu, span: Span | None) -> tuple[str, bool]:
+    """The part of the answer that counts, tidy, and whether a field, tag or marker gives it."""
+    # Straight quotes in place of curly ones would end a JSON string, so the raw text comes first.
+    field = json_answer(raw, kind)
+    text = tidy(raw)
+    if field is None:
+        field = json_answer(text, kind)
+    is_numeric = kind in NUMERIC
+
+    def is_answer(line: str) -> bool:
+        return is_number(line) if is_numeric else menu.exact(line) is not None
+
+    def read(value: str) -> Value | None:
+        return None if kind == "open" else _READERS[kind](value, menu, span, True)
+
+    enclosed = tagged_answer(text, kind) if field is None else tidy(field)
+    if enclosed is not None:
+        after = text[max(text.rfind("}"), text.rfind(">")) + 1 :]
+        return "" if says_otherwise(after, read(enclosed), is_answer, read) else enclosed, True
+    marked = marked_answer(text, kind, is_answer, read)
+    if marked is None:
+        return without_fences(text).strip(), False
+    return marked, True
+
+
+def _label(verdict: str, menu: Menu, span: Span | None, is_marked: bool) -> Value | None:
+    return read_label(verdict, menu, is_marked=is_marked)
+
+
+def _number(verdict: str, menu: Menu, span: Span | None, is_marked: bool) -> Value | None:
+    return read_number(verdict, is_marked=is_marked)
+
+
+def _score(verdict: str, menu: Menu, span: Span | None, is_marked: bool) -> Value | None:
+    return read_number(verdict, span, of_top=True, is_marked=is_marked)
+
+
+def _index(verdict: str, menu: Menu, span: Span | None, is_marked: bool) -> Value | None:
+    return read_number(verdict, span, whole=True, of_top=True, is_marked=is_marked)
+
+
+def _text(verdict: str, menu: Menu, span: Span | None, is_marked: bool) -> Value | None:
+    return cleaned(verdict) or None
+
+
+_READERS: dict[Kind, Callable[[str, Menu, Span | None, bool], Value | None]] = {
+    "choice": _label,
+    "number": _number,
+    "score": _score,
+    "index": _index,
+    "open": _text,
+}

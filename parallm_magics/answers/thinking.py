@@ -1,0 +1,188 @@
+"""What a model wrote to itself, told from what it answers.
+
+Servers without a reasoning parser leave the thinking in the answer's text. What is known to be
+thinking is taken out of it; a text that merely speaks of such marks stays as it is.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left
+from collections.abc import Sequence
+
+from parallm_magics.answers.thinking_marks import Mark, known_marks, reflecting_marks
+
+_FENCE = re.compile(r"^[ \t]*(?:`{3,}|~{3,})", re.MULTILINE)
+_BLANK = re.compile(r"\s*")
+_QUOTES = "`\"'“”‘’«»([{"
+
+# OpenAI's Harmony: every message has a channel, and only "final" is for the reader.
+_CHANNEL = r"[a-z]{1,20}(?:[ \t][^<|\n]{0,120})?"
+_HEADER = re.compile(
+    rf"(?:<\|start\|>[^<|\n]{{0,120}})?<\|channel\|>\s{{0,4}}(?P<channel>{_CHANNEL})"
+    r"(?:<\|constrain\|>[^<|\n]{0,80})?<\|message\|>"
+    r"|<\|start\|>[^<|\n]{0,120}<\|message\|>"
+    r"|\A\s{0,40}(?P<bare>analysis|commentary|final)\s{0,4}<\|message\|>",
+    re.IGNORECASE,
+)
+_MESSAGE_END = re.compile(r"<\|(?:end|return|call)\|>")
+# Anywhere else such a header is quoted by somebody who writes about it.
+_FRAMED = re.compile(
+    r"\A\s{0,40}(?:<\|(?:channel|start)\|>|(?:analysis|commentary|final)\s{0,4}<\|message\|>)"
+    r"|<\|end\|>\s{0,4}<\|start\|>assistant"
+)
+# The same where a server drops its special tokens: "analysisWe need … assistantfinalIt is …".
+_BARE_HEADER = re.compile(r"assistant(?P<channel>analysis|commentary|final)")
+_BARE_START = re.compile(r"\s{0,40}(?:analysis|commentary)(?P<glued>(?=[A-Z]))?")
+_ANSWER_BEGINS = re.compile(
+    r"<[|｜](?:start|begin)[^<>|｜\n]{0,40}(?:response|solution|answer|text|output)[|｜]>\s*",
+    re.IGNORECASE,
+)
+_ANSWER_ENDS = re.compile(r"\s{0,40}<[|｜]end[^<>|｜\n]{0,40}[|｜]>\s{0,40}\Z", re.IGNORECASE)
+
+ONLY_THINKING = (
+    "the model only thought, and gave no answer; give more with --max-tokens, or ask for less "
+    "thinking with --effort"
+)
+"""Why there is no answer where there is thinking."""
+
+
+def split_thinking(text: str) -> tuple[str, str]:
+    """What a model wrote to itself, and its answer.
+
+    Thinking is what known marks enclose at the very start; what comes before a closing mark that
+    nothing has opened, as chat templates open it themselves, unless that mark is quoted or code;
+    and every Harmony message that is not on the final channel. Without any of it the answer is the
+    text itself. Thinking that never ends leaves no answer.
+
+    >>> split_thinking("<think>The user greets.</think>\\n\\nHello!")
+    ('The user greets.', 'Hello!')
+    >>> split_thinking("Close it with `</think>`.")
+    ('', 'Close it with `</think>`.')
+    """
+    harmony = _harmony(text)
+    if harmony is not None:
+        return harmony
+    marks = known_marks(text)
+    if not marks:
+        return "", text
+    thoughts: list[str] = []
+    place = 0
+    fences = [fence.start() for fence in _FENCE.finditer(text)]
+    while block := _next_block(text, place, marks, fences):
+        begin, end, place = block
+        thoughts.append(text[begin:end])
+    if not place:
+        return "", text
+    return _joined(thoughts), _unframed(text[place:].lstrip())
+
+
+def without_reasoning(text: str) -> str:
+    """What of an answer may be a vote: no thinking, wherever in it that stands.
+
+    An unclosed block reaches to the end; a closing mark without an opening one ends a block that
+    began before the text did.
+    """
+    _, text = split_thinking(text)
+    kept: list[str] = []
+    start, inside = 0, False
+    for mark in sorted([*known_marks(text), *reflecting_marks(text)]):
+        if mark.closes:
+            if not inside:
+                kept.clear()
+            start, inside = mark.end, False
+        elif not inside and not mark.is_empty:
+            kept.append(text[start : mark.start])
+            inside = True
+    if not inside:
+        kept.append(text[start:])
+    return "\n".join(kept)
+
+
+def _unframed(answer: str) -> str:
+    """The answer without the tokens that enclose it where thinking had such tokens too."""
+    opened = _ANSWER_BEGINS.match(answer)
+    return _ANSWER_ENDS.sub("", answer[opened.end() :]) if opened else answer
+
+
+def _next_block(
+    text: str, place: int, marks: Sequence[Mark], fences: Sequence[int]
+) -> tuple[int, int, int] | None:
+    """Where the next thought begins and ends, and where the text goes on; None without one."""
+    begins = _BLANK.match(text, place)
+    start = begins.end() if begins else place
+    at = bisect_left(marks, start, key=lambda mark: mark.start)
+    if at == len(marks):
+        return None
+    if marks[at].start == start and not marks[at].closes:
+        if marks[at].is_empty:
+            return marks[at].end, marks[at].end, marks[at].end
+        later = range(at + 1, len(marks))
+        close = next((marks[next_] for next_ in later if marks[next_].closes), None)
+        if close is None:
+            return marks[at].end, len(text), len(text)
+        return marks[at].end, close.start, close.end
+    before = bisect_left(fences, place)
+    for next_ in range(at, len(marks)):
+        mark = marks[next_]
+        if not _is_quoted(text, mark, bisect_left(fences, mark.start) - before):
+            return (start, mark.start, mark.end) if mark.closes else None
+    return None
+
+
+def _is_quoted(text: str, mark: Mark, fences: int) -> bool:
+    """Whether a mark that stands at no start is spoken of: quoted, code, or a word among words."""
+    before, after = text[mark.start - 1 : mark.start], text[mark.end : mark.end + 1]
+    if fences % 2 or before in tuple(_QUOTES) or (after and after in _QUOTES[:7]):
+        return True
+    if not mark.closes:
+        return False
+    on_line = text[max(0, mark.start - 40) : mark.start].rpartition("\n")[2]
+    is_line_end = not after or re.match(r"[ \t]*(?:\n|\Z)", text[mark.end : mark.end + 40])
+    return before in (" ", "\t") and bool(on_line.strip()) and not is_line_end
+
+
+def _harmony(text: str) -> tuple[str, str] | None:
+    """Thinking and answer of a text in Harmony's form; None for one in another form."""
+    if "<|" in text and _FRAMED.search(text):
+        headers = list(_HEADER.finditer(text))
+        if headers:
+            return _messages(text, headers)
+    return _bare_harmony(text)
+
+
+def _messages(text: str, headers: Sequence[re.Match[str]]) -> tuple[str, str]:
+    thoughts = [text[: headers[0].start()]]
+    answers: list[str] = []
+    ends = [header.start() for header in headers[1:]] + [len(text)]
+    for header, end in zip(headers, ends, strict=True):
+        stop = _MESSAGE_END.search(text, header.end(), end)
+        said = text[header.end() : stop.start() if stop else end].strip()
+        channel = (header["channel"] or header["bare"] or "final").split()[0].casefold()
+        (answers if channel == "final" else thoughts).append(said)
+    return _joined(thoughts), _joined(answers)
+
+
+def _bare_harmony(text: str) -> tuple[str, str] | None:
+    start = _BARE_START.match(text)
+    headers = [
+        header
+        for header in _BARE_HEADER.finditer(text)
+        if text[header.start() - 1 : header.start()] not in tuple(_QUOTES)
+        and text[header.end() : header.end() + 1] not in tuple(_QUOTES)
+    ]
+    if not any(header["channel"] == "final" for header in headers):
+        # Only a channel's name that runs into a sentence is no word of that sentence.
+        if start is None or start["glued"] is None:
+            return None
+        return _joined([text[start.end() :]]), ""
+    thoughts = [text[start.end() if start else 0 : headers[0].start()]]
+    answers: list[str] = []
+    ends = [header.start() for header in headers[1:]] + [len(text)]
+    for header, end in zip(headers, ends, strict=True):
+        (answers if header["channel"] == "final" else thoughts).append(text[header.end() : end])
+    return _joined(thoughts), _joined(answers)
+
+
+def _joined(parts: Sequence[str]) -> str:
+    return "\n\n".join(filter(None, (part.strip() for part in parts)))

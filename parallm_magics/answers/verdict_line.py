@@ -1,0 +1,139 @@
+"""The label of a short verdict: one clause of a label and words that change nothing about it."""
+
+from __future__ import annotations
+
+import re
+from itertools import islice
+
+from parallm_magics.answers.cleaning import fold
+from parallm_magics.answers.fillers import (
+    is_filled,
+    is_filled_unspaced,
+    is_negated_by_sign,
+    is_unspaced,
+)
+from parallm_magics.answers.mentions import Mention, Menu, mention_at
+from parallm_magics.answers.wording import EMPTY_BOX
+
+MOST_WORDS = 5
+"""An answer of more words than these says its verdict in prose."""
+
+_REACH = 400
+"""Characters of a verdict that are looked at."""
+
+_WORD = re.compile(r"[^\W_]+(?:['’.-][^\W_]+)*")
+_TAG = re.compile(r"</?[A-Za-z][^<>\n]{0,80}>")
+_EDGE = re.compile(r"[\s*_`\"'(\[{<$#>•·–—+-]*")
+_CLAUSE_END = re.compile(
+    r"\.(?!\d)|[,;:。、…\n(\[{]|\s[-–—]{1,3}\s|[—–]|\bbecause\b", re.IGNORECASE
+)
+_MOST_CLAUSES = 5
+_MOST_MENTIONS = 20
+_MASK = "\x00"
+_SHARE = re.compile(
+    r"[*_`\"')\]}]{0,6}\s{0,4}[:=(,|–—-]{0,2}\s{0,4}[(\[]?"
+    r"(?:(?:with\s+)?(?:an?\s+)?(?:confidence|probability|score|prob|conf|p)(?:\s+of)?\s{0,4}[:=]?\s{0,4})?"
+    r"[~≈]?\s?(?P<number>\d{1,3}(?:\.\d{1,12})?|\.\d{1,12})(?P<percent>\s?%|\s?/\s?100\b)?(?![\w/]|[.,]\d)",
+    re.IGNORECASE,
+)
+_SHARE_WITHIN = re.compile(
+    r"(?<![\w.,])[~≈]?(?P<number>\d?\.\d{1,12}|\d{1,3}(?:\.\d{1,12})?(?=\s?%))(?P<percent>\s?%)?"
+    r"(?![\w/]|[.,]\d)"
+)
+
+
+def is_short(text: str) -> bool:
+    """Whether an answer is so short that all of it is a verdict."""
+    return sum(1 for _ in islice(_WORD.finditer(text), MOST_WORDS + 1)) <= MOST_WORDS
+
+
+def share_after(text: str, end: int) -> float | None:
+    """The share, from 0 to 1, that is stated right after a label; None without one.
+
+    >>> share_after("toxic (93 %)", 5), share_after("B: 0.9", 1), share_after("B: 42", 1)
+    (0.93, 0.9, None)
+    """
+    found = _SHARE.match(text, end)
+    return None if found is None else _share(found)
+
+
+def is_low(share: float, menu: Menu) -> bool:
+    """Whether a share is below an even one: it says that another label is the likelier."""
+    return share * max(2, menu.size) < 1
+
+
+def _share(found: re.Match[str]) -> float | None:
+    number = float(found["number"])
+    if found["percent"]:
+        return number / 100 if number <= 100 else None
+    return number if "." in found["number"] and number <= 1 else None
+
+
+def verdict_mention(text: str, menu: Menu) -> Mention | None:
+    """The label of the first clause that has one; None where any word there might change it.
+
+    Clauses of nothing but such words as "Well," may stand before it.
+    """
+    if menu.mention is None:
+        return None
+    is_cut = len(text) > _REACH
+    text = _TAG.sub(lambda tag: " " * len(tag[0]), text[:_REACH])
+    matches = islice(menu.mention.finditer(text), _MOST_MENTIONS)
+    mentions = [mention for match in matches if (mention := mention_at(text, match, menu))]
+    if any(EMPTY_BOX.search(text[max(0, m.start - 12) : m.start]) for m in mentions[:1]):
+        return None
+    masked = list(text)
+    for mention in mentions:
+        masked[mention.start : mention.end] = _MASK * (mention.end - mention.start)
+    line = "".join(masked)
+    edge = _EDGE.match(line)
+    place = edge.end() if edge else 0
+    for _ in range(_MOST_CLAUSES):
+        ends = _CLAUSE_END.search(line, place)
+        end = ends.start() if ends else len(line)
+        inside = [mention for mention in mentions if place <= mention.start < end]
+        clause = line[place:end]
+        if ends is None and is_cut:
+            return None
+        if is_unspaced(clause):
+            if found := _unspaced(text, place, end, menu):
+                return found
+            is_empty = not inside and is_filled_unspaced(clause, "")
+        elif inside:
+            return _only(inside, line, place, end, menu)
+        else:
+            is_empty = is_filled(clause)
+        if ends is None or not is_empty or "\n" in ends[0]:
+            return None
+        place = ends.end()
+    return None
+
+
+def _only(mentions: list[Mention], line: str, place: int, end: int, menu: Menu) -> Mention | None:
+    """The one label of a clause whose other words are all known to change nothing."""
+    first = mentions[0]
+    if any(each.label != first.label or not each.is_sure for each in mentions):
+        return None
+    words = line[place:end].replace(_MASK, " ")
+    shares = [_share(stated) for stated in _SHARE_WITHIN.finditer(words)]
+    if is_negated_by_sign(line[max(0, first.start - 3) : first.start]) or any(
+        share is not None and is_low(share, menu) for share in shares
+    ):
+        return None
+    return first if is_filled(_SHARE_WITHIN.sub(" ", words)) else None
+
+
+def _unspaced(text: str, place: int, end: int, menu: Menu) -> Mention | None:
+    """The label of a clause without spaces between its words: 我选B."""
+    clause = fold(text[place:end])
+    if len(clause) != end - place:
+        return None
+    found = {}
+    for form, labels in menu.folded.items():
+        at = clause.find(form)
+        if at < 0 or len(labels) != 1:
+            continue
+        after = at + len(form)
+        if is_filled_unspaced(clause[:at], clause[after:]):
+            found[next(iter(labels))] = Mention(next(iter(labels)), place + at, place + after)
+    return next(iter(found.values())) if len(found) == 1 else None

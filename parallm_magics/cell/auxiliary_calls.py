@@ -1,0 +1,290 @@
+"""The calls that are no worker's: guards beside the work, a judge or a synthesis after it."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import Any
+
+from parallm_magics.cell.blocks import Block, Cell
+from parallm_magics.cell.calls import Calls, ParseModel, call_fields, model_of
+from parallm_magics.cell.options import Options
+from parallm_magics.cell.prompts import Prompts, asking
+from parallm_magics.cell.variables import Part
+from parallm_magics.cell.verdict_words import (
+    VERDICTS,
+    Pair,
+    blocking_label,
+    pair_asked_for,
+    way_out,
+)
+from parallm_magics.cell.worker_specs import step_of
+from parallm_magics.core.tasks import ASIDE, FOLLOWS, Reading, Role, Task
+from parallm_magics.errors import OptionError
+from parallm_magics.voting import need
+
+SCORES = (1.0, 10.0)
+
+Own = Mapping[str, Any]
+Merge = Callable[[Own], Options]
+
+
+@dataclass(frozen=True, slots=True)
+class FollowUp:
+    """A call that follows the workers, its text complete but for what they answer.
+
+    Attributes:
+        task: the call, with the prompt still empty.
+        parts: its text; the variables left in it are `task` and `outputs` or `candidates`.
+        span: the range of a judge's scores.
+    """
+
+    task: Task
+    parts: tuple[Part, ...]
+    span: tuple[float, float] = SCORES
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """One guardrail, which starts with the work.
+
+    Attributes:
+        name: the guard's name.
+        tasks: its calls; several are a vote.
+        block: the label that blocks.
+        refusal: what stands in place of blocked work.
+        passes_on_error: whether the work passes where the guard gives no verdict.
+        raises: whether a blocked run is an error.
+        asks_for: the labels that its own text asks for, where they are not its choices; else None.
+        least: so many votes for that label block, whatever the others say; None for the rule of most.
+    """
+
+    name: str
+    tasks: tuple[Task, ...]
+    block: str
+    refusal: str
+    passes_on_error: bool
+    raises: bool
+    asks_for: Pair | None = None
+    least: int | None = None
+
+    @property
+    def reading(self) -> Reading:
+        """How its answers are read."""
+        reading = self.tasks[0].reading
+        assert reading is not None
+        return reading
+
+
+class Asides:
+    """Builds the calls of one cell that are no worker's."""
+
+    def __init__(
+        self,
+        cell: Cell,
+        prompts: Prompts,
+        parse_model: ParseModel,
+        merged: Merge,
+        options: Options,
+    ) -> None:
+        self._cell, self._prompts, self._options = cell, prompts, options
+        self._parse, self._merged = parse_model, merged
+
+    def synthesis(self, block: Block | None, own: Own, calls: Calls) -> FollowUp:
+        """The call that merges the sections."""
+        parts: tuple[Part, ...] = ()
+        if block is not None:
+            parts = self._prompts.template(block.text, block.where, "outputs", calls)
+        system = None
+        # The items' shared system text speaks of items, which a synthesis has none of.
+        if self._cell.system is not None and self._options.each is None and "system" not in own:
+            system = self._prompts.render(self._cell.system, "%system")
+        task = self._follow_up("synthesis", block, own, system)
+        return FollowUp(task, parts)
+
+    def judge(self, block: Block | None, own: Own) -> FollowUp:
+        """The judge's call, for each rotation or candidate anew."""
+        parts: tuple[Part, ...] = ()
+        if block is not None and block.text.value:
+            parts = self._prompts.template(block.text, block.where, "candidates", None)
+        task = self._follow_up("judge", block, own, None, shares_system=False)
+        return FollowUp(task, parts, own.get("score") or SCORES)
+
+    def _follow_up(
+        self,
+        name: Role,
+        block: Block | None,
+        own: Own,
+        system: str | None,
+        shares_system: bool = True,
+    ) -> Task:
+        options = self._merged(own)
+        if "system" in own or (shares_system and system is None):
+            system = options.system
+        if block is not None and block.system is not None:
+            system = self._prompts.render(block.system, f"{block.where} %system")
+        return self._task(options, block, own, name, FOLLOWS, system)
+
+    def _task(
+        self,
+        options: Options,
+        block: Block | None,
+        own: Own,
+        name: Role,
+        index: int,
+        system: str | None,
+    ) -> Task:
+        if len(options.model) > 1:
+            raise OptionError(
+                f"line {block.line if block else 1}: the {name} is one call; give it one model with -m"
+            )
+        low, high = options.temperature or (None, None)
+        if block is not None and "temperature" in own:
+            _refuse_range(own["temperature"], f"line {block.line}: {block.where}")
+        return Task(
+            index=index,
+            name=name,
+            role=name,
+            model=model_of(options.model[0] if options.model else None, {}, self._parse),
+            prompt="",
+            system=system,
+            temperature=low if low == high else None,  # a range is for workers
+            **call_fields(options, 1),
+        )
+
+    def guards(self, blocks: Sequence[tuple[Block, Own]], calls: Calls) -> tuple[Guard, ...]:
+        """The guardrails, in the cell's order."""
+        names = _names([block for block, _ in blocks], self._cell)
+        samples = Counter(_request(task) for task in calls.rendered or ())
+        found: list[Guard] = []
+        number = ASIDE
+        for (block, own), name in zip(blocks, names, strict=True):
+            guard = self._guard(block, own, name, number, samples)
+            found.append(guard)
+            number += len(guard.tasks)
+        if number > FOLLOWS:
+            raise OptionError(f"there are {number - ASIDE:,} guard calls; at most 1,000 a cell")
+        return tuple(found)
+
+    def _guard(
+        self, block: Block, own: Own, name: str, number: int, samples: Counter[object]
+    ) -> Guard:
+        at = f"line {block.line}: {block.where}"
+        if self._prompts.names_item(block.text, block.system):
+            raise OptionError(
+                f"{at}: one guard stands beside all items and cannot name {{{{item}}}}; "
+                "check items one by one with %section, --choices and --flag"
+            )
+        options = self._merged(own)
+        choices = own.get("choices") or VERDICTS
+        blocks = blocking_label(own.get("block"), choices, at)
+        asks_for = None if "choices" in own else pair_asked_for(block.text.value)
+        if asks_for is not None:
+            self._prompts.notes.append(
+                f"{at} asks for {asks_for[1]} or {asks_for[0]}, and its choices are "
+                f"{', '.join(choices)}: add {way_out(asks_for)}"
+            )
+        reading = Reading("choice", choices=choices)
+        text = self._prompts.render(block.text, block.where)
+        closing = "" if options.no_ask else asking(reading)
+        system = own.get("system")
+        if block.system is not None:
+            system = self._prompts.render(block.system, f"{block.where} %system")
+        models = own.get("model") or options.model[:1] or (None,)
+        count = own.get("n") or len(models)
+        if count < len(models):
+            raise OptionError(f"{at}: -n {count} leaves out some of {len(models)} models")
+        least = _least(own.get("threshold"), count, at)
+        span = own.get("temperature")
+        if span is not None and count == 1:
+            _refuse_range(span, at)
+        fields = call_fields(options, count)
+        parsed: dict[str, Any] = {}
+        tasks = []
+        for turn in range(count):
+            task = Task(
+                index=number + turn,
+                role="guard",
+                name=name if count == 1 else f"{name}.{turn + 1}",
+                model=model_of(models[turn % len(models)], parsed, self._parse),
+                prompt="\n\n".join(part for part in (text, closing) if part),
+                system=system,
+                temperature=None if span is None else step_of(span[0], span[1], turn, count),
+                reading=reading,
+                **fields,
+            )
+            request = _request(task)
+            tasks.append(replace(task, sample=samples[request]))
+            samples[request] += 1
+        return Guard(
+            name=name,
+            tasks=tuple(tasks),
+            block=blocks,
+            refusal=options.refusal,
+            passes_on_error=options.on_error == "pass",
+            raises=options.on_block == "raise",
+            asks_for=asks_for,
+            least=least,
+        )
+
+
+def _least(threshold: str | None, votes: int, at: str) -> int | None:
+    """How many of a guard's votes block, as its threshold says; None without one.
+
+    Raises:
+        OptionError: there is nothing to count, or there are fewer votes.
+    """
+    if threshold is None:
+        return None
+    if votes == 1:
+        raise OptionError(
+            f"{at}: --threshold {threshold} counts votes, and this guard has one; "
+            "ask for several with -n, or leave it out"
+        )
+    asked = Fraction(threshold.removesuffix("%")) / (100 if threshold.endswith("%") else 1)
+    if asked > votes:
+        raise OptionError(
+            f"{at}: --threshold {threshold}: there are only {votes} votes; lower it, or raise -n"
+        )
+    return need(asked, votes) if asked <= 1 else int(asked)
+
+
+def _refuse_range(span: tuple[float, float], at: str) -> None:
+    """Refuse a range of temperatures where there is one call.
+
+    Raises:
+        OptionError: says the way out.
+    """
+    low, high = span
+    if low != high:
+        raise OptionError(
+            f"{at}: -t {low:g}..{high:g} is a range for several calls, and it makes one; "
+            "give it one temperature"
+        )
+
+
+def _request(task: Task) -> object:
+    """The same for calls that ask the same of the same model."""
+    asked = (task.model, task.prompt, task.system, task.temperature, task.effort, task.max_tokens)
+    return hash((*asked, repr(sorted(task.params.items()))))
+
+
+def _names(blocks: Sequence[Block], cell: Cell) -> list[str]:
+    """A name for each guard that no other block has."""
+    taken = {_key(block.name) for block in cell.blocks if block.name}
+    alone = len(blocks) == 1
+    names = []
+    for at, block in enumerate(blocks, 1):
+        name = block.name or ("guardrail" if alone else f"guardrail{at}")
+        while block.name is None and _key(name) in taken:
+            name += "_"
+        taken.add(_key(name))
+        names.append(name)
+    return names
+
+
+def _key(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold()

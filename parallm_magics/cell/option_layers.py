@@ -1,0 +1,239 @@
+"""The options that a directive's line or a script gives, and which of them win."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from numbers import Number
+from typing import Any
+
+from parallm_magics.cell import option_values as read
+from parallm_magics.cell.options import CELLS, TABLE, Option, Options
+from parallm_magics.cell.reserved_words import WORDS
+from parallm_magics.cell.tokens import Token
+from parallm_magics.cell.typography import dash_problem
+from parallm_magics.cell.variables import Lookup, Ref, as_text, fill, split, whole
+from parallm_magics.errors import OptionError, VariableError, nearest
+
+_FLAGS: Mapping[str, Option] = {flag: option for option in TABLE.values() for flag in option.flags}
+_TEXTS = (read.text, read.choices, read.models, read.comparisons, read.parameter, read.file_path)
+_READINGS = ("choices", "score", "number", "open")
+
+
+def read_tokens(found: Sequence[Token], place: str, lookup: Lookup | None) -> dict[str, Any]:
+    """The options that a directive's line gives, by name.
+
+    Args:
+        found: the tokens behind the word (and name).
+        place: the magic's or block's word; decides which options are allowed.
+        lookup: gives the value of a variable; None leaves braces as they are.
+
+    Raises:
+        OptionError: unknown, misplaced, repeated, without or with a bad value; names the line.
+    """
+    given: dict[str, Any] = {}
+    rest = list(found)
+    while rest:
+        token = rest.pop(0)
+        at = f"line {token.line}: "
+        flag, glued = _cut(token.text)
+        if not flag.startswith("-"):
+            raise OptionError(f"{at}{_unexpected(flag, place)}")
+        option = _known(flag, place, at)
+        if not option.metavar:
+            if glued is not None:
+                raise OptionError(f"{at}{flag} is a switch and takes no value")
+            value: Any = True
+        elif glued is not None:
+            value = glued
+        elif not rest or rest[0].text in _FLAGS:
+            raise OptionError(f"{at}{flag} needs a value: {flag} {option.metavar}")
+        else:
+            value = rest.pop(0).text
+        if option.read in _TEXTS and (more := _words(rest)):
+            quoted = f"{flag} {_quoted(' '.join([str(value), *more]))}"
+            raise OptionError(f"{at}{_unexpected(more[0], place, quoted)}")
+        if isinstance(value, str) and lookup is not None:
+            value = _substitute(value, option, lookup, f"{at}{flag}")
+        value = _read(option, value, f"{at}{flag}")
+        if option.name in given and not option.repeats:
+            hint = "; several models are one list: -m a,b" if option.name == "model" else ""
+            raise OptionError(f"{at}{flag} is given twice{hint}")
+        given[option.name] = (*given.get(option.name, ()), *value) if option.repeats else value
+    _one_reading(given, f"line {found[0].line}: " if found else "")
+    return given
+
+
+def read_keywords(keywords: Mapping[str, Any], place: str) -> dict[str, Any]:
+    """The options that a script gives as keywords, by name; None means not given.
+
+    Raises:
+        OptionError: as `read_tokens`.
+    """
+    given: dict[str, Any] = {}
+    for name, value in keywords.items():
+        option = TABLE.get(name)
+        if option is None or place not in option.where:
+            known = [other.name for other in TABLE.values() if place in other.where]
+            if (short := _FLAGS.get(f"-{name}")) is not None:
+                raise OptionError(f"{place}() has no option {name!r}; did you mean {short.name!r}?")
+            raise OptionError(f"{place}() has no option {name!r}{_meant(name, known)}")
+        if value is not None:
+            given[name] = _read(option, value, name)
+    _one_reading(given, "")
+    return given
+
+
+def merge(*layers: Mapping[str, Any]) -> Options:
+    """The layers' options over the defaults, later layers first; a reading replaces a reading."""
+    merged: dict[str, Any] = {}
+    for layer in layers:
+        if any(layer.get(name) for name in _READINGS):
+            merged = {name: value for name, value in merged.items() if name not in _READINGS}
+        params = dict([*merged.get("param", ()), *layer.get("param", ())])
+        merged |= {**layer, "param": tuple(params.items())}
+    return Options(**merged)
+
+
+def _cut(text: str) -> tuple[str, str | None]:
+    """A token as flag and the value glued to it: `--a=b`, `-n5`."""
+    if text.startswith("--"):
+        flag, equals, value = text.partition("=")
+        return flag, value if equals else None
+    if text.startswith("-") and text[:2] in _FLAGS and len(text) > 2:
+        return text[:2], text[2:].removeprefix("=")
+    return text, None
+
+
+def _known(flag: str, place: str, at: str) -> Option:
+    here = [known for known, option in _FLAGS.items() if place in option.where]
+    shown = f"%%{place}" if place in CELLS else f"%{place}"
+    option = _FLAGS.get(flag)
+    if option is None and flag in ("--help", "-h"):
+        raise OptionError(f"{at}for help run {_help(place)} in a cell of its own")
+    if option is None and (dash := dash_problem(flag, here)):
+        raise OptionError(f"{at}{dash}")
+    if option is None:
+        hint = _meant(flag, here) or f"; {_help(place)} lists those that there are"
+        raise OptionError(f"{at}{shown} has no option {flag[:60]}{hint}")
+    if place not in option.where:
+        cells_first = sorted(option.where, key=lambda word: (word not in CELLS, word))
+        takers = ", ".join(f"%%{word}" if word in CELLS else f"%{word}" for word in cells_first)
+        raise OptionError(f"{at}{flag} does not go on {shown}; it goes on {takers}")
+    return option
+
+
+def _help(place: str) -> str:
+    """What shows the options of a place: blocks have no help of their own."""
+    return " or ".join(f"%%{cell}?" for cell in WORDS if place == cell or place in WORDS[cell])
+
+
+def _unexpected(word: str, place: str, quoted: str = "") -> str:
+    """What is wrong with a word that is no option, and what was probably meant.
+
+    Args:
+        quoted: the option before it, with all of its words between quotes; "" where none takes them.
+    """
+    if dash := dash_problem(word, list(_FLAGS)):
+        return dash
+    where, below = f"%{place}", "one name, then options; the prompt goes below"
+    if place in CELLS:
+        where, below = f"%%{place}", "the prompt goes below this line"
+    quotes = f", and a value that holds blanks needs quotes: {quoted}" if quoted else ""
+    comma = "; write no blank after a comma" if ", " in quoted else ""
+    return f"unexpected {word[:60]!r} after {where}; {below}{quotes}{comma}"
+
+
+def _words(found: Sequence[Token]) -> list[str]:
+    """The words up to the next option."""
+    texts = [token.text for token in found]
+    end = next((at for at, text in enumerate(texts) if text.startswith("-")), len(texts))
+    return texts[:end]
+
+
+def _quoted(value: str) -> str:
+    quote = "'" if '"' in value else '"'
+    return f"{quote}{value[:60]}{quote}"
+
+
+# What other tools call an option, with its name here.
+_ELSEWHERE = {
+    "n": ("votes", "voters", "samples", "workers", "count", "k", "num", "times", "repeats"),
+    "choices": ("labels", "options", "classes", "categories", "enum"),
+    "concurrency": ("max_concurrency", "max_workers", "parallel", "workers_at_once"),
+    "max_cost": ("budget", "cost"),
+    "each": ("items", "map", "data", "docs"),
+    "pick": ("rule", "method", "aggregation"),
+    "flag": ("flags",),
+    "system": ("instructions", "persona"),
+    "threshold": ("agreement",),
+}
+
+
+def _meant(word: str, known: Sequence[str]) -> str:
+    """The option that a word begins or is begun by, means elsewhere, or is most like; as a hint."""
+    bare = word.lstrip("-").replace("-", "_")
+    names = {each.lstrip("-").replace("-", "_"): each for each in known}
+    begun = [name for name in names if min(len(name), len(bare)) > 2 and _begins(name, bare)]
+    if begun:
+        best = max(begun, key=lambda name: (name.startswith(bare), -abs(len(name) - len(bare))))
+        return f"; did you mean {names[best]!r}?"
+    elsewhere = next((name for name, words in _ELSEWHERE.items() if bare in words), "")
+    if elsewhere in names:
+        return f"; did you mean {names[elsewhere]!r}?"
+    return nearest(word, known)
+
+
+def _begins(one: str, other: str) -> bool:
+    return one.startswith(other) or other.startswith(one)
+
+
+def _substitute(text: str, option: Option, lookup: Lookup, where: str) -> Any:
+    """A value with its variables put in; a value that is one variable keeps its Python type."""
+    if option.read in (read.items, read.truth):
+        return text
+    ref = whole(text)
+    if ref is not None:
+        return lookup(ref)
+    key, equals, rest = text.partition("=")
+    if option.read is read.parameter and equals and (ref := whole(rest)) is not None:
+        return ((key.strip(), lookup(ref)),)
+    return fill(split(text), lambda part: _embedded(part, option, lookup, where))
+
+
+def _embedded(ref: Ref, option: Option, lookup: Lookup, where: str) -> str:
+    """A variable within an option's text: the same text as in a prompt."""
+    value = lookup(ref)
+    shown = ref.source.strip("{} \t")
+    if option.read in (read.models, read.choices) and not isinstance(value, str | Number):
+        raise OptionError(
+            f"{where}: {shown} is a {type(value).__name__}; a list must stand alone, "
+            f"as in {option.flags[0]} {ref.source}"
+        )
+    problem = ""
+    try:
+        return as_text(value, shown)
+    except VariableError as error:
+        problem = str(error)
+    raise VariableError(f"{where}: {problem}")
+
+
+def _read(option: Option, value: Any, where: str) -> Any:
+    problem = ""
+    try:
+        return option.read(value)
+    except ValueError as error:
+        problem = str(error)
+    # A value of the user's may raise anything when it is looked at; it becomes one line.
+    except Exception as error:
+        problem = f"{type(value).__name__} cannot be used here ({type(error).__name__})"
+    if issubclass(type(value), str) and whole(f"{{{value}}}") is not None:
+        problem += f"; for a variable write {{{value}}}"
+    raise OptionError(f"{where}: {problem}")
+
+
+def _one_reading(given: Mapping[str, Any], at: str) -> None:
+    named = [TABLE[name].flags[0] for name in _READINGS if given.get(name)]
+    if len(named) > 1:
+        raise OptionError(
+            f"{at}{' and '.join(named)} exclude each other: an answer is read in one way"
+        )

@@ -1,0 +1,476 @@
+"""Turn what a user gave an option, typed text or a Python value, into the option's value.
+
+Each reader raises ValueError with what is wrong and what is possible.
+"""
+
+from __future__ import annotations
+
+import builtins
+import json
+import keyword
+import math
+import pathlib
+import re
+import unicodedata
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any
+
+from parallm_magics.cell.typography import COMMAS, DASHES, QUOTES, named, quote_problem
+from parallm_magics.cell.variables import path, whole
+from parallm_magics.core.characters import is_invisible
+from parallm_magics.errors import nearest
+
+# More workers of one prompt than this are a slip; --each has no such limit.
+MOST_WORKERS = 100_000
+# What a request says elsewhere: given twice, one of the two would silently lose.
+_ELSEWHERE = {
+    "model": "-m",
+    "messages": "the prompt below the line",
+    "stream": "--stream",
+    "n": "-n",
+}
+_SHADOWS = frozenset({*dir(builtins), "In", "Out", "exit", "quit", "get_ipython", "display"})
+_IPYTHONS = re.compile(r"__\w*|_|_i+|_i?\d+|_[doi]h")
+
+
+def text(value: Any) -> str:
+    """A text that is not blank."""
+    if not isinstance(value, str):
+        raise ValueError(f"a text is needed, not {_named(value)}")
+    if not value.strip():
+        raise ValueError("it is empty")
+    if re.search("[\ud800-\udfff]", value):
+        raise ValueError("it holds half a surrogate pair, which no provider can be sent")
+    return value
+
+
+def word(value: Any) -> str:
+    """One word."""
+    found = text(value).strip()
+    if len(found.split()) != 1 or not found.isprintable():
+        raise ValueError(f"one word is needed, not {found[:40]!r}")
+    return found
+
+
+def identifier(value: Any) -> str:
+    """A name that a run can be stored under without breaking the notebook."""
+    name = text(value).strip()
+    if not name.isidentifier() or keyword.iskeyword(name):
+        raise ValueError(
+            f"{name[:40]!r} cannot be a variable; use letters, digits and _, such as result"
+        )
+    if name in _SHADOWS or _IPYTHONS.fullmatch(name):
+        raise ValueError(f"{name!r} would hide Python's own {name}; choose another name")
+    return name
+
+
+def switch(value: Any) -> bool:
+    """On or off."""
+    if isinstance(value, bool):
+        return value
+    raise ValueError(f"True or False is needed, not {_named(value)}")
+
+
+def count(value: Any) -> int:
+    """A whole number of at least 1."""
+    found = whole_number(value)
+    if found < 1:
+        raise ValueError(f"at least 1 is needed, not {found}")
+    return found
+
+
+def workers(value: Any) -> int:
+    """A whole number of at least 1 that a run can hold."""
+    found = count(value)
+    if found > MOST_WORKERS:
+        raise ValueError(f"at most {MOST_WORKERS} workers a cell, not {found}")
+    return found
+
+
+def count_or_none(value: Any) -> int:
+    """A whole number of at least 0."""
+    found = whole_number(value)
+    if found < 0:
+        raise ValueError(f"0 or more is needed, not {found}")
+    return found
+
+
+def concurrency(value: Any) -> int:
+    """A whole number from 1 to 200."""
+    found = count(value)
+    if found > 200:
+        raise ValueError(f"at most 200 at once, not {found}")
+    return found
+
+
+def whole_number(value: Any) -> int:
+    """A whole number, of either sign."""
+    if isinstance(value, str) and re.fullmatch(r"[+-]?[0-9]{1,18}", value.strip()):
+        return int(value)
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise ValueError(f"a whole number is needed, not {_named(value)}")
+    return int(value)
+
+
+def dollars(value: Any) -> Decimal:
+    """An amount of US dollars above 0; a dollar sign may lead it."""
+    shown = value.strip().removeprefix("$") if isinstance(value, str) else value
+    if not _number(shown) > 0:
+        raise ValueError(f"US dollars above 0 are needed (None for no cap), not {str(shown)[:40]}")
+    return Decimal(str(shown))
+
+
+def file_path(value: Any) -> str:
+    """The path of a file, `~` for the home folder."""
+    found = str(value) if isinstance(value, pathlib.PurePath) else text(value).strip()
+    if "\0" in found or found.endswith(("/", "\\")):
+        raise ValueError(f"the path of a file is needed, not {found[:60]!r}")
+    return found
+
+
+def seconds(value: Any) -> float:
+    """A finite number of seconds above 0; a unit `s` may follow."""
+    found = _number(value.strip().removesuffix("s") if isinstance(value, str) else value)
+    if not found > 0:
+        raise ValueError(f"seconds above 0 are needed, not {found:g}")
+    return found
+
+
+def temperature(value: Any) -> tuple[float, float]:
+    """One temperature or a range, as its two ends; from 0 to 2."""
+    if isinstance(value, tuple | list) or (
+        isinstance(value, str) and (".." in value or _as_range(value))
+    ):
+        low, high = span(value, least_width=0, such_as="0..1")
+    else:
+        low = high = _number(value)
+    if low < 0 or high > 2:
+        raise ValueError("a temperature from 0 to 2 is needed, or a range such as 0..1")
+    return low, high
+
+
+def span(value: Any, least_width: float = 1e-9, such_as: str = "1..10") -> tuple[float, float]:
+    """Two ends, the lower first."""
+    parts = re.split(r"(?<!\.)\.\.(?!\.)", value) if isinstance(value, str) else value
+    if not isinstance(parts, tuple | list) or len(parts) != 2:
+        raise ValueError(
+            f"a range such as {such_as} is needed, not {_named(value)}{_as_range(value)}"
+        )
+    low, high = (_number(part) for part in parts)
+    if high - low < least_width:
+        raise ValueError(f"the range {low:g}..{high:g} is empty; the lower end comes first")
+    return low, high
+
+
+_RANGE = re.compile(
+    rf"\s*(-?\d*\.?\d+)\s*(?:[-{DASHES}:…]|\.{{3}}|to)\s*(-?\d*\.?\d+)\s*", re.ASCII
+)
+
+
+def _as_range(value: Any) -> str:
+    """How a range in another notation is written here, as a hint; "" for what is none."""
+    match = _RANGE.fullmatch(value) if isinstance(value, str) else None
+    return f"; write {match[1]}..{match[2]}" if match else ""
+
+
+def models(value: Any) -> tuple[str, ...]:
+    """Model names; commas separate them, except within brackets."""
+    found = _listed(value, "a model")
+    if len(set(found)) < len(found):
+        raise ValueError("a model is named twice; for more calls of one model use -n")
+    return found
+
+
+def choices(value: Any) -> tuple[str, ...]:
+    """At least two labels that differ in more than case, width and blanks."""
+    found = _listed(value, "a label")
+    if len(found) < 2:
+        other = next((char for char in ";|/" if char in found[0]), "")
+        hint = f"; commas separate them, not {other}" if other else ""
+        raise ValueError(f"two labels or more are needed, such as yes,no{hint}")
+    seen: dict[str, str] = {}
+    for label in found:
+        if any(unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp") for char in label):
+            raise ValueError(f"the label {label!r} holds a line break or a control character")
+        seen_as = "".join(char for char in label if not is_invisible(char))
+        key = " ".join(unicodedata.normalize("NFKC", seen_as).casefold().split())
+        if not key:
+            raise ValueError(f"the label {label!r} is blank")
+        if key in seen:
+            raise ValueError(
+                f"the labels {seen[key]!r} and {label!r} are the same to a reader of answers"
+            )
+        seen[key] = label
+    return found
+
+
+def items(value: Any) -> Any:
+    """The path of a variable, as text, or the items themselves."""
+    if isinstance(value, str):
+        found = _key_quoted(value.strip())
+        if path(found) is None and whole(found) is None:
+            raise ValueError(f"the name of a variable is needed, not {found[:40]!r}")
+        return found
+    return value
+
+
+def truth(value: Any) -> Any:
+    """Where the true labels are: the name of a variable or a column, or the labels themselves."""
+    return _key_quoted(text(value).strip()) if isinstance(value, str) else value
+
+
+def _key_quoted(typed: str) -> str:
+    """A path as it was meant: quotes around a key, as in `table["text"]`, are gone once it is cut."""
+    return re.sub(r"\[([^\W\d][^\]\[\"']*)\]", r'["\1"]', typed)
+
+
+def comparisons(value: Any) -> tuple[str, ...]:
+    """Systems to compare with: `single`, models, names of panels, `stop=clinch`."""
+    found = _listed(value, "a system") if value != () else ()
+    if len(set(found)) < len(found):
+        raise ValueError("a system is named twice")
+    for each in found:
+        name, equals, how = each.partition("=")
+        if name == "stop" and equals and stop(how) != "clinch":
+            raise ValueError(
+                "only stop=clinch can be told from votes that were all asked; "
+                "for another way to stop run a cell of its own"
+            )
+    return found
+
+
+def parameter(value: Any) -> tuple[tuple[str, Any], ...]:
+    """KEY=JSON as typed, or a dict from a script; what is no JSON is taken as text."""
+    pairs = list(value.items()) if isinstance(value, Mapping) else value
+    if isinstance(pairs, list | tuple) and all(
+        isinstance(pair, tuple) and len(pair) == 2 for pair in pairs
+    ):
+        return tuple((str(key), _sendable(str(key), item)) for key, item in pairs)
+    key, equals, shown = text(value).partition("=")
+    if not equals or not re.fullmatch(r"[A-Za-z_][\w.-]*", key.strip()):
+        raise ValueError(
+            """KEY=JSON is needed, such as top_p=0.9 or 'thinking={"type": "disabled"}'"""
+        )
+    problem = ""
+    try:
+        found = json.loads(shown, parse_constant=_no_constant)
+        return ((key.strip(), _sendable(key.strip(), found)),)
+    except _UnsendableError:
+        raise
+    except RecursionError:
+        problem = "nested too deeply"
+    except ValueError as error:
+        problem = str(error)
+    if re.fullmatch(r"[A-Za-z][\w.-]*", shown):
+        return ((key.strip(), _sendable(key.strip(), shown)),)
+    raise ValueError(
+        f"{shown[:40]!r} is no JSON ({problem}); put the whole into single quotes: '{key}=…'"
+    )
+
+
+class _UnsendableError(ValueError):
+    """A request field that cannot, or must not, be sent."""
+
+
+def _sendable(key: str, value: Any) -> Any:
+    problem = ""
+    try:
+        json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        problem = type(error).__name__
+    if problem:
+        raise _UnsendableError(f"{key}: the value cannot be sent as JSON ({problem})")
+    if key in _ELSEWHERE:
+        raise _UnsendableError(f"{key} is said by {_ELSEWHERE[key]}; leave it out here")
+    return value
+
+
+def _no_constant(name: str) -> Any:
+    raise _UnsendableError(f"{name} is no JSON")
+
+
+def threshold(value: Any) -> str:
+    """A share as 0.6, 2/3 or 60%, or a count of at least 2; kept as exact text."""
+    shown = str(value).strip()
+    share = _fraction(shown)
+    if share is None:
+        raise ValueError(
+            f"a share such as 0.6, 2/3 or 60%, or a count, is needed, not {shown[:40]!r}"
+        )
+    if shown == "1":
+        raise ValueError("1 is ambiguous: write 100% for all votes, or --pick any for one of them")
+    if share <= 0:
+        raise ValueError("a share above 0 is needed")
+    if share > 1 and (share.denominator != 1 or "%" in shown):
+        raise ValueError(f"{shown} is more than all votes")
+    return shown
+
+
+def weight(value: Any) -> Fraction:
+    """A number of at least 0, exact as it is written."""
+    found = None if isinstance(value, bool) else _fraction(str(value).strip())
+    if found is None or found < 0:
+        raise ValueError(f"a weight of 0 or more is needed, such as 1.5, not {_named(value)}")
+    return found
+
+
+def stop(value: Any) -> str:
+    """When a vote ends: `all`, `clinch`, or `beta:LEVEL` with a level between 0.5 and 1."""
+    shown = str(value).strip()
+    if shown in ("all", "clinch"):
+        return shown
+    name, _, level = shown.partition(":")
+    if name != "beta":
+        known = ("all", "clinch", "beta:0.95")
+        raise ValueError(
+            f"unknown value {shown[:40]!r}; possible: {', '.join(known)}{nearest(shown, known)}"
+        )
+    share = _fraction(level.strip())
+    if share is None or not Fraction(1, 2) < share < 1:
+        raise ValueError(
+            f"a level between 0.5 and 1 is needed, such as beta:0.95, not {shown[:40]!r}"
+        )
+    return f"beta:{share}"
+
+
+def minimum(value: Any) -> str:
+    """A count of workers, or a share in percent; kept as text."""
+    shown = str(value).strip()
+    if isinstance(value, float) and not 0 <= value <= 1:
+        raise ValueError("a whole number of workers or a percentage is needed, such as 3 or 50%")
+    if isinstance(value, float) or re.fullmatch(r"0?\.\d+", shown):
+        raise ValueError(
+            f"a count or a percentage is needed; for a share write {float(value) * 100:g}%"
+        )
+    if match := re.fullmatch(r"(\d{1,3}(?:\.\d+)?)\s*%", shown):
+        if float(match[1]) > 100:
+            raise ValueError("at most 100% can succeed")
+        return f"{match[1]}%"
+    return str(count_or_none(value))
+
+
+def one_of(*known: str) -> Callable[[Any], str]:
+    """A reader of one of these words."""
+
+    def read(value: Any) -> str:
+        found = value.strip() if isinstance(value, str) else str(value)
+        if found not in known:
+            raise ValueError(
+                f"unknown value {found[:40]!r}; possible: {', '.join(known)}{nearest(found, known)}"
+            )
+        return found
+
+    return read
+
+
+def _fraction(shown: str) -> Fraction | None:
+    """A decimal, a fraction or a percentage, exactly; None for anything else."""
+    # No exponents: 1e999999999 would be written out digit by digit.
+    match = re.fullmatch(
+        r"[+-]?(\d{1,12}(?:\.\d{0,12})?|\.\d{1,12})(/\d{1,12})?(%?)", shown, re.ASCII
+    )
+    if match is None or ("/" in shown and "." in shown) or not int((match[2] or "/1")[1:]):
+        return None
+    return Fraction(shown.removesuffix("%").removesuffix(".")) / (100 if match[3] else 1)
+
+
+def _number(value: Any) -> float:
+    problem = ""
+    found = 0.0
+    try:
+        found = float(value)
+    except (TypeError, ValueError):
+        problem = f"a number is needed, not {_named(value)}"
+    if problem or isinstance(value, bool) or not math.isfinite(found):
+        raise ValueError(problem or f"a finite number is needed, not {_named(value)}")
+    return found
+
+
+def _listed(value: Any, what: str) -> tuple[str, ...]:
+    if isinstance(value, str):
+        parts = _split_list(value)
+    elif isinstance(value, list | tuple):
+        parts = [str(part).strip() for part in value]
+    else:
+        found: Any = getattr(value, "tolist", list)()
+        if not isinstance(found, list) or not found:
+            raise ValueError(f"a list or a text with commas is needed, not {_named(value)}")
+        parts = [str(part).strip() for part in found]
+    if not parts or not all(parts):
+        last = "; write no blank after a comma" if len(parts) > 1 and not parts[-1] else ""
+        raise ValueError(
+            f"{what} is missing between the commas{last}" if len(parts) > 1 else f"{what} is needed"
+        )
+    return tuple(parts)
+
+
+_BRACKETS = {"[": "]", "(": ")", "{": "}"}
+
+
+def _split_list(typed: str) -> list[str]:
+    """The parts of a list as it is typed, a list of Python's or JSON's included.
+
+    Commas within round brackets separate nothing, since models have arguments.
+
+    Raises:
+        ValueError: a character that another notation means something by; names it.
+    """
+    inside = typed.strip()
+    if _wrapped(inside, "[") or (_wrapped(inside, "(") and "," in inside):
+        inside = inside[1:-1].strip().removesuffix(",")
+    commas = {char for char in inside if char in COMMAS}
+    if commas and "," not in inside:
+        inside = re.sub(f"[{COMMAS}]", ",", inside)
+    elif commas:
+        raise ValueError(
+            f"the comma {named(min(commas))} beside the plain one: separate the labels with , only, or "
+            "give a list, as in --choices {{labels}}"
+        )
+    parts, depth = [""], 0
+    for char in inside:
+        depth = max(depth + (char == "(") - (char == ")"), 0)
+        if char == "," and not depth:
+            parts.append("")
+        else:
+            parts[-1] += char
+    return [_unquoted(part.strip()) for part in parts]
+
+
+def _unquoted(part: str) -> str:
+    """A part of a list without the quotes around it.
+
+    Raises:
+        ValueError: a bracket or a typographic quote that has no partner in it.
+    """
+    if len(part) > 1 and part[0] == part[-1] and part[0] in "\"'":
+        return part[1:-1].strip()
+    if part and (part[0] in QUOTES or part[-1] in QUOTES.replace("’", "")):
+        raise ValueError(
+            f"{part[:40]!r}: {quote_problem(part[0] if part[0] in QUOTES else part[-1])}"
+        )
+    for opening, closing in _BRACKETS.items():
+        begun = part.startswith(opening) and closing not in part
+        if begun or (part.endswith(closing) and opening not in part and closing != ")"):
+            raise ValueError(
+                f"{part[:40]!r} holds {opening if begun else closing} without its partner; write the "
+                "list with commas alone, such as yes,no"
+            )
+    return part
+
+
+def _wrapped(text: str, opening: str) -> bool:
+    """Whether one pair of brackets stands around the whole text."""
+    if not text.startswith(opening):
+        return False
+    depth = 0
+    for at, char in enumerate(text):
+        depth += (char == opening) - (char == _BRACKETS[opening])
+        if depth == 0:
+            return at == len(text) - 1
+    return False
+
+
+def _named(value: Any) -> str:
+    return repr(value[:40]) if isinstance(value, str) else type(value).__name__

@@ -1,0 +1,285 @@
+"""What is known of the items of a study before anybody is asked: their words and their true labels."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import math
+from collections.abc import Callable, Mapping
+from numbers import Number
+from typing import Any
+
+from parallm_magics.cell.items import BrokenSourceError, Items, items_of
+from parallm_magics.cell.missing_values import is_missing
+from parallm_magics.cell.variables import Ref, path, spelling_of, value_of, whole
+from parallm_magics.core.tasks import Reading
+from parallm_magics.errors import OptionError, VariableError, nearest
+from parallm_magics.voting import label_of, same_answer_key
+
+WORDS = 200
+"""Most characters of an item that are kept to show it."""
+
+Path = tuple[str | int, ...]
+Of = Callable[[int, Any], Any]
+"""From the number of an item and the item to its true label as the user has it."""
+
+
+class Labels:
+    """The items' words and true labels, noted when their prompts are made.
+
+    Attributes:
+        part: the path within an item at which its label is; None where it is beside the items.
+        words: what the prompts say of each item, by its number from 1.
+        truth: the true labels by the same number, as answers are counted; items without one are
+            left out.
+        given: whether there are labels at all.
+        listed: how many labels stand in a list of their own; None where they are parts of the items.
+    """
+
+    def __init__(self, reading: Reading, of: Of | None = None, part: Path | None = None) -> None:
+        self._reading, self._of, self.part = reading, of, part
+        self.given = of is not None
+        self.listed: int | None = None
+        self.words: dict[int, str] = {}
+        self.truth: dict[int, str] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What is pickled: what was noted, without the way to the labels that were not."""
+        return {**vars(self), "_of": None}
+
+    def note(self, at: int, item: Any, words: str) -> str | None:
+        """Keep what is known of an item, and hand back its true label.
+
+        Raises:
+            VariableError: the item has no such part, or its label is no possible answer.
+        """
+        label = self.label(at, item)
+        self.words[at] = words[:WORDS]
+        if label is not None:
+            self.truth[at] = label
+        return label
+
+    def label(self, at: int, item: Any) -> str | None:
+        """The true label of an item as its answers are counted; None where it has none.
+
+        Raises:
+            VariableError: as `note`.
+        """
+        if self._of is None:
+            return None
+        value = self._of(at, item)
+        problem = ""
+        try:
+            return _counted(value, self._reading)
+        # A value of the user's may raise anything when it is looked at; it becomes one line.
+        except Exception as error:
+            problem = str(error) if type(error) is ValueError else type(error).__name__
+        raise VariableError(f"item {at}, --truth: {problem}")
+
+
+def labels_of(truth: Any, items: Items, variables: Mapping[str, Any], reading: Reading) -> Labels:
+    """The labels that `--truth` names, or that a script gives.
+
+    A text is the name of a column of the items, else a variable; `{{item.label}}` is a part of each
+    item whatever its kind.
+
+    Raises:
+        OptionError: there are no such labels, or not as many as items; says the way out.
+        VariableError: a label that is no possible answer; names the item.
+    """
+    if truth is None:
+        return Labels(reading)
+    ref = whole(truth) or path(truth) if isinstance(truth, str) else None
+    if isinstance(truth, str) and _is_column(items, truth):
+        ref = None
+        labels = Labels(reading, lambda at, item: _part(item, truth), (truth,))
+    elif ref is not None and ref.name in ("item", "index"):
+        steps = tuple(step for _, step in ref.steps)
+        labels = Labels(reading, lambda at, item: _at_item(ref, at, item), steps)
+    else:
+        name, value = "truth", truth
+        if isinstance(truth, str):
+            name, value = _variable(ref, truth, items, variables)
+        return _listed(value, name, items, reading)
+    if items.known is not None and not items.once:
+        _check(labels, items, ref)
+    return labels
+
+
+def _check(labels: Labels, items: Items, ref: Ref | None) -> None:
+    """Look at every label before anything is asked of anybody."""
+    problem, found = "", False
+    try:
+        for at, item in enumerate(items, 1):
+            labels.label(at, item)
+            found = found or ref is None or _has(item, ref)
+    except BrokenSourceError as error:
+        problem = str(error)
+    if problem:
+        raise OptionError(f"--each: {problem}")
+    if not found and ref is not None and ref.name == "item":
+        value_of(ref, {"item": items.first}, "item 1, --truth", named=True)
+
+
+def _has(item: Any, ref: Ref) -> bool:
+    """Whether an item has this part; one without is one without a label, unless all are."""
+    try:
+        value_of(ref, {"item": item, "index": 1})
+    except VariableError:
+        return False
+    return True
+
+
+def _variable(
+    ref: Ref | None, typed: str, items: Items, variables: Mapping[str, Any]
+) -> tuple[str, Any]:
+    """The name and value of the variable that is meant."""
+    if ref is None or spelling_of(ref.name, variables) is None:
+        columns = [str(key) for key in items.first] if isinstance(items.first, Mapping) else []
+        public = [str(name) for name in variables if not str(name).startswith("_")]
+        what = "neither a column of the items nor a variable" if columns else "no variable"
+        raise OptionError(
+            f"--truth: {what} is called {typed[:60]!r}{nearest(typed, [*columns, *public])}; "
+            "for a part of each item write {{item.label}}"
+        )
+    return ref.source.strip("{} "), value_of(ref, variables, "--truth", named=True)
+
+
+def _listed(value: Any, name: str, items: Items, reading: Reading) -> Labels:
+    """Labels that stand in the items' order in a list or column of their own, or by their keys."""
+    if isinstance(value, Mapping):
+        return _keyed(value, name, items, reading)
+    problem = ""
+    try:
+        source = items_of(value, name)
+        if source.read_async is not None or (source.known is None and items.known is None):
+            problem = f"{name} must be a list, as long as the items"
+        values = [] if problem else list(itertools.islice(source, (items.known or 10**9) + 1))
+    except (OptionError, BrokenSourceError) as error:
+        problem = str(error).removeprefix("--each: ")
+    if problem:
+        raise OptionError(f"--truth: {problem}")
+    if items.known is not None and len(values) != items.known:
+        count = f"more than {items.known:,}" if len(values) > items.known else f"{len(values):,}"
+        raise OptionError(
+            f"--truth: {name} has {count} {'label' if len(values) == 1 else 'labels'} for the "
+            f"{items.known:,} items of {items.name}; an item without a label is None"
+        )
+    if values and all(isinstance(value, Mapping) and len(value) == 1 for value in values):
+        values = [next(iter(value.values())) for value in values]  # a table of one column
+    if not _aligned(source, items):
+        raise OptionError(
+            f"--truth: the rows of {name} and of {items.name} have different labels in their index, so "
+            "nobody can say which belong together; take both from one table"
+        )
+    labels = Labels(reading, lambda at, item: values[at - 1] if at <= len(values) else None)
+    labels.listed = len(values)
+    for at, _ in enumerate(values, 1):
+        labels.label(at, None)
+    return labels
+
+
+def _keyed(value: Mapping[Any, Any], name: str, items: Items, reading: Reading) -> Labels:
+    """Labels that stand in a dict by the keys of the items; an item without one has none."""
+    if items.keys is None:
+        raise OptionError(
+            f"--truth: {name} is a dict; say which part: list({name}.values()), or give the items "
+            "as a dict with the same keys"
+        )
+    known = dict.fromkeys(items.keys)
+    strange = next((key for key in value if key not in known), None)
+    if strange is not None:
+        hint = nearest(str(strange), [str(key) for key in known])
+        raise OptionError(f"--truth: {name} has the key {strange!r}, {items.name} has not{hint}")
+    by_number = [value.get(key) for key in items.keys]
+    labels = Labels(reading, lambda at, item: by_number[at - 1])
+    labels.listed = len(by_number)
+    for at, _ in enumerate(by_number, 1):
+        labels.label(at, None)
+    return labels
+
+
+def _aligned(labels: Items, items: Items) -> bool:
+    """Whether two pandas columns are of the same rows; of anything else only the order tells."""
+    if labels.index is None or items.index is None:
+        return True
+    return bool(labels.index.equals(items.index))
+
+
+def _is_column(items: Items, name: str) -> bool:
+    """Whether any item has a part of that name, as far as they can be looked at."""
+    seen = [items.first] if items.once or items.known is None else items
+    with contextlib.suppress(BrokenSourceError):  # told when the labels are read
+        return any(_part_key(item, name) is not None for item in seen)
+    return False
+
+
+def _part_key(item: Any, name: str) -> Any:
+    """The key of the part that is meant; a column may be called by a number."""
+    if not isinstance(item, Mapping):
+        return None
+    return name if name in item else next((key for key in item if str(key) == name), None)
+
+
+def _part(item: Any, name: str) -> Any:
+    key = _part_key(item, name)
+    return None if key is None else item[key]
+
+
+def _at_item(ref: Ref, at: int, item: Any) -> Any:
+    if isinstance(item, Mapping) and not _has(item, ref):
+        return None
+    return value_of(ref, {"item": item, "index": at}, f"item {at}, --truth", named=True)
+
+
+def key_of(label: str, reading: Reading) -> str:
+    """The form in which an answer is held against the truth: what is written otherwise is the same."""
+    if reading.kind == "choice":
+        return label
+    if reading.kind == "open":
+        return same_answer_key(label) or label.strip()
+    try:  # as precisely as numbers are read off answers
+        return label_of(float(f"{float(label):.15g}"))
+    except ValueError:
+        return label
+
+
+def _counted(value: Any, reading: Reading) -> str | None:
+    """A label as the answers are counted; None for an unlabelled item.
+
+    Raises:
+        ValueError: it is no possible answer.
+    """
+    if is_missing(value) or (isinstance(value, str) and not value.strip()):
+        return None
+    if isinstance(value, Mapping | list | tuple | set):
+        raise ValueError(f"a label is one word or number, not a {type(value).__name__}")
+    if reading.kind in ("number", "score"):
+        return _number(value, reading)
+    number = isinstance(value, Number) and not isinstance(value, bool)
+    text = label_of(_float(value)) if number else str(value)
+    if reading.kind != "choice":
+        return key_of(text, reading)
+    key = same_answer_key(text)
+    for choice in reading.choices:
+        if same_answer_key(choice) == key:
+            return choice
+    raise ValueError(f"{text[:40]!r} is none of the --choices: {', '.join(reading.choices)}")
+
+
+def _number(value: Any, reading: Reading) -> str:
+    number = _float(value)
+    if not math.isfinite(number):
+        raise ValueError(f"{str(value)[:40]!r} is no number")
+    low, high = reading.low, reading.high
+    rounded = float(f"{number:.15g}")
+    if low is not None and high is not None and not low <= rounded <= high:
+        raise ValueError(f"{number:g} lies outside of {low:g}..{high:g}")
+    return key_of(label_of(number), reading)
+
+
+def _float(value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError, OverflowError):
+        return math.nan

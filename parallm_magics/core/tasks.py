@@ -1,0 +1,373 @@
+"""The nouns that every part shares: tasks, what they use, records and events."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any, Literal, NamedTuple
+
+Status = Literal[
+    "ok", "truncated", "refused", "invalid", "failed", "timed_out", "cancelled", "blocked"
+]
+Role = Literal["worker", "guard", "judge", "synthesis"]
+Kind = Literal["choice", "number", "score", "index", "open"]
+NUMERIC: tuple[Kind, ...] = ("number", "score", "index")
+"""The kinds whose values are numbers."""
+BallotState = Literal["valid", "abstain", "invalid", "failed", "cancelled"]
+Finish = Literal["stop", "length", "refusal"]
+FaultKind = Literal[
+    "rate_limit",  # slow down and ask again
+    "quota",  # the account is out of money or over its limit: asking again cannot help
+    "auth",  # the key is wrong or may not do this
+    "forbidden",  # a 403 that says neither of what nor of whom
+    "model",  # the provider does not know the model
+    "bad_request",  # the provider refuses the request as it stands
+    "parameter",  # it refuses a field that we send unasked: left out from now on
+    "too_large",  # the prompt does not fit
+    "server",  # the provider failed or is overloaded
+    "connection",  # no or a broken connection
+    "timeout",  # silence, or the deadline
+    "cut",  # the stream ended before the answer did
+    "not_an_answer",  # status 200, but no answer of this API in it
+    "empty",  # an answer without text
+    "unreadable",  # text in which the asked-for label or number cannot be read
+    "refusal",  # the model declined, or a content filter did
+    "length",  # cut off at max_tokens
+    "cancelled",  # stopped by us; the message says why
+    "blocked",  # a guardrail has not let it pass
+    "budget",  # the cap on cost leaves no room for the call
+    "bad_item",  # an item of --each that cannot be put into the prompt
+    "bug",  # an exception that no table knows
+]
+
+ASIDE = 10**9
+"""Calls that are no worker's are numbered from here on: guards, which read what goes in."""
+
+FOLLOWS = ASIDE + 1000
+"""From here on the calls that follow the workers are numbered, and read their answers."""
+
+CHARS_PER_TOKEN = 4
+"""By this a text's tokens are estimated before a provider has counted them."""
+
+
+Plain = str | int | float | bool | None
+"""A value that JSON holds as it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How an answer is to be read.
+
+    Attributes:
+        kind: what is read; "open" takes the text as it is.
+        choices: the labels as the user spelt them (kind "choice").
+        low, high: the range, both ends included (kind "score").
+    """
+
+    kind: Kind
+    choices: tuple[str, ...] = ()
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A model as asked for: `provider:name?query`.
+
+    Attributes:
+        provider: the registered provider's name.
+        name: the model's name as the provider knows it; may be empty for a simulated one.
+        query: the simulation's parameters in the order given; empty for real providers.
+    """
+
+    provider: str
+    name: str = ""
+    query: tuple[tuple[str, str], ...] = ()
+
+    def __str__(self) -> str:
+        return _written(self)
+
+
+@functools.lru_cache(256)
+def _written(model: Model) -> str:
+    """One text a model, as a map's thousands of records all name it."""
+    tail = "&".join(f"{key}={value}" for key, value in model.query)
+    if not (model.name or tail):
+        return model.provider
+    return f"{model.provider}:{model.name}" + (f"?{tail}" if tail else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One call to a model, complete: nothing about it is looked up later.
+
+    Attributes:
+        index: place in the cell's order, from 0.
+        name: the worker's name, unique in the cell.
+        model: the model asked.
+        prompt: the whole user message; begins with `shared` where that is not empty.
+        shared: the rendered preamble that all workers of the cell have in common.
+        begins: the beginning that its prompt has in common with others, where that is less than
+            `shared`, as in a map whose items stand in the preamble.
+        role: what the call is for.
+        key: the key of the item that it is about, as the run's; None without items.
+        item: what the prompts say of that item, clipped; a number as it is.
+        persona: the system prompt as the cell has it, where that holds the item; else None.
+        cache_key: the same for all workers whose prompts begin with one text that is worth the
+            provider's prompt cache; empty where there is none, or nobody wants it cached.
+        system: the system prompt, or None.
+        temperature: None where the user did not ask for one (then none is sent).
+        effort: reasoning effort, or None.
+        max_tokens: most output tokens, thinking included.
+        params: further request fields, sent as given.
+        stream: whether the answer is read as a stream.
+        sample: ordinal among identical requests of one cell.
+        seed: makes simulated answers reproducible.
+        reading: what is asked of the answer, or None for free text.
+        truth: the true label of the item, where a study knows it: what a simulation takes as right.
+            No provider is ever sent it.
+        silence: seconds without any sign of life after the first token, of the answer or of thinking,
+            before the worker has timed out.
+        first: seconds of silence before that; also the limit of an unstreamed call.
+        deadline: seconds for the worker as a whole, retries and waits included.
+        retries: further tries after a passing fault.
+        retry_timeouts: whether a time-out is a passing fault.
+    """
+
+    index: int
+    name: str
+    model: Model
+    prompt: str
+    shared: str = ""
+    system: str | None = None
+    temperature: float | None = None
+    effort: str | None = None
+    max_tokens: int = 4096
+    params: Mapping[str, Any] = field(default_factory=dict)
+    stream: bool = True
+    sample: int = 0
+    seed: int = 0
+    reading: Reading | None = None
+    truth: str | None = None
+    silence: float = 15.0
+    first: float = 60.0
+    deadline: float = 120.0
+    retries: int = 2
+    retry_timeouts: bool = False
+    begins: str | None = None
+    cache_key: str = ""
+    role: Role = "worker"
+    key: Plain = None
+    item: Plain = None
+    persona: str | None = None
+
+    def ended(self, status: Status, **fields: Any) -> Record:
+        """A record of this call, with all that was known of it before it was made."""
+        return Record(
+            index=self.index,
+            name=self.name,
+            status=status,
+            model=str(self.model),
+            role=self.role,
+            key=self.key,
+            item=self.item,
+            temperature=self.temperature,
+            effort=self.effort,
+            system=self.system if self.persona is None else self.persona,
+            **fields,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of one call in four classes that do not overlap; the total input is the first three."""
+
+    input_tokens: int = 0
+    cache_read_tokens: int = 0
+    cache_write_tokens: int = 0
+    output_tokens: int = 0
+
+    @property
+    def total_tokens(self) -> int:
+        """All tokens, in and out."""
+        return (
+            self.input_tokens
+            + self.cache_read_tokens
+            + self.cache_write_tokens
+            + self.output_tokens
+        )
+
+    def to_dict(self) -> dict[str, int]:
+        """The four classes as plain JSON types."""
+        return {
+            "input_tokens": self.input_tokens,
+            "cache_read_tokens": self.cache_read_tokens,
+            "cache_write_tokens": self.cache_write_tokens,
+            "output_tokens": self.output_tokens,
+        }
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            self.input_tokens + other.input_tokens,
+            self.cache_read_tokens + other.cache_read_tokens,
+            self.cache_write_tokens + other.cache_write_tokens,
+            self.output_tokens + other.output_tokens,
+        )
+
+
+Terms = tuple[tuple[str, str], ...]
+"""What decides a price besides the model and the tokens, such as `(("service_tier", "flex"),)`."""
+
+
+class Said(NamedTuple):
+    """What a reply says that its price depends on.
+
+    Attributes:
+        terms: the terms that it names.
+        model: the model as the provider names it.
+    """
+
+    terms: Terms = ()
+    model: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Why a call has no answer, as plain data: never an SDK's exception, never a key.
+
+    Attributes:
+        kind: the class of the fault.
+        message: one line for a person.
+        http: the HTTP status, where there was one.
+        retry_after: seconds the provider asks to wait; None without a usable hint.
+        request_id: the provider's id of the request, where it gave one.
+        final: whether the provider says that asking again is of no use.
+    """
+
+    kind: FaultKind
+    message: str
+    http: int | None = None
+    retry_after: float | None = None
+    request_id: str | None = None
+    final: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One try of a call: the outcome in a word, and its seconds."""
+
+    outcome: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """How one worker ended. Every worker ends in exactly one.
+
+    Attributes:
+        index: place in the cell's order, from 0.
+        name: the worker's name.
+        status: how it ended; only "ok" is a success.
+        model: the model asked, as `provider:name`.
+        text: the answer, or what had arrived of it; thinking is no part of it.
+        thinking: what the model wrote to itself, where it is known; nothing ever reads a vote in it.
+        thinking_tokens: how many of the output tokens were thinking, where the provider says so.
+        value: the label or number read, where one was asked for.
+        usage: tokens in four classes, all attempts together; None where unknown.
+        cost: US dollars; None where unknown.
+        saved: US dollars that the provider's prompt cache saved; negative where writing it cost
+            more, None where it took no part or no price is known.
+        start: seconds from the run's start to this worker's.
+        queued: seconds of those spent waiting for a free place.
+        seconds: the worker's length, retries included.
+        attempts: one entry a try.
+        model_answered: the model as the provider names it.
+        finish: why the model stopped.
+        request_id: the provider's id of the last request.
+        error: why there is no success; None for "ok".
+        simulated: whether no model was asked.
+        replayed: whether it comes from a recording, so that nothing was spent on it now.
+        address: the host that was asked, where it is not the provider's usual one.
+        adapted: what was sent otherwise than usual, as the endpoint does not take it, in words.
+        role: what the call was for: "worker", "guard", "judge" or "synthesis".
+        key: the key of the item that it was about, as the run's; None without items.
+        item: what the prompts said of that item, clipped; a number as it is.
+        temperature: as asked for; None where nobody did.
+        effort: as asked for; None where nobody did.
+        system: the system prompt; where that holds the item, as the cell has it.
+    """
+
+    index: int
+    name: str
+    status: Status
+    model: str
+    text: str = ""
+    value: str | float | None = None
+    usage: Usage | None = None
+    cost: Decimal | None = None
+    saved: Decimal | None = None
+    start: float = 0.0
+    queued: float = 0.0
+    seconds: float = 0.0
+    attempts: tuple[Attempt, ...] = field(default=())
+    model_answered: str | None = None
+    finish: str | None = None
+    request_id: str | None = None
+    error: Fault | None = None
+    simulated: bool = False
+    replayed: bool = False
+    address: str = ""
+    adapted: str = ""
+    role: Role = "worker"
+    key: Plain = None
+    item: Plain = None
+    temperature: float | None = None
+    effort: str | None = None
+    system: str | None = None
+    thinking: str | None = None
+    thinking_tokens: int | None = None
+
+    @property
+    def ok(self) -> bool:
+        """Whether the worker gave a complete answer."""
+        return self.status == "ok"
+
+    @property
+    def end(self) -> float:
+        """Seconds from the run's start to this worker's end."""
+        return self.start + self.seconds
+
+
+Call = Task | Record
+"""A call to make, or the record of one that is not to be made: answered before, or impossible."""
+
+
+EventKind = Literal["started", "heard", "waiting", "ended", "released", "said"]
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One thing that happened to one worker, told to whoever listens.
+
+    Attributes:
+        kind: "started" (an attempt begins), "heard" (text arrived), "waiting" (before a retry),
+            "ended" (the record is final); of the run as a whole: "released" (its guards have
+            passed), "said" (a line about it).
+        index: the worker's place; -1 for the run as a whole.
+        at: seconds since the run's start.
+        text: the piece that arrived, why the worker waits, or what is said.
+        record: the final record, on "ended" only.
+        task: what is asked, on "started" only.
+    """
+
+    kind: EventKind
+    index: int
+    at: float
+    text: str = ""
+    record: Record | None = None
+    task: Task | None = None
+
+
+Listener = Callable[[Event], None]

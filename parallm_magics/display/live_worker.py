@@ -1,0 +1,98 @@
+"""What the live board knows about one call, and the row that it may draw of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from parallm_magics.core.tasks import Event, Model, Record
+from parallm_magics.display.rows import About, Row, about_of, problem
+
+TAIL = 120
+"""Characters of a streaming answer that are drawn."""
+
+WITHHELD = "withheld until the guard has passed"
+
+
+@dataclass(slots=True)
+class Worker:
+    """A call that is queued or runs, or that has ended and keeps a row.
+
+    Attributes:
+        aside: whether it is no worker's call: a guard, a judge, a synthesis.
+        guard: whether it is a guard, whose words a guard does not withhold.
+        vote: what was read from the answer, or why there is no vote.
+        voted: whether `vote` is a label that was read.
+        about: what it is about and how it is asked, once it has begun.
+    """
+
+    name: str
+    model: str | Model
+    start: float = 0.0
+    aside: bool = False
+    guard: bool = False
+    state: str = "queued"
+    attempts: int = 0
+    tail: str = ""
+    why: str = ""
+    record: Record | None = None
+    vote: str = ""
+    voted: bool = False
+    about: About = field(default_factory=About)
+
+    def tell(self, event: Event) -> None:
+        """Take in what happened before the end."""
+        if event.kind == "started":
+            self.state, self.tail, self.why = "running", "", ""
+            self.about = About() if event.task is None else about_of(event.task)
+            self.attempts += 1
+        elif event.kind == "heard":
+            if event.text:
+                self.state = "answering"
+                self.tail = (self.tail + event.text[-TAIL:])[-TAIL:]
+        elif event.kind == "waiting":
+            self.state, self.why = "waiting", event.text
+
+    def row(self, now: float, span: float, withheld: bool) -> Row:
+        """What may be drawn at that time; while withheld, nothing that the answer could be told by."""
+        hidden = withheld and not self.guard
+        about = self.about if self.record is None else about_of(self.record)
+        base = Row(self.name, str(self.model), self.state, span=span, aside=self.aside, about=about)
+        if self.state == "queued":
+            return base
+        if self.record is not None:
+            return self._ended(self.record, base, hidden)
+        return replace(
+            base,
+            start=self.start,
+            seconds=max(now - self.start, 0.0),
+            attempts=self.attempts,
+            answer=self._streaming(hidden),
+            problem="" if hidden else self.why,
+        )
+
+    def _streaming(self, hidden: bool) -> str:
+        """The end of a streaming answer, with a sign that it has a beginning."""
+        if hidden:
+            return WITHHELD if self.tail else ""
+        # Half a guard's answer may say the opposite of the whole.
+        tail = "" if self.guard else self.tail
+        return f"…{tail}" if len(tail) >= TAIL else tail
+
+    def _ended(self, record: Record, base: Row, hidden: bool) -> Row:
+        blocked = record.status == "blocked"
+        return replace(
+            base,
+            state=record.status,
+            answered=record.model_answered,
+            vote="" if hidden or blocked else self.vote,
+            voted=self.voted and not (hidden or blocked),
+            start=record.start,
+            queued=record.queued,
+            seconds=record.seconds,
+            tokens=record.usage.total_tokens if record.usage else None,
+            cost=record.cost,
+            attempts=len(record.attempts),
+            answer=WITHHELD if hidden else "" if blocked else record.text,
+            # An error may quote the answer that it could not read.
+            problem="" if record.ok or hidden or blocked else problem(record),
+        )

@@ -1,0 +1,379 @@
+"""The plain asyncio program that a plan stands for, as a person would write it."""
+
+from __future__ import annotations
+
+from parallm_magics.cell.calls import Section
+from parallm_magics.cell.options import Options
+from parallm_magics.cell.plan import Plan
+from parallm_magics.cell.variables import Part, Ref
+from parallm_magics.core.tasks import Reading
+from parallm_magics.engine.rate_limits import START
+from parallm_magics.errors import OptionError
+from parallm_magics.export.call_code import Asking, DoorOf
+from parallm_magics.export.code_text import indented, quoted
+from parallm_magics.export.judge_code import judging
+from parallm_magics.export.prompt_code import Prompts
+from parallm_magics.export.vote_code import (
+    HELPERS,
+    MODULES,
+    READS,
+    is_read,
+    needs,
+    picking,
+    read,
+    weighing,
+)
+from parallm_magics.patterns.panel import Rule, panel_reading, rule_of, section_rule
+from parallm_magics.patterns.synthesis import MERGE
+from parallm_magics.patterns.workers import asides
+
+_QUOTED = '"\\n\\n".join(f"<answer {n}>\\n{a}\\n</answer {n}>" for n, a in answers.items())'
+MOST = 200  # calls that are written out
+_AT_ONCE = '''\
+async def at_once(calls):
+    """The answers by name, all asked for at once; one that fails costs no other."""
+    answers = await asyncio.gather(*calls.values(), return_exceptions=True)
+    for name, answer in zip(calls, answers):
+        if isinstance(answer, BaseException):
+            print(f"{name} failed: {type(answer).__name__} {answer}")
+    return {n: a for n, a in zip(calls, answers) if not isinstance(a, BaseException)}'''
+_OBJECTION = '''\
+async def objection(calls, choices, block, refusal, on_error=True, least=None):
+    """What to say in place of the work; None if the guard lets it pass."""
+    votes = [read(text, choices) for text in (await at_once(calls)).values()]
+    votes = [vote for vote in votes if vote is not None]
+    verdict = leader(votes)
+    in_favour = len(votes) - votes.count(block)
+    unsure = verdict is None or 2 * in_favour <= len(calls)
+    blocks = verdict == block
+    if least is not None:  # so many votes block, and those that are missing might
+        blocks, unsure = votes.count(block) >= least, len(calls) - in_favour >= least
+    return refusal if blocks or (unsure and on_error) else None'''
+_MAIN = """\
+async def main():
+    async with {clients}:
+        print({result})"""
+_GUARDED = """\
+async def main():
+    async with {clients}:
+        # The guards run beside the work; nothing of it is used before all of them have ended.
+        working = asyncio.create_task(at_once(calls()))
+        guards = [
+{guards}
+        ]
+        for guard in asyncio.as_completed(guards):
+            if refusal := await guard:
+                working.cancel()
+                print(refusal)
+                return
+        print({result})"""
+
+
+def program(plan: Plan, doors: DoorOf) -> str:
+    """The source of a program that asks what the plan asks, and merges or counts the answers alike.
+
+    Args:
+        doors: how the program reaches each provider.
+
+    Raises:
+        OptionError: the calls cannot be written out.
+    """
+    return _Program(plan, doors).source
+
+
+class _Program:
+    def __init__(self, plan: Plan, doors: DoorOf) -> None:
+        self._plan = plan
+        tasks = plan.calls.rendered
+        if tasks is None or len(tasks) > MOST:
+            count = "its" if tasks is None else f"{len(tasks):,}"
+            raise OptionError(
+                f"%parallm code: {count} calls are too many to be written out, or come as they are "
+                f"read; run the cell over a list of a few items first (--dry-run does), at most {MOST}"
+            )
+        self._tasks = tasks
+        options = plan.options
+        if plan.study is not None and any(s.options.pick == "weighted" for s in plan.study.systems):
+            raise OptionError(
+                "%parallm code: votes of different weight on many items are not written out; "
+                "run the cell without --each"
+            )
+        self._asking = Asking(
+            [*tasks, *asides(plan)],
+            doors,
+            at_once=options.concurrency or START,
+            seconds=options.timeout or options.deadline,
+            left_out=_left_out(options),
+        )
+        self._prompts = Prompts(plan, tasks)
+        self._sections = list(plan.calls.sections(len(tasks)))
+        self._needs: set[str] = set()  # entries of HELPERS, MODULES and READS
+
+    @property
+    def source(self) -> str:
+        """The whole program."""
+        result = self._votes() if self._plan.pattern == "vote" else self._merged()
+        guards = self._guards()
+        parts = [
+            self._asking.source,
+            self._prompts.constants,
+            *(HELPERS[each] for each in HELPERS if each in self._needs),
+            _AT_ONCE,
+            *([self._judge] if self._asks_judge else []),
+            *([_OBJECTION] if guards else []),
+            self._calls(),
+            result,
+            self._main(guards),
+            "# In a notebook: await main()\nasyncio.run(main())",
+        ]
+        head = f'"""{self._title}"""\n\n{self._imports}'
+        return head + "\n\n" + "\n\n\n".join(part for part in parts if part) + "\n"
+
+    @property
+    def _title(self) -> str:
+        count = len(self._tasks)
+        calls = "One call" if count == 1 else f"{count} calls at once"
+        if self._plan.pattern == "vote":
+            if self._asks_judge:
+                return f"{calls}, a count of their votes, and a judge."
+            return f"{calls}, and a count of their votes."
+        beside = ", beside a guard" if self._plan.guards else ""
+        return f"{calls}{beside}{', and one that merges them' if self._plan.synthesis else ''}."
+
+    @property
+    def _imports(self) -> str:
+        names = {name for need, name in MODULES.items() if need in self._needs}
+        names |= {"os"} if self._asking.reads_environment else set()
+        names |= {"re"} if self._asking.drops_thinking else set()
+        standard = [f"import {name}" for name in sorted({"asyncio", *names})]
+        counts = {"leader", "leaders"} & self._needs or self._plan.pattern == "vote"
+        standard += ["from collections import Counter"] if counts else []
+        standard += ["from fractions import Fraction"] if "fraction" in self._needs else []
+        found = sorted(name for need, name in READS.items() if need in self._needs)
+        ours = [f"from parallm_magics.voting import {', '.join(found)}"] if found else []
+        return "\n".join(standard) + "\n\n" + "\n".join([*self._asking.imports, *ours])
+
+    def _calls(self) -> str:
+        return "def calls():\n" + indented(self._prompts.calls(self._asking))
+
+    def _main(self, guards: str) -> str:
+        answers = "await working" if guards else "await at_once(calls())"
+        wait = "await " if self._plan.synthesis or self._asks_judge else ""
+        result = f"{wait}result({answers})"
+        clients = ", ".join(self._asking.clients)
+        form = _GUARDED if guards else _MAIN
+        return form.format(guards=guards, result=result, clients=clients)
+
+    def _read(self, reading: Reading | None, text: str) -> str:
+        self._needs |= {"read"} if is_read(reading) else set()
+        return read(reading, text)
+
+    @property
+    def _asks_judge(self) -> bool:
+        """Whether a judge is asked once the votes are in."""
+        return self._plan.pattern == "vote" and "verdict" in self._needs
+
+    @property
+    def _judge(self) -> str:
+        """The functions that ask it."""
+        judge = self._plan.judge
+        assert judge is not None
+        shared = self._prompts.shared or (quoted(self._plan.shared) if self._plan.shared else "")
+        scores = self._plan.options.pick == "best"
+        return judging(judge, shared, scores, lambda text: self._asking.call(judge.task, text))
+
+    # --- guards -----------------------------------------------------------------------------------
+
+    def _guards(self) -> str:
+        lines = []
+        for guard in self._plan.guards:
+            self._needs |= {"read", "leader"}
+            asked = self._prompts.guard(guard.tasks, self._asking)
+            choices = ", ".join(map(quoted, guard.reading.choices))
+            more = ", on_error=False" if guard.passes_on_error else ""
+            more += "" if guard.least is None else f", least={guard.least}"
+            lines.append(
+                f"            objection({asked}, [{choices}], "
+                f"{quoted(guard.block)}, {quoted(guard.refusal)}{more}),"
+            )
+        return "\n".join(lines)
+
+    # --- a fan-out's result -----------------------------------------------------------------------
+
+    def _merged(self) -> str:
+        # What cannot be read is no success of a fan-out; in a study it is a vote that is lost.
+        reads = self._plan.magic == "fanout" and any(map(self._is_read, self._sections))
+        good = "good" if reads else "len(answers)"
+        least = self._plan.least(len(self._tasks))
+        few = [
+            f"if {good} < {least}:",
+            f'    raise SystemExit(f"only {{{good}}} of {len(self._tasks)} succeeded")',
+        ]
+        lines = [] if reads else few
+        if any(section.reading or len(section.tasks) > 1 for section in self._sections):
+            lines += self._values(few if reads else [])
+        elif self._plan.synthesis is None:
+            lines.append(f"return {self._joined}")
+        if self._plan.synthesis is not None:
+            lines += self._synthesis()
+        word = "async def" if self._plan.synthesis else "def"
+        doc = '"""The answers as one text."""'
+        return f"{word} result(answers):\n    {doc}\n" + indented("\n".join(lines))
+
+    @property
+    def _joined(self) -> str:
+        if len(self._sections) == 1:
+            return '"\\n\\n".join(answers.values())'
+        return '"\\n\\n".join(f"## {name}\\n\\n{text.strip()}" for name, text in answers.items())'
+
+    @staticmethod
+    def _is_read(section: Section) -> bool:
+        return is_read(section.reading)
+
+    def _values(self, few: list[str]) -> list[str]:
+        """Lines that read the answers, and count the votes of each section that is a vote.
+
+        Args:
+            few: lines that end the program where too few answers are `good`; none without need.
+        """
+        readings = {section.reading for section in self._sections}
+        if len(readings) == 1 and all(len(section.tasks) == 1 for section in self._sections):
+            value = self._read(self._sections[0].reading, "text")
+            lines = [f"values = {{name: {value} for name, text in answers.items()}}"]
+            count = "good = sum(value is not None for value in values.values())"
+            lines += [count, *few] if few else []
+        else:
+            lines = ["values = {}", *(["good = 0"] if few else [])]
+            for section in self._sections:
+                lines += self._value(section, counts=bool(few))
+            lines += few
+        if flags := [section for section in self._sections if section.flag is not None]:
+            marks = ", ".join(f"{quoted(str(s.key))}: {quoted(s.flag or '')}" for s in flags)
+            lines.append(f"flags = {{{marks}}}")
+            lines.append(
+                "flagged = [name for name, flag in flags.items() if values.get(name) == flag]"
+            )
+            lines.append('print("flagged:", flagged)')
+            lines.append("unchecked = [name for name in flags if values.get(name) is None]")
+            lines.append("if unchecked:")
+            lines.append('    print("no verdict:", unchecked)')
+        if self._plan.synthesis is None:
+            lines.append('return "\\n".join(f"{name}: {value}" for name, value in values.items())')
+        return lines
+
+    def _value(self, section: Section, counts: bool) -> list[str]:
+        names = [self._tasks[place].name for place in section.tasks]
+        key = quoted(str(section.key))
+        if len(names) == 1 or section.reading is None or section.reading.kind == "open":
+            text = f'answers.get({quoted(names[0])}, "")'
+            lines = [f"values[{key}] = {self._read(section.reading, text)}"]
+            if counts and is_read(section.reading):
+                lines.append(f"good += values[{key}] is not None")
+            elif counts:
+                listed = ", ".join(map(quoted, names))
+                lines.append(f"good += len({{{listed}}} & set(answers))")
+            return lines
+        rule = section_rule(section.options, len(names), section.reading, section.flag)
+        listed = ", ".join(map(quoted, names))
+        return [
+            *self._votes_of(section.reading, rule, f"name in [{listed}] if name in answers"),
+            *(["good += len(votes)"] if counts else []),
+            *picking(rule, len(names)),
+            f"values[{key}] = winner",
+        ]
+
+    def _votes_of(self, reading: Reading, rule: Rule, names: str) -> list[str]:
+        """Lines that read the votes of these names, and count them."""
+        self._needs |= needs(rule)
+        self._needs |= {"fraction"} if rule.pick in ("median", "mean") else set()
+        text = "answers[name]"
+        if rule.pick == "confidence":
+            text = f"unstated({text})"
+        value = self._read(reading, text)
+        if not is_read(reading):
+            self._needs |= {"read", "same"}
+            value = f"same({text})"
+        return [
+            f"votes = {{name: {value} for {names}}}",
+            "votes = {name: vote for name, vote in votes.items() if vote is not None}",
+            "tally = Counter(votes.values())",
+        ]
+
+    def _synthesis(self) -> list[str]:
+        assert self._plan.synthesis is not None
+        parts, shared = self._plan.synthesis.parts, self._prompts.shared
+        used = {part.name for part in parts if isinstance(part, Ref)}
+        lead = f"<task>\\n{{{shared}}}\\n</task>\\n\\n" if shared and "task" not in used else ""
+        lead += "" if "outputs" in used else "{quoted}\\n\\n"
+        ask = self._asking.call(self._plan.synthesis.task, f'f"{lead}{{words}}"')
+        return [
+            "# What models wrote is data: it stands between marks, before the words on what to do.",
+            f"quoted = {_QUOTED}",
+            f"words = {' + '.join(map(self._part, parts)) or quoted(MERGE)}",
+            "try:",
+            f"    return await {ask}",
+            "except Exception as error:",
+            '    print(f"synthesis failed: {type(error).__name__} {error}")',
+            f"    return {self._joined}",
+        ]
+
+    def _part(self, part: Part) -> str:
+        """A part of the synthesis's text as an expression."""
+        if isinstance(part, str):
+            return quoted(part)
+        if part.name == "task":
+            return self._prompts.shared or quoted(self._plan.shared)
+        return f'answers.get({quoted(str(part.steps[0][1]))}, "")' if part.steps else "quoted"
+
+    # --- a vote's result --------------------------------------------------------------------------
+
+    def _votes(self) -> str:
+        plan, tasks = self._plan, self._tasks
+        reading = panel_reading(tasks)
+        rule = rule_of(plan.options, len(tasks), reading, plan.calls.flag)
+        least = plan.least(len(tasks))
+        lines = [
+            f"if len(answers) < {least}:",
+            f'    raise SystemExit(f"only {{len(answers)}} of {len(tasks)} came back")',
+        ]
+        if rule.stop != "all":
+            lines.append(
+                "# The cell ends once open votes cannot matter; here all of them are awaited."
+            )
+        lines += self._votes_of(reading, rule, "name in answers")
+        if rule.pick == "weighted":
+            weights = plan.calls.weights
+            self._needs |= {"fraction"} if any(w.denominator > 1 for w in weights) else set()
+            lines += weighing({t.name: w for t, w in zip(tasks, weights, strict=True)})
+        lines += picking(rule, len(tasks))
+        if not is_read(reading):  # as it was written, not as it was compared
+            lines += self._written(rule)
+        lines += [
+            f'print(f"{{len(votes)}} of {len(tasks)} votes could be read")',
+            'return f"winner: {winner}\\ntally: {dict(tally.most_common())}"',
+        ]
+        word = "async def" if self._asks_judge else "def"
+        doc = '"""The winner and the tally."""'
+        return f"{word} result(answers):\n    {doc}\n" + indented("\n".join(lines))
+
+    def _written(self, rule: Rule) -> list[str]:
+        """Lines that name the winner of open answers: as a judge was shown it, or as most wrote it."""
+        if rule.entry.asks:
+            return [
+                "winner = next((answers[name] for name in votes if votes[name] == winner), None)"
+            ]
+        self._needs |= {"usual", "read"}
+        text = "unstated(answers[name])" if rule.pick == "confidence" else "answers[name]"
+        said = f'[read({text}, kind="open") for name in votes if votes[name] == winner]'
+        return [f"said = {said}", "winner = usual_spelling(said) if said else None"]
+
+
+def _left_out(options: Options) -> list[str]:
+    """The options whose promise a page of code does not keep."""
+    given = {"--max-cost": options.max_cost, "--rpm": options.rpm, "--tpm": options.tpm}
+    measured = ["what --truth and --compare measure"] if options.truth is not None else []
+    return measured + [
+        f"{flag} {value:f}" if flag == "--max-cost" else f"{flag} {value}"
+        for flag, value in given.items()
+        if value is not None
+    ]

@@ -1,0 +1,219 @@
+"""What a cell would send and what it might cost, without a call."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from typing import Any
+
+from parallm_magics import display
+from parallm_magics.cell.auxiliary_calls import FollowUp, Guard
+from parallm_magics.cell.plan import Plan
+from parallm_magics.cell.variables import Ref, fill
+from parallm_magics.core.tasks import ASIDE, CHARS_PER_TOKEN, Said, Task, Usage
+from parallm_magics.display.preview import MOST
+from parallm_magics.errors import OptionError
+from parallm_magics.patterns.guardrail import guard_tasks
+from parallm_magics.patterns.judge import CHOOSE, ROTATIONS, SCORE
+from parallm_magics.patterns.panel import panel_reading
+from parallm_magics.patterns.synthesis import MERGE
+from parallm_magics.patterns.workers import kinds, most_of_try
+from parallm_magics.providers import bill, registry
+from parallm_magics.voting.pick_rules import PICKS
+
+SHOWN = 200
+
+
+@dataclass(frozen=True)
+class Preview:
+    """The rendered calls of a cell.
+
+    Attributes:
+        tasks: the workers' calls, of many the first 200, then those of the guards, then the judge or
+            the synthesis with its `{{candidates}}` or `{{outputs}}` still open.
+        calls: how many calls the cell makes at most when nothing is tried twice.
+        input_tokens: estimated, at four characters a token.
+        most_cost: US dollars if every answer used all of its max_tokens; None where no price is known.
+        no_cap: why the run would be refused, as its `--max-cost` cannot be kept; "" where it can.
+        unpaid: which call the run would not ask, as its `--max-cost` is too low for it; "" for none.
+        blocks: the label by which a guard blocks, by the place of each of its calls.
+        notes: what the reader should know of the cell's text, one line each.
+    """
+
+    tasks: tuple[Task, ...]
+    calls: int
+    input_tokens: int
+    most_cost: Decimal | None
+    no_cap: str = ""
+    blocks: Mapping[int, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    unpaid: str = ""
+
+    def _rows(self) -> list[tuple[str, str, str]]:
+        workers = [task for task in self.tasks if task.index < ASIDE]
+        beside = [
+            task for task in self.tasks if task.index >= ASIDE
+        ]  # shown of any number of calls
+        shown = [*workers[: max(MOST - len(beside), 0)], *beside]
+        return [(self._name(task), _asked(task), _whole(task)) for task in shown]
+
+    def _name(self, task: Task) -> str:
+        against = self.blocks.get(task.index)
+        name = _titled(task)
+        return name if against is None else f"{name} · {against} blocks"
+
+    @property
+    def _title(self) -> str:
+        most = "unknown" if self.most_cost is None else f"at most {display.money(self.most_cost)}"
+        how = "streamed" if self.tasks[0].stream else "plain requests"
+        calls = f"{display.count(self.calls, 'call')} ({how})"
+        refused = f"; the run would be refused: --max-cost: {self.no_cap}" if self.no_cap else ""
+        refused += f"; the run would not ask {self.unpaid}" if self.unpaid else ""
+        return (
+            f"Dry run, nothing was sent: {calls}, about {self.input_tokens:,} input tokens, "
+            f"cost {most}{refused}"
+        )
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        return {
+            "text/plain": display.preview_plain(self._title, self._rows(), self.calls, self.notes),
+            "text/html": display.preview_html(self._title, self._rows(), self.calls, self.notes),
+        }
+
+    def __repr__(self) -> str:
+        return display.preview_plain(self._title, self._rows(), self.calls, self.notes)
+
+
+def preview(plan: Plan) -> Preview:
+    """The calls that a plan stands for.
+
+    Raises:
+        OptionError: looking at the items would use them up.
+    """
+    if plan.calls.once or plan.calls.asynchronous:
+        raise OptionError(
+            f"--dry-run: {plan.calls.source} can be read once only, and a dry run would use it up; "
+            "try it with a list of the first few"
+        )
+    shown: list[Task] = []
+    calls = tokens = answers = 0
+    most: Decimal | None = Decimal(0)
+    for task in plan.calls.read():
+        if isinstance(task, Task):
+            calls += 1
+            tokens += _tokens(task)
+            answers += task.max_tokens
+            most = _sum(most, most_cost(task))
+            shown += [task] if calls <= SHOWN else []
+    for task in guard_tasks(plan):
+        calls += 1
+        tokens += _tokens(task)
+        most = _sum(most, most_cost(task))
+        shown.append(task)
+    if plan.judge is not None and (turns := _turns(plan)):
+        scores = plan.options.pick == "best"
+        judging = _judging(plan.judge, plan.shared, scores)
+        calls += turns
+        tokens += turns * _tokens(judging)
+        # Each order shows all answers, each score is of one of them.
+        read = answers // turns if scores else answers
+        cost = most_cost(judging, read)
+        most = _sum(most, None if cost is None else turns * cost)
+        shown.append(judging)
+    if plan.synthesis is not None:
+        parts = plan.synthesis.parts or ("{{outputs}}", "\n\n", MERGE)
+        text = "".join(part if isinstance(part, str) else part.source for part in parts)
+        merging = replace(plan.synthesis.task, prompt=text)
+        shown.append(merging)
+        calls += 1
+        tokens += _tokens(merging)
+        most = _sum(most, most_cost(merging, answers))
+    blocks = {task.index: _blocking(guard) for guard in plan.guards for task in guard.tasks}
+    return Preview(
+        tuple(shown), calls, tokens, most, _no_cap(plan), blocks, plan.notes, _unpaid(plan)
+    )
+
+
+def _no_cap(plan: Plan) -> str:
+    """Why the run would refuse its cap; "" where it would not, and where it has none."""
+    if plan.options.max_cost is None:
+        return ""
+    real = (task for task in kinds(plan) if not _simulated(task))
+    return next((why for task in real if (why := bill.unbounded(task))), "")
+
+
+def _unpaid(plan: Plan) -> str:
+    """The first call that the run's cap could never pay, and why; "" where there is none."""
+    cap = plan.options.max_cost
+    for task in (*(plan.calls.rendered or plan.calls.head), *guard_tasks(plan)):
+        most = None if cap is None or _simulated(task) else most_of_try(task)
+        if cap is not None and most is not None and most > cap:
+            cost = f"the call may cost up to {display.money(most)}"
+            return f"{task.name}: {cost}, more than --max-cost {cap:f}"
+    return ""
+
+
+def _simulated(task: Task) -> bool:
+    return registry.definition(task.model.provider).simulated
+
+
+def _turns(plan: Plan) -> int:
+    """How often the judge is asked at most: of equal answers it is shown one."""
+    reading = panel_reading(plan.calls.head)
+    different = min(len(plan.tasks), len(reading.choices) or len(plan.tasks))
+    rule = PICKS[plan.options.pick]
+    if different < 2 or not (rule.asks or rule.may_tie):
+        return 0
+    return different if plan.options.pick == "best" else min(different, ROTATIONS)
+
+
+def _judging(judge: FollowUp, shared: str, scores: bool) -> Task:
+    """The judge's call, its candidates still open."""
+    words = fill(judge.parts, lambda ref: shared if ref.name == "task" else ref.source)
+    named = {part.name for part in judge.parts if isinstance(part, Ref)}
+    parts = (
+        "" if "task" in named else shared,
+        "" if "candidates" in named else "{{candidates}}",
+        words or (SCORE if scores else CHOOSE),
+    )
+    return replace(judge.task, prompt="\n\n".join(part for part in parts if part))
+
+
+def _sum(one: Decimal | None, other: Decimal | None) -> Decimal | None:
+    return None if one is None or other is None else one + other
+
+
+def _titled(task: Task) -> str:
+    """A call's name and, where there are items, what it is about."""
+    item = display.item_of(task)
+    return task.name if item in ("", task.name) else f"{task.name} · {display.one_line(item, 60)}"
+
+
+def _asked(task: Task) -> str:
+    """Which model is asked, and how."""
+    heat = [] if task.temperature is None else [f"temperature {task.temperature:g}"]
+    effort = [] if task.effort is None else [f"effort {task.effort}"]
+    return ", ".join([str(task.model), *heat, *effort])
+
+
+def _whole(task: Task) -> str:
+    return f"[system]\n{task.system}\n\n[prompt]\n{task.prompt}" if task.system else task.prompt
+
+
+def _tokens(task: Task) -> int:
+    return math.ceil((len(task.prompt) + len(task.system or "")) / CHARS_PER_TOKEN)
+
+
+def most_cost(task: Task, read: int = 0) -> Decimal | None:
+    """The cost where the answer, and the answers that it reads, use all of their max_tokens."""
+    usage = Usage(_tokens(task) + read, output_tokens=task.max_tokens)
+    return bill.price(task, usage, Said())
+
+
+def _blocking(guard: Guard) -> str:
+    """The label by which a guard blocks, with how many votes it takes where that is said."""
+    if guard.least is None:
+        return guard.block
+    return f"{guard.least} of {len(guard.tasks)} {guard.block}"

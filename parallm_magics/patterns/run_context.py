@@ -1,0 +1,60 @@
+"""What a run needs from where it runs."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+
+from parallm_magics.cell.plan import Plan
+from parallm_magics.core.tasks import Listener, Record
+from parallm_magics.engine.budget import Ledger
+from parallm_magics.engine.cancel_token import Stop
+from parallm_magics.engine.rate_limits import RateLimits
+from parallm_magics.providers.registry import Clients
+from parallm_magics.recordings.modes import offline
+from parallm_magics.recordings.store import Recordings, from_environment
+
+
+@contextlib.asynccontextmanager
+async def of_its_own(plan: Plan) -> AsyncIterator[RunContext]:
+    """What a run needs where nobody keeps it from run to run."""
+    clients = Clients()
+    recordings = from_environment()
+    try:
+        yield RunContext(clients, recordings=recordings)
+    finally:
+        if recordings is not None:
+            recordings.close()
+        await clients.close()
+
+
+@dataclass(slots=True, eq=False)
+class RunContext:
+    """What a run needs from where it runs.
+
+    Attributes:
+        clients: the doors to the models, kept by whoever opened them.
+        pools: what is known of how fast each may be asked.
+        tell: hears every event.
+        stop: stops the run from outside.
+        ledgers: caps on cost besides the cell's own.
+        spent: hears every record that something may have been spent on.
+        recordings: where answers are kept, or None.
+        offline: whether nothing may be asked of a real model that is not recorded.
+        renew: surroundings for another run of a plan, for as long as that runs.
+    """
+
+    clients: Clients
+    pools: RateLimits = field(default_factory=RateLimits)
+    tell: Listener | None = None
+    stop: Stop = field(default_factory=Stop)
+    ledgers: tuple[Ledger, ...] = ()
+    spent: Callable[[Record], None] | None = None
+    recordings: Recordings | None = None
+    offline: bool = field(default_factory=offline)
+    renew: Renew = of_its_own
+
+
+Renew = Callable[[Plan], AbstractAsyncContextManager[RunContext]]

@@ -1,0 +1,119 @@
+"""Votes within a fan-out: the section whose several workers answer one question."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from parallm_magics import display
+from parallm_magics.cell.calls import Section
+from parallm_magics.core.tasks import Record
+from parallm_magics.patterns.ballots import (
+    Ballot,
+    count_ballots,
+    votes_of,
+    winning_value,
+)
+from parallm_magics.patterns.panel import Rule, section_rule, share_of_winner
+from parallm_magics.voting import label_of, shares
+from parallm_magics.voting.counting import Outcome
+from parallm_magics.voting.pick_rules import break_tie
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class SectionVote:
+    """How the vote of one section ended.
+
+    Attributes:
+        section: the section.
+        records: its voters' records.
+        ballots: one a requested vote, in the cell's order.
+        winner: the winning label or number; None where nobody won.
+        status: `decided`, `tie`, `no_majority`, `no_quorum` or `not_cleared`.
+        how: how the winner came about, where the counts alone do not tell it; else "".
+    """
+
+    section: Section
+    records: tuple[Record, ...]
+    ballots: tuple[Ballot, ...]
+    winner: str | int | float | None
+    status: Outcome
+    how: str = ""
+
+    def __repr__(self) -> str:
+        return f"<SectionVote {self.section.key}: {self.winner} ({self.status}), {self.tally}>"
+
+    @property
+    def tally(self) -> dict[str, int]:
+        """Votes by label, most first."""
+        return dict(Counter(b.label for b in self.ballots if b.label is not None).most_common())
+
+    @property
+    def agreement(self) -> float | None:
+        """The leader's share of the valid votes; None without one."""
+        return shares([*self.tally.values()], len(self.ballots))["share_valid"]
+
+    @property
+    def confidence(self) -> float | None:
+        """The votes for the winner over the valid ones; None without a winner, for median and mean."""
+        return share_of_winner(section_vote_rule(self.section), self.winner, self.tally)
+
+    def to_dict(self) -> dict[str, Any]:
+        """How it ended, as plain JSON types."""
+        return {
+            "winner": self.winner,
+            "status": self.status,
+            "tally": self.tally,
+            "agreement": self.agreement,
+            "confidence": self.confidence,
+        }
+
+    @property
+    def shown(self) -> display.SectionVote:
+        """The vote as it is drawn."""
+        reading, counts = self.section.reading, self.tally
+        unseen = [(c, 0) for c in (reading.choices if reading else ()) if c not in counts]
+        states = Counter(ballot.state for ballot in self.ballots)
+        tally = display.Tally(
+            counts=(*counts.items(), *unseen),
+            winner=None if self.winner is None else label_of(self.winner),
+            status=self.status,
+            valid=states["valid"],
+            requested=len(self.ballots),
+            abstained=states["abstain"],
+            invalid=states["invalid"],
+            failed=states["failed"],
+            cancelled=states["cancelled"],
+            agreement=self.agreement,
+            pick=section_vote_rule(self.section).pick,
+            how=self.how,
+        )
+        key = str(self.section.key)
+        item = display.item_of(self.records[0])
+        return display.SectionVote(
+            key if item in ("", key) else f"{key} · {item}", tally, self.records
+        )
+
+
+def section_vote_rule(section: Section) -> Rule:
+    """The rule of a section that is a vote."""
+    assert section.reading is not None
+    return section_rule(section.options, len(section.tasks), section.reading, section.flag)
+
+
+def section_vote_of(section: Section, records: Sequence[Record]) -> SectionVote | None:
+    """The vote of a section's workers; None for a section that is none."""
+    reading = section.reading
+    if reading is None or reading.kind == "open" or len(section.tasks) < 2:
+        return None
+    rule = section_vote_rule(section)
+    read, ballots = count_ballots(records, reading, confident=rule.pick == "confidence")
+    votes = votes_of(read, ballots)
+    decision = rule.entry.settle(votes, rule.terms(len(section.tasks)))
+    decision = break_tie(decision, votes, rule.ties, rule.seed)
+    winner = decision.winner
+    if isinstance(winner, str):
+        winner = winning_value(winner, read, ballots)
+    return SectionVote(section, tuple(records), ballots, winner, decision.status, decision.how)

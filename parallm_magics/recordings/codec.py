@@ -1,0 +1,299 @@
+"""One recorded outcome as one line of text: written, told from a damaged one, and read again.
+
+A line is a JSON object. Its first fields stand at fixed places, so that a large file is indexed
+without reading its JSON; its last one is a checksum over the bytes before it. Both hold in every
+version of the format.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import json
+import re
+from datetime import UTC, datetime
+from decimal import Decimal
+from importlib import metadata
+from typing import Any, NamedTuple, get_args
+
+from parallm_magics.answers.thinking import ONLY_THINKING, split_thinking
+from parallm_magics.core.tasks import Attempt, Fault, FaultKind, Record, Status, Task, Usage
+
+SCHEMA = 1
+UNREADABLE = "unreadable"  # the kind of fault of an answer in which nothing could be read
+OPENING = b'{"schema":'
+_VERSION = re.compile(re.escape(OPENING) + rb"(\d{1,9})(?=[,}])")
+_FRONT = re.compile(
+    re.escape(OPENING)
+    + rb'(\d{1,9}),"key":"([0-9a-f]{32})","sample":(\d{1,9}),"status":"([a-z_]{1,20})",'
+    + rb'(?:"further":(\d{1,9}),)?'
+)
+_SEAL = ',"sum":"%s"}'
+_SEAL_LENGTH = len(_SEAL % ("0" * 16))
+_BOM = "\ufeff".encode()
+# Valid JSON, but some tools break lines at them, hide them, turn text around at them or cannot
+# read the file at all. A high surrogate before a low one stays: escaped, the two would be read as
+# one character.
+_UNSEEN = re.compile(
+    "[\x7f-\x9f\u2028-\u202e\u2066-\u2069\ufeff]|[\ud800-\udbff](?![\udc00-\udfff])|[\udc00-\udfff]"
+)
+_MONEY = re.compile(r"-?\d{1,15}(\.\d{1,60})?")
+_WRITER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+
+
+class Front(NamedTuple):
+    """What a line says in its first fields.
+
+    Attributes:
+        key: of the request.
+        sample: ordinal among identical requests of one cell.
+        status: how it ended.
+        further: how often its run had been taken up before, by `retry()`.
+    """
+
+    key: str
+    sample: int
+    status: str
+    further: int = 0
+
+
+class NewerSchemaError(Exception):
+    """The line was written by a later version, in a form that this one does not know."""
+
+
+# --- writing --------------------------------------------------------------------------------------
+
+
+def entry_of(task: Task, record: Record, front: Front, request: dict[str, Any]) -> dict[str, Any]:
+    """Everything that a line says, but for its checksum; withheld text is left out."""
+    now = datetime.now(UTC)
+    outcome = {
+        "text": "" if record.status == "blocked" else record.text,
+        "thinking": None if record.status == "blocked" else record.thinking,
+        "thinking_tokens": record.thinking_tokens,
+        "finish": record.finish,
+        "error": _error(record.error) if record.error else None,
+        "usage": record.usage.to_dict() if record.usage else None,
+        "cost": None if record.cost is None else f"{record.cost:f}",
+        "saved": None if record.saved is None else f"{record.saved:f}",
+        "priced": None if record.cost is None else now.date().isoformat(),
+        "start": record.start,
+        "queued": record.queued,
+        "seconds": record.seconds,
+        "attempts": [{"outcome": a.outcome, "seconds": a.seconds} for a in record.attempts],
+        "model_answered": record.model_answered,
+        "request_id": record.request_id,
+        "address": record.address or None,
+        "adapted": record.adapted or None,
+        "simulated": record.simulated,
+    }
+    return {
+        "schema": SCHEMA,
+        "key": front.key,
+        "sample": front.sample,
+        "status": front.status,
+        **({"further": front.further} if front.further else {}),
+        "worker": task.name,
+        "recorded": now.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "parallm_magics": _package_version(),
+        "request": request,
+        "outcome": {name: value for name, value in outcome.items() if value is not None},
+    }
+
+
+def line_of(entry: dict[str, Any]) -> bytes:
+    """The entry as one line with its checksum, the newline included."""
+    body = _dump(entry)[:-1]
+    return body + (_SEAL % _checksum(body)).encode() + b"\n"
+
+
+def _dump(value: Any) -> bytes:
+    text = _WRITER.encode(value)
+    if not text.isascii():
+        text = _UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    return text.encode("utf-8", "surrogatepass")
+
+
+def _checksum(body: bytes) -> str:
+    return hashlib.sha256(body).hexdigest()[:16]
+
+
+@functools.cache
+def _package_version() -> str:
+    try:
+        return metadata.version("parallm_magics")
+    except metadata.PackageNotFoundError:  # run from its source
+        return ""
+
+
+def _error(fault: Fault) -> dict[str, Any]:
+    error = {"kind": fault.kind, "message": fault.message, "http": fault.http}
+    return {name: value for name, value in error.items() if value is not None}
+
+
+# --- telling a whole line from a damaged one ------------------------------------------------------
+
+
+def front_of(line: bytes) -> Front | None:
+    """The first fields of a line, read without its JSON; None for a damaged one.
+
+    Raises:
+        NewerSchemaError: the line is whole, as far as can be told, and of a later version.
+    """
+    return _front(_as_written(line))
+
+
+def _front(line: bytes) -> Front | None:
+    version = _VERSION.match(line)
+    # A damaged digit must not make a later version of a line of ours.
+    if version and int(version[1]) > SCHEMA and not _is_whole(_of_this_version(line)):
+        raise NewerSchemaError
+    front = _FRONT.match(line)
+    if front is None or int(front[1]) != SCHEMA or not _is_whole(line):
+        return None
+    return Front(front[2].decode(), int(front[3]), front[4].decode(), int(front[5] or 0))
+
+
+def _of_this_version(line: bytes) -> bytes:
+    return _VERSION.sub(OPENING + str(SCHEMA).encode(), line, count=1)
+
+
+def _is_whole(line: bytes) -> bool:
+    body = line[:-_SEAL_LENGTH]
+    return line[-_SEAL_LENGTH:] == (_SEAL % _checksum(body)).encode()
+
+
+def _as_written(line: bytes) -> bytes:
+    """The line as it left us, whatever an editor did to its ends and blanks; b"" if it is no JSON."""
+    line = line.removeprefix(_BOM).strip()
+    if _is_whole(line):
+        return line
+    try:
+        return _dump(json.loads(line.decode("utf-8", "surrogatepass")))
+    except (ValueError, RecursionError):
+        return b""
+
+
+# --- reading --------------------------------------------------------------------------------------
+
+
+def record_of(line: bytes, task: Task, front: Front) -> Record | None:
+    """The outcome that a line holds, as the record of this task; None where it holds another.
+
+    The file may be anybody's: a field of another type than ours makes the line a damaged one.
+    """
+    try:
+        entry = _entry(line, front)
+        return None if entry is None else _record(task, front.status, entry["outcome"])
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return None
+
+
+def asked_in(line: bytes) -> tuple[str, dict[str, Any], int] | None:
+    """The worker, the request and the sample of a line; None for a damaged one."""
+    front = None
+    with contextlib.suppress(NewerSchemaError):
+        front = front_of(line)
+    entry = _entry(line, front) if front else None
+    if entry is None:
+        return None
+    worker, request = entry.get("worker"), entry.get("request")
+    if not isinstance(worker, str) or not isinstance(request, dict):
+        return None
+    return worker, request, entry["sample"]
+
+
+def _entry(line: bytes, front: Front) -> dict[str, Any] | None:
+    written = _as_written(line)
+    try:
+        if _front(written) != front:
+            return None
+        entry = json.loads(written.decode("utf-8", "surrogatepass"))
+    except (NewerSchemaError, ValueError, RecursionError):
+        return None
+    return entry if isinstance(entry, dict) else None
+
+
+def _record(task: Task, status: str, outcome: dict[str, Any]) -> Record:
+    usage = outcome.get("usage")
+    error = _fault(outcome.get("error"))
+    if status == "invalid" and error is not None and error.kind == UNREADABLE:
+        # The answer came; how it is read may have changed since.
+        status, error = "ok", None
+    text, thinking = _text(outcome["text"]), _text_or_none(outcome.get("thinking"))
+    tokens = outcome.get("thinking_tokens")
+    if thinking is None:  # a recording of before thinking was kept apart
+        inline, text = split_thinking(text)
+        thinking = inline or None
+        if status == "ok" and thinking and not text:
+            status, error = "invalid", Fault("empty", ONLY_THINKING)
+    return task.ended(
+        _one_of(get_args(Status), status),
+        text=text,
+        thinking=thinking,
+        thinking_tokens=None if tokens is None else _count(tokens),
+        usage=None if usage is None else Usage(**{k: _count(v) for k, v in usage.items()}),
+        cost=_money(outcome.get("cost")),
+        saved=_money(outcome.get("saved")),
+        start=_seconds(outcome["start"]),
+        queued=_seconds(outcome["queued"]),
+        seconds=_seconds(outcome["seconds"]),
+        attempts=tuple(
+            Attempt(_text(each["outcome"]), _seconds(each["seconds"]))
+            for each in outcome["attempts"]
+        ),
+        model_answered=_text_or_none(outcome.get("model_answered")),
+        finish=_text_or_none(outcome.get("finish")),
+        request_id=_text_or_none(outcome.get("request_id")),
+        address=_text_or_none(outcome.get("address")) or "",
+        adapted=_text_or_none(outcome.get("adapted")) or "",
+        error=error,
+        simulated=outcome["simulated"] is True,
+        replayed=True,
+    )
+
+
+def _one_of(known: tuple[str, ...], value: Any) -> Any:
+    """The value, as one of those that there are."""
+    if value not in known:
+        raise ValueError
+    return value
+
+
+def _fault(value: Any) -> Fault | None:
+    """The recorded reason for which there is no success."""
+    if value is None:
+        return None
+    kind, http = _one_of(get_args(FaultKind), value["kind"]), value.get("http")
+    return Fault(kind, _text(value["message"]), None if http is None else _count(http))
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError
+    return value
+
+
+def _text_or_none(value: Any) -> str | None:
+    return None if value is None else _text(value)
+
+
+def _count(value: Any) -> int:
+    if type(value) is not int or not 0 <= value < 2**53:
+        raise ValueError
+    return value
+
+
+def _seconds(value: Any) -> float:
+    if type(value) not in (int, float) or not 0 <= value < 1e9:
+        raise ValueError
+    return float(value)
+
+
+def _money(value: Any) -> Decimal | None:
+    if value is None:
+        return None
+    if not _MONEY.fullmatch(_text(value)):
+        raise ValueError
+    return Decimal(value)

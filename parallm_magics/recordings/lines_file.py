@@ -1,0 +1,236 @@
+"""The lines of one file of recordings: which there are, where they stand, and how one is added."""
+
+from __future__ import annotations
+
+import math
+import os
+import stat
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from parallm_magics.errors import OptionError
+from parallm_magics.recordings.codec import OPENING, Front, NewerSchemaError, front_of
+from parallm_magics.recordings.pruning import rewrite
+
+_APPEND = os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0)
+
+
+class Place(NamedTuple):
+    """Where an entry's line is in the file, and what it says at its front."""
+
+    offset: int
+    length: int
+    number: int
+    front: Front
+
+
+class RecordingFile:
+    """What stands in the file, looked up by places; followed, as others may write to it too.
+
+    Attributes:
+        ours: whether something in it is a recording.
+        entries: how many whole lines it holds.
+        damaged: the numbers of lines that are no entries.
+    """
+
+    def __init__(self, path: Path, keep_away: Callable[[str], None]) -> None:
+        """Nothing is opened yet.
+
+        Args:
+            keep_away: hears why nothing may be written to the file any more.
+        """
+        self._file = path.absolute()  # a later change of folder must not change the file
+        self._keep_away = keep_away
+        self._was_read = False
+        self.forget()
+
+    def forget(self) -> None:
+        """Give back the memory; the next look reads anew."""
+        self._identity: tuple[int, int] | None = None
+        self._size = 0  # of the file, when it was last looked at
+        self._known = 0  # bytes of it that need no second look
+        self._lines = self.entries = 0
+        self.ours = False
+        self.damaged: list[int] = []
+        # The last success of each request and sample, and the last outcome of each try of it.
+        self._successes: dict[tuple[str, int], Place] = {}
+        self._outcomes: dict[tuple[str, int, int], Place] = {}
+
+    def is_at(self, path: Path) -> bool:
+        """Whether that path names this file."""
+        return path.absolute() == self._file
+
+    @property
+    def exists(self) -> bool:
+        """Whether there was a file when it was last looked at."""
+        return self._identity is not None
+
+    @property
+    def places(self) -> list[Place]:
+        """The places of everything that may be served, in the file's order."""
+        return sorted({*self._successes.values(), *self._outcomes.values()})
+
+    def success(self, key: str, sample: int) -> Place | None:
+        """Where the last success stands."""
+        return self._successes.get((key, sample))
+
+    def outcome(self, key: str, sample: int, further: int) -> Place | None:
+        """Where the last outcome of that try stands.
+
+        A try that was not needed when the file was written has the outcome of the one before.
+        """
+        tries = (self._outcomes.get((key, sample, each)) for each in range(further, -1, -1))
+        return next((place for place in tries if place), None)
+
+    def discard(self, place: Place) -> None:
+        """Count a line that is whole, yet not what this version writes, among the damaged ones."""
+        front = place.front
+        self._successes.pop((front.key, front.sample), None)
+        self._outcomes.pop((front.key, front.sample, front.further), None)
+        self.damaged.append(place.number)
+
+    def read(self, places: Iterable[Place]) -> Iterator[bytes]:
+        """The lines at these places, one after another.
+
+        Raises:
+            OSError: the file cannot be read.
+        """
+        with open(self._file, "rb") as file:
+            for place in places:
+                file.seek(place.offset)
+                yield file.read(place.length)
+
+    def keep(self, places: Iterable[Place]) -> Path:
+        """Leave these lines alone in the file; gives the path of what it was.
+
+        Raises:
+            OSError: it cannot be written; then it is as it was.
+        """
+        backup = rewrite(self._file, [(p.offset, p.length) for p in places], self._known)
+        self.forget()
+        return backup
+
+    def look(self, most: float = math.inf) -> bool:
+        """Take in what has come to the file since the last look; whether so many bytes left a rest.
+
+        Raises:
+            OSError: the file is there and cannot be read.
+            OptionError: it is of a newer version, and this is the first look.
+        """
+        try:
+            now = os.stat(self._file)
+        except FileNotFoundError:
+            self.forget()
+            self._was_read = True
+            return False
+        if not stat.S_ISREG(now.st_mode):
+            raise OSError(0, "it is not a file")
+        identity = (now.st_dev, now.st_ino)
+        if self._identity != identity or now.st_size < self._known:
+            self.forget()
+            self._identity = identity
+        if now.st_size != self._size:
+            if self._take_in(most):
+                self._size = self._known
+                return True
+            self._size = now.st_size
+        self._was_read = True
+        return False
+
+    def _take_in(self, most: float) -> bool:
+        """Note the places of new lines, the last one only once it has its newline; as `look`."""
+        tail, end = b"", self._known + most
+        with open(self._file, "rb") as file:
+            file.seek(self._known)
+            for line in file:
+                if self._known >= end:
+                    return True
+                self._take(line)
+                if not line.endswith(b"\n"):
+                    tail = line
+                    break
+                self._advance(len(line))
+        if not self.ours and (self.damaged or not _may_be_begun(tail)):
+            self._keep_away("nothing in the file is a recording, so nothing is written to it")
+        return False
+
+    def _take(self, line: bytes) -> None:
+        """Note the place of a line that begins where the known part of the file ends."""
+        if not line.strip():
+            return
+        try:
+            front = front_of(line)
+        except NewerSchemaError:
+            self._refuse()
+            return
+        if front:
+            self._note(front, len(line))
+        elif line.endswith(b"\n"):
+            self.damaged.append(self._lines + 1)
+
+    def _note(self, front: Front, length: int) -> None:
+        self.ours = True
+        self.entries += 1
+        place = Place(self._known, length, self._lines + 1, front)
+        self._outcomes[front.key, front.sample, front.further] = place
+        if front.status == "ok":  # a failure hides no answer that was given before
+            self._successes[front.key, front.sample] = place
+
+    def _advance(self, length: int) -> None:
+        self._known += length
+        self._lines += 1
+
+    def _refuse(self) -> None:
+        """Keep away from a file of a newer version; a run that has begun with it still ends.
+
+        Raises:
+            OptionError: nothing has begun.
+        """
+        problem = f"line {self._lines + 1} was written by a newer version of parallm_magics"
+        if not self._was_read:
+            self.forget()
+            raise OptionError(f"{about(self._file, problem)}; update it, or name another file")
+        self._keep_away(f"{problem}; nothing more is recorded")
+
+    def append(self, line: bytes, front: Front) -> None:
+        """Write the line in one go at the file's end, whoever else writes.
+
+        Raises:
+            OSError: it cannot be written, or only a part of it; that part is a damaged line.
+        """
+        file = self._open()
+        try:
+            size = os.lseek(file, 0, os.SEEK_END)
+            os.lseek(file, max(0, size - 1), os.SEEK_SET)
+            # What a writer that was killed has left stays a line of its own.
+            torn = os.read(file, 1) not in (b"", b"\n")
+            rest = memoryview(b"\n" + line if torn else line)
+            while rest:
+                rest = rest[os.write(file, rest) :]
+            end = os.lseek(file, 0, os.SEEK_CUR)
+            now = os.fstat(file)
+        finally:
+            os.close(file)
+        if end - len(line) == self._known:  # else others wrote too: the next look finds it all
+            self._identity = self._identity or (now.st_dev, now.st_ino)
+            self._note(front, len(line))
+            self._advance(len(line))
+            self._size = end
+
+    def _open(self) -> int:
+        try:
+            return os.open(self._file, _APPEND, 0o600)
+        except FileNotFoundError:
+            self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            return os.open(self._file, _APPEND, 0o600)
+
+
+def about(path: Path, text: str) -> str:
+    """What is told of a file, with its name."""
+    return f"recordings in {path.name!r}: {text}"
+
+
+def _may_be_begun(line: bytes) -> bool:
+    """Whether a line without its end may be one of ours, or nothing yet."""
+    return line[: len(OPENING)] == OPENING[: len(line)]

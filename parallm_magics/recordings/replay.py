@@ -1,0 +1,100 @@
+"""Recorded answers in place of calls."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import (
+    AsyncIterable,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Container,
+    Iterable,
+    Sequence,
+)
+
+from parallm_magics.core.tasks import Call, Record, Task
+from parallm_magics.recordings.store import Recordings
+
+# Seconds for which recorded answers are looked up before others may run.
+AT_A_STRETCH = 0.01
+
+Source = Iterable[Call] | AsyncIterable[Call]
+Opened = Callable[[Sequence[Task]], Awaitable[None]]
+"""Opens the doors that these calls, of many only the first, and those after them need."""
+
+
+async def served(
+    calls: Source,
+    store: Recordings,
+    open_doors: Opened,
+    *,
+    few: bool,
+    anew: Container[int] = (),
+    further: int = 0,
+    found: Callable[[Record], None] = lambda record: None,
+) -> AsyncIterator[Call]:
+    """The calls, with the record in place of one that has been answered before.
+
+    The doors are opened before the first call that is to be made: a cell whose answers are all
+    recorded needs no key and no SDK, and a missing key is told before anything is spent.
+
+    Args:
+        few: whether all may be looked up before, so that no door is opened in vain.
+        anew: the places of the calls that are to be made in any case, if any are made at all.
+        further: how often the run has been taken up before.
+        found: hears each record before any call of a few is made.
+
+    Raises:
+        RecordingMissing: a call would have to be made in a replay.
+    """
+    missing: list[Task] = []
+    opened = False
+    async for call in looked_up(calls, store, anew, further):
+        if isinstance(call, Record):
+            found(call)
+            yield call
+        elif few:
+            missing.append(call)
+        elif store.replays:
+            raise store.missing([call])
+        else:
+            if not opened:
+                await open_doors([call])
+                opened = True
+            yield call
+    if missing and store.replays:
+        raise store.missing(missing)
+    if missing:
+        await open_doors(missing)
+    for task in missing:
+        yield task
+
+
+async def looked_up(
+    calls: Source, store: Recordings, anew: Container[int] = (), further: int = 0
+) -> AsyncIterator[Call]:
+    """The calls, or the records that are kept of them; no loop is held up for long."""
+    loop = asyncio.get_running_loop()
+    more, since = True, loop.time()
+    async for call in _awaited(calls):
+        while more:
+            more = store.catch_up()
+            await asyncio.sleep(0)
+        if loop.time() - since > AT_A_STRETCH:
+            await asyncio.sleep(0)
+            since = loop.time()
+        if isinstance(call, Record) or (call.index in anew and not store.replays):
+            yield call
+        else:
+            yield store.find(call, further) or call
+
+
+async def _awaited(calls: Source) -> AsyncIterator[Call]:
+    """The calls of either kind of source."""
+    if isinstance(calls, AsyncIterable):
+        async for call in calls:
+            yield call
+        return
+    for call in calls:
+        yield call

@@ -1,0 +1,203 @@
+"""A provider that asks no model: its answers, times and failures are simulated or given."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from parallm_magics.core.foreign_text import mended
+from parallm_magics.core.provider import CallFailed, Heard, Reply
+from parallm_magics.core.tasks import CHARS_PER_TOKEN, Fault, Task, Usage
+from parallm_magics.simulation import draws as simulation
+from parallm_magics.simulation.given_answers import (
+    Answers,
+    check_answers,
+    find_answer,
+    given_answer,
+)
+from parallm_magics.simulation.sim_settings import Settings, read_settings
+
+MOST_PIECES = 20  # so that a thousand streaming workers stay cheap
+FIRST_TOKEN = 0.3  # of the latency
+REFUSED = f"{simulation.MARK} refused"
+
+
+class SimulatedProvider:
+    """A simulated model for teaching and tests.
+
+    The same task gives the same answer, latency and fate in every process. Times are simulated:
+    a call sleeps latency times `scale` and reports the latency, and the task's limits are compared
+    with the latency. A call that `fail` picks fails however often it is tried: its fault is that
+    of an overloaded provider, yet trying again is pointless.
+    """
+
+    simulated = True
+    keeps_time = True
+    local = False
+    address = ""
+
+    def __init__(self, answers: Answers | None = None) -> None:
+        """Take the answers to give: a dict or a function; without an answer one is simulated.
+
+        Raises:
+            ModelError: the answers hold something else than texts; names the key.
+        """
+        check_answers(answers)
+        self._answers = answers
+
+    def check(self, task: Task) -> None:
+        """Refuse parameters that cannot be used, before any call.
+
+        Raises:
+            ModelError: names the parameter, the nearest known one and the form.
+        """
+        simulation.right_answer(task, read_settings(task.model))
+        if isinstance(self._answers, Mapping):
+            find_answer(self._answers, task)
+
+    @property
+    def account(self) -> str:
+        """Nobody shares a simulation's limits: it has none."""
+        return f"simulated {id(self)}"
+
+    def caches(self, task: Task) -> bool:
+        """Nothing is cached."""
+        return False
+
+    def lasts(self, task: Task) -> float | None:
+        """The simulated seconds that a call will take; of a function's answers the text is unknown."""
+        settings = read_settings(task.model)
+        fate = simulation.fate(task, settings)
+        text = REFUSED if fate == "refuse" else ""
+        if fate == "answer" and not callable(self._answers):
+            given = None if self._answers is None else find_answer(self._answers, task)
+            text = simulation.answer(task, settings) if given is None else mended(given)
+        return _course(task, text, simulation.latency(task, settings)).end
+
+    async def prepare(self) -> None:
+        """Nothing is needed."""
+
+    async def complete(self, task: Task, heard: Heard) -> Reply:
+        """Answer after the simulated time.
+
+        Raises:
+            CallFailed: the call was drawn to fail, a limit of the task passed in simulated time,
+                or the function of given answers failed.
+        """
+        settings = read_settings(task.model)
+        seconds = simulation.latency(task, settings)
+        end = await self._end(task, settings)
+        if isinstance(end, CallFailed) and end.seconds is not None:
+            raise end
+        text = "" if isinstance(end, CallFailed) else end.text
+        await _say(task, text, seconds, _Clock(settings.scale), heard)
+        name = str(task.model)
+        if isinstance(end, CallFailed):
+            usage = end.usage or Usage()
+            raise CallFailed(end.fault, text=end.text, usage=usage, model=name, seconds=seconds)
+        return replace(end, usage=_usage(task, text), model=name, seconds=seconds)
+
+    async def _end(self, task: Task, settings: Settings) -> Reply | CallFailed:
+        """How the call is to end, as soon as its time is over."""
+        fate = simulation.fate(task, settings)
+        if fate == "fail":
+            return CallFailed(Fault("server", "simulated failure (HTTP 500)", http=500))
+        if fate == "refuse":
+            return Reply(REFUSED, "refusal")
+        try:
+            given = await given_answer(self._answers, task)
+        except CallFailed as error:
+            return error
+        return Reply(simulation.answer(task, settings) if given is None else mended(given))
+
+    async def close(self) -> None:
+        """Nothing is held."""
+
+
+class _Clock:
+    """Waits for moments of simulated time, counted from the clock's making."""
+
+    def __init__(self, scale: float) -> None:
+        self._scale = scale
+        self._loop = asyncio.get_running_loop()
+        self._began = self._loop.time()
+
+    async def reach(self, moment: float) -> None:
+        """Sleep until the moment; with scale 0 every moment has come."""
+        if self._scale:
+            await asyncio.sleep(self._began + moment * self._scale - self._loop.time())
+
+
+@dataclass(frozen=True, slots=True)
+class _Course:
+    """What becomes of a call in simulated time.
+
+    Attributes:
+        pieces: what is heard, each with its moment.
+        end: when the call ends.
+        late: why it has timed out; "" where it has not.
+    """
+
+    pieces: tuple[tuple[float, str], ...]
+    end: float
+    late: str = ""
+
+
+def _course(task: Task, text: str, seconds: float) -> _Course:
+    """How an answer that takes so long comes under the task's limits."""
+    heard: list[tuple[float, str]] = []
+    now, patience, silent = 0.0, task.first, f"no answer within {task.first:g} s (simulated)"
+    for moment, piece in (*(_moments(text, seconds) if task.stream else ()), (seconds, "")):
+        limit, why = min(
+            (now + patience, silent),
+            (task.deadline, f"no answer within {task.deadline:g} s (simulated)"),
+        )
+        if moment > limit:
+            return _Course(tuple(heard), round(limit, 6), why)
+        now = moment
+        if piece:
+            heard.append((moment, piece))
+            patience, silent = task.silence, f"silent for {task.silence:g} s (simulated)"
+    return _Course(tuple(heard), seconds)
+
+
+async def _say(task: Task, text: str, seconds: float, clock: _Clock, heard: Heard) -> None:
+    """Let the answer's pieces be heard at their moments, and its end come at `seconds`.
+
+    Raises:
+        CallFailed: a limit of the task passes first.
+    """
+    await asyncio.sleep(0)  # even an answer that takes no time lets others run
+    course = _course(task, text, seconds)
+    for moment, piece in course.pieces:
+        await clock.reach(moment)
+        heard(piece)
+    await clock.reach(course.end)
+    if course.late:
+        said = "".join(piece for _, piece in course.pieces)
+        raise CallFailed(
+            Fault("timeout", course.late),
+            text=said,
+            usage=_usage(task, said),
+            model=str(task.model),
+            seconds=course.end,
+        )
+
+
+def _moments(text: str, seconds: float) -> Iterator[tuple[float, str]]:
+    """The pieces of an answer with their moments: the first early, the last at the end."""
+    words = re.findall(r"\S+\s*|\s+", text)
+    step = math.ceil(len(words) / MOST_PIECES) or 1
+    pieces = ["".join(words[at : at + step]) for at in range(0, len(words), step)]
+    for place, piece in enumerate(pieces):
+        share = place / (len(pieces) - 1) if place else 0.0
+        yield seconds * (FIRST_TOKEN + (1 - FIRST_TOKEN) * share), piece
+
+
+def _usage(task: Task, text: str) -> Usage:
+    """The tokens of prompt and answer, estimated."""
+    took = math.ceil((len(task.prompt) + len(task.system or "")) / CHARS_PER_TOKEN)
+    return Usage(took, output_tokens=math.ceil(len(text) / CHARS_PER_TOKEN))

@@ -1,0 +1,1 @@
+"""Votes on labelled items, measured."""

@@ -1,0 +1,215 @@
+"""What comparisons on labelled items show, in sentences, and what to deploy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+
+from parallm_magics.study.measures import Comparison, Measure, usual_need
+from parallm_magics.voting.paired_tests import FEWEST
+from parallm_magics.voting.recommending import Recommendation, recommend
+
+Money = Callable[[Decimal], str]
+
+NO_LABELS = "no labelled items: nothing can be said of who is right"
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """What to deploy.
+
+    Attributes:
+        recommendation: `single`, `vote`, `bigger_model` or `undecided`.
+        reason: why, in one sentence.
+    """
+
+    recommendation: Recommendation
+    reason: str
+
+
+def shown(comparison: Comparison) -> str:
+    """What a comparison shows, counts first.
+
+    >>> from parallm_magics.study.measures import Outcome, compare
+    >>> def done(rights):
+    ...     return [Outcome("a", bool(r), (bool(r),), (1.0,), Decimal(0), False, 1, 0, 0) for r in rights]
+    >>> shown(compare("vote", "single", done([1, 1, 0]), done([1, 1, 0])))
+    '2 vs 2 of 3 right; no item changed (of more items up to 63 in 100 still might)'
+    """
+    if not comparison.items:
+        return NO_LABELS
+    counts = f"{comparison.right:,} vs {comparison.base_right:,} of {comparison.items:,} right"
+    gains, losses = comparison.gains, comparison.losses
+    changed = f"{gains:,} gained, {losses:,} lost"
+    if comparison.verdict == "same":
+        might = 100 * (1 - 0.05 ** (1 / comparison.items))
+        return f"{counts}; no item changed (of more items up to {might:.0f} in 100 still might)"
+    if comparison.verdict == "too_few":
+        number = gains + losses
+        items = "1 item" if number == 1 else f"{number} items"
+        return f"{counts}; {items} changed; too few to tell ({_outlook(comparison)})"
+    if comparison.verdict == "not_shown":
+        return (
+            f"{counts}; {changed}: a coin often does the like ({_p(comparison.p)}), so nothing is shown "
+            f"({_outlook(comparison)})"
+        )
+    return f"{counts}; {changed}: {comparison.verdict}, {_p(comparison.p)}"
+
+
+def price(comparison: Comparison, money: Money) -> str:
+    """What a further right answer costs; "" where there is no gain."""
+    if comparison.calls_per_right is None:
+        return ""
+    calls = _calls(comparison.calls_per_right)
+    if comparison.cost_per_right is None:
+        more = comparison.calls_per_right > 0.05
+        return calls if more else f"{calls}, at a price that is not known"
+    cost = Decimal(comparison.cost_per_right)
+    return f"{money(cost) if cost >= 0 else f'{money(-cost)} less'} ({calls})"
+
+
+def advise(
+    comparisons: Mapping[tuple[str, str], Comparison],
+    measures: Mapping[str, Measure],
+    bigger: str | None,
+    money: Money,
+    single: str = "single",
+    vote: str = "vote",
+) -> Advice:
+    """What to deploy, given the two primary comparisons.
+
+    Args:
+        comparisons: by alternative and base.
+        measures: by system; of all that are compared.
+        bigger: the bigger model's name, or None where there is none; then it is no choice. So is the
+            vote where it is not compared with the single call.
+        money: how an amount is written.
+        single, vote: the names of the single call and of the vote.
+    """
+    if not next(iter(comparisons.values())).items:
+        return Advice("undecided", f"{NO_LABELS}; --truth says where the labels are.")
+    if measures and all(each.unanswered == 1 for each in measures.values()):
+        return Advice("undecided", "nobody gave an answer that can be counted; see the calls.")
+    if bigger is not None and (vote, single) not in comparisons:
+        return _without_a_vote(comparisons[bigger, single], money)
+    voted = comparisons[vote, single]
+    if voted.items < FEWEST:
+        return Advice("undecided", f"cannot tell of so few items: {shown(voted)}.")
+    if bigger is None:
+        found = recommend(voted.verdict, "worse", "worse", 0, 0)
+        return Advice(found, _of_the_vote(found, voted, money))
+    big, duel = comparisons[bigger, single], comparisons[bigger, vote]
+    mine, other = measures[vote], measures[bigger]
+    known = mine.cost_complete and other.cost_complete
+    costs = [float(mine.cost or 0), float(other.cost or 0)]
+    both = voted.verdict == big.verdict == "better"
+    if both and not known:
+        reason = (
+            f"the vote ({mine.calls or 0:.3g} calls an item) and {bigger} ({other.calls or 0:.3g}) are both "
+            f"better than a single call, and as not every price is known, nobody can say which is "
+            f"cheaper; {bigger} against the vote: {shown(duel)}."
+        )
+        return Advice("undecided", reason)
+    same = costs[0] == costs[1]
+    if same and duel.verdict == "better":  # then the better one is as cheap
+        costs = [1.0, 0.0]
+    found = recommend(voted.verdict, big.verdict, duel.verdict, *costs)
+    if found == "vote" and big.verdict != "better":
+        return Advice(found, _of_the_vote(found, voted, money))
+    if found == "bigger_model" and voted.verdict != "better":
+        return Advice(found, f"{bigger} against a single call: {_priced(big, money)}.")
+    if both and found != "undecided":
+        mine_, rest = (vote, bigger) if found == "vote" else (bigger, vote)
+        won = duel.verdict == ("worse" if found == "vote" else "better")
+        why = "and it has more right too" if won else "and neither is shown to beat the other"
+        cost = "costs the same" if same else "is the cheaper one"
+        return Advice(
+            found,
+            f"{_the(mine_, vote)} and {_the(rest, vote)} are both better than a single call; "
+            f"{_the(mine_, vote)} {cost}, {why}.",
+        )
+    if both:
+        best, rest = (bigger, vote) if duel.verdict == "better" else (vote, bigger)
+        return Advice(found, _your_call(best, rest, duel, costs, vote, money))
+    if found == "single":
+        return Advice(
+            found,
+            f"nothing is gained over a single call: the vote {shown(voted)}; {bigger} {shown(big)}.",
+        )
+    return Advice(found, f"cannot tell: the vote {shown(voted)}; {bigger} {shown(big)}.")
+
+
+def _without_a_vote(big: Comparison, money: Money) -> Advice:
+    """A bigger model against one call alone, where nobody votes."""
+    name = big.alternative
+    if big.verdict == "better":
+        return Advice("bigger_model", f"{name} against a single call: {_priced(big, money)}.")
+    if recommend("worse", big.verdict, "worse", 0, 0) == "single":
+        return Advice("single", f"{name} gains nothing over a single call: {shown(big)}.")
+    return Advice("undecided", f"cannot tell: {name} against a single call {shown(big)}.")
+
+
+def _of_the_vote(found: Recommendation, voted: Comparison, money: Money) -> str:
+    if found == "vote":
+        return f"the vote against a single call: {_priced(voted, money)}."
+    if found == "single":
+        return f"the vote gains nothing over a single call: {shown(voted)}."
+    return f"cannot tell: {shown(voted)}."
+
+
+def _your_call(
+    best: str, rest: str, duel: Comparison, costs: list[float], vote: str, money: Money
+) -> str:
+    more = abs(costs[1] - costs[0])
+    share = abs(duel.gains - duel.losses) / duel.items
+    return (
+        f"your call: {_the(best, vote)} has more right than {_the(rest, vote)} and costs more, "
+        f"{money(Decimal(more / share))} for each extra right answer."
+    )
+
+
+def _priced(comparison: Comparison, money: Money) -> str:
+    return f"{shown(comparison)}; each extra right answer takes {price(comparison, money)}"
+
+
+def _the(name: str, vote: str) -> str:
+    return "the vote" if name == vote else name
+
+
+def _calls(number: float) -> str:
+    if number <= 0.05:
+        return "no more calls" if number > -0.05 else "fewer calls"
+    return f"{number:,.0f} more calls" if number >= 9.95 else f"{number:.1f} more calls"
+
+
+def _outlook(comparison: Comparison) -> str:
+    """How many items would show a gain; where these would have shown it, how large it can be."""
+    if comparison.verdict == "not_shown" and comparison.items_needed is not None:
+        return f"if items change like this, about {comparison.items_needed:,} would show it"
+    change = (comparison.gains + comparison.losses) / comparison.items
+    few = comparison.verdict == "too_few"
+    usual, points = usual_need() if few else usual_need(change)
+    rate = "1 item in 10 changes" if few else "as many change"
+    if usual > comparison.items and (few or change >= points / 100):
+        return f"if {rate}, about {usual:,} items would show +{points} points"
+    low, high = comparison.interval or (0.0, 0.0)
+    return f"the difference lies between {signed(low)} and {signed(high)} points, 95 %"
+
+
+def signed(share: float, digits: int = 1) -> str:
+    """A difference of shares in points, with its sign, and never a negative nothing.
+
+    >>> signed(-0.031), signed(-0.0001)
+    ('−3.1', '+0.0')
+    """
+    return f"{round(share * 100, digits) + 0.0:+.{digits}f}".replace("-", "−")
+
+
+def _p(p: float) -> str:
+    """A probability to two figures that count.
+
+    >>> _p(0.0654), _p(0.00000012)
+    ('p = 0.065', 'p < 0.0001')
+    """
+    return f"p = {p:.2g}" if p >= 0.0001 else "p < 0.0001"

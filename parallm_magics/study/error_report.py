@@ -1,0 +1,106 @@
+"""What the report of a study says of how far the voters share their errors."""
+
+from __future__ import annotations
+
+from parallm_magics import display
+from parallm_magics.study.advice import signed
+from parallm_magics.study.findings import Findings
+
+VOTERS = 15
+"""Most voters of which each two are shown beside each other."""
+
+
+def errors(run: Findings) -> list[display.Block]:
+    """Sentences, the matrix of correlations and the curve; nothing of a panel of one."""
+    found = run.diagnostics
+    voters = found["voters"]
+    if len(voters) < 2:
+        return []
+    blocks: list[display.Block] = [
+        display.Lines("How far the voters share their errors", _told(run))
+    ]
+    if len(voters) <= VOTERS and any(
+        value is not None
+        for at, row in enumerate(found["correlations"])
+        for other, value in enumerate(row)
+        if at != other
+    ):
+        blocks.append(
+            display.Matrix(
+                "Correlation of two voters' being right",
+                tuple(voters),
+                tuple(map(tuple, found["correlations"])),
+                "0: independent; 1: always right or wrong together; –: one of them never varies.",
+            )
+        )
+    seen, ideal = run.curve
+    blocks.append(
+        display.Curve(
+            "Accuracy by the number of votes",
+            ("as voted", "if independent"),
+            tuple(zip(seen, ideal, strict=True)),
+            f"As voted: the mean over all choices of voters, {_ties(run)}; beside it the same if their "
+            "errors were independent. More votes can help no further than "
+            "the errors are independent.",
+        )
+    )
+    return blocks
+
+
+def _told(run: Findings) -> tuple[str, ...]:
+    found = run.diagnostics
+    voters, accuracy = found["voters"], found["accuracy"]
+    best = max(range(len(voters)), key=accuracy.__getitem__)
+    seen, ideal = run.curve
+    alone = (
+        f"One voter is right on {display.points(found['mean_single'])} of the items in the mean; the best, "
+        f"{voters[best]}, on {display.points(accuracy[best])}. At least one is right on "
+        f"{display.points(found['oracle'])}."
+    )
+    lines = [alone]
+    rho = found["mean_error_correlation"]
+    if rho is None:
+        lines.append("No correlation can be told, as voters are always right or always wrong.")
+    else:
+        lines.append(
+            f"Mean correlation of errors {display.correlation(rho)} (over {found['pairs_used']} of {found['pairs']} "
+            f"pairs): {len(voters)} votes are worth {found['effective_votes']:.1f} independent ones."
+        )
+    lines.append(
+        f"All are wrong together on {display.points(found['all_wrong'])} of the items; independent errors "
+        f"would make it {display.points(found['all_wrong_if_independent'])}."
+    )
+    lines.append(
+        f"{_all_of(run)} right on {display.points(seen[-1])} of the items; "
+        f"independent errors would make it {display.points(ideal[-1])} ({signed(ideal[-1] - seen[-1])} points)."
+    )
+    chance = found["same_wrong_by_chance"]
+    if found["same_wrong"] is not None and chance is not None and chance < 1:
+        lines.append(
+            f"Two voters who are both wrong say the same in {display.points(found['same_wrong'])} of cases; "
+            f"without a common reason it would be {display.points(chance)}."
+        )
+    lines.append(_reliability(found))
+    return tuple(lines)
+
+
+def _all_of(run: Findings) -> str:
+    """What all votes together are held to be, where there is a closed set of labels and where not."""
+    closed = "A plurality of all of them, ties by lot, is"
+    return closed if run.label_count else "More than half of them are"
+
+
+def _ties(run: Findings) -> str:
+    return "ties by lot" if run.label_count else "right where more than half of them are"
+
+
+def _reliability(found: dict[str, float | None]) -> str:
+    name, value = "Fleiss' kappa", found["fleiss_kappa"]
+    if value is None:
+        name, value = "Krippendorff's alpha", found["krippendorff_alpha"]
+    if value is None:
+        return "Agreement beyond chance is not defined, as there are no two different votes."
+    return (
+        f"Agreement beyond chance: {name} {value:.2f}. It says how alike the voters are, not how "
+        "often they are right, and falls where one label is rare."
+    )

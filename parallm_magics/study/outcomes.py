@@ -1,0 +1,252 @@
+"""From the records of a study to what each of its systems made of each item."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from fractions import Fraction
+
+from parallm_magics.cell.plan import Plan
+from parallm_magics.cell.study_plan import System
+from parallm_magics.cell.true_labels import key_of
+from parallm_magics.core.tasks import Reading, Record
+from parallm_magics.errors import OptionError
+from parallm_magics.patterns.ballots import Ballot, count_ballots, votes_of
+from parallm_magics.patterns.early_stopper import EarlyStopper
+from parallm_magics.patterns.panel import Rule, one_reading, rule_of
+from parallm_magics.patterns.vote_run import settled
+from parallm_magics.study.measures import Outcome
+from parallm_magics.voting import label_of
+from parallm_magics.voting.pick_rules import break_tie
+
+_NOT_ASKED = ("cancelled", "blocked")
+_NEVER_CAME = ("budget", "bad_item", "cancelled")
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One item of a study whose calls have all been made.
+
+    Attributes:
+        number: its place among the items, from 1.
+        words: what the prompts say of it, of long ones the beginning.
+        truth: its true label as answers are counted; None where that is not known.
+        ballots: the votes of the cell's own panel, in the panel's order.
+        outcomes: what each system made of it, by the system's name.
+    """
+
+    number: int
+    words: str
+    truth: str | None
+    ballots: tuple[Ballot, ...]
+    outcomes: Mapping[str, Outcome]
+
+    @property
+    def labels(self) -> tuple[str | None, ...]:
+        """What the voters say; None where no vote could be read."""
+        return tuple(ballot.label for ballot in self.ballots)
+
+
+@dataclass(frozen=True, slots=True)
+class Counting:
+    """How the calls of one system are counted.
+
+    Attributes:
+        system: the system.
+        rule: by which its votes are counted.
+        weights: what each of them counts.
+        repeats: whether they all ask one model the same.
+    """
+
+    system: System
+    rule: Rule
+    weights: tuple[Fraction, ...]
+    repeats: bool
+
+
+def rules_of(plan: Plan) -> list[Counting]:
+    """How each system of a study is counted.
+
+    Raises:
+        OptionError: votes that no rule can count, or that are read in different ways.
+    """
+    assert plan.study is not None
+    calls, found, reading = plan.calls, [], reading_of_all(plan)
+    for system in plan.study.systems:
+        weights = tuple(calls.weights[place] for place in system.places)
+        rule = _rule(system, reading, calls.flag)
+        found.append(Counting(system, rule, weights, calls.repeats(system.places)))
+    return found
+
+
+def _rule(system: System, reading: Reading, flag: str | None) -> Rule:
+    """The rule of a system that is a vote; what is asked once has none to keep."""
+    if system.kind in ("single", "model"):
+        return Rule()
+    problem = ""
+    try:
+        return rule_of(system.options, len(system.places), reading, flag)
+    except OptionError as error:
+        problem = str(error)
+    raise OptionError(problem if system.kind == "vote" else f"{system.name}: {problem}")
+
+
+def reading_of_all(plan: Plan) -> Reading:
+    """How every answer of a study is read.
+
+    Raises:
+        OptionError: the systems answer in different ways, so that they cannot be compared.
+    """
+    return one_reading(plan.calls.reading(place) for place in range(plan.calls.size))
+
+
+def items_of(plan: Plan, records: Sequence[Record]) -> list[Item]:
+    """The items of which every call has been made, in order."""
+    assert plan.study is not None
+    labels, reading = plan.study.labels, reading_of_all(plan)
+    countings = rules_of(plan)
+    main = next(each.system.places for each in countings if each.system.kind == "vote")
+    found = []
+    for number, round_ in _rounds(records, plan.calls.size):
+        truth = labels.truth.get(number)
+        counted: dict[tuple[int, ...], tuple[list[Record], tuple[Ballot, ...]]] = {}
+        outcomes = {}
+        for counting in countings:
+            places = counting.system.places
+            if places not in counted:
+                mine = [replace(round_[place], index=at) for at, place in enumerate(places)]
+                confident = plan.calls.options(places[0]).pick == "confidence"
+                counted[places] = count_ballots(
+                    mine, reading, counting.weights, confident=confident
+                )
+            read, ballots = counted[places]
+            made = _KINDS[counting.system.kind](counting, reading, read, ballots)
+            outcomes[counting.system.name] = _judged(made, truth, reading)
+        own = counted[main][1]
+        found.append(Item(number, labels.words.get(number, ""), truth, own, outcomes))
+    return found
+
+
+def _rounds(records: Sequence[Record], size: int) -> Iterator[tuple[int, list[Record]]]:
+    """The number of each item and its records, where all of its calls were made."""
+    by_place = {record.index: record for record in records}
+    for number in sorted({record.index // size + 1 for record in records}):
+        places = range((number - 1) * size, number * size)
+        round_ = [by_place[place] for place in places if place in by_place]
+        if len(round_) == size and all(map(_was_asked, round_)):
+            yield number, round_
+
+
+def _was_asked(record: Record) -> bool:
+    if record.status in _NOT_ASKED:
+        return False
+    return record.error is None or record.error.kind not in _NEVER_CAME
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """What a system made of an item, before anybody knows whether it is right.
+
+    Attributes:
+        answers: what it says, once for each time that it was drawn; the first one stands for it.
+        records: the calls that it made, as it would be deployed.
+        share: how much of them one use of it takes.
+        seconds: the length of each draw.
+        unknown: whether more was spent than these tell.
+    """
+
+    answers: tuple[str | None, ...]
+    records: tuple[Record, ...]
+    seconds: tuple[float, ...]
+    invalid: float
+    share: Fraction = Fraction(1)
+    unknown: bool = False
+
+
+def _single(
+    counting: Counting, reading: Reading, records: Sequence[Record], ballots: Sequence[Ballot]
+) -> _Made:
+    """One call: every vote is a draw of it where all ask the same, else it is the first voter's."""
+    drawn = len(ballots) if counting.repeats else 1
+    return _Made(
+        tuple(ballot.label for ballot in ballots[:drawn]),
+        tuple(records[:drawn]),
+        tuple(record.seconds for record in records[:drawn]),
+        _invalid(ballots[:drawn]),
+        Fraction(1, drawn),
+    )
+
+
+def _vote(
+    counting: Counting, reading: Reading, records: Sequence[Record], ballots: Sequence[Ballot]
+) -> _Made:
+    """All votes at once: it takes as long as the longest."""
+    rule, votes = counting.rule, votes_of(records, ballots)
+    decision = break_tie(settled(rule, votes, len(ballots)), votes, rule.ties, rule.seed)
+    winner = None if decision.winner is None else label_of(decision.winner)
+    longest = max(record.seconds for record in records)
+    return _Made((winner,), tuple(records), (longest,), _invalid(ballots))
+
+
+def _stopped(
+    counting: Counting, reading: Reading, records: Sequence[Record], ballots: Sequence[Ballot]
+) -> _Made:
+    """The same votes, ended as soon as those still open could not change the outcome."""
+    rule = counting.rule
+    referee = EarlyStopper(rule, reading, counting.weights)
+    order = sorted(records, key=lambda record: (record.seconds, record.index))
+    heard = 0
+    for record in order:
+        heard += 1
+        if referee.decides(record):
+            break
+    counted = sorted(order[:heard], key=lambda record: record.index)
+    votes = [vote for vote in votes_of(records, ballots) if vote.index in referee.heard]
+    decision = settled(rule, votes, len(ballots), len(ballots) - heard)
+    decision = break_tie(decision, votes, rule.ties, rule.seed)
+    winner = None if decision.winner is None else label_of(decision.winner)
+    return _Made(
+        (winner,),
+        tuple(counted),
+        (order[heard - 1].seconds,),
+        _invalid([ballots[record.index] for record in counted]),
+        unknown=heard < len(records),
+    )
+
+
+_KINDS: Mapping[str, Callable[..., _Made]] = {
+    "single": _single,
+    "vote": _vote,
+    "stop": _stopped,
+    "model": _single,
+    "panel": _vote,
+}
+
+
+def _judged(made: _Made, truth: str | None, reading: Reading) -> Outcome:
+    """What was made of an item, held against the truth."""
+    known = truth is not None
+    rights = [is_true(answer, truth or "", reading) for answer in made.answers] if known else []
+    costs = [record.cost for record in made.records if record.cost is not None]
+    share = made.share
+    return Outcome(
+        answer=made.answers[0],
+        right=rights[0] if rights else None,
+        draws=tuple(rights),
+        seconds=made.seconds,
+        cost=sum(costs, Decimal()) * share.numerator / share.denominator,
+        priced=len(costs) == len(made.records) and not made.unknown,
+        calls=float(len(made.records) * share),
+        invalid=made.invalid,
+        silent=sum(answer is None for answer in made.answers) / len(made.answers),
+    )
+
+
+def is_true(answer: str | None, truth: str, reading: Reading) -> bool:
+    """Whether an answer is the true one; none is not."""
+    return answer is not None and key_of(answer, reading) == truth
+
+
+def _invalid(ballots: Sequence[Ballot]) -> float:
+    return sum(ballot.state == "invalid" for ballot in ballots) / len(ballots)

@@ -1,0 +1,194 @@
+"""The result of a study, as other code takes it: a mapping, a report, frames, plain data."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from functools import cached_property
+from typing import Any
+
+from parallm_magics import display
+from parallm_magics.cell.plan import Plan
+from parallm_magics.core.tasks import Record
+from parallm_magics.errors import OptionError
+from parallm_magics.patterns.guard_verdicts import Verdict
+from parallm_magics.patterns.run import Again, Run, frame
+from parallm_magics.study.findings import Findings, agreement
+from parallm_magics.study.study_report import report_of, title_of
+
+
+class StudyRun(Findings, Run, Mapping[str, str | None]):
+    """The result of a vote on each of many items: a mapping of an item's key to the winning label.
+
+    Each item is a key, its number from 1 unless the items are a dict; one that nobody won, or that
+    could not be measured, is None.
+    """
+
+    def __init__(
+        self,
+        records: Sequence[Record],
+        plan: Plan,
+        *,
+        notes: Sequence[str] = (),
+        guards: Sequence[Verdict] = (),
+        again: Again | None = None,
+    ) -> None:
+        Run.__init__(self, records, notes=notes, guards=guards, again=again)
+        Findings.__init__(self, plan, () if self.blocked else self.results)
+
+    @cached_property
+    def _winners(self) -> dict[Any, str | None]:
+        calls = self._plan.calls
+        rounds = -(-(max((r.index for r in self.results), default=-1) + 1) // calls.size)
+        winners: dict[Any, str | None] = {calls.item_key(at + 1): None for at in range(rounds)}
+        for item in self.measured:
+            winners[calls.item_key(item.number)] = item.outcomes[self.vote].answer
+        return winners
+
+    def __getitem__(self, key: str) -> str | None:
+        return self._winners[key if key in self._winners else str(key)]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._winners)
+
+    def __len__(self) -> int:
+        return len(self._winners)
+
+    __hash__ = object.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    @property
+    def text(self) -> str | None:
+        """The refusal of a blocked study; else None, as a study has no text."""
+        return self._refusal
+
+    @property
+    def flagged(self) -> tuple[str, ...]:
+        """The items whose winner is the label that `--flag` names."""
+        flag = self._plan.calls.flag
+        return tuple(key for key, winner in self.items() if flag is not None and winner == flag)
+
+    @property
+    def unchecked(self) -> tuple[str, ...]:
+        """The items without a winner, where a `--flag` is looked for."""
+        flag = self._plan.calls.flag
+        return tuple(key for key, winner in self.items() if flag is not None and winner is None)
+
+    @property
+    def clean(self) -> bool | None:
+        """Whether every item has a winner and none is the flag; None without a `--flag`.
+
+        False too for a blocked study, and for one that could not measure every item.
+        """
+        if self._plan.calls.flag is None:
+            return None
+        return not (self.blocked or self.unmeasured or self.flagged or self.unchecked)
+
+    @cached_property
+    def _report(self) -> display.Report:
+        return report_of(self, self.notes, self._view())
+
+    def _view(self) -> display.View:
+        """The calls, or the refusal in their place."""
+        return display.View(
+            title=self._blocked_title,
+            pattern="study",
+            records=self.results,
+            extra=self._extra,
+            text=self._refusal,
+            text_title="Refusal",
+            notes=(*self.notes, *self.adapted),
+            simulated=self.simulated,
+            addresses=self.addresses,
+            guards=tuple(guard.shown for guard in self.guards),
+            blocked=self.blocked,
+        )
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        if self.blocked:
+            return super()._repr_mimebundle_(include, exclude)
+        bundle = {"text/plain": str(self)}
+        # A bug in a picture must not turn a study that has been paid for into an error.
+        with contextlib.suppress(Exception):
+            bundle["text/html"] = display.report_html(self._report)
+        return bundle
+
+    def __str__(self) -> str:
+        return super().__str__() if self.blocked else display.report_plain(self._report)
+
+    def __repr__(self) -> str:
+        mark = "SIMULATED " if self.simulated else ""
+        title = self._blocked_title if self.blocked else title_of(self)
+        return f"<{mark}StudyRun: {title}>"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything as plain JSON types."""
+        return {
+            "pattern": "study",
+            "recommendation": self.recommendation,
+            "reason": self.reason,
+            "verdict": self.verdict,
+            "unmeasured": self.unmeasured,
+            "flagged": list(self.flagged),
+            "unchecked": list(self.unchecked),
+            "clean": self.clean,
+            "systems": self._system_rows(),
+            "comparisons": self._comparison_rows(),
+            "diagnostics": self.diagnostics if self.labelled else None,
+            "items": self._item_rows(),
+            **super().to_dict(),
+        }
+
+    def _system_rows(self) -> list[dict[str, Any]]:
+        rows = []
+        for system in self.systems:
+            found = asdict(self.measures[system.name])
+            cost = found.pop("cost")
+            low, high = found.pop("interval") or (None, None)
+            rows.append(
+                {
+                    "system": system.name,
+                    "kind": system.kind,
+                    **found,
+                    "accuracy_low": low,
+                    "accuracy_high": high,
+                    "cost": None if cost is None else float(cost),
+                }
+            )
+        return rows
+
+    def _comparison_rows(self) -> list[dict[str, Any]]:
+        return [{**asdict(each), "difference": each.difference} for each in self.comparisons]
+
+    def _item_rows(self) -> list[dict[str, Any]]:
+        return [
+            {
+                "item": item.number,
+                "key": str(self._plan.calls.item_key(item.number)),
+                "text": item.words,
+                "truth": item.truth,
+                **{name: outcome.answer for name, outcome in item.outcomes.items()},
+                "agreement": agreement(item),
+            }
+            for item in self.measured
+        ]
+
+    def to_pandas(self, of: str = "systems") -> Any:
+        """A DataFrame with one row a system.
+
+        Args:
+            of: "systems"; "comparisons", "items" or "calls" for one row of these each.
+        """
+        if of == "calls":
+            return super().to_pandas()
+        rows = {
+            "systems": self._system_rows,
+            "items": self._item_rows,
+            "comparisons": self._comparison_rows,
+        }
+        if of not in rows:
+            raise OptionError(f"to_pandas(): {of!r} is none of {', '.join([*rows, 'calls'])}")
+        return frame(rows[of]())

@@ -1,0 +1,123 @@
+"""Who wins once every vote has ended."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from fractions import Fraction
+from typing import Literal
+
+from parallm_magics.errors import nearest
+
+Outcome = Literal["decided", "tie", "no_majority", "no_quorum", "not_cleared"]
+"""How a vote ended; "not_cleared" is of a search for a flag that votes without a label could show."""
+
+Base = Literal["requested", "valid"]
+Share = Fraction | Decimal | int | float | str
+"""A share as a user writes it: `"0.6"`, `"2/3"` or a number."""
+
+Settle = Callable[[int, int, int, Share | None], Outcome]
+"""A rule: from the two largest counts, the base and the demanded share to the outcome."""
+
+
+def exact_share(share: Share) -> Fraction:
+    """The share as a fraction with a denominator of at most 1000.
+
+    Three decimals, thirds and sevenths are exact, also when they come as floats; finer shares are
+    rounded to the nearest such fraction (`0.66667` is two thirds). A `Fraction` is taken as it is.
+
+    Raises:
+        ValueError: not a number, or outside 0..1.
+    """
+    try:
+        exact = isinstance(share, Fraction)
+        fraction = Fraction(share) if exact else Fraction(share).limit_denominator(1000)
+    except (ValueError, OverflowError, ZeroDivisionError):
+        raise ValueError(f"{share!r} is not a share; write it as 0.6 or 2/3") from None
+    if not 0 <= fraction <= 1:
+        raise ValueError(f"share {share} is outside 0..1; write 60 % as 0.6 or 3/5")
+    return fraction
+
+
+def need(q: Share, base: int) -> int:
+    """The fewest votes, at least one, that are a share `q` of `base`.
+
+    >>> need("0.56", 25)
+    14
+    """
+    # A float product is wrong here: 0.56 * 25 is a little more than 14, and rounds up to 15.
+    return max(1, math.ceil(exact_share(q) * base))
+
+
+def leaders(counts: Mapping[str, int]) -> tuple[str, ...]:
+    """The labels with the largest count, in the order of `counts`; none where nobody voted."""
+    most = max(counts.values(), default=0)
+    return tuple(label for label, count in counts.items() if count == most > 0)
+
+
+def plurality(first: int, second: int, base: int, q: Share | None) -> Outcome:
+    """More votes than any other label."""
+    return "decided" if first > second else "tie"
+
+
+def majority(first: int, second: int, base: int, q: Share | None) -> Outcome:
+    """More than half of the base."""
+    return "decided" if 2 * first > base else "no_majority"
+
+
+def threshold(first: int, second: int, base: int, q: Share | None) -> Outcome:
+    """At least the share `q` of the base; of several such labels, the one that leads."""
+    if q is None:
+        raise ValueError("rule 'threshold' needs a share, such as 0.6 or 2/3")
+    return plurality(first, second, base, q) if first >= need(q, base) else "no_majority"
+
+
+def unanimity(first: int, second: int, base: int, q: Share | None) -> Outcome:
+    """Every vote of the base."""
+    return "decided" if first == base else "no_majority"
+
+
+RULES: dict[str, Settle] = {
+    "plurality": plurality,
+    "majority": majority,
+    "threshold": threshold,
+    "unanimity": unanimity,
+}
+
+
+def decide(
+    counts: Mapping[str, int],
+    requested: int,
+    rule: str = "plurality",
+    q: Share | None = None,
+    base: Base | None = None,
+    quorum: int | None = None,
+) -> tuple[Outcome, str | None]:
+    """The outcome and the winner, where there is one, when no vote is pending.
+
+    Args:
+        counts: the valid votes of each label.
+        requested: all votes asked for, those without a label included.
+        rule: a name in `RULES`.
+        q: the share that rule "threshold" demands.
+        base: what shares are taken of; "requested" unless told, so that a vote that could not be
+            read stays in the denominator. Plurality has no base.
+        quorum: fewest valid votes; half of the requested, rounded up, unless told.
+
+    Raises:
+        ValueError: an unknown rule or base, an unusable share, or counts that cannot be.
+    """
+    if rule not in RULES:
+        known = ", ".join(sorted(RULES))
+        raise ValueError(f"unknown vote rule {rule!r}; known: {known}{nearest(rule, RULES)}")
+    if base not in (None, "requested", "valid"):
+        raise ValueError(f"unknown base {base!r}; known: requested, valid")
+    valid = sum(counts.values())
+    if valid > requested or min(counts.values(), default=0) < 0:
+        raise ValueError(f"{dict(counts)} cannot be the counts of {requested} requested votes")
+    if valid < max(1, (requested + 1) // 2 if quorum is None else quorum):
+        return "no_quorum", None
+    first, second, *_ = (*sorted(counts.values(), reverse=True), 0)
+    outcome = RULES[rule](first, second, valid if base == "valid" else requested, q)
+    return outcome, leaders(counts)[0] if outcome == "decided" else None

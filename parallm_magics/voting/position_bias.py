@@ -1,0 +1,43 @@
+"""Whether a judge's choice depends on the order in which it sees two candidates."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from fractions import Fraction
+
+from parallm_magics.voting.vote_statistics import exact_beta_half_tail
+
+_CHOICES = ("A", "B", "tie")
+
+
+def judge_swap(pairs: Iterable[tuple[str, str]]) -> dict[str, float | None]:
+    """What the choices of a judge in both orders say about its preference for a place.
+
+    `consistent` is the share of pairs with the same choice in both orders, a tie in both included;
+    None without pairs. `flips` counts the pairs in which the other candidate wins in the other
+    order; one against a tie is neither. Of these, `first_slot_flips` are those in which whoever
+    stands first wins. `p_value` is that of the two-sided sign test of the flips, 1.0 without any:
+    a small one shows a preference for the first place, or for the second.
+
+    Args:
+        pairs: "A", "B" or "tie", chosen with A first and then with B first.
+
+    Raises:
+        ValueError: another choice.
+    """
+    seen = Counter((first, second) for first, second in pairs)
+    for choice in (choice for pair in seen for choice in pair):
+        if choice not in _CHOICES:
+            raise ValueError(f"unknown choice {choice!r}; known: {', '.join(_CHOICES)}")
+    same = sum(count for (first, second), count in seen.items() if first == second)
+    to_first, to_second = seen["A", "B"], seen["B", "A"]
+    # The tail is P(X <= a) of a + b + 1 tosses of a fair coin.
+    fewer, more = sorted((to_first, to_second))
+    tail = exact_beta_half_tail(fewer, more - 1)
+    return {
+        "consistent": same / seen.total() if seen else None,
+        "flips": to_first + to_second,
+        "first_slot_flips": to_first,
+        "p_value": float(min(Fraction(1), 2 * tail)),
+    }
