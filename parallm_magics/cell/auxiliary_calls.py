@@ -22,11 +22,14 @@ from parallm_magics.cell.verdict_words import (
     way_out,
 )
 from parallm_magics.cell.worker_specs import step_of
-from parallm_magics.core.tasks import ASIDE, FOLLOWS, Reading, Role, Task
+from parallm_magics.core.tasks import Reading, Role, Task
 from parallm_magics.errors import OptionError
 from parallm_magics.voting import need
 
 SCORES = (1.0, 10.0)
+# However many items there will be, no worker has such a number.
+_FIRST_INDEX = 10**9
+_MOST_GUARD_CALLS = 1000
 
 Own = Mapping[str, Any]
 Merge = Callable[[Own], Options]
@@ -126,7 +129,7 @@ class Asides:
             system = options.system
         if block is not None and block.system is not None:
             system = self._prompts.render(block.system, f"{block.where} %system")
-        return self._task(options, block, own, name, FOLLOWS, system)
+        return self._task(options, block, own, name, _FIRST_INDEX + _MOST_GUARD_CALLS, system)
 
     def _task(
         self,
@@ -160,13 +163,15 @@ class Asides:
         names = _names([block for block, _ in blocks], self._cell)
         samples = Counter(_request(task) for task in calls.rendered or ())
         found: list[Guard] = []
-        number = ASIDE
+        calls_so_far = 0
         for (block, own), name in zip(blocks, names, strict=True):
-            guard = self._guard(block, own, name, number, samples)
+            guard = self._guard(block, own, name, _FIRST_INDEX + calls_so_far, samples)
             found.append(guard)
-            number += len(guard.tasks)
-        if number > FOLLOWS:
-            raise OptionError(f"there are {number - ASIDE:,} guard calls; at most 1,000 a cell")
+            calls_so_far += len(guard.tasks)
+        if calls_so_far > _MOST_GUARD_CALLS:
+            raise OptionError(
+                f"there are {calls_so_far:,} guard calls; at most {_MOST_GUARD_CALLS:,} a cell"
+            )
         return tuple(found)
 
     def _guard(

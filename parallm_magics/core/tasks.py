@@ -6,12 +6,14 @@ import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 Status = Literal[
     "ok", "truncated", "refused", "invalid", "failed", "timed_out", "cancelled", "blocked"
 ]
 Role = Literal["worker", "guard", "judge", "synthesis"]
+ROLES: tuple[Role, ...] = get_args(Role)
+"""What a call may be for, in the order in which the calls of a run stand."""
 Kind = Literal["choice", "number", "score", "index", "open"]
 NUMERIC: tuple[Kind, ...] = ("number", "score", "index")
 """The kinds whose values are numbers."""
@@ -41,12 +43,6 @@ FaultKind = Literal[
     "bad_item",  # an item of --each that cannot be put into the prompt
     "bug",  # an exception that no table knows
 ]
-
-ASIDE = 10**9
-"""Calls that are no worker's are numbered from here on: guards, which read what goes in."""
-
-FOLLOWS = ASIDE + 1000
-"""From here on the calls that follow the workers are numbered, and read their answers."""
 
 CHARS_PER_TOKEN = 4
 """By this a text's tokens are estimated before a provider has counted them."""
@@ -104,7 +100,7 @@ class Task:
     """One call to a model, complete: nothing about it is looked up later.
 
     Attributes:
-        index: place in the cell's order, from 0.
+        index: place in the cell's order, from 0; of an auxiliary call a number that no worker has.
         name: the worker's name, unique in the cell.
         model: the model asked.
         prompt: the whole user message; begins with `shared` where that is not empty.

@@ -9,14 +9,13 @@ from decimal import Decimal
 from types import MappingProxyType
 from typing import Literal
 
-from parallm_magics.core.tasks import ASIDE, Event, Model, Record
+from parallm_magics.core.tasks import ROLES, Event, Record, Role
 from parallm_magics.display import looks, text
 from parallm_magics.display.columns import table_html
 from parallm_magics.display.live_votes import ReadLabel, Votes, ballot
 from parallm_magics.display.live_worker import Worker
 from parallm_magics.display.notable import Indices, Notable
 from parallm_magics.display.progress import Progress
-from parallm_magics.display.redaction import is_guard
 from parallm_magics.display.rows import Row, ballot_word, label_of, models_line
 from parallm_magics.display.to_html import note_html
 from parallm_magics.display.totals import called
@@ -26,7 +25,7 @@ RUNNING = 15  # rows of a large run that show who is under way; what matters mus
 """Most rows drawn while a run goes on: the browser keeps up with these."""
 
 BESIDE = 30
-"""Most rows of calls that are no worker's: the guards first, then the last of the others."""
+"""Most rows of auxiliary calls: the guards first, then the last of the others."""
 
 _RUNS = "The work runs beside its guardrails; what it says is withheld until they have passed."
 
@@ -35,7 +34,7 @@ class Board:
     """Folds events into rows. Nothing that it is told or asked makes it raise.
 
     With `rows`, the workers are known before they start. Without, each is learnt from the task or
-    the record of its first event, as are all calls beside the workers. Of more than MOST workers
+    the record of its first event, as are all auxiliary calls. Of more than MOST workers
     only those keep their state that have a row.
 
     Attributes:
@@ -50,7 +49,7 @@ class Board:
         read_label: ReadLabel | None = None,
         *,
         total: int | None = None,
-        extra: Mapping[int, tuple[str, str]] = MappingProxyType({}),
+        extra: Mapping[int, tuple[str, str, Role]] = MappingProxyType({}),
         simulated: bool = False,
         addresses: Sequence[str] = (),
         withheld: bool = False,
@@ -60,7 +59,7 @@ class Board:
     ) -> None:
         """Take name and model of each worker, or `total` alone, None where nobody knows it yet.
 
-        `extra` are name and model by number of the calls beside the workers that are known before.
+        `extra` are name, model and role by number of the auxiliary calls that are known before.
         `repeats` says that all votes repeat one prompt; `choices` are the labels of a closed set. `notes`
         stand above the table from the first drawing on.
         """
@@ -76,7 +75,7 @@ class Board:
         self._said: str | None = None
         self._live: dict[int, Worker] = {}
         self._kept: dict[int, Worker] = {}
-        self._asides = {at: _queued(at, *row) for at, row in extra.items()}
+        self._auxiliary = {at: Worker(*row) for at, row in extra.items()}
         self._over = Indices()
         self._notable = Notable()
         self.large = self._total is not None and self._total > MOST
@@ -137,13 +136,13 @@ class Board:
         index = event.index
         if index in self._over:
             return None
-        worker = self._asides.get(index) or self._named(event)
+        worker = self._auxiliary.get(index) or self._named(event)
         if worker is None:
             return None
         worker.state, worker.start = "running", event.at
         self._live[index] = worker
-        if worker.aside:
-            self._asides[index] = worker
+        if worker.role != "worker":
+            self._auxiliary[index] = worker
         else:
             self._begun += 1
             if not self.large:
@@ -153,12 +152,14 @@ class Board:
     def _named(self, event: Event) -> Worker | None:
         """The call by its row, or as the event tells of it: one that begins or was never begun."""
         index, rows = event.index, self._rows
-        if rows is not None and index < ASIDE:
-            return _queued(index, *rows[index]) if index < len(rows) else None
+        if rows is not None and index < len(rows):
+            return Worker(*rows[index])
         if event.kind not in ("started", "ended"):
             return None
         source = event.task if event.kind == "started" else event.record
-        return _queued(index, source.name, source.model) if source is not None else None
+        if source is None or (rows is not None and source.role == "worker"):
+            return None
+        return Worker(source.name, source.model, source.role)
 
     def _grow(self) -> None:
         """Once the workers are more than can be drawn, forget those without a row."""
@@ -174,7 +175,7 @@ class Board:
         self._span = max(self._span, record.end)
         if not record.replayed:
             self._spend(record)
-        if worker.aside:
+        if worker.role != "worker":
             worker.vote = label_of(record.value) if record.ok else ""
             worker.voted = bool(worker.vote)
             return
@@ -267,7 +268,7 @@ class Board:
             for name in looks.STATES
             if self._states[name] and name != "ok"
         ]
-        waiting = sum(w.state == "waiting" for w in self._live.values() if not w.aside)
+        waiting = sum(w.state == "waiting" for w in self._live.values() if w.role == "worker")
         running = self._begun - self.done - waiting
         counts += [f"{running:,} running"] if running else []
         counts += [f"{waiting:,} waiting"] if waiting else []
@@ -292,7 +293,7 @@ class Board:
 
     def _chosen(self) -> list[Worker]:
         """The workers to draw, in order: all, or trouble, the longest running and the slowest."""
-        seen = {at: worker for at, worker in self._live.items() if not worker.aside}
+        seen = {at: worker for at, worker in self._live.items() if worker.role == "worker"}
         if self.large:
             running = dict(itertools.islice(seen.items(), RUNNING))
             troubled = {at: self._kept[at] for at in reversed(self._notable.troubled)}
@@ -300,15 +301,15 @@ class Board:
         seen |= self._kept
         if self._rows is None:
             return [worker for _, worker in sorted(seen.items())]
-        return [seen.get(at) or _queued(at, *row) for at, row in enumerate(self._rows)]
+        return [seen.get(at) or Worker(*row) for at, row in enumerate(self._rows)]
 
     def _beside(self) -> list[Worker]:
-        """The calls that are no worker's, in order: all, or of very many the first and the last."""
-        every = sorted(self._asides)
+        """The auxiliary calls, in order: all, or of very many the first and the last."""
+
+        def order(index: int) -> tuple[int, int]:
+            return ROLES.index(self._auxiliary[index].role), index
+
+        every = sorted(self._auxiliary, key=order)
         if len(every) > BESIDE:
             every = every[: BESIDE // 3] + every[BESIDE // 3 - BESIDE :]
-        return [self._asides[at] for at in every]
-
-
-def _queued(index: int, name: str, model: str | Model) -> Worker:
-    return Worker(name, model, aside=index >= ASIDE, guard=is_guard(index))
+        return [self._auxiliary[at] for at in every]

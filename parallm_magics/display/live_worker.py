@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from parallm_magics.core.tasks import Event, Model, Record
+from parallm_magics.core.tasks import Event, Model, Record, Role
 from parallm_magics.display.rows import About, Row, about_of, problem
 
 TAIL = 120
@@ -18,8 +18,7 @@ class Worker:
     """A call that is queued or runs, or that has ended and keeps a row.
 
     Attributes:
-        aside: whether it is no worker's call: a guard, a judge, a synthesis.
-        guard: whether it is a guard, whose words a guard does not withhold.
+        role: what the call is for; a guard's words, which are about what goes in, are not withheld.
         vote: what was read from the answer, or why there is no vote.
         voted: whether `vote` is a label that was read.
         about: what it is about and how it is asked, once it has begun.
@@ -27,9 +26,8 @@ class Worker:
 
     name: str
     model: str | Model
+    role: Role = "worker"
     start: float = 0.0
-    aside: bool = False
-    guard: bool = False
     state: str = "queued"
     attempts: int = 0
     tail: str = ""
@@ -54,9 +52,16 @@ class Worker:
 
     def row(self, now: float, span: float, withheld: bool) -> Row:
         """What may be drawn at that time; while withheld, nothing that the answer could be told by."""
-        hidden = withheld and not self.guard
+        hidden = withheld and self.role != "guard"
         about = self.about if self.record is None else about_of(self.record)
-        base = Row(self.name, str(self.model), self.state, span=span, aside=self.aside, about=about)
+        base = Row(
+            self.name,
+            str(self.model),
+            self.state,
+            span=span,
+            aside=self.role != "worker",
+            about=about,
+        )
         if self.state == "queued":
             return base
         if self.record is not None:
@@ -75,7 +80,7 @@ class Worker:
         if hidden:
             return WITHHELD if self.tail else ""
         # Half a guard's answer may say the opposite of the whole.
-        tail = "" if self.guard else self.tail
+        tail = "" if self.role == "guard" else self.tail
         return f"…{tail}" if len(tail) >= TAIL else tail
 
     def _ended(self, record: Record, base: Row, hidden: bool) -> Row:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from parallm_magics.core.tasks import ASIDE, FOLLOWS, Record
+from parallm_magics.core.tasks import Record
 from parallm_magics.display.view import View
 
 _OURS = ("blocked", "cancelled")
@@ -20,7 +20,7 @@ def drawable(view: View) -> View:
             _bare(r) if view.blocked or r.status == "blocked" else r for r in view.records
         ),
         extra=tuple(
-            _bare(r) if r.status == "blocked" or (view.blocked and not is_guard(r.index)) else r
+            _bare(r) if r.status == "blocked" or (view.blocked and r.role != "guard") else r
             for r in view.extra
         ),
         tally=None if view.blocked else view.tally,
@@ -28,11 +28,6 @@ def drawable(view: View) -> View:
         counts=() if view.blocked else view.counts,
         ballots=() if view.blocked else view.ballots,
     )
-
-
-def is_guard(index: int) -> bool:
-    """Whether the call of that number is a guard's, whose words are about what goes in."""
-    return ASIDE <= index < FOLLOWS
 
 
 def _bare(record: Record) -> Record:

@@ -12,7 +12,7 @@ from parallm_magics import display
 from parallm_magics.cell.auxiliary_calls import FollowUp, Guard
 from parallm_magics.cell.plan import Plan
 from parallm_magics.cell.variables import Ref, fill
-from parallm_magics.core.tasks import ASIDE, CHARS_PER_TOKEN, Said, Task, Usage
+from parallm_magics.core.tasks import CHARS_PER_TOKEN, Said, Task, Usage
 from parallm_magics.display.preview import MOST
 from parallm_magics.errors import OptionError
 from parallm_magics.patterns.guardrail import guard_tasks
@@ -52,10 +52,9 @@ class Preview:
     unpaid: str = ""
 
     def _rows(self) -> list[tuple[str, str, str]]:
-        workers = [task for task in self.tasks if task.index < ASIDE]
-        beside = [
-            task for task in self.tasks if task.index >= ASIDE
-        ]  # shown of any number of calls
+        workers = [task for task in self.tasks if task.role == "worker"]
+        # Shown of any number of calls.
+        beside = [task for task in self.tasks if task.role != "worker"]
         shown = [*workers[: max(MOST - len(beside), 0)], *beside]
         return [(self._name(task), _asked(task), _whole(task)) for task in shown]
 

@@ -32,7 +32,7 @@ def board_of(plan: Plan, clients: Clients) -> Board:
         "vote" if votes and counted else "fanout",
         _label_reader(plan) if plan.magic == "vote" else None,
         total=calls.known,
-        extra={task.index: (task.name, str(task.model)) for task in beside},
+        extra={task.index: (task.name, str(task.model), task.role) for task in beside},
         simulated=any(door.simulated for door in doors),
         addresses=[door.address for door in doors if door.address],
         withheld=bool(plan.guards),

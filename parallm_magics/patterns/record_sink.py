@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from parallm_magics.core.tasks import ASIDE, Fault, Record, Task
+from parallm_magics.core.tasks import Fault, Record, Task
 from parallm_magics.patterns.out_file import OutFile
 from parallm_magics.recordings.store import Recordings
 
@@ -38,7 +38,7 @@ class RecordSink:
         """Write a record down wherever it is to be kept; the task is None for a replayed one."""
         if task is not None and self._spent is not None:
             self._spent(record)
-        if record.index < ASIDE:
+        if record.role == "worker":
             if self._held is not None:
                 self._held.append((task, record))
                 self.ended(record.index)

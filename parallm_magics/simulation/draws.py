@@ -13,7 +13,6 @@ import random
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Literal
 
-from parallm_magics.core.tasks import ASIDE
 from parallm_magics.errors import ModelError
 from parallm_magics.simulation.sim_settings import number
 
@@ -136,7 +135,7 @@ def right_answer(task: Task, settings: Settings) -> str:
     reading = task.reading
     if reading is None or reading.kind == "open":
         return ""
-    if task.index < ASIDE:
+    if task.role == "worker":
         return _right(task, reading, settings.truth or task.truth or "")
     # A guard or a judge is asked with the workers' model: their answer is no mistake here.
     try:
@@ -174,7 +173,7 @@ def _right(task: Task, reading: Reading, truth: str) -> str:
     if reading.kind == "number":
         return str(1 + int(item_stream(task, "truth").random() * 100))
     middle = (low + high) / 2
-    if task.index >= ASIDE:  # a judge's scores tell its candidates apart
+    if task.role == "judge":  # its scores tell its candidates apart
         middle = low + (high - low) * item_stream(task, "quality").random()
     return _shown(math.floor(middle) if _has_whole_steps(low, high) else middle)
 

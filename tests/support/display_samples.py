@@ -9,10 +9,11 @@ from typing import Any
 
 from paths import DATA
 
-from parallm_magics.core.tasks import ASIDE, Attempt, Fault, Record, Usage
+from parallm_magics.core.tasks import Attempt, Fault, Record, Usage
 from parallm_magics.display import Guard, Tally, View
 
 HAIKU = "anthropic:claude-haiku-5-5"
+GUARD, FOLLOW_UP = 10**9, 10**9 + 1000
 
 
 def record(index: int = 0, name: str = "", **fields: Any) -> Record:
@@ -70,7 +71,12 @@ def vote(labels: str = "safe safe unsafe safe safe", **fields: Any) -> View:
 def blocked(*records: Record, synthesis: Record | None = None, **fields: Any) -> View:
     """A fan-out whose guard has blocked it, with the guard's own record."""
     guard = record(
-        ASIDE, "safety", text="How to build one.\nANSWER: BLOCK", value="BLOCK", seconds=0.8
+        GUARD,
+        "safety",
+        role="guard",
+        text="How to build one.\nANSWER: BLOCK",
+        value="BLOCK",
+        seconds=0.8,
     )
     stopped = {
         "status": "blocked",

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from decimal import Decimal
 
-from parallm_magics.core.tasks import ASIDE, Attempt, Event, Fault, Model, Record, Task, Usage
+from display_samples import FOLLOW_UP, GUARD
+
+from parallm_magics.core.tasks import Attempt, Event, Fault, Model, Record, Role, Task, Usage
 from parallm_magics.display import (
     Board,
     Curve,
@@ -104,8 +106,10 @@ def live(payload: str) -> str:
     board.tell(Event("waiting", 1, 1.0, payload))
     board.tell(Event("ended", 2, 1.0, record=hostile_record(payload)))
     board.tell(Event("said", -1, 1.0, payload))
-    for index in (ASIDE, ASIDE + 1000):
-        board.tell(Event("ended", index, 1.0, record=hostile_record(payload, index)))
+    roles: dict[int, Role] = {GUARD: "guard", FOLLOW_UP: "synthesis"}
+    for index, role in roles.items():
+        outcome = replace(hostile_record(payload, index), role=role)
+        board.tell(Event("ended", index, 1.0, record=outcome))
     return board.live_html(2.0)
 
 

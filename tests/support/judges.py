@@ -15,7 +15,7 @@ from parallm_magics import VoteRun
 from parallm_magics.cell.blocks import parse
 from parallm_magics.cell.plan import Plan, make_plan
 from parallm_magics.core.provider import CallFailed, Heard, Reply
-from parallm_magics.core.tasks import FOLLOWS, Fault, Model, Task
+from parallm_magics.core.tasks import Fault, Model, Task
 from parallm_magics.engine.cancel_token import Stop
 from parallm_magics.patterns.panel import check_rules
 from parallm_magics.patterns.vote import run_vote
@@ -79,7 +79,7 @@ class Bench:
         self.fake = Fake(self._act)
 
     async def _act(self, task: Task, heard: Heard) -> Reply:
-        if task.index >= FOLLOWS:
+        if task.role == "judge":
             self.asked.append(task)
             await asyncio.sleep(1)
             return Reply(self.judge(task.prompt), usage=USED)

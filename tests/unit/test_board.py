@@ -7,18 +7,16 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from display_samples import HAIKU, Page, bad_inputs, failed, record
+from display_samples import FOLLOW_UP, GUARD, HAIKU, Page, bad_inputs, failed, record
 from growth import assert_in_proportion
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from parallm_magics.core.tasks import ASIDE, Event, Fault, Model, Record, Task
+from parallm_magics.core.tasks import ROLES, Event, Fault, Model, Record, Role, Task
 from parallm_magics.display import Board
 from parallm_magics.display.board import BESIDE, MOST, RUNNING
 from parallm_magics.display.notable import SLOWEST, TROUBLED
 from parallm_magics.display.text import about, rate
-
-SYNTHESIS = ASIDE + 1000
 
 
 def board_of(count: int = 3, pattern: Any = "fanout", **options: Any) -> Board:
@@ -93,10 +91,10 @@ def test_the_header_adds_up() -> None:
 
 def test_extra_rows_are_shown_and_not_counted() -> None:
     """A synthesis has a row from the start, costs money, and is no worker."""
-    board = board_of(1, extra={SYNTHESIS: ("synthesis", "anthropic:claude-sonnet-5")})
+    board = board_of(1, extra={FOLLOW_UP: ("synthesis", "anthropic:claude-sonnet-5", "synthesis")})
     assert "synthesisqueued" in text_of(board)
     end(board, 0, record(0))
-    end(board, SYNTHESIS, record(SYNTHESIS, "synthesis", cost=Decimal("0.01")))
+    end(board, FOLLOW_UP, record(FOLLOW_UP, "synthesis", role="synthesis", cost=Decimal("0.01")))
     text = text_of(board)
     assert "1 of 1 done" in text
     assert "synthesis by anthropic:claude-sonnet-5" in text
@@ -107,8 +105,8 @@ def test_extra_rows_are_shown_and_not_counted() -> None:
 def test_calls_beside_the_workers_are_learnt_too() -> None:
     """A guard and a judge that nobody announced stand below the workers in their order."""
     board = board_of(2)
-    begin(board, SYNTHESIS, 1.0, "judge")
-    begin(board, ASIDE, 0.0, "safety")
+    begin(board, FOLLOW_UP, 1.0, "judge", "judge")
+    begin(board, GUARD, 0.0, "safety", "guard")
     text = text_of(board)
     assert "0 of 2 done" in text
     assert text.index("w1") < text.index("safety") < text.index("judge")
@@ -119,18 +117,18 @@ def test_a_number_between_workers_and_others_is_nobody() -> None:
     """With the workers given, a call that is neither theirs nor beside them has no row."""
     board = board_of(2)
     begin(board, 2)
-    begin(board, ASIDE - 1)
+    begin(board, GUARD - 1)
     assert Page(board.live_html(1.0)).count("tr") == 1 + 2
 
 
 def test_of_very_many_calls_beside_the_workers_some_are_drawn() -> None:
     """The guards and the last of the others."""
     board = board_of(1)
-    begin(board, ASIDE, 0.0, "safety")
+    begin(board, GUARD, 0.0, "safety", "guard")
     for index in range(500):
-        at = SYNTHESIS + index
-        begin(board, at, 0.0, f"judge{index}")
-        board.tell(Event("ended", at, 1.0, record=record(at, f"judge{index}")))
+        at = FOLLOW_UP + index
+        begin(board, at, 0.0, f"judge{index}", "judge")
+        board.tell(Event("ended", at, 1.0, record=record(at, f"judge{index}", role="judge")))
     text = text_of(board)
     assert Page(board.live_html(1.0)).count("tr") == 1 + 1 + BESIDE
     assert "safety" in text
@@ -235,9 +233,11 @@ def test_what_follows_an_end_is_ignored() -> None:
     assert "late" not in text_of(board)
 
 
-def begin(board: Board, index: int, at: float = 0.0, name: str = "") -> None:
-    """Let a worker start that the board has never heard of."""
-    task = Task(index, name or f"s{index + 1}", Model("anthropic", "claude-haiku-5-5"), "p")
+def begin(board: Board, index: int, at: float = 0.0, name: str = "", role: Role = "worker") -> None:
+    """Let a call start that the board has never heard of."""
+    task = Task(
+        index, name or f"s{index + 1}", Model("anthropic", "claude-haiku-5-5"), "p", role=role
+    )
     board.tell(Event("started", index, at, task=task))
 
 
@@ -321,19 +321,19 @@ def test_a_few_workers_of_an_unknown_number_all_have_rows() -> None:
 
 def test_extra_rows_of_a_map_are_known_by_number() -> None:
     """Drawn below from the start, counted by nobody, even where a worker has the same name."""
-    board = Board(extra={SYNTHESIS: ("synthesis", "anthropic:claude-sonnet-5")})
+    board = Board(extra={FOLLOW_UP: ("synthesis", "anthropic:claude-sonnet-5", "synthesis")})
     assert "synthesis" in text_of(board)
     run(board, 1, 1.0)
     begin(board, 1, 1.0, "synthesis")
     board.tell(Event("ended", 1, 2.0, record=record(1, "s2")))
     board.total = 2
-    begin(board, SYNTHESIS, 3.0, "synthesis")
-    board.tell(Event("heard", SYNTHESIS, 3.5, "All in all"))
+    begin(board, FOLLOW_UP, 3.0, "synthesis", "synthesis")
+    board.tell(Event("heard", FOLLOW_UP, 3.5, "All in all"))
     assert "All in all" in text_of(board)
     assert "running" not in text_of(board)
     assert Page(board.live_html(3.5)).count("tr") == 1 + 3
-    over = record(SYNTHESIS, "synthesis", cost=Decimal("0.01"))
-    board.tell(Event("ended", SYNTHESIS, 4.0, record=over))
+    over = record(FOLLOW_UP, "synthesis", role="synthesis", cost=Decimal("0.01"))
+    board.tell(Event("ended", FOLLOW_UP, 4.0, record=over))
     html = board.live_html(4.0)
     assert "2 of 2 done" in Page(html).text
     assert "$0.0124" in Page(html).text
@@ -367,7 +367,7 @@ def test_nobody_ends_twice(order: range) -> None:
 )
 def test_a_map_ignores_whom_it_cannot_name(event: Event) -> None:
     """No row, no count."""
-    board = Board(total=3, extra={SYNTHESIS: ("synthesis", HAIKU)})
+    board = Board(total=3, extra={FOLLOW_UP: ("synthesis", HAIKU, "synthesis")})
     board.tell(event)
     assert Page(board.live_html(1.0)).count("tr") == 1 + 1
     assert "0 of 3 done" in text_of(board)
@@ -497,9 +497,9 @@ def test_a_map_escapes_what_its_events_say(payload: str) -> None:
     """Names, models and reasons of tasks and records make no element of their own."""
 
     def drawn(word: str) -> Page:
-        board = Board(extra={ASIDE: (word, word), SYNTHESIS: (word, word)})
+        board = Board(extra={GUARD: (word, word, "guard"), FOLLOW_UP: (word, word, "judge")})
         board.tell(Event("said", -1, 0.0, word))
-        for index in (ASIDE, ASIDE + 1):
+        for index in (GUARD, GUARD + 1):
             board.tell(
                 Event("ended", index, 0.5, record=failed(index, word, text=word, value=word))
             )
@@ -519,7 +519,7 @@ def test_a_map_escapes_what_its_events_say(payload: str) -> None:
 
 
 KINDS = ["started", "heard", "waiting", "ended", "released", "said"]
-BESIDE_THEM = st.integers(ASIDE - 1, ASIDE + 2) | st.integers(SYNTHESIS - 1, SYNTHESIS + 2)
+BESIDE_THEM = st.integers(GUARD - 1, GUARD + 2) | st.integers(FOLLOW_UP - 1, FOLLOW_UP + 2)
 
 events = st.builds(
     Event,
@@ -527,7 +527,8 @@ events = st.builds(
     st.integers(-1, 4) | BESIDE_THEM,
     st.floats(0, 100),
     st.text(alphabet=st.characters(), max_size=30),
-    st.none() | st.builds(record, st.integers(0, 4), seconds=st.floats(0, 100)),
+    st.none()
+    | st.builds(record, st.integers(0, 4), seconds=st.floats(0, 100), role=st.sampled_from(ROLES)),
 )
 
 
@@ -542,14 +543,14 @@ def test_no_order_of_events_breaks_it(
     told: list[Event], pattern: Any, now: float, withheld: bool
 ) -> None:
     """One row a worker, one each for the calls beside them, whatever is told when."""
-    extra = {ASIDE: ("guardrail", HAIKU), SYNTHESIS: ("judge", HAIKU)}
+    extra = {GUARD: ("guardrail", HAIKU, "guard"), FOLLOW_UP: ("judge", HAIKU, "judge")}
     board = board_of(3, pattern, extra=extra, withheld=withheld)
     known = {*range(3), *extra}
     for event in told:
         board.tell(event)
         # What is begun by a task has one here only where there is a record instead.
-        if event.index >= ASIDE and event.kind == "ended" and event.record:
-            known.add(event.index)
+        if event.index >= 0 and event.record and event.kind == "ended":
+            known |= {event.index} if event.record.role != "worker" else set()
     html = board.live_html(now)
     assert html[html.rindex("<table") :].count("<tr") == 1 + len(known)
     assert 0 <= board.done <= 3
@@ -601,7 +602,7 @@ def test_nothing_told_to_a_map_breaks_it(
     told: list[Event], pattern: Any, total: int | None, now: float, reader: Any
 ) -> None:
     """Any order, any clock, any reader, a number that comes late: it draws."""
-    board = Board(None, pattern, reader, extra={SYNTHESIS: ("judge", HAIKU)}, repeats=True)
+    board = Board(None, pattern, reader, extra={FOLLOW_UP: ("judge", HAIKU, "judge")}, repeats=True)
     for event in told:
         board.tell(event)
     board.live_html(now)

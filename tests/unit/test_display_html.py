@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 
 import pytest
-from display_samples import Page, blocked, failed, fanout, record, vote
+from display_samples import FOLLOW_UP, Page, blocked, failed, fanout, record, vote
 
-from parallm_magics.core.tasks import ASIDE, Fault, Usage
+from parallm_magics.core.tasks import Fault, Usage
 from parallm_magics.display import static_html
 
 
@@ -111,7 +111,8 @@ def test_a_blocked_worker_has_no_fold() -> None:
 def test_of_very_many_calls_beside_the_workers_the_first_have_a_line() -> None:
     """The others are counted, and all of one model are named as a few."""
     judges = tuple(
-        record(ASIDE + 1000 + i, f"judge{i}", model="anthropic:claude-sonnet-5") for i in range(500)
+        record(FOLLOW_UP + i, f"judge{i}", role="judge", model="anthropic:claude-sonnet-5")
+        for i in range(500)
     )
     text = Page(static_html(fanout(extra=judges))).text
     assert "judge49" in text

@@ -5,23 +5,21 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from display_samples import HAIKU, Page, blocked, failed, record
+from display_samples import FOLLOW_UP, GUARD, HAIKU, Page, blocked, failed, record
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from parallm_magics.core.tasks import ASIDE, FOLLOWS, Event, Fault
-from parallm_magics.display import Board, SectionVote, Tally, static_html, static_plain
+from parallm_magics.core.tasks import Event, Fault, Role
+from parallm_magics.display import Board, SectionVote, Tally, View, static_html, static_plain
 from parallm_magics.display.live_worker import WITHHELD
-from parallm_magics.display.redaction import is_guard
 
-JUDGE = ASIDE + 1000
 SECRET = "sesame"
 QUOTING = Fault("unreadable", f"no label in '{SECRET}'")
 
 
 def board(**options: Any) -> Board:
     """A vote of three, a guard and a judge, withheld."""
-    extra = {ASIDE: ("guardrail", HAIKU), JUDGE: ("judge", HAIKU)}
+    extra = {GUARD: ("guardrail", HAIKU, "guard"), FOLLOW_UP: ("judge", HAIKU, "judge")}
     rows = [(f"v{i}", HAIKU) for i in range(3)]
     return Board(rows, **{"pattern": "vote", "extra": extra, "withheld": True} | options)
 
@@ -34,7 +32,8 @@ def tell_secrets(told: Board, status: str = "ok", said: str = SECRET) -> None:
     told.tell(Event("waiting", 1, 0.5, said))
     ended = record(2, status=status, text=said, value=said, error=Fault("unreadable", said))
     told.tell(Event("ended", 2, 1.0, record=ended))
-    told.tell(Event("ended", JUDGE, 1.0, record=record(JUDGE, "judge", text=said, value=said)))
+    judged = record(FOLLOW_UP, "judge", role="judge", text=said, value=said)
+    told.tell(Event("ended", FOLLOW_UP, 1.0, record=judged))
     told.tell(Event("said", -1, 1.0, said))
 
 
@@ -61,7 +60,8 @@ def test_the_picture_is_the_same_whatever_is_withheld(said: str, pattern: str) -
     tell_secrets(one, said=said)
     tell_secrets(other, said="x")
     for told in (one, other):  # a guard's verdict opens the column of what was read
-        told.tell(Event("ended", ASIDE, 1.0, record=record(ASIDE, "guardrail", value="ALLOW")))
+        verdict = record(GUARD, "guardrail", role="guard", value="ALLOW")
+        told.tell(Event("ended", GUARD, 1.0, record=verdict))
     assert one.live_html(1.0) == other.live_html(1.0)
 
 
@@ -99,11 +99,11 @@ def test_only_the_run_itself_is_released() -> None:
 def test_a_guard_speaks_once_it_has_ended() -> None:
     """Half an answer may say the opposite; the whole of it is about what went in."""
     told = board()
-    told.tell(Event("started", ASIDE, 0.0))
-    told.tell(Event("heard", ASIDE, 0.2, "ALLOW? No:"))
+    told.tell(Event("started", GUARD, 0.0))
+    told.tell(Event("heard", GUARD, 0.2, "ALLOW? No:"))
     assert "ALLOW" not in told.live_html(0.3)
-    ended = record(ASIDE, "guardrail", text="No: BLOCK it", value="BLOCK")
-    told.tell(Event("ended", ASIDE, 0.5, record=ended))
+    ended = record(GUARD, "guardrail", role="guard", text="No: BLOCK it", value="BLOCK")
+    told.tell(Event("ended", GUARD, 0.5, record=ended))
     assert "No: BLOCK it" in told.live_html(0.6)
 
 
@@ -128,7 +128,7 @@ def test_a_blocked_run_shows_the_refusal_and_nothing_of_the_work(draw: Any, stat
         tally=tally,
         polls=(SectionVote(SECRET, tally, (hidden,)),),
         ballots=("valid", SECRET),
-        synthesis=record(JUDGE, "synthesis", text=SECRET, value=SECRET),
+        synthesis=record(FOLLOW_UP, "synthesis", role="synthesis", text=SECRET, value=SECRET),
     )
     shown = draw(view)
     assert SECRET not in shown
@@ -136,14 +136,15 @@ def test_a_blocked_run_shows_the_refusal_and_nothing_of_the_work(draw: Any, stat
         assert part in Page(shown).text
 
 
-def test_guards_are_told_by_their_number_as_the_plan_gives_it() -> None:
-    """The first number that is no guard's is the same where calls are made and where they are drawn."""
-    assert [is_guard(n) for n in (ASIDE - 1, ASIDE, FOLLOWS - 1, FOLLOWS)] == [
-        False,
-        True,
-        True,
-        False,
-    ]
+@pytest.mark.parametrize(("role", "drawn"), [("guard", True), ("judge", False), ("worker", False)])
+def test_only_a_guard_is_heard_of_withheld_work(role: Role, drawn: bool) -> None:
+    """Whatever number a call has: its role decides, on the board and in the saved picture."""
+    outcome = record(7, "somebody", role=role, text=SECRET, value=SECRET)
+    told = Board(withheld=True)
+    told.tell(Event("ended", 7, 1.0, record=outcome))
+    assert (SECRET in told.live_html(1.0)) == drawn
+    view = View("blocked", "fanout", (record(0),), extra=(outcome,), blocked=True)
+    assert (SECRET in static_html(view)) == drawn
 
 
 def test_a_guards_own_answer_can_be_read_in_a_blocked_run() -> None:

@@ -18,7 +18,7 @@ from virtual_time import run_virtual
 
 from parallm_magics import OptionError, ParallmError, TooFewSucceeded, VoteRun, fanout
 from parallm_magics.core.provider import CallFailed, Heard, Reply
-from parallm_magics.core.tasks import FOLLOWS, Fault, Task, Usage
+from parallm_magics.core.tasks import Fault, Task, Usage
 from parallm_magics.engine.cancel_token import Stop
 from parallm_magics.patterns.judge import AGAIN, CHOOSE, SCORE
 from parallm_magics.patterns.quoting import nonce_of, visible
@@ -366,7 +366,7 @@ def test_a_judge_of_no_help_loses_nothing(judge: Any, why: str, calls: int) -> N
     """The panel decides, named and with the reason; only what came back unread is asked again."""
 
     async def act(task: Task, heard: Heard) -> Reply:
-        if task.index >= FOLLOWS:
+        if task.role == "judge":
             reply: Reply = await judge(task)
             return reply
         await asyncio.sleep(1)

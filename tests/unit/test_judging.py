@@ -17,7 +17,7 @@ from parallm_magics import OptionError, VoteRun
 from parallm_magics.cell.blocks import parse
 from parallm_magics.cell.plan import make_plan
 from parallm_magics.core.provider import CallFailed, Heard, Reply
-from parallm_magics.core.tasks import ASIDE, Fault, Model, Task, Usage
+from parallm_magics.core.tasks import Fault, Model, Task, Usage
 from parallm_magics.patterns.panel import check_rules
 from parallm_magics.patterns.run_context import RunContext
 from parallm_magics.patterns.vote import run_vote
@@ -41,7 +41,7 @@ def ran(
     asked: list[Task] = []
 
     async def act(task: Task, heard: Heard) -> Reply:
-        if task.index >= ASIDE:
+        if task.role == "judge":
             asked.append(task)
             await asyncio.sleep(1)
             text = judge(task.prompt)

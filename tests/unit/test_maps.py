@@ -24,7 +24,7 @@ from parallm_magics.cell.blocks import parse
 from parallm_magics.cell.items import AHEAD
 from parallm_magics.cell.plan import Plan, make_plan
 from parallm_magics.core.provider import Heard, Reply
-from parallm_magics.core.tasks import ASIDE, Model, Record, Task
+from parallm_magics.core.tasks import Model, Record, Task
 from parallm_magics.engine.budget import Budget, Ledger
 from parallm_magics.engine.cancel_token import Stop
 from parallm_magics.engine.rate_limits import RateLimits
@@ -491,7 +491,7 @@ def test_a_synthesis_merges_a_generators_sections() -> None:
     """It comes after the last item, knows their keys, and has a place of its own."""
     run, fake = mapped((n for n in range(3)), echo, "{{item}}\n%synthesis\nMerge {{outputs}}")
     assert run.synthesis is not None
-    assert run.synthesis.index >= ASIDE
+    assert run.synthesis.role == "synthesis"
     assert fake.calls[-1] == "synthesis"
     assert run.aggregate == "synthesis"
 
