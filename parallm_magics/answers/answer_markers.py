@@ -5,23 +5,16 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import NamedTuple
 
 from parallm_magics.answers.framing import END_MARK
 from parallm_magics.answers.wording import is_no_verdict
-from parallm_magics.core.tasks import Kind
 
-_GENERAL = r"answer|verdict|vote|grade|decision|choice|label|classification|prediction|judge?ment"
-_BEST = r"best(?:\s+(?:candidate|answer|output|option|response|one))?|winner"
-WORDS: Mapping[Kind, str] = {
-    "choice": _GENERAL,
-    "open": _GENERAL,
-    "number": _GENERAL,
-    "score": f"{_GENERAL}|score|rating",
-    "index": f"{_BEST}|{_GENERAL}",
-}
-"""The words that are markers for each kind, as a pattern."""
+MARKER_WORDS = (
+    r"answer|verdict|vote|grade|decision|choice|label|classification|prediction|judge?ment"
+)
+"""The words that are markers of any answer, as a pattern."""
 
 _RANK = (
     r"(?:(?:so|thus|hence|therefore|the|my|our),?[ \t]+){0,3}"
@@ -31,7 +24,7 @@ _RANK = (
 _LINE_PREFIX = r"(?:[^\w\n\"'`(\[{<>\\$]|_){0,12}(?:\d{1,2}[.)][ \t]+)?[*_]{0,3}"
 _ASIDE = r"(?:[ \t]*(?:\([^()\n]{0,60}\)|\[[^\[\]\n]{0,60}\]))?"
 _EMPHASIS = r"[ \t]{0,4}[*_]{0,3}[ \t]{0,4}"
-_JUST_BEFORE = re.compile(rf"\b{_RANK}(?:{_GENERAL})\s*[:=][\s*_`\"'(\[]*\Z", re.IGNORECASE)
+_JUST_BEFORE = re.compile(rf"\b{_RANK}(?:{MARKER_WORDS})\s*[:=][\s*_`\"'(\[]*\Z", re.IGNORECASE)
 _FENCE_LINE = re.compile(r"[ \t]*(?:`{3,}|~{3,})[\w+-]*[ \t]*")
 _BOXED = re.compile(r"\\(?:boxed|fbox)\s{0,4}\{")
 _HASHES = re.compile(r"^[ \t]{0,8}####[ \t]*([^#\n].*)$", re.MULTILINE)
@@ -73,9 +66,11 @@ class _Marked(NamedTuple):
 
 def marked_answer(
     text: str,
-    kind: Kind,
+    words: str,
     is_answer: Callable[[str], bool],
     read: Callable[[str], object | None],
+    *,
+    is_label: bool = False,
 ) -> str | None:
     """What follows the deciding marker; None without one, "" where nothing usable follows.
 
@@ -85,27 +80,28 @@ def marked_answer(
 
     Args:
         text: a tidy text.
-        kind: what is read; it decides which words are markers.
+        words: the words that are markers of such an answer, as a pattern.
         is_answer: whether a text is an answer as it stands. "####" is a marker only before such a
             one, and a heading otherwise.
         read: the value that a text gives as an answer; None where it gives none.
+        is_label: whether one of a closed set of labels is wanted.
     """
-    worded = _worded(text, kind, is_answer)
+    worded = _worded(text, words, is_answer)
     boxes = _boxed(text)
-    if kind == "choice" and boxes and not is_answer(boxes[0][0].value):
+    if is_label and boxes and not is_answer(boxes[0][0].value):
         # "\\boxed{\\Delta E = 5}" below "Answer: D" is a formula.
-        boxes = [] if worded or _inline(text, kind) else boxes
+        boxes = [] if worded or _inline(text, words) else boxes
     deciding = [
         *worded,
         *(_Marked(m.start(), m.start(1), m[1]) for m in _last_of(_HASHES, text, is_answer)),
         *(box for box, starts_line in boxes if starts_line),
     ]
     if not deciding:
-        within_a_line = [*_inline(text, kind), *(box for box, _ in boxes)]
+        within_a_line = [*_inline(text, words), *(box for box, _ in boxes)]
         return max(within_a_line).value if within_a_line else None
     last = max(deciding)
     found = read(last.value[:_VERDICT])
-    others = (read(each.value[:_VERDICT]) for each in _inline(text, kind, last.begin))
+    others = (read(each.value[:_VERDICT]) for each in _inline(text, words, last.begin))
     if any(other not in (None, found) for other in others):
         return ""
     end = max(text.find(last.value, last.begin), 0) + len(last.value)
@@ -153,10 +149,10 @@ def is_marked_aside(text: str, start: int, end: int) -> bool:
     )
 
 
-def _worded(text: str, kind: Kind, is_answer: Callable[[str], bool]) -> list[_Marked]:
+def _worded(text: str, words: str, is_answer: Callable[[str], bool]) -> list[_Marked]:
     """The last worded marker that starts a line or follows a mark directly."""
     pattern = re.compile(
-        rf"(?:^|{END_MARK}\s{{0,40}}){_LINE_PREFIX}{_RANK}(?:{WORDS[kind]})\b{_ASIDE}{_EMPHASIS}"
+        rf"(?:^|{END_MARK}\s{{0,40}}){_LINE_PREFIX}{_RANK}(?:{words})\b{_ASIDE}{_EMPHASIS}"
         r"(?:[:=]|[ \t][-–—]{1,2}[ \t]|[–—]|(?P<alone>$))",
         re.IGNORECASE | re.MULTILINE,
     )
@@ -168,14 +164,14 @@ def _worded(text: str, kind: Kind, is_answer: Callable[[str], bool]) -> list[_Ma
     return [_Marked(last.start(), last.end(), _value(text, last.end()))] if last else []
 
 
-def _inline(text: str, kind: Kind, begin: int | None = None) -> list[_Marked]:
+def _inline(text: str, words: str, begin: int | None = None) -> list[_Marked]:
     """The last worded marker within a line, outside quotes and brackets, that gives a verdict.
 
     Args:
         begin: all of them from this place on, instead.
     """
     pattern = re.compile(
-        rf"(?<![^\W_]){_RANK}(?:{WORDS[kind]})\b{_ASIDE}{_EMPHASIS}"
+        rf"(?<![^\W_]){_RANK}(?:{words})\b{_ASIDE}{_EMPHASIS}"
         r"(?:[:=]|is\b(?!\s*n[o']t\b)(?:\s+that\b)?[ \t]{0,4}:?)",
         re.IGNORECASE,
     )

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from parallm_magics.answers.cleaning import without_fences
-from parallm_magics.core.tasks import Kind
+from parallm_magics.answers.reading_kinds import ReadingKind
 
 _TELLING = (
     "final_answer answer verdict vote decision choice label grade judgment judgement classification"
@@ -18,17 +18,6 @@ _TELLING = (
 )
 _VAGUE = "selection selected option pick winner class category result response output value"
 _ENDINGS = "final conclusion solution reply message assistant"
-_FIRST: Mapping[Kind, str] = {
-    "score": "score rating final_score overall_score",
-    "index": "best best_candidate best_answer best_index winner index",
-}
-_LAST: Mapping[Kind, str] = {
-    "open": "text",
-    "number": "number total score",
-    "score": "points total number",
-    "index": "candidate number",
-}
-
 
 # Numbers stay as they are spelt; a number of 5,000 digits would raise otherwise.
 _DECODER = json.JSONDecoder(strict=False, parse_int=str, parse_float=str, parse_constant=str)
@@ -40,13 +29,13 @@ _SCORES = frozenset({"score", "confidence", "probability", "prob", "likelihood",
 _INNER_TAG = re.compile(r"<[^<>]{1,80}>")
 
 
-def _fields(kind: Kind) -> tuple[str, ...]:
+def _fields(kind: ReadingKind) -> tuple[str, ...]:
     """The names of answer fields of a kind, the more telling first."""
-    names = f"{_FIRST.get(kind, '')} {_TELLING} {_VAGUE} {_LAST.get(kind, '')}"
+    names = f"{kind.first_fields} {_TELLING} {_VAGUE} {kind.last_fields}"
     return tuple(dict.fromkeys(names.split()))
 
 
-def names_answer(name: str, kind: Kind) -> bool:
+def names_answer(name: str, kind: ReadingKind) -> bool:
     """Whether a tag of that name holds an answer of that kind."""
     bare = _KEY_NOISE.sub("", name).casefold()
     return bare in {_KEY_NOISE.sub("", field) for field in (*_fields(kind), *_ENDINGS.split())}
@@ -63,7 +52,7 @@ def _any_of(names: Iterable[str]) -> str:
     return "|".join(re.sub("_", "[ _-]?", name) for name in names)
 
 
-def json_answer(text: str, kind: Kind) -> str | None:
+def json_answer(text: str, kind: ReadingKind) -> str | None:
     """The answer field of the last JSON object that has one; None without such an object.
 
     A field that holds nothing readable gives "": the verdict is there, and is no vote. Objects
@@ -77,7 +66,7 @@ def json_answer(text: str, kind: Kind) -> str | None:
         value = _field(data, _fields(kind))
         if value is None:
             continue
-        if rows and (kind == "open" or _WORD.search(text, end, begin)):
+        if rows and (kind.is_text or _WORD.search(text, end, begin)):
             rows.clear()
         rows.append((value, _score_of(data)))
         end = place
@@ -85,7 +74,7 @@ def json_answer(text: str, kind: Kind) -> str | None:
         return _loose_answer(text, kind)
     if len({value for value, _ in rows}) == 1:
         return rows[0][0]
-    return _likeliest(rows) if kind == "choice" else ""
+    return _likeliest(rows) if kind.is_label else ""
 
 
 def _likeliest(rows: Sequence[tuple[str, float | None]]) -> str:
@@ -158,7 +147,7 @@ def _as_text(value: Any, names: tuple[str, ...]) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _loose_answer(text: str, kind: Kind) -> str | None:
+def _loose_answer(text: str, kind: ReadingKind) -> str | None:
     """The answer field of a text that is an object but for quotes or commas: `{answer: 'no',}`."""
     body = without_fences(text).strip()
     if not (body.startswith("{") and body.endswith("}")):
@@ -178,7 +167,7 @@ def _loose_answer(text: str, kind: Kind) -> str | None:
     return found.pop() if len(found) == 1 else ""
 
 
-def tagged_answer(text: str, kind: Kind) -> str | None:
+def tagged_answer(text: str, kind: ReadingKind) -> str | None:
     """What stands in the last answer tag; None without one.
 
     A tag that is never closed counts at the start of a line only, and reaches to the end.

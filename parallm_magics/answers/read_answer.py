@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,18 +15,15 @@ from parallm_magics.answers.json_fields import (
     names_answer,
     tagged_answer,
 )
-from parallm_magics.answers.label_in_text import read_label
 from parallm_magics.answers.mentions import Menu
-from parallm_magics.answers.number_in_text import is_number, read_number, tidy_digits
+from parallm_magics.answers.number_in_text import is_number, tidy_digits
+from parallm_magics.answers.reading_kinds import KINDS, ReadingKind, Span, Value
 from parallm_magics.answers.thinking import without_reasoning
 from parallm_magics.answers.wording import declines, declines_to_answer
 from parallm_magics.core.finish_reasons import ending_of
-from parallm_magics.core.tasks import NUMERIC, Kind
+from parallm_magics.core.tasks import Kind
 
 State = Literal["valid", "abstain", "invalid"]
-
-Value = str | int | float
-Span = tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,78 +78,48 @@ def read_answer(
         return Answer("invalid")
     if ending == "refusal":
         return Answer("abstain")
-    if kind not in _READERS:
-        raise ValueError(f"unknown kind of answer {kind!r}; known: {', '.join(_READERS)}")
-    kind = "open" if kind == "choice" and not choices else kind
+    if kind not in KINDS:
+        raise ValueError(f"unknown kind of answer {kind!r}; known: {', '.join(KINDS)}")
+    entry = KINDS["open" if KINDS[kind].is_label and not choices else kind]
     menu = Menu.of(choices or (), aliases if choices else None)
     span = (range[0], range[1]) if range else None
     raw = without_reasoning(without_gaps(text))
     if not is_json_like(raw):
         raw = outside_of_frames(
-            raw, lambda name: names_answer(name, kind) or menu.exact(name) is not None
+            raw, lambda name: names_answer(name, entry) or menu.exact(name) is not None
         )
-    if kind in NUMERIC:
+    if entry.is_number:
         raw = tidy_digits(raw)
-    verdict, is_marked = _verdict(raw, kind, menu, span)
+    verdict, is_marked = _verdict(raw, entry, menu, span)
     if not verdict.strip():
         return Answer("invalid")
-    if kind == "open" and declines_to_answer(cleaned(verdict)):
+    if entry.is_text and declines_to_answer(cleaned(verdict)):
         return Answer("abstain")
-    value = _READERS[kind](verdict, menu, span, is_marked)
+    value = entry.read(verdict, menu, span, is_marked)
     if value is None:
         return Answer("abstain" if declines(verdict) else "invalid")
     return Answer("valid", value)
 
 
-def _verdict(raw: str, kind: Kind, menu: Menu, span: Span | None) -> tuple[str, bool]:
+def _verdict(raw: str, kind: ReadingKind, menu: Menu, span: Span | None) -> tuple[str, bool]:
     """The part of the answer that counts, tidy, and whether a field, tag or marker gives it."""
     # Straight quotes in place of curly ones would end a JSON string, so the raw text comes first.
     field = json_answer(raw, kind)
     text = tidy(raw)
     if field is None:
         field = json_answer(text, kind)
-    is_numeric = kind in NUMERIC
 
     def is_answer(line: str) -> bool:
-        return is_number(line) if is_numeric else menu.exact(line) is not None
+        return is_number(line) if kind.is_number else menu.exact(line) is not None
 
     def read(value: str) -> Value | None:
-        return None if kind == "open" else _READERS[kind](value, menu, span, True)
+        return None if kind.is_text else kind.read(value, menu, span, True)
 
     enclosed = tagged_answer(text, kind) if field is None else tidy(field)
     if enclosed is not None:
         after = text[max(text.rfind("}"), text.rfind(">")) + 1 :]
         return "" if says_otherwise(after, read(enclosed), is_answer, read) else enclosed, True
-    marked = marked_answer(text, kind, is_answer, read)
+    marked = marked_answer(text, kind.marker_words, is_answer, read, is_label=kind.is_label)
     if marked is None:
         return without_fences(text).strip(), False
     return marked, True
-
-
-def _label(verdict: str, menu: Menu, span: Span | None, is_marked: bool) -> Value | None:
-    return read_label(verdict, menu, is_marked=is_marked)
-
-
-def _number(verdict: str, menu: Menu, span: Span | None, is_marked: bool) -> Value | None:
-    return read_number(verdict, is_marked=is_marked)
-
-
-def _score(verdict: str, menu: Menu, span: Span | None, is_marked: bool) -> Value | None:
-    return read_number(verdict, span, of_top=True, is_marked=is_marked)
-
-
-def _index(verdict: str, menu: Menu, span: Span | None, is_marked: bool) -> Value | None:
-    return read_number(verdict, span, whole=True, of_top=True, is_marked=is_marked)
-
-
-def _text(verdict: str, menu: Menu, span: Span | None, is_marked: bool) -> Value | None:
-    return cleaned(verdict) or None
-
-
-_READERS: dict[Kind, Callable[[str, Menu, Span | None, bool], Value | None]] = {
-    "choice": _label,
-    "number": _number,
-    "score": _score,
-    "index": _index,
-    "open": _text,
-}

@@ -6,9 +6,11 @@ import contextlib
 import functools
 import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, Protocol
 
+from parallm_magics.answers.reading_kinds import KINDS
 from parallm_magics.cell.blanks import is_blank
 from parallm_magics.cell.blocks import Block, Text
 from parallm_magics.cell.items import Items, items_of
@@ -322,14 +324,12 @@ def asking(reading: Reading, *, turn: int = 0, confidence: bool = False) -> str:
         turn: by how many places the choices are rotated.
         confidence: whether a stated confidence is asked for too.
     """
-    wanted = ""
-    if reading.kind == "choice":
-        choices = [*reading.choices[turn:], *reading.choices[:turn]]
-        wanted = f"ANSWER: <one of {', '.join(choices)}>"
-    elif reading.kind == "score":
-        wanted = f"ANSWER: <a number from {reading.low:g} to {reading.high:g}>"
-    elif reading.kind == "number" and confidence:
-        wanted = "ANSWER: <the number>"
+    kind = KINDS[reading.kind]
+    choices = (*reading.choices[turn:], *reading.choices[:turn])
+    wanted = kind.asks(replace(reading, choices=choices))
+    if confidence and kind.is_number:
+        wanted = wanted or "<the number>"
+    wanted = f"ANSWER: {wanted}" if wanted else ""
     if not confidence:
         return f"End with one line: {wanted}" if wanted else ""
     sure = "CONFIDENCE: <a whole number from 0 to 100>"

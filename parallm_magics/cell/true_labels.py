@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from numbers import Number
 from typing import Any
 
+from parallm_magics.answers.reading_kinds import KINDS
 from parallm_magics.cell.items import BrokenSourceError, Items, items_of
 from parallm_magics.cell.missing_values import is_missing
 from parallm_magics.cell.variables import Ref, path, spelling_of, value_of, whole
@@ -234,14 +235,7 @@ def _at_item(ref: Ref, at: int, item: Any) -> Any:
 
 def key_of(label: str, reading: Reading) -> str:
     """The form in which an answer is held against the truth: what is written otherwise is the same."""
-    if reading.kind == "choice":
-        return label
-    if reading.kind == "open":
-        return same_answer_key(label) or label.strip()
-    try:  # as precisely as numbers are read off answers
-        return label_of(float(f"{float(label):.15g}"))
-    except ValueError:
-        return label
+    return KINDS[reading.kind].key(label)
 
 
 def _counted(value: Any, reading: Reading) -> str | None:
@@ -254,11 +248,11 @@ def _counted(value: Any, reading: Reading) -> str | None:
         return None
     if isinstance(value, Mapping | list | tuple | set):
         raise ValueError(f"a label is one word or number, not a {type(value).__name__}")
-    if reading.kind in ("number", "score"):
+    if KINDS[reading.kind].is_number:
         return _number(value, reading)
     number = isinstance(value, Number) and not isinstance(value, bool)
     text = label_of(_float(value)) if number else str(value)
-    if reading.kind != "choice":
+    if not reading.choices:
         return key_of(text, reading)
     key = same_answer_key(text)
     for choice in reading.choices:

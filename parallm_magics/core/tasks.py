@@ -14,7 +14,9 @@ Status = Literal[
 Role = Literal["worker", "guard", "judge", "synthesis"]
 ROLES: tuple[Role, ...] = get_args(Role)
 """What a call may be for, in the order in which the calls of a run stand."""
-Kind = Literal["choice", "number", "score", "index", "open"]
+Kind = str
+"""The name of an entry of `answers/reading_kinds.py`."""
+
 NUMERIC: tuple[Kind, ...] = ("number", "score", "index")
 """The kinds whose values are numbers."""
 BallotState = Literal["valid", "abstain", "invalid", "failed", "cancelled"]

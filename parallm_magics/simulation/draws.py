@@ -13,6 +13,7 @@ import random
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Literal
 
+from parallm_magics.answers.reading_kinds import KINDS
 from parallm_magics.errors import ModelError
 from parallm_magics.simulation.sim_settings import number
 
@@ -133,7 +134,7 @@ def right_answer(task: Task, settings: Settings) -> str:
         ModelError: the parameter `truth` is not an answer that the task can take.
     """
     reading = task.reading
-    if reading is None or reading.kind == "open":
+    if reading is None or KINDS[reading.kind].is_text:
         return ""
     if task.role == "worker":
         return _right(task, reading, settings.truth or task.truth or "")
@@ -151,13 +152,13 @@ def _right(task: Task, reading: Reading, truth: str) -> str:
             f"{expected}; give it a model of its own, for example -m {task.model.provider}:"
         )
 
-    if reading.kind == "choice":
+    if answers := KINDS[reading.kind].all_answers(reading):
         if not truth:
-            return reading.choices[0]
-        same = [c for c in reading.choices if c.strip().casefold() == truth.strip().casefold()]
+            return answers[0]
+        same = [each for each in answers if each.strip().casefold() == truth.strip().casefold()]
         if same:
             return truth if truth in same else same[0]
-        raise misfit(f"one of {', '.join(reading.choices)}")
+        raise misfit(f"one of {', '.join(answers)}")
     if reading.kind == "index":
         known = [str(index) for index in _whole_range(reading)]
         # Among candidates the truth is what one of them says, even where it is a number.
@@ -191,8 +192,8 @@ def _best_of(candidates: Sequence[str], truth: str) -> int:
 
 def wrong_answers(reading: Reading, right: str) -> dict[str, float]:
     """The wrong answers to draw from, with weights: labels alike, numbers by nearness."""
-    if reading.kind == "choice":
-        return {choice: 1.0 for choice in reading.choices if choice != right}
+    if answers := KINDS[reading.kind].all_answers(reading):
+        return {answer: 1.0 for answer in answers if answer != right}
     if reading.kind == "index":
         return {str(index): 1.0 for index in _whole_range(reading) if str(index) != right}
     truth = float(right)
@@ -219,7 +220,7 @@ def answer(task: Task, settings: Settings) -> str:
     probability rho + (1 - rho)/(K - 1).
     """
     reading = task.reading
-    if reading is None or reading.kind == "open":
+    if reading is None or KINDS[reading.kind].is_text:
         return f"{MARK} no model was asked; the prompt had {len(task.prompt):,} characters."
     value = right_answer(task, settings)
     wrong = wrong_answers(reading, value)
@@ -229,9 +230,8 @@ def answer(task: Task, settings: Settings) -> str:
         value = _pick(wrong, item if shared else sample_stream(task, "wrong"))
     if key := _verdict_key(task):
         return f'Simulated verdict.\n{{"{key}": {value}}}'
-    noun = "score" if reading.kind == "score" else "vote" if reading.kind == "choice" else "answer"
     sure = f"CONFIDENCE: {_stated(task)}\n" if "CONFIDENCE: <" in task.prompt else ""
-    return f"Simulated {noun}.\n{sure}ANSWER: {value}"
+    return f"Simulated {KINDS[reading.kind].noun}.\n{sure}ANSWER: {value}"
 
 
 def _verdict_key(task: Task) -> str:

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import Literal, get_args
+from typing import Literal
 
 from parallm_magics.core.tasks import NUMERIC, Kind
 from parallm_magics.voting.counting import Base, Outcome, Share, decide, leaders, need
@@ -18,6 +18,7 @@ from parallm_magics.voting.weights import weight_sums
 
 _LABEL_SHOWN = 60
 _LONG = 10**40  # from here on a whole number is written as a float
+_USUAL_KINDS: frozenset[Kind] = frozenset({"choice", "open", *NUMERIC})
 _BLANK = re.compile(r"[\s\x00-\x1f\x7f-\x9f]+")
 
 Number = int | float
@@ -106,7 +107,7 @@ class Pick:
     settle: Callable[[Sequence[Vote], Terms], Decision]
     sure: Callable[[Sequence[Vote], Sequence[Fraction], Terms], Sure | None] | None
     help: str
-    kinds: frozenset[Kind] = frozenset(get_args(Kind))
+    kinds: frozenset[Kind] = _USUAL_KINDS
     asks: Literal["", "winner", "score"] = ""
     picks_label: bool = True
     may_tie: bool = True

@@ -1,0 +1,118 @@
+"""The kinds of answers that can be read: an entry says everything about its kind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from parallm_magics.answers.answer_markers import MARKER_WORDS
+from parallm_magics.answers.cleaning import cleaned, label_of, same_answer_key
+from parallm_magics.answers.label_in_text import read_label
+from parallm_magics.answers.mentions import Menu
+from parallm_magics.answers.number_in_text import read_number
+from parallm_magics.core.tasks import Reading
+
+Value = str | int | float
+Span = tuple[float, float]
+
+_BEST = r"best(?:\s+(?:candidate|answer|output|option|response|one))?|winner"
+
+
+@dataclass(frozen=True, slots=True)
+class ReadingKind:
+    """What there is to know of a kind of answers.
+
+    Attributes:
+        read: the value of a verdict that has been found in an answer; None where it gives none.
+            It takes the verdict, the menu of the choices, the range, and whether a marker, a field
+            or a tag gave the verdict.
+        asks: what a prompt asks for behind "ANSWER:"; "" where its own words do.
+        key: the form in which a value is held against a true label.
+        noun: what one of these answers is called.
+        all_answers: every answer there can be, where a reading has a closed set of them.
+        is_label: whether it is one of the choices.
+        is_number: whether it is a number.
+        is_text: whether it is the text itself, in which nothing is looked for.
+        marker_words: the words that are markers of such an answer, as a pattern.
+        first_fields: names of JSON fields that tell more than the usual ones.
+        last_fields: such that tell less.
+    """
+
+    read: Callable[[str, Menu, Span | None, bool], Value | None]
+    asks: Callable[[Reading], str] = lambda reading: ""
+    key: Callable[[str], str] = lambda label: label
+    noun: str = "answer"
+    all_answers: Callable[[Reading], Sequence[str]] = lambda reading: ()
+    is_label: bool = False
+    is_number: bool = False
+    is_text: bool = False
+    marker_words: str = MARKER_WORDS
+    first_fields: str = ""
+    last_fields: str = ""
+
+
+def _label(verdict: str, menu: Menu, span: Span | None, is_marked: bool) -> Value | None:
+    return read_label(verdict, menu, is_marked=is_marked)
+
+
+def _number(verdict: str, menu: Menu, span: Span | None, is_marked: bool) -> Value | None:
+    return read_number(verdict, is_marked=is_marked)
+
+
+def _score(verdict: str, menu: Menu, span: Span | None, is_marked: bool) -> Value | None:
+    return read_number(verdict, span, of_top=True, is_marked=is_marked)
+
+
+def _index(verdict: str, menu: Menu, span: Span | None, is_marked: bool) -> Value | None:
+    return read_number(verdict, span, whole=True, of_top=True, is_marked=is_marked)
+
+
+def _text(verdict: str, menu: Menu, span: Span | None, is_marked: bool) -> Value | None:
+    return cleaned(verdict) or None
+
+
+def _number_key(label: str) -> str:
+    """A number as precisely as it is read off answers."""
+    try:
+        return label_of(float(f"{float(label):.15g}"))
+    except ValueError:
+        return label
+
+
+KINDS: dict[str, ReadingKind] = {
+    "choice": ReadingKind(
+        _label,
+        asks=lambda reading: f"<one of {', '.join(reading.choices)}>",
+        noun="vote",
+        all_answers=lambda reading: reading.choices,
+        is_label=True,
+    ),
+    "number": ReadingKind(
+        _number, key=_number_key, is_number=True, last_fields="number total score"
+    ),
+    "score": ReadingKind(
+        _score,
+        asks=lambda reading: f"<a number from {reading.low:g} to {reading.high:g}>",
+        key=_number_key,
+        noun="score",
+        is_number=True,
+        marker_words=f"{MARKER_WORDS}|score|rating",
+        first_fields="score rating final_score overall_score",
+        last_fields="points total number",
+    ),
+    "index": ReadingKind(
+        _index,
+        key=_number_key,
+        is_number=True,
+        marker_words=f"{_BEST}|{MARKER_WORDS}",
+        first_fields="best best_candidate best_answer best_index winner index",
+        last_fields="candidate number",
+    ),
+    "open": ReadingKind(
+        _text,
+        key=lambda label: same_answer_key(label) or label.strip(),
+        is_text=True,
+        last_fields="text",
+    ),
+}
+"""From the name of a kind to what there is to know of it."""
