@@ -16,13 +16,15 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from parallm_magics.core.characters import spelt_out
 
 if TYPE_CHECKING:
     from parallm_magics.core.tasks import Record
+
+T = TypeVar("T")
 
 
 class ParallmError(Exception):
@@ -101,3 +103,17 @@ def nearest(word: str, known: Iterable[str]) -> str:
     """The known word most like this one as "; did you mean …?", or nothing where none is near."""
     match = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
     return f"; did you mean {match[0]!r}?" if match else ""
+
+
+def translated(
+    call: Callable[[], T], into: Callable[[Any], Exception], *kinds: type[BaseException]
+) -> T:
+    """What the call gives; an error of these kinds is raised as the one made of it.
+
+    The new error does not carry the old one, not even as its context: IPython would show both.
+    """
+    try:
+        return call()
+    except kinds as error:
+        found = into(error)
+    raise found

@@ -8,12 +8,13 @@ import inspect
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from parallm_magics.cell.tables import Table, table_of
 from parallm_magics.core import user_code
 from parallm_magics.core.user_code import UserCodeInterrupted
-from parallm_magics.errors import OptionError
+from parallm_magics.errors import OptionError, translated
 
 # Of a source that tells its length, so many items are read before the first call, so that what is
 # wrong with any of them costs nothing.
@@ -289,42 +290,43 @@ def _parts(item: Any) -> object:
 
 
 def _gathered(reader: Reader, name: str) -> Items:
-    problem = ""
-    try:
-        found = list(reader)
-    except BrokenSourceError as error:
-        problem = str(error)
-    if problem:
-        raise OptionError(f"--each: {problem}")
+    found = translated(lambda: list(reader), _told, BrokenSourceError)
     return _again(name, len(found), lambda: iter(found))
+
+
+def _told(error: BrokenSourceError) -> OptionError:
+    return OptionError(f"--each: {error}")
 
 
 def _iterator(value: Any, name: str, known: int | None) -> Iterator[Any]:
     """The one iterator of a source; by number where it has a length and no iterator of its own."""
     if known is not None and not hasattr(type(value), "__iter__") and hasattr(value, "__getitem__"):
         return map(value.__getitem__, range(known))
-    problem = ""
-    try:
-        return user_code.call(iter, value)
-    except TypeError:
-        problem = f"{name} is of type {type(value).__name__}; a list of items is needed"
-    except UserCodeInterrupted:
-        raise
-    except Exception as error:  # as above
-        problem = broke_off(name, error)
-    raise OptionError(f"--each: {problem}")
+
+    def told(error: Exception) -> Exception:
+        if isinstance(error, TypeError):
+            kind = type(value).__name__
+            return OptionError(f"--each: {name} is of type {kind}; a list of items is needed")
+        return _broken(name, error)
+
+    return translated(lambda: user_code.call(iter, value), told, Exception)
+
+
+def _broken(name: str, error: Exception) -> Exception:
+    """What the user's own code raised, in one line; an interrupt stays one."""
+    if isinstance(error, UserCodeInterrupted):
+        return error
+    return OptionError(f"--each: {broke_off(name, error)}")
 
 
 def _keyed(value: Mapping[Any, Any], name: str) -> Items:
     """The items of a dict of key and item."""
-    problem, keys = "", tuple[Any, ...]()
-    try:
+
+    def read() -> tuple[tuple[Any, ...], str]:
         keys = user_code.call(tuple, value)
-        problem = user_code.call(_alike_keys, keys, name)
-    except UserCodeInterrupted:
-        raise
-    except Exception as error:  # as above
-        problem = broke_off(name, error)
+        return keys, user_code.call(_alike_keys, keys, name)
+
+    keys, problem = translated(read, partial(_broken, name), Exception)
     if problem:
         raise OptionError(f"--each: {problem}")
     items = _again(name, len(keys), lambda: map(value.__getitem__, keys))
@@ -343,24 +345,14 @@ def _alike_keys(keys: Sequence[Any], name: str) -> str:
 
 def _first(reader: Reader, name: str) -> Any:
     """The first item, so that an empty source is told before any call."""
-    problem = ""
-    try:
-        for item in reader.first():
-            return item
-        problem = f"{name} is empty; a generator can be read once"
-    except BrokenSourceError as error:
-        problem = str(error)
-    raise OptionError(f"--each: {problem}")
+    for item in translated(reader.first, _told, BrokenSourceError):
+        return item
+    raise OptionError(f"--each: {name} is empty; a generator can be read once")
 
 
 def _asynchronous(value: Any, name: str) -> Items:
-    problem = ""
-    try:
-        reader = AsyncReader(name, aiter(value))
-    except Exception as error:  # as above
-        problem = broke_off(name, error)
-    if problem:
-        raise OptionError(f"--each: {problem}")
+    items = translated(lambda: aiter(value), partial(_broken, name), Exception)
+    reader = AsyncReader(name, items)
     nothing = Reader(name, iter(()))
     return Items(name, None, True, lambda: nothing, lambda: reader)
 

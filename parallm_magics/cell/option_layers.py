@@ -12,7 +12,7 @@ from parallm_magics.cell.reserved_words import WORDS
 from parallm_magics.cell.tokens import Token
 from parallm_magics.cell.typography import dash_problem
 from parallm_magics.cell.variables import Lookup, Ref, as_text, fill, split, whole
-from parallm_magics.errors import OptionError, VariableError, nearest
+from parallm_magics.errors import OptionError, VariableError, nearest, translated
 
 _FLAGS: Mapping[str, Option] = {flag: option for option in TABLE.values() for flag in option.flags}
 _TEXTS = (read.text, read.choices, read.models, read.comparisons, read.parameter, read.file_path)
@@ -209,26 +209,24 @@ def _embedded(ref: Ref, option: Option, lookup: Lookup, where: str) -> str:
             f"{where}: {shown} is a {type(value).__name__}; a list must stand alone, "
             f"as in {option.flags[0]} {ref.source}"
         )
-    problem = ""
-    try:
-        return as_text(value, shown)
-    except VariableError as error:
-        problem = str(error)
-    raise VariableError(f"{where}: {problem}")
+    return translated(
+        lambda: as_text(value, shown),
+        lambda error: VariableError(f"{where}: {error}"),
+        VariableError,
+    )
 
 
 def _read(option: Option, value: Any, where: str) -> Any:
-    problem = ""
-    try:
-        return option.read(value)
-    except ValueError as error:
-        problem = str(error)
-    # A value of the user's may raise anything when it is looked at; it becomes one line.
-    except Exception as error:
+    def told(error: Exception) -> OptionError:
         problem = f"{type(value).__name__} cannot be used here ({type(error).__name__})"
-    if issubclass(type(value), str) and whole(f"{{{value}}}") is not None:
-        problem += f"; for a variable write {{{value}}}"
-    raise OptionError(f"{where}: {problem}")
+        if isinstance(error, ValueError):
+            problem = str(error)
+        if issubclass(type(value), str) and whole(f"{{{value}}}") is not None:
+            problem += f"; for a variable write {{{value}}}"
+        return OptionError(f"{where}: {problem}")
+
+    # A value of the user's may raise anything when it is looked at; it becomes one line.
+    return translated(lambda: option.read(value), told, Exception)
 
 
 def _one_reading(given: Mapping[str, Any], at: str) -> None:

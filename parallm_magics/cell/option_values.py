@@ -20,7 +20,7 @@ from typing import Any
 from parallm_magics.cell.typography import COMMAS, DASHES, QUOTES, named, quote_problem
 from parallm_magics.cell.variables import path, whole
 from parallm_magics.core.characters import is_invisible
-from parallm_magics.errors import nearest
+from parallm_magics.errors import nearest, translated
 
 # More workers of one prompt than this are a slip; --each has no such limit.
 MOST_WORKERS = 100_000
@@ -253,21 +253,25 @@ def parameter(value: Any) -> tuple[tuple[str, Any], ...]:
         raise ValueError(
             """KEY=JSON is needed, such as top_p=0.9 or 'thinking={"type": "disabled"}'"""
         )
-    problem = ""
-    try:
-        found = json.loads(shown, parse_constant=_no_constant)
-        return ((key.strip(), _sendable(key.strip(), found)),)
-    except _UnsendableError:
-        raise
-    except RecursionError:
-        problem = "nested too deeply"
-    except ValueError as error:
-        problem = str(error)
-    if re.fullmatch(r"[A-Za-z][\w.-]*", shown):
-        return ((key.strip(), _sendable(key.strip(), shown)),)
-    raise ValueError(
-        f"{shown[:40]!r} is no JSON ({problem}); put the whole into single quotes: '{key}=…'"
-    )
+
+    def told(error: Exception) -> Exception:
+        if isinstance(error, _UnsendableError):
+            return error
+        problem = "nested too deeply" if isinstance(error, RecursionError) else str(error)
+        return ValueError(
+            f"{shown[:40]!r} is no JSON ({problem}); put the whole into single quotes: '{key}=…'"
+        )
+
+    def loaded() -> Any:
+        try:
+            return json.loads(shown, parse_constant=_no_constant)
+        except json.JSONDecodeError:
+            if re.fullmatch(r"[A-Za-z][\w.-]*", shown):
+                return shown
+            raise
+
+    found = translated(loaded, told, ValueError, RecursionError)
+    return ((key.strip(), _sendable(key.strip(), found)),)
 
 
 class _UnsendableError(ValueError):
@@ -275,13 +279,13 @@ class _UnsendableError(ValueError):
 
 
 def _sendable(key: str, value: Any) -> Any:
-    problem = ""
-    try:
-        json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
-    except (TypeError, ValueError, RecursionError) as error:
-        problem = type(error).__name__
-    if problem:
-        raise _UnsendableError(f"{key}: the value cannot be sent as JSON ({problem})")
+    translated(
+        lambda: json.dumps(value, allow_nan=False, ensure_ascii=False).encode(),
+        lambda error: _UnsendableError(
+            f"{key}: the value cannot be sent as JSON ({type(error).__name__})"
+        ),
+        *(TypeError, ValueError, RecursionError),
+    )
     if key in _ELSEWHERE:
         raise _UnsendableError(f"{key} is said by {_ELSEWHERE[key]}; leave it out here")
     return value
@@ -377,14 +381,13 @@ def _fraction(shown: str) -> Fraction | None:
 
 
 def _number(value: Any) -> float:
-    problem = ""
-    found = 0.0
-    try:
-        found = float(value)
-    except (TypeError, ValueError):
-        problem = f"a number is needed, not {_named(value)}"
-    if problem or isinstance(value, bool) or not math.isfinite(found):
-        raise ValueError(problem or f"a finite number is needed, not {_named(value)}")
+    found = translated(
+        lambda: float(value),
+        lambda _: ValueError(f"a number is needed, not {_named(value)}"),
+        *(TypeError, ValueError),
+    )
+    if isinstance(value, bool) or not math.isfinite(found):
+        raise ValueError(f"a finite number is needed, not {_named(value)}")
     return found
 
 

@@ -28,7 +28,7 @@ from parallm_magics.cell.variables import (
     whole,
 )
 from parallm_magics.core.tasks import Reading
-from parallm_magics.errors import OptionError, VariableError, nearest
+from parallm_magics.errors import OptionError, VariableError, nearest, translated
 
 Steps = tuple[str | int, ...]
 _PER_ITEM = frozenset({"item", "index"})
@@ -273,14 +273,11 @@ class Prompts:
         value = self._value(ref, where)
         if ref.name == "item" and ref.name in self._values:
             self._refuse_missing(ref, value, where)
-        problem = ""
-        text = ""
-        try:
-            text = as_text(value, ref.source.strip("{} \t"))
-        except VariableError as error:
-            problem = str(error)
-        if problem:
-            raise VariableError(f"{where}: {problem}")
+        text = translated(
+            lambda: as_text(value, ref.source.strip("{} \t")),
+            lambda error: VariableError(f"{where}: {error}"),
+            VariableError,
+        )
         if issubclass(type(value), str) and "\ufffd" in text and text != value:
             note = f"{ref.source}: half surrogate pairs were sent as U+FFFD"
             self.notes += [] if note in self.notes else [note]

@@ -9,7 +9,7 @@ from typing import Literal
 from parallm_magics.cell.blocks import Block
 from parallm_magics.cell.options import TABLE, Options
 from parallm_magics.cell.worker_specs import Given, Merge, WorkerSpec, vote_specs
-from parallm_magics.errors import ModelError, OptionError, nearest
+from parallm_magics.errors import ModelError, OptionError, nearest, translated
 
 SystemKind = Literal["single", "vote", "stop", "model", "panel"]
 
@@ -128,17 +128,14 @@ def study_seats(
 
 
 def _check_model(name: str, check: Callable[[str], object], known: Sequence[str]) -> None:
-    problem = ""
-    try:
-        check(name)
-    except ModelError as error:
-        problem = str(error)
-    if problem:
-        hint = nearest(name, known)
-        raise OptionError(
+    translated(
+        lambda: check(name),
+        lambda error: OptionError(
             f"--compare: {name[:60]!r} is neither single, stop=clinch nor the name of a %panel"
-            f"{hint}; as a model: {problem}"
-        )
+            f"{nearest(name, known)}; as a model: {error}"
+        ),
+        ModelError,
+    )
 
 
 def _panel_seats(

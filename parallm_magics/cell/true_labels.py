@@ -14,7 +14,7 @@ from parallm_magics.cell.items import BrokenSourceError, Items, items_of
 from parallm_magics.cell.missing_values import is_missing
 from parallm_magics.cell.variables import Ref, path, spelling_of, value_of, whole
 from parallm_magics.core.tasks import Reading
-from parallm_magics.errors import OptionError, VariableError, nearest
+from parallm_magics.errors import OptionError, VariableError, nearest, translated
 from parallm_magics.voting import label_of, same_answer_key
 
 WORDS = 200
@@ -69,13 +69,13 @@ class Labels:
         if self._of is None:
             return None
         value = self._of(at, item)
-        problem = ""
-        try:
-            return _counted(value, self._reading)
-        # A value of the user's may raise anything when it is looked at; it becomes one line.
-        except Exception as error:
+
+        def told(error: Exception) -> VariableError:
             problem = str(error) if type(error) is ValueError else type(error).__name__
-        raise VariableError(f"item {at}, --truth: {problem}")
+            return VariableError(f"item {at}, --truth: {problem}")
+
+        # A value of the user's may raise anything when it is looked at; it becomes one line.
+        return translated(lambda: _counted(value, self._reading), told, Exception)
 
 
 def labels_of(truth: Any, items: Items, variables: Mapping[str, Any], reading: Reading) -> Labels:
@@ -109,15 +109,15 @@ def labels_of(truth: Any, items: Items, variables: Mapping[str, Any], reading: R
 
 def _check(labels: Labels, items: Items, ref: Ref | None) -> None:
     """Look at every label before anything is asked of anybody."""
-    problem, found = "", False
-    try:
+
+    def looked_at() -> bool:
+        found = False
         for at, item in enumerate(items, 1):
             labels.label(at, item)
             found = found or ref is None or _has(item, ref)
-    except BrokenSourceError as error:
-        problem = str(error)
-    if problem:
-        raise OptionError(f"--each: {problem}")
+        return found
+
+    found = translated(looked_at, lambda error: OptionError(f"--each: {error}"), BrokenSourceError)
     if not found and ref is not None and ref.name == "item":
         value_of(ref, {"item": items.first}, "item 1, --truth", named=True)
 
@@ -150,16 +150,18 @@ def _listed(value: Any, name: str, items: Items, reading: Reading) -> Labels:
     """Labels that stand in the items' order in a list or column of their own, or by their keys."""
     if isinstance(value, Mapping):
         return _keyed(value, name, items, reading)
-    problem = ""
-    try:
+
+    def read() -> tuple[Items, list[Any]]:
         source = items_of(value, name)
         if source.read_async is not None or (source.known is None and items.known is None):
-            problem = f"{name} must be a list, as long as the items"
-        values = [] if problem else list(itertools.islice(source, (items.known or 10**9) + 1))
-    except (OptionError, BrokenSourceError) as error:
-        problem = str(error).removeprefix("--each: ")
-    if problem:
-        raise OptionError(f"--truth: {problem}")
+            raise OptionError(f"{name} must be a list, as long as the items")
+        return source, list(itertools.islice(source, (items.known or 10**9) + 1))
+
+    source, values = translated(
+        read,
+        lambda error: OptionError(f"--truth: {str(error).removeprefix('--each: ')}"),
+        *(OptionError, BrokenSourceError),
+    )
     if items.known is not None and len(values) != items.known:
         count = f"more than {items.known:,}" if len(values) > items.known else f"{len(values):,}"
         raise OptionError(

@@ -17,12 +17,13 @@ import types
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from parallm_magics.cell.blanks import BLANK
 from parallm_magics.cell.missing_values import is_missing
 from parallm_magics.cell.tables import package_of
-from parallm_magics.errors import VariableError, nearest
+from parallm_magics.errors import VariableError, nearest, translated
 
 # Wider than Python's identifiers, of which no regular expression knows all; `found` looks closer.
 IDENTIFIER = rf"[^\x00-@\[-^`{{-\x7f{BLANK}][^\x00-/:-@\[-^`{{-\x7f{BLANK}]*"
@@ -162,19 +163,19 @@ def value_of(
     value = variables[spelt]
     taken = ref.name
     for kind, step in ref.steps:
-        problem = ""
-        try:
-            value = _take(value, kind, step)
+        form = f".{step}" if kind == "attr" else f"[{step!r}]"
+        told = partial(_untaken, value, step, f"{lead}{taken} has no {form}", asked, keep)
         # A property or __getitem__ of the user's may raise anything; it becomes one line.
-        except Exception as error:
-            problem = type(error).__name__
-        if problem:
-            form = f".{step}" if kind == "attr" else f"[{step!r}]"
-            raise VariableError(
-                f"{lead}{taken} has no {form} ({problem}), asked for by {asked}{_near_step(value, step)}{keep}"
-            )
-        taken += f".{step}" if kind == "attr" else f"[{step!r}]"
+        value = translated(partial(_take, value, kind, step), told, Exception)
+        taken += form
     return value
+
+
+def _untaken(
+    value: Any, step: str | int, problem: str, asked: str, keep: str, error: Exception
+) -> VariableError:
+    name, hint = type(error).__name__, _near_step(value, step)
+    return VariableError(f"{problem} ({name}), asked for by {asked}{hint}{keep}")
 
 
 def _take(value: Any, kind: str, step: str | int) -> Any:
@@ -208,17 +209,17 @@ def as_text(value: Any, name: str) -> str:
     Raises:
         VariableError: a kind of value that has no faithful text, with the way out.
     """
-    problem = ""
-    try:
-        return _encodable(_faithful(value, name))
-    except VariableError:
-        raise
-    # Whatever an object of the user's or a table's own writer raises becomes one line.
-    except Exception as error:
+
+    def told(error: Exception) -> Exception:
+        if isinstance(error, VariableError):
+            return error
         problem = f"{type(error).__name__}: {str(error)[:200]}"
-    raise VariableError(
-        f"{name} could not be made a text ({problem}); make its text yourself and use that"
-    )
+        return VariableError(
+            f"{name} could not be made a text ({problem}); make its text yourself and use that"
+        )
+
+    # Whatever an object of the user's or a table's own writer raises becomes one line.
+    return translated(lambda: _encodable(_faithful(value, name)), told, Exception)
 
 
 def _faithful(value: Any, name: str) -> str:
@@ -256,15 +257,19 @@ def _table(value: Any) -> str | None:
 
 
 def _json(value: Any, name: str) -> str:
-    problem = ""
-    try:
-        return json.dumps(_plain(value), ensure_ascii=False, allow_nan=False, default=_json_default)
-    except RecursionError:
-        problem = "it holds itself, or is nested too deeply"
-    except (TypeError, ValueError) as error:
-        problem = str(error)
-    raise VariableError(
-        f"{name} cannot be written as JSON ({problem}); make its text yourself and use that"
+    def told(error: Exception) -> VariableError:
+        nested = isinstance(error, RecursionError)
+        problem = "it holds itself, or is nested too deeply" if nested else str(error)
+        return VariableError(
+            f"{name} cannot be written as JSON ({problem}); make its text yourself and use that"
+        )
+
+    return translated(
+        lambda: json.dumps(
+            _plain(value), ensure_ascii=False, allow_nan=False, default=_json_default
+        ),
+        told,
+        *(RecursionError, TypeError, ValueError),
     )
 
 
