@@ -15,7 +15,7 @@ from parallm_magics.voting import (
     same_answer_key,
     usual_spelling,
 )
-from parallm_magics.voting.pick_rules import Vote
+from parallm_magics.voting.rule_entry import Vote
 
 # A call that came back is a success of the call, whatever the ballot says.
 CAME_BACK: tuple[Status, ...] = ("ok", "truncated", "refused", "invalid")

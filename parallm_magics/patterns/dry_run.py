@@ -21,7 +21,7 @@ from parallm_magics.patterns.panel import panel_reading
 from parallm_magics.patterns.synthesis import MERGE
 from parallm_magics.patterns.workers import kinds, most_of_try
 from parallm_magics.providers import bill, registry
-from parallm_magics.voting.pick_rules import PICKS
+from parallm_magics.voting.pick_rules import rule_named
 
 SHOWN = 200
 
@@ -112,7 +112,7 @@ def preview(plan: Plan) -> Preview:
         most = _sum(most, most_cost(task))
         shown.append(task)
     if plan.judge is not None and (turns := _turns(plan)):
-        scores = plan.options.pick == "best"
+        scores = rule_named(plan.options.pick).asks == "score"
         judging = _judging(plan.judge, plan.shared, scores)
         calls += turns
         tokens += turns * _tokens(judging)
@@ -162,10 +162,10 @@ def _turns(plan: Plan) -> int:
     """How often the judge is asked at most: of equal answers it is shown one."""
     reading = panel_reading(plan.calls.head)
     different = min(len(plan.tasks), len(reading.choices) or len(plan.tasks))
-    rule = PICKS[plan.options.pick]
+    rule = rule_named(plan.options.pick)
     if different < 2 or not (rule.asks or rule.may_tie):
         return 0
-    return different if plan.options.pick == "best" else min(different, ROTATIONS)
+    return different if rule.asks == "score" else min(different, ROTATIONS)
 
 
 def _judging(judge: FollowUp, shared: str, scores: bool) -> Task:

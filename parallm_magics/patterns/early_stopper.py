@@ -11,9 +11,8 @@ from parallm_magics.core.tasks import Reading, Record
 from parallm_magics.patterns.ballots import count_ballots, votes_of
 from parallm_magics.patterns.panel import Rule
 from parallm_magics.voting import same_answer_key
-from parallm_magics.voting.pick_rules import Vote, counts_of
+from parallm_magics.voting.rule_entry import Vote, counts_of
 from parallm_magics.voting.stopping import beta_stops, next_wave
-from parallm_magics.voting.weights import weight_sums
 
 # Of many open votes it is asked after every hundredth part of them whether they still matter.
 PARTS = 100
@@ -82,7 +81,7 @@ class EarlyStopper:
         """How many votes are to be asked next: the fewest that could decide."""
         votes, open_ = [*self._votes.values()], self._open(self.heard)
         counts: Mapping[str, int] = counts_of(votes)
-        if (leader := self._leader(votes)) is not None:
+        if (leader := self._rule.entry.front(votes, self._terms)) is not None:
             counts = {leader: counts.get(leader, 0)}
 
         def over(counts: Mapping[str, int], left: int) -> bool:
@@ -90,15 +89,6 @@ class EarlyStopper:
             return self._over(_with_more(votes, counts, open_[:asked]), open_[asked:])
 
         return next_wave(counts, len(open_), over)
-
-    def _leader(self, votes: Sequence[Vote]) -> str | None:
-        """Who needs the fewest votes to win, where that is not who has the most."""
-        if self._rule.pick == "any":
-            return self._terms.flag
-        if self._rule.pick != "weighted" or not votes:
-            return None
-        sums = weight_sums([(vote.label, vote.weight) for vote in votes])
-        return max(sums, key=sums.__getitem__)
 
     def _open(self, heard: Container[int]) -> list[Fraction]:
         return [weight for at, weight in enumerate(self._weights) if at not in heard]

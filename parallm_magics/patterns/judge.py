@@ -14,7 +14,8 @@ from parallm_magics.cell.variables import Ref, fill
 from parallm_magics.core.tasks import Fault, Kind, Reading, Record, Task
 from parallm_magics.patterns.quoting import framed, nonce_of, quoted, visible
 from parallm_magics.patterns.workers import Workers
-from parallm_magics.voting.pick_rules import Decision, Vote, counts_of, short
+from parallm_magics.voting.pick_rules import short
+from parallm_magics.voting.rule_entry import Decision, Vote, counts_of
 
 ROTATIONS = 3
 NAMED = 5

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import Any, cast
+from typing import Any
 
 from parallm_magics.cell.options import Options
 from parallm_magics.cell.plan import Plan
 from parallm_magics.core.tasks import Reading, Task
 from parallm_magics.errors import OptionError
-from parallm_magics.voting import label_of
 from parallm_magics.voting.counting import Base
-from parallm_magics.voting.pick_rules import PICKS, Pick, Terms, Ties
+from parallm_magics.voting.pick_rules import (
+    DEFAULT,
+    DEFAULT_OF_NUMBERS,
+    PICKS,
+    asks_judge,
+    rule_named,
+)
+from parallm_magics.voting.rule_entry import PickRule, Terms
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +42,12 @@ class Rule:
         lazy: whether only as many are asked at once as are still needed.
     """
 
-    pick: str = "plurality"
+    pick: str = DEFAULT
     share: Fraction | None = None
     base: Base = "requested"
     quorum: int = 1
     flag: str | None = None
-    ties: Ties = "report"
+    ties: str = "report"
     seed: int = 0
     stop: str = "all"
     level: Fraction = Fraction(95, 100)
@@ -49,9 +55,9 @@ class Rule:
     lazy: bool = False
 
     @property
-    def entry(self) -> Pick:
+    def entry(self) -> PickRule:
         """The rule's entry in the table."""
-        return PICKS[self.pick]
+        return rule_named(self.pick)
 
     @property
     def waves(self) -> bool:
@@ -80,23 +86,10 @@ def rule_of(
     Raises:
         OptionError: options that exclude each other, or that no vote could fulfil.
     """
-    pick = options.pick
-    if options.threshold is not None:
-        if pick not in ("plurality", "threshold", "any"):
-            raise OptionError(f"--threshold and --pick {pick} exclude each other")
-        # So many votes for a flag are enough, whatever the others say.
-        pick = "threshold" if flag is None else "any"
-    elif pick == "threshold":
-        raise OptionError(
-            "--pick threshold needs --threshold, such as 2/3, 60% or a count of votes"
-        )
-    if options.pick == "any" and flag is None:
-        raise OptionError("--pick any needs --flag LABEL, one of the --choices, to look for")
+    entry = _entry_asked_for(options, flag)
     reading = reading or Reading("open")
-    if reading.kind not in PICKS[pick].kinds:
-        raise OptionError(
-            f"--pick {pick} is for numbers: ask for them with --score LO..HI or --number"
-        )
+    if reading.kind not in entry.kinds:
+        raise OptionError(f"--pick {entry.name} {entry.wants}")
     quorum = options.quorum or math.ceil(votes / 2)
     if quorum > votes:
         raise OptionError(
@@ -116,31 +109,46 @@ def rule_of(
             found, base = found / votes, "requested"
         share = found
     return Rule(
-        pick,
+        entry.name,
         share,
         base,
         quorum,
         flag=flag,
-        ties=cast("Ties", options.ties),
+        ties=options.ties,
         seed=options.seed,
-        **_early(options, pick),
+        **_early(options, entry),
     )
 
 
-def share_of_winner(
-    rule: Rule, winner: str | float | None, counts: Mapping[str, int]
-) -> float | None:
-    """The votes for the winner over the valid ones; None where no label has won by its votes."""
-    if winner is None or not rule.entry.picks_label:
-        return None
-    return counts.get(label_of(winner), 0) / sum(counts.values())
+def _entry_asked_for(options: Options, flag: str | None) -> PickRule:
+    """The entry of the rule that `--pick`, `--threshold` and `--flag` make together.
+
+    Raises:
+        OptionError: they exclude each other, or one of them is missing.
+    """
+    entry = PICKS[options.pick]
+    if options.threshold is not None:
+        if not entry.with_share:
+            raise OptionError(f"--threshold and --pick {entry.name} exclude each other")
+        shared = PICKS[entry.with_share]
+        # So many votes for a flag are enough, whatever the others say.
+        entry = shared if flag is None else PICKS[shared.with_flag or shared.name]
+    elif entry.needs_share:
+        raise OptionError(
+            f"--pick {entry.name} needs --threshold, such as 2/3, 60% or a count of votes"
+        )
+    if entry.needs_flag and flag is None:
+        raise OptionError(
+            f"--pick {entry.name} needs --flag LABEL, one of the --choices, to look for"
+        )
+    return entry
 
 
 def _votes(count: int) -> str:
     return "1 vote" if count == 1 else f"{count} votes"
 
 
-def _early(options: Options, pick: str) -> dict[str, Any]:
+def _early(options: Options, rule: PickRule) -> dict[str, Any]:
     """When the vote may end before all have voted.
 
     Raises:
@@ -152,17 +160,17 @@ def _early(options: Options, pick: str) -> dict[str, Any]:
         stop = "clinch"
     if stop == "all":
         return {}
-    if PICKS[pick].sure is None:
+    pick = rule.name
+    if rule.sure is None:
         raise OptionError(
             f"--stop {options.stop} has no part in --pick {pick}, where any open vote may still win; "
             "it is --stop all"
             if options.stop != "all"
             else f"--launch lazy has no part in --pick {pick}, which needs every vote; it is --launch all"
         )
-    if stop == "beta" and pick != "plurality":
-        raise OptionError(
-            f"--stop beta is for --pick plurality, not {pick}; --stop clinch is exact"
-        )
+    if stop == "beta" and not rule.heuristic:
+        fit = " or ".join(each.name for each in PICKS.values() if each.heuristic)
+        raise OptionError(f"--stop beta is for --pick {fit}, not {pick}; --stop clinch is exact")
     found = {"stop": stop, "lazy": lazy, "least": options.quorum or 1}
     return {**found, "level": Fraction(level)} if level else found
 
@@ -184,12 +192,12 @@ def check_rules(plan: Plan) -> None:
             )
         return
     for section in calls.sections(calls.size):
-        if section.options.pick in ("judge", "best") or section.options.ties == "judge":
+        if asks_judge(section.options.pick, section.options.ties):
             raise OptionError(
                 f"section {section.key!r}: a judge is for %%vote; a section takes the other rules"
             )
         if section.reading is None or section.reading.kind == "open":
-            if section.options.pick != "plurality" or section.options.threshold is not None:
+            if section.options.pick != DEFAULT or section.options.threshold is not None:
                 raise OptionError(
                     f"section {section.key!r}: --pick needs votes: add --choices, --score or --number"
                 )
@@ -199,9 +207,9 @@ def check_rules(plan: Plan) -> None:
 
 def section_rule(options: Options, votes: int, reading: Reading, flag: str | None) -> Rule:
     """The rule of a section: where none is named, numbers are merged by their median."""
-    unnamed = options.pick == "plurality" and options.threshold is None
+    unnamed = options.pick == DEFAULT and options.threshold is None
     if unnamed and reading.kind in ("number", "score"):
-        options = replace(options, pick="median")
+        options = replace(options, pick=DEFAULT_OF_NUMBERS)
     return rule_of(options, votes, reading, flag)
 
 
@@ -255,7 +263,7 @@ def warnings(
     tasks: Sequence[Task],
     *,
     shuffled: bool = False,
-    pick: str = "plurality",
+    pick: str = DEFAULT,
     measured: bool = False,
     valid: int | None = None,
 ) -> list[str]:
@@ -270,8 +278,7 @@ def warnings(
     reading = panel_reading(tasks)
     votes, counted = len(tasks), Rule(pick).counts(reading)
     notes = []
-    most_win = pick in ("plurality", "majority")
-    if most_win and votes % 2 == 0 and len(reading.choices) == 2:
+    if rule_named(pick).wants_odd and votes % 2 == 0 and len(reading.choices) == 2:
         notes.append(f"{votes} votes on two labels can tie; {votes - 1} would decide as well")
     # The closing line is the last paragraph.
     prompts = [t.prompt.rpartition("\n\n")[0] if shuffled else t.prompt for t in tasks]

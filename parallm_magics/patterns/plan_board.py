@@ -16,6 +16,7 @@ from parallm_magics.patterns.panel import Rule, panel_reading, repeats
 from parallm_magics.patterns.workers import asides
 from parallm_magics.providers.registry import Clients
 from parallm_magics.voting import same_answer_key
+from parallm_magics.voting.pick_rules import rule_named
 
 
 def board_of(plan: Plan, clients: Clients) -> Board:
@@ -63,7 +64,7 @@ def announcement(plan: Plan) -> str:
 
 def _label_reader(plan: Plan) -> Callable[[Record], tuple[str, str]]:
     reading = plan.calls.reading(0) or Reading("open")
-    confident = plan.options.pick == "confidence"
+    confident = rule_named(plan.options.pick).states_confidence
     spelt: dict[str, str] = {}  # answers that are the same are counted as one, as they came first
 
     def label(record: Record) -> tuple[str, str]:

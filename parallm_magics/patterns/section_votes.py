@@ -16,7 +16,7 @@ from parallm_magics.patterns.ballots import (
     votes_of,
     winning_value,
 )
-from parallm_magics.patterns.panel import Rule, section_rule, share_of_winner
+from parallm_magics.patterns.panel import Rule, section_rule
 from parallm_magics.voting import label_of, shares
 from parallm_magics.voting.counting import Outcome
 from parallm_magics.voting.pick_rules import break_tie
@@ -58,7 +58,7 @@ class SectionVote:
     @property
     def confidence(self) -> float | None:
         """The votes for the winner over the valid ones; None without a winner, for median and mean."""
-        return share_of_winner(section_vote_rule(self.section), self.winner, self.tally)
+        return section_vote_rule(self.section).entry.share_of_winner(self.winner, self.tally)
 
     def to_dict(self) -> dict[str, Any]:
         """How it ended, as plain JSON types."""
@@ -109,7 +109,7 @@ def section_vote_of(section: Section, records: Sequence[Record]) -> SectionVote 
     if reading is None or reading.kind == "open" or len(section.tasks) < 2:
         return None
     rule = section_vote_rule(section)
-    read, ballots = count_ballots(records, reading, confident=rule.pick == "confidence")
+    read, ballots = count_ballots(records, reading, confident=rule.entry.states_confidence)
     votes = votes_of(read, ballots)
     decision = rule.entry.settle(votes, rule.terms(len(section.tasks)))
     decision = break_tie(decision, votes, rule.ties, rule.seed)

@@ -19,6 +19,7 @@ from parallm_magics.patterns.panel import Rule, panel_reading, repeats, rule_of,
 from parallm_magics.patterns.run_context import RunContext
 from parallm_magics.patterns.vote_run import VoteRun, settled
 from parallm_magics.patterns.workers import Workers, open_workers
+from parallm_magics.voting.pick_rules import TIES
 
 
 async def run_vote(
@@ -66,7 +67,7 @@ async def run_vote(
         return await run_again(plan, renew, lambda new: run_vote(plan, new, run, further + 1))
 
     uncounted = gathered.uncounted if gathered is not None else frozenset[int]()
-    confident, asks = rule.pick == "confidence", bool(rule.entry.asks)
+    confident, asks = rule.entry.states_confidence, bool(rule.entry.asks)
     read, ballots = count_ballots(records, reading, weights, uncounted, confident, asks)
     run = VoteRun(
         read,
@@ -120,12 +121,12 @@ async def _judged(
         reading,
         plan.calls.weights,
         gathered.uncounted,
-        rule.pick == "confidence",
+        rule.entry.states_confidence,
         bool(rule.entry.asks),
     )
     votes = votes_of(read, ballots)
     decision = settled(rule, votes, len(records))
-    asked_of_ties = rule.ties == "judge" and decision.status == "tie"
+    asked_of_ties = TIES[rule.ties].asks and decision.status == "tie"
     if decision.status == "no_quorum" or not (rule.entry.asks or asked_of_ties):
         return None
     earlier = before.judgment if before is not None and before.said_the_same(records) else None

@@ -18,7 +18,7 @@ from parallm_magics.patterns.ballots import (
 from parallm_magics.patterns.gathering import Gathered
 from parallm_magics.patterns.guard_verdicts import Verdict
 from parallm_magics.patterns.judge import Judgment
-from parallm_magics.patterns.panel import Rule, share_of_winner
+from parallm_magics.patterns.panel import Rule
 from parallm_magics.patterns.plain_data import record_dict
 from parallm_magics.patterns.run import Again, Picture, Run
 from parallm_magics.voting import (
@@ -32,7 +32,8 @@ from parallm_magics.voting import (
     wilson,
 )
 from parallm_magics.voting.counting import Outcome
-from parallm_magics.voting.pick_rules import Decision, Vote, break_tie, counts_of, short
+from parallm_magics.voting.pick_rules import break_tie, short
+from parallm_magics.voting.rule_entry import Decision, Vote, counts_of
 
 P_MODE_VOTES = 500
 NAMED = 5
@@ -69,7 +70,7 @@ class VoteRun(Run):
         again: Again | None = None,
     ) -> None:
         uncounted = gathered.uncounted if gathered is not None else frozenset()
-        confident = rule.pick == "confidence"
+        confident = rule.entry.states_confidence
         asks = bool(rule.entry.asks)
         read, ballots = count_ballots(records, reading, weights, uncounted, confident, asks)
         super().__init__(read, notes=notes, guards=guards, again=again)
@@ -178,7 +179,7 @@ class VoteRun(Run):
         None without a winner, and by rules whose winner is no label that votes are counted for: best,
         median and mean. No chance of being right.
         """
-        return share_of_winner(self._rule, self.winner, self.tally)
+        return self._rule.entry.share_of_winner(self.winner, self.tally)
 
     @property
     def share_requested(self) -> float:
@@ -269,7 +270,7 @@ class VoteRun(Run):
             )
             return f"no winner by {self._rule.pick}{leads}"
         label = label_of(self.winner) if self.winner is not None else ""
-        if self._rule.pick in ("median", "mean"):
+        if self._rule.entry.computes:
             return f"{label}: {self.how}"
         if not self._counted:
             return f"{self._chosen} of {votes} answers: {self.how}"
@@ -321,7 +322,7 @@ class VoteRun(Run):
 
     @property
     def _tally(self) -> display.Tally:
-        weighted = self._rule.pick == "weighted"
+        weighted = self._rule.entry.weighs
         sums: Counter[str] = Counter()
         for vote in self._votes if weighted else ():
             sums[vote.label] += vote.weight  # type: ignore[assignment] # a Counter of fractions
@@ -381,7 +382,7 @@ class VoteRun(Run):
         """
         pairs = zip(self.results, self.ballots, strict=True)
         unreadable = sum(b.state == "invalid" and r.status != "truncated" for r, b in pairs)
-        agrees = self._counted and self._rule.pick not in ("median", "mean", "any")
+        agrees = self._counted and self._rule.entry.agrees
         low = agrees and self.agreement is not None and self.agreement < 0.6
         return low or unreadable > 0.2 * len(self.ballots)
 

@@ -18,7 +18,7 @@ from parallm_magics.patterns.panel import Rule, one_reading, rule_of
 from parallm_magics.patterns.vote_run import settled
 from parallm_magics.study.measures import Outcome
 from parallm_magics.voting import label_of
-from parallm_magics.voting.pick_rules import break_tie
+from parallm_magics.voting.pick_rules import break_tie, rule_named
 
 _NOT_ASKED = ("cancelled", "blocked")
 _NEVER_CAME = ("budget", "bad_item", "cancelled")
@@ -116,7 +116,7 @@ def items_of(plan: Plan, records: Sequence[Record]) -> list[Item]:
             places = counting.system.places
             if places not in counted:
                 mine = [replace(round_[place], index=at) for at, place in enumerate(places)]
-                confident = plan.calls.options(places[0]).pick == "confidence"
+                confident = rule_named(plan.calls.options(places[0]).pick).states_confidence
                 counted[places] = count_ballots(
                     mine, reading, counting.weights, confident=confident
                 )

@@ -18,6 +18,7 @@ from parallm_magics.patterns.run_context import RunContext
 from parallm_magics.patterns.workers import open_workers
 from parallm_magics.study.outcomes import reading_of_all
 from parallm_magics.study.study_run import StudyRun
+from parallm_magics.voting.pick_rules import rule_named
 
 MOST_NAMED = 10
 """Most labels that are proposed as choices."""
@@ -41,7 +42,9 @@ async def run_study(
     calls, reading = plan.calls, reading_of_all(plan)
 
     def read(record: Record) -> Record:
-        return voted(record, reading, calls.options(record.index).pick == "confidence")
+        return voted(
+            record, reading, rule_named(calls.options(record.index).pick).states_confidence
+        )
 
     async with open_workers(plan, around, further=further) as workers:
         records, guards = await guarded(

@@ -17,8 +17,8 @@ Base = Literal["requested", "valid"]
 Share = Fraction | Decimal | int | float | str
 """A share as a user writes it: `"0.6"`, `"2/3"` or a number."""
 
-Settle = Callable[[int, int, int, Share | None], Outcome]
-"""A rule: from the two largest counts, the base and the demanded share to the outcome."""
+Formula = Callable[[int, int, int, Share | None], Outcome]
+"""A rule that counts: from the two largest counts, the base and the demanded share to the outcome."""
 
 
 def exact_share(share: Share) -> Fraction:
@@ -78,18 +78,16 @@ def unanimity(first: int, second: int, base: int, q: Share | None) -> Outcome:
     return "decided" if first == base else "no_majority"
 
 
-RULES: dict[str, Settle] = {
-    "plurality": plurality,
-    "majority": majority,
-    "threshold": threshold,
-    "unanimity": unanimity,
+RULES: Mapping[str, Formula] = {
+    formula.__name__: formula for formula in (plurality, majority, threshold, unanimity)
 }
+"""What `decide` knows by name."""
 
 
 def decide(
     counts: Mapping[str, int],
     requested: int,
-    rule: str = "plurality",
+    rule: str | Formula = "plurality",
     q: Share | None = None,
     base: Base | None = None,
     quorum: int | None = None,
@@ -99,7 +97,7 @@ def decide(
     Args:
         counts: the valid votes of each label.
         requested: all votes asked for, those without a label included.
-        rule: a name in `RULES`.
+        rule: a name in `RULES`, or such a function.
         q: the share that rule "threshold" demands.
         base: what shares are taken of; "requested" unless told, so that a vote that could not be
             read stays in the denominator. Plurality has no base.
@@ -108,7 +106,7 @@ def decide(
     Raises:
         ValueError: an unknown rule or base, an unusable share, or counts that cannot be.
     """
-    if rule not in RULES:
+    if isinstance(rule, str) and rule not in RULES:
         known = ", ".join(sorted(RULES))
         raise ValueError(f"unknown vote rule {rule!r}; known: {known}{nearest(rule, RULES)}")
     if base not in (None, "requested", "valid"):
@@ -119,5 +117,6 @@ def decide(
     if valid < max(1, (requested + 1) // 2 if quorum is None else quorum):
         return "no_quorum", None
     first, second, *_ = (*sorted(counts.values(), reverse=True), 0)
-    outcome = RULES[rule](first, second, valid if base == "valid" else requested, q)
+    formula = RULES[rule] if isinstance(rule, str) else rule
+    outcome = formula(first, second, valid if base == "valid" else requested, q)
     return outcome, leaders(counts)[0] if outcome == "decided" else None

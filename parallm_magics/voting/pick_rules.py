@@ -1,122 +1,47 @@
-"""The rules by which `--pick` finds a winner among the votes of one panel, one function each."""
+"""The rules by which `--pick` finds a winner among the votes of one panel: one entry each."""
 
 from __future__ import annotations
 
 import random
 import re
 import statistics
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import Literal
+from typing import Any
 
-from parallm_magics.core.tasks import NUMERIC, Kind
-from parallm_magics.voting.counting import Base, Outcome, Share, decide, leaders, need
+from parallm_magics.core.tasks import NUMERIC
+from parallm_magics.voting.counting import (
+    Formula,
+    decide,
+    leaders,
+    majority,
+    plurality,
+    threshold,
+    unanimity,
+)
+from parallm_magics.voting.rule_entry import (
+    Decision,
+    Number,
+    PickRule,
+    ProgramLines,
+    Sure,
+    Terms,
+    Vote,
+    counts_of,
+)
 from parallm_magics.voting.stopping import clinch, clinch_flag, clinch_weighted
 from parallm_magics.voting.weights import weight_sums
 
+DEFAULT = "plurality"
+"""The rule where none is named."""
+
+DEFAULT_OF_NUMBERS = "median"
+"""The rule of a section whose several answers are numbers, where none is named."""
+
 _LABEL_SHOWN = 60
 _LONG = 10**40  # from here on a whole number is written as a float
-_USUAL_KINDS: frozenset[Kind] = frozenset({"choice", "open", *NUMERIC})
 _BLANK = re.compile(r"[\s\x00-\x1f\x7f-\x9f]+")
-
-Number = int | float
-Ties = Literal["report", "first", "random", "judge"]
-
-
-@dataclass(frozen=True, slots=True)
-class Vote:
-    """One valid vote.
-
-    Attributes:
-        index: the voter's place in the panel, from 0.
-        label: what it is counted under.
-        value: the same in the type that it was read in.
-        weight: what it counts, by the rule "weighted".
-        confidence: what the voter states, from 0 to 1; None where it states nothing usable.
-    """
-
-    index: int
-    label: str
-    value: str | Number
-    weight: Fraction = Fraction(1)
-    confidence: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """What a rule needs to know besides the votes.
-
-    Attributes:
-        requested: all votes asked for, those without a label included.
-        quorum: the least number of valid votes.
-        share: the share of the base that the winner needs ("threshold"), or the flag ("any").
-        base: what shares are taken of.
-        flag: the label that the rule "any" looks for.
-    """
-
-    requested: int
-    quorum: int = 1
-    share: Share | None = None
-    base: Base = "requested"
-    flag: str | None = None
-
-    @property
-    def flags(self) -> int:
-        """How many votes for the flag are enough."""
-        return 1 if self.share is None else need(self.share, self.requested)
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """How a vote ended.
-
-    Attributes:
-        status: `decided`, `tie`, `no_majority`, `no_quorum` or `not_cleared`.
-        winner: the winning label; a number where it was computed; None where nobody won.
-        tied: the labels that share the lead, in a tie.
-        how: how the winner came about, where the counts alone do not tell it.
-    """
-
-    status: Outcome
-    winner: str | Number | None = None
-    tied: tuple[str, ...] = ()
-    how: str = ""
-
-
-Sure = tuple[Literal["winner", "no_winner"], str | None]
-"""What no open vote can change any more: who has won, or that nobody can."""
-
-
-@dataclass(frozen=True, slots=True)
-class Pick:
-    """One rule.
-
-    Attributes:
-        settle: from the valid votes to the decision, once no vote is open.
-        sure: from the votes so far and the weights of the open ones to what can no more change;
-            None where any open vote may still win.
-        kinds: the kinds of answers that it can count.
-        asks: whether a judge has the last word, and what it is asked for.
-        picks_label: whether the winner is a label that has votes of its own.
-        may_tie: whether several labels can do what it asks for.
-        help: what wins, in a few words.
-    """
-
-    settle: Callable[[Sequence[Vote], Terms], Decision]
-    sure: Callable[[Sequence[Vote], Sequence[Fraction], Terms], Sure | None] | None
-    help: str
-    kinds: frozenset[Kind] = _USUAL_KINDS
-    asks: Literal["", "winner", "score"] = ""
-    picks_label: bool = True
-    may_tie: bool = True
-
-
-def counts_of(votes: Sequence[Vote]) -> Counter[str]:
-    """The votes of each label, most first; of equal counts the one with the first voter first."""
-    counts = Counter(vote.label for vote in sorted(votes, key=lambda vote: vote.index))
-    return Counter(dict(counts.most_common()))
 
 
 def short(label: str) -> str:
@@ -126,18 +51,15 @@ def short(label: str) -> str:
     return line if whole else f"{line[: _LABEL_SHOWN - 1]}…"
 
 
-def _no_quorum(votes: Sequence[Vote], terms: Terms) -> bool:
-    return len(votes) < max(1, terms.quorum)
-
-
 # --- settling -------------------------------------------------------------------------------------
 
 
-def _tallied(rule: str) -> Callable[[Sequence[Vote], Terms], Decision]:
+def _tallied(formula: Formula) -> Callable[[Sequence[Vote], Terms], Decision]:
     def settle(votes: Sequence[Vote], terms: Terms) -> Decision:
         counts = counts_of(votes)
-        share = terms.share if rule == "threshold" else None
-        status, winner = decide(counts, terms.requested, rule, share, terms.base, terms.quorum)
+        status, winner = decide(
+            counts, terms.requested, formula, terms.share, terms.base, terms.quorum
+        )
         return Decision(status, winner, leaders(counts) if status == "tie" else ())
 
     return settle
@@ -158,9 +80,9 @@ def any_flag(votes: Sequence[Vote], terms: Terms) -> Decision:
     if found + missing >= enough:
         without = f"{_votes(missing)} without a label could have flagged it"
         return Decision("not_cleared", how=f"not cleared: {said} would be enough, and {without}")
-    if _no_quorum(votes, terms):
+    if terms.lacks_quorum(votes):
         return Decision("no_quorum")
-    status, winner = decide(counts, terms.requested - found, "plurality", quorum=0)
+    status, winner = decide(counts, terms.requested - found, plurality, quorum=0)
     tied = leaders(counts) if status == "tie" else ()
     return Decision(status, winner, tied, f"not flagged: {said} would be enough")
 
@@ -171,7 +93,7 @@ def _votes(number: int) -> str:
 
 def weighted(votes: Sequence[Vote], terms: Terms) -> Decision:
     """The label with the largest sum of weights."""
-    if _no_quorum(votes, terms):
+    if terms.lacks_quorum(votes):
         return Decision("no_quorum")
     sums = weight_sums([(vote.label, vote.weight) for vote in votes])
     most = max(sums.values(), default=Fraction(0))
@@ -186,11 +108,11 @@ def weighted(votes: Sequence[Vote], terms: Terms) -> Decision:
 
 def confidence(votes: Sequence[Vote], terms: Terms) -> Decision:
     """The label of the vote with the highest stated confidence; of equals, the larger tally."""
-    if _no_quorum(votes, terms):
+    if terms.lacks_quorum(votes):
         return Decision("no_quorum")
     stated = [vote for vote in votes if vote.confidence is not None]
     if not stated:
-        fallen = _tallied("plurality")(votes, terms)
+        fallen = _tallied(plurality)(votes, terms)
         return replace(fallen, how="no vote states a confidence: decided by plurality")
     highest = max(vote.confidence or 0.0 for vote in stated)
     counts = counts_of(votes)
@@ -204,15 +126,15 @@ def confidence(votes: Sequence[Vote], terms: Terms) -> Decision:
 
 
 def _computed(
-    name: str, compute: Callable[[Sequence[Fraction]], Fraction]
+    name: str, compute: Callable[[Sequence[Fraction]], Fraction | float]
 ) -> Callable[[Sequence[Vote], Terms], Decision]:
     def settle(votes: Sequence[Vote], terms: Terms) -> Decision:
-        if _no_quorum(votes, terms):
+        if terms.lacks_quorum(votes):
             return Decision("no_quorum")
         # As they are written: 0.1 is a tenth.
         numbers = [Fraction(repr(v.value)) for v in votes if not isinstance(v.value, str)]
         how = f"the {name} of {_votes(len(numbers))}"
-        return Decision("decided", _plain(compute(numbers)), how=how)
+        return Decision("decided", _plain(Fraction(compute(numbers))), how=how)
 
     return settle
 
@@ -232,11 +154,13 @@ def _mean(numbers: Sequence[Fraction]) -> Fraction:
 # --- certainty before the end ---------------------------------------------------------------------
 
 
-def _clinched(rule: str) -> Callable[[Sequence[Vote], Sequence[Fraction], Terms], Sure | None]:
+def _clinched(
+    formula: Formula,
+) -> Callable[[Sequence[Vote], Sequence[Fraction], Terms], Sure | None]:
     def sure(votes: Sequence[Vote], open_: Sequence[Fraction], terms: Terms) -> Sure | None:
-        share = terms.share if rule == "threshold" else None
+        counts = counts_of(votes)
         return clinch(
-            counts_of(votes), len(open_), terms.requested, rule, share, terms.base, terms.quorum
+            counts, len(open_), terms.requested, formula, terms.share, terms.base, terms.quorum
         )
 
     return sure
@@ -257,54 +181,241 @@ def _weights_sure(votes: Sequence[Vote], open_: Sequence[Fraction], terms: Terms
     return None if winner is None else ("winner", winner)
 
 
-_NUMBERS = frozenset(NUMERIC)
+# --- who needs the fewest votes to win ------------------------------------------------------------
 
-PICKS: Mapping[str, Pick] = {
-    "plurality": Pick(_tallied("plurality"), _clinched("plurality"), "the most votes"),
-    "majority": Pick(
-        _tallied("majority"), _clinched("majority"), "more than half of the votes", may_tie=False
-    ),
-    "threshold": Pick(_tallied("threshold"), _clinched("threshold"), "at least --threshold"),
-    "unanimous": Pick(_tallied("unanimity"), _clinched("unanimity"), "every vote", may_tie=False),
-    "any": Pick(any_flag, _flag_sure, "--flag LABEL as soon as one vote says it"),
-    "confidence": Pick(confidence, None, "the highest stated confidence"),
-    "weighted": Pick(weighted, _weights_sure, "the largest sum of --weight"),
-    "judge": Pick(_tallied("plurality"), None, "a judge's choice", asks="winner"),
-    "best": Pick(
-        _tallied("plurality"),
-        None,
-        "the highest score of a judge",
-        asks="score",
+
+def _flag(votes: Sequence[Vote], terms: Terms) -> str | None:
+    return terms.flag
+
+
+def _heaviest(votes: Sequence[Vote], terms: Terms) -> str | None:
+    sums = weight_sums([(vote.label, vote.weight) for vote in votes])
+    return max(sums, key=sums.__getitem__, default=None)
+
+
+# --- the entries ----------------------------------------------------------------------------------
+
+
+def counting_rule(name: str, help: str, formula: Formula, **more: Any) -> PickRule:  # noqa: A002
+    """A rule that needs nothing but the two largest counts, the base and a share of it.
+
+    Args:
+        formula: from these to how the vote ends.
+        more: further fields of the entry.
+    """
+    return PickRule(name, help, _tallied(formula), _clinched(formula), by_count=True, **more)
+
+
+def number_rule(
+    name: str,
+    help: str,  # noqa: A002 - the field's name
+    compute: Callable[[Sequence[Fraction]], Fraction | float],
+    **more: Any,
+) -> PickRule:
+    """A rule whose winner is computed from numbers.
+
+    Args:
+        compute: from the numbers that were voted, exact as they are written, to the winner.
+        more: further fields of the entry.
+    """
+    return PickRule(
+        name,
+        help,
+        _computed(name, compute),
+        kinds=frozenset(NUMERIC),
+        wants="is for numbers: ask for them with --score LO..HI or --number",
         picks_label=False,
-    ),
-    "median": Pick(
-        _computed("median", statistics.median),
-        None,
-        "the median",
-        _NUMBERS,
-        picks_label=False,
+        computes=True,
+        agrees=False,
         may_tie=False,
-    ),
-    "mean": Pick(
-        _computed("mean", _mean), None, "the mean", _NUMBERS, picks_label=False, may_tie=False
-    ),
+        **more,
+    )
+
+
+def _statistic(name: str) -> ProgramLines:
+    """The lines of a rule that is a function of Python's own `statistics`."""
+    exact = f"statistics.{name}(Fraction(repr(vote)) for vote in votes.values())"
+    return ProgramLines(
+        winner=f'float(f"{{{{float({exact}):.10g}}}}") if votes else None',
+        uses=frozenset({"statistics", "fraction"}),
+    )
+
+
+_BY_WEIGHT = """\
+weights = {weights}
+sums = Counter()
+for name, vote in votes.items():
+    sums[vote] += weights[name]"""
+_BY_CONFIDENCE = """\
+stated = {{name: parse_confidence(answers[name]) for name in votes}}
+most = max((each for each in stated.values() if each is not None), default=None)
+surest = {{votes[name] for name in stated if stated[name] == most}}
+# Of equally sure ones those with more votes; where nobody states it, most votes win.
+top = Counter({{vote: tally[vote] for vote in tally if vote in surest}})"""
+# A flag needs no quorum: it stands though others have failed, and these may hide one.
+_FLAGGED = """\
+flags = tally[{flag}]
+if flags + {requested} - len(votes) >= {enough}:
+    winner = None  # not cleared: votes without a label could have flagged it
+if flags >= {enough}:
+    winner = {flag}"""
+
+PICKS: dict[str, PickRule] = {
+    rule.name: rule
+    for rule in (
+        counting_rule(
+            "plurality",
+            "the most votes",
+            plurality,
+            wants_odd=True,
+            heuristic=True,
+            with_share="threshold",
+            program=ProgramLines(),
+        ),
+        counting_rule(
+            "majority",
+            "more than half of the votes",
+            majority,
+            may_tie=False,
+            wants_odd=True,
+            unmet="A majority was asked for",
+            claim="a majority",
+            program=ProgramLines(
+                after="if 2 * tally[winner] <= {base}:\n    winner = None  # no majority"
+            ),
+        ),
+        counting_rule(
+            "threshold",
+            "at least --threshold",
+            threshold,
+            with_share="threshold",
+            with_flag="any",
+            needs_share=True,
+            unmet="The threshold was not reached",
+            program=ProgramLines(
+                after="if {share.denominator} * tally[winner] < {share.numerator} * {base}:\n"
+                "    winner = None  # below the threshold"
+            ),
+        ),
+        counting_rule(
+            "unanimous",
+            "every vote",
+            unanimity,
+            may_tie=False,
+            unmet="Unanimity was asked for",
+            program=ProgramLines(
+                after="if tally[winner] < {base}:\n    winner = None  # not unanimous"
+            ),
+        ),
+        PickRule(
+            "any",
+            "--flag LABEL as soon as one vote says it",
+            any_flag,
+            _flag_sure,
+            agrees=False,
+            front=_flag,
+            with_share="any",
+            needs_flag=True,
+            program=ProgramLines(
+                "others = Counter(vote for vote in votes.values() if vote != {flag})",
+                "others",
+                after=_FLAGGED,
+            ),
+        ),
+        PickRule(
+            "confidence",
+            "the highest stated confidence",
+            confidence,
+            states_confidence=True,
+            program=ProgramLines(_BY_CONFIDENCE, "top", uses=frozenset({"stated"})),
+        ),
+        PickRule(
+            "weighted",
+            "the largest sum of --weight",
+            weighted,
+            _weights_sure,
+            front=_heaviest,
+            weighs=True,
+            program=ProgramLines(_BY_WEIGHT, "sums"),
+        ),
+        PickRule(
+            "judge",
+            "a judge's choice",
+            _tallied(plurality),
+            asks="winner",
+            program=ProgramLines(),
+        ),
+        PickRule(
+            "best",
+            "the highest score of a judge",
+            _tallied(plurality),
+            asks="score",
+            picks_label=False,
+            program=ProgramLines(),
+        ),
+        number_rule("median", "the median", statistics.median, program=_statistic("median")),
+        number_rule("mean", "the mean", _mean, program=_statistic("mean")),
+    )
 }
 
 
-def break_tie(decision: Decision, votes: Sequence[Vote], ties: Ties, seed: int) -> Decision:
+def rule_named(name: str) -> PickRule:
+    """The entry of a rule; a run may be older than the rules that are known here."""
+    return PICKS.get(name) or PickRule(name, "a rule that is not registered here", _unknown)
+
+
+def _unknown(votes: Sequence[Vote], terms: Terms) -> Decision:
+    return Decision("no_majority", how="its rule is not registered here")
+
+
+@dataclass(frozen=True, slots=True)
+class TieRule:
+    """What becomes of a tie.
+
+    Attributes:
+        asks: whether a judge is asked.
+        broken: from the tied labels, in the order of the panel, and a seed to who wins, and how that
+            is told; None to report the tie.
+    """
+
+    asks: bool = False
+    broken: Callable[[Sequence[str], int], tuple[str, str]] | None = None
+
+
+def _first(labels: Sequence[str], seed: int) -> tuple[str, str]:
+    return labels[0], "by the lowest index"
+
+
+def _by_lot(labels: Sequence[str], seed: int) -> tuple[str, str]:
+    lot = random.Random("\0".join([str(seed), *sorted(labels)]))
+    return sorted(labels)[int(lot.random() * len(labels))], f"by lot (seed {seed})"
+
+
+TIES: Mapping[str, TieRule] = {
+    "report": TieRule(),
+    "first": TieRule(broken=_first),
+    "random": TieRule(broken=_by_lot),
+    "judge": TieRule(asks=True),
+}
+
+
+def asks_judge(pick: str, ties: str) -> bool:
+    """Whether a judge is needed, by the rule or for its ties."""
+    return bool(rule_named(pick).asks) or TIES[ties].asks
+
+
+def break_tie(decision: Decision, votes: Sequence[Vote], ties: str, seed: int) -> Decision:
     """The decision, with a tie broken by lowest index or by lot where that is asked for.
 
     Neither depends on who came first: the lot is drawn over the labels in the order of the panel.
     """
-    if decision.status != "tie" or ties not in ("first", "random"):
+    broken = TIES[ties].broken
+    if decision.status != "tie" or broken is None:
         return decision
     tied = frozenset(decision.tied)
     panel = (vote.label for vote in sorted(votes, key=lambda vote: vote.index))
     labels = list(dict.fromkeys(label for label in panel if label in tied))
-    winner, by = labels[0], "by the lowest index"
-    if ties == "random":
-        lot = random.Random("\0".join([str(seed), *sorted(labels)]))
-        winner, by = sorted(labels)[int(lot.random() * len(labels))], f"by lot (seed {seed})"
+    winner, by = broken(labels, seed)
     among = f"the tie between {_listed(labels)} was broken {by}"
     how = f"{decision.how}; {among}" if decision.how else among
     return Decision("decided", winner, how=how)

@@ -9,7 +9,7 @@ from fractions import Fraction
 from typing import Literal
 
 from parallm_magics.core.exact_numbers import Number, exact_number
-from parallm_magics.voting.counting import Base, Outcome, Share, decide, exact_share
+from parallm_magics.voting.counting import Base, Formula, Outcome, Share, decide, exact_share
 from parallm_magics.voting.vote_statistics import exact_beta_half_tail, exact_p_mode
 
 Settled = tuple[Literal["winner"], str] | tuple[Literal["no_winner"], None]
@@ -23,7 +23,7 @@ def clinch(
     counts: Mapping[str, int],
     pending: int,
     requested: int,
-    rule: str = "plurality",
+    rule: str | Formula = "plurality",
     q: Share | None = None,
     base: Base | None = None,
     quorum: int | None = None,
@@ -39,7 +39,7 @@ def clinch(
         counts: the valid votes of each label so far.
         pending: votes still open; the rest of the requested ones are lost.
         requested: all votes asked for.
-        rule: a name in `RULES`.
+        rule: as `decide`.
         q: the share that rule "threshold" demands.
         base: what shares are taken of, as in `decide`.
         quorum: fewest valid votes, as in `decide`.

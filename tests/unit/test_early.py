@@ -35,7 +35,7 @@ from parallm_magics.providers.registry import define_simulated, forget
 from parallm_magics.recordings.store import Recordings
 from parallm_magics.simulation import simulated as simulated_provider
 from parallm_magics.simulation.sim_settings import Settings, read_settings
-from parallm_magics.voting.pick_rules import Vote
+from parallm_magics.voting.rule_entry import Vote
 
 MODELS = {"anthropic": "claude-haiku-5-5", "openai": "gpt-6-luna"}
 STOPS = ["--stop clinch", "--launch lazy", "--stop beta:0.95"]

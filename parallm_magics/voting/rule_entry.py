@@ -1,0 +1,180 @@
+"""What a pick rule is: the votes that it is given, the decision that it makes, and all that is known of it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Literal
+
+from parallm_magics.answers.cleaning import label_of
+from parallm_magics.core.tasks import NUMERIC, Kind
+from parallm_magics.voting.counting import Base, Outcome, Share, need
+
+Number = int | float
+USUAL_KINDS: frozenset[Kind] = frozenset({"choice", "open", *NUMERIC})
+
+
+@dataclass(frozen=True, slots=True)
+class Vote:
+    """One valid vote.
+
+    Attributes:
+        index: the voter's place in the panel, from 0.
+        label: what it is counted under.
+        value: the same in the type that it was read in.
+        weight: what it counts, by a rule that weighs.
+        confidence: what the voter states, from 0 to 1; None where it states nothing usable.
+    """
+
+    index: int
+    label: str
+    value: str | Number
+    weight: Fraction = Fraction(1)
+    confidence: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a rule needs to know besides the votes.
+
+    Attributes:
+        requested: all votes asked for, those without a label included.
+        quorum: the least number of valid votes.
+        share: the share of the base that the winner needs, or that a flag needs.
+        base: what shares are taken of.
+        flag: the label that is looked for.
+    """
+
+    requested: int
+    quorum: int = 1
+    share: Share | None = None
+    base: Base = "requested"
+    flag: str | None = None
+
+    @property
+    def flags(self) -> int:
+        """How many votes for the flag are enough."""
+        return 1 if self.share is None else need(self.share, self.requested)
+
+    def lacks_quorum(self, votes: Sequence[Vote]) -> bool:
+        """Whether too few votes are valid for any winner."""
+        return len(votes) < max(1, self.quorum)
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """How a vote ended.
+
+    Attributes:
+        status: `decided`, `tie`, `no_majority`, `no_quorum` or `not_cleared`.
+        winner: the winning label; a number where it was computed; None where nobody won.
+        tied: the labels that share the lead, in a tie.
+        how: how the winner came about, where the counts alone do not tell it.
+    """
+
+    status: Outcome
+    winner: str | Number | None = None
+    tied: tuple[str, ...] = ()
+    how: str = ""
+
+
+Sure = tuple[Literal["winner", "no_winner"], str | None]
+"""What no open vote can change any more: who has won, or that nobody can."""
+
+Settle = Callable[[Sequence[Vote], Terms], Decision]
+SureOf = Callable[[Sequence[Vote], Sequence[Fraction], Terms], Sure | None]
+
+
+@dataclass(frozen=True, slots=True)
+class ProgramLines:
+    """How a program finds `winner` from `votes`, a vote by name, and their `tally`.
+
+    In `before` and `after` the names in braces stand for what the cell asks for: `{base}`,
+    `{requested}`, `{flag}`, `{enough}`, `{share}` and `{weights}`.
+
+    Attributes:
+        before: the lines that count what `leads` names.
+        leads: the counter whose leader wins.
+        winner: the expression of the winner, where it is not who leads.
+        after: the lines that take a winner away, or put another in its place.
+        uses: what the lines call.
+    """
+
+    before: str = ""
+    leads: str = "tally"
+    winner: str = ""
+    after: str = ""
+    uses: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class PickRule:
+    """One rule of `--pick`, and all that is known of it.
+
+    Attributes:
+        name: what `--pick` calls it.
+        help: what wins, in a few words.
+        settle: from the valid votes to the decision, once no vote is open.
+        sure: from the votes so far and the weights of the open ones to what can no more change;
+            None where any open vote may still win, so that no vote ends early.
+        kinds: the kinds of answers that it can count.
+        wants: how to ask for such answers, where others are refused.
+        asks: whether a judge has the last word, and what it is asked for.
+        by_count: whether the votes of each label alone tell who has won.
+        picks_label: whether the winner is a label that has votes of its own.
+        computes: whether the winner is a number that nobody need have voted for.
+        agrees: whether it is a bad sign for the question where few voters say the same.
+        may_tie: whether several labels can do what it asks for.
+        wants_odd: whether an even number of votes on two labels is one too many.
+        heuristic: whether `--stop beta` says anything of it.
+        front: who needs the fewest votes to win, where that is not who has the most.
+        with_share: the rule that `--threshold` makes of it; "" where the two exclude each other.
+        with_flag: the rule that `--threshold` and `--flag` make of it.
+        needs_share, needs_flag: whether it is nothing without `--threshold`, without `--flag`.
+        states_confidence: whether the voters are asked how sure they are.
+        weighs: whether votes count by their `--weight`.
+        unmet: what was asked for, as the report of a vote without a winner begins.
+        claim: what may be said of the winner of the valid votes.
+        program: how `%parallm code` writes it; None to write the source of `settle`.
+    """
+
+    name: str
+    help: str
+    settle: Settle
+    sure: SureOf | None = None
+    kinds: frozenset[Kind] = USUAL_KINDS
+    wants: str = ""
+    asks: Literal["", "winner", "score"] = ""
+    by_count: bool = False
+    picks_label: bool = True
+    computes: bool = False
+    agrees: bool = True
+    may_tie: bool = True
+    wants_odd: bool = False
+    heuristic: bool = False
+    front: Callable[[Sequence[Vote], Terms], str | None] = lambda votes, terms: None
+    with_share: str = ""
+    with_flag: str = ""
+    needs_share: bool = False
+    needs_flag: bool = False
+    states_confidence: bool = False
+    weighs: bool = False
+    unmet: str = "No label has the votes that the rule asks for"
+    claim: str = ""
+    program: ProgramLines | None = None
+
+    def share_of_winner(
+        self, winner: str | Number | None, counts: Mapping[str, int]
+    ) -> float | None:
+        """The votes for the winner over the valid ones; None where no label has won by its votes."""
+        if winner is None or not self.picks_label:
+            return None
+        return counts.get(label_of(winner), 0) / sum(counts.values())
+
+
+def counts_of(votes: Sequence[Vote]) -> Counter[str]:
+    """The votes of each label, most first; of equal counts the one with the first voter first."""
+    counts = Counter(vote.label for vote in sorted(votes, key=lambda vote: vote.index))
+    return Counter(dict(counts.most_common()))
