@@ -23,6 +23,7 @@ from parallm_magics.core import user_code
 from parallm_magics.core.tasks import Call, Fault, Model, Plain, Reading, Record, Task
 from parallm_magics.core.user_code import UserCodeInterrupted
 from parallm_magics.errors import ModelError, OptionError, VariableError
+from parallm_magics.voting.pick_rules import PICKS
 
 # A panel is watched as it is written; for a large map the stream's CPU per token buys nothing.
 STREAMED = 200
@@ -615,7 +616,7 @@ def _closing(options: Options, reading: Reading | None, place: int, voters: int)
     Args:
         voters: how many unlike ones take turns; each of them is to meet every order.
     """
-    confidence = options.pick == "confidence"
+    confidence = PICKS[options.pick].states_confidence
     if options.no_ask or (reading is None and not confidence):
         return ""
     reading = reading or Reading("open")

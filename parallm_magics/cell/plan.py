@@ -29,6 +29,7 @@ from parallm_magics.cell.true_labels import Labels, labels_of
 from parallm_magics.cell.worker_specs import Given, Merge, WorkerSpec, fanout_specs, vote_specs
 from parallm_magics.core.tasks import Reading, Task
 from parallm_magics.errors import CellSyntaxError, OptionError
+from parallm_magics.voting.pick_rules import PICKS, asks_judge, rule_where
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +154,7 @@ def make_plan(
     block, own = parts.synthesis
     aggregate = _aggregate(options, block)
     asides = Asides(cell, prompts, parse_model, merged, options)
-    asked = options.pick in ("judge", "best") or options.ties == "judge"
+    asked = asks_judge(options.pick, options.ties)
     return Plan(
         magic=cell.magic,
         options=options,
@@ -274,21 +275,24 @@ def _implied(
     Raises:
         OptionError: another rule was named, in which it would have no part.
     """
-    if judge is not None and not (options.pick in ("judge", "best") or options.ties == "judge"):
+    scores, weighs = rule_where(lambda rule: rule.asks == "score"), rule_where(lambda r: r.weighs)
+    if judge is not None and not asks_judge(options.pick, options.ties):
         if "pick" in spoken:
+            named = ", ".join(f"--pick {name}" for name, rule in PICKS.items() if rule.asks)
             raise OptionError(
                 f"line {judge.line}: %judge has no part in --pick {options.pick}; "
-                "name --pick judge, --pick best or --ties judge"
+                f"name {named} or --ties judge"
             )
-        return {"pick": "best" if "score" in judging else "judge"}
-    if judge is not None and "score" in judging and options.pick != "best":
-        raise OptionError(f"line {judge.line}: --score on %judge goes with --pick best")
-    if any("weight" in own for own in voters) and options.pick != "weighted":
+        asked_for = "score" if "score" in judging else "winner"
+        return {"pick": rule_where(lambda rule: rule.asks == asked_for)}
+    if judge is not None and "score" in judging and PICKS[options.pick].asks != "score":
+        raise OptionError(f"line {judge.line}: --score on %judge goes with --pick {scores}")
+    if any("weight" in own for own in voters) and not PICKS[options.pick].weighs:
         if "pick" in spoken:
             raise OptionError(
-                f"--weight has no part in --pick {options.pick}; it is --pick weighted"
+                f"--weight has no part in --pick {options.pick}; it is --pick {weighs}"
             )
-        return {"pick": "weighted"}
+        return {"pick": weighs}
     return {}
 
 

@@ -10,6 +10,7 @@ from parallm_magics.cell.blocks import Block
 from parallm_magics.cell.options import TABLE, Options
 from parallm_magics.cell.worker_specs import Given, Merge, WorkerSpec, vote_specs
 from parallm_magics.errors import ModelError, OptionError, nearest, translated
+from parallm_magics.voting.pick_rules import asks_judge, rule_where
 
 SystemKind = Literal["single", "vote", "stop", "model", "panel"]
 
@@ -73,9 +74,10 @@ def cut_panels(
             panels.append(PanelBlock(block, given, (), name))
         elif block.word == "voter" and panels:
             last = panels[-1]
-            weighs = {"pick": "weighted"} if "weight" in given and "pick" not in last.own else {}
-            voters = (*last.voters, (block, given))
-            panels[-1] = replace(last, voters=voters, own={**last.own, **weighs})
+            own_rule = dict(last.own)
+            if "weight" in given:
+                own_rule.setdefault("pick", rule_where(lambda rule: rule.weighs))
+            panels[-1] = replace(last, voters=(*last.voters, (block, given)), own=own_rule)
         elif block.word == "voter":
             own.append((block, given))
     return own, panels
@@ -210,10 +212,9 @@ def refuse_unmeasured(
     Raises:
         OptionError: names the option and the way out.
     """
-    rules = [{"pick": options.pick, "ties": options.ties}, *(panel.own for panel in panels)]
-    if judged or any(
-        rule.get("pick") in ("judge", "best") or rule.get("ties") == "judge" for rule in rules
-    ):
+    rules = [(options.pick, options.ties)]
+    rules += [(p.own.get("pick", options.pick), p.own.get("ties", "")) for p in panels]
+    if judged or any(asks_judge(*rule) for rule in rules):
         raise OptionError(
             "--each: a judge is asked once a cell and cannot be measured on many items; take "
             "another --pick and --ties, or run the cell in a loop"

@@ -359,6 +359,11 @@ PICKS: dict[str, PickRule] = {
 }
 
 
+def rule_where(holds: Callable[[PickRule], bool]) -> str:
+    """The name of the first rule of which this holds."""
+    return next(name for name, rule in PICKS.items() if holds(rule))
+
+
 def rule_named(name: str) -> PickRule:
     """The entry of a rule; a run may be older than the rules that are known here."""
     return PICKS.get(name) or PickRule(name, "a rule that is not registered here", _unknown)
