@@ -6,10 +6,11 @@ import contextlib
 import json
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from parallm_magics.answers.cleaning import without_fences
+from parallm_magics.answers.json_objects import objects_in
 from parallm_magics.answers.reading_kinds import ReadingKind
 
 _TELLING = (
@@ -21,7 +22,6 @@ _ENDINGS = "final conclusion solution reply message assistant"
 
 # Numbers stay as they are spelt; a number of 5,000 digits would raise otherwise.
 _DECODER = json.JSONDecoder(strict=False, parse_int=str, parse_float=str, parse_constant=str)
-_OBJECT_START = re.compile(r'\{(?=\s*")')
 _JSON_START = re.compile(r"\s*(?:\[\s*)?\{\s*[\"']")
 _KEY_NOISE = re.compile(r"[\s_-]+")
 _WORD = re.compile(r"[^\W\d_]")
@@ -62,7 +62,7 @@ def json_answer(text: str, kind: ReadingKind) -> str | None:
     """
     rows: list[tuple[str, float | None]] = []
     end = 0
-    for begin, place, data in _objects(text):
+    for begin, place, data in objects_in(text, _DECODER):
         value = _field(data, _fields(kind))
         if value is None:
             continue
@@ -93,24 +93,6 @@ def _score_of(data: Mapping[str, Any]) -> float | None:
                 score = float(value)
                 return score if math.isfinite(score) else None
     return None
-
-
-def _objects(text: str) -> Iterator[tuple[int, int, dict[str, Any]]]:
-    """The outermost JSON objects of a text with their places, prose between them or not."""
-    place, budget = 0, 16 * len(text) + 200_000
-    while budget > 0 and (start := _OBJECT_START.search(text, place)):
-        try:
-            data, place = _DECODER.raw_decode(text, start.start())
-        except json.JSONDecodeError as error:
-            place = start.end()
-            # Making the error counts the lines up to it, which is dear in a long text.
-            budget -= error.pos - start.start() + error.pos // 8 + 1
-        except RecursionError:
-            # Each such attempt is dear, and a text could hold a million of them.
-            place = start.end()
-            budget -= 200_000
-        else:
-            yield start.start(), place, data
 
 
 def _field(data: dict[str, Any], names: tuple[str, ...]) -> str | None:
