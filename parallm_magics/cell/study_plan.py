@@ -213,7 +213,7 @@ def refuse_unmeasured(
         OptionError: names the option and the way out.
     """
     rules = [(options.pick, options.ties)]
-    rules += [(p.own.get("pick", options.pick), p.own.get("ties", "")) for p in panels]
+    rules += [(p.own.get("pick", options.pick), p.own.get("ties", options.ties)) for p in panels]
     if judged or any(asks_judge(*rule) for rule in rules):
         raise OptionError(
             "--each: a judge is asked once a cell and cannot be measured on many items; take "
