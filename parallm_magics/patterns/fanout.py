@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -26,17 +25,13 @@ from parallm_magics.patterns.quoting import visible
 from parallm_magics.patterns.record_values import says_more
 from parallm_magics.patterns.run import Again, Run
 from parallm_magics.patterns.run_context import RunContext
+from parallm_magics.patterns.run_view import fanout_title, fanout_view
 from parallm_magics.patterns.section_votes import SectionVote, section_vote_of
 from parallm_magics.patterns.synthesis import join, marked, synthesis_task
 from parallm_magics.patterns.workers import Workers, open_workers
 from parallm_magics.voting import label_of
 
 Value = str | float | None
-
-# Votes that are drawn; of a map there may be one an item.
-POLLS = 20
-# Flagged sections, and unchecked ones, that are named.
-NAMED = 10
 
 
 class FanoutRun(Run, Mapping[str, Value]):
@@ -78,11 +73,8 @@ class FanoutRun(Run, Mapping[str, Value]):
         self._lost: dict[str, str] = {}
         self._flagged: list[str] = []
         self._unchecked: list[str] = []
-        self._count = 0
         self._values: dict[str, Value] = {}
-        self._named = 0
         for section, records_ in _all(sections, self.results):
-            self._named += bool(records_)
             if not any(record.ok for record in records_):
                 self._lost[section.key] = counts_in_words(records_) or "not begun"
                 self._note_flag(section, None)
@@ -92,7 +84,8 @@ class FanoutRun(Run, Mapping[str, Value]):
                 self.votes[section.key] = poll
             value = self._values[section.key] = _value(section, records_, poll)
             self._note_flag(section, value)
-        self._checked, self._whole = checks or self._count > 0, whole
+        self._checked = checks or any(section.flag is not None for section in sections)
+        self._whole = whole
         if counted:
             self._values = {each.key: self._values.get(each.key) for each in sections}
         self._sections = sections
@@ -103,7 +96,6 @@ class FanoutRun(Run, Mapping[str, Value]):
         """Keep what a section says of its flag; one without a verdict is never taken for a no."""
         if section.flag is None:
             return
-        self._count += 1
         if value is None:
             self._unchecked.append(section.key)
         elif value == section.flag:
@@ -138,8 +130,9 @@ class FanoutRun(Run, Mapping[str, Value]):
         return self is other
 
     @property
-    def _extra(self) -> tuple[Record, ...]:
-        return (*self._guard_records, *((self.synthesis,) if self.synthesis else ()))
+    def auxiliary(self) -> tuple[Record, ...]:
+        """The records of guards and of the merging call."""
+        return (*super().auxiliary, *((self.synthesis,) if self.synthesis else ()))
 
     @property
     def flagged(self) -> tuple[str, ...]:
@@ -161,62 +154,8 @@ class FanoutRun(Run, Mapping[str, Value]):
             return None
         return self._whole and not (self.blocked or self._flagged or self._unchecked)
 
-    @property
-    def _title(self) -> str:
-        if self.blocked:
-            return self._blocked_title
-        total, good = len(self.results), len(self.succeeded)
-        noun = "section" if total == self._named else "worker"
-        lost = counts_in_words(self.results)
-        outcome = f"{good:,} of {display.count(total, noun)} succeeded"
-        outcome = f"{outcome} ({lost})" if lost else outcome
-        return f"{outcome}; {self._without_verdict}" if self._unchecked else outcome
-
-    @property
-    def _without_verdict(self) -> str:
-        """How many checks gave no verdict, in words."""
-        return f"{len(self._unchecked):,} of {display.count(self._count, 'check')} gave no verdict"
-
     def _view(self) -> display.View:
-        return display.View(
-            title=self._title,
-            pattern="fanout",
-            records=self.results,
-            extra=self._extra,
-            text=self.text if self.blocked or (self.synthesis and self.synthesis.ok) else None,
-            text_title="Refusal" if self.blocked else "Synthesis",
-            notes=(*self.notes, *self._flags(), *self.adapted),
-            simulated=self.simulated,
-            addresses=self.addresses,
-            counts=self._label_counts(),
-            polls=tuple(poll.shown for poll in itertools.islice(self.votes.values(), POLLS)),
-            guards=tuple(guard.shown for guard in self.guards),
-            blocked=self.blocked,
-        )
-
-    def _label_counts(self) -> display.Counts:
-        """How often each label was read, for each section that is asked of several items."""
-        by_section: dict[str, tuple[Section, list[Value]]] = {}
-        for section in self._sections:
-            if section.reading is not None and section.reading.choices:
-                _, values = by_section.setdefault(section.name, (section, []))
-                values.append(self._values.get(section.key))
-        found = []
-        for name, (section, values) in by_section.items():
-            assert section.reading is not None
-            if len(values) > 1:
-                labels = [(label, values.count(label)) for label in section.reading.choices]
-                lost = [("without an answer", values.count(None))] if None in values else []
-                found.append((name if len(by_section) > 1 else "", (*labels, *lost)))
-        return tuple(found)
-
-    def _flags(self) -> list[str]:
-        """Which sections say what `--flag` looks for, and which say nothing, a line each."""
-        if self.blocked:
-            return []
-        flagged = [f"flagged: {_some(self._flagged)}"] if self._flagged else []
-        missing = [f"{self._without_verdict}: {_some(self._unchecked)}"] if self._unchecked else []
-        return [*flagged, *missing]
+        return fanout_view(self, self._sections)
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as plain JSON types."""
@@ -235,7 +174,7 @@ class FanoutRun(Run, Mapping[str, Value]):
 
     def __repr__(self) -> str:
         mark = "SIMULATED " if self.simulated else ""
-        return f"<{mark}FanoutRun: {self._title}>"
+        return f"<{mark}FanoutRun: {fanout_title(self, self._sections)}>"
 
 
 async def run_fanout(
@@ -341,12 +280,6 @@ def _answers(
 ) -> Iterator[tuple[Section, list[Record]]]:
     """Each section with the records of its workers, as far as the run came."""
     return (each for each in _all(sections, records) if each[1])
-
-
-def _some(keys: Sequence[str]) -> str:
-    """The first few sections, and how many more there are."""
-    more = len(keys) - NAMED
-    return ", ".join([*map(str, keys[:NAMED]), *([f"{more:,} more"] if more > 0 else [])])
 
 
 def _left_out(hidden: int) -> str:

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from parallm_magics import display
 from parallm_magics.cell.auxiliary_calls import Guard
 from parallm_magics.cell.verdict_words import PAIRS, VERDICTS, Pair, way_out
 from parallm_magics.core.tasks import Record
@@ -48,11 +47,6 @@ class Verdict:
             "verdict": self.verdict,
             "reason": self.reason,
         }
-
-    @property
-    def shown(self) -> display.Guard:
-        """The verdict as it is drawn."""
-        return display.Guard(self.name, self.passed, self.verdict, self.reason, self.block)
 
 
 def verdict_of(guard: Guard, records: Sequence[Record]) -> Verdict:

@@ -11,7 +11,7 @@ from typing import Any, Self
 from parallm_magics import display
 from parallm_magics.core.tasks import Record, Usage
 from parallm_magics.errors import ParallmError
-from parallm_magics.patterns.guard_verdicts import Verdict, blocking, why_blocked
+from parallm_magics.patterns.guard_verdicts import Verdict, blocking
 from parallm_magics.patterns.pending import Pending
 from parallm_magics.patterns.plain_data import money, record_dict
 
@@ -57,35 +57,26 @@ class Run:
         return None if verdict is None else verdict.refusal
 
     @property
-    def _blocked_title(self) -> str:
-        verdict = blocking(self.guards)
-        return "" if verdict is None else why_blocked(verdict).replace("withheld", "blocked", 1)
-
-    @property
-    def _guard_records(self) -> tuple[Record, ...]:
+    def auxiliary(self) -> tuple[Record, ...]:
+        """The records of calls that are no worker's: of guards, a judge, a synthesis."""
         return tuple(record for guard in self.guards for record in guard.records)
-
-    @property
-    def _extra(self) -> tuple[Record, ...]:
-        """The records of calls that are no worker's."""
-        return self._guard_records
 
     @property
     def addresses(self) -> tuple[str, ...]:
         """Where calls went, if not to a provider's usual address."""
-        records = (*self.results, *self._extra)
+        records = (*self.results, *self.auxiliary)
         return tuple(dict.fromkeys(record.address for record in records if record.address))
 
     @property
     def adapted(self) -> tuple[str, ...]:
         """What was sent otherwise than usual, as an endpoint does not take it: a line a model."""
-        records = (*self.results, *self._extra)
+        records = (*self.results, *self.auxiliary)
         lines = (f"{record.model}: {record.adapted}" for record in records if record.adapted)
         return tuple(dict.fromkeys(lines))
 
     @property
     def _totals(self) -> display.Totals:
-        return display.totals(self.results, self._extra)
+        return display.totals(self.results, self.auxiliary)
 
     @property
     def succeeded(self) -> tuple[Record, ...]:
@@ -154,7 +145,7 @@ class Run:
     @property
     def simulated(self) -> bool:
         """Whether any answer comes from no model."""
-        return any(record.simulated for record in (*self.results, *self._extra))
+        return any(record.simulated for record in (*self.results, *self.auxiliary))
 
     def retry(self) -> Pending[Self]:
         """A new run, to be awaited: the successes are kept, all other workers asked again.
@@ -209,8 +200,8 @@ class Run:
     def timeline(self) -> Picture:
         """The picture alone: one bar a worker on a common axis."""
         return Picture(
-            display.timeline_html(self.results, self._extra),
-            "\n".join(display.timeline_plain(self.results, self._extra)),
+            display.timeline_html(self.results, self.auxiliary),
+            "\n".join(display.timeline_plain(self.results, self.auxiliary)),
         )
 
     def _view(self) -> display.View:

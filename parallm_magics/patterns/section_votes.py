@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from parallm_magics import display
 from parallm_magics.cell.calls import Section
 from parallm_magics.core.tasks import Record
 from parallm_magics.patterns.ballots import (
@@ -17,7 +16,7 @@ from parallm_magics.patterns.ballots import (
     winning_value,
 )
 from parallm_magics.patterns.panel import Rule, section_rule
-from parallm_magics.voting import label_of, shares
+from parallm_magics.voting import shares
 from parallm_magics.voting.counting import Outcome
 from parallm_magics.voting.pick_rules import break_tie
 
@@ -71,30 +70,9 @@ class SectionVote:
         }
 
     @property
-    def shown(self) -> display.SectionVote:
-        """The vote as it is drawn."""
-        reading, counts = self.section.reading, self.tally
-        unseen = [(c, 0) for c in (reading.choices if reading else ()) if c not in counts]
-        states = Counter(ballot.state for ballot in self.ballots)
-        tally = display.Tally(
-            counts=(*counts.items(), *unseen),
-            winner=None if self.winner is None else label_of(self.winner),
-            status=self.status,
-            valid=states["valid"],
-            requested=len(self.ballots),
-            abstained=states["abstain"],
-            invalid=states["invalid"],
-            failed=states["failed"],
-            cancelled=states["cancelled"],
-            agreement=self.agreement,
-            pick=section_vote_rule(self.section).pick,
-            how=self.how,
-        )
-        key = str(self.section.key)
-        item = display.item_of(self.records[0])
-        return display.SectionVote(
-            key if item in ("", key) else f"{key} · {item}", tally, self.records
-        )
+    def rule(self) -> Rule:
+        """The rule by which it is decided."""
+        return section_vote_rule(self.section)
 
 
 def section_vote_rule(section: Section) -> Rule:

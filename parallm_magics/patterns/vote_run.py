@@ -21,10 +21,10 @@ from parallm_magics.patterns.judge import Judgment
 from parallm_magics.patterns.panel import Rule
 from parallm_magics.patterns.plain_data import record_dict
 from parallm_magics.patterns.run import Again, Picture, Run
+from parallm_magics.patterns.run_view import vote_tally, vote_title, vote_view
 from parallm_magics.voting import (
     entropy_bits,
     label_of,
-    leaders,
     p_mode,
     pairwise_agreement,
     share_range_after_cancel,
@@ -32,13 +32,10 @@ from parallm_magics.voting import (
     wilson,
 )
 from parallm_magics.voting.counting import Outcome
-from parallm_magics.voting.pick_rules import break_tie, short
+from parallm_magics.voting.pick_rules import break_tie
 from parallm_magics.voting.rule_entry import Decision, Vote, counts_of
 
 P_MODE_VOTES = 500
-NAMED = 5
-COPIED = 60
-"""Characters from which on equal answers are no coincidence of a short label."""
 
 
 class VoteRun(Run):
@@ -122,8 +119,9 @@ class VoteRun(Run):
         return self._in_state("cancelled") if self.decided_after is not None else 0
 
     @property
-    def _extra(self) -> tuple[Record, ...]:
-        return (*self._guard_records, *self.judgments)
+    def auxiliary(self) -> tuple[Record, ...]:
+        """The records of guards and of the judge."""
+        return (*super().auxiliary, *self.judgments)
 
     @property
     def text(self) -> str | None:
@@ -249,142 +247,8 @@ class VoteRun(Run):
     def _in_state(self, state: BallotState) -> int:
         return sum(ballot.state == state for ballot in self.ballots)
 
-    @property
-    def _title(self) -> str:
-        if self.blocked:
-            return self._blocked_title
-        lead, votes = max(self._counts, default=0), len(self.ballots)
-        of = "votes" if self._counted else "answers"
-        if self.status == "tie":
-            some = [*map(short, self.tied[:NAMED]), *(["…"] if len(self.tied) > NAMED else [])]
-            return f"tie between {', '.join(some)}, of {votes} {of}"
-        if self.status == "no_quorum":
-            needed = f"{self._rule.quorum} are needed"
-            return f"no quorum: {self.valid} of {votes} {of} are valid, {needed}"
-        if self.status == "not_cleared":
-            return f"not cleared: {self.valid} of {votes} votes gave a label"
-        if self.status == "no_majority":
-            first = next(iter(leaders(self.tally)), None)
-            leads = (
-                f": {short(first)} leads with {lead} of {votes} votes" if first is not None else ""
-            )
-            return f"no winner by {self._rule.pick}{leads}"
-        label = label_of(self.winner) if self.winner is not None else ""
-        if self._rule.entry.computes:
-            return f"{label}: {self.how}"
-        if not self._counted:
-            return f"{self._chosen} of {votes} answers: {self.how}"
-        mine = self.tally[label]
-        kind = (
-            "" if 2 * mine > votes or mine < lead or self.how else ": a plurality, not a majority"
-        )
-        return f"{short(label)}: {mine} of {votes} votes{kind}"
-
     def _view(self) -> display.View:
-        return display.View(
-            title=self._title,
-            pattern="vote",
-            records=self.results,
-            extra=self._extra,
-            text=self._shown_text,
-            text_title="Refusal" if self.blocked else "Winning answer",
-            notes=(*self.notes, *self._advice(), *self.adapted),
-            simulated=self.simulated,
-            addresses=self.addresses,
-            tally=None if self.blocked else self._tally,
-            ballots=() if self.blocked else tuple(ballot.state for ballot in self.ballots),
-            guards=tuple(guard.shown for guard in self.guards),
-            blocked=self.blocked,
-        )
-
-    @property
-    def _shown_text(self) -> str | None:
-        """What is shown in full: the refusal, or an answer that was chosen as a text."""
-        if self.blocked:
-            return self._refusal
-        chosen = self._rule.entry.asks and self._reading.kind == "open"
-        return self.text if chosen and self.winner is not None else None
-
-    @property
-    def _chosen(self) -> str:
-        """The voter whose answer has won; of equal ones the first."""
-        pairs = zip(self.results, self.ballots, strict=True)
-        return next((r.name for r, b in pairs if b.label and r.value == self.winner), "")
-
-    @property
-    def _by_heuristic(self) -> bool:
-        """Whether the votes that were left out might have changed the outcome."""
-        sure = self._rule.entry.sure
-        if self.decided_after is None or self._rule.stop != "beta" or sure is None:
-            return False
-        left_out = [ballot.weight for ballot in self.ballots if ballot.state == "cancelled"]
-        return sure(self._votes, left_out, self._rule.terms(len(self.ballots))) is None
-
-    @property
-    def _tally(self) -> display.Tally:
-        weighted = self._rule.entry.weighs
-        sums: Counter[str] = Counter()
-        for vote in self._votes if weighted else ():
-            sums[vote.label] += vote.weight  # type: ignore[assignment] # a Counter of fractions
-        return display.Tally(
-            counts=tuple(self._shown_counts()),
-            winner=None if self.winner is None else label_of(self.winner),
-            status=self.status,
-            valid=self.valid,
-            requested=len(self.ballots),
-            abstained=self._in_state("abstain"),
-            invalid=self._in_state("invalid"),
-            failed=self._in_state("failed"),
-            cancelled=self._in_state("cancelled"),
-            agreement=self.agreement,
-            interval=self.interval if self._repeats else None,  # else there is no prompt to repeat
-            range=self.confidence_range,
-            pick=self._rule.pick,
-            how=self.how,
-            weights=tuple((label, float(weight)) for label, weight in sums.items()),
-            share_requested=self.share_requested if self.valid else None,
-            margin=self.margin,
-            p_mode=self.p_mode,
-            entropy=self.entropy,
-            pairwise=self.pairwise_agreement,
-            decided_after=self.decided_after,
-            tied=self.tied,
-            heuristic=self._by_heuristic,
-            counted=self._counted,
-        )
-
-    def _shown_counts(self) -> list[tuple[str, int]]:
-        unseen = [(label, 0) for label in self._reading.choices if label not in self.tally]
-        return [*self.tally.items(), *unseen]
-
-    def _advice(self) -> list[str]:
-        """What the votes themselves say about the question, one line each."""
-        if self.blocked:
-            return []
-        notes = []
-        texts = {
-            record.text for record, b in zip(self.results, self.ballots, strict=True) if b.label
-        }
-        if self._repeats and self.valid > 1 and len(texts) == 1 and len(min(texts)) >= COPIED:
-            notes.append(
-                "all answers are the same word for word: they are copies, not independent evidence"
-            )
-        if self._is_fuzzy:
-            notes.append("the question may be too fuzzy: change the prompt before adding votes")
-        return notes
-
-    @property
-    def _is_fuzzy(self) -> bool:
-        """Whether the voters understood the question in different ways, or could not answer it.
-
-        Answers that a judge chooses from differ as they should, numbers lie near each other without
-        being equal, and a flag is one voter's to find: their agreement says nothing of the question.
-        """
-        pairs = zip(self.results, self.ballots, strict=True)
-        unreadable = sum(b.state == "invalid" and r.status != "truncated" for r, b in pairs)
-        agrees = self._counted and self._rule.entry.agrees
-        low = agrees and self.agreement is not None and self.agreement < 0.6
-        return low or unreadable > 0.2 * len(self.ballots)
+        return vote_view(self, self._rule, self._reading, self._repeats)
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as plain JSON types."""
@@ -425,14 +289,15 @@ class VoteRun(Run):
 
     def tally_bars(self) -> Picture:
         """The picture alone: one bar a label."""
+        tally = vote_tally(self, self._rule, self._reading, self._repeats)
         return Picture(
-            display.tally_html(self._tally, self.results),
-            "\n".join(display.tally_plain(self._tally, self.results)),
+            display.tally_html(tally, self.results),
+            "\n".join(display.tally_plain(tally, self.results)),
         )
 
     def __repr__(self) -> str:
         mark = "SIMULATED " if self.simulated else ""
-        return f"<{mark}VoteRun: {self._title}>"
+        return f"<{mark}VoteRun: {vote_title(self, self._rule, self._reading)}>"
 
 
 def settled(rule: Rule, votes: Sequence[Vote], requested: int, stopped: int = 0) -> Decision:

@@ -14,6 +14,7 @@ from parallm_magics.core.tasks import Record
 from parallm_magics.errors import OptionError
 from parallm_magics.patterns.guard_verdicts import Verdict
 from parallm_magics.patterns.run import Again, Run, frame
+from parallm_magics.patterns.run_view import blocked_title, run_view
 from parallm_magics.study.findings import Findings, agreement
 from parallm_magics.study.study_report import report_of, title_of
 
@@ -93,19 +94,7 @@ class StudyRun(Findings, Run, Mapping[str, str | None]):
 
     def _view(self) -> display.View:
         """The calls, or the refusal in their place."""
-        return display.View(
-            title=self._blocked_title,
-            pattern="study",
-            records=self.results,
-            extra=self._extra,
-            text=self._refusal,
-            text_title="Refusal",
-            notes=(*self.notes, *self.adapted),
-            simulated=self.simulated,
-            addresses=self.addresses,
-            guards=tuple(guard.shown for guard in self.guards),
-            blocked=self.blocked,
-        )
+        return run_view(self, "", "study", self.text, "Refusal")
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         if self.blocked:
@@ -121,7 +110,7 @@ class StudyRun(Findings, Run, Mapping[str, str | None]):
 
     def __repr__(self) -> str:
         mark = "SIMULATED " if self.simulated else ""
-        title = self._blocked_title if self.blocked else title_of(self)
+        title = blocked_title(self) if self.blocked else title_of(self)
         return f"<{mark}StudyRun: {title}>"
 
     def to_dict(self) -> dict[str, Any]:

@@ -1,0 +1,292 @@
+"""What each kind of run shows, as data: outcome, notes, text, votes and guards."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any, Literal
+
+from parallm_magics import display
+from parallm_magics.cell.calls import Section
+from parallm_magics.core.tasks import Reading
+from parallm_magics.patterns.ballots import Ballot, votes_of
+from parallm_magics.patterns.ending import counts_in_words
+from parallm_magics.patterns.guard_verdicts import blocking, why_blocked
+from parallm_magics.patterns.panel import Rule
+from parallm_magics.voting import label_of, leaders
+from parallm_magics.voting.pick_rules import short
+
+if TYPE_CHECKING:
+    from parallm_magics.patterns.fanout import FanoutRun, Value
+    from parallm_magics.patterns.run import Run
+    from parallm_magics.patterns.section_votes import SectionVote
+    from parallm_magics.patterns.vote_run import VoteRun
+
+MOST_SECTION_VOTES = 20
+"""Votes within a fan-out that are drawn; of a map there may be one an item."""
+
+MOST_NAMED = 10
+"""Flagged sections, and unchecked ones, that are named."""
+
+MOST_TIED = 5
+"""Tied labels that a title names."""
+
+COPIED = 60
+"""Characters from which on equal answers are no coincidence of a short label."""
+
+
+def run_view(
+    run: Run,
+    title: str,
+    pattern: Literal["fanout", "vote", "study"],
+    text: str | None,
+    text_title: str,
+    notes: Sequence[str] = (),
+    **shown: Any,
+) -> display.View:
+    """The view of a run, or the refusal in place of what a guardrail blocks.
+
+    Args:
+        notes: what this kind of run has to say of its result, one line each.
+        shown: further fields of the view.
+    """
+    blocked = run.blocked
+    return display.View(
+        title=blocked_title(run) if blocked else title,
+        pattern=pattern,
+        records=run.results,
+        extra=run.auxiliary,
+        text=text,
+        text_title="Refusal" if blocked else text_title,
+        notes=(*run.notes, *([] if blocked else notes), *run.adapted),
+        simulated=run.simulated,
+        addresses=run.addresses,
+        guards=tuple(
+            display.Guard(each.name, each.passed, each.verdict, each.reason, each.block)
+            for each in run.guards
+        ),
+        blocked=blocked,
+        **shown,
+    )
+
+
+def blocked_title(run: Run) -> str:
+    """By which guardrail the run is blocked; "" where it is not."""
+    verdict = blocking(run.guards)
+    return "" if verdict is None else why_blocked(verdict).replace("withheld", "blocked", 1)
+
+
+# --- a fan-out ------------------------------------------------------------------------------------
+
+
+def fanout_view(run: FanoutRun, sections: Sequence[Section]) -> display.View:
+    """The view of a fan-out of these sections."""
+    merged = run.synthesis is not None and run.synthesis.ok
+    return run_view(
+        run,
+        fanout_title(run, sections),
+        "fanout",
+        run.text if run.blocked or merged else None,
+        "Synthesis",
+        _flags(run, sections),
+        counts=_label_counts(run, sections),
+        polls=tuple(map(_drawn, itertools.islice(run.votes.values(), MOST_SECTION_VOTES))),
+    )
+
+
+def fanout_title(run: FanoutRun, sections: Sequence[Section]) -> str:
+    """The outcome in words."""
+    if run.blocked:
+        return blocked_title(run)
+    total, good = len(run.results), len(run.succeeded)
+    begun = {record.index for record in run.results}
+    named = sum(not begun.isdisjoint(section.tasks) for section in sections)
+    noun = "section" if total == named else "worker"
+    lost = counts_in_words(run.results)
+    outcome = f"{good:,} of {display.count(total, noun)} succeeded"
+    outcome = f"{outcome} ({lost})" if lost else outcome
+    return f"{outcome}; {_without_verdict(run, sections)}" if run.unchecked else outcome
+
+
+def _flags(run: FanoutRun, sections: Sequence[Section]) -> list[str]:
+    """Which sections say what `--flag` looks for, and which say nothing, a line each."""
+    lines = [f"flagged: {_some(run.flagged)}"] if run.flagged else []
+    if run.unchecked:
+        lines.append(f"{_without_verdict(run, sections)}: {_some(run.unchecked)}")
+    return lines
+
+
+def _without_verdict(run: FanoutRun, sections: Sequence[Section]) -> str:
+    """How many checks gave no verdict, in words."""
+    checks = sum(section.flag is not None for section in sections)
+    return f"{len(run.unchecked):,} of {display.count(checks, 'check')} gave no verdict"
+
+
+def _some(keys: Sequence[str]) -> str:
+    """The first few sections, and how many more there are."""
+    more = len(keys) - MOST_NAMED
+    return ", ".join([*map(str, keys[:MOST_NAMED]), *([f"{more:,} more"] if more > 0 else [])])
+
+
+def _label_counts(run: FanoutRun, sections: Sequence[Section]) -> display.Counts:
+    """How often each label was read, for each section that is asked of several items."""
+    by_section: dict[str, tuple[tuple[str, ...], list[Value]]] = {}
+    for section in sections:
+        if section.reading is not None and section.reading.choices:
+            _, values = by_section.setdefault(section.name, (section.reading.choices, []))
+            values.append(run.get(section.key))
+    found = []
+    for name, (choices, values) in by_section.items():
+        if len(values) > 1:
+            labels = [(label, values.count(label)) for label in choices]
+            lost = [("without an answer", values.count(None))] if None in values else []
+            found.append((name if len(by_section) > 1 else "", (*labels, *lost)))
+    return tuple(found)
+
+
+def _drawn(vote: SectionVote) -> display.SectionVote:
+    """The vote of one section, under the section's name and item."""
+    reading = vote.section.reading
+    tally = display.Tally(
+        **_counted(vote.ballots, vote.tally, reading.choices if reading else ()),
+        winner=None if vote.winner is None else label_of(vote.winner),
+        status=vote.status,
+        agreement=vote.agreement,
+        pick=vote.rule.pick,
+        how=vote.how,
+    )
+    key, item = str(vote.section.key), display.item_of(vote.records[0])
+    name = key if item in ("", key) else f"{key} · {item}"
+    return display.SectionVote(name, tally, vote.records)
+
+
+def _counted(
+    ballots: Sequence[Ballot], counts: Mapping[str, int], choices: Sequence[str]
+) -> dict[str, Any]:
+    """The fields of a tally that count ballots: by label, those nobody chose last, and by state."""
+    states = Counter(ballot.state for ballot in ballots)
+    return {
+        "counts": (*counts.items(), *((label, 0) for label in choices if label not in counts)),
+        "requested": len(ballots),
+        "valid": states["valid"],
+        "abstained": states["abstain"],
+        "invalid": states["invalid"],
+        "failed": states["failed"],
+        "cancelled": states["cancelled"],
+    }
+
+
+# --- a vote ---------------------------------------------------------------------------------------
+
+
+def vote_view(run: VoteRun, rule: Rule, reading: Reading, repeats: bool) -> display.View:
+    """The view of a vote by this rule.
+
+    Args:
+        repeats: whether all votes repeat one prompt.
+    """
+    if run.blocked:
+        return run_view(run, "", "vote", run.text, "Refusal")
+    chosen = rule.entry.asks and reading.kind == "open" and run.winner is not None
+    return run_view(
+        run,
+        vote_title(run, rule, reading),
+        "vote",
+        run.text if chosen else None,
+        "Winning answer",
+        _advice(run, rule, reading, repeats),
+        tally=vote_tally(run, rule, reading, repeats),
+        ballots=tuple(ballot.state for ballot in run.ballots),
+    )
+
+
+def vote_title(run: VoteRun, rule: Rule, reading: Reading) -> str:
+    """The outcome in words."""
+    if run.blocked:
+        return blocked_title(run)
+    lead, votes = max(run.tally.values(), default=0), len(run.ballots)
+    of = "votes" if rule.counts(reading) else "answers"
+    if run.status == "tie":
+        tied = [*map(short, run.tied[:MOST_TIED]), *(["…"] if len(run.tied) > MOST_TIED else [])]
+        return f"tie between {', '.join(tied)}, of {votes} {of}"
+    if run.status == "no_quorum":
+        return f"no quorum: {run.valid} of {votes} {of} are valid, {rule.quorum} are needed"
+    if run.status == "not_cleared":
+        return f"not cleared: {run.valid} of {votes} votes gave a label"
+    if run.status == "no_majority":
+        first = next(iter(leaders(run.tally)), None)
+        leads = "" if first is None else f": {short(first)} leads with {lead} of {votes} votes"
+        return f"no winner by {rule.pick}{leads}"
+    label = label_of(run.winner) if run.winner is not None else ""
+    if rule.entry.computes:
+        return f"{label}: {run.how}"
+    if not rule.counts(reading):
+        return f"{_chosen(run)} of {votes} answers: {run.how}"
+    mine = run.tally[label]
+    leads = "" if 2 * mine > votes or mine < lead or run.how else ": a plurality, not a majority"
+    return f"{short(label)}: {mine} of {votes} votes{leads}"
+
+
+def _chosen(run: VoteRun) -> str:
+    """The voter whose answer has won; of equal ones the first."""
+    pairs = zip(run.results, run.ballots, strict=True)
+    return next((r.name for r, ballot in pairs if ballot.label and r.value == run.winner), "")
+
+
+def vote_tally(run: VoteRun, rule: Rule, reading: Reading, repeats: bool) -> display.Tally:
+    """How the votes fell, with all that may be said of it."""
+    weights: dict[str, Fraction] = {}
+    for ballot in run.ballots if rule.entry.weighs else ():
+        if ballot.label is not None:
+            weights[ballot.label] = weights.get(ballot.label, Fraction(0)) + ballot.weight
+    return display.Tally(
+        **_counted(run.ballots, run.tally, reading.choices),
+        winner=None if run.winner is None else label_of(run.winner),
+        status=run.status,
+        agreement=run.agreement,
+        interval=run.interval if repeats else None,  # else there is no prompt to repeat
+        range=run.confidence_range,
+        pick=rule.pick,
+        how=run.how,
+        weights=tuple((label, float(weight)) for label, weight in weights.items()),
+        share_requested=run.share_requested if run.valid else None,
+        margin=run.margin,
+        p_mode=run.p_mode,
+        entropy=run.entropy,
+        pairwise=run.pairwise_agreement,
+        decided_after=run.decided_after,
+        tied=run.tied,
+        heuristic=_by_heuristic(run, rule),
+        counted=rule.counts(reading),
+    )
+
+
+def _by_heuristic(run: VoteRun, rule: Rule) -> bool:
+    """Whether the votes that were left out might have changed the outcome."""
+    sure = rule.entry.sure
+    if run.decided_after is None or rule.stop != "beta" or sure is None:
+        return False
+    left_out = [ballot.weight for ballot in run.ballots if ballot.state == "cancelled"]
+    votes = votes_of(run.results, run.ballots)
+    return sure(votes, left_out, rule.terms(len(run.ballots))) is None
+
+
+def _advice(run: VoteRun, rule: Rule, reading: Reading, repeats: bool) -> list[str]:
+    """What the votes themselves say about the question, one line each."""
+    notes = []
+    pairs = [*zip(run.results, run.ballots, strict=True)]
+    texts = {record.text for record, ballot in pairs if ballot.label}
+    if repeats and run.valid > 1 and len(texts) == 1 and len(min(texts)) >= COPIED:
+        notes.append(
+            "all answers are the same word for word: they are copies, not independent evidence"
+        )
+    # Answers that a judge chooses from differ as they should, numbers lie near each other without
+    # being equal, and a flag is one voter's to find: their agreement says nothing of the question.
+    agrees = rule.counts(reading) and rule.entry.agrees
+    low = agrees and run.agreement is not None and run.agreement < 0.6
+    unreadable = sum(b.state == "invalid" and r.status != "truncated" for r, b in pairs)
+    if low or unreadable > 0.2 * len(pairs):
+        notes.append("the question may be too fuzzy: change the prompt before adding votes")
+    return notes
