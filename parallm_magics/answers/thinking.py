@@ -9,9 +9,33 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections.abc import Sequence
+from typing import Literal, NamedTuple
 
-from parallm_magics.answers.thinking_marks import Mark, known_marks, reflecting_marks
+# What models call it by themselves. "analysis" and the like are tags that prompts ask for as part
+# of the answer: they are not read as a vote, and stay in the text.
+_THOUGHT = r"(?:think|thinking|thought|thoughts|reasoning)"
+_NAMED = rf"(?:[\w-]{{1,30}}:)?{_THOUGHT}(?:[_-][\w-]{{1,60}})?"
+_TOKEN_NAME = rf"[^<>|｜\n]{{0,40}}{_THOUGHT}[^<>|｜\n]{{0,40}}"
+_KNOWN = re.compile(
+    rf"<\s{{0,4}}(?P<tag>/?)\s{{0,4}}{_NAMED}(?:\s[^<>/]{{0,80}})?(?P<empty>\s{{0,4}}/)?>"
+    rf"|◁\s{{0,4}}(?P<triangle>/?)\s{{0,4}}{_NAMED}\s{{0,4}}▷"
+    r"|\[(?P<bracket>/?)THINK(?:ING)?\]"
+    rf"|<[|｜](?P<token>{_TOKEN_NAME})[|｜]>"
+    r"|(?P<channel><\|channel>\s{0,4}(?:thought|analysis)|<channel\|>)",
+    re.IGNORECASE,
+)
+_ENDS = re.compile(r"/|end|stop|close", re.IGNORECASE)
+_MAY_THINK = re.compile(
+    r"[<◁\[]|assistant(?:analysis|commentary|final)|\A\s{0,40}(?:analysis|commentary)"
+)
+"""What every text with thinking in it holds."""
 
+_LONGEST_MARK = 140
+"""Characters of the longest mark."""
+
+_REFLECTING = re.compile(
+    r"<\s{0,4}(/?)\s{0,4}(?:reflection|scratchpad|analysis)\b[^<>]{0,80}>", re.IGNORECASE
+)
 _FENCE = re.compile(r"^[ \t]*(?:`{3,}|~{3,})", re.MULTILINE)
 _BLANK = re.compile(r"\s*")
 _QUOTES = "`\"'“”‘’«»([{"
@@ -46,6 +70,26 @@ ONLY_THINKING = (
 )
 """Why there is no answer where there is thinking."""
 
+_HARMONY_BEGINS = re.compile(r"<\|(?:channel|start)\|>|(?:analysis|commentary)(?=[A-Z<])")
+_FINAL_BEGINS = re.compile(r"<\|channel\|>\s{0,4}final[^<|\n]{0,80}<\|message\|>|assistantfinal")
+_CHANNEL_NAMES = ("analysis", "commentary")
+_MARK_BEGUN = re.compile(r"[<◁\[][^>▷\]\n]*|<\|channel>\s{0,4}[a-z]{0,9}")
+_MOST_BLOCKS = 50
+
+
+class _Mark(NamedTuple):
+    """A mark that begins or ends thinking.
+
+    Attributes:
+        closes: whether it ends thinking.
+        is_empty: whether it is both, as `<think/>` is.
+    """
+
+    start: int
+    end: int
+    closes: bool
+    is_empty: bool = False
+
 
 def split_thinking(text: str) -> tuple[str, str]:
     """What a model wrote to itself, and its answer.
@@ -60,12 +104,12 @@ def split_thinking(text: str) -> tuple[str, str]:
     >>> split_thinking("Close it with `</think>`.")
     ('', 'Close it with `</think>`.')
     """
+    if not _MAY_THINK.search(text):
+        return "", text
     harmony = _harmony(text)
     if harmony is not None:
         return harmony
-    marks = known_marks(text)
-    if not marks:
-        return "", text
+    marks = _known_marks(text)
     thoughts: list[str] = []
     place = 0
     fences = [fence.start() for fence in _FENCE.finditer(text)]
@@ -86,7 +130,7 @@ def without_reasoning(text: str) -> str:
     _, text = split_thinking(text)
     kept: list[str] = []
     start, inside = 0, False
-    for mark in sorted([*known_marks(text), *reflecting_marks(text)]):
+    for mark in sorted([*_known_marks(text), *_reflecting_marks(text)]):
         if mark.closes:
             if not inside:
                 kept.clear()
@@ -106,7 +150,7 @@ def _unframed(answer: str) -> str:
 
 
 def _next_block(
-    text: str, place: int, marks: Sequence[Mark], fences: Sequence[int]
+    text: str, place: int, marks: Sequence[_Mark], fences: Sequence[int]
 ) -> tuple[int, int, int] | None:
     """Where the next thought begins and ends, and where the text goes on; None without one."""
     begins = _BLANK.match(text, place)
@@ -130,7 +174,7 @@ def _next_block(
     return None
 
 
-def _is_quoted(text: str, mark: Mark, fences: int) -> bool:
+def _is_quoted(text: str, mark: _Mark, fences: int) -> bool:
     """Whether a mark that stands at no start is spoken of: quoted, code, or a word among words."""
     before, after = text[mark.start - 1 : mark.start], text[mark.end : mark.end + 1]
     if fences % 2 or before in tuple(_QUOTES) or (after and after in _QUOTES[:7]):
@@ -186,3 +230,86 @@ def _bare_harmony(text: str) -> tuple[str, str] | None:
 
 def _joined(parts: Sequence[str]) -> str:
     return "\n\n".join(filter(None, (part.strip() for part in parts)))
+
+
+def _known_marks(text: str) -> list[_Mark]:
+    """All marks whose name says that they are about thinking, in their order."""
+    return [_mark(found) for found in _KNOWN.finditer(text)]
+
+
+def _reflecting_marks(text: str) -> list[_Mark]:
+    """All marks of blocks that a prompt may ask for: part of the answer, and no part of the vote."""
+    return [_Mark(m.start(), m.end(), bool(m[1])) for m in _REFLECTING.finditer(text)]
+
+
+def _mark(found: re.Match[str]) -> _Mark:
+    if found["token"] is not None:
+        closes = bool(_ENDS.search(found["token"]))
+    elif found["channel"] is not None:
+        closes = found["channel"].startswith("<channel")
+    else:
+        closes = bool(found["tag"] or found["triangle"] or found["bracket"])
+    return _Mark(found.start(), found.end(), closes, bool(found["empty"]))
+
+
+def _first_mark(text: str, *, closes: bool = False) -> _Mark | None:
+    """The first known mark, or the first that ends thinking; None without one."""
+    marks = map(_mark, _KNOWN.finditer(text))
+    return next((mark for mark in marks if mark.closes or not closes), None)
+
+
+class Sieve:
+    """Lets the pieces of an answer pass and holds back those of the thinking before it.
+
+    For who watches only: what counts in the end is `split_thinking` of the whole text.
+    """
+
+    __slots__ = ("_blocks", "_held", "_is_harmony", "_state")
+
+    def __init__(self) -> None:
+        self._state: Literal["open", "thinking", "answer"] = "open"
+        self._held = ""
+        self._is_harmony = False
+        self._blocks = 0
+
+    def shown(self, piece: str) -> str:
+        """What of the piece, and of what was held back before it, is answer; "" while it thinks."""
+        if self._state == "answer":
+            return piece
+        self._held += piece
+        while self._blocks < _MOST_BLOCKS:
+            if self._state == "thinking" and not self._ends():
+                return ""
+            begun = self._begins()
+            if begun is None:
+                return ""
+            if not begun:
+                break
+        self._state, held, self._held = "answer", self._held, ""
+        return held
+
+    def _ends(self) -> bool:
+        """Whether the thinking ends in what is held; what comes before that is let go."""
+        if self._is_harmony:
+            final = _FINAL_BEGINS.search(self._held)
+            end = final.end() if final else None
+        else:
+            mark = _first_mark(self._held, closes=True)
+            end = mark.end if mark else None
+        self._held = self._held[-_LONGEST_MARK:] if end is None else self._held[end:]
+        self._state = "thinking" if end is None else "open"
+        return end is not None
+
+    def _begins(self) -> bool | None:
+        """Whether what is held begins with thinking; None where that cannot be told yet."""
+        begin = self._held.lstrip()
+        if not begin or any(name.startswith(begin) for name in _CHANNEL_NAMES):
+            return None
+        harmony = _HARMONY_BEGINS.match(begin)
+        mark = _first_mark(begin[:_LONGEST_MARK])
+        if harmony or (mark and mark.start == 0 and not mark.closes):
+            self._state, self._is_harmony = "thinking", harmony is not None
+            self._held = begin if harmony else begin[mark.end if mark else 0 :]
+            self._blocks += 1
+            return True
+        return None if len(begin) < _LONGEST_MARK and _MARK_BEGUN.fullmatch(begin) else False

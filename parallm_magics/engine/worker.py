@@ -7,8 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
-from parallm_magics.answers.thinking import ONLY_THINKING, split_thinking
-from parallm_magics.answers.thinking_sieve import Sieve
+from parallm_magics.answers.thinking import ONLY_THINKING, Sieve, split_thinking
 from parallm_magics.core.provider import CallFailed, Provider, Reply
 from parallm_magics.core.tasks import (
     Attempt,
@@ -104,7 +103,7 @@ class Worker:
         tokens: what it has taken of the tokens allowed a minute.
         tell: hears what happens in the try under way.
         begun: called with the first sign of life of it.
-        sieve: keeps thinking from who listens to it.
+        sieve: keeps thinking from who listens to it; None where nobody has yet.
     """
 
     task: Task
@@ -119,7 +118,7 @@ class Worker:
     tokens: Taken | None = None
     tell: Listener | None = None
     begun: Callable[[], None] | None = None
-    sieve: Sieve = field(default_factory=Sieve)
+    sieve: Sieve | None = None
 
     def left(self, now: float) -> float:
         """Seconds until the deadline, which counts from the first admission."""
@@ -133,6 +132,7 @@ class Worker:
         if piece:
             self.heard.append(piece)
             if self.tell is not None:
+                self.sieve = self.sieve or Sieve()
                 at = asyncio.get_running_loop().time() - self.began
                 self.tell(Event("heard", self.task.index, at, self.sieve.shown(piece)))
 
@@ -151,7 +151,7 @@ class Worker:
         tried = loop.time()
         self.start = tried if self.start is None else self.start
         self.heard.clear()
-        self.sieve = Sieve()
+        self.sieve = None
         index = self.task.index
 
         self.tell, self.begun = tell, begun

@@ -5,8 +5,7 @@ from growth import assert_in_proportion
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parallm_magics.answers.thinking import split_thinking
-from parallm_magics.answers.thinking_sieve import Sieve
+from parallm_magics.answers.thinking import Sieve, split_thinking
 
 MARKS = [
     ("<think>", "</think>"),
