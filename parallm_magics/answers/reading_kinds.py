@@ -11,6 +11,7 @@ from parallm_magics.answers.label_in_text import read_label
 from parallm_magics.answers.mentions import Menu
 from parallm_magics.answers.number_in_text import read_number
 from parallm_magics.core.tasks import Reading
+from parallm_magics.errors import OptionError
 
 Value = str | int | float
 Span = tuple[float, float]
@@ -28,6 +29,7 @@ class ReadingKind:
             or a tag gave the verdict.
         asks: what a prompt asks for behind "ANSWER:"; "" where its own words do.
         key: the form in which a value is held against a true label.
+        label: what a vote with such a value is counted under.
         noun: what one of these answers is called.
         all_answers: every answer there can be, where a reading has a closed set of them.
         is_label: whether it is one of the choices.
@@ -41,6 +43,7 @@ class ReadingKind:
     read: Callable[[str, Menu, Span | None, bool], Value | None]
     asks: Callable[[Reading], str] = lambda reading: ""
     key: Callable[[str], str] = lambda label: label
+    label: Callable[[Value], str] = label_of
     noun: str = "answer"
     all_answers: Callable[[Reading], Sequence[str]] = lambda reading: ()
     is_label: bool = False
@@ -116,3 +119,19 @@ KINDS: dict[str, ReadingKind] = {
     ),
 }
 """From the name of a kind to what there is to know of it."""
+
+_OWN = frozenset(KINDS)
+
+
+def register_reading(name: str, kind: ReadingKind) -> str:
+    """Add a kind of answers that a pick rule may ask for; gives back its name.
+
+    Raises:
+        OptionError: it is no kind, or its name is one of this extension's own.
+    """
+    if not isinstance(kind, ReadingKind):
+        raise OptionError(f"a kind of answers is a ReadingKind, not {type(kind).__name__}")
+    if name in _OWN:
+        raise OptionError(f"{name!r} is a kind of this extension; choose another name")
+    KINDS[name] = kind
+    return name

@@ -12,7 +12,7 @@ import math
 import pathlib
 import re
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
@@ -355,7 +355,7 @@ def minimum(value: Any) -> str:
     return str(count_or_none(value))
 
 
-def one_of(*known: str) -> Callable[[Any], str]:
+def one_of(known: Collection[str]) -> Callable[[Any], str]:
     """A reader of one of these words."""
 
     def read(value: Any) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 from parallm_magics.cell import option_values as read
 from parallm_magics.core.tasks import Reading
-from parallm_magics.voting.pick_rules import PICKS
+from parallm_magics.voting.pick_rules import DEFAULT, PICKS, TIES, rule_named
 
 FANOUT, VOTE = "fanout", "vote"
 CELLS = frozenset({FANOUT, VOTE})
@@ -30,7 +30,7 @@ class Option:
         flags: as typed, the long one first.
         read: from typed text or a Python value to the value; raises ValueError with the reason.
         help: one line.
-        metavar: what stands for the value in help; "" for a switch.
+        form: what stands for the value in help; "" for a switch. A function where it may change.
         where: the magics and block words that take it.
         setting: whether `%config ParallmMagics.NAME` sets its default.
         repeats: whether it may be given more than once.
@@ -41,11 +41,16 @@ class Option:
     flags: tuple[str, ...]
     read: Callable[[Any], Any]
     help: str
-    metavar: str
+    form: str | Callable[[], str]
     where: frozenset[str]
     setting: bool
     repeats: bool
     default: Any
+
+    @property
+    def metavar(self) -> str:
+        """What stands for the value in help; "" for a switch."""
+        return self.form if isinstance(self.form, str) else self.form()
 
     @property
     def meaning(self) -> str:
@@ -57,7 +62,7 @@ class Option:
 def _option(
     flags: str,
     reader: Callable[[Any], Any],
-    metavar: str,
+    form: str | Callable[[], str],
     text: str,
     *,
     where: Iterable[str] = CELLS,
@@ -68,7 +73,7 @@ def _option(
     meta = {
         "flags": tuple(flags.split()),
         "read": reader,
-        "metavar": metavar,
+        "form": form,
         "help": text,
         "where": frozenset(where),
         "setting": setting,
@@ -194,18 +199,18 @@ class Options:
     )
     aggregate: str | None = _option(
         "--aggregate",
-        read.one_of("join", "synthesis", "none"),
+        read.one_of(("join", "synthesis", "none")),
         "join|synthesis|none",
         "how the sections become one text (join; with a %synthesis block: synthesis)",
         where={FANOUT},
     )
     pick: str = _option(
         "--pick",
-        read.one_of(*PICKS),
-        "|".join(PICKS),
+        read.one_of(PICKS),
+        lambda: "|".join(PICKS),
         "the rule that picks the winner (a section's numbers: median)",
         where=POLLS,
-        default="plurality",
+        default=DEFAULT,
     )
     threshold: str | None = _option(
         "--threshold",
@@ -216,7 +221,7 @@ class Options:
     )
     base: str = _option(
         "--base",
-        read.one_of("requested", "valid"),
+        read.one_of(("requested", "valid")),
         "requested|valid",
         "what majority, threshold and unanimous are shares of",
         where=POLLS,
@@ -231,8 +236,8 @@ class Options:
     )
     ties: str = _option(
         "--ties",
-        read.one_of("report", "first", "random", "judge"),
-        "report|first|random|judge",
+        read.one_of(TIES),
+        "|".join(TIES),
         "what becomes of a tie: no winner, the lowest index, a lot by --seed, or a judge's choice",
         where=POLLS,
         default="report",
@@ -247,7 +252,7 @@ class Options:
     )
     weights: str | None = _option(
         "--weights",
-        read.one_of("learned"),
+        read.one_of(("learned",)),
         "learned",
         "weigh the voters by the labels of one half of the items, and test that on the other half",
         where={VOTE},
@@ -264,7 +269,7 @@ class Options:
     )
     launch: str = _option(
         "--launch",
-        read.one_of("all", "lazy"),
+        read.one_of(("all", "lazy")),
         "all|lazy",
         "lazy asks only as many at once as are still needed: saves money, not time",
         where={VOTE},
@@ -288,7 +293,7 @@ class Options:
     )
     on_error: str = _option(
         "--on-error",
-        read.one_of("block", "pass"),
+        read.one_of(("block", "pass")),
         "block|pass",
         "what a guard does that gives no verdict",
         where={"guardrail"},
@@ -296,7 +301,7 @@ class Options:
     )
     on_block: str = _option(
         "--on-block",
-        read.one_of("return", "raise"),
+        read.one_of(("return", "raise")),
         "return|raise",
         "whether a blocked run is a result or an error",
         where={"guardrail"},
@@ -369,14 +374,14 @@ class Options:
     )
     cache: str = _option(
         "--cache",
-        read.one_of("auto", "off"),
+        read.one_of(("auto", "off")),
         "auto|off",
         "use the provider's prompt cache for a long beginning that several prompts share",
         default="auto",
     )
     stream: str = _option(
         "--stream",
-        read.one_of("auto", "on", "off"),
+        read.one_of(("auto", "on", "off")),
         "auto|on|off",
         "read answers as they are written (auto: up to 200 workers)",
         default="auto",
@@ -424,7 +429,7 @@ TABLE: Mapping[str, Option] = {
 def reading_of(options: Options) -> Reading | None:
     """How the options want answers read; None where they do not say."""
     if options.choices:
-        return Reading("choice", choices=options.choices)
+        return Reading(rule_named(options.pick).reads, choices=options.choices)
     if options.score:
         return Reading("score", low=options.score[0], high=options.score[1])
     if options.number:

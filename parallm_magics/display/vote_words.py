@@ -88,6 +88,8 @@ def _lost(tally: Tally, foreign: Foreign) -> str:
             f"No quorum: only {tally.valid:,} of {text.count(tally.requested, 'vote')} "
             "could be counted; no winner"
         )
+    if tally.status == "rule_failed":
+        return "No decision"
     if tally.status == "not_cleared":
         return f"No verdict: {_standing(tally, foreign)}; no winner"
     if tally.status == "tie":

@@ -6,11 +6,11 @@ from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
+from parallm_magics.answers.reading_kinds import KINDS
 from parallm_magics.core.tasks import BallotState, Reading, Record, Status
 from parallm_magics.patterns.record_values import answer_of
 from parallm_magics.voting import (
     Answer,
-    label_of,
     parse_confidence,
     same_answer_key,
     usual_spelling,
@@ -66,6 +66,7 @@ def count_ballots(
         as_cast: whether equal texts are called by the first of them, which a judge is shown, rather
             than by their most usual spelling.
     """
+    kind = KINDS[reading.kind]
     read, ballots = [], []
     for at, record in enumerate(records):
         answer = _answer(record, reading, confident)
@@ -74,7 +75,7 @@ def count_ballots(
             state = "cancelled"
         valid = state == "valid" and answer.value is not None
         read.append(replace(record, value=answer.value if valid else None))
-        label = label_of(answer.value) if valid and answer.value is not None else None
+        label = None if not valid or answer.value is None else kind.label(answer.value)
         ballots.append(
             Ballot(
                 record.name,
@@ -85,7 +86,7 @@ def count_ballots(
                 parse_confidence(record.text) if confident and valid else None,
             )
         )
-    if reading.kind == "open":
+    if kind.is_text:
         ballots = _spelt_alike(ballots, (lambda texts: texts[0]) if as_cast else usual_spelling)
     return read, tuple(ballots)
 
@@ -134,4 +135,4 @@ def winning_value(
     for record, ballot in zip(records, ballots, strict=True):
         if label is not None and ballot.label == label:
             return label if isinstance(record.value, str) else record.value
-    return None
+    return label

@@ -81,7 +81,7 @@ class EarlyStopper:
         """How many votes are to be asked next: the fewest that could decide."""
         votes, open_ = [*self._votes.values()], self._open(self.heard)
         counts: Mapping[str, int] = counts_of(votes)
-        if (leader := self._rule.entry.front(votes, self._terms)) is not None:
+        if (leader := self._rule.entry.needs_fewest(votes, self._terms)) is not None:
             counts = {leader: counts.get(leader, 0)}
 
         def over(counts: Mapping[str, int], left: int) -> bool:
@@ -94,9 +94,7 @@ class EarlyStopper:
         return [weight for at, weight in enumerate(self._weights) if at not in heard]
 
     def _over(self, votes: Sequence[Vote], open_: Sequence[Fraction]) -> bool:
-        sure = self._rule.entry.sure
-        assert sure is not None
-        if sure(votes, open_, self._terms) is not None:
+        if self._rule.entry.certain(votes, open_, self._terms) is not None:
             return True
         if self._rule.stop != "beta":
             return False

@@ -33,6 +33,7 @@ class Rule:
         base: "requested" or "valid".
         quorum: the least number of valid votes.
         flag: the label that is looked for.
+        choices: the labels of a closed set.
         ties: what becomes of a tie.
         seed: decides ties by lot.
         stop: when the vote ends: "all", "clinch" or "beta".
@@ -47,6 +48,7 @@ class Rule:
     base: Base = "requested"
     quorum: int = 1
     flag: str | None = None
+    choices: tuple[str, ...] = ()
     ties: str = "report"
     seed: int = 0
     stop: str = "all"
@@ -70,7 +72,7 @@ class Rule:
 
     def terms(self, votes: int) -> Terms:
         """What the rule needs to know besides the votes."""
-        return Terms(votes, self.quorum, self.share, self.base, self.flag)
+        return Terms(votes, self.quorum, self.share, self.base, self.flag, self.choices)
 
 
 def rule_of(
@@ -114,6 +116,7 @@ def rule_of(
         base,
         quorum,
         flag=flag,
+        choices=reading.choices,
         ties=options.ties,
         seed=options.seed,
         **_early(options, entry),

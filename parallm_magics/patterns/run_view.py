@@ -211,6 +211,8 @@ def vote_title(run: VoteRun, rule: Rule, reading: Reading) -> str:
     if run.status == "tie":
         tied = [*map(short, run.tied[:MOST_TIED]), *(["…"] if len(run.tied) > MOST_TIED else [])]
         return f"tie between {', '.join(tied)}, of {votes} {of}"
+    if run.status == "rule_failed":
+        return f"no decision: {run.how}"
     if run.status == "no_quorum":
         return f"no quorum: {run.valid} of {votes} {of} are valid, {rule.quorum} are needed"
     if run.status == "not_cleared":
@@ -265,12 +267,11 @@ def vote_tally(run: VoteRun, rule: Rule, reading: Reading, repeats: bool) -> dis
 
 def _by_heuristic(run: VoteRun, rule: Rule) -> bool:
     """Whether the votes that were left out might have changed the outcome."""
-    sure = rule.entry.sure
-    if run.decided_after is None or rule.stop != "beta" or sure is None:
+    if run.decided_after is None or rule.stop != "beta":
         return False
     left_out = [ballot.weight for ballot in run.ballots if ballot.state == "cancelled"]
     votes = votes_of(run.results, run.ballots)
-    return sure(votes, left_out, rule.terms(len(run.ballots))) is None
+    return rule.entry.certain(votes, left_out, rule.terms(len(run.ballots))) is None
 
 
 def _advice(run: VoteRun, rule: Rule, reading: Reading, repeats: bool) -> list[str]:

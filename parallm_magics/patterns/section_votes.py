@@ -89,7 +89,7 @@ def section_vote_of(section: Section, records: Sequence[Record]) -> SectionVote 
     rule = section_vote_rule(section)
     read, ballots = count_ballots(records, reading, confident=rule.entry.states_confidence)
     votes = votes_of(read, ballots)
-    decision = rule.entry.settle(votes, rule.terms(len(section.tasks)))
+    decision = rule.entry.decide(votes, rule.terms(len(section.tasks)))
     decision = break_tie(decision, votes, rule.ties, rule.seed)
     winner = decision.winner
     if isinstance(winner, str):

@@ -311,4 +311,4 @@ def settled(rule: Rule, votes: Sequence[Vote], requested: int, stopped: int = 0)
     terms = rule.terms(requested)
     if stopped and len(votes) < terms.quorum <= len(votes) + stopped:
         terms = replace(terms, quorum=1)
-    return rule.entry.settle(votes, terms)
+    return rule.entry.decide(votes, terms)

@@ -155,7 +155,8 @@ def _right(task: Task, reading: Reading, truth: str) -> str:
     if answers := KINDS[reading.kind].all_answers(reading):
         if not truth:
             return answers[0]
-        same = [each for each in answers if each.strip().casefold() == truth.strip().casefold()]
+        label, wanted = KINDS[reading.kind].label, truth.strip().casefold()
+        same = [each for each in answers if wanted in (each.casefold(), label(each).casefold())]
         if same:
             return truth if truth in same else same[0]
         raise misfit(f"one of {', '.join(answers)}")

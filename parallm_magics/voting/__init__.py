@@ -3,6 +3,7 @@
 from parallm_magics.answers.cleaning import label_of, same_answer_key, usual_spelling
 from parallm_magics.answers.judge_verdicts import read_verdict
 from parallm_magics.answers.read_answer import Answer, read_answer
+from parallm_magics.answers.reading_kinds import ReadingKind, register_reading
 from parallm_magics.answers.stated_confidence import parse_confidence
 from parallm_magics.voting.counting import RULES, decide, leaders, need
 from parallm_magics.voting.curves import accuracy_by_votes, independent_accuracy_by_votes
@@ -23,9 +24,11 @@ from parallm_magics.voting.panel_accuracy import (
     effective_votes,
     majority_accuracy,
 )
+from parallm_magics.voting.pick_rules import counting_rule, number_rule, register_rule
 from parallm_magics.voting.position_bias import judge_swap
 from parallm_magics.voting.recommending import recommend
 from parallm_magics.voting.reliability import fleiss_kappa, krippendorff_alpha
+from parallm_magics.voting.rule_entry import Decision, PickRule, Terms, Vote
 from parallm_magics.voting.stopping import (
     beta_stops,
     clinch,
@@ -49,6 +52,11 @@ from parallm_magics.voting.weights import log_odds_weight, weight_sums, weighted
 __all__ = [
     "RULES",
     "Answer",
+    "Decision",
+    "PickRule",
+    "ReadingKind",
+    "Terms",
+    "Vote",
     "accuracy_by_votes",
     "beta_binomial_majority",
     "beta_half_tail",
@@ -57,6 +65,7 @@ __all__ = [
     "clinch_expected_arrivals",
     "clinch_flag",
     "clinch_weighted",
+    "counting_rule",
     "decide",
     "effective_votes",
     "entropy_bits",
@@ -74,6 +83,7 @@ __all__ = [
     "mcnemar_midp",
     "need",
     "next_wave",
+    "number_rule",
     "p_better",
     "p_mode",
     "paired_bootstrap",
@@ -83,6 +93,8 @@ __all__ = [
     "read_answer",
     "read_verdict",
     "recommend",
+    "register_reading",
+    "register_rule",
     "same_answer_key",
     "same_wrong_rate",
     "share_range_after_cancel",

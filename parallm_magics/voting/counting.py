@@ -10,7 +10,7 @@ from typing import Literal
 
 from parallm_magics.errors import nearest
 
-Outcome = Literal["decided", "tie", "no_majority", "no_quorum", "not_cleared"]
+Outcome = Literal["decided", "tie", "no_majority", "no_quorum", "not_cleared", "rule_failed"]
 """How a vote ended; "not_cleared" is of a search for a flag that votes without a label could show."""
 
 Base = Literal["requested", "valid"]

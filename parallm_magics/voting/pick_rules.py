@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import re
 import statistics
@@ -10,7 +11,10 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
+from parallm_magics.answers.reading_kinds import KINDS
+from parallm_magics.core.entry_table import EntryTable
 from parallm_magics.core.tasks import NUMERIC
+from parallm_magics.errors import OptionError
 from parallm_magics.voting.counting import (
     Formula,
     decide,
@@ -134,7 +138,10 @@ def _computed(
         # As they are written: 0.1 is a tenth.
         numbers = [Fraction(repr(v.value)) for v in votes if not isinstance(v.value, str)]
         how = f"the {name} of {_votes(len(numbers))}"
-        return Decision("decided", _plain(Fraction(compute(numbers))), how=how)
+        found = compute(numbers)
+        if not isinstance(found, int | float | Fraction) or not math.isfinite(found):
+            raise ValueError(f"it gave {found!r:.60}, which is no number")
+        return Decision("decided", _plain(Fraction(found)), how=how)
 
     return settle
 
@@ -260,103 +267,138 @@ if flags + {requested} - len(votes) >= {enough}:
 if flags >= {enough}:
     winner = {flag}"""
 
-PICKS: dict[str, PickRule] = {
-    rule.name: rule
-    for rule in (
-        counting_rule(
-            "plurality",
-            "the most votes",
-            plurality,
-            wants_odd=True,
-            heuristic=True,
-            with_share="threshold",
-            program=ProgramLines(),
+_OWN = (
+    counting_rule(
+        "plurality",
+        "the most votes",
+        plurality,
+        wants_odd=True,
+        heuristic=True,
+        with_share="threshold",
+        program=ProgramLines(),
+    ),
+    counting_rule(
+        "majority",
+        "more than half of the votes",
+        majority,
+        may_tie=False,
+        wants_odd=True,
+        unmet="A majority was asked for",
+        claim="a majority",
+        program=ProgramLines(
+            after="if 2 * tally[winner] <= {base}:\n    winner = None  # no majority"
         ),
-        counting_rule(
-            "majority",
-            "more than half of the votes",
-            majority,
-            may_tie=False,
-            wants_odd=True,
-            unmet="A majority was asked for",
-            claim="a majority",
-            program=ProgramLines(
-                after="if 2 * tally[winner] <= {base}:\n    winner = None  # no majority"
-            ),
+    ),
+    counting_rule(
+        "threshold",
+        "at least --threshold",
+        threshold,
+        with_share="threshold",
+        with_flag="any",
+        needs_share=True,
+        unmet="The threshold was not reached",
+        program=ProgramLines(
+            after="if {share.denominator} * tally[winner] < {share.numerator} * {base}:\n"
+            "    winner = None  # below the threshold"
         ),
-        counting_rule(
-            "threshold",
-            "at least --threshold",
-            threshold,
-            with_share="threshold",
-            with_flag="any",
-            needs_share=True,
-            unmet="The threshold was not reached",
-            program=ProgramLines(
-                after="if {share.denominator} * tally[winner] < {share.numerator} * {base}:\n"
-                "    winner = None  # below the threshold"
-            ),
+    ),
+    counting_rule(
+        "unanimous",
+        "every vote",
+        unanimity,
+        may_tie=False,
+        unmet="Unanimity was asked for",
+        program=ProgramLines(
+            after="if tally[winner] < {base}:\n    winner = None  # not unanimous"
         ),
-        counting_rule(
-            "unanimous",
-            "every vote",
-            unanimity,
-            may_tie=False,
-            unmet="Unanimity was asked for",
-            program=ProgramLines(
-                after="if tally[winner] < {base}:\n    winner = None  # not unanimous"
-            ),
+    ),
+    PickRule(
+        "any",
+        "--flag LABEL as soon as one vote says it",
+        any_flag,
+        _flag_sure,
+        agrees=False,
+        front=_flag,
+        with_share="any",
+        needs_flag=True,
+        program=ProgramLines(
+            "others = Counter(vote for vote in votes.values() if vote != {flag})",
+            "others",
+            after=_FLAGGED,
         ),
-        PickRule(
-            "any",
-            "--flag LABEL as soon as one vote says it",
-            any_flag,
-            _flag_sure,
-            agrees=False,
-            front=_flag,
-            with_share="any",
-            needs_flag=True,
-            program=ProgramLines(
-                "others = Counter(vote for vote in votes.values() if vote != {flag})",
-                "others",
-                after=_FLAGGED,
-            ),
-        ),
-        PickRule(
-            "confidence",
-            "the highest stated confidence",
-            confidence,
-            states_confidence=True,
-            program=ProgramLines(_BY_CONFIDENCE, "top", uses=frozenset({"stated"})),
-        ),
-        PickRule(
-            "weighted",
-            "the largest sum of --weight",
-            weighted,
-            _weights_sure,
-            front=_heaviest,
-            weighs=True,
-            program=ProgramLines(_BY_WEIGHT, "sums"),
-        ),
-        PickRule(
-            "judge",
-            "a judge's choice",
-            _tallied(plurality),
-            asks="winner",
-            program=ProgramLines(),
-        ),
-        PickRule(
-            "best",
-            "the highest score of a judge",
-            _tallied(plurality),
-            asks="score",
-            picks_label=False,
-            program=ProgramLines(),
-        ),
-        number_rule("median", "the median", statistics.median, program=_statistic("median")),
-        number_rule("mean", "the mean", _mean, program=_statistic("mean")),
-    )
-}
+    ),
+    PickRule(
+        "confidence",
+        "the highest stated confidence",
+        confidence,
+        states_confidence=True,
+        program=ProgramLines(_BY_CONFIDENCE, "top", uses=frozenset({"stated"})),
+    ),
+    PickRule(
+        "weighted",
+        "the largest sum of --weight",
+        weighted,
+        _weights_sure,
+        front=_heaviest,
+        weighs=True,
+        program=ProgramLines(_BY_WEIGHT, "sums"),
+    ),
+    PickRule(
+        "judge",
+        "a judge's choice",
+        _tallied(plurality),
+        asks="winner",
+        program=ProgramLines(),
+    ),
+    PickRule(
+        "best",
+        "the highest score of a judge",
+        _tallied(plurality),
+        asks="score",
+        picks_label=False,
+        program=ProgramLines(),
+    ),
+    number_rule("median", "the median", statistics.median, program=_statistic("median")),
+    number_rule("mean", "the mean", _mean, program=_statistic("mean")),
+)
+
+
+def _check(rule: PickRule) -> None:
+    """Refuse what can be no rule.
+
+    Raises:
+        OptionError: says what is wrong, and the way out.
+    """
+    if not isinstance(rule, PickRule):
+        raise OptionError(
+            f"a rule is a PickRule, not {type(rule).__name__}; number_rule and counting_rule make one "
+            "of a function"
+        )
+    if not re.fullmatch(r"[A-Za-z][\w-]*", rule.name):
+        raise OptionError(
+            f"{rule.name!r:.60} cannot be typed after --pick; use letters, digits and _"
+        )
+    if rule.name in PICKS.own:
+        raise OptionError(f"{rule.name} is a rule of this extension; choose another name")
+    if unknown := sorted({rule.reads, *rule.kinds} - KINDS.keys()):
+        known = ", ".join(KINDS)
+        raise OptionError(
+            f"rule {rule.name}: unknown kind of answers {unknown[0]!r}; known: {known}"
+        )
+
+
+PICKS = EntryTable("parallm_magics.rules", _OWN, _check)
+"""Every rule by its name."""
+
+
+def register_rule(rule: PickRule) -> PickRule:
+    """Add a rule to those that `--pick` knows; one that was added by this name before gives way.
+
+    Raises:
+        OptionError: it is no rule, or its name is one of this extension's own.
+    """
+    PICKS.add(rule)
+    return rule
 
 
 def rule_where(holds: Callable[[PickRule], bool]) -> str:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Literal
+from typing import Literal, get_args
 
 from parallm_magics.answers.cleaning import label_of
 from parallm_magics.core.tasks import NUMERIC, Kind
@@ -45,6 +45,7 @@ class Terms:
         share: the share of the base that the winner needs, or that a flag needs.
         base: what shares are taken of.
         flag: the label that is looked for.
+        choices: the labels of a closed set, as the cell names them.
     """
 
     requested: int
@@ -52,6 +53,7 @@ class Terms:
     share: Share | None = None
     base: Base = "requested"
     flag: str | None = None
+    choices: tuple[str, ...] = ()
 
     @property
     def flags(self) -> int:
@@ -68,7 +70,8 @@ class Decision:
     """How a vote ended.
 
     Attributes:
-        status: `decided`, `tie`, `no_majority`, `no_quorum` or `not_cleared`.
+        status: `decided`, `tie`, `no_majority`, `no_quorum`, `not_cleared`, or `rule_failed` where
+            the rule itself did.
         winner: the winning label; a number where it was computed; None where nobody won.
         tied: the labels that share the lead, in a tie.
         how: how the winner came about, where the counts alone do not tell it.
@@ -121,6 +124,7 @@ class PickRule:
             None where any open vote may still win, so that no vote ends early.
         kinds: the kinds of answers that it can count.
         wants: how to ask for such answers, where others are refused.
+        reads: the kind of an answer among `--choices`, where that is not one of them.
         asks: whether a judge has the last word, and what it is asked for.
         by_count: whether the votes of each label alone tell who has won.
         picks_label: whether the winner is a label that has votes of its own.
@@ -145,7 +149,8 @@ class PickRule:
     settle: Settle
     sure: SureOf | None = None
     kinds: frozenset[Kind] = USUAL_KINDS
-    wants: str = ""
+    wants: str = "has no part in such answers"
+    reads: Kind = "choice"
     asks: Literal["", "winner", "score"] = ""
     by_count: bool = False
     picks_label: bool = True
@@ -164,6 +169,49 @@ class PickRule:
     unmet: str = "No label has the votes that the rule asks for"
     claim: str = ""
     program: ProgramLines | None = None
+
+    def decide(self, votes: Sequence[Vote], terms: Terms) -> Decision:
+        """How these votes end; a rule that fails costs nobody the votes."""
+        try:
+            found = self.settle(votes, terms)
+            problem = self._misfit(found, votes, terms)
+        except Exception as error:  # a rule of the user's may raise anything
+            problem = f"{type(error).__name__}: {error}"
+        if not problem:
+            return found
+        return Decision("rule_failed", how=f"the rule {self.name!r} failed: {problem}")
+
+    def certain(
+        self, votes: Sequence[Vote], open_: Sequence[Fraction], terms: Terms
+    ) -> Sure | None:
+        """What no open vote can change any more; None while one may, and where the rule fails."""
+        try:
+            return None if self.sure is None else self.sure(votes, open_, terms)
+        except Exception:  # a rule of the user's may raise anything
+            return None
+
+    def needs_fewest(self, votes: Sequence[Vote], terms: Terms) -> str | None:
+        """Who needs the fewest votes to win, where that is not who has the most."""
+        try:
+            return self.front(votes, terms)
+        except Exception:  # a rule of the user's may raise anything
+            return None
+
+    def _misfit(self, found: object, votes: Sequence[Vote], terms: Terms) -> str:
+        """Why this is no decision of these votes; "" where it is one."""
+        if not isinstance(found, Decision):
+            return f"it gave {found!r:.60}, which is no Decision"
+        if found.status not in get_args(Outcome):
+            return f"{found.status!r:.60} is no status; known: {', '.join(get_args(Outcome))}"
+        labels = {*(vote.label for vote in votes), *terms.choices, terms.flag}
+        if found.status == "tie" and not (len(found.tied) > 1 and labels.issuperset(found.tied)):
+            return f"the labels of its tie are {found.tied!r:.60}"
+        wanted = isinstance(found.winner, Number) if self.computes else found.winner in labels
+        if (found.status == "decided") != (found.winner is not None):
+            return f"status {found.status} with the winner {found.winner!r:.60}"
+        return (
+            "" if found.winner is None or wanted else f"{found.winner!r:.60} is no label of a vote"
+        )
 
     def share_of_winner(
         self, winner: str | Number | None, counts: Mapping[str, int]
