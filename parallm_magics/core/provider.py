@@ -81,14 +81,13 @@ class Provider(Protocol):
     """The one door to a model. A simulation or a recording is a provider like any other.
 
     Attributes:
-        simulated: whether its answers come from no model; shown as SIMULATED.
-        keeps_time: whether it reports its own seconds and applies the task's limits itself.
+        simulated: whether its answers come from no model; shown as SIMULATED. It applies the task's
+            limits itself, and reports the seconds of a call.
         address: where it is reached, shown when it is not the provider's usual one; else "".
         local: whether calls go to a server in the own network, which may answer one at a time.
     """
 
     simulated: bool
-    keeps_time: bool
     address: str
     local: bool
 
@@ -105,9 +104,6 @@ class Provider(Protocol):
 
     def caches(self, task: Task) -> bool:
         """Whether the provider keeps the beginning that the task shares with others in its cache."""
-
-    def lasts(self, task: Task) -> float | None:
-        """Seconds that a call will take, where the provider keeps its own time; else None."""
 
     async def prepare(self) -> None:
         """Import and build what a call needs, so that no worker's time includes it.

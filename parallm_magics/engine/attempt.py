@@ -102,7 +102,7 @@ async def attempt(
     Raises:
         CallFailed: whatever went wrong, time-outs included; nothing else but a cancellation.
     """
-    if provider.keeps_time:
+    if provider.simulated:
         return await provider.complete(task, heard)
     limit = _Limit(heard, task.first, task.silence, remaining)
     fault: Fault | None = None

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from parallm_magics.core.provider import Provider
+from parallm_magics.engine.clock import Clock
 from parallm_magics.engine.rate_window import RateWindow
 
 START = 20
@@ -196,13 +197,14 @@ class RateLimits:
     """The pools of one notebook or script: one for each key at one address, on each loop."""
 
     def __init__(self) -> None:
-        self._pools: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, RateLimit]] = (
+        self._pools: weakref.WeakKeyDictionary[object, dict[str, RateLimit]] = (
             weakref.WeakKeyDictionary()
         )
 
-    def of(self, provider: Provider) -> RateLimit:
-        """The provider's pool; a provider that keeps its own time never asks to slow down."""
-        pools = self._pools.setdefault(asyncio.get_running_loop(), {})
+    def of(self, provider: Provider, clock: Clock | None = None) -> RateLimit:
+        """The provider's limit on this clock; a simulation never asks to slow down."""
+        virtual = clock is not None and clock.virtual
+        pools = self._pools.setdefault(clock if virtual else asyncio.get_running_loop(), {})
         if provider.account not in pools:
-            pools[provider.account] = RateLimit(limit=MOST if provider.keeps_time else START)
+            pools[provider.account] = RateLimit(limit=MOST if provider.simulated else START)
         return pools[provider.account]

@@ -29,6 +29,7 @@ from parallm_magics.core.tasks import (
 from parallm_magics.engine.budget import Budget
 from parallm_magics.engine.cache_warmup import CacheWarmup
 from parallm_magics.engine.cancel_token import Stop
+from parallm_magics.engine.clock import run_on
 from parallm_magics.engine.rate_limits import MOST, RateLimit, Ticket
 from parallm_magics.engine.slots import Slots
 from parallm_magics.engine.task_source import Source
@@ -140,13 +141,14 @@ class Scheduler:
         shared: Slots | None = None,
     ) -> None:
         """Take what is needed; `shared` is what the other pumps of the run know too."""
-        self._loop = asyncio.get_running_loop()
-        self._wake = asyncio.Event()
-        self._source = Source(calls, self._wake.set)
+        self._shared = shared or Slots(rules.concurrency)
+        self._clock = self._shared.clock
+        self._loop = self._clock.loop
+        self._wake = self._clock.signal()
+        self._source = Source(calls, self._wake.set, self._clock)
         self._doors, self._rules, self._books = doors, rules, books
         self._told = None if tell is None else partial(_told, tell)
         self._stop = stop
-        self._shared = shared or Slots(rules.concurrency)
         self._unpaid = 0
         self._over = bool(stop.reason)
         self._opened: dict[Model, tuple[Provider, RateLimit]] = {}
@@ -203,15 +205,16 @@ class Scheduler:
         if pause == 0.0:
             await asyncio.sleep(0)
             return
-        timer = None if pause is None else self._loop.call_later(max(pause, TICK), self._wake.set)
+        until = None if pause is None else self._clock.now() + max(pause, TICK)
+        off = None if until is None else self._clock.call_at(until, self._wake.set)
         await self._wake.wait()
-        if timer is not None:
-            timer.cancel()
+        if off is not None:
+            off()
 
     def _admit(self) -> float | None:
         """Begin whatever may begin; seconds until the next look, None for "when something ends"."""
-        now = self._loop.time()
-        self._read_until = now + READING
+        now = self._clock.now()
+        self._read_until = self._loop.time() + READING
         self._fetch_due(now)
         self._fill(now)
         self._end_overdue(now)
@@ -285,14 +288,14 @@ class Scheduler:
                 continue
             began = self._shared.began = now if self._shared.began is None else self._shared.began
             provider, pool = self._opened.get(call.model) or self._open(call)
-            self._lines[pool].append(Worker(call, provider, began))
+            self._lines[pool].append(Worker(call, provider, self._clock, began))
             self._backlog += 1
 
     def _open(self, task: Task) -> tuple[Provider, RateLimit]:
         provider = self._doors.provider(task.model)
         pool = self._doors.pool(provider)
         if pool not in self._lines:
-            pool.opened(self._loop.time(), task.deadline)
+            pool.opened(self._clock.now(), task.deadline)
             self._lines[pool] = deque()
             if self._rules.asked:
                 pool.wanted(self._rules.concurrency)
@@ -352,7 +355,7 @@ class Scheduler:
                 return Fault("budget", f"not asked{again}: {why}")
             return Fault("cancelled", f"not asked{again}: too many workers had failed")
         since = pool.down_since
-        if since is not None and self._loop.time() - since >= worker.task.deadline:
+        if since is not None and self._clock.now() - since >= worker.task.deadline:
             last = worker.tries[-1].fault if worker.tries else None
             why = f" ({last.message})" if last else ""
             return Fault("server", f"the provider has failed for {worker.task.deadline:g} s{why}")
@@ -393,6 +396,7 @@ class Scheduler:
     def _begin(self, worker: Worker, pool: RateLimit, now: float) -> None:
         self._unpaid = 0
         self._shared.taken += 1
+        self._clock.hold()
         ticket = pool.begin(now)
         # Now and not in the call's first step: those after it in line must already see it.
         begun = self._warmth.begins(worker, self._wake.set) if worker.task.cache_key else None
@@ -407,10 +411,12 @@ class Scheduler:
         pool.end()
         if call.cancelled() and worker.held is not None:  # cancelled before its first step
             self._book(worker, Decimal(0), Usage())
-            self._end(worker.task, worker.stopped(self._stopped(), self._loop.time(), asked=False))
+            self._end(worker.task, worker.stopped(self._stopped(), self._clock.now(), asked=False))
+        self._clock.release()
 
     async def _call(self, worker: Worker, pool: RateLimit, ticket: Ticket, begun: Begun) -> None:
         fault: Fault | None = None
+        run_on(self._clock)
         try:
             last = await worker.once(self._told, self._books.price, begun)
             self._book(worker, last.cost, last.used)
@@ -427,7 +433,7 @@ class Scheduler:
             fault = Fault("bug", f"unexpected {type(error).__name__}")
         if fault is not None:
             self._book(worker, None, None)
-            self._end(worker.task, worker.stopped(fault, self._loop.time(), asked=True))
+            self._end(worker.task, worker.stopped(fault, self._clock.now(), asked=True))
 
     def _book(self, worker: Worker, cost: Decimal | None, used: Usage | None) -> None:
         """Settle what was set aside for a try; once."""
@@ -440,9 +446,9 @@ class Scheduler:
 
     def _settle(self, worker: Worker, pool: RateLimit, ticket: Ticket, last: Try) -> None:
         """End the worker, or let it wait for its next try; tell the pool what it can learn."""
-        now, task = self._loop.time(), worker.task
+        now, task = self._clock.now(), worker.task
         fault = self._of_the_key(last.fault, pool)
-        again = fault is not None and fault.kind in PASSING and not worker.provider.keeps_time
+        again = fault is not None and fault.kind in PASSING and not worker.provider.simulated
         if fault is not None and fault.kind == "timeout" and worker.provider.local:
             fault = self._queued(worker, pool, ticket, fault)
         if fault is None or not again or (fault.kind == "timeout" and not task.retry_timeouts):
@@ -474,7 +480,7 @@ class Scheduler:
 
     def _pause(self, worker: Worker, pool: RateLimit, ticket: Ticket, fault: Fault) -> float | None:
         """Seconds until the next try after a passing fault; None where there is none."""
-        now, left = self._loop.time(), worker.left(self._loop.time())
+        now, left = self._clock.now(), worker.left(self._clock.now())
         if fault.kind == "parameter":  # each field is left out once, so that this ends
             return 0.0
         if fault.kind == "rate_limit":
@@ -495,7 +501,7 @@ class Scheduler:
             return fault
         open_ones = (each for each in self._running.values() if each is not worker)
         serving = sum(bool(each.heard) and each.provider is worker.provider for each in open_ones)
-        if not (others := pool.kept_waiting(ticket, self._loop.time(), serving)):
+        if not (others := pool.kept_waiting(ticket, self._clock.now(), serving)):
             return fault
         why = (
             f"{others} other calls were open at this local server, and it may answer one at a time: "
@@ -521,7 +527,7 @@ class Scheduler:
             self._lost += 1
             self._look_ahead()
         if self._told is not None:
-            at = self._since(self._loop.time())
+            at = self._since(self._clock.now())
             self._told(Event("ended", record.index, at, record=record))
 
     def _since(self, now: float) -> float:

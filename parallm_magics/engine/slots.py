@@ -1,25 +1,28 @@
-"""What the pumps of one run have in common: its places, and the time that its offsets count from."""
+"""What the schedulers of one run share: its clock, its slots, and where its offsets count from."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
+from parallm_magics.engine.clock import Clock
 from parallm_magics.engine.rate_limits import MOST
 
 
 class Slots:
-    """The places of one run, whichever of its pumps takes them.
+    """The slots of one run, whichever of its schedulers takes them.
 
-    A guardrail and the work beside it are pumps of their own; together they keep one limit.
+    A guardrail and the work beside it have schedulers of their own; together they keep one limit.
 
     Attributes:
-        began: the loop's time of the first call; None before it.
+        clock: the run's clock.
+        began: its time of the first call; None before it.
         most: calls at once, exactly.
         taken: calls under way.
     """
 
-    def __init__(self, most: int = MOST, began: float | None = None) -> None:
-        self.began = began
+    def __init__(self, most: int = MOST, clock: Clock | None = None) -> None:
+        self.clock = clock or Clock()
+        self.began: float | None = None
         self.most = most
         self.taken = 0
         # In order: whoever came first, the guard, is the first to hear of a free place.

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterable, Callable, Iterable, Iterator
+from collections import deque
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
 
 from parallm_magics.core.tasks import Call
+from parallm_magics.engine.clock import Clock
 
 AHEAD = 100
 GRACE = 0.1
+"""Seconds that a source may take to close; one that takes longer for a call holds no virtual time."""
 
 
 class Source:
@@ -20,23 +23,28 @@ class Source:
     """
 
     def __init__(
-        self, calls: Iterable[Call] | AsyncIterable[Call], arrived: Callable[[], None]
+        self,
+        calls: Iterable[Call] | AsyncIterable[Call],
+        arrived: Callable[[], None],
+        clock: Clock,
     ) -> None:
         self.ended = False
+        self._clock = clock
         self._arrived = arrived
         self._calls: Iterator[Call] = iter(())
-        self._queue: asyncio.Queue[Call | None] = asyncio.Queue(AHEAD)
+        self._ahead: deque[Call | None] = deque()
         self._reading: asyncio.Task[None] | None = None
         self._problem: BaseException | None = None
         if isinstance(calls, AsyncIterable):
-            self._reading = asyncio.get_running_loop().create_task(self._read(calls))
+            self._room = clock.signal()
+            self._reading = clock.spawn(self._read(calls))
         else:
             self._calls = iter(calls)
 
     @property
     def waits(self) -> bool:
         """Whether the next call, if there is one, has still to arrive."""
-        return self._reading is not None and self._queue.empty()
+        return self._reading is not None and not self._ahead
 
     def take(self) -> Call | None:
         """The next call; None where there is none, or none yet.
@@ -48,10 +56,11 @@ class Source:
             return None
         if self._reading is None:
             call = next(self._calls, None)
-        elif self._queue.empty():
+        elif not self._ahead:
             return None
         else:
-            call = self._queue.get_nowait()
+            call = self._ahead.popleft()
+            self._room.set()
         if call is None:
             self.ended = True
             if self._problem is not None:
@@ -69,8 +78,11 @@ class Source:
     async def _read(self, calls: AsyncIterable[Call]) -> None:
         reader = aiter(calls)
         try:
-            async for call in reader:
-                await self._queue.put(call)
+            while (call := await self._next(reader)) is not None:
+                while len(self._ahead) >= AHEAD:
+                    self._room.clear()
+                    await self._room.wait()
+                self._ahead.append(call)
                 self._arrived()
         except (Exception, asyncio.CancelledError) as error:
             if self.ended:
@@ -81,5 +93,17 @@ class Source:
             if hasattr(reader, "aclose"):
                 with contextlib.suppress(Exception):
                     await reader.aclose()
-        await self._queue.put(None)
+        self._ahead.append(None)
         self._arrived()
+
+    async def _next(self, reader: AsyncIterator[Call]) -> Call | None:
+        """The next call that is read; None after the last one."""
+        if not self._clock.virtual:
+            return await anext(reader, None)
+        passing = self._clock.loop.call_later(GRACE, self._clock.release)
+        try:
+            return await anext(reader, None)
+        finally:
+            if passing.when() <= self._clock.loop.time() and not passing.cancelled():
+                self._clock.hold()
+            passing.cancel()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
@@ -23,6 +22,7 @@ from parallm_magics.core.tasks import (
     Usage,
 )
 from parallm_magics.engine.attempt import attempt
+from parallm_magics.engine.clock import Clock
 from parallm_magics.engine.rate_window import Taken
 
 NOTHING = Decimal(0)
@@ -93,8 +93,9 @@ class Worker:
     Attributes:
         task: the call.
         provider: the door to its model.
-        began: the loop's time at which the run began; offsets count from there.
-        start: the loop's time of the first admission; None before that.
+        clock: the run's clock.
+        began: its time at which the run began; offsets count from there.
+        start: its time of the first admission; None before that.
         tries: how each try ended.
         lost: tries that count against `--retries`.
         waits: how often the provider asked to slow down.
@@ -108,6 +109,7 @@ class Worker:
 
     task: Task
     provider: Provider
+    clock: Clock
     began: float
     start: float | None = None
     tries: list[Try] = field(default_factory=list)
@@ -133,7 +135,7 @@ class Worker:
             self.heard.append(piece)
             if self.tell is not None:
                 self.sieve = self.sieve or Sieve()
-                at = asyncio.get_running_loop().time() - self.began
+                at = self.clock.now() - self.began
                 self.tell(Event("heard", self.task.index, at, self.sieve.shown(piece)))
 
     async def once(
@@ -147,8 +149,7 @@ class Worker:
         Raises:
             asyncio.CancelledError: by whoever stops the run.
         """
-        loop = asyncio.get_running_loop()
-        tried = loop.time()
+        tried = self.clock.now()
         self.start = tried if self.start is None else self.start
         self.heard.clear()
         self.sieve = None
@@ -164,7 +165,7 @@ class Worker:
         except CallFailed as error:
             end = error.with_traceback(None)
         end = thinking_apart(end)
-        seconds = loop.time() - tried if end.seconds is None else end.seconds
+        seconds = self.clock.now() - tried if end.seconds is None else end.seconds
         fault = end.fault if isinstance(end, CallFailed) else _fault_of(end)
         last = Try(end, fault, seconds, end.seconds is None, self._cost_of(end, fault, price))
         self.tries.append(last)
@@ -206,7 +207,9 @@ class Worker:
         """
         start = now if self.start is None else self.start
         usage = None if asked else self._usage()
-        thinking, text = split_thinking("".join(self.heard)) if asked else ("", "")
+        # Half of a simulated answer tells nothing.
+        heard = "".join(self.heard) if asked and not self.provider.simulated else ""
+        thinking, text = split_thinking(heard)
         return self.task.ended(
             STATUS.get(fault.kind, "failed"),
             text=text,

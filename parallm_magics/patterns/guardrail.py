@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
 from parallm_magics.cell.auxiliary_calls import Guard
 from parallm_magics.cell.plan import Plan
-from parallm_magics.core.tasks import Event, Record, Task, Usage
+from parallm_magics.core.tasks import Event, Record, Task
 from parallm_magics.engine.cancel_token import Stop
-from parallm_magics.engine.simulated_time import cut_off, lay_out
 from parallm_magics.patterns.ballots import CAME_BACK
 from parallm_magics.patterns.guard_verdicts import (
     Verdict,
@@ -21,36 +20,22 @@ from parallm_magics.patterns.guard_verdicts import (
     why_blocked,
 )
 from parallm_magics.patterns.record_sink import UNPASSED, withheld
-from parallm_magics.patterns.workers import Workers, latest
+from parallm_magics.patterns.workers import Workers
 
-Work = Callable[[Stop], Awaitable[Any]]
+Work = Callable[[Stop], Coroutine[Any, Any, Any]]
 OTHER = "another guardrail has blocked the work"
-# After every place there is, so that all that ended at the moment of a block still counts.
-LAST = 2**62
 
 
 class _Watch:
     """Collects the guards' records, and sees when one of them blocks."""
 
-    def __init__(self, plan: Plan, workers: Workers) -> None:
+    def __init__(self, plan: Plan) -> None:
         self._guards = plan.guards
         self._records: dict[int, Record] = {}
-        self._ended: set[int] = set()
-        tasks = guard_tasks(plan)
-        table = None
-        if not _early(plan):
-            table = _timetable(workers, [*tasks, *(plan.calls.rendered or ())])
-        table = table or _timetable(workers, tasks)
-        self._ends = None if table is None else {each.index: each.end for each in table}
 
     def hear(self, record: Record) -> None:
         """Take in one record of a guard."""
         self._records[record.index] = record
-        self.ended(record.index)
-
-    def ended(self, index: int) -> None:
-        """Note that a call has ended, a guard's or a worker's."""
-        self._ended.add(index)
 
     @property
     def verdicts(self) -> list[tuple[Guard, Verdict]]:
@@ -67,22 +52,6 @@ class _Watch:
     def blocks(self) -> Verdict | None:
         """The first guard that blocks, in the cell's order, of those that have ended."""
         return next((verdict for _, verdict in self.verdicts if not verdict.passed), None)
-
-    @property
-    def trips(self) -> Verdict | None:
-        """The guard for which all others are to be stopped now.
-
-        On simulated time all calls that end before it are let end, so that a run does not depend
-        on how fast the machine is.
-        """
-        against = [(guard, verdict) for guard, verdict in self.verdicts if not verdict.passed]
-        if not against or self._ends is None:
-            return against[0][1] if against else None
-        ends = self._ends
-        timed = [(max(ends[t.index] for t in guard.tasks), verdict) for guard, verdict in against]
-        at, first = min(timed, key=lambda each: each[0])
-        due = {index for index, end in ends.items() if end <= at}
-        return first if due <= self._ended else None
 
     @property
     def passed(self) -> bool:
@@ -110,7 +79,7 @@ async def guarded(
     """
     if not plan.guards:
         return await work(stop), ()
-    watch = _Watch(plan, workers)
+    watch = _Watch(plan)
     earlier = [record for verdict in before for record in verdict.records]
     kept = [record for record in earlier if record.ok and record.value is not None]
     # Recorded as answers, these were none to whoever asks for a further try.
@@ -137,12 +106,11 @@ async def guarded(
             outcomes[task.index] or workers.unasked(task, "cancelled", f"not asked: {OTHER}")
             for task in missing
         ]
-        timed = all(outcomes.values())
-        return None, _verdicts(plan, workers, [*kept, *records, *rest], timed=timed)
+        return None, _verdicts(plan, [*kept, *records, *rest])
     # Before the work begins: a guard whose key is missing is told while nothing has been spent.
     await workers.open(task.model for task in missing)
     records, result = await _both(plan, workers, stop, work, watch, left, anew)
-    return result, _verdicts(plan, workers, [*kept, *records], timed=not stop.reason)
+    return result, _verdicts(plan, [*kept, *records])
 
 
 async def _both(
@@ -158,36 +126,33 @@ async def _both(
     inner, others = stop.within(), stop.within()
 
     def look() -> None:
-        if not stop.reason and (trips := watch.trips) is not None:
-            inner(why_blocked(trips))
+        if not stop.reason and (blocks := watch.blocks) is not None:
+            inner(why_blocked(blocks))
             others(OTHER)
 
     def hear(record: Record) -> None:
         watch.hear(record)
-        look()
+        workers.clock.finish_moment(look)
 
-    def ended(index: int) -> None:
-        watch.ended(index)
-        look()
+    async def guard() -> list[Record]:
+        records = await workers.ask(left, stop=others, heard=hear, anew=anew, beside=True)
+        _settle(watch, workers, stop)
+        return records
 
-    workers.keeper.withhold(ended)
-    guarding = asyncio.ensure_future(
-        workers.ask(left, stop=others, heard=hear, anew=anew, beside=True)
-    )
-    working = asyncio.ensure_future(work(inner))
+    workers.keeper.withhold()
+    guarding = workers.clock.spawn(guard())
+    working = workers.clock.spawn(work(inner))
     both = (guarding, working)
     try:
-        done, _ = await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
-        if working in done:
-            working.result()  # what is wrong with the work is told at once
-        records = await guarding
-        _settle(watch, workers, stop)
-        result = await working
+        with workers.clock.waiting():
+            done, _ = await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+            if working in done:
+                working.result()  # what is wrong with the work is told at once
+            return await guarding, await working
     finally:
         for each in both:
             each.cancel()
         await asyncio.gather(*both, return_exceptions=True)
-    return records, result
 
 
 def _settle(watch: _Watch, workers: Workers, stop: Stop) -> None:
@@ -199,30 +164,12 @@ def _settle(watch: _Watch, workers: Workers, stop: Stop) -> None:
     workers.keeper.block(UNPASSED if blocks is None or stop.reason else why_blocked(blocks))
 
 
-def _verdicts(
-    plan: Plan, workers: Workers, records: Iterable[Record], *, timed: bool = False
-) -> tuple[Verdict, ...]:
-    """All verdicts, of the guards' records in any order.
-
-    Args:
-        timed: whether simulated guards are put on their own time, cut off where the first of them
-            blocks.
-    """
+def _verdicts(plan: Plan, records: Iterable[Record]) -> tuple[Verdict, ...]:
+    """All verdicts, of the guards' records in any order."""
     by_place = {record.index: record for record in records}
-    tasks = guard_tasks(plan)
-
-    def found() -> list[Verdict]:
-        return [verdict_of(g, [by_place[t.index] for t in g.tasks]) for g in plan.guards]
-
-    table = _timetable(workers, tasks) if timed else None
-    if table is not None:
-        by_place = {each.index: _at(by_place[each.index], each) for each in table}
-        decisive = [verdict for verdict in found() if not verdict.passed and is_whole(verdict)]
-        if decisive:
-            at = min(latest(verdict.records) for verdict in decisive)
-            cut = cut_off([by_place[task.index] for task in tasks], at, LAST, OTHER)
-            by_place = {record.index: record for record in cut}
-    return tuple(found())
+    return tuple(
+        verdict_of(guard, [by_place[task.index] for task in guard.tasks]) for guard in plan.guards
+    )
 
 
 def guard_tasks(plan: Plan) -> list[Task]:
@@ -230,31 +177,10 @@ def guard_tasks(plan: Plan) -> list[Task]:
     return [task for guard in plan.guards for task in guard.tasks]
 
 
-def _early(plan: Plan) -> bool:
-    """Whether the work may end before all of its calls were made."""
-    return plan.options.stop != "all" or plan.options.launch == "lazy"
-
-
-def _timetable(workers: Workers, tasks: Sequence[Task]) -> list[Record] | None:
-    """Records that know when these calls would run, and nothing else; None unless simulated."""
-    lasting = workers.lasting(tasks)
-    if lasting is None:
-        return None
-    empty = [
-        task.ended("ok", seconds=seconds) for task, seconds in zip(tasks, lasting, strict=True)
-    ]
-    return lay_out(empty, workers.places)
-
-
-def _at(record: Record, times: Record) -> Record:
-    """The record on simulated time."""
-    return replace(record, start=times.start, queued=times.queued, seconds=times.seconds)
-
-
 def blocked_records(
     plan: Plan, workers: Workers, records: Sequence[Record] | None, verdicts: Sequence[Verdict]
 ) -> list[Record]:
-    """The work's records without a word of it; simulated ones end where the guard has blocked."""
+    """The work's records without a word of it."""
     blocks = blocking(verdicts)
     whole = blocks is not None and is_whole(blocks)
     why = why_blocked(blocks) if blocks is not None and whole else UNPASSED
@@ -266,18 +192,4 @@ def blocked_records(
             return unasked
         pairs = zip(outcomes, unasked, strict=True)
         records = [outcome or never for outcome, never in pairs]
-    if blocks is not None and whole and tasks is not None and len(tasks) == len(records):
-        table = _timetable(workers, [*guard_tasks(plan), *tasks])
-        if table is not None:
-            times = {each.index: each for each in table}
-            timed = [_at(record, times[record.index]) for record in records]
-            records = cut_off(timed, latest(blocks.records), LAST, why)
-            if _early(plan):  # which votes were asked depends on the machine
-                records = [_outline(record) for record in records]
     return [withheld(record, why) for record in records]
-
-
-def _outline(record: Record) -> Record:
-    """The record without what only a call that was made tells."""
-    usage = None if record.seconds else Usage()
-    return replace(record, usage=usage, attempts=(), model_answered=None, request_id=None)

@@ -26,7 +26,6 @@ class RecordSink:
         self._further = further
         self._tellings = recordings.tellings if recordings else 0
         self._held: list[tuple[Task | None, Record]] | None = None
-        self._ended: Callable[[int], None] | None = None
         self._blocked = ""
 
     @property
@@ -41,24 +40,14 @@ class RecordSink:
         if record.role == "worker":
             if self._held is not None:
                 self._held.append((task, record))
-                self.ended(record.index)
                 return
             if self._blocked:
                 record = withheld(record, self._blocked)
         self._write(task, record)
 
-    def withhold(self, ended: Callable[[int], None]) -> None:
-        """Write nothing of the work down until its guards have passed.
-
-        Args:
-            ended: hears the place of each worker that ends meanwhile.
-        """
-        self._held, self._ended = [], ended
-
-    def ended(self, index: int) -> None:
-        """A worker has ended, in this run or in an earlier one."""
-        if self._held is not None and self._ended is not None:
-            self._ended(index)
+    def withhold(self) -> None:
+        """Write nothing of the work down until its guards have passed."""
+        self._held = []
 
     def release(self) -> list[Record]:
         """The guards have passed: what was held back is written down."""

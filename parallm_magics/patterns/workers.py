@@ -26,9 +26,9 @@ from parallm_magics.core.provider import Provider
 from parallm_magics.core.tasks import Call, Event, Fault, Model, Record, Task, Usage
 from parallm_magics.engine.budget import Budget, Ledger
 from parallm_magics.engine.cancel_token import Stop
-from parallm_magics.engine.rate_limits import MOST
+from parallm_magics.engine.clock import Clock, VirtualClock
+from parallm_magics.engine.rate_limits import MOST, RateLimit
 from parallm_magics.engine.scheduler import Books, Doors, Finish, Rules, Scheduler
-from parallm_magics.engine.simulated_time import lay_out
 from parallm_magics.engine.slots import Slots
 from parallm_magics.errors import OptionError, RecordingMissing
 from parallm_magics.patterns.ballots import CAME_BACK
@@ -39,6 +39,7 @@ from parallm_magics.patterns.run_context import RunContext
 from parallm_magics.providers import bill
 from parallm_magics.recordings.modes import VARIABLE
 from parallm_magics.recordings.replay import Source, looked_up, served
+from parallm_magics.simulation.simulated import scale_of
 
 Heard = Callable[[Record], None]
 LIMITS = ("max_tokens", "max_completion_tokens", "max_output_tokens", "max_new_tokens")
@@ -53,6 +54,7 @@ class Workers:
     Attributes:
         notes: what the user should know of how they ran, one line each.
         keeper: where their records are kept.
+        clock: the run's clock.
         end: when the last of them ended, in seconds of the records.
     """
 
@@ -68,7 +70,8 @@ class Workers:
         self._plan, self._around, self._providers = plan, around, providers
         self._further = further
         self.notes: list[str] = []
-        self._shared = Slots(options.concurrency or MOST)
+        self.clock = _clock_of(plan, around, providers)
+        self._shared = Slots(options.concurrency or MOST, self.clock)
         self._after = 0.0  # the end of the kept answers, as far as known before the first call
         self.end = 0.0
         own = [Ledger("--max-cost", options.max_cost)] if options.max_cost is not None else []
@@ -109,12 +112,6 @@ class Workers:
             if bill.tariff(model) is not None and not self._around.stop.reason:
                 prices.prepare()
 
-    def lasting(self, tasks: Sequence[Task]) -> list[float] | None:
-        """The seconds that each of these calls takes, where all of them are on simulated time."""
-        found = [self._providers[task.model.provider].lasts(task) for task in tasks]
-        seconds = [each for each in found if each is not None]
-        return seconds if len(seconds) == len(tasks) else None
-
     async def run(
         self,
         before: Sequence[Record] = (),
@@ -122,8 +119,6 @@ class Workers:
         votes: Callable[[Record], Record] | None = None,
     ) -> list[Record]:
         """One record for each call of a map, with its value, in the cell's order.
-
-        Simulated ones are on the simulation's own time.
 
         Args:
             before: the records of an earlier run, whose successes are kept.
@@ -168,7 +163,6 @@ class Workers:
         records = tuple(records)
         self._after = max(self._after, latest(records))
         for record in records:
-            self.keeper.ended(record.index)
             self.tell(Event("ended", record.index, 0.0, record=replace(record, replayed=True)))
 
     def release(self) -> None:
@@ -218,7 +212,7 @@ class Workers:
         anew: Container[int] = (),
         beside: bool = False,
     ) -> list[Record]:
-        """One record for each of a few calls, in their order; simulated ones from time 0 on.
+        """One record for each of a few calls, in their order.
 
         Args:
             calls: what is to be asked; a record is taken as it is.
@@ -250,13 +244,17 @@ class Workers:
         source = self._served(calls, few=True, anew=anew, delays=not beside)
         return await self._pump(source, rules, finish, stop)
 
-    def unasked(self, task: Task, kind: Literal["cancelled", "blocked"], why: str) -> Record:
-        """The record of a call that was not made, as it was not needed or not allowed."""
+    def unasked(
+        self, task: Task, kind: Literal["cancelled", "blocked"], why: str, at: float = 0.0
+    ) -> Record:
+        """The record of a call that was not made, as it was not needed, or not allowed, from then on."""
         return task.ended(
             kind,
             usage=Usage(),
             error=Fault(kind, why),
-            simulated=self.lasting([task]) is not None,
+            simulated=self._providers[task.model.provider].simulated,
+            start=at,
+            queued=at,
         )
 
     def _asked_at(self, task: Task, record: Record) -> Record:
@@ -266,13 +264,14 @@ class Workers:
 
     async def follow(self, tasks: Sequence[Task], anew: Container[int] = ()) -> list[Record]:
         """One record for each of a few calls that begin after all others, such as a synthesis."""
-        since = self.end
+        since = round(self.end, 6)
         records = await self.ask(tasks, anew=anew)
-        if all(record.simulated for record in records):  # measured offsets depend on the machine
-            records = [later(record, since) for record in lay_out(records, self.places)]
-            records = [replace(record, queued=round(record.start - since, 6)) for record in records]
-        else:  # kept answers have taken none of this run's time
-            records = [replace(record, start=max(record.start, since)) for record in records]
+        # Kept answers have taken none of this run's time.
+        records = [replace(record, start=max(record.start, since)) for record in records]
+        records = [
+            replace(record, queued=round(record.start - since, 6)) if record.simulated else record
+            for record in records
+        ]
         self.ended(records)
         return records
 
@@ -293,12 +292,15 @@ class Workers:
         self, source: Source, rules: Rules, finish: Finish, stop: Stop | None
     ) -> list[Record]:
         around = self._around
-        doors = Doors(lambda model: self._providers[model.provider], around.pools.of)
+        doors = Doors(lambda model: self._providers[model.provider], self._limit_of)
         books = Books(bill.price, finish, self._budget)
         pump = Scheduler(
             source, doors, rules, books, around.tell, stop or around.stop, self._shared
         )
         return await pump.run()
+
+    def _limit_of(self, provider: Provider) -> RateLimit:
+        return self._around.pools.of(provider, self.clock)
 
     def _served(
         self, calls: Source, *, few: bool, anew: Container[int] = (), delays: bool = True
@@ -366,14 +368,19 @@ class Workers:
 
     def _laid_out(self, records: list[Record], kept: Mapping[int, Record]) -> list[Record]:
         """All records on one time axis, in the cell's order; new calls began after kept answers."""
-        providers = {self._providers[model.provider] for model in self._plan.calls.models}
         late = latest(record for record in records if record.replayed) - self._after
-        if records and all(provider.keeps_time for provider in providers):
-            laid = lay_out(records, self.places)
-            records = [later(record, self._after if kept else 0.0) for record in laid]
-        elif late > 0:  # known only now, as the items were not known before
+        if late > 0:  # known only now, as the items were not known before
             records = [record if record.replayed else later(record, late) for record in records]
         return sorted([*records, *kept.values()], key=lambda record: record.index)
+
+
+def _clock_of(plan: Plan, around: RunContext, providers: Mapping[str, Provider]) -> Clock:
+    """A virtual clock where no call takes real time, or none is made at all; else the loop's."""
+    if around.recordings is not None and around.recordings.replays:
+        return VirtualClock()
+    if all(provider.simulated for provider in providers.values()):
+        return VirtualClock(scale_of(plan_models(plan)))
+    return Clock()
 
 
 def _whole(value: object) -> int:

@@ -50,7 +50,6 @@ class SdkProvider:
     """
 
     simulated = False
-    keeps_time = False
     local = False
     sdk: ClassVar[str]
     client_class: ClassVar[str]
@@ -142,10 +141,6 @@ class SdkProvider:
         """Whether the provider keeps the beginning that the task shares with others in its cache."""
         least = self.least_prefix(task.model) if task.cache_key else None
         return least is not None and prefix_tokens(task) >= least
-
-    def lasts(self, task: Task) -> float | None:
-        """Nobody knows before it has been made."""
-        return None
 
     async def prepare(self) -> None:
         """Import the SDK and build its client; again where key or address have changed.

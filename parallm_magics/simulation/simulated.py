@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from parallm_magics.core.foreign_text import mended
 from parallm_magics.core.provider import CallFailed, Heard, Reply
-from parallm_magics.core.tasks import CHARS_PER_TOKEN, Fault, Task, Usage
+from parallm_magics.core.tasks import CHARS_PER_TOKEN, Fault, Model, Task, Usage
+from parallm_magics.engine.clock import running_clock
 from parallm_magics.simulation import draws as simulation
 from parallm_magics.simulation.given_answers import (
     Answers,
@@ -35,7 +36,6 @@ class SimulatedProvider:
     """
 
     simulated = True
-    keeps_time = True
     local = False
     address = ""
 
@@ -67,16 +67,6 @@ class SimulatedProvider:
         """Nothing is cached."""
         return False
 
-    def lasts(self, task: Task) -> float | None:
-        """The simulated seconds that a call will take; of a function's answers the text is unknown."""
-        settings = read_settings(task.model)
-        fate = simulation.fate(task, settings)
-        text = REFUSED if fate == "refuse" else ""
-        if fate == "answer" and not callable(self._answers):
-            given = None if self._answers is None else find_answer(self._answers, task)
-            text = simulation.answer(task, settings) if given is None else mended(given)
-        return _course(task, text, simulation.latency(task, settings)).end
-
     async def prepare(self) -> None:
         """Nothing is needed."""
 
@@ -89,11 +79,14 @@ class SimulatedProvider:
         """
         settings = read_settings(task.model)
         seconds = simulation.latency(task, settings)
+        begun = _SimulatedTime(task, settings.scale)
         end = await self._end(task, settings)
         if isinstance(end, CallFailed) and end.seconds is not None:
+            await begun.reach(end.seconds)
             raise end
         text = "" if isinstance(end, CallFailed) else end.text
-        await _say(task, text, seconds, _Clock(settings.scale), heard)
+        # The user's own function has taken none of it.
+        await _say(task, text, seconds, _SimulatedTime(task, settings.scale), heard)
         name = str(task.model)
         if isinstance(end, CallFailed):
             usage = end.usage or Usage()
@@ -117,18 +110,26 @@ class SimulatedProvider:
         """Nothing is held."""
 
 
-class _Clock:
-    """Waits for moments of simulated time, counted from the clock's making."""
+def scale_of(models: Iterable[Model]) -> float:
+    """The real seconds that a simulated one takes in a run of these models: the most that one asks for."""
+    return max((read_settings(model).scale for model in models), default=0.0)
 
-    def __init__(self, scale: float) -> None:
-        self._scale = scale
-        self._loop = asyncio.get_running_loop()
-        self._began = self._loop.time()
+
+class _SimulatedTime:
+    """The moments of one call, counted from its beginning on the clock of its run."""
+
+    def __init__(self, task: Task, scale: float) -> None:
+        self._clock = running_clock()
+        self._scale = 1.0 if self._clock.virtual else scale
+        self._began = self._clock.now()
+        self._place = task.index
 
     async def reach(self, moment: float) -> None:
-        """Sleep until the moment; with scale 0 every moment has come."""
+        """Sleep until the moment; beside real calls with scale 0 every moment has come."""
         if self._scale:
-            await asyncio.sleep(self._began + moment * self._scale - self._loop.time())
+            await self._clock.sleep_until(self._began + moment * self._scale, self._place)
+        else:
+            await asyncio.sleep(0)  # even an answer that takes no time lets others run
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,18 +165,17 @@ def _course(task: Task, text: str, seconds: float) -> _Course:
     return _Course(tuple(heard), seconds)
 
 
-async def _say(task: Task, text: str, seconds: float, clock: _Clock, heard: Heard) -> None:
+async def _say(task: Task, text: str, seconds: float, time: _SimulatedTime, heard: Heard) -> None:
     """Let the answer's pieces be heard at their moments, and its end come at `seconds`.
 
     Raises:
         CallFailed: a limit of the task passes first.
     """
-    await asyncio.sleep(0)  # even an answer that takes no time lets others run
     course = _course(task, text, seconds)
     for moment, piece in course.pieces:
-        await clock.reach(moment)
+        await time.reach(moment)
         heard(piece)
-    await clock.reach(course.end)
+    await time.reach(course.end)
     if course.late:
         said = "".join(piece for _, piece in course.pieces)
         raise CallFailed(

@@ -31,7 +31,6 @@ class Sleeper:
     """A provider without a network: it sleeps, and repeats the end of the prompt."""
 
     simulated = False
-    keeps_time = False
     local = False
     address = ""
     account = NAME

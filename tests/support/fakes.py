@@ -22,7 +22,6 @@ class Fake:
     """Answers by an async function of the task; counts calls and how many run at once."""
 
     simulated = False
-    keeps_time = False
     local = False
     address = ""
 
@@ -40,10 +39,6 @@ class Fake:
     def caches(self, task: Task) -> bool:
         """What has a key, where the test wants a cache."""
         return self._caching and bool(task.cache_key)
-
-    def lasts(self, task: Task) -> float | None:
-        """Only the test knows."""
-        return None
 
     async def prepare(self) -> None:
         """Nothing to import."""

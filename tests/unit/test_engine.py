@@ -21,7 +21,6 @@ from parallm_magics.core.tasks import Event, Fault, Listener, Model, Record, Tas
 from parallm_magics.engine.cancel_token import Stop
 from parallm_magics.engine.rate_limits import RateLimit, RateLimits
 from parallm_magics.engine.scheduler import Books, Doors, Rules, Scheduler
-from parallm_magics.engine.simulated_time import lay_out
 from parallm_magics.engine.slots import Slots
 
 
@@ -457,17 +456,6 @@ def test_every_worker_ends_in_exactly_one_record(seed: int, count: int, places: 
         e.index for e in events if e.kind == "ended" and e.at < stop_at and e.record and e.record.ok
     }
     assert all(records[index].ok for index in done_before)
-
-
-def test_simulated_offsets_depend_on_the_records_alone() -> None:
-    """Each starts when the first place becomes free, in order."""
-    records = [
-        Record(i, f"w{i}", "ok", "m", seconds=s, start=9.9)
-        for i, s in enumerate([3.0, 1.0, 2.0, 1.0])
-    ]
-    laid = lay_out(records, 2)
-    assert [(r.start, r.queued) for r in laid] == [(0, 0), (0, 0), (1, 1), (3, 3)]
-    assert [r.start for r in lay_out(records, 20)] == [0, 0, 0, 0]
 
 
 def test_a_listener_that_raises_loses_no_answer() -> None:
