@@ -26,7 +26,7 @@ _KNOWN = re.compile(
 )
 _ENDS = re.compile(r"/|end|stop|close", re.IGNORECASE)
 _MAY_THINK = re.compile(
-    r"[<◁\[]|assistant(?:analysis|commentary|final)|\A\s{0,40}(?:analysis|commentary)"
+    r"[<◁]|\[/?(?i:think)|assistant(?:analysis|commentary|final)|\A\s{0,40}(?:analysis|commentary)"
 )
 """What every text with thinking in it holds."""
 

@@ -26,7 +26,7 @@ class _Raised(KeyboardInterrupt):
     """What is raised into the user's code."""
 
 
-class _Main:
+class _MainThread:
     """What the main thread does; no other one hears signals.
 
     Attributes:
@@ -38,7 +38,7 @@ class _Main:
     refused = False
 
 
-_MAIN = _Main()
+MAIN_THREAD = _MainThread()
 
 
 def call(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -49,19 +49,19 @@ def call(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """
     if threading.current_thread() is not threading.main_thread():
         return function(*args, **kwargs)
-    if _MAIN.refused:
+    if MAIN_THREAD.refused:
         raise UserCodeInterrupted
     found: list[T] = []
-    before = _MAIN.inside
+    before = MAIN_THREAD.inside
     try:
-        _MAIN.inside = True
+        MAIN_THREAD.inside = True
         found.append(function(*args, **kwargs))
     except _Raised:
         # Where it came just after the end, what the function gave is not lost.
         if not found:
             raise UserCodeInterrupted from None
     finally:
-        _MAIN.inside = before
+        MAIN_THREAD.inside = before
     return found[0]
 
 
@@ -123,22 +123,17 @@ def interrupt() -> None:
     Raises:
         KeyboardInterrupt: into that code, where there is any.
     """
-    if _MAIN.inside:
-        _MAIN.inside = False
+    if MAIN_THREAD.inside:
+        MAIN_THREAD.inside = False
         raise _Raised
-
-
-def refuse(wanted: bool) -> None:
-    """Whether code of the user's is to be left alone from now on, as its runs are ending."""
-    _MAIN.refused = wanted
 
 
 @contextlib.contextmanager
 def outside() -> Iterator[None]:
     """For code of ours that code of the user's calls: nothing may be raised into its loop."""
-    before = _MAIN.inside
-    _MAIN.inside = False
+    before = MAIN_THREAD.inside
+    MAIN_THREAD.inside = False
     try:
         yield
     finally:
-        _MAIN.inside = before
+        MAIN_THREAD.inside = before

@@ -11,7 +11,7 @@ from typing import Any
 from IPython.core.completer import CompletionContext, SimpleCompletion, context_matcher
 
 from parallm_magics.cell.suggestions import Suggestion, Suggestions, beginning_with, suggest
-from parallm_magics.notebook.namespace import names_of
+from parallm_magics.notebook.settings import names_of
 
 Matcher = Callable[[CompletionContext], Any]
 

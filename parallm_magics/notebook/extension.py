@@ -6,9 +6,9 @@ import contextlib
 from typing import Any
 
 from parallm_magics.core import host
+from parallm_magics.notebook.cells import AwaitCells, CallCells
 from parallm_magics.notebook.completion import matcher
 from parallm_magics.notebook.magics import ParallmMagics
-from parallm_magics.notebook.transformer import AwaitCells, CallCells
 
 _ATTRIBUTE = "_parallm_loaded"
 
@@ -39,8 +39,8 @@ class Loaded:
         self.shell.input_transformers_cleanup.insert(0, self.transformer)
         self.shell.ast_transformers.append(self.awaiting)
         self.shell.should_run_async = self.awaiting.should_run_async
-        self.shell.events.register("pre_execute", self.awaiting.enter)
-        self.shell.events.register("post_execute", self.awaiting.leave)
+        self.shell.events.register("pre_execute", self.magics.cells.enter)
+        self.shell.events.register("post_execute", self.magics.cells.leave)
         self.shell.Completer.custom_matchers.append(self.matcher)
         host.enter(self.magics)
 
@@ -64,8 +64,8 @@ class Loaded:
         if vars(shell).get("should_run_async") == self.awaiting.should_run_async:
             del shell.should_run_async
         for event, callback in (
-            ("pre_execute", self.awaiting.enter),
-            ("post_execute", self.awaiting.leave),
+            ("pre_execute", self.magics.cells.enter),
+            ("post_execute", self.magics.cells.leave),
         ):
             with contextlib.suppress(ValueError):
                 shell.events.unregister(event, callback)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import operator
 import signal
 import threading
 from collections.abc import Callable, Coroutine, Iterator
@@ -59,9 +60,14 @@ Interruption = RunInterrupted | TaskInterrupted | CallbackInterrupted
 
 def _interruption(cells: Cells) -> type[Interruption]:
     """How code that runs here is told of an interrupt."""
-    if cells.beside:
-        return CallbackInterrupted if current_task() is None else TaskInterrupted
-    return RunInterrupted if _in_main_thread() or cells.level else TaskInterrupted
+    with contextlib.suppress(RuntimeError):  # no loop runs
+        task = asyncio.current_task()
+        # What is raised beside a cell, in a task or a callback, would leave through the loop.
+        if task is None:
+            return CallbackInterrupted
+        if task not in cells.tasks:
+            return TaskInterrupted
+    return RunInterrupted if _in_main_thread() or cells.tasks else TaskInterrupted
 
 
 class InterruptibleWait:
@@ -143,46 +149,41 @@ class Interrupts:
         self._before: Handler | int | None = None
         self._beside: Callable[[], object] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._note_loop()
-
-    def _note_loop(self) -> None:
-        with contextlib.suppress(RuntimeError):
-            if _in_main_thread():
-                self._loop = asyncio.get_running_loop()
+        if _in_main_thread():
+            self._listen()
 
     @contextlib.contextmanager
-    def end(self, patience: InterruptibleWait) -> Iterator[None]:
+    def end(self, wait: InterruptibleWait) -> Iterator[None]:
         """Let interrupts end this run as long as the block runs.
 
         Only the main thread hears signals; a run of another thread asks it to listen. A subshell's
         cell is not meant by them.
         """
-        patience.interruption = _interruption(self._cells)
-        if not _in_main_thread() and self._cells.level:
+        wait.interruption = _interruption(self._cells)
+        is_main = _in_main_thread()
+        if not is_main and self._cells.tasks:
             yield
             return
-        self._waiting.append(patience)
-        self._in_main(self._listen)
+        do = operator.call if is_main else self._do_in_main
+        is_called = is_main and user_code.MAIN_THREAD.inside
+        self._waiting.append(wait)
+        do(self._listen)
         try:
-            if _in_main_thread():
-                with user_code.outside():
-                    yield
-            else:
+            with user_code.outside() if is_called else contextlib.nullcontext():
                 yield
         finally:
-            self._waiting.remove(patience)
-            self._in_main(self._hand_back)
+            self._waiting.remove(wait)
+            do(self._hand_back)
 
-    def _in_main(self, do: Callable[[], None]) -> None:
-        if _in_main_thread():
-            do()
-        elif self._loop is not None:
+    def _do_in_main(self, do: Callable[[], None]) -> None:
+        if self._loop is not None:
             with contextlib.suppress(RuntimeError):  # closed
                 self._loop.call_soon_threadsafe(do)
 
     def _listen(self) -> None:
         """Hear interrupts; the kernel sets a handler of its own for each cell, so each time anew."""
-        self._note_loop()
+        with contextlib.suppress(RuntimeError):
+            self._loop = asyncio.get_running_loop()
         now = signal.getsignal(signal.SIGINT)
         if self._waiting and now != self._interrupted and now is not None:
             self._before = now
@@ -192,26 +193,28 @@ class Interrupts:
         """Hear no more where no run is left, unless somebody else has taken over meanwhile."""
         if self._waiting:
             return
-        user_code.refuse(False)
+        user_code.MAIN_THREAD.refused = False
         if signal.getsignal(signal.SIGINT) == self._interrupted and self._before is not None:
             signal.signal(signal.SIGINT, self._before)
-        self._interrupt_cell()
+        if self._beside is not None:
+            self._interrupt_cell()
 
     def _interrupted(self, number: int, frame: Any) -> None:
         """Stop every run; where all of them run beside the cell, the cell is interrupted after them."""
         again = self._beside
-        for patience in tuple(self._waiting):  # threads take theirs off the list as they end
-            patience.end()
+        for wait in tuple(self._waiting):  # threads take theirs off the list as they end
+            wait.end()
         if self._waiting:
-            user_code.refuse(True)
-        if all(patience.beside for patience in self._waiting):
+            user_code.MAIN_THREAD.refused = True
+        if all(wait.beside for wait in self._waiting):
             self._leave_cell(number, frame, at_once=again is not None or not self._waiting)
         user_code.interrupt()
 
     def _leave_cell(self, number: int, frame: Any, *, at_once: bool) -> None:
         """Interrupt the cell as it would be without us: at once where it is on the stack itself."""
-        before, task = self._before, self._cells.task
-        if self._waiting and not self._cells.level:
+        before = self._before
+        task = self._cells.tasks[0] if self._cells.tasks else None
+        if self._waiting and not self._cells.tasks:
             return  # no cell is there, such as in a script or a button's callback
         if before is signal.default_int_handler:
             running = current_task()

@@ -13,7 +13,7 @@ T = TypeVar("T")
 Close = Callable[[], Awaitable[None]]
 
 
-def wait(run: Coroutine[Any, Any, T], close: Close) -> T:
+def run_to_end(run: Coroutine[Any, Any, T], close: Close) -> T:
     """Wait for a run where the cell itself cannot be awaited, such as below `%%time`.
 
     Args:

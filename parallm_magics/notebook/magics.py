@@ -55,18 +55,20 @@ class ParallmMagics(Settings, Magics):
 
     async def awaited(self, magic: str, line: str, cell: str, first: int = 2) -> Any:
         """What a top-level cell awaits, whose text below the magic begins with this line."""
-        patience = InterruptibleWait()
-        with self._interrupts.end(patience):
-            outcome = await self._execute(magic, line, cell, patience, first)
+        wait = InterruptibleWait()
+        with self._interrupts.end(wait):
+            outcome = await self.session.execute(
+                magic, line, cell, spoken_settings(self), wait, first
+            )
         return _given_out(outcome)
 
     def _nested(self, magic: str, line: str, cell: str) -> Any:
-        from parallm_magics.notebook.loop import wait
+        from parallm_magics.notebook.loop import run_to_end
 
-        patience = InterruptibleWait(awaited=False)
-        with self._interrupts.end(patience):
-            run = self._execute(magic, line, cell, patience)
-            outcome = wait(run, self.session.clients.close)
+        wait = InterruptibleWait(awaited=False)
+        with self._interrupts.end(wait):
+            run = self.session.execute(magic, line, cell, spoken_settings(self), wait)
+            outcome = run_to_end(run, self.session.clients.close)
         return _given_out(outcome)
 
     def settings(self) -> dict[str, Any]:
@@ -76,12 +78,6 @@ class ParallmMagics(Settings, Magics):
     async def run(self, plan: Any, runner: Any) -> Any:
         """The run of a plan that code of the notebook awaits."""
         return await self.session.run_code(plan, runner)
-
-    async def _execute(
-        self, magic: str, line: str, cell: str, patience: InterruptibleWait, first: int = 2
-    ) -> Outcome:
-        settings = spoken_settings(self)
-        return await self.session.execute(magic, line, cell, settings, patience, first)
 
 
 for _magic in (ParallmMagics.fanout, ParallmMagics.vote):

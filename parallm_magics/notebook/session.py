@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
+import threading
 import weakref
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from functools import partial
 from typing import Any, NamedTuple
@@ -15,6 +16,7 @@ from typing import Any, NamedTuple
 from parallm_magics.api import RUNNERS, Runner, plan_cell
 from parallm_magics.cell.plan import Plan
 from parallm_magics.core import user_code
+from parallm_magics.core.tasks import Record, Usage
 from parallm_magics.core.user_code import UserCodeInterrupted
 from parallm_magics.engine.budget import Ledger
 from parallm_magics.engine.rate_limits import RateLimits
@@ -28,8 +30,7 @@ from parallm_magics.notebook.live_table import (
     in_terminal,
     wanted,
 )
-from parallm_magics.notebook.namespace import names_of
-from parallm_magics.notebook.spend import Spend
+from parallm_magics.notebook.settings import names_of
 from parallm_magics.patterns.dry_run import preview
 from parallm_magics.patterns.plan_board import board_of
 from parallm_magics.patterns.run import Run
@@ -49,12 +50,48 @@ class Outcome(NamedTuple):
     problem: BaseException | None = None
 
 
-class Session:
-    """What the cells share: doors, caps, recordings, and the sum of what was spent.
+@dataclass(slots=True)
+class Spend:
+    """Sums over all records of a session; cells of several threads may add to them.
 
     Attributes:
-        clients: open doors, kept from cell to cell.
-        pools: how fast each door may be used, shared by cells that run at the same time.
+        runs: runs begun, further tries included.
+        calls: tries of calls.
+        usage: tokens, as far as known.
+        cost: US dollars, as far as known; None where no call's cost is known.
+        complete: whether `cost` counts every call; else it is a least amount.
+    """
+
+    runs: int = 0
+    calls: int = 0
+    usage: Usage = field(default_factory=Usage)
+    cost: Decimal | None = None
+    complete: bool = True
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    def ran(self) -> None:
+        """Count one run."""
+        with self._lock:
+            self.runs += 1
+
+    def add(self, record: Record) -> None:
+        """Count one record."""
+        with self._lock:
+            self.calls += len(record.attempts)
+            if record.usage is not None:
+                self.usage += record.usage
+            if record.cost is not None:
+                self.cost = (self.cost or Decimal(0)) + record.cost
+            elif not record.simulated:
+                self.complete = False
+
+
+class Session:
+    """What the cells share: clients, caps, recordings, and the sum of what was spent.
+
+    Attributes:
+        clients: open clients, kept from cell to cell.
+        rate_limits: how fast each provider may be used, shared by cells that run at the same time.
         ledger: what was spent, and the cap that `session_max_cost` sets on it.
         spend: the calls so far.
         recordings: where answers are kept, or None.
@@ -73,7 +110,7 @@ class Session:
         self._interrupts = interrupts
         self._cells = cells
         self.clients = Clients()
-        self.pools = RateLimits()
+        self.rate_limits = RateLimits()
         self.ledger = Ledger("session_max_cost")
         self.spend = Spend()
         self.recordings = from_environment()
@@ -87,7 +124,7 @@ class Session:
         line: str,
         cell: str,
         settings: Mapping[str, Any],
-        patience: InterruptibleWait,
+        wait: InterruptibleWait,
         first: int = 2,
     ) -> Outcome:
         """Run a cell; an interrupt and too few successes are handed back, to be raised by the cell.
@@ -97,47 +134,36 @@ class Session:
         Args:
             first: the number of the line in the cell with which the text below the magic begins.
         """
-        plan = self._plan(magic, line, cell, settings, first)
-        if plan is None:
-            return Outcome(None, patience.interruption(BEFORE_ANY_CALL))
+        names = names_of(self._shell)
+        try:
+            plan = user_code.call(
+                plan_cell, magic, line, cell, names, first=first, settings=settings
+            )
+        except UserCodeInterrupted:  # nobody wanted to wait for slow items
+            return Outcome(None, wait.interruption(BEFORE_ANY_CALL))
         self.last = plan
         if plan.options.dry_run:
             return Outcome(preview(plan))
         self._loops.add(asyncio.get_running_loop())
-        self._under_way.add(patience)
+        self._under_way.add(wait)
+        run: Run | None = None
+        problem: BaseException | None = None
         try:
-            run, problem = await self._run(plan, patience)
+            async with self._watched(plan, wait) as context:
+                run = await wait.wait_for(RUNNERS[plan.pattern](plan, context))
+        except UnfinishedError as error:
+            run, problem = error.run, error
         finally:
-            self._under_way.discard(patience)
-            patience.over.set()
+            self._under_way.discard(wait)
+            wait.over.set()
         if run is not None and plan.options.out:
             self._shell.user_ns[plan.options.out] = run
-        if patience.asked:
-            problem = patience.interruption(_interrupted(run, patience.asked, plan.options.out))
+        if wait.asked:
+            problem = wait.interruption(_interrupted(run, wait.asked, plan.options.out))
             problem.run = run
         elif isinstance(problem, UnfinishedError):
             problem = _with_way_back(problem, plan.options.out)
         return Outcome(None if plan.options.quiet else run, problem)
-
-    def _plan(
-        self, magic: str, line: str, cell: str, settings: Mapping[str, Any], first: int
-    ) -> Plan | None:
-        """The cell's plan; None where the user did not want to wait for it, as items may be slow."""
-        names = names_of(self._shell)
-        with contextlib.suppress(UserCodeInterrupted):
-            return user_code.call(
-                plan_cell, magic, line, cell, names, first=first, settings=settings
-            )
-        return None
-
-    async def _run(
-        self, plan: Plan, patience: InterruptibleWait
-    ) -> tuple[Run | None, BaseException | None]:
-        try:
-            async with self._around(plan, patience) as around:
-                return await patience.wait_for(RUNNERS[plan.pattern](plan, around)), None
-        except UnfinishedError as error:
-            return error.run, error
 
     async def run_code(self, plan: Plan, runner: Runner) -> Run:
         """The run of a plan that code of the notebook awaits: what holds for cells holds for it.
@@ -149,17 +175,17 @@ class Session:
         """
         run: Run | None = None
         problem: BaseException | None = None
-        patience = InterruptibleWait()
-        async with self._listening(patience), self._beside(plan, patience) as around:
+        wait = InterruptibleWait()
+        async with self._listening(wait), self._beside(wait) as context:
             try:
-                run = await runner(plan, around)
+                run = await runner(plan, context)
             except UnfinishedError as error:
                 run, problem = error.run, error
             except asyncio.CancelledError:
-                if not patience.asked:
+                if not wait.asked:
                     raise
-        if patience.asked:
-            problem = patience.interruption(_interrupted(run, patience.asked, IN_CODE))
+        if wait.asked:
+            problem = wait.interruption(_interrupted(run, wait.asked, IN_CODE))
             problem.run = run
         elif isinstance(problem, UnfinishedError):
             problem = _with_way_back(problem, None)
@@ -169,17 +195,17 @@ class Session:
         return run
 
     @contextlib.asynccontextmanager
-    async def _beside(self, plan: Plan, patience: InterruptibleWait) -> AsyncIterator[RunContext]:
-        """What a run of code needs: on a loop that no cell runs on, doors of its own."""
-        around = self._surroundings(patience)
-        if self._cells.level:
-            yield around
+    async def _beside(self, wait: InterruptibleWait) -> AsyncIterator[RunContext]:
+        """What a run of code needs: on a loop that no cell runs on, clients of its own."""
+        context = self._context(wait)
+        if self._cells.tasks:
+            yield context
             return
-        around = replace(around, clients=Clients(), pools=RateLimits())
+        context = replace(context, clients=Clients(), pools=RateLimits())
         try:
-            yield around
+            yield context
         finally:
-            await around.clients.close()
+            await context.clients.close()
 
     def record(self, path: str | None, mode: Mode, *, anew: bool = True) -> None:
         """Keep the answers of the cells to come in this file, or in the one of the cells before.
@@ -200,8 +226,8 @@ class Session:
 
     def close(self) -> None:
         """Stop what runs, then give the clients back, each loop's own on that loop."""
-        for patience in list(self._under_way):
-            patience.end("the extension was unloaded")
+        for wait in list(self._under_way):
+            wait.end("the extension was unloaded")
         for loop in list(self._loops):
             if loop.is_running():
                 asyncio.run_coroutine_threadsafe(self._give_back(loop), loop)
@@ -211,37 +237,37 @@ class Session:
         self.clients.close_at_exit()  # no loop runs here, such as between a terminal's cells
 
     async def _give_back(self, loop: asyncio.AbstractEventLoop) -> None:
-        for patience in [each for each in self._under_way if each.loop is loop]:
-            await patience.over.wait()
+        for wait in [each for each in self._under_way if each.loop is loop]:
+            await wait.over.wait()
         await self.clients.close()
 
     @contextlib.asynccontextmanager
     async def _again(self, plan: Plan) -> AsyncIterator[RunContext]:
         """What a further try needs, which user code awaits: an interrupt stops its workers."""
-        patience = InterruptibleWait()
-        async with self._listening(patience), self._around(plan, patience) as around:
-            yield around
+        wait = InterruptibleWait()
+        async with self._listening(wait), self._watched(plan, wait) as context:
+            yield context
 
     @contextlib.asynccontextmanager
-    async def _listening(self, patience: InterruptibleWait) -> AsyncIterator[None]:
+    async def _listening(self, wait: InterruptibleWait) -> AsyncIterator[None]:
         """Let interrupts, and the end of the extension, stop a run that user code awaits."""
-        patience.loop = asyncio.get_running_loop()
-        self._under_way.add(patience)
+        wait.loop = asyncio.get_running_loop()
+        self._under_way.add(wait)
         try:
-            with self._interrupts.end(patience):
+            with self._interrupts.end(wait):
                 yield
         finally:
-            self._under_way.discard(patience)
-            patience.over.set()
+            self._under_way.discard(wait)
+            wait.over.set()
 
-    def _surroundings(self, patience: InterruptibleWait) -> RunContext:
+    def _context(self, wait: InterruptibleWait) -> RunContext:
         """What every run of the notebook needs."""
         self.ledger.allow(self._cap())
         self.spend.ran()
         return RunContext(
             self.clients,
-            self.pools,
-            stop=patience.stop,
+            self.rate_limits,
+            stop=wait.stop,
             ledgers=(self.ledger,),
             spent=self.spend.add,
             recordings=self.recordings,
@@ -249,22 +275,22 @@ class Session:
         )
 
     @contextlib.asynccontextmanager
-    async def _around(self, plan: Plan, patience: InterruptibleWait) -> AsyncIterator[RunContext]:
+    async def _watched(self, plan: Plan, wait: InterruptibleWait) -> AsyncIterator[RunContext]:
         """What a run of this plan needs, watched on a live table where somebody can see one."""
-        around = self._surroundings(patience)
+        context = self._context(wait)
         if plan.options.quiet or not wanted(self._shell):
             if plan.notes and not plan.options.quiet and in_terminal(self._shell):
                 print("\n".join(f"Note: {note}" for note in plan.notes), file=sys.stderr)
-            yield around
+            yield context
             return
-        heard = patience.awaited and hears_clicks(self._shell)
-        cancel = partial(patience.end, "cancelled") if heard else None
+        heard = wait.awaited and hears_clicks(self._shell)
+        cancel = partial(wait.end, "cancelled") if heard else None
         # A note tells of what the calls may be wasted on: it is there before them.
         after = 0.0 if plan.notes else APPEARS_AFTER
         table = LiveTable(board_of(plan, self.clients), cancel, after)
-        around.tell = table.tell
+        context.tell = table.tell
         async with table.shown():
-            yield around
+            yield context
 
 
 def _with_way_back(problem: UnfinishedError, out: str | None) -> UnfinishedError:

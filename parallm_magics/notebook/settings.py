@@ -1,4 +1,4 @@
-"""`%config ParallmMagics.NAME`: the options' own fields as traits."""
+"""What the shell holds for a cell: the settings of `%config ParallmMagics`, and the user's names."""
 
 from __future__ import annotations
 
@@ -10,6 +10,10 @@ from traitlets.config import Configurable
 from parallm_magics.cell.option_values import dollars
 from parallm_magics.cell.options import TABLE, Option
 from parallm_magics.errors import OptionError
+
+# What IPython puts into the namespace itself. Among the names that it hides are also those of start-up
+# files, and those that whoever started it has given: these are the user's.
+_NAMES_OF_IPYTHON = ("In", "Out", "get_ipython", "exit", "quit", "open")
 
 
 class OptionTrait(TraitType):
@@ -66,3 +70,14 @@ def spoken_settings(magics: Any) -> dict[str, Any]:
     """The settings that differ from their defaults."""
     values = {o.name: getattr(magics, o.name) for o in TABLE.values() if o.setting}
     return {name: value for name, value in values.items() if value != TABLE[name].default}
+
+
+def names_of(shell: Any) -> dict[str, Any]:
+    """The user's own names with their values: what IPython puts into the namespace is none of them."""
+    hidden, nothing = shell.user_ns_hidden, object()
+    own = {name: hidden.get(name, nothing) for name in _NAMES_OF_IPYTHON}
+    return {
+        name: value
+        for name, value in shell.user_ns.items()
+        if name not in own or value is not own[name]
+    }

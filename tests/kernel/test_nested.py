@@ -210,7 +210,7 @@ def test_a_loop_that_cannot_be_nested(tmp_path: Path) -> None:
 
 SEVERAL_READY = """
 import asyncio
-from parallm_magics.notebook.loop import wait
+from parallm_magics.notebook.loop import run_to_end
 
 async def answer():
     await asyncio.sleep(0.01)
@@ -220,7 +220,7 @@ heard = []
 
 async def main():
     loop = asyncio.get_running_loop()
-    loop.call_soon(lambda: wait(answer(), None))
+    loop.call_soon(lambda: run_to_end(answer(), None))
     for name in "abcd":
         loop.call_soon(heard.append, name)
     await asyncio.sleep(0.1)

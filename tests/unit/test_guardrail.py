@@ -32,7 +32,7 @@ from parallm_magics.core.provider import CallFailed, Heard, Reply
 from parallm_magics.core.tasks import Event, Fault, Model, Record, Task
 from parallm_magics.engine.budget import Ledger
 from parallm_magics.engine.cancel_token import Stop
-from parallm_magics.notebook.spend import Spend
+from parallm_magics.notebook.session import Spend
 from parallm_magics.patterns.dry_run import Preview, preview
 from parallm_magics.patterns.fanout import run_fanout
 from parallm_magics.patterns.vote import run_vote

@@ -31,7 +31,7 @@ from parallm_magics.core.provider import Reply
 from parallm_magics.core.tasks import Event, Model, Record, Task
 from parallm_magics.engine.budget import Ledger
 from parallm_magics.engine.cancel_token import Stop
-from parallm_magics.notebook.spend import Spend
+from parallm_magics.notebook.session import Spend
 from parallm_magics.patterns.fanout import run_fanout
 from parallm_magics.patterns.vote import run_vote
 from parallm_magics.providers.registry import define_simulated, forget

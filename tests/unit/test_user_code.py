@@ -23,7 +23,7 @@ def _heard() -> Iterator[None]:
     before = signal.signal(signal.SIGINT, lambda *_: user_code.interrupt())
     yield
     signal.signal(signal.SIGINT, before)
-    user_code.refuse(False)
+    user_code.MAIN_THREAD.refused = False
 
 
 def interrupt() -> None:
@@ -82,17 +82,17 @@ def test_what_code_raises_itself_is_its_own() -> None:
 
 def test_runs_that_end_call_no_more_of_it() -> None:
     """After the first interrupt, hundreds of slow answers do not still have their turn."""
-    user_code.refuse(True)
+    user_code.MAIN_THREAD.refused = True
     with pytest.raises(UserCodeInterrupted):
         call(lambda: 3)
-    user_code.refuse(False)
+    user_code.MAIN_THREAD.refused = False
     assert call(lambda: 3) == 3
 
 
 def test_threads_hear_no_signals() -> None:
     """There it is a plain call."""
     found: list[int] = []
-    user_code.refuse(True)
+    user_code.MAIN_THREAD.refused = True
     thread = threading.Thread(target=lambda: found.append(call(lambda: 3)))
     thread.start()
     thread.join()

@@ -23,11 +23,11 @@ def test_a_second_interrupt_leaves_the_run() -> None:
     """The first one only stops the workers; after the second the wait ends within the grace."""
 
     async def interrupted() -> tuple[str | None, float]:
-        patience = InterruptibleWait()
+        wait = InterruptibleWait()
         loop = asyncio.get_running_loop()
-        loop.call_later(1.5, patience.end)
-        loop.call_later(2.5, patience.end)
-        return await patience.wait_for(stubborn()), loop.time()
+        loop.call_later(1.5, wait.end)
+        loop.call_later(2.5, wait.end)
+        return await wait.wait_for(stubborn()), loop.time()
 
     (result, at), _ = run_virtual(interrupted())
     assert result is None
@@ -38,9 +38,9 @@ def test_a_run_that_ends_is_waited_for() -> None:
     """One interrupt leaves the run the time to tell what it has."""
 
     async def interrupted() -> str | None:
-        patience = InterruptibleWait()
-        asyncio.get_running_loop().call_later(1.5, patience.end)
-        return await patience.wait_for(asyncio.sleep(30, "what was done"))
+        wait = InterruptibleWait()
+        asyncio.get_running_loop().call_later(1.5, wait.end)
+        return await wait.wait_for(asyncio.sleep(30, "what was done"))
 
     result, seconds = run_virtual(interrupted())
     assert (result, seconds) == ("what was done", 30)
