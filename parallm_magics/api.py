@@ -5,7 +5,8 @@ from __future__ import annotations
 import inspect
 import os
 import re
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from parallm_magics.cell.blanks import BLANK
@@ -16,21 +17,21 @@ from parallm_magics.cell.plan import Plan, make_plan
 from parallm_magics.core import host
 from parallm_magics.errors import CellSyntaxError, OptionError
 from parallm_magics.patterns.dry_run import Preview, preview
-from parallm_magics.patterns.fanout import FanoutRun, run_fanout
-from parallm_magics.patterns.panel import check_rules
+from parallm_magics.patterns.fanout import FanoutPattern, FanoutRun
 from parallm_magics.patterns.pending import Pending
-from parallm_magics.patterns.run import Run
-from parallm_magics.patterns.run_context import RunContext, of_its_own
-from parallm_magics.patterns.vote import run_vote
+from parallm_magics.patterns.run_context import of_its_own
+from parallm_magics.patterns.runner import Pattern
+from parallm_magics.patterns.vote import VotePattern
 from parallm_magics.patterns.vote_run import VoteRun
 from parallm_magics.providers.registry import parse_model
-from parallm_magics.study.outcomes import rules_of
-from parallm_magics.study.run_study import run_study
+from parallm_magics.study.run_study import StudyPattern
 from parallm_magics.study.study_run import StudyRun
 
-Runner = Callable[[Plan, RunContext], Coroutine[Any, Any, Run]]
 _OTHER_MAGIC = re.compile(rf"[{BLANK}]*(%%\S+)")
-RUNNERS: Mapping[str, Runner] = {"fanout": run_fanout, "vote": run_vote, "study": run_study}
+PATTERNS: dict[str, type[Pattern[Any]]] = {
+    pattern.name: pattern for pattern in (FanoutPattern, VotePattern, StudyPattern)
+}
+"""What a cell can be a run of; another pattern is a class and an entry here."""
 
 
 def fanout(
@@ -50,7 +51,7 @@ def fanout(
         ParallmError: bad input before any call; TooFewSucceeded, BudgetExceeded or GuardrailBlocked
             with every record after them.
     """
-    return Pending(lambda: _run("fanout", text, variables, options), "fanout(…)")
+    return Pending(lambda: run_cell("fanout", text, variables, options), "fanout(…)")
 
 
 def vote(
@@ -71,7 +72,7 @@ def vote(
         ParallmError: bad input before any call; TooFewSucceeded, BudgetExceeded or GuardrailBlocked
             with every record after them.
     """
-    return Pending(lambda: _run("vote", text, variables, options), "vote(…)")
+    return Pending(lambda: run_cell("vote", text, variables, options), "vote(…)")
 
 
 for _function in (fanout, vote):
@@ -80,28 +81,30 @@ for _function in (fanout, vote):
     _function.__doc__ = f"{inspect.getdoc(_function)}\n\n{keywords_of(_function.__name__)}"
 
 
-async def _run(magic: str, text: Any, variables: Any, options: Mapping[str, Any]) -> Any:
+async def run_cell(name: str, text: Any, variables: Any, options: Mapping[str, Any]) -> Any:
+    """The run of a cell's text by a pattern; with `dry_run` a preview of it."""
+    magic = PATTERNS[name].grammar
     if not isinstance(variables, Mapping | None):
         raise OptionError(
             f"variables: a dict of names and values is needed, not {type(variables).__name__}"
         )
     if "out" in options:
-        raise OptionError(f"{magic}() has no option 'out': keep what it returns")
+        raise OptionError(f"{name}() has no option 'out': keep what it returns")
     line, body, first = _head(magic, text)
     here = host.current()
     settings = None if here is None else here.settings()
     names = variables or {}
-    plan = plan_cell(magic, line, body, names, first=first, settings=settings, keywords=options)
+    plan = plan_cell(name, line, body, names, first=first, settings=settings, keywords=options)
     if plan.options.dry_run:
         return preview(plan)
     if here is not None:
-        return await here.run(plan, RUNNERS[plan.pattern])
-    async with of_its_own(plan) as around:
-        return await RUNNERS[plan.pattern](plan, around)
+        return await here.run(plan, PATTERNS[plan.pattern].run)
+    async with of_its_own(plan) as context:
+        return await PATTERNS[plan.pattern].run(plan, context)
 
 
 def plan_cell(
-    magic: str,
+    name: str,
     line: str,
     body: str,
     variables: Mapping[str, Any],
@@ -110,12 +113,15 @@ def plan_cell(
     settings: Mapping[str, Any] | None = None,
     keywords: Mapping[str, Any] | None = None,
 ) -> Plan:
-    """The plan of a cell, with PARALLM_MODEL as the model that nobody chose."""
+    """The plan of a cell of that pattern, with PARALLM_MODEL as the model that nobody chose."""
+    grammar = PATTERNS[name].grammar
     model = default_model()
     base = {"model": (model,)} if model else {}
-    cell = parse(magic, line, body, first)
+    cell = parse(grammar, line, body, first)
     plan = make_plan(cell, variables, parse_model, {**base, **(settings or {})}, keywords)
-    (rules_of if plan.study is not None else check_rules)(plan)
+    if name != grammar:
+        plan = replace(plan, pattern=name)
+    PATTERNS[plan.pattern].check(plan)
     return plan
 
 

@@ -50,7 +50,8 @@ class Plan:
     """What a cell stands for.
 
     Attributes:
-        magic: "fanout" or "vote".
+        magic: "fanout" or "vote": by which its cell is written.
+        pattern: what it is a run of: "fanout", "vote", or "study" for votes on many items.
         options: the cell's options.
         calls: every worker's call, in the cell's order.
         synthesis: the merging call, or None.
@@ -63,6 +64,7 @@ class Plan:
     """
 
     magic: str
+    pattern: str
     options: Options
     calls: Calls
     synthesis: FollowUp | None = None
@@ -72,11 +74,6 @@ class Plan:
     shared: str = ""
     notes: tuple[str, ...] = ()
     study: Study | None = None
-
-    @property
-    def pattern(self) -> str:
-        """What it is a run of: "fanout", "vote", or "study" for votes on many items."""
-        return self.magic if self.study is None else "study"
 
     @property
     def tasks(self) -> tuple[Task, ...]:
@@ -157,6 +154,7 @@ def make_plan(
     asked = asks_judge(options.pick, options.ties)
     return Plan(
         magic=cell.magic,
+        pattern=cell.magic if study is None else "study",
         options=options,
         calls=calls,
         synthesis=asides.synthesis(block, own, calls) if aggregate == "synthesis" else None,

@@ -7,13 +7,13 @@ import contextlib
 import sys
 import threading
 import weakref
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from functools import partial
 from typing import Any, NamedTuple
 
-from parallm_magics.api import RUNNERS, Runner, plan_cell
+from parallm_magics.api import PATTERNS, plan_cell
 from parallm_magics.cell.plan import Plan
 from parallm_magics.core import user_code
 from parallm_magics.core.tasks import Record, Usage
@@ -150,7 +150,7 @@ class Session:
         problem: BaseException | None = None
         try:
             async with self._watched(plan, wait) as context:
-                run = await wait.wait_for(RUNNERS[plan.pattern](plan, context))
+                run = await wait.wait_for(PATTERNS[plan.pattern].run(plan, context))
         except UnfinishedError as error:
             run, problem = error.run, error
         finally:
@@ -165,7 +165,9 @@ class Session:
             problem = _with_way_back(problem, plan.options.out)
         return Outcome(None if plan.options.quiet else run, problem)
 
-    async def run_code(self, plan: Plan, runner: Runner) -> Run:
+    async def run_code(
+        self, plan: Plan, runner: Callable[[Plan, RunContext], Awaitable[Run]]
+    ) -> Run:
         """The run of a plan that code of the notebook awaits: what holds for cells holds for it.
 
         It is not shown while it runs: code may run hundreds at once.

@@ -10,26 +10,19 @@ from parallm_magics import display
 from parallm_magics.cell.calls import Section
 from parallm_magics.cell.plan import Plan
 from parallm_magics.core.tasks import Record
-from parallm_magics.patterns.ending import (
-    counts_in_words,
-    raise_if_blocked,
-    raise_if_unfinished,
-    refuse_empty,
-    run_again,
-    unread,
-)
+from parallm_magics.engine.cancel_token import Stop
+from parallm_magics.errors import OptionError
 from parallm_magics.patterns.guard_verdicts import Verdict
-from parallm_magics.patterns.guardrail import blocked_records, guarded
 from parallm_magics.patterns.plain_data import record_dict
 from parallm_magics.patterns.quoting import visible
 from parallm_magics.patterns.record_values import says_more
 from parallm_magics.patterns.run import Again, Run
-from parallm_magics.patterns.run_context import RunContext
-from parallm_magics.patterns.run_view import fanout_title, fanout_view
-from parallm_magics.patterns.section_votes import SectionVote, section_vote_of
+from parallm_magics.patterns.run_view import counts_in_words, fanout_title, fanout_view
+from parallm_magics.patterns.runner import Common, Pattern
+from parallm_magics.patterns.section_votes import SectionVote, section_vote_of, section_vote_rule
 from parallm_magics.patterns.synthesis import join, marked, synthesis_task
-from parallm_magics.patterns.workers import Workers, open_workers
 from parallm_magics.voting import label_of
+from parallm_magics.voting.pick_rules import DEFAULT, asks_judge
 
 Value = str | float | None
 
@@ -177,93 +170,77 @@ class FanoutRun(Run, Mapping[str, Value]):
         return f"<{mark}FanoutRun: {fanout_title(self, self._sections)}>"
 
 
-async def run_fanout(
-    plan: Plan, around: RunContext, before: FanoutRun | None = None, further: int = 0
-) -> FanoutRun:
-    """Run a fan-out's plan.
+class FanoutPattern(Pattern[FanoutRun]):
+    """Sections at once, and their answers as one text."""
 
-    Args:
-        before: a run of the same plan whose successes are kept.
-        further: how often the run has been taken up before, this time included.
+    name = grammar = "fanout"
+    counted = frozenset({"ok"})
+    achieved = "workers succeeded"
+    _synthesis: Record | None = None
 
-    Raises:
-        TooFewSucceeded: with every record; not where the run was stopped from outside.
-        BudgetExceeded: likewise, where a cap on cost left calls unasked.
-        GuardrailBlocked: a guardrail that raises has blocked the work.
-    """
-    old = before.results if before is not None else ()
-    merged = before.synthesis if before is not None else None
-    async with open_workers(plan, around, further=further) as workers:
-        records, guards = await guarded(
-            plan,
-            workers,
-            around.stop,
-            lambda stop: workers.run(old, stop),
-            before.guards if before is not None else (),
+    @classmethod
+    def check(cls, plan: Plan) -> None:
+        """Refuse sections whose votes no rule can count."""
+        for section in plan.calls.sections(plan.calls.size):
+            if asks_judge(section.options.pick, section.options.ties):
+                raise OptionError(
+                    f"section {section.key!r}: a judge is for %%vote; a section takes the other rules"
+                )
+            if section.reading is not None and section.reading.kind != "open":
+                section_vote_rule(section)
+            elif section.options.pick != DEFAULT or section.options.threshold is not None:
+                raise OptionError(
+                    f"section {section.key!r}: --pick needs votes: add --choices, --score or --number"
+                )
+
+    async def work(self, stop: Stop) -> Sequence[Record]:
+        """Ask all sections; where every answer is one of before, so is what was made of them."""
+        records = await super().work(stop)
+        if self.before is not None and [*map(id, records)] == [*map(id, self.kept)]:
+            self._synthesis = self.before.synthesis
+        return records
+
+    async def follow(self, records: Sequence[Record]) -> None:
+        """Merge the sections, where one more call is to do that."""
+        synthesis = self.plan.synthesis
+        if synthesis is None or (self._synthesis is not None and self._synthesis.ok):
+            return
+        notes = self.workers.notes
+        if not any(record.ok for record in records):
+            notes.append("no section succeeded: nothing to merge, the sections are joined")
+            return
+        texts = _texts(_answers(self._sections(records), records))
+        task = synthesis_task(synthesis, self.plan.shared, texts, self.plan.options.seed)
+        [merged] = await self.workers.follow([task])
+        if hidden := sum(visible(text) != text for text in texts.values()):
+            answers = display.count(hidden, "answer")
+            notes.append(f"{answers} held invisible characters, which the synthesis was not given")
+        if not merged.ok:
+            why = merged.error.message if merged.error else merged.status
+            notes.append(f"the synthesis has no answer ({why}): the sections are joined instead")
+        self._synthesis = merged
+
+    def result(self, records: Sequence[Record], common: Common) -> FanoutRun:
+        """The sections' answers, and what was made of them."""
+        plan, calls = self.plan, self.plan.calls
+        merged = None if self.blocked else self._synthesis
+        unmerged = plan.synthesis is not None and not (merged is not None and merged.ok)
+        return FanoutRun(
+            records,
+            self._sections(records),
+            aggregate="join" if unmerged else plan.aggregate,
+            synthesis=merged,
+            counted=calls.counted,
+            checks=any(section.flag is not None for section in calls.sections(calls.size)),
+            whole=not self.unread(records),
+            **common,
         )
-        blocked = any(not guard.passed for guard in guards)
-        if blocked:
-            records = blocked_records(plan, workers, records, guards)
-        refuse_empty(plan, records, blocked or bool(around.stop.reason))
-        workers.ended(record for guard in guards for record in guard.records)
-        sections = _sections(plan, records)
-        good = sum(record.ok for record in records)
-        stopped = bool(around.stop.reason)
-        enough = good >= plan.least(plan.calls.known or len(records)) and not (stopped or blocked)
-        if [*map(id, records)] != [*map(id, old)]:
-            merged = None  # of other answers than these
-        if plan.synthesis is not None and enough and not (merged and merged.ok):
-            merged = await _merge(plan, workers, sections, records)
 
-    renew = around.renew
-
-    async def again(run: FanoutRun) -> FanoutRun:
-        return await run_again(plan, renew, lambda new: run_fanout(plan, new, run, further + 1))
-
-    run = FanoutRun(
-        records,
-        sections,
-        aggregate="join" if plan.synthesis and not (merged and merged.ok) else plan.aggregate,
-        synthesis=merged,
-        counted=plan.calls.counted,
-        checks=any(section.flag is not None for section in plan.calls.sections(plan.calls.size)),
-        whole=not unread(plan, records),
-        notes=[*plan.notes, *workers.notes, *([] if blocked else unread(plan, records))],
-        guards=guards,
-        again=again,
-    )
-    raise_if_blocked(plan, run)
-    if not (stopped or blocked):
-        raise_if_unfinished(plan, records, good, "workers succeeded", run)
-    return run
-
-
-async def _merge(
-    plan: Plan, workers: Workers, sections: Sequence[Section], records: Sequence[Record]
-) -> Record | None:
-    """The merging call's record; notes say where the sections are joined instead."""
-    assert plan.synthesis is not None
-    if not any(record.ok for record in records):
-        workers.notes.append("no section succeeded: nothing to merge, the sections are joined")
-        return None
-    texts = _texts(_answers(sections, records))
-    task = synthesis_task(plan.synthesis, plan.shared, texts, plan.options.seed)
-    [merged] = await workers.follow([task])
-    if hidden := sum(visible(text) != text for text in texts.values()):
-        workers.notes.append(_left_out(hidden))
-    if not merged.ok:
-        why = merged.error.message if merged.error else merged.status
-        workers.notes.append(
-            f"the synthesis has no answer ({why}): the sections are joined instead"
-        )
-    return merged
-
-
-def _sections(plan: Plan, records: Sequence[Record]) -> list[Section]:
-    """All sections, begun or not; where only reading the items tells, those that were reached."""
-    known = plan.calls.known
-    reached = max((record.index for record in records), default=-1) + 1
-    return list(plan.calls.sections(reached if known is None else known))
+    def _sections(self, records: Sequence[Record]) -> list[Section]:
+        """All sections, begun or not; where only reading the items tells, those that were reached."""
+        known = self.plan.calls.known
+        reached = max((record.index for record in records), default=-1) + 1
+        return list(self.plan.calls.sections(reached if known is None else known))
 
 
 def _all(
@@ -280,11 +257,6 @@ def _answers(
 ) -> Iterator[tuple[Section, list[Record]]]:
     """Each section with the records of its workers, as far as the run came."""
     return (each for each in _all(sections, records) if each[1])
-
-
-def _left_out(hidden: int) -> str:
-    answers = display.count(hidden, "answer")
-    return f"{answers} held invisible characters, which the synthesis was not given"
 
 
 def _texts(answers: Iterable[tuple[Section, list[Record]]]) -> dict[str, str]:

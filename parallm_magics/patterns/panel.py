@@ -9,7 +9,6 @@ from fractions import Fraction
 from typing import Any
 
 from parallm_magics.cell.options import Options
-from parallm_magics.cell.plan import Plan
 from parallm_magics.core.tasks import Reading, Task
 from parallm_magics.errors import OptionError
 from parallm_magics.voting.counting import Base
@@ -17,7 +16,6 @@ from parallm_magics.voting.pick_rules import (
     DEFAULT,
     DEFAULT_OF_NUMBERS,
     PICKS,
-    asks_judge,
     rule_named,
 )
 from parallm_magics.voting.rule_entry import PickRule, Terms
@@ -176,36 +174,6 @@ def _early(options: Options, rule: PickRule) -> dict[str, Any]:
         raise OptionError(f"--stop beta is for --pick {fit}, not {pick}; --stop clinch is exact")
     found = {"stop": stop, "lazy": lazy, "least": options.quorum or 1}
     return {**found, "level": Fraction(level)} if level else found
-
-
-def check_rules(plan: Plan) -> None:
-    """Refuse rules that cannot be kept, before any call.
-
-    Raises:
-        OptionError: names the option and the way out.
-    """
-    options, calls = plan.options, plan.calls
-    if plan.magic == "vote":
-        reading = panel_reading(plan.tasks)
-        rule_of(options, len(plan.tasks), reading, calls.flag)
-        if options.shuffle_choices and (options.no_ask or not reading.choices):
-            raise OptionError(
-                "--shuffle-choices turns the closing line of --choices; with --no-ask or without "
-                "--choices there is none"
-            )
-        return
-    for section in calls.sections(calls.size):
-        if asks_judge(section.options.pick, section.options.ties):
-            raise OptionError(
-                f"section {section.key!r}: a judge is for %%vote; a section takes the other rules"
-            )
-        if section.reading is None or section.reading.kind == "open":
-            if section.options.pick != DEFAULT or section.options.threshold is not None:
-                raise OptionError(
-                    f"section {section.key!r}: --pick needs votes: add --choices, --score or --number"
-                )
-            continue
-        section_rule(section.options, len(section.tasks), section.reading, section.flag)
 
 
 def section_rule(options: Options, votes: int, reading: Reading, flag: str | None) -> Rule:

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from parallm_magics import display
 from parallm_magics.cell.calls import Section
-from parallm_magics.core.tasks import Reading
+from parallm_magics.core.tasks import Reading, Record
 from parallm_magics.patterns.ballots import Ballot, votes_of
-from parallm_magics.patterns.ending import counts_in_words
 from parallm_magics.patterns.guard_verdicts import blocking, why_blocked
 from parallm_magics.patterns.panel import Rule
 from parallm_magics.voting import label_of, leaders
@@ -108,6 +107,12 @@ def fanout_title(run: FanoutRun, sections: Sequence[Section]) -> str:
     outcome = f"{good:,} of {display.count(total, noun)} succeeded"
     outcome = f"{outcome} ({lost})" if lost else outcome
     return f"{outcome}; {_without_verdict(run, sections)}" if run.unchecked else outcome
+
+
+def counts_in_words(records: Sequence[Record]) -> str:
+    """How the workers that did not succeed ended, such as "1 timed out, 2 failed"."""
+    words = Counter(record.status for record in records if not record.ok)
+    return ", ".join(f"{n} {word.replace('_', ' ')}" for word, n in words.items())
 
 
 def _flags(run: FanoutRun, sections: Sequence[Section]) -> list[str]:

@@ -5,138 +5,114 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from parallm_magics.cell.plan import Plan
-from parallm_magics.core.tasks import Reading, Task
+from parallm_magics.cell.plan import Plan, least_successes
+from parallm_magics.core.tasks import Record
 from parallm_magics.engine.cancel_token import Stop
-from parallm_magics.patterns.ballots import CAME_BACK, Ballot, count_ballots, votes_of
+from parallm_magics.errors import OptionError
+from parallm_magics.patterns.ballots import Ballot, count_ballots, votes_of
 from parallm_magics.patterns.early_stopper import EarlyStopper
-from parallm_magics.patterns.ending import raise_if_blocked, raise_if_unfinished, run_again
 from parallm_magics.patterns.gathering import Gathered, gather
-from parallm_magics.patterns.guardrail import blocked_records, guarded
 from parallm_magics.patterns.judge import Judgment, candidates_of, choose, score
 from parallm_magics.patterns.judge import warnings as judge_warnings
-from parallm_magics.patterns.panel import Rule, panel_reading, repeats, rule_of, warnings
-from parallm_magics.patterns.run_context import RunContext
+from parallm_magics.patterns.panel import panel_reading, repeats, rule_of, warnings
+from parallm_magics.patterns.runner import Common, Pattern
 from parallm_magics.patterns.vote_run import VoteRun, settled
-from parallm_magics.patterns.workers import Workers, open_workers
 from parallm_magics.voting.pick_rules import TIES
 
 
-async def run_vote(
-    plan: Plan, around: RunContext, before: VoteRun | None = None, further: int = 0
-) -> VoteRun:
-    """Run a vote's plan.
+class VotePattern(Pattern[VoteRun]):
+    """A panel that votes, and ends as soon as its rule allows."""
 
-    Args:
-        before: a run of the same plan whose successful calls are kept.
-        further: how often the run has been taken up before, this time included.
+    name = grammar = "vote"
+    _gathered: Gathered | None = None
+    _judgment: Judgment | None = None
 
-    Raises:
-        TooFewSucceeded: with every record; not where the run was stopped from outside.
-        BudgetExceeded: likewise, where a cap on cost left calls unasked.
-        GuardrailBlocked: a guardrail that raises has blocked the work.
-    """
-    tasks = plan.tasks
-    reading = panel_reading(tasks)
-    rule = rule_of(plan.options, len(tasks), reading, plan.calls.flag)
-    weights = plan.calls.weights
-    old = before.results if before is not None else ()
-    async with open_workers(plan, around, further=further) as workers:
+    def __init__(self, plan: Plan, before: VoteRun | None) -> None:
+        super().__init__(plan, before)
+        self._tasks = plan.tasks
+        self._reading = panel_reading(self._tasks)
+        self._rule = rule_of(plan.options, len(self._tasks), self._reading, plan.calls.flag)
+        self._weights = plan.calls.weights
 
-        async def work(stop: Stop) -> Gathered:
-            referee, least = EarlyStopper(rule, reading, weights), plan.least(len(tasks))
-            return await gather(tasks, workers, rule, referee, stop=stop, before=old, least=least)
+    @classmethod
+    def check(cls, plan: Plan) -> None:
+        """Refuse a rule that cannot be kept."""
+        reading = panel_reading(plan.tasks)
+        rule_of(plan.options, len(plan.tasks), reading, plan.calls.flag)
+        if plan.options.shuffle_choices and (plan.options.no_ask or not reading.choices):
+            raise OptionError(
+                "--shuffle-choices turns the closing line of --choices; with --no-ask or without "
+                "--choices there is none"
+            )
 
-        gathered, guards = await guarded(
-            plan, workers, around.stop, work, before.guards if before is not None else ()
+    async def work(self, stop: Stop) -> Sequence[Record]:
+        """Ask the panel."""
+        stopper = EarlyStopper(self._rule, self._reading, self._weights)
+        least = least_successes(self.plan.options.min_success, len(self._tasks))
+        self._gathered = await gather(
+            self._tasks, self.workers, self._rule, stopper, stop=stop, before=self.kept, least=least
         )
-        blocked = any(not guard.passed for guard in guards)
-        records = gathered.records if gathered is not None else None
-        if blocked:
-            records = blocked_records(plan, workers, records, guards)
-            gathered = None
-        records = records or []
-        workers.ended([*records, *(record for guard in guards for record in guard.records)])
-        judgment = None
-        if not (blocked or around.stop.reason):
-            judgment = await _judged(plan, workers, rule, reading, gathered, before)
+        self.decided = self._gathered.decided_after is not None
+        read, _ = self._count(self._gathered.records)
+        return read
 
-    renew = around.renew
+    async def follow(self, records: Sequence[Record]) -> None:
+        """Ask the judge, where it has a say and there is something to say it of."""
+        judge, rule = self.plan.judge, self._rule
+        if judge is None:
+            return
+        votes = votes_of(*self._count(records))
+        decision = settled(rule, votes, len(records))
+        asked_of_ties = TIES[rule.ties].asks and decision.status == "tie"
+        if decision.status == "no_quorum" or not (rule.entry.asks or asked_of_ties):
+            return
+        same = self.before is not None and self.before.said_the_same(records)
+        earlier = self.before.judgment if self.before is not None and same else None
+        if earlier is not None and earlier.decision is not None:
+            self._judgment = earlier
+            return
+        among = () if rule.entry.asks else decision.tied
+        candidates = candidates_of(votes, records, self._reading.kind, among)
+        ask = score if rule.entry.asks == "score" else choose
+        judgment = await ask(
+            judge, self.plan.shared, candidates, self.workers, rule.seed, again=earlier is not None
+        )
+        notes = judge_warnings(candidates, records, self._reading.kind)
+        self._judgment = replace(judgment, notes=(*judgment.notes, *notes))
 
-    async def again(run: VoteRun) -> VoteRun:
-        return await run_again(plan, renew, lambda new: run_vote(plan, new, run, further + 1))
+    def warnings(self, records: Sequence[Record]) -> Sequence[str]:
+        """What the reader should know of the panel and of its judge."""
+        _, ballots = self._count(records)
+        told = warnings(
+            self._tasks,
+            shuffled=self.plan.options.shuffle_choices,
+            pick=self._rule.pick,
+            valid=sum(ballot.state == "valid" for ballot in ballots),
+        )
+        return [*told, *(self._judgment.notes if self._judgment is not None else ())]
 
-    uncounted = gathered.uncounted if gathered is not None else frozenset[int]()
-    confident, asks = rule.entry.states_confidence, bool(rule.entry.asks)
-    read, ballots = count_ballots(records, reading, weights, uncounted, confident, asks)
-    run = VoteRun(
-        read,
-        rule,
-        reading,
-        repeats=repeats(tasks),
-        weights=weights,
-        gathered=gathered,
-        judgment=judgment,
-        notes=_notes(plan, tasks, workers, rule, ballots, judgment),
-        guards=guards,
-        again=again,
-    )
-    raise_if_blocked(plan, run)
-    if not (around.stop.reason or blocked) and run.decided_after is None:
-        back = sum(record.status in CAME_BACK for record in records)
-        raise_if_unfinished(plan, records, back, "calls came back", run)
-    return run
+    def result(self, records: Sequence[Record], common: Common) -> VoteRun:
+        """The ballots, and who has won by them."""
+        return VoteRun(
+            records,
+            self._rule,
+            self._reading,
+            repeats=repeats(self._tasks),
+            weights=self._weights,
+            gathered=None if self.blocked else self._gathered,
+            judgment=self._judgment,
+            **common,
+        )
 
-
-def _notes(
-    plan: Plan,
-    tasks: Sequence[Task],
-    workers: Workers,
-    rule: Rule,
-    ballots: Sequence[Ballot],
-    judgment: Judgment | None,
-) -> list[str]:
-    """What the user should know of the vote, one line each."""
-    valid = sum(ballot.state == "valid" for ballot in ballots)
-    shuffled = plan.options.shuffle_choices
-    told = warnings(tasks, shuffled=shuffled, pick=rule.pick, valid=valid)
-    return [*plan.notes, *workers.notes, *told, *(judgment.notes if judgment is not None else ())]
-
-
-async def _judged(
-    plan: Plan,
-    workers: Workers,
-    rule: Rule,
-    reading: Reading,
-    gathered: Gathered,
-    before: VoteRun | None,
-) -> Judgment | None:
-    """What the judge says; None where it has no say, or nothing to say it of."""
-    records = gathered.records
-    back = sum(record.status in CAME_BACK for record in records)
-    if plan.judge is None or back < plan.least(len(records)):
-        return None
-    read, ballots = count_ballots(
-        records,
-        reading,
-        plan.calls.weights,
-        gathered.uncounted,
-        rule.entry.states_confidence,
-        bool(rule.entry.asks),
-    )
-    votes = votes_of(read, ballots)
-    decision = settled(rule, votes, len(records))
-    asked_of_ties = TIES[rule.ties].asks and decision.status == "tie"
-    if decision.status == "no_quorum" or not (rule.entry.asks or asked_of_ties):
-        return None
-    earlier = before.judgment if before is not None and before.said_the_same(records) else None
-    if earlier is not None and earlier.decision is not None:
-        return earlier
-    among = () if rule.entry.asks else decision.tied
-    candidates = candidates_of(votes, records, reading.kind, among)
-    ask = score if rule.entry.asks == "score" else choose
-    judgment = await ask(
-        plan.judge, plan.shared, candidates, workers, rule.seed, again=earlier is not None
-    )
-    notes = judge_warnings(candidates, records, reading.kind)
-    return replace(judgment, notes=(*judgment.notes, *notes))
+    def _count(self, records: Sequence[Record]) -> tuple[list[Record], tuple[Ballot, ...]]:
+        """The records with their values, and as ballots; a value that is there is not read again."""
+        late = None if self.blocked or self._gathered is None else self._gathered.uncounted
+        entry = self._rule.entry
+        return count_ballots(
+            records,
+            self._reading,
+            self._weights,
+            late or (),
+            confident=entry.states_confidence,
+            as_cast=bool(entry.asks),
+        )

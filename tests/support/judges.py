@@ -12,13 +12,13 @@ from fakes import USED, Fake, surroundings
 from virtual_time import run_virtual
 
 from parallm_magics import VoteRun
+from parallm_magics.api import PATTERNS
 from parallm_magics.cell.blocks import parse
 from parallm_magics.cell.plan import Plan, make_plan
 from parallm_magics.core.provider import CallFailed, Heard, Reply
 from parallm_magics.core.tasks import Fault, Model, Task
 from parallm_magics.engine.cancel_token import Stop
-from parallm_magics.patterns.panel import check_rules
-from parallm_magics.patterns.vote import run_vote
+from parallm_magics.patterns.vote import VotePattern
 
 Judge = Callable[[str], str]
 BLOCK = re.compile(r"<<(\w{12}) candidate(?: (\d+))?>>\n(.*?)\n<<end \1>>", re.DOTALL)
@@ -93,13 +93,13 @@ class Bench:
         """The plan of a vote by this panel."""
         cell = parse("vote", f"-n {len(self.answers)} {line}", body)
         plan = make_plan(cell, values, lambda text: Model("fake", text), {"model": ("m",)})
-        check_rules(plan)
+        PATTERNS[plan.pattern].check(plan)
         return plan
 
     def run(self, *cell: str, stop: Stop | None = None, **values: Any) -> VoteRun:
         """A vote by this panel, from the line and the body of its cell."""
         plan = self.plan(*cell, **values)
-        run, _ = run_virtual(run_vote(plan, surroundings(self.fake, stop)))
+        run, _ = run_virtual(VotePattern.run(plan, surroundings(self.fake, stop)))
         return run
 
     @property

@@ -28,11 +28,11 @@ from parallm_magics.engine.cancel_token import Stop
 from parallm_magics.engine.rate_limits import RateLimits
 from parallm_magics.engine.scheduler import Books, Doors, Rules, Scheduler
 from parallm_magics.patterns.dry_run import preview
-from parallm_magics.patterns.ending import raise_if_blocked
-from parallm_magics.patterns.fanout import run_fanout
+from parallm_magics.patterns.fanout import FanoutPattern
 from parallm_magics.patterns.guard_verdicts import Verdict
 from parallm_magics.patterns.run_context import of_its_own
-from parallm_magics.patterns.vote import run_vote
+from parallm_magics.patterns.runner import raise_if_blocked
+from parallm_magics.patterns.vote import VotePattern
 from parallm_magics.providers import bill
 
 HAIKU = "claude-haiku-5-5"
@@ -454,7 +454,7 @@ def capped(cap: Decimal, body: str = THREE, line: str = "", act: Act | None = No
     """A fan-out with this cap, and its provider."""
     fake = Fake(act or answer(1.0))
     plan = planned("fanout", f"--max-cost {cap:f} --max-tokens {SHORT} {line}", body)
-    return run_virtual(run_fanout(plan, surroundings(fake))), fake
+    return run_virtual(FanoutPattern.run(plan, surroundings(fake))), fake
 
 
 COST = bill.cost(Model("anthropic", HAIKU), Usage(10, 0, 0, 5)) or Decimal(0)
@@ -495,7 +495,7 @@ def test_a_cap_below_one_call_asks_nothing() -> None:
     fake = Fake(answer(1.0))
     line = f"--max-cost {worst_of('A') / 2:f} --max-tokens {SHORT} --min-success 0"
     with pytest.raises(BudgetExceeded, match="0 of 3 workers succeeded, 3 were not asked"):
-        run_virtual(run_fanout(planned("fanout", line, THREE), surroundings(fake)))
+        run_virtual(FanoutPattern.run(planned("fanout", line, THREE), surroundings(fake)))
     assert fake.calls == []
 
 
@@ -507,7 +507,7 @@ def test_without_a_price_no_cap_can_be_kept(line: str) -> None:
     around = surroundings(fake, ledgers=(Ledger("session_max_cost", None if line else Decimal(1)),))
     for body in (THREE, f"{THREE}\n%synthesis\nMerge."):
         with pytest.raises(OptionError, match=rf"^{name}: no price is known for nobody:m"):
-            run_virtual(run_fanout(planned("fanout", line, body, "m"), around))
+            run_virtual(FanoutPattern.run(planned("fanout", line, body, "m"), around))
     assert fake.calls == []
 
 
@@ -520,7 +520,7 @@ def test_a_simulation_costs_nothing() -> None:
     fake.simulated = True
     ledger = Ledger("session_max_cost", micro(1))
     plan = planned("fanout", "", THREE, "m")
-    run, _ = run_virtual(run_fanout(plan, surroundings(fake, ledgers=(ledger,))))
+    run, _ = run_virtual(FanoutPattern.run(plan, surroundings(fake, ledgers=(ledger,))))
     assert len(run) == 3
     assert (ledger.spent, ledger.held) == (0, 0)
 
@@ -577,7 +577,7 @@ ASIDES = {
     "a synthesis": ("fanout", f"{THREE}\n%synthesis\nMerge."),
     "all of it": ("fanout", f"{THREE}\n{GUARDS}%synthesis\nMerge."),
 }
-RUN: dict[str, Any] = {"fanout": run_fanout, "vote": run_vote}
+RUN: dict[str, Any] = {"fanout": FanoutPattern.run, "vote": VotePattern.run}
 
 
 def dearest(seen: list[tuple[Decimal, Decimal]], ledger: Ledger) -> Act:
@@ -646,9 +646,9 @@ def test_a_guard_that_blocks_does_so_beside_one_that_cannot_be_paid() -> None:
     unpaid = Record(0, "g", "failed", "p:m", error=Fault("budget", "not asked"))
     guards = [Verdict("g", False, None, "", (unpaid,)), Verdict("h", False, "BLOCK", "", ())]
     plan = planned("fanout", "", f"Do it.\n{GUARDS}")
-    raise_if_blocked(plan, FanoutRun([], [], guards=guards))
+    raise_if_blocked(plan.guards, FanoutRun([], [], guards=guards))
     with pytest.raises(BudgetExceeded, match="guardrail 'g' gave no verdict: not asked"):
-        raise_if_blocked(plan, FanoutRun([], [], guards=guards[:1]))
+        raise_if_blocked(plan.guards, FanoutRun([], [], guards=guards[:1]))
 
 
 def test_a_vote_that_runs_out_of_money_is_no_verdict() -> None:
@@ -661,7 +661,7 @@ def test_a_vote_that_runs_out_of_money_is_no_verdict() -> None:
         "Safe?",
     )
     with pytest.raises(BudgetExceeded, match=r"of 5 calls came back, \d were not asked") as caught:
-        run_virtual(run_vote(plan, surroundings(fake)))
+        run_virtual(VotePattern.run(plan, surroundings(fake)))
     run = caught.value.run
     assert isinstance(run, VoteRun)
     assert len(run.ballots) == len(caught.value.records) == 5
@@ -689,7 +689,7 @@ def test_a_large_source_is_not_read_on(asynchronous: bool) -> None:
     )
     fake = Fake(answer(1.0))
     with pytest.raises(BudgetExceeded) as caught:
-        run_virtual(run_fanout(plan, surroundings(fake)))
+        run_virtual(FanoutPattern.run(plan, surroundings(fake)))
     assert next(read) < 300
     good = len(caught.value.run.succeeded)
     assert 25 <= good == len(fake.calls) <= 31
@@ -715,7 +715,7 @@ def capped_hold(line: str) -> Decimal:
         return Reply("fine")
 
     plan = planned("fanout", f"--max-tokens 100 {line}", "%section a\nA")
-    run_virtual(run_fanout(plan, surroundings(Fake(act), ledgers=(ledger,))))
+    run_virtual(FanoutPattern.run(plan, surroundings(Fake(act), ledgers=(ledger,))))
     return held[0]
 
 
@@ -765,7 +765,7 @@ def test_an_unknown_usage_keeps_the_reservation(
     async def main() -> FanoutRun:
         async with of_its_own(plan) as around:
             around.ledgers = (ledger,)
-            return await run_fanout(plan, around)
+            return await FanoutPattern.run(plan, around)
 
     [record] = asyncio.run(main()).results
     assert record.ok

@@ -30,7 +30,7 @@ from parallm_magics.patterns import early_stopper as referee
 from parallm_magics.patterns.ballots import count_ballots
 from parallm_magics.patterns.early_stopper import EarlyStopper
 from parallm_magics.patterns.panel import Rule
-from parallm_magics.patterns.vote import run_vote
+from parallm_magics.patterns.vote import VotePattern
 from parallm_magics.providers.registry import define_simulated, forget
 from parallm_magics.recordings.store import Recordings
 from parallm_magics.simulation import simulated as simulated_provider
@@ -71,7 +71,7 @@ def ran(
     """A vote over a fake provider on the virtual clock."""
     fake, events = Fake(act), list[Event]()
     around = surroundings(fake, stop, tell=events.append, **more)
-    run, seconds = run_virtual(run_vote(planned(line, body), around, before))
+    run, seconds = run_virtual(VotePattern.run(planned(line, body), around, before))
     return Ran(run, fake, seconds, events)
 
 
@@ -378,7 +378,7 @@ def test_a_public_retry_of_an_interrupted_vote_goes_on_to_the_decision() -> None
     async def twice() -> tuple[VoteRun, VoteRun]:
         asyncio.get_running_loop().call_later(1.5, stop, "interrupted")
         plan = planned(f"-n 5 {AB} --stop clinch")
-        first = await run_vote(plan, surroundings(Fake(act), stop))
+        first = await VotePattern.run(plan, surroundings(Fake(act), stop))
         return first, await first.retry()
 
     (first, again), _ = run_virtual(twice())
@@ -925,7 +925,9 @@ def test_cancelled_at_any_moment_nothing_is_lost(by_task: bool) -> None:
         line = f"-n {rng.randrange(1, 12)} {AB} --seed {seed} --min-success 0 {early}"
         plan = planned(f"{line} -c {rng.randrange(1, 12)}")
         fake = Fake(act)
-        work = asyncio.ensure_future(run_vote(plan, surroundings(fake, stop, tell=events.append)))
+        work = asyncio.ensure_future(
+            VotePattern.run(plan, surroundings(fake, stop, tell=events.append))
+        )
         at = rng.random() * 4
         kill = work.cancel if by_task else lambda: stop("interrupted")
         asyncio.get_running_loop().call_later(at, kill)

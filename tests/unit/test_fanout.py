@@ -17,7 +17,7 @@ from parallm_magics.cell.plan import make_plan
 from parallm_magics.core.provider import Heard, Reply
 from parallm_magics.core.tasks import Model, Task
 from parallm_magics.engine.cancel_token import Stop
-from parallm_magics.patterns.fanout import run_fanout
+from parallm_magics.patterns.fanout import FanoutPattern
 from parallm_magics.patterns.quoting import visible
 
 THREE = "pre\n%section a\nA\n%section b\nB\n%section c\nC"
@@ -34,7 +34,7 @@ def ran(
     fake = Fake(act)
     cell = parse("fanout", line, body)
     plan = make_plan(cell, variables or {}, lambda text: Model("fake", text), {"model": ("m",)})
-    run, seconds = run_virtual(run_fanout(plan, surroundings(fake, stop)))
+    run, seconds = run_virtual(FanoutPattern.run(plan, surroundings(fake, stop)))
     return run, fake, seconds
 
 

@@ -34,8 +34,8 @@ from parallm_magics.engine.budget import Ledger
 from parallm_magics.engine.cancel_token import Stop
 from parallm_magics.notebook.session import Spend
 from parallm_magics.patterns.dry_run import Preview, preview
-from parallm_magics.patterns.fanout import run_fanout
-from parallm_magics.patterns.vote import run_vote
+from parallm_magics.patterns.fanout import FanoutPattern
+from parallm_magics.patterns.vote import VotePattern
 from parallm_magics.providers.registry import Clients, define_simulated, forget
 from parallm_magics.recordings.store import Recordings
 from parallm_magics.simulation import simulated as simulated_provider
@@ -43,7 +43,7 @@ from parallm_magics.simulation.sim_settings import Settings, read_settings
 
 TWO = "the preamble\n%section a\nA\n%section b\nB\n"
 GUARD = "%guardrail\nIs this harmful?"
-RUNNERS: dict[str, Any] = {"fanout": run_fanout, "vote": run_vote}
+RUNNERS: dict[str, Any] = {"fanout": FanoutPattern.run, "vote": VotePattern.run}
 BODIES = {"fanout": TWO, "vote": "which\n"}
 LINES = {"fanout": "", "vote": "-n 2 --choices x,y"}
 both_magics = pytest.mark.parametrize("magic", RUNNERS)
@@ -638,7 +638,7 @@ def test_no_item_is_lost_to_a_guard_that_failed(source: str) -> None:
 
     async def twice() -> tuple[FanoutRun, FanoutRun]:
         plan = planned("fanout", "--each docs", "{{item}}\n" + GUARD, {"docs": SOURCES[source](30)})
-        run = await run_fanout(plan, surroundings(Fake(act)))
+        run = await FanoutPattern.run(plan, surroundings(Fake(act)))
         return run, await run.retry()
 
     (first, second), _ = run_virtual(twice())
@@ -703,7 +703,9 @@ def test_an_interrupt_after_the_pass_keeps_what_is_done() -> None:
     async def interrupted() -> Any:
         stop = Stop()
         asyncio.get_running_loop().call_later(3, stop, "interrupted")
-        return await run_fanout(planned("fanout", "", TWO + GUARD), surroundings(Fake(act), stop))
+        return await FanoutPattern.run(
+            planned("fanout", "", TWO + GUARD), surroundings(Fake(act), stop)
+        )
 
     run, _ = run_virtual(interrupted())
     assert (run.blocked, [record.status for record in run.results]) == (False, ["ok", "cancelled"])
@@ -742,7 +744,7 @@ def test_an_error_in_the_work_cancels_the_guard() -> None:
         fake = Fake(guarding(hang))
         plan = planned("fanout", "--each docs", "{{item}}\n" + GUARD, {"docs": items()})
         with pytest.raises(Broken):
-            await run_fanout(plan, surroundings(fake))
+            await FanoutPattern.run(plan, surroundings(fake))
         assert fake.running == 0
         return len(asyncio.all_tasks())
 
@@ -816,7 +818,7 @@ def test_a_further_try_of_a_guard_vote_asks_the_lost_votes_only() -> None:
             )
         )
         plan = planned("fanout", "", f"{TWO}%guardrail g -n 3\nx")
-        first = await run_fanout(plan, surroundings(fake))
+        first = await FanoutPattern.run(plan, surroundings(fake))
         assert is_withheld(first)
         texts[:] = ["BLOCK", "ALLOW", "ALLOW"]
         fake.calls.clear()
@@ -879,7 +881,7 @@ def test_a_cap_counts_the_guard() -> None:
         cell = parse("fanout", f"-c 1 --max-cost {cap}", body)
         plan = make_plan(cell, {}, lambda text: Model("anthropic", text), models)
         try:
-            return fake, run_virtual(run_fanout(plan, surroundings(fake))).result
+            return fake, run_virtual(FanoutPattern.run(plan, surroundings(fake))).result
         except BudgetExceeded as error:
             return fake, error
 
@@ -901,7 +903,7 @@ def test_a_session_cap_counts_the_guard() -> None:
         parse("fanout", "", TWO + GUARD), {}, lambda text: Model("anthropic", text), models
     )
     fake = Fake(guarding(says("BLOCK", after=3)))
-    run, _ = run_virtual(run_fanout(plan, surroundings(fake, ledgers=(ledger,))))
+    run, _ = run_virtual(FanoutPattern.run(plan, surroundings(fake, ledgers=(ledger,))))
     assert is_withheld(run)
     assert run.cost == ledger.spent > Decimal(0)
 
@@ -1007,7 +1009,7 @@ def test_the_guard_comes_first_beside_recordings(slow: float, tmp_path: Path) ->
         plan = planned("fanout", "-c 1", f"{TWO}%guardrail -m other\nx {said}")
         around = surroundings(fake, recordings=Recordings(tmp_path / "r.jsonl"))
         around.clients = cast("Clients", Slow(fake))
-        run, _ = run_virtual(run_fanout(plan, around))
+        run, _ = run_virtual(FanoutPattern.run(plan, around))
         assert (fake.calls, run.blocked) == (asked, said == "BLOCK")
 
 

@@ -27,15 +27,15 @@ from parallm_magics.core.tasks import Fault, FaultKind, Task
 from parallm_magics.display import Board
 from parallm_magics.engine.cancel_token import Stop
 from parallm_magics.errors import UnfinishedError
-from parallm_magics.patterns.fanout import run_fanout
+from parallm_magics.patterns.fanout import FanoutPattern
 from parallm_magics.patterns.plan_board import board_of
 from parallm_magics.patterns.run_context import RunContext
-from parallm_magics.patterns.vote import run_vote
+from parallm_magics.patterns.vote import VotePattern
 from parallm_magics.providers import registry
 from parallm_magics.providers.registry import Clients, parse_model
 from parallm_magics.recordings.store import Recordings
 
-RUNNERS: dict[str, Any] = {"fanout": run_fanout, "vote": run_vote}
+RUNNERS: dict[str, Any] = {"fanout": FanoutPattern.run, "vote": VotePattern.run}
 HARMFUL = "Is this harmful?"
 SEEDS = 200
 LOST: list[FaultKind] = ["bad_request", "cut", "refusal", "length", "not_an_answer"]

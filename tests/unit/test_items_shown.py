@@ -22,7 +22,7 @@ from parallm_magics.cell.plan import Plan, make_plan
 from parallm_magics.core.provider import CallFailed, Heard, Reply
 from parallm_magics.core.tasks import Fault, Model, Task
 from parallm_magics.patterns.dry_run import preview
-from parallm_magics.patterns.fanout import run_fanout
+from parallm_magics.patterns.fanout import FanoutPattern
 
 CRITERIA = {"clarity": "Is it clear?", "tone": "Is it polite?", "facts": "Is it true?"}
 SCORED = "--score 1..10"
@@ -47,7 +47,7 @@ def mapped(
         return Reply(said.get(task.name, "fine"))
 
     plan = planned(docs, f"--min-success 0 --retries 0 {line}", body, **variables)
-    run, _ = run_virtual(run_fanout(plan, surroundings(Fake(act))))
+    run, _ = run_virtual(FanoutPattern.run(plan, surroundings(Fake(act))))
     return run
 
 
@@ -163,7 +163,7 @@ def test_repeats_keep_their_places_too() -> None:
             raise CallFailed(Fault("bad_request", "no"))
         return Reply(task.model.name)
 
-    run, _ = run_virtual(run_fanout(plan, surroundings(Fake(act))))
+    run, _ = run_virtual(FanoutPattern.run(plan, surroundings(Fake(act))))
     assert [*zip("abc", run.values(), strict=True)] == [("a", "a"), ("b", None), ("c", "c")]
 
 
@@ -177,7 +177,7 @@ def test_a_written_section_without_an_answer_says_why() -> None:
             raise CallFailed(Fault("bad_request", "no"))
         return Reply("fine")
 
-    run, _ = run_virtual(run_fanout(plan, surroundings(Fake(act))))
+    run, _ = run_virtual(FanoutPattern.run(plan, surroundings(Fake(act))))
     assert list(run) == ["a"]
     with pytest.raises(KeyError, match=r"section 'b' has no answer .1 failed.; see .failed"):
         run["b"]

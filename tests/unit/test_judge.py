@@ -22,14 +22,14 @@ from parallm_magics.core.tasks import Fault, Task, Usage
 from parallm_magics.engine.cancel_token import Stop
 from parallm_magics.patterns.judge import AGAIN, CHOOSE, SCORE
 from parallm_magics.patterns.quoting import nonce_of, visible
-from parallm_magics.patterns.vote import run_vote
+from parallm_magics.patterns.vote import VotePattern
 
 BEST = "Which city?\n%judge --score 0..100\nRate it."
 
 
 async def twice(bench: Bench, *cell: str) -> tuple[VoteRun, VoteRun, int]:
     """A run, its retry, and how many calls the first one took."""
-    first = await run_vote(bench.plan(*cell), surroundings(bench.fake))
+    first = await VotePattern.run(bench.plan(*cell), surroundings(bench.fake))
     calls = len(bench.fake.calls)
     return first, await first.retry(), calls
 
@@ -374,7 +374,7 @@ def test_a_judge_of_no_help_loses_nothing(judge: Any, why: str, calls: int) -> N
 
     bench = Bench(["", "", ""], choosing("Rome"))
     fake = Fake(act)
-    run, _ = run_virtual(run_vote(bench.plan(), surroundings(fake)))
+    run, _ = run_virtual(VotePattern.run(bench.plan(), surroundings(fake)))
     assert (run.winner, run.status, run.text) == ("Rome", "decided", "Rome")
     assert run.how.startswith("the judge gave no verdict (")
     assert why in run.how
@@ -392,7 +392,7 @@ def test_an_interrupt_before_the_judge_names_the_fallback() -> None:
     async def main() -> VoteRun:
         asyncio.get_running_loop().call_later(2.5, stop, "interrupted")
         bench = Bench(["Paris", "Paris", "Rome"], choosing("Rome"))
-        return await run_vote(bench.plan("--quorum 1"), surroundings(bench.fake, stop))
+        return await VotePattern.run(bench.plan("--quorum 1"), surroundings(bench.fake, stop))
 
     run, _ = run_virtual(main())
     assert (run.winner, run.judgments) == ("Paris", ())
@@ -406,7 +406,7 @@ def test_an_interrupt_of_the_judge_keeps_the_panel() -> None:
     async def main() -> VoteRun:
         asyncio.get_running_loop().call_later(3.5, stop, "interrupted")
         bench = Bench(["Paris", "Paris", "Rome"], choosing("Rome"))
-        return await run_vote(bench.plan(), surroundings(bench.fake, stop))
+        return await VotePattern.run(bench.plan(), surroundings(bench.fake, stop))
 
     run, _ = run_virtual(main())
     assert [record.status for record in run.judgments] == ["cancelled", "cancelled"]
@@ -425,7 +425,7 @@ def test_blocked_work_reaches_no_judge() -> None:
 
     bench = Bench(["", "", ""], choosing("x"))
     body = "Which city?\n%guardrail guard\nIs it fine?\n%judge\nPick."
-    run, _ = run_virtual(run_vote(bench.plan("", body), surroundings(Fake(act))))
+    run, _ = run_virtual(VotePattern.run(bench.plan("", body), surroundings(Fake(act))))
     assert run.blocked
     assert sorted(asked) == ["guard", "v1", "v2", "v3"]
     assert run.judgments == ()
@@ -478,7 +478,7 @@ def test_new_answers_need_a_new_verdict() -> None:
     bench = Bench(["Paris", None, "Rome"], saying([*["Rome"] * 2, *["Oslo"] * 3]))
 
     async def main() -> tuple[VoteRun, VoteRun]:
-        first = await run_vote(bench.plan(), surroundings(bench.fake))
+        first = await VotePattern.run(bench.plan(), surroundings(bench.fake))
         bench.answers[1] = "Oslo"
         return first, await first.retry()
 

@@ -14,13 +14,13 @@ from judges import BLOCK, Judge, choosing, shown
 from virtual_time import run_virtual
 
 from parallm_magics import OptionError, VoteRun
+from parallm_magics.api import PATTERNS
 from parallm_magics.cell.blocks import parse
 from parallm_magics.cell.plan import make_plan
 from parallm_magics.core.provider import CallFailed, Heard, Reply
 from parallm_magics.core.tasks import Fault, Model, Task, Usage
-from parallm_magics.patterns.panel import check_rules
 from parallm_magics.patterns.run_context import RunContext
-from parallm_magics.patterns.vote import run_vote
+from parallm_magics.patterns.vote import VotePattern
 from parallm_magics.providers.registry import Clients
 
 WORKER_TEXTS = {
@@ -55,9 +55,9 @@ def ran(
     fake = Fake(act)
     cell = parse("vote", f"-n {len(answers)} {line}", body)
     plan = make_plan(cell, {}, lambda text: Model("fake", text), {"model": ("m",)})
-    check_rules(plan)
+    PATTERNS[plan.pattern].check(plan)
     around = RunContext(cast("Clients", FakeClients(fake)))
-    run, _ = run_virtual(run_vote(plan, around, before))
+    run, _ = run_virtual(VotePattern.run(plan, around, before))
     return run, asked
 
 

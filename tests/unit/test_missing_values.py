@@ -28,7 +28,7 @@ from parallm_magics.cell.true_labels import labels_of
 from parallm_magics.cell.variables import as_text
 from parallm_magics.core.provider import Heard, Reply
 from parallm_magics.core.tasks import Model, Reading, Task
-from parallm_magics.patterns.fanout import run_fanout
+from parallm_magics.patterns.fanout import FanoutPattern
 
 NOTHING = [
     None,
@@ -67,7 +67,7 @@ def prompts(docs: Any, body: str = "{{item.text}}") -> list[str]:
     async def echo(task: Task, heard: Heard) -> Reply:
         return Reply(task.prompt)
 
-    run, _ = run_virtual(run_fanout(planned(docs, body), surroundings(Fake(echo))))
+    run, _ = run_virtual(FanoutPattern.run(planned(docs, body), surroundings(Fake(echo))))
     return [str(value) for value in run.values()]
 
 

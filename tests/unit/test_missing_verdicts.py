@@ -12,15 +12,15 @@ from fakes import USED, Fake, surroundings
 from paths import DATA
 from virtual_time import run_virtual
 
+from parallm_magics.api import PATTERNS
 from parallm_magics.cell.blocks import parse
 from parallm_magics.cell.plan import Plan, make_plan
 from parallm_magics.core.provider import CallFailed, Heard, Reply
 from parallm_magics.core.tasks import Fault, FaultKind, Finish, Model, Task
 from parallm_magics.engine.cancel_token import Stop
-from parallm_magics.patterns.fanout import run_fanout
-from parallm_magics.patterns.panel import check_rules
-from parallm_magics.patterns.vote import run_vote
-from parallm_magics.study.run_study import run_study
+from parallm_magics.patterns.fanout import FanoutPattern
+from parallm_magics.patterns.vote import VotePattern
+from parallm_magics.study.run_study import StudyPattern
 
 PLACES = json.loads((DATA / "missing-verdicts.json").read_text(encoding="utf-8"))
 """A row a place.
@@ -30,7 +30,11 @@ says whose verdict is there. missing: the workers whose verdict is not. looks: w
 would have been, so that a cut or conflicting answer looks like a pass. ends: attributes of the run and
 their values, a dot before a part. said: what stands on the page.
 """
-RUNNERS: Mapping[str, Any] = {"fanout": run_fanout, "vote": run_vote, "study": run_study}
+RUNNERS: Mapping[str, Any] = {
+    "fanout": FanoutPattern.run,
+    "vote": VotePattern.run,
+    "study": StudyPattern.run,
+}
 INTERRUPT = 5.0
 
 Missing = Callable[[Task, str], Reply]
@@ -94,7 +98,7 @@ def planned(place: Mapping[str, Any]) -> Plan:
     settings = {"model": ("m",), "retries": 0}
     words = {"items": ["one", "two", "three"]}
     plan = make_plan(cell, words, lambda text: Model("fake", text), settings)
-    check_rules(plan)
+    PATTERNS[plan.pattern].check(plan)
     return plan
 
 

@@ -30,8 +30,8 @@ from parallm_magics.core.provider import CallFailed, Heard, Reply
 from parallm_magics.core.tasks import Fault, Model, Record, Task, Usage
 from parallm_magics.export.call_code import Door, door_to
 from parallm_magics.export.program import program
-from parallm_magics.patterns.fanout import run_fanout
-from parallm_magics.patterns.vote import run_vote
+from parallm_magics.patterns.fanout import FanoutPattern
+from parallm_magics.patterns.vote import VotePattern
 from parallm_magics.recordings.store import Recordings
 from parallm_magics.voting import label_of
 
@@ -116,7 +116,7 @@ def acting(case: Case) -> Fake:
 def ran(case: Case, path: Path, mode: Any = "auto") -> Run:
     """The case's run, recorded there or served from there."""
     plan, store = case.plan(), Recordings(path, mode)
-    function: Any = run_vote if case.magic == "vote" else run_fanout
+    function: Any = VotePattern.run if case.magic == "vote" else FanoutPattern.run
     try:
         found: Run = run_virtual(
             function(plan, surroundings(acting(case), recordings=store))

@@ -23,7 +23,7 @@ from parallm_magics.engine.cancel_token import Stop
 from parallm_magics.engine.rate_limits import RateLimits
 from parallm_magics.engine.rate_window import SPAN, RateWindow
 from parallm_magics.engine.scheduler import Books, Doors, Rules, Scheduler
-from parallm_magics.patterns.fanout import run_fanout
+from parallm_magics.patterns.fanout import FanoutPattern
 
 EPSILON = 1e-6  # of a clock that is a float
 
@@ -319,7 +319,7 @@ def test_the_options_reach_the_engine(option: str) -> None:
         {},
         lambda name: Model("fake", name),
     )
-    run, seconds = run_virtual(run_fanout(plan, surroundings(fake)))
+    run, seconds = run_virtual(FanoutPattern.run(plan, surroundings(fake)))
     assert isinstance(run, FanoutRun)
     assert len(run) == 3
     assert seconds == pytest.approx(120.5)

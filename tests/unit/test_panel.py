@@ -12,13 +12,14 @@ from fakes import Fake, answer, by_name, surroundings
 from virtual_time import run_virtual
 
 from parallm_magics import OptionError, VoteRun, fanout, vote
+from parallm_magics.api import PATTERNS
 from parallm_magics.cell.blocks import parse
 from parallm_magics.cell.plan import Plan, make_plan
 from parallm_magics.core.provider import Heard, Reply
 from parallm_magics.core.tasks import Model, Task
 from parallm_magics.patterns.dry_run import Preview
-from parallm_magics.patterns.panel import check_rules, rule_of, warnings
-from parallm_magics.patterns.vote import run_vote
+from parallm_magics.patterns.panel import rule_of, warnings
+from parallm_magics.patterns.vote import VotePattern
 from parallm_magics.providers.registry import define_simulated, forget
 
 AB = "--choices a,b"
@@ -34,7 +35,9 @@ def planned(line: str, body: str = "which?", **settings: Any) -> Plan:
 def ran(line: str, body: str = "which?", act: Any = None, **settings: Any) -> VoteRun:
     """A vote over the fake provider; everybody says a."""
     plan = planned(line, body, **settings)
-    found: VoteRun = run_virtual(run_vote(plan, surroundings(Fake(act or answer(text="a"))))).result
+    found: VoteRun = run_virtual(
+        VotePattern.run(plan, surroundings(Fake(act or answer(text="a"))))
+    ).result
     return found
 
 
@@ -200,8 +203,8 @@ def test_a_typed_stop_wins_over_a_setting() -> None:
     assert ran(f"-n 5 {AB}", launch="lazy").decided_after == 3
     assert ran(f"-n 5 {AB}", stop="clinch").decided_after == 3
     with pytest.raises(OptionError, match="has no part in --pick confidence"):
-        check_rules(planned(f"--pick confidence {AB}", stop="clinch"))
-    check_rules(planned(f"--pick confidence {AB} --stop all", stop="clinch"))
+        VotePattern.check(planned(f"--pick confidence {AB}", stop="clinch"))
+    VotePattern.check(planned(f"--pick confidence {AB} --stop all", stop="clinch"))
 
 
 @pytest.mark.parametrize(
@@ -225,7 +228,7 @@ def test_how_votes_are_set_is_no_default_of_sections(settings: dict[str, Any]) -
     base = {"model": ("m",)}
     cell = parse("fanout", "", body)
     plan = make_plan(cell, {}, lambda text: Model("fake", text), {**base, **settings})
-    check_rules(plan)
+    PATTERNS[plan.pattern].check(plan)
     bare = make_plan(cell, {}, lambda text: Model("fake", text), base)
     assert [task.prompt for task in plan.tasks] == [task.prompt for task in bare.tasks]
     assert plan.options == bare.options
@@ -421,7 +424,7 @@ def test_a_diverse_panel() -> None:
     assert [int(weight) for weight in plan.calls.weights] == [2, 1, 1]
     assert plan.options.pick == "weighted"
     act = by_name({"strict": answer(text="a")}, answer(text="b"))
-    run = run_virtual(run_vote(plan, surroundings(Fake(act)))).result
+    run = run_virtual(VotePattern.run(plan, surroundings(Fake(act)))).result
     assert (run.status, run.winner, {*run.tied}) == ("tie", None, {"a", "b"})
     assert run.p_mode is None
 

@@ -88,7 +88,7 @@ def test_nothing_else_of_the_notebook_is_in_it(made: Callable[[], Any]) -> None:
         from parallm_magics import api
 
         name = "vote" if "vote" in pending.__name__ else "fanout"
-        return api._run(name, variables["text"], {"other": SECRET}, variables["options"])
+        return api.run_cell(name, variables["text"], {"other": SECRET}, variables["options"])
 
     pending._begin = begun
     assert SECRET.encode() not in pickle.dumps(asyncio.run(pending))

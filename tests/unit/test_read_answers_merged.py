@@ -13,7 +13,7 @@ from parallm_magics.cell.blocks import parse
 from parallm_magics.cell.plan import make_plan
 from parallm_magics.core.provider import CallFailed, Heard, Reply
 from parallm_magics.core.tasks import Fault, Model, Task
-from parallm_magics.patterns.fanout import run_fanout
+from parallm_magics.patterns.fanout import FanoutPattern
 from parallm_magics.patterns.record_values import says_more
 
 WHY = "The names say what they hold, but two are too long."
@@ -34,7 +34,7 @@ def merged(body: str, said: dict[str, str], line: str = "") -> tuple[FanoutRun, 
     cell = parse("fanout", f"--retries 0 --min-success 0 {line}", body)
     variables = {"docs": ["x"]}
     plan = make_plan(cell, variables, lambda text: Model("fake", text), {"model": ("m",)})
-    run, _ = run_virtual(run_fanout(plan, surroundings(Fake(act))))
+    run, _ = run_virtual(FanoutPattern.run(plan, surroundings(Fake(act))))
     return run, "".join(prompts)
 
 

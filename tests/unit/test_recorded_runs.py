@@ -32,8 +32,8 @@ from parallm_magics.core.tasks import Event, Model, Record, Task
 from parallm_magics.engine.budget import Ledger
 from parallm_magics.engine.cancel_token import Stop
 from parallm_magics.notebook.session import Spend
-from parallm_magics.patterns.fanout import run_fanout
-from parallm_magics.patterns.vote import run_vote
+from parallm_magics.patterns.fanout import FanoutPattern
+from parallm_magics.patterns.vote import VotePattern
 from parallm_magics.providers.registry import define_simulated, forget
 from parallm_magics.recordings import store as recording
 from parallm_magics.recordings.store import Recordings
@@ -226,7 +226,7 @@ def planned(
 def run(fake: Fake, path: Path, plan: Plan, before: Any = None, **more: Any) -> Any:
     """A run over the fake, or its retry; what an error carries, where it ends in one."""
     around = surroundings(fake, recordings=Recordings(path), **more)
-    runner: Any = run_vote if plan.magic == "vote" else run_fanout
+    runner: Any = VotePattern.run if plan.magic == "vote" else FanoutPattern.run
     try:
         return run_virtual(runner(plan, around, before)).result
     except TooFewSucceeded as error:
@@ -254,7 +254,9 @@ def test_cancelled_calls_are_asked_again(path: Path) -> None:
 
     async def stopped() -> Any:
         asyncio.get_running_loop().call_later(1.0, stop, "interrupted")
-        return await run_fanout(planned(), surroundings(fake, stop, recordings=Recordings(path)))
+        return await FanoutPattern.run(
+            planned(), surroundings(fake, stop, recordings=Recordings(path))
+        )
 
     first, _ = run_virtual(stopped())
     assert [record.status for record in first.results] == ["ok", "cancelled", "cancelled"]
@@ -315,9 +317,9 @@ def test_a_retry_is_served_what_its_run_never_reached(path: Path) -> None:
     async def stopped() -> Any:
         asyncio.get_running_loop().call_later(1.5, stop, "interrupted")
         store = Recordings(path)
-        part = await run_fanout(plan, surroundings(fake, stop, recordings=store))
+        part = await FanoutPattern.run(plan, surroundings(fake, stop, recordings=store))
         assert len(part) < 100
-        return await run_fanout(plan, surroundings(fake, recordings=store), before=part)
+        return await FanoutPattern.run(plan, surroundings(fake, recordings=store), before=part)
 
     done, _ = run_virtual(stopped())
     assert len(done) == count
@@ -411,7 +413,7 @@ def test_a_large_file_holds_nobody_up(path: Path, monkeypatch: pytest.MonkeyPatc
     async def watched() -> Any:
         watcher = asyncio.create_task(watch())
         around = surroundings(Fake(answer()), recordings=Recordings(path), tell=tell)
-        done = await run_fanout(planned("{{item}}", "--each docs", docs()), around)
+        done = await FanoutPattern.run(planned("{{item}}", "--each docs", docs()), around)
         watcher.cancel()
         return done
 
@@ -444,7 +446,7 @@ def test_a_note_belongs_to_the_run_that_it_is_about(path: Path) -> None:
 
     def noted(text: str, prompt: str) -> tuple[str, ...]:
         around = surroundings(Fake(answer(text=text)), recordings=store)
-        done, _ = run_virtual(run_fanout(planned(f"%section a\n{prompt}"), around))
+        done, _ = run_virtual(FanoutPattern.run(planned(f"%section a\n{prompt}"), around))
         return tuple(done.notes)
 
     assert [len(noted(text, "A")) for text in (key, key, "fine", "fine")] == [1, 1, 0, 0]

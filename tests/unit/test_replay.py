@@ -16,14 +16,14 @@ from judges import choosing, saying
 from virtual_time import run_virtual
 
 from parallm_magics import RecordingMissing, fanout, vote
+from parallm_magics.api import PATTERNS
 from parallm_magics.cell.blocks import parse
 from parallm_magics.cell.plan import Plan, make_plan
 from parallm_magics.core.provider import Heard, Reply
 from parallm_magics.core.tasks import Model, Record, Task
 from parallm_magics.errors import UnfinishedError
-from parallm_magics.patterns.fanout import run_fanout
-from parallm_magics.patterns.panel import check_rules
-from parallm_magics.patterns.vote import run_vote
+from parallm_magics.patterns.fanout import FanoutPattern
+from parallm_magics.patterns.vote import VotePattern
 from parallm_magics.recordings.store import Recordings
 
 SECTIONS = "about this\n%section a\nA\n%section b\nB\n%section c\nC\n"
@@ -42,7 +42,7 @@ def planned(head: str, body: str) -> Plan:
     magic, _, line = head.partition(" ")
     cell = parse(magic, f"{line} -m fake:m", body)
     plan = make_plan(cell, {"docs": ["x", "y", "x"]}, lambda text: Model(*text.split(":", 1)))
-    check_rules(plan)
+    PATTERNS[plan.pattern].check(plan)
     return plan
 
 
@@ -53,7 +53,7 @@ def nobody(task: Task, heard: Heard) -> Any:
 
 def run(plan: Plan, act: Act, store: Recordings, before: Any = None) -> tuple[Any, str]:
     """The run, and the error that it ended in."""
-    runner: Any = run_vote if plan.magic == "vote" else run_fanout
+    runner: Any = VotePattern.run if plan.magic == "vote" else FanoutPattern.run
     around = surroundings(Fake(act), recordings=store)
     try:
         return run_virtual(runner(plan, around, before)).result, ""
@@ -257,7 +257,7 @@ def test_a_retry_replays_what_it_came_to(path: Path) -> None:
         found = []
         for turn in range(1, times + 1):
             around = surroundings(Fake(act), recordings=store)
-            before = await run_fanout(plan, around, before, turn)
+            before = await FanoutPattern.run(plan, around, before, turn)
             found.append(before)
         return found
 
@@ -395,12 +395,12 @@ def test_of_a_long_map_the_first_miss_ends_the_run(path: Path) -> None:
         plan = make_plan(cell, {"docs": docs}, lambda text: Model(*text.split(":", 1)))
         around = surroundings(Fake(act), recordings=store)
         if act is not nobody:
-            run_virtual(run_fanout(plan, around))
+            run_virtual(FanoutPattern.run(plan, around))
             continue
         with pytest.raises(
             RecordingMissing, match=r"whose prompt differs: 'item .' is now 'item 10'"
         ):
-            run_virtual(run_fanout(plan, around))
+            run_virtual(FanoutPattern.run(plan, around))
 
 
 # --- prune ----------------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ from parallm_magics.cell.items import AHEAD, items_of
 from parallm_magics.cell.plan import Plan, make_plan
 from parallm_magics.core.provider import CallFailed, Heard, Reply
 from parallm_magics.core.tasks import Fault, Model, Task
-from parallm_magics.patterns.fanout import run_fanout
+from parallm_magics.patterns.fanout import FanoutPattern
 
 
 class Cursor:
@@ -149,7 +149,7 @@ async def echo(task: Task, heard: Heard) -> Reply:
 
 def mapped(docs: Any, fake: Fake, line: str = "") -> FanoutRun:
     """A map over a fake provider on the virtual clock."""
-    run, _ = run_virtual(run_fanout(planned(docs, line), surroundings(fake)))
+    run, _ = run_virtual(FanoutPattern.run(planned(docs, line), surroundings(fake)))
     return run
 
 
@@ -183,9 +183,9 @@ def test_a_retry_asks_what_is_missing_and_nothing_else(source: Callable[[int], A
         async def twice(
             plan: Plan = plan, around: Any = around, broken: set[str] = broken
         ) -> FanoutRun:
-            run = await run_fanout(plan, around)
+            run = await FanoutPattern.run(plan, around)
             broken.clear()
-            return await run_fanout(plan, around, run, 1)
+            return await FanoutPattern.run(plan, around, run, 1)
 
         run, _ = run_virtual(twice())
         assert len(fake.calls) == count + 2
@@ -253,7 +253,9 @@ def test_a_source_that_begins_anew_is_read_anew(item: Callable[[], Any]) -> None
     docs = Docs()
     planned(docs, body="{{index}}")
     docs.others.append("third")
-    run, _ = run_virtual(run_fanout(planned(docs, body="{{index}}"), surroundings(Fake(echo))))
+    run, _ = run_virtual(
+        FanoutPattern.run(planned(docs, body="{{index}}"), surroundings(Fake(echo)))
+    )
     assert len(run) == 3
 
 

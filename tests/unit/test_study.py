@@ -36,7 +36,7 @@ from parallm_magics.recordings.modes import Mode
 from parallm_magics.recordings.store import Recordings
 from parallm_magics.study.learned_panels import halves
 from parallm_magics.study.outcomes import rules_of
-from parallm_magics.study.run_study import run_study
+from parallm_magics.study.run_study import StudyPattern
 from parallm_magics.voting import error_diagnostics, mcnemar_exact, wilson
 
 # What each voter says of each item; the truth is A, A, B, B, and nobody knows of the last.
@@ -93,7 +93,9 @@ def says(task: Task, heard: Heard) -> Any:
 
 def studied(line: str = LINE, body: str = BODY, act: Act = says, **around: Any) -> StudyRun:
     """A study over a fake provider on the virtual clock."""
-    return run_virtual(run_study(planned(line, body), surroundings(Fake(act), **around))).result
+    return run_virtual(
+        StudyPattern.run(planned(line, body), surroundings(Fake(act), **around))
+    ).result
 
 
 # --- what is measured -----------------------------------------------------------------------------
@@ -172,7 +174,7 @@ def test_where_the_vote_was_surest_and_wrong_comes_first() -> None:
     """These items teach most."""
     truth = ["B", "B", "B", "A", None]
     run = run_virtual(
-        run_study(
+        StudyPattern.run(
             planned(LINE.replace("--truth label", "--truth labels"), labels=truth),
             surroundings(Fake(says)),
         )
@@ -273,7 +275,7 @@ def test_what_does_better_beside_the_advice_is_named() -> None:
 
     def of(line: str, body: str = BODY) -> StudyRun:
         return run_virtual(
-            run_study(planned(line, body, items=many()), surroundings(Fake(act)))
+            StudyPattern.run(planned(line, body, items=many()), surroundings(Fake(act)))
         ).result
 
     panel = of(line, f"{BODY}\n%panel p")
@@ -327,7 +329,9 @@ def test_the_heading_begins_with_what_is_shown(
         return Reply(f"ANSWER: {right if int(number) <= good else wrong}")
 
     line = "-m fake:a,fake:b,fake:c --each items --truth label --choices A,B --compare fake:big"
-    run = run_virtual(run_study(planned(line, BODY, items=many()), surroundings(Fake(act)))).result
+    run = run_virtual(
+        StudyPattern.run(planned(line, BODY, items=many()), surroundings(Fake(act)))
+    ).result
     assert run.recommendation == "undecided"
     assert " ".join(str(run).split()).startswith(title)
     assert title in repr(run)
@@ -346,7 +350,7 @@ def test_a_heading_counts_whole_answers() -> None:
 
     line = f"{LINE} --compare fake:big"
     run = run_virtual(
-        run_study(planned(line, BODY, items=many()[:59]), surroundings(Fake(act)))
+        StudyPattern.run(planned(line, BODY, items=many()[:59]), surroundings(Fake(act)))
     ).result
     mean = run.measures["single"].right
     assert mean != round(mean)
@@ -368,7 +372,7 @@ def test_of_one_call_and_a_panel_the_panel_is_the_vote() -> None:
 
     def of(line: str) -> StudyRun:
         plan = planned(line, f"{BODY}\n%panel p -n 3", items=many())
-        return run_virtual(run_study(plan, surroundings(Fake(act)))).result
+        return run_virtual(StudyPattern.run(plan, surroundings(Fake(act)))).result
 
     run = of(line)
     assert [(each.alternative, each.base) for each in run.comparisons] == [("p", "vote")]
@@ -464,7 +468,9 @@ def test_weights_are_tested_on_other_items() -> None:
     """A voter that is always right outweighs two that are right half of the time."""
     items = many()
     line = "-n 3 --each items --truth label --choices A,B --weights learned"
-    run = run_virtual(run_study(planned(line, items=items), surroundings(Fake(one_good)))).result
+    run = run_virtual(
+        StudyPattern.run(planned(line, items=items), surroundings(Fake(one_good)))
+    ).result
     found = run.learned_weights
     assert found is not None
     assert found.items + found.tested.items == 60
@@ -477,7 +483,7 @@ def test_weights_are_tested_on_other_items() -> None:
 def test_the_number_of_votes_is_chosen_on_one_half() -> None:
     """One vote is enough where the first voter is always right."""
     run = run_virtual(
-        run_study(
+        StudyPattern.run(
             planned("-n 3 --each items --truth label --choices A,B", items=many()),
             surroundings(Fake(one_good)),
         )
@@ -501,7 +507,7 @@ def test_what_is_chosen_is_tested_on_the_other_half() -> None:
         return Reply(f"ANSWER: {right if (int(number) in learn) == (name == 'v1') else wrong}")
 
     run = run_virtual(
-        run_study(
+        StudyPattern.run(
             planned(
                 "-n 3 --each items --truth label --choices A,B --weights learned", items=many()
             ),
@@ -528,7 +534,7 @@ def test_what_is_learnt_is_held_against_equal_weights() -> None:
     line = "--each items --truth label --choices A,B --weights learned"
     body = f"{BODY}\n%voter v1\n%voter v2 --weight 9\n%voter v3"
     run = run_virtual(
-        run_study(planned(line, body, items=many()), surroundings(Fake(one_good)))
+        StudyPattern.run(planned(line, body, items=many()), surroundings(Fake(one_good)))
     ).result
     found = run.learned_weights
     assert found is not None
@@ -597,7 +603,7 @@ def test_an_interrupt_keeps_what_is_done_and_retry_goes_on() -> None:
 
     async def study() -> tuple[StudyRun, StudyRun]:
         around = surroundings(fake, stop, tell=tell)
-        run = await run_study(planned(f"{LINE} -c 5"), around)
+        run = await StudyPattern.run(planned(f"{LINE} -c 5"), around)
         around.stop = Stop()
         return run, await run.retry()
 
@@ -673,7 +679,9 @@ def test_what_is_recorded_is_measured_again_without_a_call(tmp_path: Path) -> No
     def run(plan: Plan, act: Act, mode: Mode) -> StudyRun:
         store = Recordings(tmp_path / "r.jsonl", mode)
         try:
-            return run_virtual(run_study(plan, surroundings(Fake(act), recordings=store))).result
+            return run_virtual(
+                StudyPattern.run(plan, surroundings(Fake(act), recordings=store))
+            ).result
         finally:
             store.close()
 
@@ -696,7 +704,7 @@ def test_the_live_table_counts_calls() -> None:
     plan = planned()
     fake = Fake(says)
     board = board_of(plan, FakeClients(fake))
-    run_virtual(run_study(plan, surroundings(fake, tell=board.tell)))
+    run_virtual(StudyPattern.run(plan, surroundings(fake, tell=board.tell)))
     page = board.live_html(5.0)
     assert "25 of 25 done" in page
     assert "Read as" in page

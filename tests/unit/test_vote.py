@@ -19,7 +19,7 @@ from parallm_magics.core.provider import Heard, Reply
 from parallm_magics.core.tasks import Fault, Model, Reading, Record, Status, Task
 from parallm_magics.patterns.panel import Rule
 from parallm_magics.patterns.run_context import RunContext
-from parallm_magics.patterns.vote import run_vote
+from parallm_magics.patterns.vote import VotePattern
 from parallm_magics.providers.registry import Clients
 
 SAFE = Reading("choice", choices=("safe", "unsafe"))
@@ -31,7 +31,7 @@ def ran(act: Act, line: str, body: str = "x") -> tuple[VoteRun, Fake]:
     plan = make_plan(
         parse("vote", line, body), {}, lambda text: Model("fake", text), {"model": ("m",)}
     )
-    run, _ = run_virtual(run_vote(plan, RunContext(cast("Clients", FakeClients(fake)))))
+    run, _ = run_virtual(VotePattern.run(plan, RunContext(cast("Clients", FakeClients(fake)))))
     return run, fake
 
 

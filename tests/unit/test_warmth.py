@@ -24,7 +24,7 @@ from parallm_magics.display import static_plain
 from parallm_magics.engine.cancel_token import Stop
 from parallm_magics.engine.rate_limits import RateLimits
 from parallm_magics.engine.scheduler import Books, Doors, Rules, Scheduler
-from parallm_magics.patterns.fanout import run_fanout
+from parallm_magics.patterns.fanout import FanoutPattern
 
 SHARED = "The contract.\n" + "clause. " * 700
 HAIKU = "claude-haiku-5-5"
@@ -243,7 +243,7 @@ def planned(line: str, body: str, caching: bool = True, **variables: Any) -> tup
     plan = make_plan(
         parse("fanout", f"-m m {line}", body), variables, lambda name: Model("fake", name)
     )
-    run, _ = run_virtual(run_fanout(plan, surroundings(Fake(clock.act, caching=caching))))
+    run, _ = run_virtual(FanoutPattern.run(plan, surroundings(Fake(clock.act, caching=caching))))
     return run, clock
 
 
