@@ -54,8 +54,7 @@ async def pump(
     """A pump over one fake provider."""
     pools = RateLimits()
     doors = Doors(lambda model: fake, lambda provider: pool or pools.of(provider))
-    began = asyncio.get_running_loop().time()
-    shared = Slots(rules.concurrency, began)
+    shared = Slots(rules.concurrency)
     return await Scheduler(todo, doors, rules, Books(price), tell, stop, shared).run()
 
 

@@ -19,6 +19,7 @@ from provider import Act, Loopback, PromptCache
 from parallm_magics.core.provider import Reply
 from parallm_magics.core.tasks import Model, Record, Task, Usage
 from parallm_magics.display import static_html, static_plain
+from parallm_magics.engine.clock import Clock
 from parallm_magics.engine.worker import Price, Worker
 from parallm_magics.patterns.run import Run
 from parallm_magics.providers import bill
@@ -291,7 +292,7 @@ def recorded(usage: Usage | None, price: Price, model: Model, simulated: bool = 
     task = Task(0, "w", model, "p")
 
     async def work() -> Record:
-        worker = Worker(task, fake, 0.0)
+        worker = Worker(task, fake, Clock(), 0.0)
         last = await worker.once(None, price)
         return worker.record(price, worker.start or 0.0, last.fault)
 
@@ -339,7 +340,7 @@ def test_workers_of_one_prompt_save_what_the_server_counted(server: Loopback) ->
         await provider.prepare()
         ended = []
         for task in asked:
-            worker = Worker(task, provider, 0.0)
+            worker = Worker(task, provider, Clock(), 0.0)
             last = await worker.once(None, bill.price)
             ended.append(worker.record(bill.price, worker.start or 0.0, last.fault))
         await provider.close()
