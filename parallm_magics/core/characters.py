@@ -1,7 +1,7 @@
 """Which characters a person cannot see, and how they are shown: one answer for every floor.
 
 What a model reads and nobody sees can carry an instruction, make two labels look alike, or turn a
-terminal's lines around. Pages and errors show such characters, prompts of judges leave them out.
+terminal's lines around. Pages and errors show such characters, prompts that quote answers leave them out.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def visible(text: str) -> str:
     if text.isascii() and text.isprintable():
         return text
     text = text.replace("\r\n", "\n")
-    needed = {at for found in _NEEDED.finditer(text) for at in range(*found.span())}
+    needed = _needed_places(text)
 
     def show(found: re.Match[str]) -> str:
         code = ord(found[0][0])
@@ -86,6 +86,27 @@ def visible(text: str) -> str:
         )
 
     return _ODD.sub(show, text)
+
+
+def without_invisible(text: str) -> str:
+    """The text without what a person cannot see but a model reads; emoji and letters keep their shapes.
+
+    >>> without_invisible("sa\\u200bfe")
+    'safe'
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    needed = _needed_places(text)
+
+    def kept(found: re.Match[str]) -> str:
+        pairs = enumerate(found[0], found.start())
+        return "".join(char for at, char in pairs if at in needed or char == "\r")
+
+    return _ODD.sub(kept, text)
+
+
+def _needed_places(text: str) -> set[int]:
+    return {at for found in _NEEDED.finditer(text) for at in range(*found.span())}
 
 
 def spelt_out(text: str) -> str:

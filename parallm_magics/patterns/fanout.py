@@ -9,12 +9,12 @@ from typing import Any
 from parallm_magics import display
 from parallm_magics.cell.calls import Section
 from parallm_magics.cell.plan import Plan
+from parallm_magics.core.characters import without_invisible
 from parallm_magics.core.tasks import Record
 from parallm_magics.engine.cancel_token import Stop
 from parallm_magics.errors import OptionError
 from parallm_magics.patterns.guard_verdicts import Verdict
 from parallm_magics.patterns.plain_data import record_dict
-from parallm_magics.patterns.quoting import visible
 from parallm_magics.patterns.record_values import says_more
 from parallm_magics.patterns.run import Again, Run
 from parallm_magics.patterns.run_view import counts_in_words, fanout_title, fanout_view
@@ -212,7 +212,7 @@ class FanoutPattern(Pattern[FanoutRun]):
         texts = _texts(_answers(self._sections(records), records))
         task = synthesis_task(synthesis, self.plan.shared, texts, self.plan.options.seed)
         [merged] = await self.workers.follow([task])
-        if hidden := sum(visible(text) != text for text in texts.values()):
+        if hidden := sum(without_invisible(text) != text for text in texts.values()):
             answers = display.count(hidden, "answer")
             notes.append(f"{answers} held invisible characters, which the synthesis was not given")
         if not merged.ok:

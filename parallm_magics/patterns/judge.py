@@ -11,8 +11,9 @@ from parallm_magics.answers.candidates import addresses_judge, is_hollow
 from parallm_magics.answers.judge_verdicts import read_verdict
 from parallm_magics.cell.auxiliary_calls import FollowUp
 from parallm_magics.cell.variables import Ref, fill
+from parallm_magics.core.characters import without_invisible
 from parallm_magics.core.tasks import Fault, Kind, Reading, Record, Task
-from parallm_magics.patterns.quoting import framed, nonce_of, quoted, visible
+from parallm_magics.patterns.quoting import framed, nonce_of, quoted
 from parallm_magics.patterns.workers import Workers
 from parallm_magics.voting.pick_rules import short
 from parallm_magics.voting.rule_entry import Decision, Vote, counts_of
@@ -84,7 +85,7 @@ def candidates_of(
         if vote.label in seen or (standing and vote.label not in standing):
             continue
         record = records[vote.index]
-        text = visible(record.text).strip()
+        text = without_invisible(record.text).strip()
         if kind == "open" and is_hollow(text):
             continue
         seen.add(vote.label)

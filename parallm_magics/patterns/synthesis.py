@@ -7,8 +7,9 @@ from dataclasses import replace
 
 from parallm_magics.cell.auxiliary_calls import FollowUp
 from parallm_magics.cell.variables import Ref, fill
+from parallm_magics.core.characters import without_invisible
 from parallm_magics.core.tasks import Record, Status, Task
-from parallm_magics.patterns.quoting import framed, nonce_of, quoted, visible
+from parallm_magics.patterns.quoting import framed, nonce_of, quoted
 
 MERGE = (
     "Merge the answers above into one text. Keep every finding, name it once, put what matters most "
@@ -49,7 +50,7 @@ def synthesis_task(synthesis: FollowUp, shared: str, texts: Mapping[str, str], s
     What workers wrote is untrusted. It stands between marks that it cannot know, said to be data
     before and after; that contains an injection, it does not rule one out.
     """
-    shown = {name: visible(text) for name, text in texts.items()}
+    shown = {name: without_invisible(text) for name, text in texts.items()}
     nonce = nonce_of(seed, shared, shown)
 
     def output(ref: Ref) -> str:

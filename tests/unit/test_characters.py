@@ -14,10 +14,16 @@ from parallm_magics import OptionError
 from parallm_magics.answers.cleaning import tidy
 from parallm_magics.cell.blanks import is_blank, seen
 from parallm_magics.cell.option_values import choices
-from parallm_magics.core.characters import IGNORABLE, INVISIBLE, is_invisible, spelt_out, visible
+from parallm_magics.core.characters import (
+    IGNORABLE,
+    INVISIBLE,
+    is_invisible,
+    spelt_out,
+    visible,
+    without_invisible,
+)
 from parallm_magics.core.foreign_text import one_line
 from parallm_magics.display import text as display
-from parallm_magics.patterns import quoting
 
 EVERY = [chr(code) for code in range(sys.maxunicode + 1)]
 # Format characters that are drawn: Arabic, Syriac and Kaithi marks of numbers and verses.
@@ -71,7 +77,7 @@ def test_every_floor_agrees(char: str) -> None:
     shown = f"a[U+{ord(char):04X}]b"
     assert display.plain(f"a{char}b") == shown
     assert str(OptionError(f"a{char}b")) == shown
-    assert quoting.visible(f"a{char}b") == "ab"
+    assert without_invisible(f"a{char}b") == "ab"
     assert one_line(f"a{char}b") == "a\ufffdb"
     assert tidy(f"a{char}b") == "ab"
     assert seen(f"a{char}b") == "ab"

@@ -14,11 +14,11 @@ from virtual_time import run_virtual
 from parallm_magics import FanoutRun, TooFewSucceeded
 from parallm_magics.cell.blocks import parse
 from parallm_magics.cell.plan import make_plan
+from parallm_magics.core.characters import without_invisible
 from parallm_magics.core.provider import Heard, Reply
 from parallm_magics.core.tasks import Model, Task
 from parallm_magics.engine.cancel_token import Stop
 from parallm_magics.patterns.fanout import FanoutPattern
-from parallm_magics.patterns.quoting import visible
 
 THREE = "pre\n%section a\nA\n%section b\nB\n%section c\nC"
 
@@ -269,9 +269,12 @@ def test_a_run_shows_itself() -> None:
 def test_smuggled_messages_do_not_reach_the_synthesis() -> None:
     """Joiners stay where they shape a letter or an emoji; runs of them, and blanks, do not."""
     honest = "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645 \u2764\ufe0f\u200d\U0001f525 1\ufe0f\u20e3 a\tb\nc"
-    assert visible(honest) == honest
+    assert without_invisible(honest) == honest
     runs = "\u200d\u200c\ufe0f\u200e\u200f\u2800\u3164\u034f\x1b\x08\x00"
-    assert visible(f"x{runs * 9}y \u2764{chr(0xFE0F) + chr(0x200D) * 99}z") == "xy \u2764\ufe0fz"
+    assert (
+        without_invisible(f"x{runs * 9}y \u2764{chr(0xFE0F) + chr(0x200D) * 99}z")
+        == "xy \u2764\ufe0fz"
+    )
 
 
 def test_what_the_synthesis_was_not_given_is_noted() -> None:

@@ -17,11 +17,12 @@ from paths import DATA
 from virtual_time import run_virtual
 
 from parallm_magics import OptionError, ParallmError, TooFewSucceeded, VoteRun, fanout
+from parallm_magics.core.characters import without_invisible
 from parallm_magics.core.provider import CallFailed, Heard, Reply
 from parallm_magics.core.tasks import Fault, Task, Usage
 from parallm_magics.engine.cancel_token import Stop
 from parallm_magics.patterns.judge import AGAIN, CHOOSE, SCORE
-from parallm_magics.patterns.quoting import nonce_of, visible
+from parallm_magics.patterns.quoting import nonce_of
 from parallm_magics.patterns.vote import VotePattern
 
 BEST = "Which city?\n%judge --score 0..100\nRate it."
@@ -259,7 +260,7 @@ def test_the_nonce_is_of_all_that_is_shown() -> None:
         ("a\u202eb\u2066c", "abc"),
         ("a\u2065b\ufff3c", "abc"),
         ("x\u200d\u200d\u200dy", "xy"),
-        ("👩\u200d👩\u200d👧 ❤\ufe0f 1\ufe0f", "👩\u200d👩\u200d👧 ❤\ufe0f 1\ufe0f"),
+        ("👩\u200d👩\u200d👧 ❤\ufe0f 1\ufe0f\u20e3", "👩\u200d👩\u200d👧 ❤\ufe0f 1\ufe0f\u20e3"),
         ("می\u200cخواهم", "می\u200cخواهم"),
         ("\u0627\u06dd\u0601", "\u0627\u06dd\u0601"),
         ("a\tb\r\nc\x1b[2Jd\ud800", "a\tb\r\nc[2Jd"),
@@ -268,8 +269,8 @@ def test_the_nonce_is_of_all_that_is_shown() -> None:
 )
 def test_what_nobody_sees_is_not_shown(text: str, seen: str) -> None:
     """Emoji, letters and signs keep their shapes."""
-    assert visible(text) == seen
-    assert visible(seen) == seen
+    assert without_invisible(text) == seen
+    assert without_invisible(seen) == seen
 
 
 # --- how verdicts count ---------------------------------------------------------------------------

@@ -15,8 +15,9 @@ from judges import BLOCK, NO_VERDICT, Bench, Judge, choosing, judged, scoring, s
 from parallm_magics.answers.candidates import addresses_judge, is_hollow
 from parallm_magics.answers.cleaning import same_answer_key
 from parallm_magics.answers.thinking import split_thinking
+from parallm_magics.core.characters import without_invisible
 from parallm_magics.patterns.judge import AGAIN, CHOOSE
-from parallm_magics.patterns.quoting import framed, quoted, visible
+from parallm_magics.patterns.quoting import framed, quoted
 
 HONEST = "The capital is Canberra, not Sydney"
 OTHER = "It is Canberra"
@@ -225,7 +226,9 @@ def test_prompts_hold_whatever_candidates_say(hostile: str) -> None:
         bench = Bench([*answers], choosing(HONEST))
         run = bench.run()
         said = [split_thinking(text)[1] for text in answers]
-        count = len({same_answer_key(visible(text)) for text in said if not is_hollow(text)})
+        count = len(
+            {same_answer_key(without_invisible(text)) for text in said if not is_hollow(text)}
+        )
         if count == 1:
             assert bench.asked == []
             continue
