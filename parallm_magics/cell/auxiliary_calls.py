@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import Any
 
+from parallm_magics.cell.asking import asking
 from parallm_magics.cell.blocks import Block, Cell
-from parallm_magics.cell.calls import Calls, ParseModel, call_fields, model_of
+from parallm_magics.cell.calls import Calls
+from parallm_magics.cell.item_prompts import names_item
+from parallm_magics.cell.option_layers import Layer, Layers
 from parallm_magics.cell.options import Options
-from parallm_magics.cell.prompts import Prompts, asking
+from parallm_magics.cell.prompts import Prompts
+from parallm_magics.cell.rendering import ParseModel, call_fields, model_of
 from parallm_magics.cell.variables import Part
 from parallm_magics.cell.verdict_words import (
     VERDICTS,
@@ -22,17 +25,14 @@ from parallm_magics.cell.verdict_words import (
     way_out,
 )
 from parallm_magics.cell.worker_specs import step_of
-from parallm_magics.core.tasks import Reading, Role, Task
+from parallm_magics.core.tasks import Model, Reading, Role, Task
 from parallm_magics.errors import OptionError
 from parallm_magics.voting import need
 
-SCORES = (1.0, 10.0)
+SCORE_RANGE = (1.0, 10.0)
 # However many items there will be, no worker has such a number.
 _FIRST_INDEX = 10**9
 _MOST_GUARD_CALLS = 1000
-
-Own = Mapping[str, Any]
-Merge = Callable[[Own], Options]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class FollowUp:
 
     task: Task
     parts: tuple[Part, ...]
-    span: tuple[float, float] = SCORES
+    span: tuple[float, float] = SCORE_RANGE
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,64 +82,40 @@ class Guard:
         return reading
 
 
-class Asides:
+class AuxiliaryCalls:
     """Builds the calls of one cell that are no worker's."""
 
     def __init__(
-        self,
-        cell: Cell,
-        prompts: Prompts,
-        parse_model: ParseModel,
-        merged: Merge,
-        options: Options,
+        self, cell: Cell, prompts: Prompts, parse_model: ParseModel, layers: Layers
     ) -> None:
-        self._cell, self._prompts, self._options = cell, prompts, options
-        self._parse, self._merged = parse_model, merged
+        self._cell, self._prompts, self._layers = cell, prompts, layers
+        self._parse = parse_model
 
-    def synthesis(self, block: Block | None, own: Own, calls: Calls) -> FollowUp:
+    def synthesis(self, block: Block | None, own: Layer, calls: Calls) -> FollowUp:
         """The call that merges the sections."""
         parts: tuple[Part, ...] = ()
         if block is not None:
             parts = self._prompts.template(block.text, block.where, "outputs", calls)
-        system = None
+        options = self._layers.options(own)
+        system = options.system
         # The items' shared system text speaks of items, which a synthesis has none of.
-        if self._cell.system is not None and self._options.each is None and "system" not in own:
+        if self._cell.system is not None and options.each is None and "system" not in own:
             system = self._prompts.render(self._cell.system, "%system")
-        task = self._follow_up("synthesis", block, own, system)
-        return FollowUp(task, parts)
+        return FollowUp(self._follow_up("synthesis", block, own, options, system), parts)
 
-    def judge(self, block: Block | None, own: Own) -> FollowUp:
+    def judge(self, block: Block | None, own: Layer) -> FollowUp:
         """The judge's call, for each rotation or candidate anew."""
         parts: tuple[Part, ...] = ()
         if block is not None and block.text.value:
             parts = self._prompts.template(block.text, block.where, "candidates", None)
-        task = self._follow_up("judge", block, own, None, shares_system=False)
-        return FollowUp(task, parts, own.get("score") or SCORES)
+        task = self._follow_up("judge", block, own, self._layers.options(own), own.get("system"))
+        return FollowUp(task, parts, own.get("score") or SCORE_RANGE)
 
     def _follow_up(
-        self,
-        name: Role,
-        block: Block | None,
-        own: Own,
-        system: str | None,
-        shares_system: bool = True,
+        self, name: Role, block: Block | None, own: Layer, options: Options, system: str | None
     ) -> Task:
-        options = self._merged(own)
-        if "system" in own or (shares_system and system is None):
-            system = options.system
         if block is not None and block.system is not None:
             system = self._prompts.render(block.system, f"{block.where} %system")
-        return self._task(options, block, own, name, _FIRST_INDEX + _MOST_GUARD_CALLS, system)
-
-    def _task(
-        self,
-        options: Options,
-        block: Block | None,
-        own: Own,
-        name: Role,
-        index: int,
-        system: str | None,
-    ) -> Task:
         if len(options.model) > 1:
             raise OptionError(
                 f"line {block.line if block else 1}: the {name} is one call; give it one model with -m"
@@ -148,7 +124,7 @@ class Asides:
         if block is not None and "temperature" in own:
             _refuse_range(own["temperature"], f"line {block.line}: {block.where}")
         return Task(
-            index=index,
+            index=_FIRST_INDEX + _MOST_GUARD_CALLS,
             name=name,
             role=name,
             model=model_of(options.model[0] if options.model else None, {}, self._parse),
@@ -158,7 +134,7 @@ class Asides:
             **call_fields(options, 1),
         )
 
-    def guards(self, blocks: Sequence[tuple[Block, Own]], calls: Calls) -> tuple[Guard, ...]:
+    def guards(self, blocks: Sequence[tuple[Block, Layer]], calls: Calls) -> tuple[Guard, ...]:
         """The guardrails, in the cell's order."""
         names = _names([block for block, _ in blocks], self._cell)
         samples = Counter(_request(task) for task in calls.rendered or ())
@@ -175,15 +151,15 @@ class Asides:
         return tuple(found)
 
     def _guard(
-        self, block: Block, own: Own, name: str, number: int, samples: Counter[object]
+        self, block: Block, own: Layer, name: str, first: int, samples: Counter[object]
     ) -> Guard:
         at = f"line {block.line}: {block.where}"
-        if self._prompts.names_item(block.text, block.system):
+        if names_item(self._prompts, block.text, block.system):
             raise OptionError(
                 f"{at}: one guard stands beside all items and cannot name {{{{item}}}}; "
                 "check items one by one with %section, --choices and --flag"
             )
-        options = self._merged(own)
+        options = self._layers.options(own)
         choices = own.get("choices") or VERDICTS
         blocks = blocking_label(own.get("block"), choices, at)
         asks_for = None if "choices" in own else pair_asked_for(block.text.value)
@@ -192,37 +168,10 @@ class Asides:
                 f"{at} asks for {asks_for[1]} or {asks_for[0]}, and its choices are "
                 f"{', '.join(choices)}: add {way_out(asks_for)}"
             )
-        reading = Reading("choice", choices=choices)
-        text = self._prompts.render(block.text, block.where)
-        closing = "" if options.no_ask else asking(reading)
-        system = own.get("system")
-        if block.system is not None:
-            system = self._prompts.render(block.system, f"{block.where} %system")
-        models = own.get("model") or options.model[:1] or (None,)
-        count = own.get("n") or len(models)
-        if count < len(models):
-            raise OptionError(f"{at}: -n {count} leaves out some of {len(models)} models")
-        least = _least(own.get("threshold"), count, at)
-        span = own.get("temperature")
-        if span is not None and count == 1:
-            _refuse_range(span, at)
-        fields = call_fields(options, count)
-        parsed: dict[str, Any] = {}
-        tasks = []
-        for turn in range(count):
-            task = Task(
-                index=number + turn,
-                role="guard",
-                name=name if count == 1 else f"{name}.{turn + 1}",
-                model=model_of(models[turn % len(models)], parsed, self._parse),
-                prompt="\n\n".join(part for part in (text, closing) if part),
-                system=system,
-                temperature=None if span is None else step_of(span[0], span[1], turn, count),
-                reading=reading,
-                **fields,
-            )
+        tasks = self._guard_calls(block, own, name, options, Reading("choice", choices=choices))
+        for place, task in enumerate(tasks):
             request = _request(task)
-            tasks.append(replace(task, sample=samples[request]))
+            tasks[place] = replace(task, index=first + place, sample=samples[request])
             samples[request] += 1
         return Guard(
             name=name,
@@ -232,8 +181,42 @@ class Asides:
             passes_on_error=options.on_error == "pass",
             raises=options.on_block == "raise",
             asks_for=asks_for,
-            least=least,
+            least=_least(own.get("threshold"), len(tasks), at),
         )
+
+    def _guard_calls(
+        self, block: Block, own: Layer, name: str, options: Options, reading: Reading
+    ) -> list[Task]:
+        """The calls of a guard, each as if it were the first."""
+        at = f"line {block.line}: {block.where}"
+        text = self._prompts.render(block.text, block.where)
+        closing = "" if options.no_ask else asking(reading)
+        system = own.get("system")
+        if block.system is not None:
+            system = self._prompts.render(block.system, f"{block.where} %system")
+        models = own.get("model") or options.model[:1] or (None,)
+        count = own.get("n") or len(models)
+        if count < len(models):
+            raise OptionError(f"{at}: -n {count} leaves out some of {len(models)} models")
+        span = own.get("temperature")
+        if span is not None and count == 1:
+            _refuse_range(span, at)
+        fields = call_fields(options, count)
+        parsed: dict[str, Model] = {}
+        return [
+            Task(
+                index=turn,
+                role="guard",
+                name=name if count == 1 else f"{name}.{turn + 1}",
+                model=model_of(models[turn % len(models)], parsed, self._parse),
+                prompt="\n\n".join(part for part in (text, closing) if part),
+                system=system,
+                temperature=None if span is None else step_of(span[0], span[1], turn, count),
+                reading=reading,
+                **fields,
+            )
+            for turn in range(count)
+        ]
 
 
 def _least(threshold: str | None, votes: int, at: str) -> int | None:

@@ -24,6 +24,8 @@ from parallm_magics.errors import CellSyntaxError
 
 NBVAL = re.compile(r"\s*#\s*(?:NBVAL_[A-Z_]+|PYTEST_VALIDATE_IGNORE_OUTPUT)\s*")
 _CELL_OPTION = re.compile(r"\s*#\|")
+PREAMBLE_PLACE = "the text above the first block"
+"""The preamble as an error names it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +90,11 @@ class Cell:
     system: Text | None
     blocks: tuple[Block, ...]
     notes: tuple[str, ...] = ()
+
+    @property
+    def texts(self) -> tuple[Text | None, ...]:
+        """All that it says."""
+        return self.preamble, self.system, *(text for block in self.blocks for text in block.texts)
 
 
 def parse(magic: str, line: str, body: str, first: int = 2) -> Cell:

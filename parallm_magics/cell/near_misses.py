@@ -17,7 +17,10 @@ from parallm_magics.cell.tokens import Token
 from parallm_magics.cell.variables import IDENTIFIER, matches, normal, spelling_of
 from parallm_magics.errors import VariableError
 
-MOST = 5
+SIGNS = "{$%"
+"""Without one of these nothing looks like a variable."""
+
+MOST_NOTES = 5
 """Notes of one cell; what else there is, is counted."""
 
 _EXPRESSION = re.compile(
@@ -44,7 +47,7 @@ Known = Callable[[str], bool]
 
 
 @dataclass(frozen=True, slots=True)
-class _Stray:
+class _NearMiss:
     """A piece of text that looks like a variable."""
 
     source: str
@@ -52,10 +55,8 @@ class _Stray:
     position: int
 
 
-def look_over(
-    cell: Cell, variables: Mapping[str, Any], *, each: bool
-) -> tuple[Cell, tuple[str, ...]]:
-    """The cell as it is to be read, and notes on what looks like a variable and is text.
+def look_over(cell: Cell, variables: Mapping[str, Any], *, each: bool) -> Cell:
+    """The cell as it is to be read, with notes on what looks like a variable and is text.
 
     Args:
         each: whether `{{item}}` and `{{index}}` stand for something.
@@ -64,16 +65,18 @@ def look_over(
         VariableError: `{{…}}` that names a variable and is no plain path; names the line, the way
             out, and how to keep it as text.
     """
-    overseer = _NearMisses(variables, ("item", "index") if each else ())
-    arguments = overseer.tokens(cell.arguments)
-    preamble = overseer.text(cell.preamble, "the text above the first block")
-    system = cell.system and overseer.text(cell.system, "%system")
-    blocks = tuple(overseer.block(block) for block in cell.blocks)
-    looked = replace(cell, arguments=arguments, preamble=preamble, system=system, blocks=blocks)
-    return looked, overseer.notes
+    looker = _Looker(variables, ("item", "index") if each else ())
+    arguments = looker.tokens(cell.arguments)
+    preamble = looker.text(cell.preamble, "the text above the first block")
+    system = cell.system and looker.text(cell.system, "%system")
+    blocks = tuple(looker.block(block) for block in cell.blocks)
+    notes = (*cell.notes, *looker.notes)
+    return replace(
+        cell, arguments=arguments, preamble=preamble, system=system, blocks=blocks, notes=notes
+    )
 
 
-class _NearMisses:
+class _Looker:
     """Looks through the texts of one cell."""
 
     def __init__(self, variables: Mapping[str, Any], more: tuple[str, ...]) -> None:
@@ -84,9 +87,9 @@ class _NearMisses:
     def notes(self) -> tuple[str, ...]:
         """A line each, in the cell's order, of many the first."""
         lines = tuple(self._noted.values())
-        left = len(lines) - MOST
+        left = len(lines) - MOST_NOTES
         more = (f"{left} more pieces of text look like variables and are none",) if left > 0 else ()
-        return lines[:MOST] + more
+        return lines[:MOST_NOTES] + more
 
     def block(self, block: Block) -> Block:
         """A block's texts and options."""
@@ -120,7 +123,7 @@ class _NearMisses:
             where: the place of each of its lines, as errors name it.
             outputs: whether `{{outputs.NAME}}` may name a block with `-` in it.
         """
-        if not any(sign in text for sign in "{$%"):
+        if not any(sign in text for sign in SIGNS):
             return text
         taken = [match.span() for match in matches(text, outputs=outputs)]
         plain = {start for start, _ in taken}
@@ -137,10 +140,10 @@ class _NearMisses:
                     f"{_at(text, match.start(), where)}: {_refusal(match, text, name)}"
                 )
             kept.append(match.start())
-        for stray in _strays(text, taken, known):
-            if stray.source not in self._noted:
-                place = _at(text, stray.position, where).partition(",")[0]
-                self._noted[stray.source] = f"{place}: {_note(stray)}"
+        for miss in _near_misses(text, taken, known):
+            if miss.source not in self._noted:
+                place = _at(text, miss.position, where).partition(",")[0]
+                self._noted[miss.source] = f"{place}: {_note(miss)}"
         starts = [0, *(at + 1 for at in kept)]
         ends = [*kept, len(text)]
         return "".join(text[start:end] for start, end in zip(starts, ends, strict=True))
@@ -169,9 +172,9 @@ def _refusal(match: re.Match[str], text: str, name: str) -> str:
     )
 
 
-def _strays(text: str, taken: list[tuple[int, int]], known: Known) -> list[_Stray]:
+def _near_misses(text: str, taken: list[tuple[int, int]], known: Known) -> list[_NearMiss]:
     """Pieces of text that would be variables in another notation, by their places."""
-    every: list[_Stray] = []
+    every: list[_NearMiss] = []
     pieces, done = [], 0
     for start, end in sorted(taken):
         pieces += [text[done:start], "\0" * (end - start)]
@@ -182,15 +185,15 @@ def _strays(text: str, taken: list[tuple[int, int]], known: Known) -> list[_Stra
         name = normal(match["name"])
         if name.startswith("_") or not known(name):
             return match[0]
-        every.append(_Stray(match[0][:60], name, match.start()))
+        every.append(_NearMiss(match[0][:60], name, match.start()))
         return "\0" * len(match[0])
 
     for form in _NOTED:
         text = form.sub(note, text)
-    return sorted(every, key=lambda stray: stray.position)
+    return sorted(every, key=lambda miss: miss.position)
 
 
-def _note(stray: _Stray) -> str:
-    unclosed = stray.source.startswith("{{") and not stray.source.endswith("}")
+def _note(miss: _NearMiss) -> str:
+    unclosed = miss.source.startswith("{{") and not miss.source.endswith("}")
     why = "is not closed, so it is sent as it stands" if unclosed else "is sent as it stands"
-    return f"{stray.source} {why}; for the variable write {{{{{stray.name}}}}}"
+    return f"{miss.source} {why}; for the variable write {{{{{miss.name}}}}}"

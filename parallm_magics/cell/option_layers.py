@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from numbers import Number
 from typing import Any
 
@@ -12,7 +13,14 @@ from parallm_magics.cell.reserved_words import WORDS
 from parallm_magics.cell.tokens import Token
 from parallm_magics.cell.typography import dash_problem
 from parallm_magics.cell.variables import Lookup, Ref, as_text, fill, split, whole
+from parallm_magics.core.tasks import Reading
 from parallm_magics.errors import OptionError, VariableError, nearest, translated
+from parallm_magics.voting.pick_rules import rule_named
+
+Layer = Mapping[str, Any]
+"""The options that one place gives, by name."""
+
+NOTHING: Layer = {}
 
 _FLAGS: Mapping[str, Option] = {flag: option for option in TABLE.values() for flag in option.flags}
 _TEXTS = (read.text, read.choices, read.models, read.comparisons, read.parameter, read.file_path)
@@ -52,7 +60,7 @@ def read_tokens(found: Sequence[Token], place: str, lookup: Lookup | None) -> di
         if option.read in _TEXTS and (more := _words(rest)):
             quoted = f"{flag} {_quoted(' '.join([str(value), *more]))}"
             raise OptionError(f"{at}{_unexpected(more[0], place, quoted)}")
-        if isinstance(value, str) and lookup is not None:
+        if isinstance(value, str) and lookup is not None and "{{" in value:
             value = _substitute(value, option, lookup, f"{at}{flag}")
         value = _read(option, value, f"{at}{flag}")
         if option.name in given and not option.repeats:
@@ -83,7 +91,22 @@ def read_keywords(keywords: Mapping[str, Any], place: str) -> dict[str, Any]:
     return given
 
 
-def merge(*layers: Mapping[str, Any]) -> Options:
+@dataclass(frozen=True, slots=True)
+class Layers:
+    """The layers of options that stand below those of a block; the last wins."""
+
+    layers: tuple[Layer, ...]
+
+    def over(self, layer: Layer) -> Layers:
+        """The same with one more on top."""
+        return Layers((*self.layers, layer))
+
+    def options(self, own: Layer = NOTHING) -> Options:
+        """The options of a block that gives these itself."""
+        return merge(*self.layers, own)
+
+
+def merge(*layers: Layer) -> Options:
     """The layers' options over the defaults, later layers first; a reading replaces a reading."""
     merged: dict[str, Any] = {}
     for layer in layers:
@@ -227,6 +250,17 @@ def _read(option: Option, value: Any, where: str) -> Any:
 
     # A value of the user's may raise anything when it is looked at; it becomes one line.
     return translated(lambda: option.read(value), told, Exception)
+
+
+def reading_of(options: Options) -> Reading | None:
+    """How the options want answers read; None where they do not say."""
+    if options.choices:
+        return Reading(rule_named(options.pick).reads, choices=options.choices)
+    if options.score:
+        return Reading("score", low=options.score[0], high=options.score[1])
+    if options.number:
+        return Reading("number")
+    return Reading("open") if options.open else None
 
 
 def _one_reading(given: Mapping[str, Any], at: str) -> None:

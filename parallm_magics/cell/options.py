@@ -10,8 +10,7 @@ from fractions import Fraction
 from typing import Any
 
 from parallm_magics.cell import option_values as read
-from parallm_magics.core.tasks import Reading
-from parallm_magics.voting.pick_rules import DEFAULT, PICKS, TIES, rule_named
+from parallm_magics.voting.pick_rules import DEFAULT, PICKS, TIES
 
 FANOUT, VOTE = "fanout", "vote"
 CELLS = frozenset({FANOUT, VOTE})
@@ -424,14 +423,3 @@ TABLE: Mapping[str, Option] = {
     field.name: Option(name=field.name, default=field.default, **field.metadata)
     for field in dataclasses.fields(Options)
 }
-
-
-def reading_of(options: Options) -> Reading | None:
-    """How the options want answers read; None where they do not say."""
-    if options.choices:
-        return Reading(rule_named(options.pick).reads, choices=options.choices)
-    if options.score:
-        return Reading("score", low=options.score[0], high=options.score[1])
-    if options.number:
-        return Reading("number")
-    return Reading("open") if options.open else None

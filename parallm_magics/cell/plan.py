@@ -3,46 +3,43 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
 from typing import Any
 
-from parallm_magics.cell.auxiliary_calls import Asides, FollowUp, Guard
-from parallm_magics.cell.blocks import Block, Cell, Text
-from parallm_magics.cell.calls import Calls, ParseModel
+from parallm_magics.cell import near_misses
+from parallm_magics.cell.auxiliary_calls import AuxiliaryCalls, FollowUp, Guard
+from parallm_magics.cell.blocks import Block, Cell
+from parallm_magics.cell.calls import Calls
+from parallm_magics.cell.item_prompts import names_item
 from parallm_magics.cell.items import Items
-from parallm_magics.cell.near_misses import look_over
-from parallm_magics.cell.option_layers import merge, read_keywords, read_tokens
-from parallm_magics.cell.options import CELLS, TABLE, WORKERS, Options, reading_of
+from parallm_magics.cell.option_layers import (
+    NOTHING,
+    Layer,
+    Layers,
+    read_keywords,
+    read_tokens,
+)
+from parallm_magics.cell.options import CELLS, TABLE, WORKERS, Options
 from parallm_magics.cell.prompts import Prompts
+from parallm_magics.cell.rendering import ParseModel, Renderer
 from parallm_magics.cell.study_plan import (
     PanelBlock,
+    Study,
     System,
     cut_panels,
     refuse_study,
     refuse_unmeasured,
-    study_seats,
+    study_of,
+    study_specs,
 )
-from parallm_magics.cell.true_labels import Labels, labels_of
-from parallm_magics.cell.worker_specs import Given, Merge, WorkerSpec, fanout_specs, vote_specs
-from parallm_magics.core.tasks import Reading, Task
+from parallm_magics.cell.worker_specs import WorkerSpec, fanout_specs, vote_specs
+from parallm_magics.core.tasks import Task
 from parallm_magics.errors import CellSyntaxError, OptionError
 from parallm_magics.voting.pick_rules import PICKS, asks_judge, rule_where
-
-
-@dataclass(frozen=True, slots=True)
-class Study:
-    """What is measured where a vote is held on each of many items.
-
-    Attributes:
-        systems: the ways to answer an item that are compared.
-        labels: what is known of the items.
-    """
-
-    systems: tuple[System, ...]
-    labels: Labels
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +87,8 @@ def make_plan(
     cell: Cell,
     variables: Mapping[str, Any],
     parse_model: ParseModel,
-    settings: Mapping[str, Any] | None = None,
-    keywords: Mapping[str, Any] | None = None,
+    settings: Layer | None = None,
+    keywords: Layer | None = None,
 ) -> Plan:
     """Render every prompt and settle every option.
 
@@ -106,93 +103,41 @@ def make_plan(
         ParallmError: whatever is wrong with the cell; nothing has been called by then.
     """
     base = {name: value for name, value in (settings or {}).items() if _holds(name, cell.magic)}
-    spoken = read_keywords(keywords or {}, cell.magic)
-    blind = _is_blind(cell, {**base, **spoken})
-    looks: tuple[str, ...] = ()
-    if not blind:
-        cell, looks = look_over(cell, variables, each=_by_item(cell, spoken))
-    prompts = Prompts(variables, blind, {block.name: block for block in cell.blocks if block.name})
-    typed = read_tokens(cell.arguments, cell.magic, prompts.option)
-    given = {**typed, **spoken}
-    if cell.system is not None and "system" in given:
-        raise CellSyntaxError(
-            "line 1: --system and a %system text exclude each other; keep one of them"
-        )
-    options = merge(base, given)
+    spoken = read_keywords(keywords, cell.magic) if keywords else {}
+    cell, prompts = _readable(cell, variables, {**base, **spoken})
+    given = _given(cell, prompts, spoken)
     parts = _parts(cell, prompts)
-    judge, judges = parts.judge
-    voters = [own for _, own in parts.workers]
-    implied = _implied(options, {**base, **given}, judge, judges, voters)
-    implied |= _launched(options, given)
-    base, options = {**base, **implied}, replace(options, **implied)
-
-    def merged(own: Mapping[str, Any]) -> Options:
-        return merge(base, given, own)
-
-    items = _items(cell, options, prompts)
-    study = None
-    if cell.magic == "fanout":
-        seats = fanout_specs(options, given, parts.workers, merged, guarded=bool(parts.guards))
-    elif items is None:
-        refuse_study(given, parts.panels)
-        seats = vote_specs(options, parts.workers, merged)
-    else:
-        refuse_unmeasured(options, given, parts.judge[0] is not None, parts.panels)
-        options = replace(options, stop="all", launch="all")
-        seats, systems = study_seats(
-            options, parts.workers, parts.panels, partial(_above, base, given), parse_model
-        )
-        reading = reading_of(seats[0].options) or Reading("open")
-        study = Study(systems, labels_of(options.truth, items, variables, reading))
-        _check_texts(study.labels, cell, seats, prompts, items.first)
+    layers = _layers(base, given, parts)
+    items = _items(cell, layers.options().each, prompts)
+    if cell.magic == "vote" and items is not None:
+        judged = parts.judge is not _NO_BLOCK
+        refuse_unmeasured(layers.options(), given, judged, parts.panels)
+        layers = layers.over({"stop": "all", "launch": "all"})
+    workers, systems = _workers(cell, layers, given, parts, parse_model, by_item=items is not None)
+    options, study = layers.options(), None
+    if items is not None and systems:
+        study = study_of(systems, options.truth, cell, workers, prompts, items, variables)
     labels = study.labels if study is not None else None
-    calls = Calls(cell, seats, prompts, items, parse_model, labels)
+    calls = Calls(Renderer(cell, workers, prompts, parse_model, items, labels), items)
     _check_minimum(options.min_success, calls.known)
-    block, own = parts.synthesis
-    aggregate = _aggregate(options, block)
-    asides = Asides(cell, prompts, parse_model, merged, options)
-    asked = asks_judge(options.pick, options.ties)
+    aggregate = _aggregate(options, parts.synthesis)
+    judged = cell.magic == "vote" and asks_judge(options.pick, options.ties)
+    auxiliary = partial(AuxiliaryCalls, cell, prompts, parse_model, layers)
     return Plan(
         magic=cell.magic,
         pattern=cell.magic if study is None else "study",
         options=options,
         calls=calls,
-        synthesis=asides.synthesis(block, own, calls) if aggregate == "synthesis" else None,
-        judge=asides.judge(judge, judges) if asked and cell.magic == "vote" else None,
-        guards=asides.guards(parts.guards, calls),
+        synthesis=auxiliary().synthesis(*parts.synthesis, calls)
+        if aggregate == "synthesis"
+        else None,
+        judge=auxiliary().judge(*parts.judge) if judged else None,
+        guards=auxiliary().guards(parts.guards, calls) if parts.guards else (),
         aggregate=aggregate,
-        shared=calls.head[0].shared if _one_preamble(cell, prompts, calls) else "",
-        notes=(*cell.notes, *looks, *calls.unspread, *prompts.notes),
+        shared=_shared(cell, prompts, calls),
+        notes=(*cell.notes, *_unspread(workers, items), *prompts.notes),
         study=study,
     )
-
-
-def _above(
-    base: Mapping[str, Any], given: Mapping[str, Any], panel: Given
-) -> tuple[Options, Merge]:
-    """A panel's options, and how those of its voters are put over them."""
-    return merge(base, given, panel), lambda own: merge(base, given, panel, own)
-
-
-def _check_texts(
-    labels: Labels, cell: Cell, seats: Sequence[WorkerSpec], prompts: Prompts, item: Any
-) -> None:
-    """Refuse prompts that hold what is to be found, and such as are the same for every item.
-
-    Raises:
-        OptionError: names the line or the voter, and the way out.
-    """
-    texts = [(cell.preamble, "the text above the first block"), (cell.system, "%system")]
-    blocks = [block for seat in seats for block in seat.blocks]
-    if labels.part is not None:
-        whole = [*texts, *((text, block.where) for block in blocks for text in block.texts)]
-        prompts.refuse_part(labels.part, whole, item)
-    for seat in seats:
-        if not prompts.names_item(cell.preamble, cell.system, *seat.texts):
-            raise OptionError(
-                f"--each: the prompt of {seat.name[:60]} says neither {{{{item}}}} nor {{{{index}}}}, so it "
-                "would be asked the same of every item"
-            )
 
 
 def _holds(name: str, magic: str) -> bool:
@@ -201,79 +146,122 @@ def _holds(name: str, magic: str) -> bool:
     return magic in where or not where & CELLS
 
 
-def _launched(options: Options, given: Mapping[str, Any]) -> dict[str, Any]:
-    """How votes are launched where the cell wants every one of them.
+def _readable(cell: Cell, variables: Mapping[str, Any], known: Layer) -> tuple[Cell, Prompts]:
+    """The cell as it is to be read, and what puts its variables in.
 
-    Raises:
-        OptionError: the cell wants two things that exclude each other.
+    Args:
+        known: the options that are known before the cell's own are read.
     """
-    if not (options.launch == "lazy" and options.stop == "all" and "stop" in given):
-        return {}
-    if "launch" in given:
-        raise OptionError(
-            "--stop all and --launch lazy exclude each other: lazy leaves out votes that cannot "
-            "change the outcome; take one of them off"
-        )
-    return {"launch": "all"}
-
-
-def _is_blind(cell: Cell, given: Mapping[str, Any]) -> bool:
-    """Whether no variable is put in, the options' own included: so it is known before they are read."""
     lines = [cell.arguments, *(block.arguments for block in cell.blocks)]
-    typed = any(token.text == "--no-vars" for tokens in lines for token in tokens)
-    return typed or bool(given.get("no_vars"))
+    words = [token.text for tokens in lines for token in tokens]
+    blind = bool(known.get("no_vars")) or "--no-vars" in words
+    texts = [text.value for text in cell.texts if text is not None]
+    if not blind and any(sign in text for text in (*words, *texts) for sign in near_misses.SIGNS):
+        by_item = "each" in known or any(
+            token.text.partition("=")[0] == "--each" for token in cell.arguments
+        )
+        cell = near_misses.look_over(cell, variables, each=by_item)
+    named = {block.name: block for block in cell.blocks if block.name}
+    return cell, Prompts(variables, blind, named)
 
 
-def _by_item(cell: Cell, spoken: Mapping[str, Any]) -> bool:
-    """Whether the prompts are made of items; like `_is_blind` known before the options are read."""
-    typed = any(token.text.partition("=")[0] == "--each" for token in cell.arguments)
-    return typed or "each" in spoken
+def _given(cell: Cell, prompts: Prompts, spoken: Layer) -> Layer:
+    """The options that the cell itself gives, those of a script over those of its line."""
+    typed = read_tokens(cell.arguments, cell.magic, prompts.option) if cell.arguments else {}
+    given = {**typed, **spoken}
+    if cell.system is not None and "system" in given:
+        raise CellSyntaxError(
+            "line 1: --system and a %system text exclude each other; keep one of them"
+        )
+    return given
 
 
-# The words whose blocks make workers, guards, a judge and a synthesis.
-_PROMPTING = ("section", "voter")
+_NO_BLOCK: tuple[None, Layer] = (None, NOTHING)
 
 
 @dataclass(frozen=True, slots=True)
 class _Parts:
     """A cell's blocks, each with its options, by what they are for."""
 
-    workers: Sequence[tuple[Block, Given]]
-    guards: Sequence[tuple[Block, Given]]
+    workers: Sequence[tuple[Block, Layer]]
+    guards: Sequence[tuple[Block, Layer]]
     panels: Sequence[PanelBlock]
-    judge: tuple[Block | None, Given]
-    synthesis: tuple[Block | None, Given]
+    judge: tuple[Block | None, Layer]
+    synthesis: tuple[Block | None, Layer]
 
 
 def _parts(cell: Cell, prompts: Prompts) -> _Parts:
-    blocks = _read_blocks(cell, prompts)
-
-    def of(*words: str) -> list[tuple[Block, Given]]:
-        return [pair for pair in blocks if pair[0].word in words]
-
-    voters, panels = cut_panels(blocks)
+    by_word: dict[str, list[tuple[Block, Layer]]] = defaultdict(list)
+    blocks = [(block, _block_options(block, cell, prompts)) for block in cell.blocks]
+    for block, own in blocks:
+        by_word[block.word].append((block, own))
+    workers = by_word["voter" if cell.magic == "vote" else "section"]
+    if not cell.preamble.value and not (by_word["voter"] or by_word["section"]):
+        form = "a prompt" if cell.magic == "vote" else "%section NAME, and its prompt below it"
+        raise CellSyntaxError(f"the cell holds no prompt; below %%{cell.magic} write {form}")
+    panels: Sequence[PanelBlock] = ()
+    if by_word["panel"]:
+        workers, panels = cut_panels(blocks)
     return _Parts(
-        voters if cell.magic == "vote" else of(*_PROMPTING),
-        of("guardrail"),
-        panels,
-        next(iter(of("judge")), (None, {})),
-        next(iter(of("synthesis")), (None, {})),
+        workers=workers,
+        guards=by_word["guardrail"],
+        panels=panels,
+        judge=next(iter(by_word["judge"]), _NO_BLOCK),
+        synthesis=next(iter(by_word["synthesis"]), _NO_BLOCK),
     )
 
 
-def _implied(
-    options: Options,
-    spoken: Mapping[str, Any],
-    judge: Block | None,
-    judging: Mapping[str, Any],
-    voters: Sequence[Mapping[str, Any]],
-) -> dict[str, Any]:
+def _block_options(block: Block, cell: Cell, prompts: Prompts) -> Layer:
+    """The options of a block's line.
+
+    Raises:
+        CellSyntaxError: the block says nothing, or says one thing twice.
+    """
+    own = NOTHING
+    if block.arguments:
+        own = read_tokens(block.arguments, block.word, partial(prompts.option, line=block.line))
+    if block.system is not None and "system" in own:
+        raise CellSyntaxError(
+            f"line {block.line}: {block.where} has --system and a %system text; keep one of them"
+        )
+    if not block.text.value and block.word == "guardrail":
+        raise CellSyntaxError(
+            f"line {block.line}: {block.where} is empty; write its prompt below it, as a guard "
+            "sees its own text only"
+        )
+    if not block.text.value and block.word in ("section", "voter") and not cell.preamble.value:
+        raise CellSyntaxError(
+            f"line {block.line}: {block.where} is empty, and there is no text above the first "
+            "block; write its prompt below it"
+        )
+    return own
+
+
+def _layers(base: Layer, given: Layer, parts: _Parts) -> Layers:
+    """The layers of the cell's options, the rule and the launch that others imply on top."""
+    layers = Layers((base, given))
+    options = layers.options()
+    weighed = any("weight" in own for _, own in parts.workers)
+    if weighed or parts.judge is not _NO_BLOCK:
+        layers = layers.over(_implied_rule(options, {**base, **given}, parts, weighed))
+    if options.launch == "lazy" and options.stop == "all" and "stop" in given:
+        if "launch" in given:
+            raise OptionError(
+                "--stop all and --launch lazy exclude each other: lazy leaves out votes that cannot "
+                "change the outcome; take one of them off"
+            )
+        layers = layers.over({"launch": "all"})
+    return layers
+
+
+def _implied_rule(options: Options, spoken: Layer, parts: _Parts, weighed: bool) -> Layer:
     """The rule that a block or an option stands for where no rule was named.
 
     Raises:
         OptionError: another rule was named, in which it would have no part.
     """
-    scores, weighs = rule_where(lambda rule: rule.asks == "score"), rule_where(lambda r: r.weighs)
+    judge, judging = parts.judge
+    rule, asked_for = PICKS[options.pick], "score" if "score" in judging else "winner"
     if judge is not None and not asks_judge(options.pick, options.ties):
         if "pick" in spoken:
             named = ", ".join(f"--pick {name}" for name, rule in PICKS.items() if rule.asks)
@@ -281,33 +269,57 @@ def _implied(
                 f"line {judge.line}: %judge has no part in --pick {options.pick}; "
                 f"name {named} or --ties judge"
             )
-        asked_for = "score" if "score" in judging else "winner"
         return {"pick": rule_where(lambda rule: rule.asks == asked_for)}
-    if judge is not None and "score" in judging and PICKS[options.pick].asks != "score":
-        raise OptionError(f"line {judge.line}: --score on %judge goes with --pick {scores}")
-    if any("weight" in own for own in voters) and not PICKS[options.pick].weighs:
+    if "score" in judging and rule.asks != "score":
+        scores = rule_where(lambda rule: rule.asks == "score")
+        raise OptionError(
+            f"line {judge.line if judge else 1}: --score on %judge goes with --pick {scores}"
+        )
+    if weighed and not rule.weighs:
+        weighs = rule_where(lambda rule: rule.weighs)
         if "pick" in spoken:
             raise OptionError(
                 f"--weight has no part in --pick {options.pick}; it is --pick {weighs}"
             )
         return {"pick": weighs}
-    return {}
+    return NOTHING
 
 
-def _items(cell: Cell, options: Options, prompts: Prompts) -> Items | None:
+def _items(cell: Cell, each: Any, prompts: Prompts) -> Items | None:
     """What --each runs over; None without it."""
-    if options.each is None:
+    if each is None:
         return None
-    items = prompts.items(options.each)
-    if not prompts.names_item(*_texts(cell)):
+    items = prompts.find_items(each)
+    prompting = [text for block in cell.blocks if block.word in WORKERS for text in block.texts]
+    if not names_item(prompts, cell.preamble, cell.system, *prompting):
         raise OptionError(
             "--each: no prompt says {{item}} or {{index}}, so every call would be the same"
         )
     return items
 
 
-def _aggregate(options: Options, block: Block | None) -> str:
+def _workers(
+    cell: Cell,
+    layers: Layers,
+    given: Layer,
+    parts: _Parts,
+    parse_model: ParseModel,
+    *,
+    by_item: bool,
+) -> tuple[list[WorkerSpec], tuple[System, ...]]:
+    """The workers of a round and, where a vote is measured on items, the systems that they make."""
+    if cell.magic == "fanout":
+        return fanout_specs(layers, given, parts.workers, guarded=bool(parts.guards)), ()
+    options = layers.options()
+    if by_item:
+        return study_specs(options, layers, parts.workers, parts.panels, parse_model)
+    refuse_study(given, parts.panels)
+    return vote_specs(options, layers, parts.workers), ()
+
+
+def _aggregate(options: Options, synthesis: tuple[Block | None, Layer]) -> str:
     """How one text is made of the sections; a %synthesis block says so by standing there."""
+    block, _ = synthesis
     if block is None:
         return options.aggregate or "join"
     if options.aggregate in ("join", "none"):
@@ -317,16 +329,21 @@ def _aggregate(options: Options, block: Block | None) -> str:
     return "synthesis"
 
 
-def _texts(cell: Cell) -> list[Text | None]:
-    """The texts that make the workers' prompts."""
-    blocks = [block for block in cell.blocks if block.word in WORKERS]
-    own = [text for block in blocks for text in (block.text, block.system)]
-    return [cell.preamble, cell.system, *own]
+def _shared(cell: Cell, prompts: Prompts, calls: Calls) -> str:
+    """The rendered preamble where all prompts begin with it; "" where items make it differ."""
+    if not calls.head or (calls.by_item and names_item(prompts, cell.preamble)):
+        return ""
+    return calls.head[0].shared
 
 
-def _one_preamble(cell: Cell, prompts: Prompts, calls: Calls) -> bool:
-    """Whether all prompts begin with one text that is known now."""
-    return bool(calls.head) and not (calls.by_item and prompts.names_item(cell.preamble))
+def _unspread(workers: Sequence[WorkerSpec], items: Items | None) -> list[str]:
+    """A note for each range that only one worker has, so that it cannot be spread."""
+    spans = [worker.span for worker in workers if worker.span is not None]
+    return [
+        f"-t {low:g}..{high:g}: only one worker has this range, and takes {low:g}"
+        for low, high in spans
+        if items is None or items.known == 1
+    ]
 
 
 def least_successes(minimum: str, workers: int) -> int:
@@ -339,28 +356,3 @@ def least_successes(minimum: str, workers: int) -> int:
 def _check_minimum(minimum: str, workers: int | None) -> None:
     if workers is not None and least_successes(minimum, workers) > workers:
         raise OptionError(f"--min-success {minimum}: there are only {workers} workers")
-
-
-def _read_blocks(cell: Cell, prompts: Prompts) -> list[tuple[Block, Given]]:
-    found: list[tuple[Block, Given]] = []
-    for block in cell.blocks:
-        own = read_tokens(block.arguments, block.word, partial(prompts.option, line=block.line))
-        if block.system is not None and "system" in own:
-            raise CellSyntaxError(
-                f"line {block.line}: {block.where} has --system and a %system text; keep one of them"
-            )
-        if block.word == "guardrail" and not block.text.value:
-            raise CellSyntaxError(
-                f"line {block.line}: {block.where} is empty; write its prompt below it, as a guard "
-                "sees its own text only"
-            )
-        if block.word in _PROMPTING and not block.text.value and not cell.preamble.value:
-            raise CellSyntaxError(
-                f"line {block.line}: {block.where} is empty, and there is no text above the first "
-                "block; write its prompt below it"
-            )
-        found.append((block, own))
-    if not cell.preamble.value and not any(block.word in _PROMPTING for block in cell.blocks):
-        form = "a prompt" if cell.magic == "vote" else "%section NAME, and its prompt below it"
-        raise CellSyntaxError(f"the cell holds no prompt; below %%{cell.magic} write {form}")
-    return found

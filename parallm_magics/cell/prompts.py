@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import functools
-import itertools
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, Protocol
 
-from parallm_magics.answers.reading_kinds import KINDS
 from parallm_magics.cell.blanks import is_blank
 from parallm_magics.cell.blocks import Block, Text
 from parallm_magics.cell.items import Items, items_of
@@ -22,16 +18,17 @@ from parallm_magics.cell.variables import (
     as_text,
     fill,
     path,
+    public_names,
     spelling_of,
     split,
     value_of,
     whole,
 )
-from parallm_magics.core.tasks import Reading
 from parallm_magics.errors import OptionError, VariableError, nearest, translated
 
-Steps = tuple[str | int, ...]
-_PER_ITEM = frozenset({"item", "index"})
+Parts = tuple[Part, ...]
+NO_VALUES: Mapping[str, Any] = MappingProxyType({})
+PER_ITEM = frozenset({"item", "index"})
 # Names that stand for answers or the shared text, with the blocks that they belong in.
 _LATER = {
     "outputs": "%synthesis",
@@ -54,14 +51,15 @@ class Prompts:
     """Renders the texts of one cell.
 
     Attributes:
-        notes: what was changed on the way, one line each.
+        items: what `--each` runs over; None without it.
+        notes: what the user should know of what was put in, one line each.
     """
 
     def __init__(
         self,
         variables: Mapping[str, Any],
         blind: bool = False,
-        blocks: Mapping[str, Block] = MappingProxyType({}),
+        blocks: Mapping[str, Block] = NO_VALUES,
     ) -> None:
         """Take what `{{name}}` may stand for.
 
@@ -71,88 +69,36 @@ class Prompts:
         """
         self._variables = variables
         self._blind = blind
-        self._items: Items | None = None
         self._blocks = blocks
-        self._values: Mapping[str, Any] = {}
         self._texts: dict[tuple[object, ...], str] = {}
         self._parts: dict[str, tuple[Part, ...]] = {}
         self._empty: set[str] = set()
+        self.items: Items | None = None
         self.notes: list[str] = []
 
-    def names_item(self, *texts: Text | None) -> bool:
-        """Whether any of these texts names `{{item}}` or `{{index}}`."""
-        if self._blind:
-            return False
-        parts = [part for text in texts if text is not None for part in self._split(text)]
-        return any(isinstance(part, Ref) and part.name in _PER_ITEM for part in parts)
-
-    def refuse_part(self, part: Steps, texts: Iterable[tuple[Text | None, str]], item: Any) -> None:
-        """Refuse prompts that hold this part of the item, alone or within the whole of it.
-
-        Args:
-            part: the steps from `{{item}}` to it.
-            texts: the texts with their places, as errors name them.
-            item: an item, by which two ways to write one step are told to be the same.
-
-        Raises:
-            OptionError: names the line and the way out.
-        """
-        for text, place in texts:
-            if text is None or self._blind:
-                continue
-            for found in self._split(text):
-                if not isinstance(found, Ref) or found.name != "item":
-                    continue
-                steps = _resolved(tuple(step for _, step in found.steps), item)
-                if steps == _resolved(part, item)[: len(steps)]:
-                    raise OptionError(
-                        f"{self._where(text, found, place)}: {found.source} would tell the model the true "
-                        "label that it is to find; put in another part of the item, such as "
-                        "{{item.text}}, or keep the labels in a list beside the items"
-                    )
-
-    def words_of_item(self, *texts: Text | None) -> str:
-        """What these texts say of the item at hand: the values of `{{item}}` or of its parts."""
-        parts = [part for text in texts if text is not None for part in self._split(text)]
-        refs = {part.steps: part for part in parts if isinstance(part, Ref) and part.name == "item"}
-        return " · ".join(self._text(ref, lambda: "{{item}}") for ref in refs.values())
-
-    def with_values(self, values: Mapping[str, Any]) -> Prompts:
-        """The same cell's texts with further variables that win over the notebook's."""
-        other = Prompts(self._variables, self._blind, self._blocks)
-        other._values = values
-        other._items = self._items
-        other._texts = self._texts
-        other._parts = self._parts
-        other._empty = self._empty
-        other.notes = self.notes
-        return other
-
-    def render(self, text: Text, place: str) -> str:
-        """The text with its variables put in."""
-        if self._blind:
-            return text.value
-        return fill(
-            self._split(text),
-            lambda ref: self._text(ref, functools.partial(self._where, text, ref, place)),
-        )
-
-    def beginning(self, text: Text, place: str) -> str:
-        """The text with its variables put in, up to the first that differs from item to item."""
-        same = itertools.takewhile(
-            lambda part: isinstance(part, str) or part.name not in _PER_ITEM, self._split(text)
-        )
-        return fill(
-            tuple(same),
-            lambda ref: self._text(ref, functools.partial(self._where, text, ref, place)),
-        )
-
-    def _split(self, text: Text) -> tuple[Part, ...]:
+    def parts(self, text: Text) -> tuple[Part, ...]:
+        """The text as literal pieces and variables."""
         if text.value not in self._parts:
-            self._parts[text.value] = split(text.value)
+            self._parts[text.value] = (text.value,) if self._blind else split(text.value)
         return self._parts[text.value]
 
-    def template(self, text: Text, place: str, late: str, keys: Keys | None) -> tuple[Part, ...]:
+    def render(self, text: Text, place: str, values: Mapping[str, Any] = NO_VALUES) -> str:
+        """The text with its variables put in.
+
+        Args:
+            values: what `{{item}}` and `{{index}}` stand for at present.
+        """
+        if self._blind or "{{" not in text.value:
+            return text.value
+        return self.filled(text, self.parts(text), place, values)
+
+    def filled(
+        self, text: Text, parts: Parts, place: str, values: Mapping[str, Any] = NO_VALUES
+    ) -> str:
+        """These parts of a text with their variables put in."""
+        return fill(parts, lambda ref: self.text_of(ref, lambda: at(text, ref, place), values))
+
+    def template(self, text: Text, place: str, late: str, keys: Keys | None) -> Parts:
         """The text with its variables put in, but for `late` and `task`, which come later.
 
         Args:
@@ -166,21 +112,19 @@ class Prompts:
             if isinstance(part, str):
                 parts.append(part)
             elif part.name == late and keys is not None:
-                _check_output(part, keys, self._where(text, part, place))
+                _check_output(part, keys, at(text, part, place))
                 parts.append(part)
             elif part.name in (late, "task") and not part.steps:
                 parts.append(part)
             else:
-                parts.append(self._text(part, functools.partial(self._where, text, part, place)))
+                parts.append(self.filled(text, (part,), place))
         return tuple(parts)
 
     def option(self, ref: Ref, line: int = 1) -> Any:
         """The value of a variable in an option on this line."""
-        if self._blind:
-            return ref.source
-        return self._value(ref, f"line {line}")
+        return ref.source if self._blind else self._value(ref, f"line {line}", NO_VALUES)
 
-    def items(self, each: Any) -> Items:
+    def find_items(self, each: Any) -> Items:
         """The items that --each runs over.
 
         Raises:
@@ -193,25 +137,15 @@ class Prompts:
                 raise OptionError(f"--each: {each[:40]!r} is no variable")
             name = ref.source.strip("{} ")
             if spelling_of(ref.name, self._variables) is None:
-                public = [str(known) for known in self._variables if not str(known).startswith("_")]
-                raise OptionError(
-                    f"--each: no variable {ref.name[:60]!r}{nearest(ref.name, public)}"
-                )
+                hint = nearest(ref.name, public_names(self._variables))
+                raise OptionError(f"--each: no variable {ref.name[:60]!r}{hint}")
             value = value_of(ref, self._variables, "--each", named=True)
-        self._items = items_of(value, name)
-        return self._items
-
-    def parts_of_item(self, *texts: Text | None) -> list[str] | None:
-        """The columns of an item that these texts put in; None where they put in the whole of it."""
-        parts = [part for text in texts if text is not None for part in self._split(text)]
-        refs = [part for part in parts if isinstance(part, Ref) and part.name == "item"]
-        if self._blind or not refs:
-            return []
-        return None if any(not ref.steps for ref in refs) else [str(r.steps[0][1]) for r in refs]
+        self.items = items_of(value, name)
+        return self.items
 
     def missing(self, gap: Gap, shown: str = "") -> str:
         """That an item, or a part of it, holds no value, and how to leave such items out."""
-        items = self._items
+        items = self.items
         package = items.table.package if items is not None and items.table is not None else ""
         code = way_out(package, items.name if items is not None else "items", gap)
         what = shown or (f"column {gap.column!r}" if gap.column else "item")
@@ -226,24 +160,20 @@ class Prompts:
         shown = ref.source.strip("{} \t")
         column = str(ref.steps[-1][1]) if ref.steps else ""
         gap = Gap(0, column, value) if is_missing(value) else None
-        table = self._items.table if self._items is not None else None
+        table = self.items.table if self.items is not None else None
         if gap is None and table is not None and not ref.steps:
             gap, shown = gap_in(value), ""
         if gap is not None:
             raise VariableError(f"{where}: {self.missing(gap, shown)}")
 
-    def _where(self, text: Text, ref: Ref, place: str) -> str:
-        return f"line {text.line_at(ref.position)}, {place}"
-
-    def _value(self, ref: Ref, where: str) -> Any:
-        if ref.name in _PER_ITEM:
-            if ref.name in self._values:
-                return value_of(ref, self._values, where)
-            if ref.name not in self._variables:
-                raise VariableError(
-                    f"{where}: {ref.source} needs --each NAME on the cell's first line, "
-                    f"and stands in the prompt of a worker; write \\{ref.source} to keep it as text"
-                )
+    def _value(self, ref: Ref, where: str, values: Mapping[str, Any]) -> Any:
+        if ref.name in values:
+            return value_of(ref, values, where)
+        if ref.name in PER_ITEM and ref.name not in self._variables:
+            raise VariableError(
+                f"{where}: {ref.source} needs --each NAME on the cell's first line, "
+                f"and stands in the prompt of a worker; write \\{ref.source} to keep it as text"
+            )
         if spelling_of(ref.name, self._variables) is None:
             self._refuse_answers(ref, where)
         return value_of(ref, self._variables, where)
@@ -264,14 +194,14 @@ class Prompts:
                 f"that reads this one's result, or {keep}"
             )
 
-    def _text(self, ref: Ref, place: Callable[[], str]) -> str:
-        key = (ref.name, ref.steps)
-        if ref.name not in self._values and key in self._texts:
+    def text_of(self, ref: Ref, place: Callable[[], str], values: Mapping[str, Any]) -> str:
+        """What a variable puts into a prompt; one that no item changes is looked at once."""
+        key, by_item = (ref.name, ref.steps), ref.name in values
+        if not by_item and key in self._texts:
             return self._texts[key]
-        lead = f"item {self._values['index']}, " if ref.name in self._values else ""
-        where = f"{lead}{place()}"
-        value = self._value(ref, where)
-        if ref.name == "item" and ref.name in self._values:
+        where = f"item {values['index']}, {place()}" if by_item else place()
+        value = self._value(ref, where, values)
+        if by_item and ref.name == "item":
             self._refuse_missing(ref, value, where)
         text = translated(
             lambda: as_text(value, ref.source.strip("{} \t")),
@@ -281,17 +211,17 @@ class Prompts:
         if issubclass(type(value), str) and "\ufffd" in text and text != value:
             note = f"{ref.source}: half surrogate pairs were sent as U+FFFD"
             self.notes += [] if note in self.notes else [note]
-        if _is_empty(value, text):
-            self._tell_empty(ref, where)
-        if ref.name not in self._values:
+        if _is_empty(value, text) and ref.source not in self._empty:
+            self._empty.add(ref.source)
+            self.notes.append(f"{where}: {ref.source} is empty")
+        if not by_item:
             self._texts[key] = text
         return text
 
-    def _tell_empty(self, ref: Ref, where: str) -> None:
-        """Note once that a variable puts nothing into a prompt."""
-        if ref.source not in self._empty:
-            self._empty.add(ref.source)
-            self.notes.append(f"{where}: {ref.source} is empty")
+
+def at(text: Text, ref: Ref, place: str) -> str:
+    """Where a variable stands, as an error names it."""
+    return f"line {text.line_at(ref.position)}, {place}"
 
 
 def _is_empty(value: Any, text: str) -> bool:
@@ -301,36 +231,6 @@ def _is_empty(value: Any, text: str) -> bool:
     with contextlib.suppress(Exception):  # a value of the user's may raise anything
         return len(value) == 0
     return False
-
-
-def _resolved(steps: Steps, value: Any) -> tuple[str, ...]:
-    """The steps in one form: keys as texts, places counted from the beginning."""
-    found = []
-    for step in steps:
-        from_end = isinstance(step, int) and step < 0 and isinstance(value, Sequence)
-        found.append(str(int(step) + len(value) if from_end else step))
-        with contextlib.suppress(Exception):  # a value of the user's may raise anything
-            value = value[step]
-    return tuple(found)
-
-
-def asking(reading: Reading, *, turn: int = 0, confidence: bool = False) -> str:
-    """The closing lines that ask for an answer in a readable form; empty where none are needed.
-
-    Args:
-        turn: by how many places the choices are rotated.
-        confidence: whether a stated confidence is asked for too.
-    """
-    kind = KINDS[reading.kind]
-    choices = (*reading.choices[turn:], *reading.choices[:turn])
-    wanted = kind.asks(replace(reading, choices=choices))
-    if confidence and kind.is_number:
-        wanted = wanted or "<the number>"
-    wanted = f"ANSWER: {wanted}" if wanted else ""
-    if not confidence:
-        return f"End with one line: {wanted}" if wanted else ""
-    sure = "CONFIDENCE: <a whole number from 0 to 100>"
-    return f"End with two lines:\n{sure}\n{wanted}" if wanted else f"Begin with one line: {sure}"
 
 
 def _check_output(ref: Ref, keys: Keys, where: str) -> None:

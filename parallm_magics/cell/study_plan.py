@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Any, Literal
 
-from parallm_magics.cell.blocks import Block
+from parallm_magics.cell.blocks import PREAMBLE_PLACE, Block, Cell
+from parallm_magics.cell.item_prompts import names_item, refuse_label
+from parallm_magics.cell.items import Items
+from parallm_magics.cell.option_layers import Layer, Layers, reading_of
 from parallm_magics.cell.options import TABLE, Options
-from parallm_magics.cell.worker_specs import Given, Merge, WorkerSpec, vote_specs
+from parallm_magics.cell.prompts import Prompts
+from parallm_magics.cell.true_labels import Labels, labels_of
+from parallm_magics.cell.worker_specs import WorkerSpec, vote_specs
+from parallm_magics.core.tasks import Reading
 from parallm_magics.errors import ModelError, OptionError, nearest, translated
 from parallm_magics.voting.pick_rules import asks_judge, rule_where
 
 SystemKind = Literal["single", "vote", "stop", "model", "panel"]
 
 SINGLE, VOTE = "single", "vote"
-_TAKEN = (SINGLE, VOTE)
+_TAKEN_NAMES = (SINGLE, VOTE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +43,19 @@ class System:
 
 
 @dataclass(frozen=True, slots=True)
+class Study:
+    """What is measured where a vote is held on each of many items.
+
+    Attributes:
+        systems: the ways to answer an item that are compared.
+        labels: what is known of the items.
+    """
+
+    systems: tuple[System, ...]
+    labels: Labels
+
+
+@dataclass(frozen=True, slots=True)
 class PanelBlock:
     """A `%panel` with what belongs to it.
 
@@ -48,25 +67,25 @@ class PanelBlock:
     """
 
     block: Block
-    own: Given
-    voters: tuple[tuple[Block, Given], ...]
+    own: Layer
+    voters: tuple[tuple[Block, Layer], ...]
     name: str
 
 
 def cut_panels(
-    blocks: Sequence[tuple[Block, Given]],
-) -> tuple[list[tuple[Block, Given]], list[PanelBlock]]:
+    blocks: Sequence[tuple[Block, Layer]],
+) -> tuple[list[tuple[Block, Layer]], list[PanelBlock]]:
     """The cell's own voters, and its panels: a `%voter` belongs to the `%panel` above it.
 
     Raises:
         OptionError: a panel's name that would be confused with another system's.
     """
-    own: list[tuple[Block, Given]] = []
+    own: list[tuple[Block, Layer]] = []
     panels: list[PanelBlock] = []
     for block, given in blocks:
         if block.word == "panel":
             name = block.name or f"panel{len(panels) + 1}"
-            if name in _TAKEN or any(name == panel.name for panel in panels):
+            if name in _TAKEN_NAMES or any(name == panel.name for panel in panels):
                 raise OptionError(
                     f"line {block.line}: {block.where} cannot be called {name!r}, as that is "
                     "another system's name; give it another one"
@@ -83,36 +102,35 @@ def cut_panels(
     return own, panels
 
 
-def study_seats(
+def study_specs(
     options: Options,
-    voters: Sequence[tuple[Block, Given]],
+    layers: Layers,
+    voters: Sequence[tuple[Block, Layer]],
     panels: Sequence[PanelBlock],
-    merge_above: Callable[[Given], tuple[Options, Merge]],
     check_model: Callable[[str], object],
 ) -> tuple[list[WorkerSpec], tuple[System, ...]]:
-    """The calls that each item needs, and the systems that are made of them.
+    """The workers that each item needs, and the systems that are made of them.
 
     The single call is the first voter's, or each in turn where all repeat one prompt on one model;
     it and the early stop are told from the votes and need no calls of their own.
 
     Args:
-        merge_above: from a panel's own options to all it stands under, and how its voters' are laid
-            over them.
+        options: those of the cell's own vote.
+        layers: what the options of voters and panels are put over.
         check_model: raises a ModelError where there is no model of a name.
 
     Raises:
         OptionError: a system that nobody can tell which it is.
     """
-    _, merged = merge_above({})
-    seats = vote_specs(options, voters, merged)
-    main = tuple(range(len(seats)))
+    workers = vote_specs(options, layers, voters)
+    main = tuple(range(len(workers)))
     found = {SINGLE: System(SINGLE, "single", main, options)} if len(main) > 1 else {}
     found[VOTE] = System(VOTE, "vote", main, options)
     for panel in panels:
-        mine = _panel_seats(panel, merge_above)
-        places = tuple(range(len(seats), len(seats) + len(mine)))
-        found[panel.name] = System(panel.name, "panel", places, merge_above(panel.own)[0])
-        seats += mine
+        mine = _panel_specs(panel, layers)
+        places = tuple(range(len(workers), len(workers) + len(mine)))
+        found[panel.name] = System(panel.name, "panel", places, layers.options(panel.own))
+        workers += mine
     for name in options.compare:
         if name in found:
             continue
@@ -124,9 +142,9 @@ def study_seats(
         else:
             _check_model(name, check_model, [*found, SINGLE, "stop=clinch"])
             short = _short(name, [*found, *options.compare])
-            found[short] = System(short, "model", (len(seats),), options)
-            seats.append(_once(seats[0], name, short))
-    return seats, tuple(found.values())
+            found[short] = System(short, "model", (len(workers),), options)
+            workers.append(_once(workers[0], name, short))
+    return workers, tuple(found.values())
 
 
 def _check_model(name: str, check: Callable[[str], object], known: Sequence[str]) -> None:
@@ -140,25 +158,24 @@ def _check_model(name: str, check: Callable[[str], object], known: Sequence[str]
     )
 
 
-def _panel_seats(
-    panel: PanelBlock, merge_above: Callable[[Given], tuple[Options, Merge]]
-) -> list[WorkerSpec]:
+def _panel_specs(panel: PanelBlock, layers: Layers) -> list[WorkerSpec]:
     """A panel's voters; without a number of its own it has as many as it names, else as the cell."""
     block, own = panel.block, panel.own
-    options, merged = merge_above(own)
+    layers = layers.over(own)
+    options = layers.options()
     if "n" not in own and (panel.voters or len(own.get("model", ())) > 1):
         options = replace(options, n=None)
-    seats = vote_specs(options, panel.voters, merged, f"line {block.line}: {block.where}")
+    workers = vote_specs(options, layers, panel.voters, f"line {block.line}: {block.where}")
     texts = block.text.value or block.system is not None
     return [
         replace(
-            seat,
-            name=f"{panel.name}.{seat.name}",
+            worker,
+            name=f"{panel.name}.{worker.name}",
             section=panel.name,
-            above=block if texts else None,
-            own=seat.own | frozenset(own),
+            panel=block if texts else None,
+            own=worker.own | frozenset(own),
         )
-        for seat in seats
+        for worker in workers
     ]
 
 
@@ -182,7 +199,38 @@ def _once(first: WorkerSpec, model: str, name: str) -> WorkerSpec:
     )
 
 
-def refuse_study(given: Given, panels: Sequence[PanelBlock]) -> None:
+def study_of(
+    systems: tuple[System, ...],
+    truth: Any,
+    cell: Cell,
+    workers: Sequence[WorkerSpec],
+    prompts: Prompts,
+    items: Items,
+    variables: Mapping[str, Any],
+) -> Study:
+    """What is measured, with the labels of the items.
+
+    Raises:
+        OptionError: there are no such labels, a prompt holds what is to be found, or is the same for
+            every item; names the line or the voter, and the way out.
+    """
+    reading = reading_of(workers[0].options) or Reading("open")
+    labels = labels_of(truth, items, variables, reading)
+    if labels.part is not None:
+        texts = [(cell.preamble, PREAMBLE_PLACE), (cell.system, "%system")]
+        blocks = [block for worker in workers for block in worker.blocks]
+        texts += [(text, block.where) for block in blocks for text in block.texts]
+        refuse_label(prompts, labels.part, texts, items.first)
+    for worker in workers:
+        if not names_item(prompts, cell.preamble, cell.system, *worker.texts):
+            raise OptionError(
+                f"--each: the prompt of {worker.name[:60]} says neither {{{{item}}}} nor {{{{index}}}}, "
+                "so it would be asked the same of every item"
+            )
+    return Study(systems, labels)
+
+
+def refuse_study(given: Layer, panels: Sequence[PanelBlock]) -> None:
     """Refuse what belongs to a study where there are no items.
 
     Raises:
@@ -202,7 +250,7 @@ def refuse_study(given: Given, panels: Sequence[PanelBlock]) -> None:
 
 
 def refuse_unmeasured(
-    options: Options, given: Given, judged: bool, panels: Sequence[PanelBlock]
+    options: Options, given: Layer, judged: bool, panels: Sequence[PanelBlock]
 ) -> None:
     """Refuse rules that no study can measure yet.
 

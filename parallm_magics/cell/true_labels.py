@@ -12,7 +12,7 @@ from typing import Any
 from parallm_magics.answers.reading_kinds import KINDS
 from parallm_magics.cell.items import BrokenSourceError, Items, items_of
 from parallm_magics.cell.missing_values import is_missing
-from parallm_magics.cell.variables import Ref, path, spelling_of, value_of, whole
+from parallm_magics.cell.variables import Ref, path, public_names, spelling_of, value_of, whole
 from parallm_magics.core.tasks import Reading
 from parallm_magics.errors import OptionError, VariableError, nearest, translated
 from parallm_magics.voting import label_of, same_answer_key
@@ -137,10 +137,9 @@ def _variable(
     """The name and value of the variable that is meant."""
     if ref is None or spelling_of(ref.name, variables) is None:
         columns = [str(key) for key in items.first] if isinstance(items.first, Mapping) else []
-        public = [str(name) for name in variables if not str(name).startswith("_")]
         what = "neither a column of the items nor a variable" if columns else "no variable"
         raise OptionError(
-            f"--truth: {what} is called {typed[:60]!r}{nearest(typed, [*columns, *public])}; "
+            f"--truth: {what} is called {typed[:60]!r}{nearest(typed, [*columns, *public_names(variables)])}; "
             "for a part of each item write {{item.label}}"
         )
     return ref.source.strip("{} "), value_of(ref, variables, "--truth", named=True)

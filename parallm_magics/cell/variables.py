@@ -2,7 +2,7 @@
 
 `{{name}}`, `{{name.attr}}`, `{{name["key"]}}`, `{{name[0]}}`; blanks inside the braces do not count,
 and names are Python's. Everything else between braces is text (or, where it names a variable, an error:
-see `strays`). A value that was put in is never read again.
+see `near_misses`). A value that was put in is never read again.
 """
 
 from __future__ import annotations
@@ -133,6 +133,11 @@ def spelling_of(name: str, variables: Mapping[str, Any]) -> str | None:
     return next((known for known in variables if normal(str(known)) == name), None)
 
 
+def public_names(variables: Mapping[str, Any]) -> list[str]:
+    """The names that a template can reach."""
+    return [str(name) for name in variables if not str(name).startswith("_")]
+
+
 def value_of(
     ref: Ref, variables: Mapping[str, Any], where: str = "", *, named: bool = False
 ) -> Any:
@@ -158,8 +163,8 @@ def value_of(
         )
     spelt = spelling_of(ref.name, variables)
     if spelt is None:
-        public = [str(name) for name in variables if not str(name).startswith("_")]
-        raise VariableError(f"{lead}no variable {ref.name[:60]!r}{nearest(ref.name, public)}{keep}")
+        hint = nearest(ref.name, public_names(variables))
+        raise VariableError(f"{lead}no variable {ref.name[:60]!r}{hint}{keep}")
     value = variables[spelt]
     taken = ref.name
     for kind, step in ref.steps:

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from parallm_magics.cell.blocks import Block, Text
+from parallm_magics.cell.option_layers import Layer, Layers
 from parallm_magics.cell.options import Options
 from parallm_magics.errors import CellSyntaxError, OptionError
 
-WORKERS = 3
+DEFAULT_WORKERS = 3
 """How many ask one prompt where nobody says."""
-
-Given = Mapping[str, Any]
-Merge = Callable[[Given], Options]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +28,7 @@ class WorkerSpec:
         own: the names of the options that its block gives.
         temperature: its share of a range, or the one temperature.
         span: the range that nobody else of its round shares, so that the items do; else None.
-        above: the `%panel` that it belongs to, where that has a text of its own.
+        panel: the `%panel` that it belongs to, where that has a text of its own.
     """
 
     name: str
@@ -42,12 +39,12 @@ class WorkerSpec:
     own: frozenset[str] = frozenset()
     temperature: float | None = None
     span: tuple[float, float] | None = None
-    above: Block | None = None
+    panel: Block | None = None
 
     @property
     def blocks(self) -> tuple[Block, ...]:
         """The blocks whose texts make its prompt, in order."""
-        return tuple(block for block in (self.above, self.block) if block is not None)
+        return tuple(block for block in (self.panel, self.block) if block is not None)
 
     @property
     def texts(self) -> tuple[Text | None, ...]:
@@ -56,19 +53,18 @@ class WorkerSpec:
 
 
 def fanout_specs(
-    options: Options,
-    given: Given,
-    workers: Sequence[tuple[Block, Given]],
-    merged: Merge,
-    guarded: bool = False,
+    layers: Layers, given: Layer, sections: Sequence[tuple[Block, Layer]], guarded: bool = False
 ) -> list[WorkerSpec]:
-    """One seat a section, or as many as its -n or its models say.
+    """One worker a section, or as many as its -n or its models say.
 
     Args:
+        given: the options of the cell itself.
         guarded: whether a guard stands beside the work, so that one worker is enough.
     """
-    if not workers:
-        return _plain_fanout(options, guarded)
+    options = layers.options()
+    if not sections:
+        alone = guarded or options.each is not None
+        return _of_one_prompt("s", None, options, 1 if alone else DEFAULT_WORKERS, "line 1")
     if "n" in given:
         raise OptionError(
             "line 1: -n with %section blocks: put it on a block, as in %section NAME -n 3"
@@ -77,11 +73,11 @@ def fanout_specs(
         raise OptionError(
             "line 1: several models with %section blocks: put them on a block, as in %section NAME -m a,b"
         )
-    seats: list[WorkerSpec] = []
+    workers: list[WorkerSpec] = []
     taken: dict[str, Block] = {}
-    for at, (block, own) in enumerate(workers, 1):
+    for at, (block, own) in enumerate(sections, 1):
         name = _free(block.name or f"s{at}", block, taken)
-        block_options = merged(own)
+        block_options = layers.options(own)
         models = own.get("model") or block_options.model[:1]
         count = _count(own.get("n"), models, 1, f"line {block.line}: {block.where}")
         mine = [
@@ -95,83 +91,80 @@ def fanout_specs(
             )
             for turn in range(count)
         ]
-        seats += _spread(mine) if "temperature" in own else mine
-    shared = [seat for seat in seats if seat.temperature is None]
-    return _in_order(seats, _spread(shared))
+        workers += _spread(mine, range(count)) if "temperature" in own else mine
+    return _spread(workers, _places_without_temperature(workers))
 
 
-def _plain_fanout(options: Options, guarded: bool) -> list[WorkerSpec]:
-    """The workers of one prompt: three, as in a vote; beside a guard, or for each item, one."""
-    alone = guarded or options.each is not None
-    count = _count(options.n, options.model, 1 if alone else WORKERS, "line 1")
-    return _spread(
-        [
-            WorkerSpec(f"s{turn + 1}", f"s{turn + 1}", None, options, _dealt(options.model, turn))
-            for turn in range(count)
-        ]
-    )
+def _of_one_prompt(
+    letter: str, section: str | None, options: Options, default: int, where: str
+) -> list[WorkerSpec]:
+    """The workers of a preamble alone."""
+    count = _count(options.n, options.model, default, where)
+    names = [f"{letter}{turn + 1}" for turn in range(count)]
+    workers = [
+        WorkerSpec(name, section or name, None, options, _dealt(options.model, turn))
+        for turn, name in enumerate(names)
+    ]
+    return _spread(workers, range(count))
 
 
 def vote_specs(
-    options: Options,
-    workers: Sequence[tuple[Block, Given]],
-    merged: Merge,
-    where: str = "line 1",
+    options: Options, layers: Layers, voters: Sequence[tuple[Block, Layer]], where: str = "line 1"
 ) -> list[WorkerSpec]:
     """The voters: models and %voter blocks dealt in turn.
 
     Args:
+        options: those of the panel.
+        layers: what those of its %voter blocks are put over.
         where: the line whose options say how many, as errors name it.
     """
-    if not workers:
-        count = _count(options.n, options.model, WORKERS, where)
-        return _spread(
-            [
-                WorkerSpec(f"v{i + 1}", "vote", None, options, _dealt(options.model, i))
-                for i in range(count)
-            ]
-        )
-    count = options.n or max(len(workers), len(options.model))
-    if count < max(len(workers), len(options.model)):
-        raise OptionError(
-            f"{where}: -n {count} leaves out some of {len(workers)} voters and {len(options.model)} models; "
-            f"-n is the total: {max(len(workers), len(options.model))} or more"
-        )
-    seats: list[WorkerSpec] = []
-    taken: dict[str, Block] = {}
+    if not voters:
+        return _of_one_prompt("v", "vote", options, DEFAULT_WORKERS, where)
+    count = _number_of_votes(options, len(voters), where)
+    names = _names_of(voters)
+    merged = [layers.options(own) for _, own in voters]
+    workers: list[WorkerSpec] = []
     dealt = 0
     for turn in range(count):
-        at, lap = turn % len(workers), turn // len(workers)
-        block, own = workers[at]
-        if len(own.get("model", ())) > 1:
-            raise OptionError(
-                f"line {block.line}: {block.where} is one voter; give it one model with -m"
-            )
-        name = block.name or f"v{at + 1}"
-        if lap == 0:
-            _free(name, block, taken)
-        repeated = count > len(workers) and (lap > 0 or turn + len(workers) < count)
+        at, lap = turn % len(voters), turn // len(voters)
+        block, own = voters[at]
+        repeated = count > len(voters) and (lap > 0 or turn + len(voters) < count)
         model = own["model"][0] if own.get("model") else _dealt(options.model, dealt)
         dealt += not own.get("model")
-        seats.append(
-            WorkerSpec(
-                name=f"{name}.{lap + 1}" if repeated else name,
-                section="vote",
-                block=block,
-                options=merged(own),
-                model=model,
-                own=frozenset(own),
-            )
-        )
+        name = f"{names[at]}.{lap + 1}" if repeated else names[at]
+        workers.append(WorkerSpec(name, "vote", block, merged[at], model, frozenset(own)))
     if dealt < len(options.model) > 1:
         raise OptionError(
             f"{where}: only {dealt} votes are left for {len(options.model)} models, as the other "
             "voters have a model of their own; give fewer models or a larger -n"
         )
-    for block, own in workers:
+    for block, own in voters:
         if "temperature" in own:
-            seats = _in_order(seats, _spread([seat for seat in seats if seat.block is block]))
-    return _in_order(seats, _spread([seat for seat in seats if seat.temperature is None]))
+            mine = [place for place, worker in enumerate(workers) if worker.block is block]
+            workers = _spread(workers, mine)
+    return _spread(workers, _places_without_temperature(workers))
+
+
+def _number_of_votes(options: Options, voters: int, where: str) -> int:
+    least = max(voters, len(options.model))
+    if options.n is not None and options.n < least:
+        raise OptionError(
+            f"{where}: -n {options.n} leaves out some of {voters} voters and {len(options.model)} models; "
+            f"-n is the total: {least} or more"
+        )
+    return options.n or least
+
+
+def _names_of(voters: Sequence[tuple[Block, Layer]]) -> list[str]:
+    taken: dict[str, Block] = {}
+    names = []
+    for at, (block, own) in enumerate(voters, 1):
+        if len(own.get("model", ())) > 1:
+            raise OptionError(
+                f"line {block.line}: {block.where} is one voter; give it one model with -m"
+            )
+        names.append(_free(block.name or f"v{at}", block, taken))
+    return names
 
 
 def _count(n: int | None, models: Sequence[str], default: int, where: str) -> int:
@@ -200,17 +193,20 @@ def _free(name: str, block: Block, taken: dict[str, Block]) -> str:
     return name
 
 
-def _spread(seats: Sequence[WorkerSpec]) -> list[WorkerSpec]:
-    """Each seat with its temperature: ranges from the low end to the high end in equal steps."""
-    spread = []
-    for at, seat in enumerate(seats):
-        if seat.options.temperature is None:
-            spread.append(seat)
-            continue
-        low, high = seat.options.temperature
-        alone = (low, high) if len(seats) == 1 and low < high else None
-        temperature = step_of(low, high, at, len(seats))
-        spread.append(replace(seat, temperature=temperature, span=alone))
+def _places_without_temperature(workers: Sequence[WorkerSpec]) -> list[int]:
+    return [place for place, worker in enumerate(workers) if worker.temperature is None]
+
+
+def _spread(workers: Sequence[WorkerSpec], places: Sequence[int]) -> list[WorkerSpec]:
+    """The workers, those at the places with their temperature: a range in steps from its low end."""
+    spread = list(workers)
+    for at, place in enumerate(places):
+        worker = workers[place]
+        if worker.options.temperature is not None:
+            low, high = worker.options.temperature
+            alone = (low, high) if len(places) == 1 and low < high else None
+            temperature = step_of(low, high, at, len(places))
+            spread[place] = replace(worker, temperature=temperature, span=alone)
     return spread
 
 
@@ -218,9 +214,3 @@ def step_of(low: float, high: float, at: int, steps: int) -> float:
     """The temperature at a place, from 0, of so many from the low end to the high one."""
     share = at / (steps - 1) if steps > 1 else 0.0
     return round(low + (high - low) * share, 6)
-
-
-def _in_order(seats: Sequence[WorkerSpec], changed: Sequence[WorkerSpec]) -> list[WorkerSpec]:
-    """The seats in the cell's order, with the changed ones in place of those of the same name."""
-    by_name = {seat.name: seat for seat in changed}
-    return [by_name.get(seat.name, seat) for seat in seats]

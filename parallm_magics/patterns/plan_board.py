@@ -6,8 +6,8 @@ from collections.abc import Callable
 from decimal import Decimal
 
 from parallm_magics import display
-from parallm_magics.cell.calls import STREAMED
 from parallm_magics.cell.plan import Plan
+from parallm_magics.cell.rendering import STREAMED
 from parallm_magics.core.tasks import Reading, Record
 from parallm_magics.display import Board
 from parallm_magics.patterns.ballots import count_ballots

@@ -33,7 +33,7 @@ TERMS = (
     "ballot clinch majority plurality quorum panel voter worker section verdict tally record run plan task "
     "provider recording replay synthesis judge guardrail study map wave deadline attempt fault tie"
 )
-CELL = "Review.\n\n%section security\nReport injection.\n\n%section style\nReport naming.\n"
+CELL = "%%fanout -m sim:?latency=0.01\nReview.\n\n%section security\nReport injection.\n\n%section style\nReport naming.\n"
 
 
 def files_in(text: str) -> list[str]:
@@ -77,7 +77,7 @@ def functions_called() -> list[tuple[str, str]]:
             seen[path.relative_to(PACKAGE).as_posix(), frame.f_code.co_qualname] = None
 
     async def run() -> None:
-        found = await fanout(CELL, model="sim:?latency=0.01")
+        found = await fanout(CELL)
         assert isinstance(found, FanoutRun)
         found._repr_mimebundle_()
 

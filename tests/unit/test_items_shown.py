@@ -17,8 +17,8 @@ from virtual_time import run_virtual
 
 from parallm_magics import FanoutRun, OptionError, StudyRun, fanout, vote
 from parallm_magics.cell.blocks import parse
-from parallm_magics.cell.calls import WORDS
 from parallm_magics.cell.plan import Plan, make_plan
+from parallm_magics.cell.rendering import ITEM_CHARS
 from parallm_magics.core.provider import CallFailed, Heard, Reply
 from parallm_magics.core.tasks import Fault, Model, Task
 from parallm_magics.patterns.dry_run import preview
@@ -262,7 +262,7 @@ def test_a_label_that_is_left_out_is_none() -> None:
         pytest.param({"a": 1, "b": 2}, "{{item.a}}: {{item.b}}", "1 · 2", id="parts"),
         pytest.param(["x", "y"], "{{item}}", '["x", "y"]', id="list"),
         pytest.param("a text", "{{index}}", "a text", id="its number alone"),
-        pytest.param("x" * 9_999, "{{item}}", "x" * (WORDS - 1) + "…", id="long"),
+        pytest.param("x" * 9_999, "{{item}}", "x" * (ITEM_CHARS - 1) + "…", id="long"),
     ],
 )
 def test_a_record_tells_its_item(item: Any, body: str, shown: Any) -> None:

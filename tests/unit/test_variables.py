@@ -328,6 +328,5 @@ def test_many_variables_cost_no_more_than_their_number() -> None:
 
 def test_an_items_error_names_the_item() -> None:
     """One bad item among thousands can be found."""
-    prompts = Prompts({}).with_values({"item": None, "index": 17})
     with pytest.raises(VariableError, match="item 17, line 3"):
-        prompts.render(Text("{{item}}", (3,)), "the text")
+        Prompts({}).render(Text("{{item}}", (3,)), "the text", {"item": None, "index": 17})

@@ -1,0 +1,373 @@
+"""From worker specs to calls: each with its model, its prompts and what decides its answer."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from parallm_magics.cell.asking import closing_lines, flag_label
+from parallm_magics.cell.blocks import PREAMBLE_PLACE, Cell, Text
+from parallm_magics.cell.item_prompts import beginning, names_item, refuse_gaps, words_of_item
+from parallm_magics.cell.items import Items
+from parallm_magics.cell.option_layers import reading_of
+from parallm_magics.cell.options import Options
+from parallm_magics.cell.prompts import Prompts
+from parallm_magics.cell.result_keys import ResultKeys
+from parallm_magics.cell.true_labels import Labels
+from parallm_magics.cell.variables import as_text
+from parallm_magics.cell.worker_specs import WorkerSpec, step_of
+from parallm_magics.core.tasks import Fault, Model, Plain, Reading, Record, Task
+from parallm_magics.errors import ModelError, OptionError, VariableError, translated
+from parallm_magics.voting.pick_rules import PICKS
+
+STREAMED = 200
+"""Most workers of which `--stream auto` reads each as it is written: a panel is watched, a map is not."""
+
+SILENCE_SECONDS, FIRST_TOKEN_SECONDS = 15.0, 60.0
+ITEM_CHARS = 500
+"""Most characters that a record keeps of its item: not the items are kept, but results."""
+_NUMBERS = int | float
+
+ParseModel = Callable[[str], Model]
+
+
+@dataclass(frozen=True, slots=True)
+class CallSpec:
+    """A worker with all that its calls have in common.
+
+    Attributes:
+        reading: how its answers are read; None for free text.
+        closing: the lines that ask for an answer in a readable form.
+        flag: the label that marks an answer, as the choices spell it; or None.
+        request: the same for workers that ask the same model in the same way.
+        typed_system: its system prompt as typed, where that holds the item; else None.
+        make: a call from what differs.
+    """
+
+    worker: WorkerSpec
+    model: Model
+    reading: Reading | None
+    closing: str
+    flag: str | None
+    request: int
+    typed_system: str | None
+    make: Callable[..., Task]
+
+
+class Renderer:
+    """Makes the calls of one item after the other; without items, those of the cell.
+
+    Attributes:
+        specs: what the calls of each worker have in common.
+        keys: the keys of the result.
+        rounds: how many items there are, 1 without any; None where only reading them tells.
+    """
+
+    def __init__(
+        self,
+        cell: Cell,
+        workers: Sequence[WorkerSpec],
+        prompts: Prompts,
+        parse_model: ParseModel,
+        items: Items | None,
+        labels: Labels | None = None,
+    ) -> None:
+        """Find each worker's model.
+
+        Args:
+            labels: takes note of each item of a study; None where nothing is measured.
+        """
+        self._cell, self._prompts, self._items, self._labels = cell, prompts, items, labels
+        self.rounds = 1 if items is None else items.known
+        self.keys = ResultKeys(workers, items)
+        self._by_item = items is not None
+        _refuse_unknown_spread(workers, items)
+        total = None if self.rounds is None else self.rounds * len(workers)
+        self.specs = translated(
+            lambda: _call_specs(workers, cell, prompts, parse_model, total),
+            functools.partial(self._unknown_variable_first, workers),
+            ModelError,
+        )
+        self._typed: list[Text | None] = []
+        self._one_beginning = True
+        self._beginning: str | None = None
+        if items is not None:
+            self._typed += [cell.preamble, cell.system, *(t for w in workers for t in w.texts)]
+            self._one_beginning = not names_item(prompts, cell.preamble, cell.system)
+            self._beginning = self._common_beginning()
+        self._systems: dict[str, str] = {}
+
+    def _unknown_variable_first(
+        self, workers: Sequence[WorkerSpec], error: ModelError
+    ) -> ModelError:
+        """The error of an unknown model; an unknown variable is raised rather than that."""
+        items = self._items
+        if items is None or items.read_async is None:
+            values = {} if items is None else {"item": items.first, "index": 1}
+            self._prompts.render(self._cell.preamble, PREAMBLE_PLACE, values)
+            blocks = [block for worker in workers for block in worker.blocks]
+            for block in {block.line: block for block in blocks}.values():
+                self._prompts.render(block.text, block.where, values)
+        return error.with_traceback(None)
+
+    def round(self, samples: Counter[int], at: int, item: Any) -> list[Task]:
+        """The calls of one item.
+
+        Args:
+            samples: how often each request was made before; counted on.
+            at: the item's number, from 1.
+
+        Raises:
+            VariableError: the item cannot be put into a prompt.
+        """
+        values = {"item": item, "index": at} if self._by_item else {}
+        truth = None
+        if self._labels is not None:
+            words = words_of_item(self._prompts, self._typed, values)
+            truth = self._labels.note(at, item, words)
+        shared = self._prompts.render(self._cell.preamble, PREAMBLE_PLACE, values)
+        first = (at - 1) * len(self.specs)
+        texts = [self._texts(spec, shared, values) for spec in self.specs]
+        common_text = shared if self._beginning is None else self._beginning
+        sharing = self._sharing([system for _, system in texts])
+        about = self._about(at, item, values) if self._by_item else {}
+        calls = []
+        for place, (spec, (prompt, system)) in enumerate(zip(self.specs, texts, strict=True)):
+            worker = spec.worker
+            temperature = worker.temperature if worker.span is None else self._step(worker.span, at)
+            identity = hash((spec.request, temperature, prompt, system))
+            sample = samples[identity]
+            samples[identity] = sample + 1
+            calls.append(
+                spec.make(
+                    index=first + place,
+                    name=str(self.keys.key(at, worker.name)),
+                    prompt=prompt,
+                    shared=shared,
+                    begins=self._beginning,
+                    system=system,
+                    persona=spec.typed_system,
+                    temperature=temperature,
+                    sample=sample,
+                    cache_key=_cache_key(spec.model, system, common_text) if sharing[place] else "",
+                    truth=truth,
+                    **about,
+                )
+            )
+        return calls
+
+    def _texts(
+        self, spec: CallSpec, shared: str, values: Mapping[str, Any]
+    ) -> tuple[str, str | None]:
+        """The prompt and the system prompt of a worker's call."""
+        render = self._prompts.render
+        own = [render(block.text, block.where, values) for block in spec.worker.blocks]
+        prompt = "\n\n".join(part for part in (shared, *own, spec.closing) if part)
+        given = _system_text(spec.worker, self._cell.system)
+        if given is None:
+            return prompt, spec.worker.options.system
+        system = render(*given, values)
+        if spec.typed_system is not None:
+            return prompt, system
+        # Records keep it: one text for all of them.
+        return prompt, self._systems.setdefault(system, system)
+
+    def _about(self, at: int, item: Any, values: Mapping[str, Any]) -> dict[str, Plain]:
+        """The key of an item and what is shown of it."""
+        words = ""
+        if not isinstance(item, _NUMBERS):
+            words = words_of_item(self._prompts, self._typed, values)
+        return {"key": self.keys.plain_item(at), "item": _clipped(words) if words else brief(item)}
+
+    def _step(self, span: tuple[float, float], at: int) -> float:
+        """The temperature for the item of that number, of a range that the items share."""
+        assert self.rounds is not None
+        return step_of(*span, at - 1, self.rounds)
+
+    def _common_beginning(self) -> str | None:
+        """What the prompts of all items begin with, where one call an item puts it into its text.
+
+        Several calls of one item share more than that: the item too.
+        """
+        alone = len(self.specs) == 1 and not self._one_beginning
+        if not alone or names_item(self._prompts, self._cell.system):
+            return None
+        return beginning(self._prompts, self._cell.preamble, PREAMBLE_PLACE)
+
+    def _sharing(self, systems: Sequence[str | None]) -> Sequence[bool]:
+        """Which calls of a round begin with the same text as another call, and may be cached."""
+        cached = [spec.worker.options.cache == "auto" for spec in self.specs]
+        alike = self._one_beginning or self._beginning is not None
+        if alike and self._by_item and self.rounds != 1:
+            return cached
+        if len(self.specs) == 1:
+            return (False,)
+        asked = list(zip((spec.model for spec in self.specs), systems, strict=True))
+        count = Counter(asked)
+        return [may and count[each] > 1 for may, each in zip(cached, asked, strict=True)]
+
+    def failed(self, at: int, problem: str, item: Plain = None) -> list[Record]:
+        """What stands for the calls of an item that cannot be made."""
+        first = (at - 1) * len(self.specs)
+        return [
+            Record(
+                index=first + place,
+                name=str(self.keys.key(at, spec.worker.name)),
+                status="failed",
+                model=str(spec.model),
+                usage=None,
+                error=Fault("bad_item", problem),
+                key=self.keys.plain_item(at),
+                item=item,
+                temperature=spec.worker.temperature,
+                effort=spec.worker.options.effort,
+            )
+            for place, spec in enumerate(self.specs)
+        ]
+
+    def refuse_gaps(self) -> None:
+        """Refuse a table without a value in a cell that a prompt needs, however long it is.
+
+        Raises:
+            VariableError: names the row and the column, and the way out.
+        """
+        if self._items is not None and self._items.table is not None:
+            refuse_gaps(self._prompts, self._typed, self._items.table)
+
+
+def _refuse_unknown_spread(workers: Sequence[WorkerSpec], items: Items | None) -> None:
+    """Refuse a range of temperatures over items whose number nobody knows.
+
+    Raises:
+        OptionError: says the way out.
+    """
+    span = next((worker.span for worker in workers if worker.span is not None), None)
+    if span is not None and items is not None and items.known is None:
+        raise OptionError(
+            f"-t {span[0]:g}..{span[1]:g}: a range is spread over the workers, and how many items "
+            f"{items.name} has is known only when all are read; give one temperature, or a list"
+        )
+
+
+def _call_specs(
+    workers: Sequence[WorkerSpec],
+    cell: Cell,
+    prompts: Prompts,
+    parse_model: ParseModel,
+    total: int | None,
+) -> list[CallSpec]:
+    parsed: dict[str, Model] = {}
+    requests: dict[object, int] = {}
+    specs = []
+    unlike = len({(worker.block.line if worker.block else 0, worker.model) for worker in workers})
+    for place, worker in enumerate(workers):
+        options = worker.options
+        reading = reading_of(options)
+        asks = reading is not None or PICKS[options.pick].states_confidence
+        model = model_of(worker.model, parsed, parse_model)
+        params = repr(sorted(dict(options.param).items()))
+        request = (model, worker.temperature, options.effort, options.max_tokens, params)
+        fields = call_fields(options, total)
+        specs.append(
+            CallSpec(
+                worker=worker,
+                model=model,
+                reading=reading,
+                closing=closing_lines(options, reading, place, unlike) if asks else "",
+                flag=flag_label(worker, reading) if options.flag is not None else None,
+                request=requests.setdefault(request, len(requests)),
+                typed_system=_typed_system(worker, cell, prompts),
+                make=functools.partial(Task, model=model, reading=reading, **fields),
+            )
+        )
+    if any(worker.options.flag for worker in workers) and not any(spec.flag for spec in specs):
+        raise OptionError("--flag: nothing has that label among its --choices")
+    return specs
+
+
+def _system_text(worker: WorkerSpec, shared: Text | None) -> tuple[Text, str] | None:
+    """The text that makes a worker's system prompt, and its place; None where only an option may.
+
+    Args:
+        shared: the cell's own system text.
+    """
+    found = None
+    if shared is not None and "system" not in worker.own:
+        found = shared, "%system"
+    for block in worker.blocks:
+        if block.system is not None and not (block is worker.panel and "system" in worker.own):
+            found = block.system, f"{block.where} %system"
+    return found
+
+
+def _typed_system(worker: WorkerSpec, cell: Cell, prompts: Prompts) -> str | None:
+    """A worker's system prompt as it is typed, where it holds the item."""
+    given = _system_text(worker, cell.system) if prompts.items is not None else None
+    if given is None or not names_item(prompts, given[0]):
+        return None
+    return given[0].value
+
+
+def brief(item: Any) -> Plain:
+    """An item in a few words, whatever it is."""
+    if item is None or isinstance(item, _NUMBERS):
+        return item
+    with contextlib.suppress(VariableError):
+        return _clipped(as_text(item, "item"))
+    return type(item).__name__
+
+
+def _clipped(words: str) -> str:
+    return words if len(words) <= ITEM_CHARS else f"{words[: ITEM_CHARS - 1]}…"
+
+
+def model_of(text: str | None, parsed: dict[str, Model], parse_model: ParseModel) -> Model:
+    """The model of this text, each text parsed once.
+
+    Raises:
+        ModelError: no model is chosen, or there is none of that name.
+    """
+    if text is None:
+        raise ModelError(
+            'no model is chosen: add -m MODEL to the cell, or run %config ParallmMagics.model = "MODEL", '
+            "or set PARALLM_MODEL; MODEL is for example claude-haiku-5-5, gpt-6-luna, ollama:llama3.2, "
+            "or sim for a simulation without key and network"
+        )
+    if text not in parsed:
+        parsed[text] = parse_model(text)
+    return parsed[text]
+
+
+def call_fields(options: Options, total: int | None) -> dict[str, Any]:
+    """The fields of a call that its options alone decide.
+
+    Args:
+        total: how many calls there are; None, unknown, counts as many.
+    """
+    few = total is not None and total <= STREAMED
+    return {
+        "effort": options.effort,
+        "max_tokens": options.max_tokens,
+        "params": dict(options.param),
+        "stream": options.stream == "on" or (options.stream == "auto" and few),
+        "seed": options.seed,
+        "silence": options.timeout or SILENCE_SECONDS,
+        "first": options.timeout or FIRST_TOKEN_SECONDS,
+        "deadline": options.deadline,
+        "retries": options.retries,
+        "retry_timeouts": options.retry_timeouts,
+    }
+
+
+@functools.lru_cache(64)
+def _cache_key(model: Model, system: str | None, shared: str) -> str:
+    """The same for calls whose prompts begin with the same text; tells nothing of the text."""
+    if not (shared or system):
+        return ""
+    text = f"{model}\0{system or ''}\0{shared}"
+    return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:32]
