@@ -33,7 +33,10 @@ TERMS = (
     "ballot clinch majority plurality quorum panel voter worker section verdict tally record run plan task "
     "provider recording replay synthesis judge guardrail study map wave deadline attempt fault tie"
 )
-CELL = "%%fanout -m sim:?latency=0.01\nReview.\n\n%section security\nReport injection.\n\n%section style\nReport naming.\n"
+CELL = (
+    "%%fanout -m sim:?latency=0.01\nReview.\n\n"
+    "%section security\nReport injection.\n\n%section style\nReport naming.\n"
+)
 
 
 def files_in(text: str) -> list[str]:
