@@ -10,7 +10,9 @@ import socket
 from collections.abc import Iterator
 
 import pytest
+from asking import served
 from hypothesis import settings
+from provider import Loopback
 from tiers import TIERS, Guard, Times, asks_a_server, tier_of, workers
 
 from parallm_magics.providers import registry
@@ -52,6 +54,13 @@ def _alone(request: pytest.FixtureRequest) -> Iterator[None]:
         registry.forget(name)
     assert not left, f"providers that a test has defined: {left}"
     assert not started, f"a test in tests/unit starts a process, so it belongs elsewhere: {started}"
+
+
+@pytest.fixture
+def server() -> Iterator[Loopback]:
+    """The scripted provider of both dialects, with addresses and keys in the environment."""
+    with served() as running:
+        yield running
 
 
 @pytest.fixture(autouse=True, scope="session")

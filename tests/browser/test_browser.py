@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from browser import Frame, Lab, Listener, Notebook, browser
+from browser import Frame, Lab, Listener, Notebook
 from display_samples import bad_inputs
 from playwright.sync_api import Browser, Locator, expect
 
@@ -60,20 +60,6 @@ UNDER_WAY = {"running", "answering"}
 LOOPBACK = {"127.0.0.1"}
 READABLE = 4.5
 """WCAG 2's least contrast of normal text, level AA."""
-
-
-@pytest.fixture(scope="module")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    """A JupyterLab server."""
-    with Lab(tmp_path_factory.mktemp("lab")) as lab:
-        yield lab
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    """A browser."""
-    with browser() as chromium:
-        yield chromium
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterator
 
 import pytest
-from browser import Lab, Notebook, browser, contrasts
+from browser import Lab, Notebook, contrasts
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from paths import LABEXTENSION
@@ -83,20 +83,6 @@ Report injection and secrets.
 Merge the reviews.
 """.strip()
 CODE = "import this\nreturn [1]"
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    """A browser."""
-    with browser() as chromium:
-        yield chromium
-
-
-@pytest.fixture(scope="module")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    """A server with the extension."""
-    with Lab(tmp_path_factory.mktemp("lab")) as lab:
-        yield lab
 
 
 @pytest.fixture(scope="module")

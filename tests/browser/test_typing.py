@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from browser import Lab, Notebook, browser
+from browser import Lab, Notebook
 from paths import PROJECT
 from playwright.sync_api import Browser
 
@@ -131,13 +131,6 @@ def edited(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """A server whose editor takes our cells for text."""
     with Lab(tmp_path_factory.mktemp("edited")) as edited:
         yield edited
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    """A browser."""
-    with browser() as chromium:
-        yield chromium
 
 
 def typed(chromium: Browser, lab: Lab, sources: Sequence[str], app: str = "doc/tree") -> list[str]:

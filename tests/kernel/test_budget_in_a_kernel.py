@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from decimal import Decimal
 
 import pytest
-from doors import KEY
+from asking import worst_of
 from kernel import Kernel
-from provider import Loopback
+from provider import KEY, Loopback
 
 from parallm_magics.core.tasks import (
     Model,
@@ -23,13 +23,6 @@ THREE = "%section a\nA\n%section b\nB\n%section c\nC"
 
 
 SHORT = 100  # --max-tokens of these cells
-
-
-def worst_of(prompt: str, most: int = SHORT) -> Decimal:
-    """The most that one call can cost."""
-    amount = bill.worst(Model("anthropic", HAIKU), len(prompt), most)
-    assert amount is not None
-    return amount
 
 
 COST = bill.cost(Model("anthropic", HAIKU), Usage(10, 0, 0, 5)) or Decimal(0)

@@ -7,17 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 from kernel import Kernel
-from provider import Loopback
+from provider import KEY, Loopback
 
-KEY = "sk-CANARY-0123456789abcdef"
 QUICK = "-m sim:?scale=0.01"
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Loopback]:
-    """The providers that the kernel knows."""
-    with Loopback() as server:
-        yield server
 
 
 @pytest.fixture(scope="module")

@@ -38,13 +38,6 @@ WORKERS = "".join(f"%section s{n}\nprompt {n}\n" for n in range(10))
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[Loopback]:
-    """The providers that the kernel knows."""
-    with Loopback() as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
 def one_kernel(server: Loopback) -> Iterator[Kernel]:
     """The kernel of this module."""
     env = {"ANTHROPIC_API_KEY": "sk-a-key", "ANTHROPIC_BASE_URL": server.url}

@@ -18,13 +18,6 @@ COMMS = ("comm_open", "comm_msg", "comm_close")
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[Loopback]:
-    """The providers that the kernel knows."""
-    with Loopback() as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
 def one_kernel(server: Loopback) -> Iterator[Kernel]:
     """The kernel of this module."""
     env = {

@@ -22,13 +22,6 @@ FORM = "%parallm recordings PATH [--mode auto|replay|refresh|off], or --prune"
 SDKS = "[m for m in ('anthropic', 'openai', 'httpx2', 'aiohttp') if m in __import__('sys').modules]"
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[Loopback]:
-    """The provider that the kernels know."""
-    with Loopback() as server:
-        yield server
-
-
 def started(kernel: Kernel) -> Kernel:
     """The kernel with the extension."""
     assert kernel.run("%load_ext parallm_magics").outputs == []

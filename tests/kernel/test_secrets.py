@@ -7,9 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 from kernel import Kernel
-from provider import Loopback
+from provider import KEY, Loopback
 
-KEY = "sk-CANARY-0123456789abcdef"
 BLOCK = "%section a\nhello\n"
 SITUATIONS = [
     pytest.param("%%fanout -m MODEL -o kept\n" + BLOCK, "", id="success"),
@@ -21,13 +20,6 @@ SITUATIONS = [
     pytest.param("%%fanout --nope -m MODEL\n" + BLOCK, "OptionError", id="usage"),
     pytest.param("%parallm", "", id="status"),
 ]
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Loopback]:
-    """The providers that the kernel knows."""
-    with Loopback() as server:
-        yield server
 
 
 @pytest.fixture(scope="module", params=["anthropic", "openai"])

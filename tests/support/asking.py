@@ -12,16 +12,16 @@ from typing import Any, Self
 
 import pytest
 from paths import DATA
-from provider import Loopback
+from provider import KEY, Loopback
 
 from parallm_magics import FanoutRun, VoteRun, fanout, vote
 from parallm_magics.core.prices import cost
-from parallm_magics.core.tasks import Usage
+from parallm_magics.core.tasks import Model, Usage
+from parallm_magics.providers import bill
 from parallm_magics.providers.registry import definition
 
 # Names with a known price, so that an unknown cost is the call's and not the table's.
 MODELS = {"anthropic": "claude-haiku-5-5", "openai": "gpt-6-luna"}
-KEY = "sk-CANARY-0123456789abcdef"
 each_dialect = pytest.mark.parametrize("dialect", MODELS)
 
 
@@ -40,6 +40,13 @@ def price_of(dialect: str, usage: Usage) -> Decimal | None:
     """What a run with the dialect's model must cost for these tokens."""
     tariff = definition(dialect).tariff(MODELS[dialect])
     return None if tariff is None else cost(tariff, usage)
+
+
+def worst_of(prompt: str, most: int = 100) -> Decimal:
+    """The most that one call to Anthropic can cost, whose answer has at most so many tokens."""
+    amount = bill.worst(Model("anthropic", MODELS["anthropic"]), len(prompt), most)
+    assert amount is not None
+    return amount
 
 
 def sections(*models: str) -> str:

@@ -15,7 +15,6 @@ from parallm_magics.core.tasks import Model, Task
 from parallm_magics.providers.anthropic import AnthropicProvider
 from parallm_magics.providers.openai import OpenAIProvider
 
-KEY = "sk-CANARY-0123456789abcdef"
 CLASSES = {"anthropic": AnthropicProvider, "openai": OpenAIProvider}
 
 

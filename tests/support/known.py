@@ -6,11 +6,10 @@ import json
 from pathlib import Path
 
 import pytest
-from provider import Loopback
+from provider import KEY, Loopback
 
 from parallm_magics.providers.services import BY_NAME, SERVICES, Service
 
-KEY = "sk-CANARY-0123456789abcdef"
 # What each address has behind the host, and what else must be set before it can be asked.
 PATHS = {"anthropic": "", "azure": "", "bedrock": "", "vertex": "/v1", "deepseek": ""}
 MORE = {

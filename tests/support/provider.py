@@ -29,7 +29,10 @@ from patience import patience
 from provider_acts import NAMED, Act, Wire
 from provider_dialects import DIALECTS, Call, Fed, as_frame
 
-__all__ = ["Act", "Call", "Loopback", "PromptCache", "Wire"]
+__all__ = ["KEY", "Act", "Call", "Loopback", "PromptCache", "Wire"]
+
+KEY = "sk-CANARY-0123456789abcdef"
+"""A key as providers give them; nothing that anybody sees may hold it."""
 
 SLOW = re.compile(r"slow-(\d+)ms")
 STATUS = re.compile(r"err-(\d{3})(?:-ra-(.+))?")

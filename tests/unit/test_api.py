@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -30,17 +29,6 @@ from parallm_magics.providers import bill
 
 MODELS = {"anthropic": "anthropic:claude-test", "openai": "openai:gpt-test"}
 BAD = {row["id"]: row for row in json.loads((DATA / "bad-inputs.json").read_text())["inputs"]}
-
-
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Loopback]:
-    """The scripted provider, and the environment that leads there."""
-    with Loopback() as running:
-        monkeypatch.setenv("ANTHROPIC_BASE_URL", running.url)
-        monkeypatch.setenv("OPENAI_BASE_URL", f"{running.url}/v1")
-        monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-test-anthropic\n")
-        monkeypatch.setenv("OPENAI_API_KEY", " sk-test-openai ")
-        yield running
 
 
 def prompts(server: Loopback) -> list[str]:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
 import pytest
-from asking import MODELS, each_dialect, fanned, served
+from asking import MODELS, each_dialect, fanned
 from doors import DOORS, Door, door_name
 from hypothesis import given
 from hypothesis import strategies as st
@@ -25,13 +24,6 @@ from parallm_magics.providers.registry import parse_model
 USED = Usage(1000, 0, 0, 1000)
 LUNA = parse_model("gpt-6-luna")
 OPUS = parse_model("claude-opus-5-5")
-
-
-@pytest.fixture
-def server() -> Iterator[Loopback]:
-    """The provider of both dialects, which the environment leads to."""
-    with served() as running:
-        yield running
 
 
 def task(asked: Model = LUNA, /, **params: Any) -> Task:

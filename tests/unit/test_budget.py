@@ -6,13 +6,12 @@ import asyncio
 import itertools
 import random
 import threading
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
 
 import pytest
-from doors import KEY
+from asking import worst_of
 from fakes import Act, Fake, answer, by_name, failing, price, surroundings, tasks
 from provider import Act as Deed
 from provider import Loopback
@@ -443,13 +442,6 @@ THREE = "%section a\nA\n%section b\nB\n%section c\nC"
 SHORT = 100  # --max-tokens of these cells
 
 
-def worst_of(prompt: str, most: int = SHORT) -> Decimal:
-    """The most that one call can cost."""
-    amount = bill.worst(Model("anthropic", HAIKU), len(prompt), most)
-    assert amount is not None
-    return amount
-
-
 def capped(cap: Decimal, body: str = THREE, line: str = "", act: Act | None = None) -> Any:
     """A fan-out with this cap, and its provider."""
     fake = Fake(act or answer(1.0))
@@ -720,17 +712,6 @@ def capped_hold(line: str) -> Decimal:
 
 
 # Through the SDKs.
-
-
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Loopback]:
-    """A scripted server, where the official providers are looked for."""
-    with Loopback() as loopback:
-        for name in ("ANTHROPIC_API_KEY", "OPENAI_API_KEY"):
-            monkeypatch.setenv(name, KEY)
-        monkeypatch.setenv("ANTHROPIC_BASE_URL", loopback.url)
-        monkeypatch.setenv("OPENAI_BASE_URL", loopback.url + "/v1")
-        yield loopback
 
 
 ABSURD = {"input_tokens": 10**30, "prompt_tokens": 10**30}

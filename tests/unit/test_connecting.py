@@ -16,8 +16,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from doors import KEY, Door, each_door
-from provider import Act, Loopback
+from doors import Door, each_door
+from provider import KEY, Act, Loopback
 
 from parallm_magics.core.provider import CallFailed, Reply
 from parallm_magics.errors import ModelError

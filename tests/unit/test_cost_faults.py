@@ -6,13 +6,12 @@ import asyncio
 import itertools
 import time
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
 
 import pytest
-from asking import MODELS, each_dialect, fanned, price_of, served, voted
+from asking import MODELS, each_dialect, fanned, price_of, voted
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from provider import Act, Call, Loopback
@@ -22,14 +21,6 @@ from provider_dialects import DIALECTS
 from parallm_magics import TooFewSucceeded, fanout
 from parallm_magics.core.tasks import Task, Usage
 from parallm_magics.providers.registry import define_simulated, forget
-
-
-@pytest.fixture
-def server() -> Iterator[Loopback]:
-    """The scripted provider of both dialects."""
-    with served() as running:
-        yield running
-
 
 BUSY = Act(status=503)
 WAIT = Act(status=429, headers={"retry-after": "0.05"})

@@ -34,13 +34,6 @@ CELLS = bad_inputs("cell")
 MANY = settings(max_examples=300)
 
 
-@pytest.fixture
-def server() -> Iterator[Loopback]:
-    """The scripted provider of both dialects."""
-    with served() as running:
-        yield running
-
-
 @pytest.fixture(scope="module")
 def asked() -> Iterator[list[str]]:
     """The prompts that reach the model `parrot`, which repeats them."""

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from asking import served
 from fakes import USED, Act, Fake, answer, by_name, failing, surroundings
 from provider import Act as Served
 from provider import Loopback
@@ -830,13 +829,6 @@ def test_simulated_recordings_stay_as_they_are(
 
 
 # --- real clients at a scripted server ------------------------------------------------------------
-
-
-@pytest.fixture
-def server() -> Iterator[Loopback]:
-    """The provider of both dialects, with keys in the environment."""
-    with served() as server:
-        yield server
 
 
 def in_turn(*acts: Served) -> Callable[[Any], Served]:

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 from asking import fanned
-from known import KEY, MODELS, NAMES, each_known, lead
-from provider import Act, Loopback
+from known import MODELS, NAMES, each_known, lead
+from provider import KEY, Act, Loopback
 
 from parallm_magics import MissingKeyError, ModelError, OptionError, fanout
 from parallm_magics.core.tasks import Record, Usage

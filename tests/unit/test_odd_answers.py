@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from asking import KEY, each_dialect, fanned, served, voted
+from asking import each_dialect, fanned, served, voted
 from doors import Door
 from fakes import Fake, tasks
 from hypothesis import given
@@ -32,7 +32,7 @@ from odd_answers import (
     streamed,
 )
 from odd_runs import differences, mixed_run, mixture
-from provider import Act, Call, Loopback
+from provider import KEY, Act, Call, Loopback
 from virtual_time import run_virtual
 
 from parallm_magics import VoteRun
@@ -47,13 +47,6 @@ TEN: dict[str, Any] = {
     "variables": {"items": [f"item {at}" for at in range(10)]},
 }
 Key = tuple[Way, str]
-
-
-@pytest.fixture
-def server() -> Iterator[Loopback]:
-    """The scripted provider of both dialects."""
-    with served() as running:
-        yield running
 
 
 @pytest.fixture(scope="module")

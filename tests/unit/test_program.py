@@ -9,16 +9,14 @@ import io
 import re
 import runpy
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from asking import served
 from hypothesis import given
 from hypothesis import strategies as st
-from known import KEY, MODELS, each_known, lead
-from provider import Act, Loopback
+from known import MODELS, each_known, lead
+from provider import KEY, Act, Loopback
 
 from parallm_magics import OptionError, StudyRun, fanout, vote
 from parallm_magics.api import plan_cell
@@ -39,13 +37,6 @@ SECTIONS = (
     "%section style\nNames?\n"
 )
 LABELS = {"security": "yes", "style": "no"}
-
-
-@pytest.fixture
-def server() -> Iterator[Loopback]:
-    """The provider of both dialects, which the environment leads to."""
-    with served() as server:
-        yield server
 
 
 def source(head: str, body: str, **variables: Any) -> str:

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 from display_samples import fanout, record
-from doors import KEY, Door, each_door
+from doors import Door, each_door
 from fakes import Fake, answer
 from hypothesis import given
 from hypothesis import strategies as st
-from provider import Act, Loopback, PromptCache
+from provider import KEY, Act, Loopback, PromptCache
 
 from parallm_magics.core.provider import Reply
 from parallm_magics.core.tasks import Model, Record, Task, Usage

@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Iterator
 
 import pytest
-from doors import KEY, Door, each_door
-from provider import Loopback
+from doors import Door, each_door
+from provider import KEY, Loopback
 
 from parallm_magics.core.tasks import Model, Task
 from parallm_magics.errors import MissingKeyError, ModelError

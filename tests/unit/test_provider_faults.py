@@ -6,14 +6,13 @@ import asyncio
 import itertools
 import random
 import socket
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from asking import KEY, MODELS, Stalls, bad_inputs, each_dialect, fanned, sections, served, voted
+from asking import MODELS, Stalls, bad_inputs, each_dialect, fanned, sections, voted
 from fakes import Fake, price, tasks
 from patience import patience
-from provider import Act, Call, Loopback
+from provider import KEY, Act, Call, Loopback
 from provider_acts import NAMED, act_of
 from virtual_time import run_virtual
 
@@ -27,13 +26,6 @@ from parallm_magics.engine.slots import Slots
 from parallm_magics.providers.registry import define_simulated, forget
 
 SOON = 0.3  # after its deadline a worker has ended, on a quiet machine that does not stall
-
-
-@pytest.fixture
-def server() -> Iterator[Loopback]:
-    """The scripted provider of both dialects."""
-    with served() as running:
-        yield running
 
 
 def pumped(fake: Fake, todo: list[Task], **rules: Any) -> tuple[list[Record], float, list[Event]]:

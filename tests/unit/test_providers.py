@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from functools import cache
 
 import pytest
-from doors import DOORS, KEY, Door, door_name, each_door, each_stream
-from provider import Act, Loopback
+from doors import DOORS, Door, door_name, each_door, each_stream
+from provider import KEY, Act, Loopback
 
 from parallm_magics.core.provider import CallFailed
 from parallm_magics.core.tasks import Usage

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from asking import MODELS, each_dialect, served
+from asking import MODELS, each_dialect
 from display_samples import Page
 from provider import Act, Loopback
 
@@ -32,13 +31,6 @@ WAYS = {
 each_way = pytest.mark.parametrize("way", WAYS)
 each_stream = pytest.mark.parametrize("stream", ["on", "off"])
 MERGED = "%section a\nfix it\n%section b\nfix it too\n%synthesis\nMerge."
-
-
-@pytest.fixture
-def server() -> Iterator[Loopback]:
-    """The provider of both dialects, which the environment leads to."""
-    with served() as server:
-        yield server
 
 
 @each_dialect

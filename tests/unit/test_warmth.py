@@ -9,10 +9,9 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from doors import KEY
 from fakes import USED, Act, Fake, answer, by_name, failing, price, surroundings, tasks
+from provider import KEY, Loopback, PromptCache
 from provider import Act as Deed
-from provider import Loopback, PromptCache
 from virtual_time import run_virtual
 
 from parallm_magics import FanoutRun, fanout, vote
