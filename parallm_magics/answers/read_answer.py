@@ -16,7 +16,6 @@ from parallm_magics.answers.json_fields import (
     tagged_answer,
 )
 from parallm_magics.answers.mentions import Menu
-from parallm_magics.answers.number_in_text import is_number, tidy_digits
 from parallm_magics.answers.reading_kinds import KINDS, ReadingKind, Span, Value
 from parallm_magics.answers.thinking import without_reasoning
 from parallm_magics.answers.wording import declines, declines_to_answer
@@ -88,9 +87,7 @@ def read_answer(
         raw = outside_of_frames(
             raw, lambda name: names_answer(name, entry) or menu.exact(name) is not None
         )
-    if entry.is_number:
-        raw = tidy_digits(raw)
-    verdict, is_marked = _verdict(raw, entry, menu, span)
+    verdict, is_marked = _verdict(entry.tidied(raw), entry, menu, span)
     if not verdict.strip():
         return Answer("invalid")
     if entry.is_text and declines_to_answer(cleaned(verdict)):
@@ -110,7 +107,7 @@ def _verdict(raw: str, kind: ReadingKind, menu: Menu, span: Span | None) -> tupl
         field = json_answer(text, kind)
 
     def is_answer(line: str) -> bool:
-        return is_number(line) if kind.is_number else menu.exact(line) is not None
+        return kind.is_answer(line, menu)
 
     def read(value: str) -> Value | None:
         return None if kind.is_text else kind.read(value, menu, span, True)

@@ -9,7 +9,7 @@ from parallm_magics.answers.answer_markers import MARKER_WORDS
 from parallm_magics.answers.cleaning import cleaned, label_of, same_answer_key
 from parallm_magics.answers.label_in_text import read_label
 from parallm_magics.answers.mentions import Menu
-from parallm_magics.answers.number_in_text import read_number
+from parallm_magics.answers.number_in_text import is_number, read_number, tidy_digits
 from parallm_magics.core.tasks import Reading
 from parallm_magics.errors import OptionError
 
@@ -32,6 +32,8 @@ class ReadingKind:
         label: what a vote with such a value is counted under.
         noun: what one of these answers is called.
         all_answers: every answer there can be, where a reading has a closed set of them.
+        tidied: the text before anything is looked for in it.
+        is_answer: whether a line is such an answer as it stands.
         is_label: whether it is one of the choices.
         is_number: whether it is a number.
         is_text: whether it is the text itself, in which nothing is looked for.
@@ -46,6 +48,8 @@ class ReadingKind:
     label: Callable[[Value], str] = label_of
     noun: str = "answer"
     all_answers: Callable[[Reading], Sequence[str]] = lambda reading: ()
+    tidied: Callable[[str], str] = lambda text: text
+    is_answer: Callable[[str, Menu], bool] = lambda line, menu: menu.exact(line) is not None
     is_label: bool = False
     is_number: bool = False
     is_text: bool = False
@@ -60,6 +64,10 @@ def _label(verdict: str, menu: Menu, span: Span | None, is_marked: bool) -> Valu
 
 def _number(verdict: str, menu: Menu, span: Span | None, is_marked: bool) -> Value | None:
     return read_number(verdict, is_marked=is_marked)
+
+
+def _is_number(line: str, menu: Menu) -> bool:
+    return is_number(line)
 
 
 def _score(verdict: str, menu: Menu, span: Span | None, is_marked: bool) -> Value | None:
@@ -91,13 +99,20 @@ KINDS: dict[str, ReadingKind] = {
         is_label=True,
     ),
     "number": ReadingKind(
-        _number, key=_number_key, is_number=True, last_fields="number total score"
+        _number,
+        key=_number_key,
+        tidied=tidy_digits,
+        is_answer=_is_number,
+        is_number=True,
+        last_fields="number total score",
     ),
     "score": ReadingKind(
         _score,
         asks=lambda reading: f"<a number from {reading.low:g} to {reading.high:g}>",
         key=_number_key,
         noun="score",
+        tidied=tidy_digits,
+        is_answer=_is_number,
         is_number=True,
         marker_words=f"{MARKER_WORDS}|score|rating",
         first_fields="score rating final_score overall_score",
@@ -106,6 +121,8 @@ KINDS: dict[str, ReadingKind] = {
     "index": ReadingKind(
         _index,
         key=_number_key,
+        tidied=tidy_digits,
+        is_answer=_is_number,
         is_number=True,
         marker_words=f"{_BEST}|{MARKER_WORDS}",
         first_fields="best best_candidate best_answer best_index winner index",

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+from parallm_magics.answers.reading_kinds import KINDS, ReadingKind
 from parallm_magics.cell.calls import Section
 from parallm_magics.cell.options import Options
 from parallm_magics.cell.plan import Plan
@@ -14,18 +17,18 @@ from parallm_magics.export.code_text import indented, quoted
 from parallm_magics.export.judge_code import judging
 from parallm_magics.export.prompt_code import Prompts
 from parallm_magics.export.vote_code import (
-    HELPERS,
-    MODULES,
-    READS,
+    function_name,
     is_read,
-    needs,
+    label,
+    lines_of,
     picking,
     read,
-    weighing,
 )
+from parallm_magics.export.whole import written
 from parallm_magics.patterns.panel import Rule, panel_reading, rule_of, section_rule
 from parallm_magics.patterns.synthesis import MERGE
 from parallm_magics.patterns.workers import asides
+from parallm_magics.voting.pick_rules import rule_named
 
 _QUOTED = '"\\n\\n".join(f"<answer {n}>\\n{a}\\n</answer {n}>" for n, a in answers.items())'
 MOST = 200  # calls that are written out
@@ -93,7 +96,9 @@ class _Program:
             )
         self._tasks = tasks
         options = plan.options
-        if plan.study is not None and any(s.options.pick == "weighted" for s in plan.study.systems):
+        if plan.study is not None and any(
+            rule_named(system.options.pick).weighs for system in plan.study.systems
+        ):
             raise OptionError(
                 "%parallm code: votes of different weight on many items are not written out; "
                 "run the cell without --each"
@@ -107,27 +112,28 @@ class _Program:
         )
         self._prompts = Prompts(plan, tasks)
         self._sections = list(plan.calls.sections(len(tasks)))
-        self._needs: set[str] = set()  # entries of HELPERS, MODULES and READS
+        self._functions: dict[str, Callable[..., object]] = {}  # of rules, by their names
 
     @property
     def source(self) -> str:
         """The whole program."""
         result = self._votes() if self._plan.pattern == "vote" else self._merged()
         guards = self._guards()
-        parts = [
-            self._asking.source,
-            self._prompts.constants,
-            *(HELPERS[each] for each in HELPERS if each in self._needs),
-            _AT_ONCE,
-            *([self._judge] if self._asks_judge else []),
-            *([_OBJECTION] if guards else []),
-            self._calls(),
-            result,
-            self._main(guards),
-            "# In a notebook: await main()\nasyncio.run(main())",
-        ]
-        head = f'"""{self._title}"""\n\n{self._imports}'
-        return head + "\n\n" + "\n\n\n".join(part for part in parts if part) + "\n"
+        return written(
+            self._title,
+            [self._asking.source, self._prompts.constants],
+            [
+                _AT_ONCE,
+                *([self._judge] if self._asks_judge else []),
+                *([_OBJECTION] if guards else []),
+                self._calls(),
+                result,
+                self._main(guards),
+            ],
+            self._asking.imports,
+            self._functions,
+            self._kinds,
+        )
 
     @property
     def _title(self) -> str:
@@ -140,19 +146,6 @@ class _Program:
         beside = ", beside a guard" if self._plan.guards else ""
         return f"{calls}{beside}{', and one that merges them' if self._plan.synthesis else ''}."
 
-    @property
-    def _imports(self) -> str:
-        names = {name for need, name in MODULES.items() if need in self._needs}
-        names |= {"os"} if self._asking.reads_environment else set()
-        names |= {"re"} if self._asking.drops_thinking else set()
-        standard = [f"import {name}" for name in sorted({"asyncio", *names})]
-        counts = {"leader", "leaders"} & self._needs or self._plan.pattern == "vote"
-        standard += ["from collections import Counter"] if counts else []
-        standard += ["from fractions import Fraction"] if "fraction" in self._needs else []
-        found = sorted(name for need, name in READS.items() if need in self._needs)
-        ours = [f"from parallm_magics.voting import {', '.join(found)}"] if found else []
-        return "\n".join(standard) + "\n\n" + "\n".join([*self._asking.imports, *ours])
-
     def _calls(self) -> str:
         return "def calls():\n" + indented(self._prompts.calls(self._asking))
 
@@ -164,14 +157,10 @@ class _Program:
         form = _GUARDED if guards else _MAIN
         return form.format(guards=guards, result=result, clients=clients)
 
-    def _read(self, reading: Reading | None, text: str) -> str:
-        self._needs |= {"read"} if is_read(reading) else set()
-        return read(reading, text)
-
     @property
     def _asks_judge(self) -> bool:
         """Whether a judge is asked once the votes are in."""
-        return self._plan.pattern == "vote" and "verdict" in self._needs
+        return self._plan.pattern == "vote" and self._plan.judge is not None
 
     @property
     def _judge(self) -> str:
@@ -179,7 +168,7 @@ class _Program:
         judge = self._plan.judge
         assert judge is not None
         shared = self._prompts.shared or (quoted(self._plan.shared) if self._plan.shared else "")
-        scores = self._plan.options.pick == "best"
+        scores = rule_named(self._plan.options.pick).asks == "score"
         return judging(judge, shared, scores, lambda text: self._asking.call(judge.task, text))
 
     # --- guards -----------------------------------------------------------------------------------
@@ -187,7 +176,6 @@ class _Program:
     def _guards(self) -> str:
         lines = []
         for guard in self._plan.guards:
-            self._needs |= {"read", "leader"}
             asked = self._prompts.guard(guard.tasks, self._asking)
             choices = ", ".join(map(quoted, guard.reading.choices))
             more = ", on_error=False" if guard.passes_on_error else ""
@@ -238,7 +226,7 @@ class _Program:
         """
         readings = {section.reading for section in self._sections}
         if len(readings) == 1 and all(len(section.tasks) == 1 for section in self._sections):
-            value = self._read(self._sections[0].reading, "text")
+            value = read(self._sections[0].reading, "text")
             lines = [f"values = {{name: {value} for name, text in answers.items()}}"]
             count = "good = sum(value is not None for value in values.values())"
             lines += [count, *few] if few else []
@@ -264,9 +252,9 @@ class _Program:
     def _value(self, section: Section, counts: bool) -> list[str]:
         names = [self._tasks[place].name for place in section.tasks]
         key = quoted(str(section.key))
-        if len(names) == 1 or section.reading is None or section.reading.kind == "open":
+        if len(names) == 1 or section.reading is None or not is_read(section.reading):
             text = f'answers.get({quoted(names[0])}, "")'
-            lines = [f"values[{key}] = {self._read(section.reading, text)}"]
+            lines = [f"values[{key}] = {read(section.reading, text)}"]
             if counts and is_read(section.reading):
                 lines.append(f"good += values[{key}] is not None")
             elif counts:
@@ -278,26 +266,38 @@ class _Program:
         return [
             *self._votes_of(section.reading, rule, f"name in [{listed}] if name in answers"),
             *(["good += len(votes)"] if counts else []),
-            *picking(rule, len(names)),
+            *picking(rule, section.reading, len(names)),
             f"values[{key}] = winner",
         ]
 
     def _votes_of(self, reading: Reading, rule: Rule, names: str) -> list[str]:
         """Lines that read the votes of these names, and count them."""
-        self._needs |= needs(rule)
-        self._needs |= {"fraction"} if rule.pick in ("median", "mean") else set()
-        text = "answers[name]"
-        if rule.pick == "confidence":
-            text = f"unstated({text})"
-        value = self._read(reading, text)
-        if not is_read(reading):
-            self._needs |= {"read", "same"}
-            value = f"same({text})"
+        kind = KINDS[reading.kind]
+        own = None if kind.label is ReadingKind(kind.read).label else kind.label
+        self._written_out(lines_of(rule).rule, own)
+        text = _answer_of(rule)
+        value = read(reading, text) if is_read(reading) else f"same({text})"
+        counted = label(kind, "vote")
+        each = "votes.values()" if counted == "vote" else f"{counted} for vote in votes.values()"
         return [
             f"votes = {{name: {value} for {names}}}",
             "votes = {name: vote for name, vote in votes.items() if vote is not None}",
-            "tally = Counter(votes.values())",
+            f"tally = Counter({each})",
         ]
+
+    def _written_out(self, *functions: Callable[..., object] | None) -> None:
+        """Have the source of these functions in the program."""
+        self._functions |= {function_name(each): each for each in functions if each is not None}
+
+    @property
+    def _kinds(self) -> list[str]:
+        """The kinds of answers that the program reads."""
+        plan = self._plan
+        readings = [
+            *(section.reading for section in self._sections),
+            *(g.reading for g in plan.guards),
+        ]
+        return [*dict.fromkeys("open" if each is None else each.kind for each in readings)]
 
     def _synthesis(self) -> list[str]:
         assert self._plan.synthesis is not None
@@ -341,11 +341,9 @@ class _Program:
                 "# The cell ends once open votes cannot matter; here all of them are awaited."
             )
         lines += self._votes_of(reading, rule, "name in answers")
-        if rule.pick == "weighted":
-            weights = plan.calls.weights
-            self._needs |= {"fraction"} if any(w.denominator > 1 for w in weights) else set()
-            lines += weighing({t.name: w for t, w in zip(tasks, weights, strict=True)})
-        lines += picking(rule, len(tasks))
+        names = [task.name for task in tasks]
+        weights = dict(zip(names, plan.calls.weights, strict=True)) if rule.entry.weighs else {}
+        lines += picking(rule, reading, len(tasks), weights)
         if not is_read(reading):  # as it was written, not as it was compared
             lines += self._written(rule)
         lines += [
@@ -362,10 +360,13 @@ class _Program:
             return [
                 "winner = next((answers[name] for name in votes if votes[name] == winner), None)"
             ]
-        self._needs |= {"usual", "read"}
-        text = "unstated(answers[name])" if rule.pick == "confidence" else "answers[name]"
-        said = f'[read({text}, kind="open") for name in votes if votes[name] == winner]'
+        said = f'[read({_answer_of(rule)}, kind="open") for name in votes if votes[name] == winner]'
         return [f"said = {said}", "winner = usual_spelling(said) if said else None"]
+
+
+def _answer_of(rule: Rule) -> str:
+    """The expression of an answer as it is read."""
+    return "unstated(answers[name])" if rule.entry.states_confidence else "answers[name]"
 
 
 def _left_out(options: Options) -> list[str]:

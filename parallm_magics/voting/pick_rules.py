@@ -154,10 +154,6 @@ def _plain(exact: Fraction) -> Number:
     return number if Fraction(repr(number)) == exact else float(f"{number:.10g}")
 
 
-def _mean(numbers: Sequence[Fraction]) -> Fraction:
-    return sum(numbers, Fraction(0)) / len(numbers)
-
-
 # --- certainty before the end ---------------------------------------------------------------------
 
 
@@ -210,7 +206,9 @@ def counting_rule(name: str, help: str, formula: Formula, **more: Any) -> PickRu
         formula: from these to how the vote ends.
         more: further fields of the entry.
     """
-    return PickRule(name, help, _tallied(formula), _clinched(formula), by_count=True, **more)
+    program = ProgramLines(_BY_FORMULA, after=_NOT_ENDED, rule=formula)
+    fields = {"by_count": True, "program": program, **more}
+    return PickRule(name, help, _tallied(formula), _clinched(formula), **fields)
 
 
 def number_rule(
@@ -235,19 +233,18 @@ def number_rule(
         computes=True,
         agrees=False,
         may_tie=False,
+        program=ProgramLines(
+            winner=f'float(f"{{{{float({_EXACT}):.10g}}}}") if votes else None', rule=compute
+        ),
         **more,
     )
 
 
-def _statistic(name: str) -> ProgramLines:
-    """The lines of a rule that is a function of Python's own `statistics`."""
-    exact = f"statistics.{name}(Fraction(repr(vote)) for vote in votes.values())"
-    return ProgramLines(
-        winner=f'float(f"{{{{float({exact}):.10g}}}}") if votes else None',
-        uses=frozenset({"statistics", "fraction"}),
-    )
-
-
+_BY_FORMULA = """\
+first, second, *_ = *sorted(tally.values(), reverse=True), 0, 0
+ends = {rule}(first, second, {base}, {share!r})"""
+_NOT_ENDED = 'if ends not in ("decided", "tie"):\n    winner = None'
+_EXACT = "{rule}([Fraction(repr(vote)) for vote in votes.values()])"
 _BY_WEIGHT = """\
 weights = {weights}
 sums = Counter()
@@ -332,7 +329,7 @@ _OWN = (
         "the highest stated confidence",
         confidence,
         states_confidence=True,
-        program=ProgramLines(_BY_CONFIDENCE, "top", uses=frozenset({"stated"})),
+        program=ProgramLines(_BY_CONFIDENCE, "top"),
     ),
     PickRule(
         "weighted",
@@ -358,8 +355,8 @@ _OWN = (
         picks_label=False,
         program=ProgramLines(),
     ),
-    number_rule("median", "the median", statistics.median, program=_statistic("median")),
-    number_rule("mean", "the mean", _mean, program=_statistic("mean")),
+    number_rule("median", "the median", statistics.median),
+    number_rule("mean", "the mean", statistics.mean),
 )
 
 
@@ -423,10 +420,12 @@ class TieRule:
         asks: whether a judge is asked.
         broken: from the tied labels, in the order of the panel, and a seed to who wins, and how that
             is told; None to report the tie.
+        program: the lines of a program that find `winner` among `tied`.
     """
 
     asks: bool = False
     broken: Callable[[Sequence[str], int], tuple[str, str]] | None = None
+    program: str = ""
 
 
 def _first(labels: Sequence[str], seed: int) -> tuple[str, str]:
@@ -438,10 +437,16 @@ def _by_lot(labels: Sequence[str], seed: int) -> tuple[str, str]:
     return sorted(labels)[int(lot.random() * len(labels))], f"by lot (seed {seed})"
 
 
+_FIRST = "winner = tied[0] if tied else None  # of a tie the label that comes first"
+_LOT = """\
+tied = sorted(map(label_of, tied))
+lot = random.Random("\\0".join([{seed}, *tied]))
+winner = tied[int(lot.random() * len(tied))] if tied else None"""
+
 TIES: Mapping[str, TieRule] = {
     "report": TieRule(),
-    "first": TieRule(broken=_first),
-    "random": TieRule(broken=_by_lot),
+    "first": TieRule(broken=_first, program=_FIRST),
+    "random": TieRule(broken=_by_lot, program=_LOT),
     "judge": TieRule(asks=True),
 }
 

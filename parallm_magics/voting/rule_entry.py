@@ -94,22 +94,22 @@ SureOf = Callable[[Sequence[Vote], Sequence[Fraction], Terms], Sure | None]
 class ProgramLines:
     """How a program finds `winner` from `votes`, a vote by name, and their `tally`.
 
-    In `before` and `after` the names in braces stand for what the cell asks for: `{base}`,
-    `{requested}`, `{flag}`, `{enough}`, `{share}` and `{weights}`.
+    The names in braces stand for what the cell asks for: `{base}`, `{requested}`, `{quorum}`, `{flag}`,
+    `{enough}`, `{share}`, `{choices}` and `{weights}`; `{rule}` for the function whose source is put there.
 
     Attributes:
         before: the lines that count what `leads` names.
-        leads: the counter whose leader wins.
+        leads: the counter whose leader wins; "" where `tied` holds who has won, or who shares the lead.
         winner: the expression of the winner, where it is not who leads.
         after: the lines that take a winner away, or put another in its place.
-        uses: what the lines call.
+        rule: a function of the rule that the lines call.
     """
 
     before: str = ""
     leads: str = "tally"
     winner: str = ""
     after: str = ""
-    uses: frozenset[str] = frozenset()
+    rule: Callable[..., object] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,13 +25,17 @@ def server() -> Iterator[Loopback]:
 
 
 def test_a_program_runs_by_itself(server: Loopback, tmp_path: Path) -> None:
-    """In a process of its own, which complains of nothing."""
+    """In a process of its own that has not this package, and complains of nothing."""
     server.answers = lambda body: "ANSWER: yes"
     path = tmp_path / "program.py"
     plan = plan_cell("vote", "-n 3 --choices yes,no -m claude-haiku-5-5", "Is it?", {})
     path.write_text(program(plan, door_to))
     env = environment(tmp_path, ANTHROPIC_API_KEY="sk-a-key", ANTHROPIC_BASE_URL=server.url)
-    command = [sys.executable, "-W", "error::RuntimeWarning", str(path)]
+    alone = (
+        "import runpy, sys; sys.modules['parallm_magics'] = None; "
+        "runpy.run_path(sys.argv[1], run_name='__main__')"
+    )
+    command = [sys.executable, "-W", "error::RuntimeWarning", "-c", alone, str(path)]
     done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == "3 of 3 votes could be read\nwinner: yes\ntally: {'yes': 3}\n"

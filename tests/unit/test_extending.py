@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import linecache
 import re
+import sys
+import types
 import warnings
 from collections.abc import Iterator
 from fractions import Fraction
@@ -18,6 +21,8 @@ from parallm_magics.api import plan_cell
 from parallm_magics.cell.help import help_of
 from parallm_magics.cell.suggestions import suggest
 from parallm_magics.core import entry_table
+from parallm_magics.export.call_code import door_to
+from parallm_magics.export.program import program
 from parallm_magics.patterns.dry_run import preview
 from parallm_magics.voting import (
     Decision,
@@ -49,13 +54,16 @@ def _only_for_a_test() -> Iterator[None]:
     KINDS.update(kinds)
     PICKS._entries.clear()
     PICKS._entries.update(rules)
+    sys.modules.pop("example", None)
 
 
 def run(block: str) -> dict[str, Any]:
-    """What an example of the page defines."""
-    names: dict[str, Any] = {"__name__": "example"}
-    exec(block, names)  # noqa: S102 - the page of this repository
-    return names
+    """What an example of the page defines, in a module without a file, as a notebook is."""
+    module = sys.modules.setdefault("example", types.ModuleType("example"))
+    file = f"<cell {len(linecache.cache)}>"
+    linecache.cache[file] = (len(block), None, block.splitlines(keepends=True), file)
+    exec(compile(block, file, "exec"), vars(module))  # noqa: S102 - this repository's page
+    return vars(module)
 
 
 def held(text: str = "Which one?", **options: Any) -> VoteRun:
@@ -65,12 +73,16 @@ def held(text: str = "Which one?", **options: Any) -> VoteRun:
     return found
 
 
-def program_of(line: str) -> str:
-    """The program of a vote."""
-    from parallm_magics.export.call_code import door_to
-    from parallm_magics.export.program import program
-
-    return program(plan_cell("vote", f"-m sim {line}", "Which one?", {}), door_to)
+def result_of_program(line: str, answers: dict[str, str]) -> str:
+    """What the program of a vote makes of these answers, without this package and without a provider."""
+    text = program(plan_cell("vote", f"-m sim {line}", "Which one?", {}), door_to)
+    names: dict[str, Any] = {"AsyncAnthropic": lambda **_: None, "__name__": "program"}
+    text = text.rpartition("asyncio.run(main())")[0].replace("from anthropic", "# from anthropic")
+    assert "import parallm" not in text
+    assert "from parallm" not in text
+    sys.modules["program"] = types.ModuleType("program")
+    exec(compile(text, "program", "exec"), names)  # noqa: S102 - what we have written ourselves
+    return str(names["result"](answers))
 
 
 def failing(votes: Any, terms: Terms) -> Decision:
@@ -144,6 +156,34 @@ def test_a_rule_over_ranks_works_everywhere() -> None:
     study = held_on_items("Which for {{item}}?", pick="borda", choices=TEA)
     assert {*study.values()} <= {*TEA}
     assert study.measures["vote"].labelled == 2
+
+
+def test_a_program_holds_the_source_of_a_rule() -> None:
+    """`%parallm code` needs neither this package nor the notebook in which the rule was written."""
+    run(NUMBER_RULE)
+    run(RANK_RULE)
+    said = {f"v{n}": f"ANSWER: {score}" for n, score in enumerate([1, 4, 5, 6, 10], 1)}
+    assert "winner: 5.0\n" in result_of_program("--pick trimmed --score 1..10 -n 5", said)
+    orders = ["tea > coffee > water", "water > coffee > tea.", "coffee > tea > water"]
+    said = {f"v{n}": f"ANSWER: {order}" for n, order in enumerate(orders, 1)}
+    told = result_of_program(f"--pick borda --choices {','.join(TEA)} -n 3", said)
+    assert "winner: coffee\ntally: {'tea': 1, 'water': 1, 'coffee': 1}" in told
+
+
+def test_a_rule_whose_source_nobody_can_tell_is_not_written_out() -> None:
+    """A lambda, or what was defined in a console; the error says the way out."""
+    odd = counting_rule("odd", "an odd rule", lambda first, second, base, share: "tie")
+    register_rule(odd)
+    with pytest.raises(OptionError, match=r"^%parallm code: .* a lambda.*write it as a def$"):
+        result_of_program("--pick odd --choices a,b", {})
+    names: dict[str, Any] = {"__name__": "example"}
+    exec("def lost(numbers):\n    return 0", names)  # noqa: S102
+    sys.modules["example"] = types.ModuleType("example")
+    register_rule(number_rule("odd", "an odd rule", names["lost"]))
+    with pytest.raises(
+        OptionError, match=r"^%parallm code: the source of lost cannot be found; put"
+    ):
+        result_of_program("--pick odd --score 1..10", {})
 
 
 def test_a_choice_that_nobody_ranks_first_may_win() -> None:

@@ -45,10 +45,17 @@ def source(head: str, body: str, **variables: Any) -> str:
     return program(plan_cell(magic, line, body, {**VARIABLES, **variables}), door_to)
 
 
+def imported(text: str) -> list[str]:
+    """What a program imports."""
+    lines = (line for line in ast.parse(text).body if isinstance(line, ast.Import | ast.ImportFrom))
+    return [ast.unparse(line) for line in lines]
+
+
 def runs(text: str, home: Path) -> str:
     """What a program prints; it must end well. In this process, as an SDK's import takes a second."""
     path = home / "program.py"
     path.write_text(text)
+    assert "parallm_magics" not in "\n".join(imported(text))
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
         runpy.run_path(str(path), run_name="__main__")
