@@ -11,7 +11,7 @@ import nbformat
 import pytest
 from kernel import Kernel, environment
 from nbformat.v4 import new_code_cell, new_notebook
-from patience import patience
+from slack import with_slack
 
 RUN = "-m sim:?scale=0.01 --choices a,b"
 VOTE = f"%%vote -n 3 {RUN}\nwhich\n"
@@ -196,7 +196,7 @@ def test_a_loop_that_cannot_be_nested(tmp_path: Path) -> None:
         [sys.executable, "-W", "error", "-c", FOREIGN],
         capture_output=True,
         text=True,
-        timeout=patience(60),
+        timeout=with_slack(60),
         env=environment(tmp_path),
         check=False,
     )
@@ -236,7 +236,7 @@ def test_the_first_nested_run_leaves_the_loop_its_callbacks(tmp_path: Path) -> N
         [sys.executable, "-c", SEVERAL_READY],
         capture_output=True,
         text=True,
-        timeout=patience(60),
+        timeout=with_slack(60),
         env=environment(tmp_path),
         check=False,
     )

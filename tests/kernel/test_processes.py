@@ -15,8 +15,8 @@ import pytest
 from asking import served
 from kernel import environment
 from paths import SUPPORT
-from patience import patience
 from provider import Act, Loopback
+from slack import with_slack
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def test_a_script_leaves_nothing_on_stderr(server: Loopback, tmp_path: Path) -> 
         [sys.executable, "-W", "always", str(script)],
         capture_output=True,
         text=True,
-        timeout=patience(60),
+        timeout=with_slack(60),
         check=False,
     )
     assert done.stdout.strip() == "['FanoutRun', 'VoteRun', 'FanoutRun']"
@@ -79,7 +79,7 @@ def test_runs_leave_nothing_behind(server: Loopback, tmp_path: Path) -> None:
         [sys.executable, "-c", LEAKING, "40"],
         capture_output=True,
         text=True,
-        timeout=patience(120),
+        timeout=with_slack(120),
         check=False,
         env={
             **environment(tmp_path),
@@ -138,7 +138,7 @@ def test_a_bomb_fills_no_memory(server: Loopback) -> None:
     env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(SUPPORT), *sys.path])}
     command = [sys.executable, "-c", BOMBED]
     done = subprocess.run(
-        command, capture_output=True, text=True, timeout=patience(60), check=False, env=env
+        command, capture_output=True, text=True, timeout=with_slack(60), check=False, env=env
     )
     assert done.stderr == ""
     kinds, grown, lag = done.stdout.rsplit(" ", 2)
@@ -154,7 +154,7 @@ def python(code: str) -> subprocess.CompletedProcess[str]:
         cwd=SUPPORT,
         capture_output=True,
         text=True,
-        timeout=patience(60),
+        timeout=with_slack(60),
     )
 
 

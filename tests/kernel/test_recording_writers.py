@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from paths import PACKAGE
-from patience import patience
+from slack import with_slack
 
 from parallm_magics.core.tasks import Model, Record, Task
 from parallm_magics.recordings.store import Recordings
@@ -85,7 +85,7 @@ def test_two_kernels_may_write_at_once(path: Path) -> None:
     for process in processes:
         begin(process)
     for process in processes:
-        process.communicate(timeout=patience(60))
+        process.communicate(timeout=with_slack(60))
     asked = [task(f"{name}{number}") for name in "ab" for number in range(200)]
     expected = [each.prompt * 50 for each in asked]
     assert texts(onlooker, asked) == texts(Recordings(path), asked) == expected
@@ -99,7 +99,7 @@ def test_a_killed_writer_leaves_a_file_that_serves(path: Path) -> None:
         begin(process)
         hear(process, "going on")
         process.send_signal(signal.SIGKILL)
-        process.communicate(timeout=patience(60))
+        process.communicate(timeout=with_slack(60))
         store, fresh = Recordings(path), task(f"fresh {place}")
         store.add(fresh, Record(0, "w1", "ok", str(REAL), "new"))
         known = [task(f"{place}-{number}") for number in range(10)]

@@ -16,8 +16,8 @@ from typing import Self
 
 import pytest
 from kernel import SECONDS, environment
-from patience import patience
 from provider import Loopback
+from slack import with_slack
 
 CODES = re.compile(r"\x1b(?:\[[0-9;?]*[ -/]*[@-~]|\][^\x07]*\x07|[@-Z\\-_])")
 NOISE = ("Traceback", "never retrieved", "never awaited", "Unclosed", "destroyed", "Error in")
@@ -48,7 +48,7 @@ class Terminal:
 
     def __exit__(self, *_: object) -> None:
         self._process.kill()
-        self._process.wait(patience(SECONDS))
+        self._process.wait(with_slack(SECONDS))
         os.close(self._theirs)
         os.close(self._ours)
 
@@ -66,7 +66,7 @@ class Terminal:
         """Wait until something holds; gives what is new on the screen."""
         assert callable(holds)
         before = len(self.screen)
-        end = time.monotonic() + patience(SECONDS)
+        end = time.monotonic() + with_slack(SECONDS)
         while not holds():
             assert time.monotonic() < end, f"{what} never came:\n{self.screen[-3000:]}"
             if select.select([self._ours], [], [], 0.05)[0]:
@@ -82,7 +82,7 @@ class Terminal:
     def end(self) -> int:
         """Leave IPython; gives its exit code."""
         self.type("exit()\n")
-        code = self._process.wait(patience(SECONDS))
+        code = self._process.wait(with_slack(SECONDS))
         while select.select([self._ours], [], [], 0)[0]:
             self.screen += os.read(self._ours, 65536).decode(errors="replace")
         return code
@@ -169,7 +169,7 @@ def test_without_a_prompt(tmp_path: Path, kind: str) -> None:
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=patience(SECONDS),
+        timeout=with_slack(SECONDS),
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")

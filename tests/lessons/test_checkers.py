@@ -13,7 +13,7 @@ import nbformat
 import pytest
 from kernel import environment
 from nbformat.v4 import new_code_cell, new_notebook
-from patience import patience
+from slack import with_slack
 
 LOAD = "%load_ext parallm_magics"
 SET = '%config ParallmMagics.model = "sim:?latency=1&scale=0.3"'
@@ -90,7 +90,7 @@ class Tools:
         """The exit code and the output of each."""
         ends = {}
         for name, process in self._started.items():
-            output, _ = process.communicate(timeout=patience(180))
+            output, _ = process.communicate(timeout=with_slack(180))
             ends[name] = (process.returncode, output)
         self._started.clear()
         return ends

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from patience import patience
+from slack import with_slack
 from small_model import SLOTS, SmallModel
 
 from parallm_magics import FanoutRun, VoteRun, fanout, vote
@@ -29,7 +29,7 @@ def served() -> Iterator[SmallModel]:
 
 def fanned(text: str, served: SmallModel, **options: object) -> FanoutRun:
     """A fan-out that has the time it needs on this machine."""
-    limits = {"timeout": patience(60), "deadline": patience(120)}
+    limits = {"timeout": with_slack(60), "deadline": with_slack(120)}
     run = asyncio.run(fanout(text, model=served.model, **{**limits, **options}))
     assert isinstance(run, FanoutRun)
     return run
@@ -37,7 +37,7 @@ def fanned(text: str, served: SmallModel, **options: object) -> FanoutRun:
 
 def voted(text: str, served: SmallModel, **options: object) -> VoteRun:
     """A vote that has the time it needs on this machine."""
-    limits = {"timeout": patience(60), "deadline": patience(120)}
+    limits = {"timeout": with_slack(60), "deadline": with_slack(120)}
     run = asyncio.run(vote(text, model=served.model, **{**limits, **options}))
     assert isinstance(run, VoteRun)
     return run
@@ -90,7 +90,7 @@ def test_an_interrupt_frees_the_slots(served: SmallModel) -> None:
             await run
 
     asyncio.run(cancelled())
-    end = time.monotonic() + patience(30)
+    end = time.monotonic() + with_slack(30)
     while served.busy:
         assert time.monotonic() < end, "the server still works for a run that was cancelled"
         time.sleep(0.05)
@@ -98,7 +98,7 @@ def test_an_interrupt_frees_the_slots(served: SmallModel) -> None:
 
 def test_a_deadline_cuts_what_is_too_long(served: SmallModel) -> None:
     """The worker ends as timed out, with the text so far, and the next one is answered."""
-    run = fanned(LONG, served, n=1, max_tokens=3000, deadline=patience(2), min_success=0)
+    run = fanned(LONG, served, n=1, max_tokens=3000, deadline=with_slack(2), min_success=0)
     [record] = run.results
     assert record.status == "timed_out"
     assert fanned("Say hello.", served, n=1, max_tokens=4, min_success=0).results[0].text
@@ -147,7 +147,7 @@ def test_the_tally_follows_the_models_own_odds(served: SmallModel) -> None:
         param={"grammar": grammar},
         max_tokens=4,
         concurrency=SLOTS,
-        deadline=patience(300),
+        deadline=with_slack(300),
         stop="all",
     )
     low, high = interval(expected, VOTES, 0.999)

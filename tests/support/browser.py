@@ -27,8 +27,8 @@ from urllib.parse import urlsplit
 
 from chromium import executable
 from paths import LABEXTENSION
-from patience import patience
 from playwright.sync_api import Browser, Locator, Page, Request, Route, expect, sync_playwright
+from slack import with_slack
 
 import parallm_magics
 
@@ -122,7 +122,7 @@ class Lab:
 
     def _announced(self) -> str:
         """The address that the server says it has, once it answers there."""
-        until = time.monotonic() + patience(SECONDS)
+        until = time.monotonic() + with_slack(SECONDS)
         while time.monotonic() < until and self._server.poll() is None:
             for path in (self._home / "runtime").glob("jpserver-*.json"):
                 try:
@@ -141,7 +141,7 @@ class Lab:
         request = urllib.request.Request(f"{self.url}api/{path}", method=method)
         request.add_header("Authorization", f"token {TOKEN}")
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        with opener.open(request, timeout=patience(SECONDS)) as answer:
+        with opener.open(request, timeout=with_slack(SECONDS)) as answer:
             return json.loads(answer.read() or "null")
 
     def set(self, plugin: str, settings: dict[str, Any]) -> None:
@@ -208,7 +208,7 @@ def browser() -> Iterator[Browser]:
         RuntimeError: there is none and none can be installed.
     """
     path = executable()
-    expect.set_options(timeout=patience(SECONDS) * 1000)
+    expect.set_options(timeout=with_slack(SECONDS) * 1000)
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=path, args=_FLAGS)
         yield chromium
@@ -330,7 +330,7 @@ class Notebook:
         `app` is the page that shows it: JupyterLab's, or `notebooks` for Notebook 7's.
         """
         page = chromium.new_page(viewport={"width": size[0], "height": size[1]})
-        page.set_default_timeout(patience(SECONDS) * 1000)
+        page.set_default_timeout(with_slack(SECONDS) * 1000)
         notebook = cls(page)
         if not kernel:
             page.route("**/api/sessions*", _starts_none)
@@ -465,4 +465,4 @@ class Listener:
     def wait_for(self, path: str) -> bool:
         """Whether the path is asked for in time."""
         with self._came:
-            return self._came.wait_for(lambda: path in self.paths, patience(SECONDS))
+            return self._came.wait_for(lambda: path in self.paths, with_slack(SECONDS))

@@ -126,12 +126,12 @@ class FakeClients:
         return self._fake
 
 
-def surroundings(fake: Fake, stop: Stop | None = None, **more: Any) -> RunContext:
+def run_context(fake: Fake, stop: Stop | None = None, **more: Any) -> RunContext:
     """Everything leads to the fake, further tries too."""
 
     @contextlib.asynccontextmanager
     async def renew(plan: Plan) -> AsyncIterator[RunContext]:
-        yield surroundings(fake, **more)
+        yield run_context(fake, **more)
 
     clients = cast("Clients", FakeClients(fake))
     return RunContext(clients, stop=stop or Stop(), renew=renew, **more)

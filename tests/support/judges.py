@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from fakes import USED, Fake, surroundings
+from fakes import USED, Fake, run_context
 from virtual_time import run_virtual
 
 from parallm_magics import VoteRun
@@ -99,7 +99,7 @@ class Bench:
     def run(self, *cell: str, stop: Stop | None = None, **values: Any) -> VoteRun:
         """A vote by this panel, from the line and the body of its cell."""
         plan = self.plan(*cell, **values)
-        run, _ = run_virtual(VotePattern.run(plan, surroundings(self.fake, stop)))
+        run, _ = run_virtual(VotePattern.run(plan, run_context(self.fake, stop)))
         return run
 
     @property

@@ -22,7 +22,7 @@ from typing import Any, Self
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import KernelManager
 from paths import SUPPORT
-from patience import patience
+from slack import with_slack
 
 OFFLINE = SUPPORT / "offline"
 SECONDS = 60.0
@@ -128,7 +128,7 @@ class Kernel:
         self._client = self._manager.client()
         self._client.start_channels()
         try:
-            self._client.wait_for_ready(timeout=patience(SECONDS))
+            self._client.wait_for_ready(timeout=with_slack(SECONDS))
         except BaseException:
             print(self.log.read_text())
             self.__exit__()
@@ -228,13 +228,13 @@ class Kernel:
         message = self._client.session.msg(kind, content)
         self._client.control_channel.send(message)
         while True:
-            reply = self._client.get_control_msg(timeout=patience(SECONDS))
+            reply = self._client.get_control_msg(timeout=with_slack(SECONDS))
             if reply["parent_header"].get("msg_id") == message["header"]["msg_id"]:
                 return dict(reply["content"])
 
     def until(self, holds: Callable[[], bool], what: str) -> None:
         """Wait until something holds, here or in the kernel; messages are taken in meanwhile."""
-        end = time.monotonic() + patience(SECONDS)
+        end = time.monotonic() + with_slack(SECONDS)
         while not holds():
             assert time.monotonic() < end, f"{what} never came; the kernel is alive: {self.alive}"
             self._take()

@@ -25,9 +25,9 @@ import zlib
 from collections.abc import Callable, Mapping
 from typing import Any, Self
 
-from patience import patience
 from provider_acts import NAMED, Act, Wire
 from provider_dialects import DIALECTS, Call, Fed, as_frame
+from slack import with_slack
 
 __all__ = ["KEY", "Act", "Call", "Loopback", "PromptCache", "Wire"]
 
@@ -96,7 +96,7 @@ class Loopback:
 
     def becomes_idle(self, seconds: float = 5.0) -> bool:
         """Whether within so many seconds no request is open any more."""
-        return self._idle.wait(patience(seconds))
+        return self._idle.wait(with_slack(seconds))
 
     def clear(self) -> None:
         """Forget what was logged."""

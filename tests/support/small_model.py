@@ -23,7 +23,7 @@ from typing import Any, Self
 from parallm_magics.providers import registry
 
 if __name__ != "__main__":
-    from patience import patience
+    from slack import with_slack
 
 NAME = "smol"
 SLOTS = 4
@@ -88,7 +88,7 @@ class SmallModel:
         self._process.wait()
 
     def _wait(self) -> None:
-        end = time.monotonic() + patience(START_SECONDS)
+        end = time.monotonic() + with_slack(START_SECONDS)
         while time.monotonic() < end:
             assert self._process.poll() is None, "the server of the small model has ended"
             try:
@@ -105,7 +105,7 @@ class SmallModel:
         request = urllib.request.Request(f"{self._address}/{path}", data, method=method)
         request.add_header("Content-Type", "application/json")
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        with opener.open(request, timeout=patience(START_SECONDS)) as answer:
+        with opener.open(request, timeout=with_slack(START_SECONDS)) as answer:
             return json.loads(answer.read())
 
     @property

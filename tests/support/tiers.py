@@ -15,7 +15,7 @@ from paths import PROJECT, TESTS
 TIERS = ("browser", "lessons", "kernel", "real", "unit")
 """In the order in which they run beside each other: what takes long begins first."""
 
-_SERVER = re.compile(r"^from (provider|asking|doors) import", re.MULTILINE)
+_SERVER = re.compile(r"^from (provider|asking|endpoints) import", re.MULTILINE)
 _STARTS = ("subprocess.Popen", "os.posix_spawn", "os.fork", "os.forkpty", "os.exec", "os.system")
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from asking import MODELS, each_dialect, fanned
-from doors import DOORS, Door, door_name
+from endpoints import ENDPOINTS, Endpoint, endpoint_name
 from hypothesis import given
 from hypothesis import strategies as st
 from provider import Act, Loopback
@@ -73,7 +73,7 @@ def test_the_reply_has_the_last_word() -> None:
     assert price(task(OPUS), ("service_tier", "priority")) is None  # paid for by commitment
 
 
-@pytest.mark.parametrize("door", DOORS, ids=door_name)
+@pytest.mark.parametrize("endpoint", ENDPOINTS, ids=endpoint_name)
 @pytest.mark.parametrize(
     ("patch", "terms"),
     [
@@ -89,7 +89,7 @@ def test_the_reply_has_the_last_word() -> None:
 def test_terms_are_read_out_of_replies(
     server: Loopback,
     monkeypatch: pytest.MonkeyPatch,
-    door: Door,
+    endpoint: Endpoint,
     patch: dict[str, Any],
     terms: set[tuple[str, str]],
 ) -> None:
@@ -97,28 +97,28 @@ def test_terms_are_read_out_of_replies(
     monkeypatch.setenv("TEST_KEY", "sk-0123456789")
     usage = {"input_tokens": 5, "output_tokens": 5, "prompt_tokens": 5, "completion_tokens": 5}
     within = {"usage": {**usage, **patch}}
-    body = _body(door, within, patch)
-    server.script("m", Act(body=body, headers=_kind(door)))
-    reply = door.ask(server, "m")
+    body = _body(endpoint, within, patch)
+    server.script("m", Act(body=body, headers=_kind(endpoint)))
+    reply = endpoint.ask(server, "m")
     assert isinstance(reply, Reply)
-    if door.name == "anthropic" or set(patch) & {"service_tier", "speed"}:
+    if endpoint.name == "anthropic" or set(patch) & {"service_tier", "speed"}:
         assert set(reply.terms) == terms
 
 
-def _kind(door: Door) -> dict[str, str]:
-    return {"content-type": "text/event-stream" if door.stream else "application/json"}
+def _kind(endpoint: Endpoint) -> dict[str, str]:
+    return {"content-type": "text/event-stream" if endpoint.stream else "application/json"}
 
 
-def _body(door: Door, within: dict[str, Any], patch: dict[str, Any]) -> str:
+def _body(endpoint: Endpoint, within: dict[str, Any], patch: dict[str, Any]) -> str:
     """An answer whose usage says this."""
-    if door.name == "openai":
+    if endpoint.name == "openai":
         choice = {"index": 0, "message": {"content": "x"}, "finish_reason": "stop"}
         piece = {"index": 0, "delta": {"content": "x"}, "finish_reason": "stop"}
-        chosen = piece if door.stream else choice
+        chosen = piece if endpoint.stream else choice
         whole = json.dumps({"choices": [chosen], **patch, **within})
-        return f"data: {whole}\n\ndata: [DONE]\n\n" if door.stream else whole
+        return f"data: {whole}\n\ndata: [DONE]\n\n" if endpoint.stream else whole
     message = {"type": "message", "content": [], "stop_reason": None, **within}
-    if not door.stream:
+    if not endpoint.stream:
         text = {"type": "text", "text": "x"}
         return json.dumps({**message, "content": [text], "stop_reason": "end_turn"})
     events = [
@@ -274,9 +274,9 @@ async def _priced(server: Loopback, model: str, place: str) -> FanoutRun:
     first, _, rest = place.partition(".")
     plain = {"input_tokens": 9, "output_tokens": 9, "prompt_tokens": 9, "completion_tokens": 9}
     usage = {**plain, **({"service_tier": "of the future"} if rest else {})}
-    door = Door("anthropic" if rest else "openai", False)
+    endpoint = Endpoint("anthropic" if rest else "openai", False)
     patch = {} if rest else {first: "of the future"}
-    server.script(name, Act(body=_body(door, {"usage": usage}, patch)), Act())
+    server.script(name, Act(body=_body(endpoint, {"usage": usage}, patch)), Act())
     return await fanned(
         "%section a\nask\n%section b\nask", model=model, stream="off", concurrency=1
     )
@@ -285,19 +285,19 @@ async def _priced(server: Loopback, model: str, place: str) -> FanoutRun:
 # Usage that cannot be true.
 
 
-@pytest.mark.parametrize("door", DOORS, ids=door_name)
+@pytest.mark.parametrize("endpoint", ENDPOINTS, ids=endpoint_name)
 @pytest.mark.parametrize(
     ("took", "gave"), [(0, 0), (0, 5), (5, 0)], ids=["nothing", "no prompt", "no answer"]
 )
 def test_a_usage_of_nothing_is_unknown(
-    server: Loopback, monkeypatch: pytest.MonkeyPatch, door: Door, took: int, gave: int
+    server: Loopback, monkeypatch: pytest.MonkeyPatch, endpoint: Endpoint, took: int, gave: int
 ) -> None:
     """A prompt takes tokens, and so does a text: a gateway that says 0 says nothing."""
     monkeypatch.setenv("TEST_KEY", "sk-0123456789")
     names = ("input_tokens", "prompt_tokens"), ("output_tokens", "completion_tokens")
     usage = dict.fromkeys(names[0], took) | dict.fromkeys(names[1], gave)
-    server.script("m", Act(body=_body(door, {"usage": usage}, {}), headers=_kind(door)))
-    reply = door.ask(server, "m", prompt="x" * 2000)
+    server.script("m", Act(body=_body(endpoint, {"usage": usage}, {}), headers=_kind(endpoint)))
+    reply = endpoint.ask(server, "m", prompt="x" * 2000)
     assert isinstance(reply, Reply)
     assert reply.text == "x"
     assert reply.usage is None
@@ -308,7 +308,7 @@ def test_a_zero_usage_books_what_was_set_aside(server: Loopback, dialect: str) -
     """The cost is unknown, and the cap counts the most that it can have been."""
     name = MODELS[dialect].rpartition(":")[2]
     none = dict.fromkeys(("input_tokens", "prompt_tokens", "output_tokens", "completion_tokens"), 0)
-    body = _body(Door(dialect, False), {"usage": none}, {})
+    body = _body(Endpoint(dialect, False), {"usage": none}, {})
     server.script(name, Act(body=body))
     run = asyncio.run(fanned("%section a\nask", model=MODELS[dialect], stream="off", max_cost=1))
     assert (run.results[0].status, run.results[0].cost, run.cost_complete) == ("ok", None, False)

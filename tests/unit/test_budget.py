@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from asking import worst_of
-from fakes import Act, Fake, answer, by_name, failing, price, surroundings, tasks
+from fakes import Act, Fake, answer, by_name, failing, price, run_context, tasks
 from provider import Act as Deed
 from provider import Loopback
 from virtual_time import run_virtual
@@ -446,7 +446,7 @@ def capped(cap: Decimal, body: str = THREE, line: str = "", act: Act | None = No
     """A fan-out with this cap, and its provider."""
     fake = Fake(act or answer(1.0))
     plan = planned("fanout", f"--max-cost {cap:f} --max-tokens {SHORT} {line}", body)
-    return run_virtual(FanoutPattern.run(plan, surroundings(fake))), fake
+    return run_virtual(FanoutPattern.run(plan, run_context(fake))), fake
 
 
 COST = bill.cost(Model("anthropic", HAIKU), Usage(10, 0, 0, 5)) or Decimal(0)
@@ -487,7 +487,7 @@ def test_a_cap_below_one_call_asks_nothing() -> None:
     fake = Fake(answer(1.0))
     line = f"--max-cost {worst_of('A') / 2:f} --max-tokens {SHORT} --min-success 0"
     with pytest.raises(BudgetExceeded, match="0 of 3 workers succeeded, 3 were not asked"):
-        run_virtual(FanoutPattern.run(planned("fanout", line, THREE), surroundings(fake)))
+        run_virtual(FanoutPattern.run(planned("fanout", line, THREE), run_context(fake)))
     assert fake.calls == []
 
 
@@ -496,7 +496,7 @@ def test_without_a_price_no_cap_can_be_kept(line: str) -> None:
     """It is told before any call, for the session's cap as well."""
     fake = Fake(answer(1.0))
     name = "--max-cost" if line else "session_max_cost"
-    around = surroundings(fake, ledgers=(Ledger("session_max_cost", None if line else Decimal(1)),))
+    around = run_context(fake, ledgers=(Ledger("session_max_cost", None if line else Decimal(1)),))
     for body in (THREE, f"{THREE}\n%synthesis\nMerge."):
         with pytest.raises(OptionError, match=rf"^{name}: no price is known for nobody:m"):
             run_virtual(FanoutPattern.run(planned("fanout", line, body, "m"), around))
@@ -512,7 +512,7 @@ def test_a_simulation_costs_nothing() -> None:
     fake.simulated = True
     ledger = Ledger("session_max_cost", micro(1))
     plan = planned("fanout", "", THREE, "m")
-    run, _ = run_virtual(FanoutPattern.run(plan, surroundings(fake, ledgers=(ledger,))))
+    run, _ = run_virtual(FanoutPattern.run(plan, run_context(fake, ledgers=(ledger,))))
     assert len(run) == 3
     assert (ledger.spent, ledger.held) == (0, 0)
 
@@ -594,7 +594,7 @@ def test_money_is_set_aside_for_every_call(kind: str) -> None:
     seen: list[tuple[Decimal, Decimal]] = []
     ledger = Ledger("session_max_cost", Decimal(1))
     plan = planned(magic, f"-c 1 --max-tokens {SHORT}", body)
-    run_virtual(RUN[magic](plan, surroundings(Fake(dearest(seen, ledger)), ledgers=(ledger,))))
+    run_virtual(RUN[magic](plan, run_context(Fake(dearest(seen, ledger)), ledgers=(ledger,))))
     assert len(seen) > 3
     assert [held >= worst for held, worst in seen] == [True] * len(seen)
 
@@ -610,7 +610,7 @@ def test_no_cap_is_passed_by_any_call(kind: str) -> None:
         fake = Fake(dearest([], ledger))
         plan = planned(magic, f"--max-cost {cap:f} --max-tokens {SHORT} --min-success 0", body)
         try:
-            run = run_virtual(RUN[magic](plan, surroundings(fake, ledgers=(ledger,)))).result
+            run = run_virtual(RUN[magic](plan, run_context(fake, ledgers=(ledger,)))).result
         except BudgetExceeded as error:
             run = error.run
         assert (run.cost or 0) <= cap
@@ -630,7 +630,7 @@ def test_a_guard_that_cannot_be_paid_is_no_block(magic: str, options: str) -> No
     with pytest.raises(
         BudgetExceeded, match=r"guardrail 'g' gave no verdict: not asked.*--max-cost"
     ):
-        run_virtual(RUN[magic](plan, surroundings(fake)))
+        run_virtual(RUN[magic](plan, run_context(fake)))
 
 
 def test_a_guard_that_blocks_does_so_beside_one_that_cannot_be_paid() -> None:
@@ -653,7 +653,7 @@ def test_a_vote_that_runs_out_of_money_is_no_verdict() -> None:
         "Safe?",
     )
     with pytest.raises(BudgetExceeded, match=r"of 5 calls came back, \d were not asked") as caught:
-        run_virtual(VotePattern.run(plan, surroundings(fake)))
+        run_virtual(VotePattern.run(plan, run_context(fake)))
     run = caught.value.run
     assert isinstance(run, VoteRun)
     assert len(run.ballots) == len(caught.value.records) == 5
@@ -681,7 +681,7 @@ def test_a_large_source_is_not_read_on(asynchronous: bool) -> None:
     )
     fake = Fake(answer(1.0))
     with pytest.raises(BudgetExceeded) as caught:
-        run_virtual(FanoutPattern.run(plan, surroundings(fake)))
+        run_virtual(FanoutPattern.run(plan, run_context(fake)))
     assert next(read) < 300
     good = len(caught.value.run.succeeded)
     assert 25 <= good == len(fake.calls) <= 31
@@ -707,7 +707,7 @@ def capped_hold(line: str) -> Decimal:
         return Reply("fine")
 
     plan = planned("fanout", f"--max-tokens 100 {line}", "%section a\nA")
-    run_virtual(FanoutPattern.run(plan, surroundings(Fake(act), ledgers=(ledger,))))
+    run_virtual(FanoutPattern.run(plan, run_context(Fake(act), ledgers=(ledger,))))
     return held[0]
 
 

@@ -16,7 +16,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from doors import Door, each_door
+from endpoints import Endpoint, each_endpoint
 from provider import KEY, Act, Loopback
 
 from parallm_magics.core.provider import CallFailed, Reply
@@ -66,10 +66,10 @@ def message(end: Reply | CallFailed) -> str:
         ("SSL_CERT_DIR", "/nowhere", "is no folder"),
     ],
 )
-@each_door
+@each_endpoint
 def test_certificates_that_cannot_be_read_are_named(
     server: Loopback,
-    door: Door,
+    endpoint: Endpoint,
     monkeypatch: pytest.MonkeyPatch,
     variable: str,
     value: str,
@@ -78,7 +78,7 @@ def test_certificates_that_cannot_be_read_are_named(
     """The variable and what is wrong with it, and neither the address nor the key; nothing is sent."""
     monkeypatch.setenv(variable, value)
     with pytest.raises(ModelError, match=f"{variable}={value}.*{says}") as caught:
-        door.ask(server, "ok")
+        endpoint.ask(server, "ok")
     assert "key" not in str(caught.value)
     assert server.log == []
 
@@ -138,37 +138,37 @@ def behind_tls(server: Loopback, paths: tuple[Path, Path]) -> Iterator[str]:
         server._loop.call_soon_threadsafe(listening.close)
 
 
-@each_door
+@each_endpoint
 def test_an_unknown_root_is_the_reason_and_has_a_way_out(
-    server: Loopback, door: Door, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    server: Loopback, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """OpenSSL's words and `SSL_CERT_FILE`; with the root in there the call succeeds."""
     paths = signed(tmp_path)
     with behind_tls(server, paths) as url:
-        told = message(door.ask(url, "ok"))
+        told = message(endpoint.ask(url, "ok"))
         assert "TLS failed (self" in told
         assert "for a CA of your own set SSL_CERT_FILE" in told
         monkeypatch.setenv("SSL_CERT_FILE", str(paths[0]))
-        assert isinstance(door.ask(url, "ok"), Reply)
+        assert isinstance(endpoint.ask(url, "ok"), Reply)
 
 
-@each_door
+@each_endpoint
 def test_a_root_file_without_the_needed_root_is_named(
-    server: Loopback, door: Door, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    server: Loopback, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """What was trusted instead is told."""
     (tmp_path / "other").mkdir()
     other, _ = signed(tmp_path / "other")
     monkeypatch.setenv("SSL_CERT_FILE", str(other))
     with behind_tls(server, signed(tmp_path)) as url:
-        told = message(door.ask(url, "ok"))
+        told = message(endpoint.ask(url, "ok"))
     assert f"none of the roots in SSL_CERT_FILE={other} has signed" in told
 
 
 def test_an_expired_certificate_has_no_wrong_way_out(server: Loopback, tmp_path: Path) -> None:
     """No further root would help, so none is asked for."""
     with behind_tls(server, signed(tmp_path, days=-1)) as url:
-        told = message(Door("openai", False).ask(url, "ok"))
+        told = message(Endpoint("openai", False).ask(url, "ok"))
     assert "TLS failed" in told
     if "expired" in told:
         assert "SSL_CERT_FILE" not in told
@@ -176,7 +176,7 @@ def test_an_expired_certificate_has_no_wrong_way_out(server: Loopback, tmp_path:
 
 def test_tls_at_a_server_without_it_is_said(server: Loopback) -> None:
     """https where http is spoken: the handshake is named, and no root certificate."""
-    told = message(Door("openai", False).ask(server.url.replace("http:", "https:"), "ok"))
+    told = message(Endpoint("openai", False).ask(server.url.replace("http:", "https:"), "ok"))
     assert "TLS failed" in told
     assert "SSL_CERT_FILE" not in told
 
@@ -185,14 +185,14 @@ def test_tls_at_a_server_without_it_is_said(server: Loopback) -> None:
 
 
 @pytest.mark.parametrize("variable", ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"])
-@each_door
+@each_endpoint
 def test_a_dead_proxy_is_named_and_not_the_server(
-    server: Loopback, door: Door, monkeypatch: pytest.MonkeyPatch, variable: str
+    server: Loopback, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch, variable: str
 ) -> None:
     """The variable, its host and port, and that the server was not asked; no password."""
     gone = dead()
     monkeypatch.setenv(variable, f"http://user:p4ss-CANARY@{gone}")
-    told = message(door.ask(server, "ok"))
+    told = message(endpoint.ask(server, "ok"))
     assert f"was not asked: the proxy of {variable} ({gone}) cannot be reached" in told
     assert "CANARY" not in told
     assert server.log == []
@@ -207,67 +207,67 @@ def test_a_dead_proxy_is_named_and_not_the_server(
         ("http://", "ALL_PROXY is no address of a proxy"),
     ],
 )
-@each_door
+@each_endpoint
 def test_a_proxy_that_cannot_be_used_is_named(
-    server: Loopback, door: Door, monkeypatch: pytest.MonkeyPatch, value: str, says: str
+    server: Loopback, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch, value: str, says: str
 ) -> None:
     """Before any call, with the way out; the address and the key are not accused."""
     monkeypatch.setenv("ALL_PROXY", value)
     with pytest.raises(ModelError, match=f"{says}.*NO_PROXY=127.0.0.1") as caught:
-        door.ask(server, "ok")
+        endpoint.ask(server, "ok")
     assert "CANARY" not in str(caught.value)
     assert server.log == []
 
 
 @pytest.mark.parametrize("none", ["127.0.0.1", "*", ".0.0.1,localhost"])
-@each_door
+@each_endpoint
 def test_no_proxy_takes_the_direct_way(
-    server: Loopback, door: Door, monkeypatch: pytest.MonkeyPatch, none: str
+    server: Loopback, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch, none: str
 ) -> None:
     """What is meant for other hosts does no harm, whatever it is."""
     monkeypatch.setenv("HTTP_PROXY", "socks://nowhere:1")
     monkeypatch.setenv("NO_PROXY", none)
-    assert isinstance(door.ask(server, "ok"), Reply)
+    assert isinstance(endpoint.ask(server, "ok"), Reply)
 
 
-@each_door
+@each_endpoint
 def test_a_proxy_of_another_scheme_does_no_harm(
-    server: Loopback, door: Door, monkeypatch: pytest.MonkeyPatch
+    server: Loopback, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Calls by http are not concerned by the proxy for https, and a closer one wins over the last."""
     monkeypatch.setenv("HTTPS_PROXY", "socks5://nowhere:1")
-    assert isinstance(door.ask(server, "ok"), Reply)
+    assert isinstance(endpoint.ask(server, "ok"), Reply)
     monkeypatch.setenv("ALL_PROXY", "socks5://nowhere:1")
     monkeypatch.setenv("HTTP_PROXY", server.url)
-    assert isinstance(door.ask("http://api.invalid", "ok"), Reply)
+    assert isinstance(endpoint.ask("http://api.invalid", "ok"), Reply)
 
 
-@each_door
+@each_endpoint
 def test_a_living_proxy_is_used(
-    server: Loopback, door: Door, monkeypatch: pytest.MonkeyPatch
+    server: Loopback, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The call for a host that nobody knows here arrives at the proxy."""
     monkeypatch.setenv("HTTP_PROXY", server.url.removeprefix("http://"))
-    assert isinstance(door.ask("http://api.invalid", "ok"), Reply)
+    assert isinstance(endpoint.ask("http://api.invalid", "ok"), Reply)
     assert server.log[0].headers["host"] == "api.invalid"
 
 
 def test_a_proxys_password_reaches_it(server: Loopback, monkeypatch: pytest.MonkeyPatch) -> None:
     """As a header of its own, beside the provider's key."""
     monkeypatch.setenv("HTTP_PROXY", server.url.replace("http://", "http://user:p4ss@"))
-    assert isinstance(Door("openai", False).ask("http://api.invalid", "ok"), Reply)
+    assert isinstance(Endpoint("openai", False).ask("http://api.invalid", "ok"), Reply)
     assert server.log[0].headers["proxy-authorization"] == "Basic dXNlcjpwNHNz"
     assert server.log[0].headers["authorization"] == f"Bearer {KEY}"
 
 
-@each_door
+@each_endpoint
 def test_a_proxy_that_wants_a_password_is_named(
-    server: Loopback, door: Door, monkeypatch: pytest.MonkeyPatch
+    server: Loopback, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its 407 is no answer of the provider."""
     server.script("m", Act(status=407, body=""))
     monkeypatch.setenv("HTTP_PROXY", server.url)
-    told = message(door.ask("http://api.invalid", "m"))
+    told = message(endpoint.ask("http://api.invalid", "m"))
     assert f"the proxy of HTTP_PROXY ({server.url[7:]}) wants a user and a password" in told
 
 
@@ -275,17 +275,17 @@ def test_a_corrected_variable_is_followed(
     server: Loopback, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The next run of a kept client takes the new way, without a restart."""
-    door = Door("openai", False)
-    provider = door.open(server.url)
+    endpoint = Endpoint("openai", False)
+    provider = endpoint.open(server.url)
 
     async def call() -> None:
         monkeypatch.setenv("HTTP_PROXY", dead())
         await provider.prepare()
         with pytest.raises(CallFailed):
-            await provider.complete(door.task("ok"), lambda piece: None)
+            await provider.complete(endpoint.task("ok"), lambda piece: None)
         monkeypatch.delenv("HTTP_PROXY")
         await provider.prepare()
-        await provider.complete(door.task("ok"), lambda piece: None)
+        await provider.complete(endpoint.task("ok"), lambda piece: None)
         await provider.close()
 
     asyncio.run(call())
@@ -294,7 +294,7 @@ def test_a_corrected_variable_is_followed(
 
 def test_a_refusal_is_still_the_servers_where_there_is_no_proxy() -> None:
     """The other half: without a proxy the server is who refuses."""
-    assert message(Door("openai", False).ask(f"http://{dead()}", "ok")).endswith(
+    assert message(Endpoint("openai", False).ask(f"http://{dead()}", "ok")).endswith(
         "connection refused"
     )
 
@@ -330,7 +330,7 @@ def test_a_query_stays_behind_the_path(
 
     async def call() -> Reply:
         await provider.prepare()
-        reply = await provider.complete(Door("openai", stream).task("ok"), lambda piece: None)
+        reply = await provider.complete(Endpoint("openai", stream).task("ok"), lambda piece: None)
         await provider.close()
         return reply
 
@@ -346,7 +346,7 @@ def test_what_may_be_a_key_in_a_query_is_hidden(server: Loopback) -> None:
     async def call() -> str:
         await provider.prepare()
         try:
-            await provider.complete(Door("openai", False).task("m"), lambda piece: None)
+            await provider.complete(Endpoint("openai", False).task("m"), lambda piece: None)
         except CallFailed as failed:
             return failed.fault.message
         finally:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from fakes import USED, Act, Fake, answer, by_name, failing, surroundings
+from fakes import USED, Act, Fake, answer, by_name, failing, run_context
 from provider import Act as Served
 from provider import Loopback
 from virtual_time import run_virtual
@@ -69,7 +69,7 @@ def ran(
 ) -> Ran:
     """A vote over a fake provider on the virtual clock."""
     fake, events = Fake(act), list[Event]()
-    around = surroundings(fake, stop, tell=events.append, **more)
+    around = run_context(fake, stop, tell=events.append, **more)
     run, seconds = run_virtual(VotePattern.run(planned(line, body), around, before))
     return Ran(run, fake, seconds, events)
 
@@ -377,7 +377,7 @@ def test_a_public_retry_of_an_interrupted_vote_goes_on_to_the_decision() -> None
     async def twice() -> tuple[VoteRun, VoteRun]:
         asyncio.get_running_loop().call_later(1.5, stop, "interrupted")
         plan = planned(f"-n 5 {AB} --stop clinch")
-        first = await VotePattern.run(plan, surroundings(Fake(act), stop))
+        first = await VotePattern.run(plan, run_context(Fake(act), stop))
         return first, await first.retry()
 
     (first, again), _ = run_virtual(twice())
@@ -918,7 +918,7 @@ def test_cancelled_at_any_moment_nothing_is_lost(by_task: bool) -> None:
         plan = planned(f"{line} -c {rng.randrange(1, 12)}")
         fake = Fake(act)
         work = asyncio.ensure_future(
-            VotePattern.run(plan, surroundings(fake, stop, tell=events.append))
+            VotePattern.run(plan, run_context(fake, stop, tell=events.append))
         )
         at = rng.random() * 4
         kill = work.cancel if by_task else lambda: stop("interrupted")

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from fakes import Act, Fake, answer, by_name, failing, surroundings
+from fakes import Act, Fake, answer, by_name, failing, run_context
 from virtual_time import run_virtual
 
 from parallm_magics import FanoutRun, TooFewSucceeded
@@ -34,7 +34,7 @@ def ran(
     fake = Fake(act)
     cell = parse("fanout", line, body)
     plan = make_plan(cell, variables or {}, lambda text: Model("fake", text), {"model": ("m",)})
-    run, seconds = run_virtual(FanoutPattern.run(plan, surroundings(fake, stop)))
+    run, seconds = run_virtual(FanoutPattern.run(plan, run_context(fake, stop)))
     return run, fake, seconds
 
 

@@ -14,7 +14,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from doors import DOORS, Door, each_door
+from endpoints import ENDPOINTS, Endpoint, each_endpoint
 from paths import DATA
 from provider import Act, Loopback
 from provider_acts import act_of
@@ -40,7 +40,7 @@ BAD = {
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Loopback]:
-    """A scripted server, and a key in the variable that the doors read."""
+    """A scripted server, and a key in the variable that the endpoints read."""
     monkeypatch.setenv("TEST_KEY", "sk-TEST-0123456789abcdef")
     with Loopback() as loopback:
         yield loopback
@@ -229,9 +229,9 @@ def test_a_status_has_a_kind(server: Loopback, status: int, kind: str) -> None:
     """With and without a body in the provider's form, in both dialects."""
     assert kind_of_status(status) == kind
     server.script("m", Act(status=status, body="<h1>no</h1>"))
-    for door in (Door("anthropic", False), Door("openai", True)):
+    for endpoint in (Endpoint("anthropic", False), Endpoint("openai", True)):
         for model in (f"err-{status}", "m"):
-            end = door.failure(server, model)
+            end = endpoint.failure(server, model)
             said = "auth" if (model, status) == ("err-403", 403) else kind  # "permission_error"
             number = f"req_{len(server.log) - 1}"
             assert (end.fault.kind, end.fault.http, end.fault.request_id) == (said, status, number)
@@ -283,27 +283,27 @@ def test_a_code_says_more_than_a_status(
 ) -> None:
     """Money, context and access are told from mere rate limits and bad requests."""
     server.script("m", Act(status=status, body={"type": "error", "error": error}))
-    for door in (Door("anthropic", False), Door("openai", False)):
-        assert door.failure(server, "m").fault.kind == kind
+    for endpoint in (Endpoint("anthropic", False), Endpoint("openai", False)):
+        assert endpoint.failure(server, "m").fault.kind == kind
 
 
-@each_door
-def test_messages_name_the_way_out(server: Loopback, door: Door) -> None:
+@each_endpoint
+def test_messages_name_the_way_out(server: Loopback, endpoint: Endpoint) -> None:
     """The variable of the key, the model, the parameter, the wait."""
-    assert "check TEST_KEY" in door.failure(server, "err-401").fault.message
-    assert "check TEST_KEY" in door.failure(server, "err-403").fault.message
-    assert "unknown model 'no-model'" in door.failure(server, "no-model").fault.message
-    message = door.failure(server, "bad-param").fault.message
+    assert "check TEST_KEY" in endpoint.failure(server, "err-401").fault.message
+    assert "check TEST_KEY" in endpoint.failure(server, "err-403").fault.message
+    assert "unknown model 'no-model'" in endpoint.failure(server, "no-model").fault.message
+    message = endpoint.failure(server, "bad-param").fault.message
     assert "bad-param does not accept 'temperature'" in message
-    assert "250000 tokens" in door.failure(server, "too-long").fault.message
-    assert "asks to wait 1 s" in door.failure(server, "err-429-ra-1").fault.message
+    assert "250000 tokens" in endpoint.failure(server, "too-long").fault.message
+    assert "asks to wait 1 s" in endpoint.failure(server, "err-429-ra-1").fault.message
 
 
-@each_door
-def test_a_fault_is_one_short_line(server: Loopback, door: Door) -> None:
+@each_endpoint
+def test_a_fault_is_one_short_line(server: Loopback, endpoint: Endpoint) -> None:
     """However long and wild the provider's own message is."""
     server.script("m", Act(status=400, body={"error": {"message": "a\n\x1b]0;x\x07" * 9999}}))
-    message = door.failure(server, "m").fault.message
+    message = endpoint.failure(server, "m").fault.message
     assert len(message) <= 400
     assert message.isprintable()
 
@@ -326,22 +326,22 @@ def test_each_cause_of_a_lost_connection_is_told(
     server: Loopback, transport: str, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Refused, unknown host, TLS, reset and closed are five different texts with the host."""
-    door = Door(name, False)
+    endpoint = Endpoint(name, False)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         refused = f"http://127.0.0.1:{free.getsockname()[1]}"
     ends = {
-        "refused": door.failure(refused, "ok"),
-        "TLS": door.failure(server.url.replace("http:", "https:"), "ok"),
-        "reset": door.failure(server, "reset"),
-        "closed": door.failure(server, "close"),
+        "refused": endpoint.failure(refused, "ok"),
+        "TLS": endpoint.failure(server.url.replace("http:", "https:"), "ok"),
+        "reset": endpoint.failure(server, "reset"),
+        "closed": endpoint.failure(server, "close"),
     }
 
     def unknown(*args: object, **kwargs: object) -> None:
         raise socket.gaierror(-2, "Name or service not known")
 
     monkeypatch.setattr(socket, "getaddrinfo", unknown)
-    ends["DNS"] = door.failure("http://no-such-host.invalid", "ok")
+    ends["DNS"] = endpoint.failure("http://no-such-host.invalid", "ok")
     for word, failed in ends.items():
         assert failed.fault.kind == "connection", word
         assert word in failed.fault.message
@@ -390,17 +390,19 @@ DOOR_KINDS: dict[str, str | None] = {
 
 @pytest.mark.parametrize("name", list(BAD))
 def test_bad_answers_of_the_list_are_told_apart(server: Loopback, name: str) -> None:
-    """Each ends at the door as the list wants, in both dialects."""
+    """Each ends at the endpoint as the list wants, in both dialects."""
     fault = BAD[name]["gen"]["fault"]
     with Loopback() as other:
         server.script("m", act_of(fault, other.url))
-        for door in [door for door in DOORS if door.stream or "stream" not in fault]:
+        for endpoint in [
+            endpoint for endpoint in ENDPOINTS if endpoint.stream or "stream" not in fault
+        ]:
             kind = DOOR_KINDS[name]
             if kind == "timeout":
                 with pytest.raises(TimeoutError):
-                    ask_for(0.3, server, door)
+                    ask_for(0.3, server, endpoint)
                 continue
-            end = door.ask(server, "m")
+            end = endpoint.ask(server, "m")
             if kind is None:
                 assert isinstance(end, Reply)
                 assert end.text == ("" if "content" in name else "echo: hello there")
@@ -413,15 +415,15 @@ def test_bad_answers_of_the_list_are_told_apart(server: Loopback, name: str) -> 
         assert other.log == []
 
 
-def ask_for(seconds: float, server: Loopback, door: Door) -> None:
+def ask_for(seconds: float, server: Loopback, endpoint: Endpoint) -> None:
     """One call under a time limit, as the engine makes it."""
-    provider = door.open(server.url)
+    provider = endpoint.open(server.url)
 
     async def call() -> None:
         await provider.prepare()
         try:
             async with asyncio.timeout(seconds):
-                await provider.complete(door.task("m"), lambda piece: None)
+                await provider.complete(endpoint.task("m"), lambda piece: None)
         finally:
             await provider.close()
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import pytest
-from fakes import USED, Act, Fake, FakeClients, answer, by_name, failing, surroundings
+from fakes import USED, Act, Fake, FakeClients, answer, by_name, failing, run_context
 from virtual_time import run_virtual
 
 from parallm_magics import (
@@ -80,7 +80,7 @@ def ran(
     fake = Fake(act)
     line = LINES[magic] if line is None else line
     plan = planned(magic, line, (BODIES[magic] if body is None else body) + guard, variables)
-    run, seconds = run_virtual(RUNNERS[magic](plan, surroundings(fake, **more)))
+    run, seconds = run_virtual(RUNNERS[magic](plan, run_context(fake, **more)))
     return Ran(run, fake, seconds)
 
 
@@ -638,7 +638,7 @@ def test_no_item_is_lost_to_a_guard_that_failed(source: str) -> None:
 
     async def twice() -> tuple[FanoutRun, FanoutRun]:
         plan = planned("fanout", "--each docs", "{{item}}\n" + GUARD, {"docs": SOURCES[source](30)})
-        run = await FanoutPattern.run(plan, surroundings(Fake(act)))
+        run = await FanoutPattern.run(plan, run_context(Fake(act)))
         return run, await run.retry()
 
     (first, second), _ = run_virtual(twice())
@@ -685,7 +685,7 @@ def test_an_interrupt_before_the_pass_shows_nothing(magic: str, guard: str, at: 
         stop = Stop()
         asyncio.get_running_loop().call_later(at, stop, "interrupted")
         plan = planned(magic, LINES[magic], BODIES[magic] + guard)
-        return await RUNNERS[magic](plan, surroundings(Fake(act), stop))
+        return await RUNNERS[magic](plan, run_context(Fake(act), stop))
 
     run, seconds = run_virtual(interrupted())
     assert is_withheld(run)
@@ -704,7 +704,7 @@ def test_an_interrupt_after_the_pass_keeps_what_is_done() -> None:
         stop = Stop()
         asyncio.get_running_loop().call_later(3, stop, "interrupted")
         return await FanoutPattern.run(
-            planned("fanout", "", TWO + GUARD), surroundings(Fake(act), stop)
+            planned("fanout", "", TWO + GUARD), run_context(Fake(act), stop)
         )
 
     run, _ = run_virtual(interrupted())
@@ -719,7 +719,7 @@ def test_a_cancellation_from_outside_leaves_no_task(magic: str, at: float) -> No
     async def cancelled() -> int:
         fake = Fake(guarding(says("ALLOW"), answer(1, "WORK")))
         plan = planned(magic, LINES[magic], BODIES[magic] + GUARD)
-        task = asyncio.ensure_future(RUNNERS[magic](plan, surroundings(fake)))
+        task = asyncio.ensure_future(RUNNERS[magic](plan, run_context(fake)))
         await asyncio.sleep(at)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -744,7 +744,7 @@ def test_an_error_in_the_work_cancels_the_guard() -> None:
         fake = Fake(guarding(hang))
         plan = planned("fanout", "--each docs", "{{item}}\n" + GUARD, {"docs": items()})
         with pytest.raises(Broken):
-            await FanoutPattern.run(plan, surroundings(fake))
+            await FanoutPattern.run(plan, run_context(fake))
         assert fake.running == 0
         return len(asyncio.all_tasks())
 
@@ -762,7 +762,7 @@ def test_a_further_try_keeps_a_block(magic: str) -> None:
     async def twice() -> tuple[Any, Any, list[str]]:
         fake = Fake(guarding(says("BLOCK")))
         plan = planned(magic, LINES[magic], BODIES[magic] + GUARD)
-        first = await RUNNERS[magic](plan, surroundings(fake))
+        first = await RUNNERS[magic](plan, run_context(fake))
         fake.calls.clear()
         return first, await first.retry(), fake.calls
 
@@ -792,7 +792,7 @@ def test_a_further_try_asks_a_guard_that_gave_no_verdict(
         fake = Fake(guarding(failed))
         plan = planned(magic, LINES[magic], BODIES[magic] + GUARD)
         store = Recordings(tmp_path / f"{magic}.jsonl")
-        around = surroundings(fake, recordings=store)
+        around = run_context(fake, recordings=store)
         first = await RUNNERS[magic](plan, around)
         fake._act = guarding(says(said))
         fake.calls.clear()
@@ -818,7 +818,7 @@ def test_a_further_try_of_a_guard_vote_asks_the_lost_votes_only() -> None:
             )
         )
         plan = planned("fanout", "", f"{TWO}%guardrail g -n 3\nx")
-        first = await FanoutPattern.run(plan, surroundings(fake))
+        first = await FanoutPattern.run(plan, run_context(fake))
         assert is_withheld(first)
         texts[:] = ["BLOCK", "ALLOW", "ALLOW"]
         fake.calls.clear()
@@ -844,7 +844,7 @@ def test_a_further_try_keeps_a_pass(magic: str) -> None:
 
         fake = Fake(act)
         plan = planned(magic, LINES[magic], BODIES[magic] + GUARD)
-        first = await RUNNERS[magic](plan, surroundings(fake, tell=events.append))
+        first = await RUNNERS[magic](plan, run_context(fake, tell=events.append))
         assert [record.ok for record in first.results] == [True, False]
         fake.calls.clear()
         events.clear()
@@ -881,7 +881,7 @@ def test_a_cap_counts_the_guard() -> None:
         cell = parse("fanout", f"-c 1 --max-cost {cap}", body)
         plan = make_plan(cell, {}, lambda text: Model("anthropic", text), models)
         try:
-            return fake, run_virtual(FanoutPattern.run(plan, surroundings(fake))).result
+            return fake, run_virtual(FanoutPattern.run(plan, run_context(fake))).result
         except BudgetExceeded as error:
             return fake, error
 
@@ -903,7 +903,7 @@ def test_a_session_cap_counts_the_guard() -> None:
         parse("fanout", "", TWO + GUARD), {}, lambda text: Model("anthropic", text), models
     )
     fake = Fake(guarding(says("BLOCK", after=3)))
-    run, _ = run_virtual(FanoutPattern.run(plan, surroundings(fake, ledgers=(ledger,))))
+    run, _ = run_virtual(FanoutPattern.run(plan, run_context(fake, ledgers=(ledger,))))
     assert is_withheld(run)
     assert run.cost == ledger.spent > Decimal(0)
 
@@ -935,7 +935,7 @@ def replayed(
     """A run with recordings; with `locked` the doors of these models do not open, of () none."""
     fake = Fake(act)
     plan = planned(magic, LINES[magic], BODIES[magic] + guard)
-    around = surroundings(fake, recordings=store)
+    around = run_context(fake, recordings=store)
     if locked is not None:
         around.clients = cast("Clients", Locked(fake, *locked))
     run, seconds = run_virtual(RUNNERS[magic](plan, around))
@@ -983,7 +983,7 @@ def test_a_missing_key_is_told_before_anything_is_asked(
     """With recordings too, where doors are opened on demand only."""
     fake = Fake(guarding(says("ALLOW")))
     plan = planned(magic, LINES[magic], f"{BODIES[magic]}%guardrail -m other\nx")
-    around = surroundings(fake, recordings=Recordings(tmp_path / "r.jsonl"))
+    around = run_context(fake, recordings=Recordings(tmp_path / "r.jsonl"))
     around.clients = cast("Clients", Locked(fake, *locked))
     with pytest.raises(MissingKeyError):
         run_virtual(RUNNERS[magic](plan, around))
@@ -1007,7 +1007,7 @@ def test_the_guard_comes_first_beside_recordings(slow: float, tmp_path: Path) ->
     for said, asked in (("BLOCK", ["guardrail"]), ("ALLOW", ["guardrail", "a", "b"])):
         fake = Fake(guarding(says(said)))
         plan = planned("fanout", "-c 1", f"{TWO}%guardrail -m other\nx {said}")
-        around = surroundings(fake, recordings=Recordings(tmp_path / "r.jsonl"))
+        around = run_context(fake, recordings=Recordings(tmp_path / "r.jsonl"))
         around.clients = cast("Clients", Slow(fake))
         run, _ = run_virtual(FanoutPattern.run(plan, around))
         assert (fake.calls, run.blocked) == (asked, said == "BLOCK")
@@ -1044,7 +1044,7 @@ def test_what_ends_after_the_block_is_not_written_either(
     fake = Fake(guarding(says("BLOCK") if end == "slow to end" else hang, work))
 
     async def main() -> None:
-        around = surroundings(fake, recordings=Recordings(path))
+        around = run_context(fake, recordings=Recordings(path))
         run = asyncio.ensure_future(RUNNERS[magic](plan, around))
         await asyncio.sleep(1)
         if end == "cancelled":

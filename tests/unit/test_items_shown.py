@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any
 
 import pytest
-from fakes import Fake, surroundings
+from fakes import Fake, run_context
 from hypothesis import given
 from hypothesis import strategies as st
 from virtual_time import run_virtual
@@ -47,7 +47,7 @@ def mapped(
         return Reply(said.get(task.name, "fine"))
 
     plan = planned(docs, f"--min-success 0 --retries 0 {line}", body, **variables)
-    run, _ = run_virtual(FanoutPattern.run(plan, surroundings(Fake(act))))
+    run, _ = run_virtual(FanoutPattern.run(plan, run_context(Fake(act))))
     return run
 
 
@@ -163,7 +163,7 @@ def test_repeats_keep_their_places_too() -> None:
             raise CallFailed(Fault("bad_request", "no"))
         return Reply(task.model.name)
 
-    run, _ = run_virtual(FanoutPattern.run(plan, surroundings(Fake(act))))
+    run, _ = run_virtual(FanoutPattern.run(plan, run_context(Fake(act))))
     assert [*zip("abc", run.values(), strict=True)] == [("a", "a"), ("b", None), ("c", "c")]
 
 
@@ -177,7 +177,7 @@ def test_a_written_section_without_an_answer_says_why() -> None:
             raise CallFailed(Fault("bad_request", "no"))
         return Reply("fine")
 
-    run, _ = run_virtual(FanoutPattern.run(plan, surroundings(Fake(act))))
+    run, _ = run_virtual(FanoutPattern.run(plan, run_context(Fake(act))))
     assert list(run) == ["a"]
     with pytest.raises(KeyError, match=r"section 'b' has no answer .1 failed.; see .failed"):
         run["b"]

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from asking import MODELS, served, voted
-from fakes import USED, Fake, surroundings
+from fakes import USED, Fake, run_context
 from judges import NO_VERDICT, Bench, choosing, judged, saying, scoring, shown
 from paths import DATA
 from virtual_time import run_virtual
@@ -30,7 +30,7 @@ BEST = "Which city?\n%judge --score 0..100\nRate it."
 
 async def twice(bench: Bench, *cell: str) -> tuple[VoteRun, VoteRun, int]:
     """A run, its retry, and how many calls the first one took."""
-    first = await VotePattern.run(bench.plan(*cell), surroundings(bench.fake))
+    first = await VotePattern.run(bench.plan(*cell), run_context(bench.fake))
     calls = len(bench.fake.calls)
     return first, await first.retry(), calls
 
@@ -375,7 +375,7 @@ def test_a_judge_of_no_help_loses_nothing(judge: Any, why: str, calls: int) -> N
 
     bench = Bench(["", "", ""], choosing("Rome"))
     fake = Fake(act)
-    run, _ = run_virtual(VotePattern.run(bench.plan(), surroundings(fake)))
+    run, _ = run_virtual(VotePattern.run(bench.plan(), run_context(fake)))
     assert (run.winner, run.status, run.text) == ("Rome", "decided", "Rome")
     assert run.how.startswith("the judge gave no verdict (")
     assert why in run.how
@@ -393,7 +393,7 @@ def test_an_interrupt_before_the_judge_names_the_fallback() -> None:
     async def main() -> VoteRun:
         asyncio.get_running_loop().call_later(2.5, stop, "interrupted")
         bench = Bench(["Paris", "Paris", "Rome"], choosing("Rome"))
-        return await VotePattern.run(bench.plan("--quorum 1"), surroundings(bench.fake, stop))
+        return await VotePattern.run(bench.plan("--quorum 1"), run_context(bench.fake, stop))
 
     run, _ = run_virtual(main())
     assert (run.winner, run.judgments) == ("Paris", ())
@@ -407,7 +407,7 @@ def test_an_interrupt_of_the_judge_keeps_the_panel() -> None:
     async def main() -> VoteRun:
         asyncio.get_running_loop().call_later(3.5, stop, "interrupted")
         bench = Bench(["Paris", "Paris", "Rome"], choosing("Rome"))
-        return await VotePattern.run(bench.plan(), surroundings(bench.fake, stop))
+        return await VotePattern.run(bench.plan(), run_context(bench.fake, stop))
 
     run, _ = run_virtual(main())
     assert [record.status for record in run.judgments] == ["cancelled", "cancelled"]
@@ -426,7 +426,7 @@ def test_blocked_work_reaches_no_judge() -> None:
 
     bench = Bench(["", "", ""], choosing("x"))
     body = "Which city?\n%guardrail guard\nIs it fine?\n%judge\nPick."
-    run, _ = run_virtual(VotePattern.run(bench.plan("", body), surroundings(Fake(act))))
+    run, _ = run_virtual(VotePattern.run(bench.plan("", body), run_context(Fake(act))))
     assert run.blocked
     assert sorted(asked) == ["guard", "v1", "v2", "v3"]
     assert run.judgments == ()
@@ -479,7 +479,7 @@ def test_new_answers_need_a_new_verdict() -> None:
     bench = Bench(["Paris", None, "Rome"], saying([*["Rome"] * 2, *["Oslo"] * 3]))
 
     async def main() -> tuple[VoteRun, VoteRun]:
-        first = await VotePattern.run(bench.plan(), surroundings(bench.fake))
+        first = await VotePattern.run(bench.plan(), run_context(bench.fake))
         bench.answers[1] = "Oslo"
         return first, await first.retry()
 

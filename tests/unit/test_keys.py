@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import fields
 
 import pytest
-from doors import Door, each_door
+from endpoints import Endpoint, each_endpoint
 from paths import DATA
 from provider import Act, Loopback
 
@@ -31,16 +31,16 @@ BAD = {
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Loopback]:
-    """A scripted server, and a key in the variable that the doors read."""
+    """A scripted server, and a key in the variable that the endpoints read."""
     monkeypatch.setenv("TEST_KEY", "sk-TEST-0123456789abcdef")
     with Loopback() as loopback:
         yield loopback
 
 
 @pytest.mark.parametrize("name", ["key-plain", "key-newline", "key-space"])
-@each_door
+@each_endpoint
 def test_a_key_is_nowhere(
-    door: Door,
+    endpoint: Endpoint,
     name: str,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
@@ -54,38 +54,38 @@ def test_a_key_is_nowhere(
     told: list[str] = []
     with Loopback() as server:
         for model in ("ok", "echo-key", "err-429", "cut", "html-200", "reset"):
-            end = door.ask(server, model)
+            end = endpoint.ask(server, model)
             told += [repr(end), str(end)]
             if isinstance(end, CallFailed):
                 told += [repr(end.fault), *traceback.format_exception(end)]
                 told += [repr(frame.f_locals) for frame, _ in traceback.walk_tb(end.__traceback__)]
                 assert end.__context__ is None
         assert server.log[0].headers["authorization"] == "Bearer sk-CANARY-0123456789abcdef"
-        told.append(repr(vars(door.open(server.url))))
+        told.append(repr(vars(endpoint.open(server.url))))
     told += [record.getMessage() + str(record.exc_text) for record in caplog.records]
     told += capfd.readouterr()
     assert "CANARY" not in "\n".join(told)
     assert any("[key]" in text for text in told)
 
 
-@each_door
+@each_endpoint
 def test_an_echoed_key_is_hidden_and_the_rest_is_shown(
-    server: Loopback, door: Door, monkeypatch: pytest.MonkeyPatch
+    server: Loopback, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Known keys of any shape, and unknown ones that look like one."""
     monkeypatch.setenv("TEST_KEY", "an-unusual-key-of-ours")
-    message = door.failure(server, "echo-key").fault.message
+    message = endpoint.failure(server, "echo-key").fault.message
     assert "an-unusual" not in message
     assert "Incorrect API key provided: [key]" in message
     server.script("m", Act(status=401, body={"error": {"message": BAD["key-echo-401"]["payload"]}}))
-    assert "CANARY" not in door.failure(server, "m").fault.message
+    assert "CANARY" not in endpoint.failure(server, "m").fault.message
 
 
-@each_door
-def test_a_fault_is_plain_data(server: Loopback, door: Door) -> None:
+@each_endpoint
+def test_a_fault_is_plain_data(server: Loopback, endpoint: Endpoint) -> None:
     """Nothing of an SDK hangs on it, as the list demands (key-exc-object)."""
     for model in ("err-401", "err-500", "cut", "reset", "html-200"):
-        failed = door.failure(server, model)
+        failed = endpoint.failure(server, model)
         for field in fields(Fault):
             assert isinstance(getattr(failed.fault, field.name), str | int | float | None)
         assert failed.__cause__ is failed.__context__ is None
@@ -149,12 +149,12 @@ def test_scrub_knows_keys_that_were_replaced(monkeypatch: pytest.MonkeyPatch) ->
 ECHOED = "sk-TEST-0123456789abcdef"
 
 
-@each_door
-def test_a_key_that_a_server_echoes_in_an_answer(door: Door, server: Loopback) -> None:
+@each_endpoint
+def test_a_key_that_a_server_echoes_in_an_answer(endpoint: Endpoint, server: Loopback) -> None:
     """Not in the text, in no piece of it, not in the thinking and not as the model's name."""
     server.script(ECHOED, Act(text=f"your key is {ECHOED}, keep it", gap=0.001))
     heard: list[str] = []
-    reply = door.ask(server, ECHOED, lambda piece, *thinking: heard.extend([piece, *thinking]))
+    reply = endpoint.ask(server, ECHOED, lambda piece, *thinking: heard.extend([piece, *thinking]))
     assert not isinstance(reply, CallFailed), reply
     assert reply.text == "your key is [key], keep it"
     assert reply.model == "[key]"

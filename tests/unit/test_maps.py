@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fakes import Act, Fake, answer, failing, price, surroundings
+from fakes import Act, Fake, answer, failing, price, run_context
 from hypothesis import given
 from hypothesis import strategies as st
 from virtual_time import run_virtual
@@ -57,7 +57,7 @@ def mapped(
 ) -> tuple[FanoutRun, Fake]:
     """A map over a fake provider on the virtual clock."""
     fake = Fake(act)
-    run, _ = run_virtual(FanoutPattern.run(planned(docs, body, line), surroundings(fake, stop)))
+    run, _ = run_virtual(FanoutPattern.run(planned(docs, body, line), run_context(fake, stop)))
     return run, fake
 
 
@@ -286,7 +286,7 @@ def test_a_slow_source_holds_up_neither_calls_nor_a_stop() -> None:
         loop = asyncio.get_running_loop()
         time = loop.time
         loop.time = lambda: time() + clock[0]  # type: ignore[method-assign]
-        await FanoutPattern.run(planned(slow()), surroundings(Fake(act)))
+        await FanoutPattern.run(planned(slow()), run_context(Fake(act)))
 
     run_virtual(run())
     assert begun[0] < 5
@@ -311,7 +311,7 @@ def test_what_a_model_cannot_do_is_told_before_any_call() -> None:
     fake.check = refuse  # type: ignore[method-assign]
     for name in ("list", "generator", "async generator"):
         with pytest.raises(ModelError, match="no such thing"):
-            run_virtual(FanoutPattern.run(planned(SOURCES[name](5)), surroundings(fake)))
+            run_virtual(FanoutPattern.run(planned(SOURCES[name](5)), run_context(fake)))
     assert fake.calls == []
 
 
@@ -461,13 +461,13 @@ def test_an_out_file_that_cannot_be_written_costs_nothing(tmp_path: Path) -> Non
     for bad in (tmp_path, tmp_path / "no" / "such.jsonl"):
         plan = planned(range(3), line=f"--out-file {bad}")
         with pytest.raises(OptionError, match="it cannot be written"):
-            run_virtual(FanoutPattern.run(plan, surroundings(fake)))
+            run_virtual(FanoutPattern.run(plan, run_context(fake)))
     assert fake.calls == []
     os.mkfifo(tmp_path / "pipe")  # opened plainly it would wait for a reader for ever
     for bad in (tmp_path / "pipe", "~nobody-of-that-name/run.jsonl"):
         plan = planned(range(3), line=f"--out-file {bad}")
         with pytest.raises(OptionError, match="it cannot be written"):
-            run_virtual(FanoutPattern.run(plan, surroundings(fake)))
+            run_virtual(FanoutPattern.run(plan, run_context(fake)))
     assert fake.calls == []
     run, _ = mapped(range(3), line="--out-file /dev/full")
     assert len(run) == 3
@@ -536,11 +536,11 @@ def test_a_retry_that_is_stopped_carries_what_it_has() -> None:
         return Reply(" " if len(seen) <= 4 else "fine")
 
     fake = Fake(act)
-    around = surroundings(fake)
+    around = run_context(fake)
 
     @contextlib.asynccontextmanager
     async def stoppable(plan: Plan) -> AsyncIterator[RunContext]:
-        yield dataclasses.replace(surroundings(fake), stop=stop)
+        yield dataclasses.replace(run_context(fake), stop=stop)
 
     around.renew = stoppable
     run, _ = run_virtual(FanoutPattern.run(planned(range(4), line="-c 1 --min-success 0"), around))
@@ -576,7 +576,7 @@ def test_recordings_and_results_cannot_share_a_file(tmp_path: Path) -> None:
     """A new run would put the recordings aside as an old file of results."""
     path = tmp_path / "same.jsonl"
     fake = Fake(QUICK)
-    around = surroundings(fake, recordings=Recordings(path))
+    around = run_context(fake, recordings=Recordings(path))
     with pytest.raises(OptionError, match="the recordings are in this file"):
         run_virtual(FanoutPattern.run(planned(range(3), line=f"--out-file {path}"), around))
     assert fake.calls == []

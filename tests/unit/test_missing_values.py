@@ -14,7 +14,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.dataset
 import pytest
-from fakes import Fake, surroundings
+from fakes import Fake, run_context
 from hypothesis import given
 from hypothesis import strategies as st
 from virtual_time import run_virtual
@@ -67,7 +67,7 @@ def prompts(docs: Any, body: str = "{{item.text}}") -> list[str]:
     async def echo(task: Task, heard: Heard) -> Reply:
         return Reply(task.prompt)
 
-    run, _ = run_virtual(FanoutPattern.run(planned(docs, body), surroundings(Fake(echo))))
+    run, _ = run_virtual(FanoutPattern.run(planned(docs, body), run_context(Fake(echo))))
     return [str(value) for value in run.values()]
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
-from fakes import USED, Fake, surroundings
+from fakes import USED, Fake, run_context
 from paths import DATA
 from virtual_time import run_virtual
 
@@ -119,7 +119,7 @@ def ran(place: Mapping[str, Any], missing: Missing | None) -> Any:
         plan = planned(place)
         if missing is None:
             asyncio.get_running_loop().call_later(INTERRUPT, stop, "interrupted")
-        return await RUNNERS[plan.pattern](plan, surroundings(Fake(act), stop))
+        return await RUNNERS[plan.pattern](plan, run_context(Fake(act), stop))
 
     return run_virtual(run())[0]
 

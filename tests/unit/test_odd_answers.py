@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from asking import each_dialect, fanned, served, voted
-from doors import Door
+from endpoints import Endpoint
 from fakes import Fake, tasks
 from hypothesis import given
 from hypothesis import strategies as st
@@ -288,9 +288,9 @@ TOKEN = {
 def limited(server: Loopback, way: Way, act: Act) -> Reply | CallFailed:
     """How one call ends under a first limit of a minute and a later one of a moment."""
     server.script("m", act)
-    door = Door(way.dialect, way.stream)
-    provider = door.open(server.url, KEY_ENV[way.dialect])
-    task = door.task("m", silence=0.4, first=60.0)
+    endpoint = Endpoint(way.dialect, way.stream)
+    provider = endpoint.open(server.url, KEY_ENV[way.dialect])
+    task = endpoint.task("m", silence=0.4, first=60.0)
 
     async def call() -> Reply | CallFailed:
         await provider.prepare()

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 from asking import served
-from fakes import Fake, surroundings
+from fakes import Fake, run_context
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from virtual_time import run_virtual
@@ -118,9 +118,7 @@ def ran(case: Case, path: Path, mode: Any = "auto") -> Run:
     plan, store = case.plan(), Recordings(path, mode)
     function: Any = VotePattern.run if case.magic == "vote" else FanoutPattern.run
     try:
-        found: Run = run_virtual(
-            function(plan, surroundings(acting(case), recordings=store))
-        ).result
+        found: Run = run_virtual(function(plan, run_context(acting(case), recordings=store))).result
     finally:
         store.close()
     return found

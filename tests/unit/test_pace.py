@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from fakes import Act, Fake, answer, failing, price, surroundings, tasks
+from fakes import Act, Fake, answer, failing, price, run_context, tasks
 from hypothesis import given
 from hypothesis import strategies as st
 from virtual_time import run_virtual
@@ -319,7 +319,7 @@ def test_the_options_reach_the_engine(option: str) -> None:
         {},
         lambda name: Model("fake", name),
     )
-    run, seconds = run_virtual(FanoutPattern.run(plan, surroundings(fake)))
+    run, seconds = run_virtual(FanoutPattern.run(plan, run_context(fake)))
     assert isinstance(run, FanoutRun)
     assert len(run) == 3
     assert seconds == pytest.approx(120.5)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from fakes import Fake, answer, by_name, surroundings
+from fakes import Fake, answer, by_name, run_context
 from virtual_time import run_virtual
 
 from parallm_magics import OptionError, VoteRun, fanout, vote
@@ -36,7 +36,7 @@ def ran(line: str, body: str = "which?", act: Any = None, **settings: Any) -> Vo
     """A vote over the fake provider; everybody says a."""
     plan = planned(line, body, **settings)
     found: VoteRun = run_virtual(
-        VotePattern.run(plan, surroundings(Fake(act or answer(text="a"))))
+        VotePattern.run(plan, run_context(Fake(act or answer(text="a"))))
     ).result
     return found
 
@@ -424,7 +424,7 @@ def test_a_diverse_panel() -> None:
     assert [int(weight) for weight in plan.calls.weights] == [2, 1, 1]
     assert plan.options.pick == "weighted"
     act = by_name({"strict": answer(text="a")}, answer(text="b"))
-    run = run_virtual(VotePattern.run(plan, surroundings(Fake(act)))).result
+    run = run_virtual(VotePattern.run(plan, run_context(Fake(act)))).result
     assert (run.status, run.winner, {*run.tied}) == ("tie", None, {"a", "b"})
     assert run.p_mode is None
 

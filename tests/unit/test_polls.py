@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
-from fakes import Act, Fake, surroundings
+from fakes import Act, Fake, run_context
 from virtual_time import run_virtual
 
 from parallm_magics import FanoutRun, OptionError, TooFewSucceeded, VoteRun, fanout
@@ -52,7 +52,7 @@ def saying(said: Mapping[str, str]) -> Act:
 def ran(body: str, said: Mapping[str, str], line: str = "", **variables: Any) -> FanoutRun:
     """A fan-out over the fake provider; its retry leads there too."""
     run, _ = run_virtual(
-        FanoutPattern.run(planned(body, line, **variables), surroundings(Fake(saying(said))))
+        FanoutPattern.run(planned(body, line, **variables), run_context(Fake(saying(said))))
     )
     assert isinstance(run, FanoutRun)
     return run
@@ -104,7 +104,7 @@ def test_moderation_asks_several_questions_at_once() -> None:
     }
     plan = planned(MODERATION, "--flag violation", message="a message")
     fake = Fake(saying(said))
-    run, seconds = run_virtual(FanoutPattern.run(plan, surroundings(fake)))
+    run, seconds = run_virtual(FanoutPattern.run(plan, run_context(fake)))
     assert (seconds, fake.most) == (1.0, 8)
     assert dict(run) == {
         "toxicity": "clean",
@@ -143,7 +143,7 @@ def test_a_review_flags_what_any_reviewer_finds(words: str, flagged: tuple[str, 
     line = "--pick any --flag vulnerable --min-success 0"
     for early in ("", "--stop clinch", "--launch lazy"):
         plan = planned(REVIEW.format(word="voter"), f"{line} {early}", "vote")
-        vote, _ = run_virtual(VotePattern.run(plan, surroundings(Fake(saying(said)))))
+        vote, _ = run_virtual(VotePattern.run(plan, run_context(Fake(saying(said)))))
         assert isinstance(vote, VoteRun)
         assert vote.flagged is bool(flagged)
 
@@ -196,7 +196,7 @@ def test_a_map_that_was_stopped_is_not_clean(source: Callable[..., Any], count: 
     async def run() -> Any:
         asyncio.get_running_loop().call_later(1.5, stop, "interrupted")
         return await FanoutPattern.run(
-            plan, surroundings(Fake(saying({}.fromkeys(["1"], "ok"))), stop)
+            plan, run_context(Fake(saying({}.fromkeys(["1"], "ok"))), stop)
         )
 
     found, _ = run_virtual(run())
@@ -223,7 +223,7 @@ def test_a_threshold_of_flags_asks_how_many_flag(
     words = dict(zip(names, said.split(), strict=True))
     whole = f"-n 4 --choices ok,bad --flag bad --min-success 0 {line}"
     plan = planned("Is it bad?\n", whole, "vote")
-    vote, _ = run_virtual(VotePattern.run(plan, surroundings(Fake(saying(words)))))
+    vote, _ = run_virtual(VotePattern.run(plan, run_context(Fake(saying(words)))))
     assert isinstance(vote, VoteRun)
     assert (vote.flagged, vote.status) == (flagged, status)
     section = f"%section a -n 4 --choices ok,bad {line}\nIs it bad?"
@@ -374,7 +374,7 @@ def test_a_retry_asks_the_lost_votes_of_a_section() -> None:
     first = ran(TOXICITY, {"toxicity": "safe ! toxic"}, "--min-success 0")
     fake = Fake(saying({"toxicity": "toxic toxic toxic"}))
     plan = planned(TOXICITY)
-    again, _ = run_virtual(FanoutPattern.run(plan, surroundings(fake), first))
+    again, _ = run_virtual(FanoutPattern.run(plan, run_context(fake), first))
     assert (fake.calls, again["toxicity"], again.votes["toxicity"].tally) == (
         ["toxicity.2"],
         "toxic",
@@ -403,7 +403,7 @@ def test_a_map_of_votes() -> None:
     docs = ["safe safe toxic", "toxic toxic safe", "safe toxic ?"]
     body = "%section t -n 3 --choices safe,toxic --flag toxic\nIs {{item}} toxic?"
     plan = planned(body, "--each docs", docs=docs)
-    run, _ = run_virtual(FanoutPattern.run(plan, surroundings(Fake(of_items(docs)))))
+    run, _ = run_virtual(FanoutPattern.run(plan, run_context(Fake(of_items(docs)))))
     assert dict(run) == {"1.t": "safe", "2.t": "toxic", "3.t": None}
     assert run.flagged == ("2.t",)
     assert [poll.status for poll in run.votes.values()] == ["decided", "decided", "tie"]
@@ -415,7 +415,7 @@ def test_of_many_votes_some_are_drawn_and_all_are_kept() -> None:
     docs = ["safe safe toxic"] * 100
     body = "%section t -n 3 --choices safe,toxic\nIs {{item}} toxic?"
     plan = planned(body, "--each docs", docs=docs)
-    run, _ = run_virtual(FanoutPattern.run(plan, surroundings(Fake(of_items(docs)))))
+    run, _ = run_virtual(FanoutPattern.run(plan, run_context(Fake(of_items(docs)))))
     assert len(run.votes) == 100
     assert {*run.values()} == {"safe"}
     assert len(run._repr_mimebundle_()["text/html"]) < 2_000_000
@@ -434,7 +434,7 @@ def test_a_synthesis_reads_the_winners() -> None:
         reply: Reply = await said(task, heard)
         return reply
 
-    run, _ = run_virtual(FanoutPattern.run(plan, surroundings(Fake(act))))
+    run, _ = run_virtual(FanoutPattern.run(plan, run_context(Fake(act))))
     assert run.text == "merged"
     assert "safe" in prompts[0]
     assert "ANSWER: toxic" not in prompts[0]

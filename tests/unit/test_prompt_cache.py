@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from display_samples import fanout, record
-from doors import Door, each_door
+from endpoints import Endpoint, each_endpoint
 from fakes import Fake, answer
 from hypothesis import given
 from hypothesis import strategies as st
@@ -50,9 +50,9 @@ def official(name: str) -> AnthropicProvider | OpenAIProvider:
     return AnthropicProvider() if name == "anthropic" else OpenAIProvider()
 
 
-def send(door: Door, *asked: Task) -> list[Reply]:
+def send(endpoint: Endpoint, *asked: Task) -> list[Reply]:
     """The replies of the official provider to these tasks, one after the other."""
-    provider = official(door.name)
+    provider = official(endpoint.name)
 
     async def calls() -> list[Reply]:
         await provider.prepare()
@@ -69,8 +69,8 @@ def send(door: Door, *asked: Task) -> list[Reply]:
 @pytest.mark.parametrize("stream", [False, True], ids=["plain", "stream"])
 def test_the_shared_text_is_a_marked_block(server: Loopback, stream: bool) -> None:
     """Two blocks, the mark on the first; together they are the prompt, byte for byte."""
-    door = Door("anthropic", stream)
-    send(door, door.task(HAIKU, system="be brief", **CACHED))
+    endpoint = Endpoint("anthropic", stream)
+    send(endpoint, endpoint.task(HAIKU, system="be brief", **CACHED))
     body = server.log[0].body
     first, second = body["messages"][0]["content"]
     assert first == {"type": "text", "text": SHARED, **MARK}
@@ -82,8 +82,8 @@ def test_the_shared_text_is_a_marked_block(server: Loopback, stream: bool) -> No
 @pytest.mark.parametrize("rest", ["", " \n\n"], ids=["nothing", "blanks"])
 def test_no_block_is_blank(server: Loopback, rest: str) -> None:
     """The API refuses one: a prompt that is all shared is a single marked block."""
-    door = Door("anthropic", False)
-    send(door, door.task(HAIKU, prompt=SHARED + rest, shared=SHARED, cache_key="k1"))
+    endpoint = Endpoint("anthropic", False)
+    send(endpoint, endpoint.task(HAIKU, prompt=SHARED + rest, shared=SHARED, cache_key="k1"))
     content = server.log[0].body["messages"][0]["content"]
     assert content == [{"type": "text", "text": SHARED + rest, **MARK}]
 
@@ -91,10 +91,10 @@ def test_no_block_is_blank(server: Loopback, rest: str) -> None:
 @pytest.mark.parametrize("shared", ["", " \n", "something else"], ids=["none", "blank", "foreign"])
 def test_a_shared_system_prompt_is_marked(server: Loopback, shared: str) -> None:
     """Where the prompts have no beginning in common, the system prompt is what is shared."""
-    door = Door("anthropic", True)
+    endpoint = Endpoint("anthropic", True)
     fields: dict[str, Any] = {"prompt": " \n own", "shared": shared, "cache_key": "k1"}
     rules = "long rules " * 200
-    send(door, door.task(HAIKU, system=rules, **fields))
+    send(endpoint, endpoint.task(HAIKU, system=rules, **fields))
     body = server.log[0].body
     assert body["system"] == [{"type": "text", "text": rules, **MARK}]
     assert body["messages"][0]["content"] == " \n own"
@@ -103,8 +103,12 @@ def test_a_shared_system_prompt_is_marked(server: Loopback, shared: str) -> None
 @pytest.mark.parametrize("system", [None, "", " \n"], ids=["none", "empty", "blank"])
 def test_nothing_to_share_is_nothing_to_mark(server: Loopback, system: str | None) -> None:
     """Then the request is what it would be without caching."""
-    door = Door("anthropic", False)
-    send(door, door.task(HAIKU, system=system, cache_key="k1"), door.task(HAIKU, system=system))
+    endpoint = Endpoint("anthropic", False)
+    send(
+        endpoint,
+        endpoint.task(HAIKU, system=system, cache_key="k1"),
+        endpoint.task(HAIKU, system=system),
+    )
     assert server.log[0].body == server.log[1].body
 
 
@@ -129,41 +133,41 @@ def test_openai_gets_the_key_of_the_cache(server: Loopback) -> None:
     """The prompt stays one text; a key that is too long is cut to what is allowed."""
     for key in ("k1", "x" * 80):
         for stream in (False, True):
-            door = Door("openai", stream)
-            send(door, door.task("gpt-5", **CACHED | {"cache_key": key}))
+            endpoint = Endpoint("openai", stream)
+            send(endpoint, endpoint.task("gpt-5", **CACHED | {"cache_key": key}))
             body = server.log[-1].body
             assert body["prompt_cache_key"] == key[:64]
             assert body["messages"] == [{"role": "user", "content": PROMPTS[0]}]
 
 
-@each_door
-def test_without_a_key_nothing_is_marked(server: Loopback, door: Door) -> None:
+@each_endpoint
+def test_without_a_key_nothing_is_marked(server: Loopback, endpoint: Endpoint) -> None:
     """A shared text alone changes no byte of the request."""
-    send(door, door.task("m", prompt=PROMPTS[0], shared=SHARED, system="be brief"))
+    send(endpoint, endpoint.task("m", prompt=PROMPTS[0], shared=SHARED, system="be brief"))
     user = {"role": "user", "content": PROMPTS[0]}
     expected: dict[str, Any] = {"model": "m", "max_tokens": 4096}
-    if door.name == "anthropic":
+    if endpoint.name == "anthropic":
         expected |= {"messages": [user], "system": "be brief"}
     else:
         system = {"role": "system", "content": "be brief"}
         expected = {"model": "m", "messages": [system, user], "max_tokens": 4096}
-        expected |= {"stream_options": {"include_usage": True}} if door.stream else {}
-    expected |= {"stream": True} if door.stream else {}
+        expected |= {"stream_options": {"include_usage": True}} if endpoint.stream else {}
+    expected |= {"stream": True} if endpoint.stream else {}
     assert json.dumps(server.log[0].body) == json.dumps(expected)
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["plain", "stream"])
 def test_a_server_of_the_users_gets_no_key_of_a_cache(server: Loopback, stream: bool) -> None:
     """It might refuse a field that it does not know."""
-    door = Door("openai", stream)
-    door.reply(server, "ok", **CACHED)
+    endpoint = Endpoint("openai", stream)
+    endpoint.reply(server, "ok", **CACHED)
     assert "prompt_cache_key" not in server.log[0].body
     assert server.log[0].body["messages"][0]["content"] == PROMPTS[0]
 
 
 def test_the_users_parameters_win(server: Loopback) -> None:
     """A key and a system prompt given by --param are sent as given."""
-    openai, claude = Door("openai", False), Door("anthropic", False)
+    openai, claude = Endpoint("openai", False), Endpoint("anthropic", False)
     send(openai, openai.task("gpt-5", params={"prompt_cache_key": "mine"}, **CACHED))
     send(claude, claude.task(HAIKU, system="s", cache_key="k", params={"system": "mine"}))
     assert server.log[0].body["prompt_cache_key"] == "mine"
@@ -206,11 +210,11 @@ def test_claude_models_have_a_least_prefix(model: str, least: int) -> None:
 
 def test_only_official_providers_cache() -> None:
     """OpenAI from 1,024 tokens on; nothing is known of other servers."""
-    doors: list[tuple[OpenAIProvider, int | None]] = [
+    endpoints: list[tuple[OpenAIProvider, int | None]] = [
         (OpenAIProvider(), 1024),
         (OpenAIProvider("http://localhost:8000/v1"), None),
     ]
-    for provider, least in doors:
+    for provider, least in endpoints:
         assert provider.least_prefix(Model("any", "gpt-6-luna")) == least
 
 
@@ -221,9 +225,9 @@ def test_only_official_providers_cache() -> None:
 def test_claude_s_cache_is_written_once_and_read(server: Loopback, stream: bool) -> None:
     """The first call writes the shared text, the others read it, and all classes add up."""
     server.cache = PromptCache(512)
-    door = Door("anthropic", stream)
-    asked = [door.task(HAIKU, prompt=p, shared=SHARED, cache_key="k1") for p in PROMPTS]
-    usages = [reply.usage for reply in send(door, *asked)]
+    endpoint = Endpoint("anthropic", stream)
+    asked = [endpoint.task(HAIKU, prompt=p, shared=SHARED, cache_key="k1") for p in PROMPTS]
+    usages = [reply.usage for reply in send(endpoint, *asked)]
     size = len(SHARED) // 4
     assert [(u.cache_read_tokens, u.cache_write_tokens) for u in usages if u] == [
         (0, size),
@@ -239,10 +243,10 @@ def test_claude_s_cache_is_written_once_and_read(server: Loopback, stream: bool)
 def test_openai_s_cache_is_read_by_calls_with_one_key(server: Loopback, stream: bool) -> None:
     """The same beginning and the same key: 1,024 tokens are read, from the second call on."""
     server.cache = PromptCache()
-    door = Door("openai", stream)
-    asked = [door.task("gpt-5", prompt=p, shared=SHARED, cache_key="k1") for p in PROMPTS[:2]]
-    other = door.task("gpt-5", prompt=PROMPTS[2], shared=SHARED, cache_key="k2")
-    usages = [reply.usage for reply in send(door, *asked, other)]
+    endpoint = Endpoint("openai", stream)
+    asked = [endpoint.task("gpt-5", prompt=p, shared=SHARED, cache_key="k1") for p in PROMPTS[:2]]
+    other = endpoint.task("gpt-5", prompt=PROMPTS[2], shared=SHARED, cache_key="k2")
+    usages = [reply.usage for reply in send(endpoint, *asked, other)]
     assert [u.cache_read_tokens for u in usages if u] == [0, 1024, 0]
     assert usages == [Usage(*call.fed, call.gave) for call in server.log if call.fed]
 
@@ -250,10 +254,10 @@ def test_openai_s_cache_is_read_by_calls_with_one_key(server: Loopback, stream: 
 def test_what_is_too_short_is_not_cached(server: Loopback) -> None:
     """The scripted server keeps nothing below the least length, nor without a mark."""
     server.cache = PromptCache(len(SHARED) // 4 + 1)
-    door = Door("anthropic", False)
-    short = door.task(HAIKU, **CACHED)
-    unmarked = door.task(HAIKU, prompt=PROMPTS[0], shared=SHARED)
-    usages = [reply.usage for reply in send(door, short, short, unmarked, unmarked)]
+    endpoint = Endpoint("anthropic", False)
+    short = endpoint.task(HAIKU, **CACHED)
+    unmarked = endpoint.task(HAIKU, prompt=PROMPTS[0], shared=SHARED)
+    usages = [reply.usage for reply in send(endpoint, short, short, unmarked, unmarked)]
     assert usages == [Usage(len(PROMPTS[0]) // 4, 0, 0, usages[0].output_tokens)] * 4  # type: ignore[union-attr]
 
 
@@ -261,7 +265,7 @@ def test_a_cache_cannot_be_read_before_an_answer_has_begun(server: Loopback) -> 
     """Beside a call that still waits for its answer the next one writes too; a later one reads."""
     server.cache = PromptCache(512)
     server.script(HAIKU, Act(hang=True), Act())
-    task = Door("anthropic", True).task(HAIKU, **CACHED)
+    task = Endpoint("anthropic", True).task(HAIKU, **CACHED)
     provider = official("anthropic")
 
     async def calls() -> list[Usage | None]:
@@ -334,7 +338,7 @@ def test_workers_of_one_prompt_save_what_the_server_counted(server: Loopback) ->
     server.cache = PromptCache(512)
     provider = official("anthropic")
     fields: dict[str, Any] = {"shared": SHARED, "cache_key": "k1"}
-    asked = [Door("anthropic", True).task(HAIKU, prompt=p, **fields) for p in PROMPTS]
+    asked = [Endpoint("anthropic", True).task(HAIKU, prompt=p, **fields) for p in PROMPTS]
 
     async def work() -> list[Record]:
         await provider.prepare()

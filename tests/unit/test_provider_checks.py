@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterator
 
 import pytest
-from doors import Door, each_door
+from endpoints import Endpoint, each_endpoint
 from provider import KEY, Loopback
 
 from parallm_magics.core.tasks import Model, Task
@@ -17,7 +17,7 @@ from parallm_magics.providers.openai import OpenAIProvider
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Loopback]:
-    """A scripted server, and a key in the variable that the doors read."""
+    """A scripted server, and a key in the variable that the endpoints read."""
     monkeypatch.setenv("TEST_KEY", f"  {KEY}\n")
     with Loopback() as loopback:
         yield loopback
@@ -135,7 +135,7 @@ def test_openai_s_key_never_reaches_another_host(
 
     async def call() -> None:
         await provider.prepare()
-        await provider.complete(Door("openai", False).task("ok"), lambda piece: None)
+        await provider.complete(Endpoint("openai", False).task("ok"), lambda piece: None)
         await provider.close()
 
     asyncio.run(call())
@@ -157,20 +157,22 @@ def test_a_moved_address_is_honoured_and_shown(
 
     async def call() -> str:
         await moved.prepare()
-        reply = await moved.complete(Door("openai", True).task("ok"), lambda piece: None)
+        reply = await moved.complete(Endpoint("openai", True).task("ok"), lambda piece: None)
         await moved.close()
         return reply.text
 
     assert asyncio.run(call()) == "echo: hello there"
 
 
-@each_door
-def test_credentials_in_an_address_are_used_and_never_shown(server: Loopback, door: Door) -> None:
+@each_endpoint
+def test_credentials_in_an_address_are_used_and_never_shown(
+    server: Loopback, endpoint: Endpoint
+) -> None:
     """They go as basic authentication, and no text has them."""
     url = server.url.replace("http://", "http://user:p4ss-CANARY@")
-    failed = door.failure(url, "echo-key")
+    failed = endpoint.failure(url, "echo-key")
     assert server.log[0].headers["authorization"].startswith("Basic ")
-    provider = door.open(url)
+    provider = endpoint.open(url)
     told = f"{failed.fault} {failed!r} {provider.address} {provider.host} {provider!r}"
     assert "p4ss-CANARY" not in told
     assert "user" not in provider.address
@@ -188,14 +190,14 @@ def test_a_new_key_is_used_without_a_restart(
     server: Loopback, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After a key was corrected in the notebook, the next run sends the new one."""
-    door = Door("anthropic", False)
-    provider = door.open(server.url)
+    endpoint = Endpoint("anthropic", False)
+    provider = endpoint.open(server.url)
 
     async def call() -> None:
         for key in ("wrong-key-1", "right-key-2", "right-key-2"):
             monkeypatch.setenv("TEST_KEY", key)
             await provider.prepare()
-            await provider.complete(door.task("ok"), lambda piece: None)
+            await provider.complete(endpoint.task("ok"), lambda piece: None)
         await provider.close()
 
     asyncio.run(call())

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from asking import MODELS, Stalls, bad_inputs, each_dialect, fanned, sections, voted
 from fakes import Fake, price, tasks
-from patience import patience
 from provider import KEY, Act, Call, Loopback
 from provider_acts import NAMED, act_of
+from slack import with_slack
 from virtual_time import run_virtual
 
 from parallm_magics import FanoutRun, ParallmError, TooFewSucceeded, fanout
@@ -96,7 +96,7 @@ def test_an_odd_hint_never_holds_a_worker_past_its_deadline(server: Loopback) ->
         runs = asyncio.run(all_of_them())
     for run, hint in zip(runs, HINTS * 2, strict=True):
         [record] = run.results
-        assert run.seconds <= 3 + patience(SOON) + stalls.seconds, hint
+        assert run.seconds <= 3 + with_slack(SOON) + stalls.seconds, hint
         assert record.error is not None
         assert (record.status, record.error.kind) == ("failed", "rate_limit")
         assert ("asks to wait 3600 s" in record.error.message) == (hint == "3600")
@@ -166,7 +166,7 @@ def test_a_dead_provider_ends_the_run_at_the_deadline(server: Loopback, dialect:
     asyncio.run(fanned(sections(f"{dialect}:ok")))  # the SDK's import is nobody's time
     with Stalls() as stalls:
         seconds = asyncio.run(timed())
-    assert seconds <= 2 + patience(SOON) + stalls.seconds
+    assert seconds <= 2 + with_slack(SOON) + stalls.seconds
 
 
 def test_most_succeed_where_a_fifth_of_the_calls_fail() -> None:
@@ -275,7 +275,7 @@ def test_hanging_workers_hold_up_nobody(server: Loopback, dialect: str) -> None:
     server.script("ok", answered)
     with Stalls() as stalls:
         run = asyncio.run(fanned(text, deadline=3))
-    assert run.seconds <= 3 + patience(SOON + 0.2) + stalls.seconds
+    assert run.seconds <= 3 + with_slack(SOON + 0.2) + stalls.seconds
     assert (len(run.succeeded), len(run.timed_out)) == (10, 10)
     assert all(record.end < 2.7 for record in run.succeeded)
     assert all("deadline of 3 s" in str(record.error) for record in run.timed_out)
@@ -287,7 +287,7 @@ def test_a_drip_ends_at_the_deadline(server: Loopback, dialect: str, stream: str
     """A byte now and then is a sign of life, but no answer."""
     with Stalls() as stalls:
         run = asyncio.run(fanned(sections(f"{dialect}:drip"), deadline=0.8, stream=stream))
-    assert run.seconds <= 0.8 + patience(SOON) + stalls.seconds
+    assert run.seconds <= 0.8 + with_slack(SOON) + stalls.seconds
     assert run.results[0].status == "timed_out"
 
 
@@ -607,7 +607,7 @@ def test_every_bad_answer_of_the_list_ends_a_worker_as_it_must(
     for name, run in zip(faults, runs, strict=True):
         [record] = run.results
         assert (record.status, record.error and record.error.kind) == ENDS[name], name
-        assert run.seconds <= limits[name] + patience(SOON) + stalls.seconds, name
+        assert run.seconds <= limits[name] + with_slack(SOON) + stalls.seconds, name
         calls = sum(call.model == name for call in server.log)
         assert len(record.attempts) == calls
         assert calls == 1 or name in ("http-retry-after-inf", error_event), name

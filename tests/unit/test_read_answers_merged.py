@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from fakes import Fake, surroundings
+from fakes import Fake, run_context
 from virtual_time import run_virtual
 
 from parallm_magics import FanoutRun
@@ -34,7 +34,7 @@ def merged(body: str, said: dict[str, str], line: str = "") -> tuple[FanoutRun, 
     cell = parse("fanout", f"--retries 0 --min-success 0 {line}", body)
     variables = {"docs": ["x"]}
     plan = make_plan(cell, variables, lambda text: Model("fake", text), {"model": ("m",)})
-    run, _ = run_virtual(FanoutPattern.run(plan, surroundings(Fake(act))))
+    run, _ = run_virtual(FanoutPattern.run(plan, run_context(Fake(act))))
     return run, "".join(prompts)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fakes import Fake, answer, by_name, failing, surroundings
+from fakes import Fake, answer, by_name, failing, run_context
 from provider import Loopback
 from virtual_time import run_virtual
 
@@ -225,7 +225,7 @@ def planned(
 
 def run(fake: Fake, path: Path, plan: Plan, before: Any = None, **more: Any) -> Any:
     """A run over the fake, or its retry; what an error carries, where it ends in one."""
-    around = surroundings(fake, recordings=Recordings(path), **more)
+    around = run_context(fake, recordings=Recordings(path), **more)
     runner: Any = VotePattern.run if plan.magic == "vote" else FanoutPattern.run
     try:
         return run_virtual(runner(plan, around, before)).result
@@ -255,7 +255,7 @@ def test_cancelled_calls_are_asked_again(path: Path) -> None:
     async def stopped() -> Any:
         asyncio.get_running_loop().call_later(1.0, stop, "interrupted")
         return await FanoutPattern.run(
-            planned(), surroundings(fake, stop, recordings=Recordings(path))
+            planned(), run_context(fake, stop, recordings=Recordings(path))
         )
 
     first, _ = run_virtual(stopped())
@@ -317,9 +317,9 @@ def test_a_retry_is_served_what_its_run_never_reached(path: Path) -> None:
     async def stopped() -> Any:
         asyncio.get_running_loop().call_later(1.5, stop, "interrupted")
         store = Recordings(path)
-        part = await FanoutPattern.run(plan, surroundings(fake, stop, recordings=store))
+        part = await FanoutPattern.run(plan, run_context(fake, stop, recordings=store))
         assert len(part) < 100
-        return await FanoutPattern.run(plan, surroundings(fake, recordings=store), before=part)
+        return await FanoutPattern.run(plan, run_context(fake, recordings=store), before=part)
 
     done, _ = run_virtual(stopped())
     assert len(done) == count
@@ -412,7 +412,7 @@ def test_a_large_file_holds_nobody_up(path: Path, monkeypatch: pytest.MonkeyPatc
 
     async def watched() -> Any:
         watcher = asyncio.create_task(watch())
-        around = surroundings(Fake(answer()), recordings=Recordings(path), tell=tell)
+        around = run_context(Fake(answer()), recordings=Recordings(path), tell=tell)
         done = await FanoutPattern.run(planned("{{item}}", "--each docs", docs()), around)
         watcher.cancel()
         return done
@@ -445,7 +445,7 @@ def test_a_note_belongs_to_the_run_that_it_is_about(path: Path) -> None:
     store = Recordings(path)
 
     def noted(text: str, prompt: str) -> tuple[str, ...]:
-        around = surroundings(Fake(answer(text=text)), recordings=store)
+        around = run_context(Fake(answer(text=text)), recordings=store)
         done, _ = run_virtual(FanoutPattern.run(planned(f"%section a\n{prompt}"), around))
         return tuple(done.notes)
 

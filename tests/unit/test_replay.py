@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fakes import USED, Act, Fake, answer, by_name, failing, surroundings
+from fakes import USED, Act, Fake, answer, by_name, failing, run_context
 from judges import choosing, saying
 from virtual_time import run_virtual
 
@@ -54,7 +54,7 @@ def nobody(task: Task, heard: Heard) -> Any:
 def run(plan: Plan, act: Act, store: Recordings, before: Any = None) -> tuple[Any, str]:
     """The run, and the error that it ended in."""
     runner: Any = VotePattern.run if plan.magic == "vote" else FanoutPattern.run
-    around = surroundings(Fake(act), recordings=store)
+    around = run_context(Fake(act), recordings=store)
     try:
         return run_virtual(runner(plan, around, before)).result, ""
     except UnfinishedError as error:
@@ -256,7 +256,7 @@ def test_a_retry_replays_what_it_came_to(path: Path) -> None:
     async def further(before: Any, times: int, store: Recordings, act: Act) -> list[Any]:
         found = []
         for turn in range(1, times + 1):
-            around = surroundings(Fake(act), recordings=store)
+            around = run_context(Fake(act), recordings=store)
             before = await FanoutPattern.run(plan, around, before, turn)
             found.append(before)
         return found
@@ -393,7 +393,7 @@ def test_of_a_long_map_the_first_miss_ends_the_run(path: Path) -> None:
         count = 20 if act is nobody else 10
         docs = (f"item {n}" for n in range(count))
         plan = make_plan(cell, {"docs": docs}, lambda text: Model(*text.split(":", 1)))
-        around = surroundings(Fake(act), recordings=store)
+        around = run_context(Fake(act), recordings=store)
         if act is not nobody:
             run_virtual(FanoutPattern.run(plan, around))
             continue

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
-from fakes import Fake, answer, surroundings
+from fakes import Fake, answer, run_context
 from hypothesis import given
 from hypothesis import strategies as st
 from virtual_time import run_virtual
@@ -149,7 +149,7 @@ async def echo(task: Task, heard: Heard) -> Reply:
 
 def mapped(docs: Any, fake: Fake, line: str = "") -> FanoutRun:
     """A map over a fake provider on the virtual clock."""
-    run, _ = run_virtual(FanoutPattern.run(planned(docs, line), surroundings(fake)))
+    run, _ = run_virtual(FanoutPattern.run(planned(docs, line), run_context(fake)))
     return run
 
 
@@ -178,7 +178,7 @@ def test_a_retry_asks_what_is_missing_and_nothing_else(source: Callable[[int], A
             return said()
 
         fake = Fake(act)
-        plan, around = planned(source(count), "--min-success 0"), surroundings(fake)
+        plan, around = planned(source(count), "--min-success 0"), run_context(fake)
 
         async def twice(
             plan: Plan = plan, around: Any = around, broken: set[str] = broken
@@ -254,7 +254,7 @@ def test_a_source_that_begins_anew_is_read_anew(item: Callable[[], Any]) -> None
     planned(docs, body="{{index}}")
     docs.others.append("third")
     run, _ = run_virtual(
-        FanoutPattern.run(planned(docs, body="{{index}}"), surroundings(Fake(echo)))
+        FanoutPattern.run(planned(docs, body="{{index}}"), run_context(Fake(echo)))
     )
     assert len(run) == 3
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from fakes import Act, Fake, FakeClients, surroundings
+from fakes import Act, Fake, FakeClients, run_context
 from virtual_time import run_virtual
 
 from parallm_magics import (
@@ -94,7 +94,7 @@ def says(task: Task, heard: Heard) -> Any:
 def studied(line: str = LINE, body: str = BODY, act: Act = says, **around: Any) -> StudyRun:
     """A study over a fake provider on the virtual clock."""
     return run_virtual(
-        StudyPattern.run(planned(line, body), surroundings(Fake(act), **around))
+        StudyPattern.run(planned(line, body), run_context(Fake(act), **around))
     ).result
 
 
@@ -176,7 +176,7 @@ def test_where_the_vote_was_surest_and_wrong_comes_first() -> None:
     run = run_virtual(
         StudyPattern.run(
             planned(LINE.replace("--truth label", "--truth labels"), labels=truth),
-            surroundings(Fake(says)),
+            run_context(Fake(says)),
         )
     ).result
     assert [item.number for item in run.wrong] == [1, 3, 2, 4]
@@ -275,7 +275,7 @@ def test_what_does_better_beside_the_advice_is_named() -> None:
 
     def of(line: str, body: str = BODY) -> StudyRun:
         return run_virtual(
-            StudyPattern.run(planned(line, body, items=many()), surroundings(Fake(act)))
+            StudyPattern.run(planned(line, body, items=many()), run_context(Fake(act)))
         ).result
 
     panel = of(line, f"{BODY}\n%panel p")
@@ -330,7 +330,7 @@ def test_the_heading_begins_with_what_is_shown(
 
     line = "-m fake:a,fake:b,fake:c --each items --truth label --choices A,B --compare fake:big"
     run = run_virtual(
-        StudyPattern.run(planned(line, BODY, items=many()), surroundings(Fake(act)))
+        StudyPattern.run(planned(line, BODY, items=many()), run_context(Fake(act)))
     ).result
     assert run.recommendation == "undecided"
     assert " ".join(str(run).split()).startswith(title)
@@ -350,7 +350,7 @@ def test_a_heading_counts_whole_answers() -> None:
 
     line = f"{LINE} --compare fake:big"
     run = run_virtual(
-        StudyPattern.run(planned(line, BODY, items=many()[:59]), surroundings(Fake(act)))
+        StudyPattern.run(planned(line, BODY, items=many()[:59]), run_context(Fake(act)))
     ).result
     mean = run.measures["single"].right
     assert mean != round(mean)
@@ -372,7 +372,7 @@ def test_of_one_call_and_a_panel_the_panel_is_the_vote() -> None:
 
     def of(line: str) -> StudyRun:
         plan = planned(line, f"{BODY}\n%panel p -n 3", items=many())
-        return run_virtual(StudyPattern.run(plan, surroundings(Fake(act)))).result
+        return run_virtual(StudyPattern.run(plan, run_context(Fake(act)))).result
 
     run = of(line)
     assert [(each.alternative, each.base) for each in run.comparisons] == [("p", "vote")]
@@ -469,7 +469,7 @@ def test_weights_are_tested_on_other_items() -> None:
     items = many()
     line = "-n 3 --each items --truth label --choices A,B --weights learned"
     run = run_virtual(
-        StudyPattern.run(planned(line, items=items), surroundings(Fake(one_good)))
+        StudyPattern.run(planned(line, items=items), run_context(Fake(one_good)))
     ).result
     found = run.learned_weights
     assert found is not None
@@ -485,7 +485,7 @@ def test_the_number_of_votes_is_chosen_on_one_half() -> None:
     run = run_virtual(
         StudyPattern.run(
             planned("-n 3 --each items --truth label --choices A,B", items=many()),
-            surroundings(Fake(one_good)),
+            run_context(Fake(one_good)),
         )
     ).result
     found = run.learned_panel
@@ -511,7 +511,7 @@ def test_what_is_chosen_is_tested_on_the_other_half() -> None:
             planned(
                 "-n 3 --each items --truth label --choices A,B --weights learned", items=many()
             ),
-            surroundings(Fake(act)),
+            run_context(Fake(act)),
         )
     ).result
     panel, weights = run.learned_panel, run.learned_weights
@@ -534,7 +534,7 @@ def test_what_is_learnt_is_held_against_equal_weights() -> None:
     line = "--each items --truth label --choices A,B --weights learned"
     body = f"{BODY}\n%voter v1\n%voter v2 --weight 9\n%voter v3"
     run = run_virtual(
-        StudyPattern.run(planned(line, body, items=many()), surroundings(Fake(one_good)))
+        StudyPattern.run(planned(line, body, items=many()), run_context(Fake(one_good)))
     ).result
     found = run.learned_weights
     assert found is not None
@@ -602,12 +602,12 @@ def test_an_interrupt_keeps_what_is_done_and_retry_goes_on() -> None:
     fake = Fake(says)
 
     async def study() -> tuple[StudyRun, StudyRun]:
-        around = surroundings(fake, stop, tell=tell)
+        around = run_context(fake, stop, tell=tell)
         run = await StudyPattern.run(planned(f"{LINE} -c 5"), around)
         around.stop = Stop()
         return run, await run.retry()
 
-    # The surroundings of a further try hear no more of the stop.
+    # The run_context of a further try hear no more of the stop.
     run, again = run_virtual(study()).result
     assert [item.number for item in run.measured] == [1]
     assert run.unmeasured == 4
@@ -680,7 +680,7 @@ def test_what_is_recorded_is_measured_again_without_a_call(tmp_path: Path) -> No
         store = Recordings(tmp_path / "r.jsonl", mode)
         try:
             return run_virtual(
-                StudyPattern.run(plan, surroundings(Fake(act), recordings=store))
+                StudyPattern.run(plan, run_context(Fake(act), recordings=store))
             ).result
         finally:
             store.close()
@@ -704,7 +704,7 @@ def test_the_live_table_counts_calls() -> None:
     plan = planned()
     fake = Fake(says)
     board = board_of(plan, FakeClients(fake))
-    run_virtual(StudyPattern.run(plan, surroundings(fake, tell=board.tell)))
+    run_virtual(StudyPattern.run(plan, run_context(fake, tell=board.tell)))
     page = board.live_html(5.0)
     assert "25 of 25 done" in page
     assert "Read as" in page

@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from fakes import USED, Act, Fake, answer, by_name, failing, price, surroundings, tasks
+from fakes import USED, Act, Fake, answer, by_name, failing, price, run_context, tasks
 from provider import KEY, Loopback, PromptCache
 from provider import Act as Deed
 from virtual_time import run_virtual
@@ -242,7 +242,7 @@ def planned(line: str, body: str, caching: bool = True, **variables: Any) -> tup
     plan = make_plan(
         parse("fanout", f"-m m {line}", body), variables, lambda name: Model("fake", name)
     )
-    run, _ = run_virtual(FanoutPattern.run(plan, surroundings(Fake(clock.act, caching=caching))))
+    run, _ = run_virtual(FanoutPattern.run(plan, run_context(Fake(clock.act, caching=caching))))
     return run, clock
 
 

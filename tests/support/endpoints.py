@@ -19,14 +19,14 @@ CLASSES = {"anthropic": AnthropicProvider, "openai": OpenAIProvider}
 
 
 @dataclass(frozen=True)
-class Door:
+class Endpoint:
     """A dialect, streamed or not."""
 
     name: str
     stream: bool
 
     def task(self, model: str, **fields: Any) -> Task:
-        """A task for this door."""
+        """A task for this endpoint."""
         fields = {"prompt": "hello there", "stream": self.stream, **fields}
         return Task(0, "w", Model(self.name, model), **fields)
 
@@ -72,14 +72,14 @@ class Door:
         return end
 
 
-DOORS = [Door(name, stream) for name in CLASSES for stream in (False, True)]
-STREAMS = [door for door in DOORS if door.stream]
+ENDPOINTS = [Endpoint(name, stream) for name in CLASSES for stream in (False, True)]
+STREAMS = [endpoint for endpoint in ENDPOINTS if endpoint.stream]
 
 
-def door_name(door: Door) -> str:
-    """How a test's name tells the doors apart."""
-    return f"{door.name}-{'stream' if door.stream else 'plain'}"
+def endpoint_name(endpoint: Endpoint) -> str:
+    """How a test's name tells the endpoints apart."""
+    return f"{endpoint.name}-{'stream' if endpoint.stream else 'plain'}"
 
 
-each_door = pytest.mark.parametrize("door", DOORS, ids=door_name)
-each_stream = pytest.mark.parametrize("door", STREAMS, ids=door_name)
+each_endpoint = pytest.mark.parametrize("endpoint", ENDPOINTS, ids=endpoint_name)
+each_stream = pytest.mark.parametrize("endpoint", STREAMS, ids=endpoint_name)

@@ -1,6 +1,6 @@
 """How long a test waits for what must come: longer on a slow or a busy machine, measured each time.
 
-Nothing waits this long unless something is wrong, so patience costs a passing test nothing.
+Nothing waits this long unless something is wrong, so slack costs a passing test nothing.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ _REFERENCE = 0.06
 """CPU seconds that `_work` takes on the machine that the limits of the tests were chosen on."""
 
 
-def patience(seconds: float) -> float:
+def with_slack(seconds: float) -> float:
     """Give the seconds to wait here and now for what takes less than `seconds` on a quiet machine."""
     return seconds * _slowness() * max(1.0, _load())
 
