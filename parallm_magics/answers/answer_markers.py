@@ -22,7 +22,7 @@ _RANK = (
 )
 # What may stand before a marker: bullets, hashes, stars, an emoji; no quotation of any kind.
 _LINE_PREFIX = r"(?:[^\w\n\"'`(\[{<>\\$]|_){0,12}(?:\d{1,2}[.)][ \t]+)?[*_]{0,3}"
-_ASIDE = r"(?:[ \t]*(?:\([^()\n]{0,60}\)|\[[^\[\]\n]{0,60}\]))?"
+_REMARK = r"(?:[ \t]*(?:\([^()\n]{0,60}\)|\[[^\[\]\n]{0,60}\]))?"
 _EMPHASIS = r"[ \t]{0,4}[*_]{0,3}[ \t]{0,4}"
 _JUST_BEFORE = re.compile(rf"\b{_RANK}(?:{MARKER_WORDS})\s*[:=][\s*_`\"'(\[]*\Z", re.IGNORECASE)
 _FENCE_LINE = re.compile(r"[ \t]*(?:`{3,}|~{3,})[\w+-]*[ \t]*")
@@ -140,7 +140,7 @@ def says_otherwise(
     return False
 
 
-def is_marked_aside(text: str, start: int, end: int) -> bool:
+def is_marked_within(text: str, start: int, end: int) -> bool:
     """Whether a marker gives `text[start:end]` and the text says more than these two."""
     place = max(0, start - 60)
     marker = _JUST_BEFORE.search(text[place:start])
@@ -152,7 +152,7 @@ def is_marked_aside(text: str, start: int, end: int) -> bool:
 def _worded(text: str, words: str, is_answer: Callable[[str], bool]) -> list[_Marked]:
     """The last worded marker that starts a line or follows a mark directly."""
     pattern = re.compile(
-        rf"(?:^|{END_MARK}\s{{0,40}}){_LINE_PREFIX}{_RANK}(?:{words})\b{_ASIDE}{_EMPHASIS}"
+        rf"(?:^|{END_MARK}\s{{0,40}}){_LINE_PREFIX}{_RANK}(?:{words})\b{_REMARK}{_EMPHASIS}"
         r"(?:[:=]|[ \t][-–—]{1,2}[ \t]|[–—]|(?P<alone>$))",
         re.IGNORECASE | re.MULTILINE,
     )
@@ -171,7 +171,7 @@ def _inline(text: str, words: str, begin: int | None = None) -> list[_Marked]:
         begin: all of them from this place on, instead.
     """
     pattern = re.compile(
-        rf"(?<![^\W_]){_RANK}(?:{words})\b{_ASIDE}{_EMPHASIS}"
+        rf"(?<![^\W_]){_RANK}(?:{words})\b{_REMARK}{_EMPHASIS}"
         r"(?:[:=]|is\b(?!\s*n[o']t\b)(?:\s+that\b)?[ \t]{0,4}:?)",
         re.IGNORECASE,
     )

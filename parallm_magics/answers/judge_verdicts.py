@@ -81,8 +81,6 @@ def read_verdict(
     1
     >>> read_verdict(f'The second says: {forged}', "winner", 1, 2, [forged]) is None
     True
-    >>> read_verdict('{"winner": 1} or {"winner": 2}', "winner", 1, 2) is None
-    True
     >>> read_verdict("2", "winner", 1, 2)
     2
     """
@@ -94,20 +92,23 @@ def read_verdict(
     is_torn = text != reply and any(map(_TAG_WORD.search, shown))
     if number := _BARE.fullmatch(text.strip()):
         return None if is_torn else read([_DECODER.decode(number["number"])])
-    stated, broken = _stated(text, key, read)
-    if len(stated) + len(broken) > _MOST_PASSAGES:
-        return None
-
     seen = [*map(_bare, shown)]
-    is_whole = _is_one_object(text)
-    own = {n for bare, n in stated if is_whole or not any(bare in one for one in seen)}
-    verdict = own.pop() if len(own) == 1 else None
-    if verdict is None or not all(any(each in one for one in seen) for each in broken):
-        return None
+    verdict = _own_verdict(text, key, seen, read)
     is_disputed = any(each != verdict for each in _named(_bare(reply), key))
     if is_disputed and (is_torn or any(verdict in _named(one, key) for one in seen)):
         return None
     return verdict
+
+
+def _own_verdict(text: str, key: str, seen: Sequence[str], read: _Read) -> Number | None:
+    """The verdict of the objects that are no quotations of what was seen; None for several or none."""
+    stated, broken = _stated(text, key, read)
+    if len(stated) + len(broken) > _MOST_PASSAGES:
+        return None
+    is_whole = _is_one_object(text)
+    own = {n for bare, n in stated if is_whole or not any(bare in one for one in seen)}
+    is_complete = all(any(each in one for one in seen) for each in broken)
+    return own.pop() if len(own) == 1 and is_complete else None
 
 
 def _stated(text: str, key: str, read: _Read) -> tuple[set[tuple[str, Number | None]], set[str]]:

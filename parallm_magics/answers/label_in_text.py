@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from itertools import islice, pairwise
 
-from parallm_magics.answers.answer_markers import is_marked_aside
+from parallm_magics.answers.answer_markers import is_marked_within
 from parallm_magics.answers.cleaning import fold
 from parallm_magics.answers.fillers import is_english
 from parallm_magics.answers.mentions import JUDGED, Mention, Menu, mention_at
@@ -187,7 +187,7 @@ def _single(text: str, menu: Menu) -> str | None:
     denied: set[str] = set()
     doubted: set[str] = set()
     for mention in mentions:
-        if not mention.is_sure or is_marked_aside(text, mention.start, mention.end):
+        if not mention.is_sure or is_marked_within(text, mention.start, mention.end):
             # The marker was quoted, denied or somebody else's, or it would have counted.
             doubted.add(mention.label)
         elif is_denied(text, mention.start, mention.end):

@@ -60,7 +60,7 @@ class ParallmMagics(Settings, Magics):
             outcome = await self.session.execute(
                 magic, line, cell, spoken_settings(self), wait, first
             )
-        return _given_out(outcome)
+        return _evaluated(outcome)
 
     def _nested(self, magic: str, line: str, cell: str) -> Any:
         from parallm_magics.notebook.loop import run_to_end
@@ -69,7 +69,7 @@ class ParallmMagics(Settings, Magics):
         with self._interrupts.end(wait):
             run = self.session.execute(magic, line, cell, spoken_settings(self), wait)
             outcome = run_to_end(run, self.session.clients.close)
-        return _given_out(outcome)
+        return _evaluated(outcome)
 
     def settings(self) -> dict[str, Any]:
         """The settings that were made, which hold for `await vote(…)` too."""
@@ -84,7 +84,7 @@ for _magic in (ParallmMagics.fanout, ParallmMagics.vote):
     _magic.__doc__ = help_of(_magic.__name__, _magic.__doc__ or "")
 
 
-def _given_out(outcome: Outcome) -> Any:
+def _evaluated(outcome: Outcome) -> Any:
     """What the cell evaluates to; a run that ends in an error is shown first."""
     if outcome.problem is None:
         return outcome.shown
