@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from parallm_magics.api import fanout, vote
     from parallm_magics.patterns.fanout import FanoutRun
     from parallm_magics.patterns.vote_run import VoteRun
+    from parallm_magics.providers.registry import register_provider
     from parallm_magics.study.study_run import StudyRun
 
 __all__ = [
@@ -39,6 +40,7 @@ __all__ = [
     "VariableError",
     "VoteRun",
     "fanout",
+    "register_provider",
     "vote",
 ]
 
@@ -49,6 +51,7 @@ _LATE = {
     "FanoutRun": "parallm_magics.patterns.fanout",
     "StudyRun": "parallm_magics.study.study_run",
     "VoteRun": "parallm_magics.patterns.vote_run",
+    "register_provider": "parallm_magics.providers.registry",
 }
 
 

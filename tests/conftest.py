@@ -16,7 +16,7 @@ from provider import Loopback
 from tiers import TIERS, Guard, Times, asks_a_server, tier_of, workers
 
 from parallm_magics.providers import registry
-from parallm_magics.providers.services import SERVICES
+from parallm_magics.providers.entries import ENTRIES
 
 # A noisy machine must not turn a property into a timing test.
 settings.register_profile("parallm", deadline=None)
@@ -31,7 +31,7 @@ platform.processor()
 
 _OURS = (
     *("ANTHROPIC_", "OPENAI_", "PARALLM_", "AWS_", "AZURE_", "GOOGLE_", "CLOUD_ML_"),
-    *(f"{service.name.upper()}_" for service in SERVICES),
+    *(f"{entry.name.upper()}_" for entry in ENTRIES),
 )
 _GUARD = Guard()
 _TIMES = Times()

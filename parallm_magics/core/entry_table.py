@@ -25,15 +25,23 @@ class EntryTable(Mapping[str, Entry], Generic[Entry]):
     Packages are asked when a name is missing or all names are wanted, and once only.
     """
 
-    def __init__(self, group: str, own: Iterable[Entry], check: Callable[[Entry], None]) -> None:
+    def __init__(
+        self,
+        group: str,
+        own: Iterable[Entry],
+        check: Callable[[Entry], None],
+        tell: Callable[[str, str], None] | None = None,
+    ) -> None:
         """Hold our own entries.
 
         Args:
             group: the group of entry points by which packages add theirs: each is an entry.
             own: the entries that nobody may replace.
             check: refuses what can be no entry, or one that would hide another.
+            tell: hears the name of an entry point that fails, and why; without it that is a warning.
         """
         self._group, self._check = group, check
+        self._tell = tell or self._warn
         self._entries = {entry.name: entry for entry in own}
         self.own = frozenset(self._entries)
         self._is_complete = False
@@ -42,6 +50,11 @@ class EntryTable(Mapping[str, Entry], Generic[Entry]):
         """Take in one more; one of the same name that was added before gives way."""
         self._check(entry)
         self._entries[entry.name] = entry
+
+    def remove(self, name: str) -> None:
+        """Take out one that was added."""
+        if name not in self.own:
+            self._entries.pop(name, None)
 
     def __getitem__(self, name: str) -> Entry:
         if name not in self._entries:
@@ -65,5 +78,7 @@ class EntryTable(Mapping[str, Entry], Generic[Entry]):
             try:
                 self.add(point.load())
             except Exception as error:  # a package's own code may raise anything
-                why = f"{type(error).__name__}: {error}"
-                warnings.warn(f"{self._group}: {point.name} is left out: {why}", stacklevel=2)
+                self._tell(point.name, f"{type(error).__name__}: {error}")
+
+    def _warn(self, name: str, why: str) -> None:
+        warnings.warn(f"{self._group}: {name} is left out: {why}", stacklevel=3)

@@ -22,12 +22,14 @@ class Tariff(NamedTuple):
         url: the address that is asked.
         model: the model's name as its provider knows it.
         terms: what else decides, such as `(("service_tier", "flex"),)`; () for the base price.
+        per_mtok: US dollars for a million tokens that go in and that come out, where no table says.
     """
 
     provider: str
     url: str
     model: str
     terms: Terms = ()
+    per_mtok: tuple[float, float] | None = None
 
 
 def cost(tariff: Tariff, usage: Usage) -> Decimal | None:
@@ -97,6 +99,9 @@ def rates(tariff: Tariff, day: date) -> Rates | None:
 
     None where no price is known, and where it changes within the day.
     """
+    if tariff.per_mtok is not None:
+        took, gave = (Decimal(str(price)) / 1_000_000 for price in tariff.per_mtok)
+        return Rates(math.inf, Decimal(0), took, took, took, gave)
     try:
         found = _found(tariff, Usage())
         if len(_moments(found.model, day)) > 1:

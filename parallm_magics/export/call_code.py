@@ -2,99 +2,70 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from typing import Any
 
 from parallm_magics.core.tasks import Model, Task
+from parallm_magics.errors import OptionError
 from parallm_magics.export.code_text import arguments, quoted
-from parallm_magics.providers import keys, registry
+from parallm_magics.providers import registry
 from parallm_magics.providers.address import public, shown_query
-from parallm_magics.providers.services import BY_NAME, Service, Wire
+from parallm_magics.providers.dialects import Dialect
+from parallm_magics.providers.entry import ProviderEntry
 
 STAND_IN = Model("anthropic", "claude-haiku-5-5")
 """The model of a program whose cell has asked a simulation."""
 
 
-@dataclass(frozen=True, slots=True)
-class Door:
-    """How a program reaches a provider.
+class Client:
+    """How a program reaches a provider; what an address holds besides the host may be a secret."""
 
-    Attributes:
-        simulated: whether there is none to be reached.
-        base_url: where a server of the user's is; "" for the known ones.
-        key_env: the environment variable with its key, or None.
-        service: what is known of it by its name, or None.
-        query: what its address has behind the question mark and may be shown.
-        withheld: whether there is more in the address, which may be a secret.
-    """
+    def __init__(self, entry: ProviderEntry) -> None:
+        """Take its entry.
 
-    simulated: bool = False
-    base_url: str = ""
-    key_env: str | None = None
-    service: Service | None = None
-    query: Mapping[str, str] = field(default_factory=dict)
-    withheld: bool = False
+        Raises:
+            OptionError: it does not say how it is asked.
+        """
+        if entry.dialect is None:
+            raise OptionError(
+                f"%parallm code: the entry of {entry.name!r} has no dialect, which would say how a "
+                "program asks it"
+            )
+        self._entry = entry
+        self.dialect: Dialect = entry.dialect
+        self.limit = entry.limit or entry.dialect.limit
 
     @property
-    def wire(self) -> Wire:
-        """What is spoken there."""
-        return self.service.wire if self.service else "chat"
-
-    @property
-    def client(self) -> tuple[str, str]:
+    def imported(self) -> tuple[str, str]:
         """The SDK's module and client."""
-        return (
-            (self.service.sdk, self.service.client) if self.service else ("openai", "AsyncOpenAI")
-        )
-
-    @property
-    def limit(self) -> str:
-        """The field that bounds the output tokens."""
-        return self.service.limit if self.service else "max_tokens"
+        return self.dialect.sdk, self._entry.client or self.dialect.client
 
     @property
     def place(self) -> dict[str, str]:
         """The arguments of the client, as source, by which it knows where to ask and as whom."""
-        known = self.service
-        if known is not None and known.reads_itself:
+        entry = self._entry
+        if entry.reads_itself:
             return {}
-        url = quoted(self.base_url)
-        if known is not None:
-            url = f"os.environ.get({quoted(known.base_env)}, {quoted(known.base_url)})"
-        key = f"os.environ[{quoted(self.key_env)}]" if self.key_env else '"none"'
-        query = {"default_query": repr(dict(self.query))} if self.query else {}
-        return {"base_url": url, "api_key": key, **query}
+        url = quoted(public(entry.base_url))
+        if entry.base_env:
+            url = f"os.environ.get({quoted(entry.base_env)}, {url})"
+        key = f"os.environ[{quoted(entry.key_env)}]" if entry.key_env else '"none"'
+        query, _ = shown_query(entry.base_url)
+        more = {"default_query": repr(query)} if query else {}
+        return {"base_url": url, "api_key": key, **more}
 
     @property
     def note(self) -> str:
         """What the reader should know of the client, as a comment."""
-        if self.withheld:
-            return "  # the rest of the address is left out: it may hold a key"
-        if self.service is None or not self.service.reads_itself:
-            return ""
-        read = [*self.service.variables]
-        return f"  # reads {', '.join(read)}"
+        if self._entry.reads_itself:
+            return f"  # reads {', '.join(self._entry.variables)}"
+        _, withheld = shown_query(self._entry.base_url)
+        return "  # the rest of the address is left out: it may hold a key" if withheld else ""
 
-
-def door_to(name: str) -> Door:
-    """How a program reaches a provider; what an address holds besides the host may be a secret.
-
-    Raises:
-        ModelError: there is no such provider.
-    """
-    known = registry.definition(name)
-    query, withheld = shown_query(known.base_url)
-    url, key_env = public(known.base_url), known.key_env
-    if known.service is not None:
-        key_env = next(filter(keys.is_set, known.service.keys), key_env)
-    return Door(known.simulated, url, key_env, known.service, query, withheld)
-
-
-STAND_IN_DOOR = Door(service=BY_NAME[STAND_IN.provider])
-
-DoorOf = Callable[[str], Door]
-"""From a provider's name to its door."""
+    @property
+    def may_think_aloud(self) -> bool:
+        """Whether nobody knows if it tells thinking from answers."""
+        return not (self.dialect.tells_thinking or self._entry.reads_itself)
 
 
 class Asking:
@@ -103,21 +74,20 @@ class Asking:
     def __init__(
         self,
         tasks: Sequence[Task],
-        doors: DoorOf,
         *,
         at_once: int,
         seconds: float,
         left_out: Sequence[str] = (),
     ) -> None:
         self._left_out = left_out
-        self._doors = doors
         self._first = tasks[0]
         self.at_once, self.seconds = at_once, seconds
-        self.simulated = any(doors(task.model.provider).simulated for task in tasks)
+        self.simulated = any(map(_is_simulated, tasks))
         self.providers = tuple(dict.fromkeys(self._model(task).provider for task in tasks))
+        self._reached = {name: Client(registry.entry_of(name)) for name in self.providers}
 
     def _model(self, task: Task) -> Model:
-        return STAND_IN if self._doors(task.model.provider).simulated else task.model
+        return STAND_IN if _is_simulated(task) else task.model
 
     def _ask(self, provider: str) -> str:
         """The name of the function that asks this provider."""
@@ -152,26 +122,20 @@ class Asking:
     def _more(self, task: Task, provider: str) -> dict[str, Any]:
         """What few calls have, sent as the provider wants it."""
         own: dict[str, Any] = {}
-        body, wire = dict(task.params), self._door(provider).wire
+        body, dialect = dict(task.params), self._reached[provider].dialect
         if task.effort is not None:
-            name, form = EFFORT[wire]
+            name, form = dialect.effort
             own[name] = form.format(quoted(task.effort))
-        if task.temperature is not None and wire == "anthropic":
-            # Not every model takes one, so the SDK has no argument of that name.
-            body["temperature"] = task.temperature
-        elif task.temperature is not None:
-            own["temperature"] = task.temperature
+        if task.temperature is not None:
+            (own if dialect.temperature else body)["temperature"] = task.temperature
         return own | ({"extra_body": repr(body)} if body else {})
 
     @property
     def imports(self) -> list[str]:
         """The lines that import what asks."""
-        clients = {self._door(provider).client for provider in self.providers}
+        clients = {client.imported for client in self._reached.values()}
         named = {sdk: sorted(c for s, c in clients if s == sdk) for sdk, _ in sorted(clients)}
         return [f"from {sdk} import {', '.join(names)}" for sdk, names in named.items()]
-
-    def _door(self, provider: str) -> Door:
-        return STAND_IN_DOOR if provider == STAND_IN.provider else self._doors(provider)
 
     @property
     def source(self) -> str:
@@ -197,28 +161,27 @@ class Asking:
         retries, ask = self._first.retries, self._ask(provider)
         client = self._client(provider)
         model = "model=MODEL" if self._default(provider) else "model"
-        door = self._door(provider)
-        given = "".join(f"{name}={source}, " for name, source in door.place.items())
-        made = f"{client} = {door.client[1]}({given}max_retries={retries}){door.note}"
-        said = 'choice.message.content or ""'
-        said = f"without_thinking({said})" if _may_think_aloud(door) else said
-        body = _ASK[door.wire].format(client=client, limit=door.limit, text=said)
+        reached = self._reached[provider]
+        given = "".join(f"{name}={source}, " for name, source in reached.place.items())
+        made = f"{client} = {reached.imported[1]}({given}max_retries={retries}){reached.note}"
+        said = reached.dialect.text
+        said = f"without_thinking({said})" if reached.may_think_aloud else said
+        body = reached.dialect.ask.format(client=client, limit=reached.limit, text=said)
         return f"{made}\n\n\n{_HEAD.format(ask=ask, model=model)}{body}"
 
     @property
     def drops_thinking(self) -> bool:
         """Whether a server is asked that may leave a model's thinking in its answers."""
-        return any(_may_think_aloud(self._door(provider)) for provider in self.providers)
+        return any(client.may_think_aloud for client in self._reached.values())
 
     @property
     def reads_environment(self) -> bool:
         """Whether a key is read by the program itself."""
-        return any("os.environ" in str(self._door(each).place) for each in self.providers)
+        return any("os.environ" in str(client.place) for client in self._reached.values())
 
 
-def _may_think_aloud(door: Door) -> bool:
-    """Whether it leads to a server of which nobody knows whether it tells thinking from answers."""
-    return door.wire == "chat" and "base_url" in door.place
+def _is_simulated(task: Task) -> bool:
+    return registry.entry_of(task.model.provider).simulated
 
 
 _WITHOUT_THINKING = '''\
@@ -240,53 +203,3 @@ _HEAD = '''\
 async def {ask}(prompt, {model}, system=None, max_tokens=MAX_TOKENS, **more):
     """The text of one complete answer; everything else is an error."""
 '''
-_ASK: dict[Wire, str] = {
-    "anthropic": """\
-    if system is not None:
-        more["system"] = system
-    async with AT_ONCE, asyncio.timeout(SECONDS):
-        message = await {client}.messages.create(
-            model=model,
-            {limit}=max_tokens,
-            messages=[{{"role": "user", "content": prompt}}],
-            **more,
-        )
-    text = "".join(block.text for block in message.content if block.type == "text")
-    if message.stop_reason not in ("end_turn", "stop_sequence") or not text.strip():
-        raise ValueError(f"no complete answer: {{message.stop_reason}}")
-    return text""",
-    "chat": """\
-    rules = [] if system is None else [{{"role": "system", "content": system}}]
-    async with AT_ONCE, asyncio.timeout(SECONDS):
-        answer = await {client}.chat.completions.create(
-            model=model,
-            {limit}=max_tokens,
-            messages=[*rules, {{"role": "user", "content": prompt}}],
-            **more,
-        )
-    choice = answer.choices[0]
-    text = {text}
-    if choice.finish_reason != "stop" or not text.strip():
-        raise ValueError(f"no complete answer: {{choice.finish_reason}}")
-    return text""",
-    "responses": """\
-    if system is not None:
-        more["instructions"] = system
-    async with AT_ONCE, asyncio.timeout(SECONDS):
-        answer = await {client}.responses.create(
-            model=model,
-            {limit}=max_tokens,
-            input=[{{"role": "user", "content": prompt}}],
-            store=False,
-            **more,
-        )
-    if answer.status != "completed" or not answer.output_text.strip():
-        raise ValueError(f"no complete answer: {{answer.status}} {{answer.incomplete_details}}")
-    return answer.output_text""",
-}
-EFFORT: dict[Wire, tuple[str, str]] = {
-    "anthropic": ("output_config", '{{"effort": {}}}'),
-    "chat": ("reasoning_effort", "{}"),
-    "responses": ("reasoning", '{{"effort": {}}}'),
-}
-"""How each wire names the effort, and the form of its value."""

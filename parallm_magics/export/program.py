@@ -12,7 +12,7 @@ from parallm_magics.cell.variables import Part, Ref
 from parallm_magics.core.tasks import Reading
 from parallm_magics.engine.rate_limits import START
 from parallm_magics.errors import OptionError
-from parallm_magics.export.call_code import Asking, DoorOf
+from parallm_magics.export.call_code import Asking
 from parallm_magics.export.code_text import indented, quoted
 from parallm_magics.export.judge_code import judging
 from parallm_magics.export.prompt_code import Prompts
@@ -72,20 +72,17 @@ async def main():
         print({result})"""
 
 
-def program(plan: Plan, doors: DoorOf) -> str:
+def program(plan: Plan) -> str:
     """The source of a program that asks what the plan asks, and merges or counts the answers alike.
-
-    Args:
-        doors: how the program reaches each provider.
 
     Raises:
         OptionError: the calls cannot be written out.
     """
-    return _Program(plan, doors).source
+    return _Program(plan).source
 
 
 class _Program:
-    def __init__(self, plan: Plan, doors: DoorOf) -> None:
+    def __init__(self, plan: Plan) -> None:
         self._plan = plan
         tasks = plan.calls.rendered
         if tasks is None or len(tasks) > MOST:
@@ -105,7 +102,6 @@ class _Program:
             )
         self._asking = Asking(
             [*tasks, *asides(plan)],
-            doors,
             at_once=options.concurrency or START,
             seconds=options.timeout or options.deadline,
             left_out=_left_out(options),

@@ -8,7 +8,6 @@ from typing import Any
 from parallm_magics.cell.tokens import Token, tokens
 from parallm_magics.cell.variables import path, value_of
 from parallm_magics.errors import OptionError, nearest
-from parallm_magics.export.call_code import door_to
 from parallm_magics.export.program import program
 from parallm_magics.notebook.status import (
     recordings_state,
@@ -137,7 +136,7 @@ def code(magics: Any, rest: Sequence[Token]) -> None:
         raise OptionError(
             "%parallm code: no cell has run yet; run a %%fanout or %%vote cell, --dry-run is enough"
         )
-    print(scrub(program(plan, door_to)), end="")
+    print(scrub(program(plan)), end="")
 
 
 def provider(magics: Any, rest: Sequence[Token]) -> None:

@@ -62,11 +62,11 @@ def _suggestions(context: CompletionContext, shell: Any) -> Suggestions | None:
 def _models() -> Sequence[str]:
     """Names of models, then of every provider that is defined."""
     from parallm_magics.providers import registry
-    from parallm_magics.providers.well_known import WELL_KNOWN
+    from parallm_magics.providers.entries import WELL_KNOWN
 
-    defined = registry.definitions()
-    simulated = [each.name for each in defined if each.simulated]
-    return [*WELL_KNOWN, *simulated, *(f"{each.name}:" for each in defined if not each.simulated)]
+    known = registry.entries()
+    simulated = [each.name for each in known if each.simulated]
+    return [*WELL_KNOWN, *simulated, *(f"{each.name}:" for each in known if not each.simulated)]
 
 
 def _command(rest: str) -> Suggestions | None:

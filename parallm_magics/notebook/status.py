@@ -16,9 +16,8 @@ from parallm_magics.display import Fact
 from parallm_magics.notebook.settings import spoken_settings
 from parallm_magics.patterns.run import Picture
 from parallm_magics.providers import keys, registry
-from parallm_magics.providers.address import host_of
-from parallm_magics.providers.services import Service
-from parallm_magics.providers.well_known import WELL_KNOWN
+from parallm_magics.providers.address import host_of, is_local
+from parallm_magics.providers.entry import NO_MODEL, ProviderEntry
 from parallm_magics.recordings.modes import offline
 
 
@@ -33,26 +32,26 @@ def show_status(magics: Any) -> None:
         for name, value in spoken.items()
         if name != "model"
     ]
-    facts += [(f"provider {each.name}", _state(each)) for each in registry.definitions()]
+    facts += [(f"provider {each.name}", _state(each)) for each in registry.entries()]
+    facts += _broken()
     facts += [("recordings", recordings_state(session)), *_spent(magics)]
     _show(facts)
 
 
 def show_models() -> None:
     """How models are named, a line for each provider."""
-    _show([(definition.name, _models(definition)) for definition in registry.definitions()])
+    _show([(entry.name, _models(entry)) for entry in registry.entries()])
 
 
 def show_providers() -> None:
     """Every provider by its name: a model as an example, where it is, and what is set for it."""
-    known = registry.definitions()
-    _show([(f"{each.name}:", f"{_example(each)}; {_state(each)}") for each in known])
+    known = registry.entries()
+    _show([*((f"{each.name}:", f"{each.example}; {_state(each)}") for each in known), *_broken()])
 
 
-def _example(definition: registry.Definition) -> str:
-    if definition.service is not None:
-        return f"{definition.name}:{definition.service.model}"
-    return f"{definition.name}:NAME"
+def _broken() -> list[Fact]:
+    """The providers of installed packages that cannot be loaded, and why."""
+    return [(f"provider {name}", why) for name, why in registry.PROBLEMS.items()]
 
 
 def show_usage(magics: Any) -> None:
@@ -64,29 +63,21 @@ def _show(facts: Sequence[Fact]) -> None:
     show(Picture(display.facts_html(facts), display.facts_plain(facts)))
 
 
-def _models(definition: registry.Definition) -> str:
-    if definition.simulated:
-        return f"{definition.name}:NAME?accuracy=0.8&latency=1"
-    own = [m for m in WELL_KNOWN if registry.parse_model(m).provider == definition.name]
-    return ", ".join(own) or _example(definition)
+def _models(entry: ProviderEntry) -> str:
+    if entry.simulated:
+        return f"{entry.name}:NAME?accuracy=0.8&latency=1"
+    if entry.bare != NO_MODEL:
+        return ", ".join(entry.models)
+    return entry.example
 
 
-def _state(definition: registry.Definition) -> str:
+def _state(entry: ProviderEntry) -> str:
     """Whether a provider can be asked, in words; never its key."""
-    if definition.simulated:
+    if entry.simulated:
         return "SIMULATED, needs no key"
-    if definition.service is not None:
-        return _settings(definition.service)
-    at = f"at {host_of(definition.base_url)}, " if definition.base_url else ""
-    if definition.key_env is None:
-        return f"{at}needs no key"
-    return f"{at}{_said(definition.key_env)}"
-
-
-def _settings(service: Service) -> str:
-    """Which of the variables that a known provider reads are set."""
-    key = next(filter(keys.is_set, service.keys), next(iter(service.keys), None))
-    return ", ".join(map(_said, [*([key] if key else []), *(name for name, _ in service.needs)]))
+    shown = entry.base_url and (entry.shows_address or is_local(entry.base_url))
+    at = f"at {host_of(entry.base_url)}, " if shown else ""
+    return f"{at}{', '.join(map(_said, entry.variables)) or 'needs no key'}"
 
 
 def _said(variable: str) -> str:

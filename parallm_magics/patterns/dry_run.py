@@ -155,7 +155,7 @@ def _unpaid(plan: Plan) -> str:
 
 
 def _simulated(task: Task) -> bool:
-    return registry.definition(task.model.provider).simulated
+    return registry.entry_of(task.model.provider).simulated
 
 
 def _turns(plan: Plan) -> int:

@@ -13,9 +13,7 @@ from parallm_magics.providers.draft import Draft
 from parallm_magics.providers.json_values import count, mapping, merged, optional_count, string
 from parallm_magics.providers.prompt_cache import marked
 from parallm_magics.providers.sdk import SdkProvider
-from parallm_magics.providers.services import BY_NAME
 
-OWN = BY_NAME["anthropic"]
 # Opus 4.7 was the first that takes no temperature; everything since then is like it.
 WITH_TEMPERATURE = re.compile(
     r"claude-(?:instant|[123]\b|3-|4-(?:opus|sonnet)|(?:opus|sonnet|haiku)-4(?:-[0-6])?(?:[-@]\d{8}.*)?$)"
@@ -43,12 +41,8 @@ DELTAS = frozenset({"text_delta", "thinking_delta"})
 class AnthropicProvider(SdkProvider):
     """Anthropic's messages."""
 
-    sdk: ClassVar[str] = OWN.sdk
-    client_class: ClassVar[str] = OWN.client
-    variables: tuple[str, ...] = OWN.keys
-    base_variable: str = OWN.base_env
-    usual: str = OWN.base_url
     path: ClassVar[str] = "/v1/messages"
+    custom_headers: ClassVar[str] = "ANTHROPIC_CUSTOM_HEADERS"
 
     def check(self, task: Task) -> None:
         """Refuse, before any call, what this model cannot do.
@@ -71,7 +65,9 @@ class AnthropicProvider(SdkProvider):
             )
 
     def least_prefix(self, model: Model) -> int | None:
-        """The fewest tokens of a common beginning that the provider's prompt cache keeps."""
+        """The fewest tokens of a common beginning that the prompt cache keeps."""
+        if not self.entry.reads_itself:  # of a server that speaks like Anthropic nothing is known
+            return None
         known = (least for shape, least in LEAST_PREFIX if shape.match(self._plain(model.name)))
         return next(known, LEAST_PREFIX_ELSE)
 

@@ -3,39 +3,38 @@
 from __future__ import annotations
 
 import os
-from typing import Any, ClassVar
+from typing import Any
 from urllib.parse import urlsplit
 
 from parallm_magics.errors import ModelError
 from parallm_magics.providers import keys
 from parallm_magics.providers.address import host_of
-from parallm_magics.providers.compatible import CompatibleProvider
-from parallm_magics.providers.services import BY_NAME
+from parallm_magics.providers.openai import OpenAIProvider
 
 TOKEN = "AZURE_OPENAI_AD_TOKEN"
 VERSION = "OPENAI_API_VERSION"
 
 
-class AzureProvider(CompatibleProvider):
+class AzureProvider(OpenAIProvider):
     """A model's name is that of a deployment, which the SDK puts into the path."""
-
-    client_class: ClassVar[str] = BY_NAME["azure"].client
 
     def _require(self) -> None:
         super()._require()
-        if "/openai" in urlsplit(self._base_url()).path:
+        if "/openai" in urlsplit(self.base_url).path:
             raise ModelError(
-                f"azure: {self.base_variable} ends where /openai begins, as in "
+                f"azure: {self.entry.base_env} ends where /openai begins, as in "
                 "https://RESOURCE.openai.azure.com; the SDK adds the rest"
             )
 
     def _locate(self) -> None:
         # Nothing is known of the address before its variable is set, and nothing is unusual in it.
-        self.host = host_of(self._base_url()) if self._base_url() else self._service.base_env
+        self.host = host_of(self.base_url) if self.base_url else self.entry.base_env
         self.address = ""
 
-    def _base_url(self) -> str:
-        return os.environ.get(self.base_variable, "").strip().rstrip("/")
+    @property
+    def base_url(self) -> str:
+        """Where calls go."""
+        return os.environ.get(self.entry.base_env, "").strip().rstrip("/")
 
     def _mark(self) -> str:
         return f"{super()._mark()} {keys.fingerprint(VERSION, '')}"
@@ -46,7 +45,7 @@ class AzureProvider(CompatibleProvider):
         return headers
 
     def _place(self, base: str) -> dict[str, Any]:
-        secret = keys.read(str(self._key_env))
+        secret = self.key()
         who = "azure_ad_token" if self._key_env == TOKEN else "api_key"
         version = os.environ[VERSION].strip()
         return {"azure_endpoint": base, "api_version": version, who: secret}

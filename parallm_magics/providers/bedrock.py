@@ -5,16 +5,15 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import AsyncGenerator
-from typing import Any, ClassVar, Self
+from typing import Any
 
 from parallm_magics.errors import MissingKeyError
 from parallm_magics.providers import keys
 from parallm_magics.providers.address import host_of
 from parallm_magics.providers.anthropic import AnthropicProvider
 from parallm_magics.providers.body import Body
+from parallm_magics.providers.entry import ProviderEntry
 from parallm_magics.providers.event_stream import KIND, framed
-from parallm_magics.providers.needs import require, require_package
-from parallm_magics.providers.services import BY_NAME, Service
 
 REGIONS = ("AWS_REGION", "AWS_DEFAULT_REGION")
 SIGNING = {
@@ -30,21 +29,11 @@ DRESS = re.compile(r"^(?:[a-z-]+\.)?anthropic\.|-v\d+(?::\d+)?$")
 class BedrockProvider(AnthropicProvider):
     """Asked with a bearer token, or with requests that boto3's credentials sign."""
 
-    client_class: ClassVar[str] = BY_NAME["bedrock"].client
-
-    def __init__(self, service: Service) -> None:
-        """Take what is particular of it."""
-        self._service = service
-        self.variables = service.keys
-        self.base_variable = service.base_env
+    def __init__(self, entry: ProviderEntry) -> None:
+        """Take its entry."""
         for name in SIGNING.values():
             keys.register(name)
-        super().__init__(key_required=False)
-
-    @classmethod
-    def for_service(cls, service: Service) -> Self:
-        """One of them, as its entry says."""
-        return cls(service)
+        super().__init__(entry)
 
     @property
     def _to_check(self) -> str | None:
@@ -52,31 +41,33 @@ class BedrockProvider(AnthropicProvider):
 
     def _require(self) -> None:
         if not self._has_key():
-            require_package(self._service, "boto3", ", or set AWS_BEARER_TOKEN_BEDROCK")
+            self._require_package("boto3", ", or set AWS_BEARER_TOKEN_BEDROCK")
             if _session().get_credentials() is None:
                 raise MissingKeyError(
                     "bedrock: no credentials: set AWS_BEARER_TOKEN_BEDROCK, or AWS_ACCESS_KEY_ID and "
                     "AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
                 )
         if not self._region():
-            require(self._service)
+            self._require_variables()
 
     def _region(self) -> str:
         named = next((os.environ[name] for name in REGIONS if os.environ.get(name)), "")
         return named or ("" if self._has_key() else str(_session().region_name or ""))
 
     def _locate(self) -> None:
-        moved = os.environ.get(self.base_variable, "").strip()
+        moved = os.environ.get(self.entry.base_env, "").strip()
         self.host = host_of(moved) if moved else "bedrock"
         self.address = self.host if moved else ""
 
-    def _base_url(self) -> str:
-        moved = os.environ.get(self.base_variable, "").strip()
+    @property
+    def base_url(self) -> str:
+        """Where calls go."""
+        moved = os.environ.get(self.entry.base_env, "").strip()
         return moved or f"https://bedrock-runtime.{self._region()}.amazonaws.com"
 
     def _mark(self) -> str:
         rest = [keys.fingerprint(name, "") for name in (*SIGNING.values(), *REGIONS, PROFILE)]
-        moved = os.environ.get(self.base_variable, "")
+        moved = os.environ.get(self.entry.base_env, "")
         return " ".join([keys.fingerprint(self._key_env, moved), *rest])
 
     def _place(self, base: str) -> dict[str, Any]:

@@ -89,9 +89,8 @@ def asked_terms(task: Task) -> Terms:
 
 def tariff(model: Model, terms: Terms = ()) -> prices.Tariff | None:
     """Where the model's price stands; None where its provider has no prices."""
-    if model.provider not in registry.names():
-        return None
-    return registry.definition(model.provider).tariff(model.name, terms)
+    entry = registry.find(model.provider)
+    return None if entry is None else entry.tariff(model.name, terms)
 
 
 def cost(model: Model, usage: Usage, terms: Terms = ()) -> Decimal | None:
@@ -112,8 +111,8 @@ def price(task: Task, usage: Usage, said: Said) -> Decimal | None:
 
 def _deployed(model: Model) -> bool:
     """Whether the model's name is the user's own."""
-    known = model.provider in registry.names()
-    return known and registry.definition(model.provider).deployments
+    entry = registry.find(model.provider)
+    return entry is not None and entry.deployments
 
 
 def unbounded(task: Task) -> str:

@@ -10,10 +10,10 @@ from parallm_magics.core.foreign_text import one_line
 from parallm_magics.core.tasks import Fault, FaultKind
 from parallm_magics.errors import nearest
 from parallm_magics.providers.connecting import why
+from parallm_magics.providers.entries import WELL_KNOWN
 from parallm_magics.providers.error_body import ErrorBody, read_error
 from parallm_magics.providers.keys import scrub
 from parallm_magics.providers.retry_after import retry_after
-from parallm_magics.providers.well_known import WELL_KNOWN
 
 # By the class's name or, where that is not here, by the nearest parent's; subclasses of
 # APIStatusError are told apart by their status and code instead.
@@ -187,8 +187,7 @@ def fault_of(exc: BaseException, asked: Asked | None = None) -> Fault:
     """The fault that an exception of an SDK, its transport or Python stands for."""
     asked = asked or Asked()
     response = getattr(exc, "response", None)
-    if response is not None and getattr(exc, "status_code", None):
-        status = int(response.status_code)
+    if response is not None and (status := getattr(response, "status_code", None)):
         return fault_of_answer(status, response.headers, getattr(exc, "body", None), asked)
     if isinstance(body := getattr(exc, "body", None), dict):
         return fault_of_answer(200, {}, body, asked)

@@ -58,17 +58,19 @@ def fingerprint(variable: str | None, address: str) -> str:
     return hashlib.sha256(f"{value} {address}".encode(errors="replace")).hexdigest()[:16]
 
 
-def read(variable: str) -> str:
-    """The key in the environment, without the blanks and newlines that copying leaves.
+def read(*variables: str) -> str:
+    """The key in the first of these variables that is set, without the blanks that copying leaves.
 
     Raises:
-        MissingKeyError: there is none, or none that can be sent; names the variable.
+        MissingKeyError: there is none, or none that can be sent; names the variables.
     """
-    register(variable)
-    if not is_set(variable):
+    for name in variables:
+        register(name)
+    variable = next(filter(is_set, variables), None)
+    if variable is None:
         raise MissingKeyError(
-            f"{variable} is not set; set it before the notebook starts "
-            f'(or os.environ["{variable}"] = getpass.getpass()), or use -m sim, which needs no key'
+            f"{' or '.join(variables)} is not set; set it before the notebook starts "
+            f'(or os.environ["{variables[0]}"] = getpass.getpass()), or use -m sim, which needs no key'
         )
     if not re.fullmatch(r"[!-~]+", os.environ[variable].strip()):
         raise MissingKeyError(

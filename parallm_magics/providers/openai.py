@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -21,9 +20,7 @@ from parallm_magics.providers.json_values import (
 )
 from parallm_magics.providers.prompt_cache import marked
 from parallm_magics.providers.sdk import SdkProvider
-from parallm_magics.providers.services import BY_NAME
 
-OWN = BY_NAME["openai"]
 RESPONSES_ONLY = re.compile(r"(?:gpt|o\d|codex).*?-(?:pro|codex)(?:-|$)|codex-")
 LEAST_PREFIX = 1024
 # From GPT-5.6 on only what ends in a mark is found again, and writing to the cache costs more.
@@ -34,16 +31,8 @@ THINKING = ("reasoning_content", "reasoning", "thinking")
 
 
 class OpenAIProvider(SdkProvider):
-    """Chat completions.
+    """Chat completions: OpenAI's own, or of a server of which its entry says all that is known."""
 
-    With a `base_url` it is a server of the user's, of which nothing is known.
-    """
-
-    sdk: ClassVar[str] = OWN.sdk
-    client_class: ClassVar[str] = OWN.client
-    variables: tuple[str, ...] = OWN.keys
-    base_variable: str = OWN.base_env
-    usual: str = OWN.base_url
     path: ClassVar[str] = "/chat/completions"
     unasked: ClassVar[Mapping[str, str]] = {
         "max_tokens": "max_completion_tokens",
@@ -52,13 +41,9 @@ class OpenAIProvider(SdkProvider):
         "prompt_cache_key": "",
         "prompt_cache_options": "",
     }
-    limit: str = "max_tokens"
+    custom_headers: ClassVar[str] = "OPENAI_CUSTOM_HEADERS"
+    own_headers: ClassVar[tuple[str, ...]] = ("OpenAI-Organization", "OpenAI-Project")
     only_responses = False
-
-    @property
-    def _own(self) -> bool:
-        """Whether it is OpenAI's own, perhaps at another address."""
-        return self._given is None
 
     @property
     def _official(self) -> bool:
@@ -73,7 +58,7 @@ class OpenAIProvider(SdkProvider):
         """
         super().check(task)
         name = task.model.name
-        if not self._own:
+        if not self.entry.official:
             return
         if RESPONSES_ONLY.match(name) and not self.only_responses:
             raise ModelError(
@@ -90,18 +75,21 @@ class OpenAIProvider(SdkProvider):
 
     def least_prefix(self, model: Model) -> int | None:
         """The fewest tokens of a common beginning that OpenAI's prompt cache keeps."""
-        return LEAST_PREFIX if self._own else None
+        return LEAST_PREFIX if self.entry.official else None
 
     def _headers(self, module: Any) -> dict[str, Any]:
-        """Of a foreign host: without what the environment holds for OpenAI."""
-        if self._own:
+        if self.entry.official:
             return {}
-        lines = os.environ.get("OPENAI_CUSTOM_HEADERS", "").split("\n")
-        names = [line.partition(":")[0].strip() for line in lines if ":" in line]
-        foreign = ("OpenAI-Organization", "OpenAI-Project", *names)
-        without = {name: module.Omit() for name in foreign if name.lower() != "authorization"}
-        # Said explicitly, as the SDK lets an authorization among those headers replace the key.
-        return without | {"Authorization": f"Bearer {self._key()}"}
+        # Said explicitly, as the SDK lets an authorization among its custom headers replace the key.
+        return super()._headers(module) | {"Authorization": f"Bearer {self._key()}"}
+
+    @property
+    def _limit(self) -> str:
+        """The field that bounds the output tokens."""
+        if self._official:
+            return "max_completion_tokens"
+        # OpenAI's own by name at another address is asked as any server.
+        return ("" if self.entry.official else self.entry.limit) or self._dialect.limit
 
     def _request(self, task: Task) -> dict[str, Any]:
         official, cached = self._official, self.caches(task)
@@ -111,7 +99,7 @@ class OpenAIProvider(SdkProvider):
         body: dict[str, Any] = {
             "model": task.model.name,
             "messages": [*system, {"role": "user", "content": prompt}],
-            "max_completion_tokens" if official else self.limit: task.max_tokens,
+            self._limit: task.max_tokens,
         }
         if task.temperature is not None:
             body["temperature"] = task.temperature
@@ -121,7 +109,7 @@ class OpenAIProvider(SdkProvider):
             body["prompt_cache_key"] = task.cache_key[:MOST_KEY]
         if marks:
             body["prompt_cache_options"] = {"mode": "explicit"}
-        if task.stream:
+        if task.stream and self.entry.stream_options:
             body["stream_options"] = {"include_usage": True}
         return merged(body, task.params)
 

@@ -1,147 +1,150 @@
-"""Which providers there are, and which one a model's text means."""
+"""Which providers there are, which one a model's text means, and who keeps their clients."""
 
 from __future__ import annotations
 
 import asyncio
 import atexit
 import contextlib
+import functools
 import re
 import weakref
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from functools import partial
 from importlib import import_module
 from operator import is_
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from parallm_magics.core.prices import Tariff
+from parallm_magics.core.entry_table import EntryTable
+from parallm_magics.core.foreign_text import one_line
 from parallm_magics.core.provider import Provider
-from parallm_magics.core.tasks import Model, Terms
+from parallm_magics.core.tasks import Model
 from parallm_magics.errors import ModelError, OptionError, nearest
-from parallm_magics.providers.address import host_of, is_local, public
+from parallm_magics.providers.address import host_of
+from parallm_magics.providers.dialects import Dialect
+from parallm_magics.providers.entries import BY_NAME, ENTRIES, WELL_KNOWN, simulated
+from parallm_magics.providers.entry import ProviderEntry
 from parallm_magics.providers.keys import scrub
-from parallm_magics.providers.services import SERVICES, Service
-from parallm_magics.providers.well_known import WELL_KNOWN
 
-if TYPE_CHECKING:
-    from parallm_magics.providers.sdk import SdkProvider
-
-
-@dataclass(frozen=True, slots=True)
-class Definition:
-    """One provider that can be asked for by name.
-
-    Attributes:
-        name: what stands before the colon.
-        make: builds it; cheap, without the SDK, without the key.
-        simulated: whether no model is asked.
-        key_env: the environment variable with its key, or None.
-        base_url: where a server of the user's is; "" for the known ones.
-        answers: what the user gave a simulated model to answer, or None.
-        service: what is known of it by its name, or None.
-    """
-
-    name: str
-    make: Callable[[], Provider]
-    simulated: bool = False
-    key_env: str | None = None
-    base_url: str = field(default="", repr=False)  # may hold credentials
-    answers: Any = field(default=None, repr=False, compare=False)
-    service: Service | None = None
-
-    @property
-    def deployments(self) -> bool:
-        """Whether its models' names are the user's own."""
-        return self.service is not None and self.service.deployments
-
-    def tariff(self, model: str, terms: Terms = ()) -> Tariff | None:
-        """Where the price of a model stands; a server in the own network has none."""
-        if self.service is not None:
-            return self.service.tariff(model, terms)
-        if self.simulated or is_local(self.base_url):
-            return None
-        return Tariff("", public(self.base_url), model, terms)
-
-
-def _known(service: Service) -> Definition:
-    def make() -> Provider:
-        module, _, door = service.door.rpartition(".")
-        made: type[SdkProvider] = getattr(import_module(f"{__package__}.{module}"), door)
-        return made.for_service(service)
-
-    return Definition(
-        service.name,
-        make,
-        key_env=next(iter(service.keys), None),
-        service=service,
-    )
-
-
-def _server(
-    name: str, base_url: str, key_env: str | None = None, *, usual: bool = False
-) -> Definition:
-    def make() -> Provider:
-        from parallm_magics.providers.openai import OpenAIProvider
-
-        return OpenAIProvider(base_url, key_env, usual=base_url if usual else "")
-
-    return Definition(name, make, key_env=key_env, base_url=base_url)
-
-
-def _simulated(name: str, answers: Any = None) -> Definition:
-    def make() -> Provider:
-        from parallm_magics.simulation.simulated import SimulatedProvider
-
-        return SimulatedProvider(answers)
-
-    return Definition(name, make, simulated=True, answers=answers)
-
-
-FIXED = ("anthropic", "openai", "openai-responses", "sim")
-"""Names that nothing else can be given."""
-LOCAL = (
-    _server("ollama", "http://localhost:11434/v1", usual=True),
-    _server("vllm", "http://localhost:8000/v1", usual=True),
-    _server("lmstudio", "http://localhost:1234/v1", usual=True),
-)
-PREDEFINED = {
-    definition.name: definition
-    for definition in (*map(_known, SERVICES), _simulated("sim"), *LOCAL)
-}
-_DEFINED: dict[str, Definition] = dict(PREDEFINED)
-# Names that say by themselves whose they are.
-BARE = (
-    ("anthropic", re.compile(r"claude-")),
-    ("openai", re.compile(r"gpt-(?!oss)|chatgpt-|o[134](?:-|$)")),
-)
 WAYS_OUT = (
     "write provider:model, such as anthropic:claude-haiku-5-5, openai:gpt-6-luna or ollama:llama3.2; "
     "sim needs no key; %parallm provider lists the names, and with NAME --base-url URL adds a server"
 )
+NAME, VARIABLE = re.compile(r"[A-Za-z_][\w-]*"), re.compile(r"[A-Za-z_]\w*")
+METHODS = ("check", "caches", "prepare", "complete", "close")
+"""What a provider's class must have."""
+PROBLEMS: dict[str, str] = {}
+"""Why an installed package's provider is left out, by its name."""
+
+
+def _note(name: str, why: str) -> None:
+    PROBLEMS[name] = one_line(
+        scrub(f"provider {name!r} of an installed package is left out: {why}")
+    )
+
+
+def _check(entry: ProviderEntry) -> None:
+    """Refuse an entry that cannot be used.
+
+    Raises:
+        OptionError: says which field, and why.
+    """
+    for problem in _problems(entry):
+        named = str(getattr(entry, "name", entry))[:40]
+        raise OptionError(f"provider {named!r}: {one_line(scrub(problem))}")
+
+
+def _problems(entry: Any) -> Iterable[str]:
+    """What in an entry of a stranger's cannot be used."""
+    if not isinstance(entry, ProviderEntry):
+        yield "it is no ProviderEntry"
+    yield from _wrong_name(entry.name)
+    if entry.name in BY_NAME:
+        yield "the name is taken; choose another one, or move it: %parallm provider NAME --base-url URL"
+    for name in ("keys", "models"):
+        texts = getattr(entry, name)
+        if not isinstance(texts, tuple | list) or any(not isinstance(each, str) for each in texts):
+            yield f"{name} takes texts"
+    for key in entry.keys:
+        if not VARIABLE.fullmatch(key):
+            yield f"keys takes names of environment variables, not {scrub(key)!r}"
+    if not isinstance(entry.dialect, Dialect | None):
+        yield "dialect takes a Dialect, such as parallm_magics.providers.MESSAGES"
+    if isinstance(entry.provider, type):
+        if missing := [
+            each for each in METHODS if not callable(getattr(entry.provider, each, None))
+        ]:
+            wanting = f"class {entry.provider.__name__} has no {', '.join(missing)}"
+            yield f"its {wanting}; derive it from BaseProvider"
+    elif entry.provider is not None and not callable(entry.provider):
+        yield "provider takes a class or a function"
+    if entry.provider is None or entry.base_url:
+        try:
+            host_of(entry.base_url)
+        except ModelError as error:
+            yield str(error)
+
+
+def _wrong_name(name: Any) -> Iterable[str]:
+    if not isinstance(name, str) or not NAME.fullmatch(name):
+        yield f"a provider's name is made of letters, digits, _ and -, not {name!r}"
+
+
+_TABLE = EntryTable("parallm_magics.providers", ENTRIES, _check, _note)
+_MOVED: dict[str, ProviderEntry] = {}  # ours, at an address of the user's
 
 
 def names() -> tuple[str, ...]:
     """The names of all providers."""
-    return tuple(_DEFINED)
+    return tuple(_TABLE)
 
 
-def definitions() -> tuple[Definition, ...]:
-    """All providers."""
-    return tuple(_DEFINED.values())
+def entries() -> tuple[ProviderEntry, ...]:
+    """The entries of all providers."""
+    return tuple(_MOVED.get(name, entry) for name, entry in _TABLE.items())
 
 
-def definition(name: str) -> Definition:
-    """The provider of that name.
+def find(name: str) -> ProviderEntry | None:
+    """The entry of that name, or None."""
+    return _MOVED.get(name) or _TABLE.get(name)
+
+
+def entry_of(name: str) -> ProviderEntry:
+    """The entry of that name.
 
     Raises:
-        ModelError: there is none; names the nearest.
+        ModelError: there is none, or its package cannot be loaded; names the nearest.
     """
-    if name not in _DEFINED:
-        raise ModelError(f"unknown provider {name!r}{nearest(name, names())}; {WAYS_OUT}")
-    return _DEFINED[name]
+    if entry := find(name):
+        return entry
+    if name in PROBLEMS:
+        raise ModelError(PROBLEMS[name])
+    raise ModelError(f"unknown provider {name!r}{nearest(name, names())}; {WAYS_OUT}")
 
 
-def define(name: str, base_url: str, key_env: str | None = None) -> Definition:
+def register_provider(
+    name: str, base_url: str = "", keys: str | tuple[str, ...] = (), **fields: Any
+) -> ProviderEntry:
+    """Add a provider, which can then be asked by its name everywhere: `-m NAME:MODEL`.
+
+    Args:
+        name: what stands before the colon.
+        base_url: the address of a server that speaks OpenAI's chat completions, or `dialect`.
+        keys: the environment variables that its key may stand in.
+        fields: further fields of `ProviderEntry`, such as `models`, `prices` and `provider`.
+
+    Raises:
+        OptionError: the name is taken, or a field cannot be used.
+    """
+    try:
+        entry = ProviderEntry(name, base_url, keys, **fields)  # type: ignore[arg-type]
+    except TypeError as error:
+        why = str(error).removeprefix("ProviderEntry.__init__() ")
+    else:
+        _TABLE.add(entry)
+        return entry
+    raise OptionError(f"provider {str(name)[:40]!r}: {one_line(why)}")
+
+
+def define(name: str, base_url: str, key_env: str | None = None) -> ProviderEntry:
     """Give a server that speaks OpenAI's chat completions a name; `key_env` names its key's variable.
 
     Raises:
@@ -151,42 +154,57 @@ def define(name: str, base_url: str, key_env: str | None = None) -> Definition:
         host_of(base_url)
     except ModelError as error:
         raise OptionError(f"--base-url: {error}") from None
-    if key_env is not None and not re.fullmatch(r"[A-Za-z_]\w*", key_env):
+    if key_env is not None and not VARIABLE.fullmatch(key_env):
         raise OptionError(
             f"--key-env takes the name of an environment variable, not {scrub(key_env)!r}"
         )
-    return _add(_server(name, base_url, key_env))
+    keys = () if key_env is None else (key_env,)
+    return _added(ProviderEntry(name, base_url, keys, shows_address=True))
 
 
-def define_simulated(name: str, answers: Any = None) -> Definition:
+def define_simulated(name: str, answers: Any = None) -> ProviderEntry:
     """Give a simulated model with these answers a name.
 
     Raises:
         OptionError: the name cannot be used.
         ModelError: the answers cannot.
     """
-    made = _simulated(name, answers)
-    made.make()  # bad answers are told now and not in the first cell
-    return _add(made)
+    entry = ProviderEntry(name, provider=simulated, simulated=True, answers=answers)
+    make(entry)  # bad answers are told now and not in the first cell
+    return _added(entry)
 
 
 def forget(name: str) -> None:
     """Undo `define`: predefined names are as before, others are gone."""
-    if name in PREDEFINED:
-        _DEFINED[name] = PREDEFINED[name]
+    _MOVED.pop(name, None)
+    _TABLE.remove(name)
+
+
+def _added(entry: ProviderEntry) -> ProviderEntry:
+    """Take in what a user has named.
+
+    Raises:
+        OptionError: the name cannot be used.
+    """
+    for problem in _wrong_name(entry.name):
+        raise OptionError(problem)
+    if entry.name not in BY_NAME:
+        _TABLE.add(entry)
+    elif BY_NAME[entry.name].fixed:
+        raise OptionError(f"{entry.name!r} keeps its meaning: choose another name")
     else:
-        _DEFINED.pop(name, None)
+        _MOVED[entry.name] = entry
+    return entry
 
 
-def _add(made: Definition) -> Definition:
-    if not re.fullmatch(r"[A-Za-z_][\w-]*", made.name):
-        raise OptionError(
-            f"a provider's name is made of letters, digits, _ and -, not {made.name!r}"
-        )
-    if made.name in FIXED:
-        raise OptionError(f"{made.name!r} keeps its meaning: choose another name")
-    _DEFINED[made.name] = made
-    return made
+def make(entry: ProviderEntry) -> Provider:
+    """What asks the provider; cheap, without its SDK, without its key."""
+    made = entry.provider or (entry.dialect.provider if entry.dialect else "")
+    if isinstance(made, str):
+        module, _, name = made.rpartition(".")
+        made = getattr(import_module(f"{__package__}.{module}"), name)
+    provider: Provider = made(entry)
+    return provider
 
 
 def parse_model(text: str) -> Model:
@@ -207,17 +225,18 @@ def parse_model(text: str) -> Model:
         raise ModelError(f"no model is given; {WAYS_OUT}")
     if not text.isprintable():
         raise ModelError(f"the model's name {text!r} holds characters that no name has")
-    if provider in _DEFINED:
-        if asked and not _DEFINED[provider].simulated:
+    if entry := find(provider):
+        if asked and not entry.simulated:
             raise ModelError(f"{head!r} takes no ?{tail}: only simulated models do; use --param")
-        if not name and not _DEFINED[provider].simulated:
+        if not name and not entry.simulated:
             raise ModelError(f"{provider} needs a model's name: {provider}:NAME; {WAYS_OUT}")
         return Model(provider, name, _query(tail) if asked else ())
-    for owner, shape in BARE:
-        if not colon and not asked and shape.match(head):
-            return Model(owner, head)
+    if not colon and not asked:
+        for each in entries():
+            if re.match(each.bare, head):
+                return Model(each.name, head)
     if colon:
-        definition(provider)
+        entry_of(provider)
     near = nearest(head, (*names(), *WELL_KNOWN))
     raise ModelError(f"unknown model {text!r}{near}; {WAYS_OUT}")
 
@@ -239,10 +258,10 @@ def _query(text: str) -> tuple[tuple[str, str], ...]:
 
 
 class Clients:
-    """The open doors: one provider for a name and an event loop, as sockets belong to a loop."""
+    """The clients in use: one provider for a name and an event loop, as sockets belong to a loop."""
 
     def __init__(self) -> None:
-        self._open: dict[asyncio.AbstractEventLoop, dict[str, tuple[Definition, Provider]]] = {}
+        self._open: dict[asyncio.AbstractEventLoop, dict[str, tuple[ProviderEntry, Provider]]] = {}
         self._replaced: list[tuple[asyncio.AbstractEventLoop, Provider]] = []
         _LEFT.add(self)
 
@@ -252,13 +271,13 @@ class Clients:
         Raises:
             ModelError: there is no such provider.
         """
-        wanted = definition(name)
+        wanted = entry_of(name)
         loop = asyncio.get_running_loop()
         opened = self._open.setdefault(loop, {})
         if name in opened and opened[name][0] is not wanted:
             self._replaced.append((loop, opened.pop(name)[1]))
         if name not in opened:
-            opened[name] = (wanted, wanted.make())
+            opened[name] = (wanted, make(wanted))
         return opened[name][1]
 
     async def get(self, model: Model) -> Provider:
@@ -273,15 +292,15 @@ class Clients:
         return provider
 
     async def close(self) -> None:
-        """Close the doors of the running loop and of loops that are closed."""
+        """Close the providers of the running loop and of loops that are closed."""
         await self._drop_dead()
-        await _close(self._taken(partial(is_, asyncio.get_running_loop())))
+        await _close(self._taken(functools.partial(is_, asyncio.get_running_loop())))
 
     async def _drop_dead(self) -> None:
         await _close(self._taken(lambda loop: loop.is_closed()))
 
     def _taken(self, chosen: Callable[[asyncio.AbstractEventLoop], bool]) -> list[Provider]:
-        """Take the providers of the chosen loops out of the books."""
+        """Take the providers of the chosen loops out of the tables."""
         taken = [provider for loop, provider in self._replaced if chosen(loop)]
         self._replaced = [(loop, p) for loop, p in self._replaced if not chosen(loop)]
         for loop in [loop for loop in self._open if chosen(loop)]:
@@ -294,7 +313,7 @@ class Clients:
             if dead := self._taken(lambda loop: loop.is_closed()):
                 asyncio.run(_close(dead))
             for loop in [loop for loop in self._open if not loop.is_running()]:
-                loop.run_until_complete(_close(self._taken(partial(is_, loop))))
+                loop.run_until_complete(_close(self._taken(functools.partial(is_, loop))))
 
 
 _LEFT: weakref.WeakSet[Clients] = weakref.WeakSet()

@@ -8,15 +8,16 @@ import importlib
 import os
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import replace
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 from parallm_magics.core.provider import CallFailed, Heard, Reply
 from parallm_magics.core.tasks import Fault, Model, Task, Usage
 from parallm_magics.errors import ModelError
-from parallm_magics.providers import keys
-from parallm_magics.providers.address import host_of, is_local, split_url
+from parallm_magics.providers.address import split_url
+from parallm_magics.providers.base import BaseProvider
 from parallm_magics.providers.body import MOST_BYTES, Body, TooMuchError
 from parallm_magics.providers.draft import Draft
+from parallm_magics.providers.entry import ProviderEntry
 from parallm_magics.providers.error_body import read_error
 from parallm_magics.providers.events import events
 from parallm_magics.providers.faults import Asked, fault_of, request_id
@@ -28,7 +29,6 @@ from parallm_magics.providers.receiving import (
     receive_events,
     receive_whole,
 )
-from parallm_magics.providers.services import Service
 from parallm_magics.providers.transport import http_client, surroundings
 from parallm_magics.providers.unwanted import Unwanted
 
@@ -36,51 +36,32 @@ GOOD = frozenset({200, 201, 203})
 UNSEEN = frozenset({403, 451})
 
 
-class SdkProvider:
+class SdkProvider(BaseProvider):
     """A provider that is reached by an SDK; the dialects differ in what they say, not in how.
 
     Attributes:
-        sdk, client_class: the SDK's module, and its client in there.
-        variables: the environment variables that the usual key may stand in.
-        base_variable: the environment variable by which the SDK's users move the address.
-        usual: the usual base URL.
         path: where calls are posted.
         unasked: the fields of a request that a server may refuse and that nobody has asked for, each
             with its other name or "".
+        custom_headers: the variable of headers that the SDK adds by itself.
+        own_headers: headers that the SDK fills from its maker's variables.
     """
 
-    simulated = False
-    local = False
-    sdk: ClassVar[str]
-    client_class: ClassVar[str]
-    variables: tuple[str, ...]
-    base_variable: str
-    usual: str
     path: ClassVar[str]
     unasked: ClassVar[Mapping[str, str]] = {}
+    custom_headers: ClassVar[str]
+    own_headers: ClassVar[tuple[str, ...]] = ()
 
-    def __init__(
-        self,
-        base_url: str | None = None,
-        key_env: str | None = None,
-        key_required: bool = True,
-        usual: str = "",
-    ) -> None:
-        """Take the address and the name of the key's variable.
+    def __init__(self, entry: ProviderEntry) -> None:
+        """Take its entry.
 
-        A given `base_url` gets no key unless `key_env` names one: the official provider's key must
-        never reach another host by default.
-
-        Args:
-            usual: the usual address, where it is another one than the class's.
+        Raises:
+            ModelError: nothing is known of the dialect.
         """
-        self.usual = usual or self.usual
-        self._given = base_url
-        self._keys = (key_env,) if key_env else () if base_url else self.variables
-        self._key_required = key_required
-        for name in self._keys:
-            keys.register(name)
-        self._locate()
+        super().__init__(entry)
+        if entry.dialect is None:
+            raise ModelError(f"{entry.name}: its entry names no dialect")
+        self._dialect = entry.dialect
         self._client: Any = None
         self._proxy: Proxy | None = None
         self._made_for = ""
@@ -88,50 +69,25 @@ class SdkProvider:
         self._building = asyncio.Lock()
         self._unwanted = Unwanted(self.unasked)
 
-    @classmethod
-    def for_service(cls, service: Service) -> Self:
-        """What asks a provider that is known by name; most classes know of one alone."""
-        return cls()
-
     def check(self, task: Task) -> None:
         """Refuse, before any call, what this model cannot do.
 
         Raises:
             ModelError: names the model, the option and the way out.
         """
-        if not task.model.name:
-            raise ModelError(
-                f"{task.model.provider} needs a model name: {task.model.provider}:NAME"
-            )
+        super().check(task)
         if "stream" in task.params:
             raise ModelError("--param stream=… is not possible: use --stream on or --stream off")
 
     @property
     def account(self) -> str:
         """The same for providers that share one key at one address, and so its limits."""
-        return f"{self.sdk} {self._mark()}"
-
-    def _mark(self) -> str:
-        """Tells a changed key or address from an unchanged one."""
-        return keys.fingerprint(self._key_env, self._base_url())
-
-    @property
-    def _key_env(self) -> str | None:
-        """The variable of the key: the first that is set."""
-        usual = next(iter(self._keys), None)
-        return next(filter(keys.is_set, self._keys), usual)
+        return f"{self._dialect.sdk} {self._mark()}"
 
     @property
     def _to_check(self) -> str | None:
         """The variable to look at where the provider does not accept who asks."""
         return self._key_env
-
-    def _require(self) -> None:
-        """Refuse what could not be asked anyway, before the SDK is imported.
-
-        Raises:
-            ModelError: names what is missing, and the way out.
-        """
 
     def least_prefix(self, model: Model) -> int | None:
         """The fewest tokens of a common beginning that are cached; None where nothing is."""
@@ -153,11 +109,9 @@ class SdkProvider:
             mark = f"{self._mark()} {surroundings()}"
             if self._client is not None and mark == self._made_for:
                 return
-            self._require()
-            if self._key_env and (self._key_required or self._has_key()):
-                keys.read(self._key_env)  # a missing key is told before the slow import
+            self._require()  # a missing key is told before the slow import
             self._locate()
-            module = await asyncio.to_thread(importlib.import_module, self.sdk)
+            module = await asyncio.to_thread(importlib.import_module, self._dialect.sdk)
             if self._client is not None:
                 self._retired.append(self._client)
             self._client, self._made_for = self._build(module), mark
@@ -173,7 +127,7 @@ class SdkProvider:
         draft = Draft(Asked(self.host, task.model.name, self._to_check, through, prompt))
         fault: Fault | None = None
         try:
-            await self._ask(task, heard, draft)
+            await self._post(task, heard, draft)
         except CallFailed as failed:
             fault = failed.fault
         except NotAnAnswerError as wrong:
@@ -219,23 +173,14 @@ class SdkProvider:
             with contextlib.suppress(Exception):  # a closed loop's sockets are gone already
                 await client.close()
 
-    def _locate(self) -> None:
-        """Take in where calls go; the environment may have changed since the last time."""
-        self.host = host_of(self._base_url())
-        self.address = "" if self.host == host_of(self.usual) else self.host
-        self.local = is_local(self._base_url())
-
-    def _base_url(self) -> str:
-        return self._given or os.environ.get(self.base_variable, "").strip() or self.usual
-
     def _build(self, module: Any) -> Any:
         """The SDK's client: no retries and no time limits of its own, no redirects, a wide pool."""
-        self._proxy = proxy_of(self._base_url())
-        plain = self._base_url().startswith("http://")
+        self._proxy = proxy_of(self.base_url)
+        plain = self.base_url.startswith("http://")
         transport = http_client(module, self._proxy.url if self._proxy else None, plain)
-        base, query, credentials = split_url(self._base_url())
+        base, query, credentials = split_url(self.base_url)
         with contextlib.suppress(Exception):  # its frames hold the key: only our own error leaves
-            return getattr(module, self.client_class)(
+            return getattr(module, self.entry.client or self._dialect.client)(
                 max_retries=0,
                 timeout=None,
                 http_client=transport,
@@ -250,17 +195,19 @@ class SdkProvider:
         return {"base_url": base, "api_key": self._key()}
 
     def _key(self) -> str:
-        """The key, or the dummy that local servers want; never kept by its caller."""
-        return keys.read(str(self._key_env)) if self._has_key() else "none"
-
-    def _has_key(self) -> bool:
-        return self._key_env is not None and keys.is_set(self._key_env)
+        """The key, or the dummy that local servers want."""
+        return self.key() if self._has_key() else "none"
 
     def _headers(self, module: Any) -> dict[str, Any]:
-        """Headers besides the SDK's own."""
-        return {}
+        """Headers besides the SDK's own: nothing that the environment holds for its maker leaves else."""
+        if self.entry.official:
+            return {}
+        lines = os.environ.get(self.custom_headers, "").split("\n")
+        names = [line.partition(":")[0].strip() for line in lines if ":" in line]
+        foreign = (*self.own_headers, *names)
+        return {name: module.Omit() for name in foreign if name.lower() != "authorization"}
 
-    async def _ask(self, task: Task, heard: Heard, draft: Draft) -> None:
+    async def _post(self, task: Task, heard: Heard, draft: Draft) -> None:
         from httpx2 import Response
 
         model = task.model.name

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
-from typing import Any, ClassVar, Self
+from typing import Any
 
 from parallm_magics.errors import MissingKeyError
 from parallm_magics.providers import keys
 from parallm_magics.providers.address import host_of
 from parallm_magics.providers.anthropic import AnthropicProvider
-from parallm_magics.providers.needs import require, require_package
-from parallm_magics.providers.services import BY_NAME, Service
+from parallm_magics.providers.entry import ProviderEntry
 
 REGION, PROJECT = "CLOUD_ML_REGION", "ANTHROPIC_VERTEX_PROJECT_ID"
 CREDENTIALS = "GOOGLE_APPLICATION_CREDENTIALS"
@@ -21,29 +20,19 @@ SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 class VertexProvider(AnthropicProvider):
     """Asked with the credentials that Google's own tools find."""
 
-    client_class: ClassVar[str] = BY_NAME["vertex"].client
-
-    def __init__(self, service: Service) -> None:
-        """Take what is particular of it."""
-        self._service = service
+    def __init__(self, entry: ProviderEntry) -> None:
+        """Take its entry."""
         self._credentials: Any = None
         self._found_for = ""
-        self.variables = ()
-        self.base_variable = service.base_env
-        super().__init__()
-
-    @classmethod
-    def for_service(cls, service: Service) -> Self:
-        """One of them, as its entry says."""
-        return cls(service)
+        super().__init__(entry)
 
     @property
     def _to_check(self) -> str:
         return CREDENTIALS
 
     def _require(self) -> None:
-        require(self._service)
-        require_package(self._service, "google.auth")
+        self._require_variables()
+        self._require_package("google.auth")
 
     async def prepare(self) -> None:
         """As all, and find the credentials, which may take a while.
@@ -58,12 +47,14 @@ class VertexProvider(AnthropicProvider):
         await super().prepare()
 
     def _locate(self) -> None:
-        moved = os.environ.get(self.base_variable, "").strip()
+        moved = os.environ.get(self.entry.base_env, "").strip()
         self.host = host_of(moved) if moved else "vertex"
         self.address = self.host if moved else ""
 
-    def _base_url(self) -> str:
-        return os.environ.get(self.base_variable, "").strip() or self._service.base_url
+    @property
+    def base_url(self) -> str:
+        """Where calls go."""
+        return os.environ.get(self.entry.base_env, "").strip() or self.entry.base_url
 
     def _mark(self) -> str:
         rest = (keys.fingerprint(name, "") for name in (REGION, PROJECT, CREDENTIALS))
@@ -75,7 +66,7 @@ class VertexProvider(AnthropicProvider):
             "project_id": os.environ[PROJECT].strip(),
             "credentials": self._credentials,
         }
-        moved = os.environ.get(self.base_variable, "").strip()
+        moved = os.environ.get(self.entry.base_env, "").strip()
         return place | ({"base_url": base} if moved else {})  # else the SDK makes it of the region
 
 

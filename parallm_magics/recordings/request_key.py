@@ -33,8 +33,8 @@ def request_of(task: Task) -> dict[str, Any]:
         "max_tokens": task.max_tokens,
         "params": dict(task.params) or None,
     }
-    known = task.model.provider in registry.names()
-    if known and (asked := registry.definition(task.model.provider)).simulated:
+    asked = registry.find(task.model.provider)
+    if asked is not None and asked.simulated:
         given = asked.answers if isinstance(asked.answers, Mapping) else {}
         request |= {
             "given": find_answer(given, task),

@@ -13,7 +13,6 @@ from kernel import Kernel, environment
 from provider import Loopback
 
 from parallm_magics.api import plan_cell
-from parallm_magics.export.call_code import door_to
 from parallm_magics.export.program import program
 
 
@@ -29,7 +28,7 @@ def test_a_program_runs_by_itself(server: Loopback, tmp_path: Path) -> None:
     server.answers = lambda body: "ANSWER: yes"
     path = tmp_path / "program.py"
     plan = plan_cell("vote", "-n 3 --choices yes,no -m claude-haiku-5-5", "Is it?", {})
-    path.write_text(program(plan, door_to))
+    path.write_text(program(plan))
     env = environment(tmp_path, ANTHROPIC_API_KEY="sk-a-key", ANTHROPIC_BASE_URL=server.url)
     alone = (
         "import runpy, sys; sys.modules['parallm_magics'] = None; "

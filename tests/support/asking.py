@@ -18,7 +18,7 @@ from parallm_magics import FanoutRun, VoteRun, fanout, vote
 from parallm_magics.core.prices import cost
 from parallm_magics.core.tasks import Model, Usage
 from parallm_magics.providers import bill
-from parallm_magics.providers.registry import definition
+from parallm_magics.providers.registry import entry_of
 
 # Names with a known price, so that an unknown cost is the call's and not the table's.
 MODELS = {"anthropic": "claude-haiku-5-5", "openai": "gpt-6-luna"}
@@ -38,7 +38,7 @@ def served() -> Iterator[Loopback]:
 
 def price_of(dialect: str, usage: Usage) -> Decimal | None:
     """What a run with the dialect's model must cost for these tokens."""
-    tariff = definition(dialect).tariff(MODELS[dialect])
+    tariff = entry_of(dialect).tariff(MODELS[dialect])
     return None if tariff is None else cost(tariff, usage)
 
 

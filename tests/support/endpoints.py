@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -13,9 +13,21 @@ from provider import Loopback
 from parallm_magics.core.provider import CallFailed, Reply
 from parallm_magics.core.tasks import Model, Task
 from parallm_magics.providers.anthropic import AnthropicProvider
+from parallm_magics.providers.entries import BY_NAME
+from parallm_magics.providers.entry import ProviderEntry
 from parallm_magics.providers.openai import OpenAIProvider
 
 CLASSES = {"anthropic": AnthropicProvider, "openai": OpenAIProvider}
+
+
+def official(name: str) -> AnthropicProvider | OpenAIProvider:
+    """The official provider, wherever the environment has moved it."""
+    return CLASSES[name](BY_NAME[name])
+
+
+def server_at(url: str, *keys: str) -> OpenAIProvider:
+    """A server of the user's that speaks OpenAI's chat completions."""
+    return OpenAIProvider(ProviderEntry("local", url, keys, shows_address=True))
 
 
 @dataclass(frozen=True)
@@ -34,7 +46,11 @@ class Endpoint:
         self, url: str, key_env: str | None = "TEST_KEY"
     ) -> AnthropicProvider | OpenAIProvider:
         """The provider at this server; the key's variable must be set."""
-        return CLASSES[self.name](url + ("/v1" if self.name == "openai" else ""), key_env)
+        address = url + ("/v1" if self.name == "openai" else "")
+        keys = (key_env,) if key_env else ()
+        moved = {"base_url": address, "base_env": "", "keys": keys, "shows_address": True}
+        entry = replace(BY_NAME[self.name], **moved, official=False, limit="")
+        return CLASSES[self.name](entry)
 
     def ask(
         self,

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from provider import KEY, Loopback
 
-from parallm_magics.providers.services import BY_NAME, SERVICES, Service
+from parallm_magics.providers.entries import BY_NAME, ENTRIES
+from parallm_magics.providers.entry import ProviderEntry
 
 # What each address has behind the host, and what else must be set before it can be asked.
 PATHS = {"anthropic": "", "azure": "", "bedrock": "", "vertex": "/v1", "deepseek": ""}
@@ -18,22 +19,23 @@ MORE = {
     "vertex": {"CLOUD_ML_REGION": "global", "ANTHROPIC_VERTEX_PROJECT_ID": "my-project"},
 }
 # A model with a known price at each.
-MODELS = {service.name: service.model for service in SERVICES} | {"azure": "gpt-6-luna"}
-NAMES = tuple(service.name for service in SERVICES)
+SERVICES = tuple(entry for entry in ENTRIES if entry.prices)
+MODELS = {entry.name: entry.models[0] for entry in SERVICES} | {"azure": "gpt-6-luna"}
+NAMES = tuple(entry.name for entry in SERVICES)
 each_known = pytest.mark.parametrize("name", NAMES)
 
 
-def lead(name: str, server: Loopback, patch: pytest.MonkeyPatch, home: Path) -> Service:
+def lead(name: str, server: Loopback, patch: pytest.MonkeyPatch, home: Path) -> ProviderEntry:
     """Make calls of this provider go to the server."""
-    service = BY_NAME[name]
-    patch.setenv(service.base_env, f"{server.url}{PATHS.get(name, '/v1')}")
-    for key in service.keys[:1]:
+    entry = BY_NAME[name]
+    patch.setenv(entry.base_env, f"{server.url}{PATHS.get(name, '/v1')}")
+    for key in entry.keys[:1]:
         patch.setenv(key, KEY)
     for variable, value in MORE.get(name, {}).items():
         patch.setenv(variable, value)
     if name == "vertex":
         patch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(google(server, home)))
-    return service
+    return entry
 
 
 def google(server: Loopback, home: Path) -> Path:
@@ -49,7 +51,7 @@ def google(server: Loopback, home: Path) -> Path:
     )
     account = {
         "type": "service_account",
-        "client_email": "tests@my-project.iam.gserviceaccount.com",
+        "client_email": "tests@my-project.iam.gentryaccount.com",
         "private_key": pem.decode(),
         "private_key_id": "1",
         "project_id": "my-project",

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from paths import PACKAGE
 
-from parallm_magics.providers.registry import LOCAL
-from parallm_magics.providers.services import SERVICES, Service
+from parallm_magics.providers.entries import ENTRIES
+from parallm_magics.providers.entry import ProviderEntry
 
 PAGE = PACKAGE.parent / "docs" / "providers.md"
 BEGIN = "<!-- the table begins; python tests/support/provider_page.py writes it -->\n"
@@ -17,22 +17,11 @@ HEAD = (
     "| Name | Client and what it speaks | Address, and what moves it | Variables | Prices | What differs |\n"
     "| --- | --- | --- | --- | --- | --- |\n"
 )
-WIRES = {
-    "anthropic": "messages",
-    "chat": "chat completions",
-    "responses": "responses",
-}
 
 
 def table() -> str:
     """The table as Markdown."""
-    rows = [_row(service) for service in SERVICES]
-    rows += [
-        f"| `{each.name}:NAME` | `AsyncOpenAI`, chat completions | {each.base_url} | none | none: "
-        "it is local | |"
-        for each in LOCAL
-    ]
-    return HEAD + "\n".join(rows) + "\n"
+    return HEAD + "\n".join(_row(entry) for entry in ENTRIES if not entry.simulated) + "\n"
 
 
 def page(text: str) -> str:
@@ -41,15 +30,20 @@ def page(text: str) -> str:
     return before + BEGIN + table() + END + rest.partition(END)[2]
 
 
-def _row(service: Service) -> str:
-    keys = " or ".join(f"`{key}`" for key in service.keys)
-    needs = [f"`{name}` ({what})" for name, what in service.needs]
-    extra = f"; `pip install 'parallm_magics[{service.extra}]'`" if service.extra else ""
-    moved = "" if service.base_env in service.base_url else f"; `{service.base_env}`"
+def _row(entry: ProviderEntry) -> str:
+    dialect = entry.dialect
+    assert dialect is not None
+    keys = " or ".join(f"`{key}`" for key in entry.keys)
+    needs = [f"`{name}` ({what})" for name, what in entry.needs]
+    extra = f"; `pip install 'parallm_magics[{entry.extra}]'`" if entry.extra else ""
+    moved = (
+        f"; `{entry.base_env}`" if entry.base_env and entry.base_env not in entry.base_url else ""
+    )
+    variables = "; ".join([*([keys] if keys else []), *needs]) or "none"
+    prices = f"genai-prices `{entry.prices}`" if entry.prices else "none: it is local"
     return (
-        f"| `{service.name}:{service.model}` | `{service.client}`, {WIRES[service.wire]} "
-        f"| {service.base_url}{moved} | {'; '.join([*([keys] if keys else []), *needs])}{extra} "
-        f"| genai-prices `{service.prices}` | {service.quirks} |"
+        f"| `{entry.example}` | `{entry.client or dialect.client}`, {dialect.name} "
+        f"| {entry.base_url}{moved} | {variables}{extra} | {prices} | {entry.quirks} |"
     )
 
 

@@ -22,11 +22,13 @@ from parallm_magics import (
     VoteRun,
     fanout,
     load_ipython_extension,
+    register_provider,
     unload_ipython_extension,
     vote,
 )
 from parallm_magics.core.tasks import Attempt, Fault, Record, Status, Usage
 from parallm_magics.patterns.dry_run import Preview
+from parallm_magics.providers import ProviderEntry
 from parallm_magics.voting import decide, read_answer, shares, wilson
 
 
@@ -80,6 +82,13 @@ async def study(items: list[dict[str, str]]) -> str:
     assert_type(await run.retry(), StudyRun)
     assert_type(run.reason, str)
     return run.reason
+
+
+def provider() -> str:
+    """A provider is added by its address, and its entry says all that is known of it."""
+    entry = register_provider("mine", "http://localhost:1/v1", "MINE_KEY", models="m")
+    assert_type(entry, ProviderEntry)
+    return entry.example
 
 
 def one_record(record: Record) -> float:

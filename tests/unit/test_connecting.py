@@ -16,12 +16,11 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from endpoints import Endpoint, each_endpoint
+from endpoints import Endpoint, each_endpoint, server_at
 from provider import KEY, Act, Loopback
 
 from parallm_magics.core.provider import CallFailed, Reply
 from parallm_magics.errors import ModelError
-from parallm_magics.providers.openai import OpenAIProvider
 from parallm_magics.providers.proxies import proxy_of
 
 VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
@@ -326,7 +325,7 @@ def test_a_query_stays_behind_the_path(
     server: Loopback, behind: str, path: str, stream: bool
 ) -> None:
     """Azure's api-version, and whatever else a gateway wants there."""
-    provider = OpenAIProvider(server.url + behind, "TEST_KEY")
+    provider = server_at(server.url + behind, "TEST_KEY")
 
     async def call() -> Reply:
         await provider.prepare()
@@ -341,7 +340,7 @@ def test_a_query_stays_behind_the_path(
 def test_what_may_be_a_key_in_a_query_is_hidden(server: Loopback) -> None:
     """It reaches the server, and no message."""
     server.script("m", Act(status=400, body='{"error": {"message": "bad ?sig=CANARY-secret"}}'))
-    provider = OpenAIProvider(f"{server.url}/v1?sig=CANARY-secret&api-version=1", "TEST_KEY")
+    provider = server_at(f"{server.url}/v1?sig=CANARY-secret&api-version=1", "TEST_KEY")
 
     async def call() -> str:
         await provider.prepare()

@@ -21,7 +21,6 @@ from parallm_magics.api import plan_cell
 from parallm_magics.cell.help import help_of
 from parallm_magics.cell.suggestions import suggest
 from parallm_magics.core import entry_table
-from parallm_magics.export.call_code import door_to
 from parallm_magics.export.program import program
 from parallm_magics.patterns.dry_run import preview
 from parallm_magics.voting import (
@@ -75,7 +74,7 @@ def held(text: str = "Which one?", **options: Any) -> VoteRun:
 
 def result_of_program(line: str, answers: dict[str, str]) -> str:
     """What the program of a vote makes of these answers, without this package and without a provider."""
-    text = program(plan_cell("vote", f"-m sim {line}", "Which one?", {}), door_to)
+    text = program(plan_cell("vote", f"-m sim {line}", "Which one?", {}))
     names: dict[str, Any] = {"AsyncAnthropic": lambda **_: None, "__name__": "program"}
     text = text.rpartition("asyncio.run(main())")[0].replace("from anthropic", "# from anthropic")
     assert "import parallm" not in text

@@ -14,7 +14,7 @@ import pytest
 from paths import PACKAGE
 
 import parallm_magics
-from parallm_magics.providers.services import SERVICES
+from parallm_magics.providers.entries import ENTRIES
 
 ROOT = PACKAGE.parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
@@ -28,7 +28,13 @@ def dotted(module: Path) -> str:
 BY_DOTTED = {dotted(module): module for module in MODULES}
 # The registry imports them by the names in the table of providers.
 REGISTRY = "parallm_magics.providers.registry"
-DOORS = {f"parallm_magics.providers.{service.door.rpartition('.')[0]}" for service in SERVICES}
+CLASSES = {
+    made
+    if isinstance(made := entry.provider or (entry.dialect and entry.dialect.provider), str)
+    else ""
+    for entry in ENTRIES
+}
+DOORS = {f"parallm_magics.providers.{name.rpartition('.')[0]}" for name in CLASSES if name}
 FLOORS = {
     "errors": 0,
     "core": 0,

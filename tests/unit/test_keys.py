@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import fields
 
 import pytest
-from endpoints import Endpoint, each_endpoint
+from endpoints import Endpoint, each_endpoint, official
 from paths import DATA
 from provider import Act, Loopback
 
@@ -20,7 +20,6 @@ from parallm_magics.errors import MissingKeyError, ModelError
 from parallm_magics.providers import keys
 from parallm_magics.providers.draft import Draft
 from parallm_magics.providers.faults import Asked, fault_of, fault_of_answer
-from parallm_magics.providers.openai import OpenAIProvider
 
 BAD = {
     row["id"]: row
@@ -115,7 +114,7 @@ def test_a_client_that_cannot_be_built_shows_no_key(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(openai, "AsyncOpenAI", broken)
     monkeypatch.setenv("OPENAI_API_KEY", "sk-CANARY-0123456789abcdef")
     with pytest.raises(ModelError, match=r"no client for api\.openai\.com") as caught:
-        asyncio.run(OpenAIProvider().prepare())
+        asyncio.run(official("openai").prepare())
     assert caught.value.__context__ is None
     assert "CANARY" not in "".join(traceback.format_exception(caught.value))
 

@@ -11,14 +11,15 @@ from typing import Any
 
 import pytest
 from asking import fanned
-from known import MODELS, NAMES, each_known, lead
+from known import MODELS, NAMES, SERVICES, each_known, lead
 from provider import KEY, Act, Loopback
 
 from parallm_magics import MissingKeyError, ModelError, OptionError, fanout
 from parallm_magics.core.tasks import Record, Usage
 from parallm_magics.providers import bill, registry
+from parallm_magics.providers.dialects import CHAT, MESSAGES
+from parallm_magics.providers.entries import BY_NAME
 from parallm_magics.providers.registry import parse_model
-from parallm_magics.providers.services import BY_NAME, SERVICES
 
 each_way = pytest.mark.parametrize("stream", ["on", "off"])
 
@@ -72,7 +73,7 @@ def test_each_gets_its_own_key_alone(
     assert asked(f"{name}:{MODELS[name]}").ok
     headers = server.log[-1].headers
     sent = " ".join(headers.values())
-    own = service.wire != "anthropic" and service.keys[0] == "OPENAI_API_KEY"
+    own = service.dialect is not MESSAGES and service.official
     assert ("OTHER" in sent) is own  # the organisation goes to OpenAI itself
     assert (KEY if service.keys else "ya29-CANARY") in sent
 
@@ -150,10 +151,10 @@ def test_the_usual_address_is_not_told_and_another_is(
     """A table says where calls went only where nobody would expect it; Azure's is always one's own."""
     for key, value in {"AWS_REGION": "us-east-1", "AWS_BEARER_TOKEN_BEDROCK": KEY}.items():
         monkeypatch.setenv(key, value)
-    assert registry.definition(name).make().address == ""
+    assert registry.make(registry.entry_of(name)).address == ""
     lead(name, server, monkeypatch, tmp_path)
     host = "" if name == "azure" else server.url.removeprefix("http://")
-    assert registry.definition(name).make().address == host
+    assert registry.make(registry.entry_of(name)).address == host
 
 
 # Prices.
@@ -352,8 +353,9 @@ def test_what_a_provider_does_not_take_is_not_sent(
         assert asked(f"{name}:{MODELS[name]}", stream="on", max_tokens=77).ok
         body = server.log[-1].body
         if service.name != "openai":  # at another address it is asked as any other server
-            assert body[service.limit] == 77
-        assert ("stream_options" in body) is (service.wire == "chat" and service.stream_options)
+            assert service.dialect is not None
+            assert body[service.limit or service.dialect.limit] == 77
+        assert ("stream_options" in body) is (service.dialect is CHAT and service.stream_options)
 
 
 @pytest.mark.parametrize(
@@ -389,8 +391,7 @@ def test_tokens_are_counted_by_each_ones_names(
 def test_names_are_known_and_told() -> None:
     """Each has an entry, a price for its example, and what it needs in words."""
     for name in NAMES:
-        service = BY_NAME[name]
-        assert registry.definition(name).service is service
+        assert registry.entry_of(name) is BY_NAME[name]
         if name != "vertex":
             model = MODELS[name]
             assert bill.cost(parse_model(f"{name}:{model}"), Usage(1, 0, 0, 1)) is not None, name

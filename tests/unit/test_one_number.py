@@ -28,7 +28,6 @@ from parallm_magics.cell.blocks import parse
 from parallm_magics.cell.plan import Plan, make_plan
 from parallm_magics.core.provider import CallFailed, Heard, Reply
 from parallm_magics.core.tasks import Fault, Model, Record, Task, Usage
-from parallm_magics.export.call_code import Door, door_to
 from parallm_magics.export.program import program
 from parallm_magics.patterns.fanout import FanoutPattern
 from parallm_magics.patterns.vote import VotePattern
@@ -294,13 +293,6 @@ def test_a_replay_says_the_same(case: Case) -> None:
     assert [(r.key, r.item, r.temperature, r.effort, r.system) for r in second.results] == shown
 
 
-def doors(name: str) -> Door:
-    """How the commands reach a provider; the odd one is a server of the user's own."""
-    if name == "fake":
-        return Door(False, "http://127.0.0.1:9/v1", None)
-    return door_to(name)
-
-
 @pytest.fixture(scope="module")
 def _keys() -> Iterator[None]:
     """Keys, so that a program can make its clients."""
@@ -319,7 +311,7 @@ def test_the_program_decides_the_same(case: Case) -> None:
     if run.blocked or after or "--stop" in case.line:
         return  # it asks, or leaves off, and has other answers then
     names: dict[str, Any] = {}
-    source = program(case.plan(), doors).rpartition("asyncio.run(main())")[0]
+    source = program(case.plan()).rpartition("asyncio.run(main())")[0]
     exec(compile(source, "program", "exec"), names)  # noqa: S102
     texts = {record.name: record.text for record in run.results if record.ok}
     if isinstance(run, FanoutRun):  # an answer that nothing can be read from came back too

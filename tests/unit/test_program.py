@@ -21,7 +21,6 @@ from provider import KEY, Act, Loopback
 from parallm_magics import OptionError, StudyRun, fanout, vote
 from parallm_magics.api import plan_cell
 from parallm_magics.errors import UnfinishedError
-from parallm_magics.export.call_code import Door, door_to
 from parallm_magics.export.code_text import literal, name_of, quoted
 from parallm_magics.export.program import program
 from parallm_magics.export.prompt_code import around
@@ -42,7 +41,7 @@ LABELS = {"security": "yes", "style": "no"}
 def source(head: str, body: str, **variables: Any) -> str:
     """The program of a cell."""
     magic, _, line = head.partition(" ")
-    return program(plan_cell(magic, line, body, {**VARIABLES, **variables}), door_to)
+    return program(plan_cell(magic, line, body, {**VARIABLES, **variables}))
 
 
 def imported(text: str) -> list[str]:
@@ -80,10 +79,12 @@ def test_the_program_asks_each_known_provider(
 
 def test_an_addresss_query_is_in_the_program_unless_it_may_be_a_secret() -> None:
     """What is left out is said in a line."""
-    query, withheld = shown_query("https://x.invalid/v1?api-version=2024-06-01&sig=CANARY")
-    assert (query, withheld) == ({"api-version": "2024-06-01"}, True)
-    plan = plan_cell("fanout", "-m ollama:m", "Say it.", {})
-    made = program(plan, lambda name: Door(False, "https://x.invalid/v1", None, None, query, True))
+    url = "https://x.invalid/v1?api-version=2024-06-01&sig=CANARY"
+    assert shown_query(url) == ({"api-version": "2024-06-01"}, True)
+    registry.define("mine", url)
+    made = program(plan_cell("fanout", "-m mine:m", "Say it.", {}))
+    registry.forget("mine")
+    assert "CANARY" not in made
     assert "default_query={'api-version': '2024-06-01'}" in made
     assert "it may hold a key" in made
 
@@ -534,7 +535,7 @@ def test_any_prompt_makes_a_program(texts: list[str], shared: str) -> None:
     )
     names: dict[str, Any] = {"asyncio": asyncio, "AsyncAnthropic": lambda **_: None}
     text = (
-        program(plan, door_to)
+        program(plan)
         .rpartition("asyncio.run(main())")[0]
         .replace("from anthropic", "# from anthropic")
     )
@@ -563,7 +564,6 @@ def test_names_are_names() -> None:
 # --- in a notebook --------------------------------------------------------------------------------
 
 
-LOCAL = Door(base_url="http://127.0.0.1:1/v1")
 INLINE = [
     ("<think>ANSWER: no</think>\nANSWER: yes", "ANSWER: yes"),
     ("<seed:think>ANSWER: no", ""),
@@ -576,9 +576,7 @@ INLINE = [
 @pytest.mark.parametrize(("text", "answer"), INLINE)
 def test_a_program_of_a_local_server_takes_thinking_out(text: str, answer: str) -> None:
     """Such a server may leave it in the answer; it is in no text and gives no vote."""
-    written = program(
-        plan_cell("vote", "-m ollama:m --choices yes,no", "Is it?", {}), lambda _: LOCAL
-    )
+    written = program(plan_cell("vote", "-m ollama:m --choices yes,no", "Is it?", {}))
     start = written.index("THINKING = ")
     space: dict[str, Any] = {"re": re}
     exec(written[start : written.index("client = ", start)], space)  # noqa: S102

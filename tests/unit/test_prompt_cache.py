@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from display_samples import fanout, record
-from endpoints import Endpoint, each_endpoint
+from endpoints import Endpoint, each_endpoint, official, server_at
 from fakes import Fake, answer
 from hypothesis import given
 from hypothesis import strategies as st
@@ -43,11 +43,6 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Loopback]:
         monkeypatch.setenv("ANTHROPIC_BASE_URL", loopback.url)
         monkeypatch.setenv("OPENAI_BASE_URL", loopback.url + "/v1")
         yield loopback
-
-
-def official(name: str) -> AnthropicProvider | OpenAIProvider:
-    """The official provider, wherever the environment has moved it."""
-    return AnthropicProvider() if name == "anthropic" else OpenAIProvider()
 
 
 def send(endpoint: Endpoint, *asked: Task) -> list[Reply]:
@@ -205,14 +200,14 @@ def test_the_users_parameters_win(server: Loopback) -> None:
 )
 def test_claude_models_have_a_least_prefix(model: str, least: int) -> None:
     """Each family its own; an unknown one the greatest."""
-    assert AnthropicProvider().least_prefix(Model("anthropic", model)) == least
+    assert official("anthropic").least_prefix(Model("anthropic", model)) == least
 
 
 def test_only_official_providers_cache() -> None:
     """OpenAI from 1,024 tokens on; nothing is known of other servers."""
-    endpoints: list[tuple[OpenAIProvider, int | None]] = [
-        (OpenAIProvider(), 1024),
-        (OpenAIProvider("http://localhost:8000/v1"), None),
+    endpoints: list[tuple[AnthropicProvider | OpenAIProvider, int | None]] = [
+        (official("openai"), 1024),
+        (server_at("http://localhost:8000/v1"), None),
     ]
     for provider, least in endpoints:
         assert provider.least_prefix(Model("any", "gpt-6-luna")) == least

@@ -6,13 +6,12 @@ import asyncio
 from collections.abc import Iterator
 
 import pytest
-from endpoints import Endpoint, each_endpoint
+from endpoints import Endpoint, each_endpoint, official, server_at
 from provider import KEY, Loopback
 
 from parallm_magics.core.tasks import Model, Task
 from parallm_magics.errors import MissingKeyError, ModelError
-from parallm_magics.providers.anthropic import AnthropicProvider
-from parallm_magics.providers.openai import OpenAIProvider
+from parallm_magics.providers.entries import BY_NAME
 
 
 @pytest.fixture
@@ -28,8 +27,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Loopback]:
 
 def check(provider: str, model: str, **fields: object) -> None:
     """What `check` says to a task."""
-    owner = AnthropicProvider() if provider == "anthropic" else OpenAIProvider()
-    owner.check(Task(0, "w", Model(provider, model), "p", **fields))  # type: ignore[arg-type]
+    official(provider).check(Task(0, "w", Model(provider, model), "p", **fields))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -93,7 +91,7 @@ def test_gpt_6_takes_a_temperature_only_without_reasoning() -> None:
 def test_nothing_is_known_of_a_server_of_the_users() -> None:
     """Names mean nothing there, so nothing is refused."""
     task = Task(0, "w", Model("vllm", "gpt-6-pro"), "p", temperature=1.0)
-    OpenAIProvider("http://localhost:8000/v1").check(task)
+    server_at("http://localhost:8000/v1").check(task)
 
 
 @pytest.mark.parametrize("provider", ["anthropic", "openai"])
@@ -109,15 +107,16 @@ def test_impossible_tasks_are_refused(provider: str) -> None:
 
 
 @pytest.mark.parametrize("value", [None, "", "  \n"], ids=["unset", "empty", "blank"])
-@pytest.mark.parametrize("provider", [AnthropicProvider, OpenAIProvider])
+@pytest.mark.parametrize("provider", ["anthropic", "openai"])
 def test_a_missing_key_names_its_variable_and_the_ways_out(
-    monkeypatch: pytest.MonkeyPatch, provider: type[AnthropicProvider], value: str | None
+    monkeypatch: pytest.MonkeyPatch, provider: str, value: str | None
 ) -> None:
     """No call is made, and the message says what to do."""
+    variable = f"{provider.upper()}_API_KEY"
     if value is not None:
-        monkeypatch.setenv(provider.variables[0], value)
-    with pytest.raises(MissingKeyError, match=f"{provider.variables[0]} is not set.*-m sim"):
-        asyncio.run(provider().prepare())
+        monkeypatch.setenv(variable, value)
+    with pytest.raises(MissingKeyError, match=f"{variable} is not set.*-m sim"):
+        asyncio.run(official(provider).prepare())
 
 
 def test_openai_s_key_never_reaches_another_host(
@@ -131,7 +130,7 @@ def test_openai_s_key_never_reaches_another_host(
     monkeypatch.setenv(
         "OPENAI_CUSTOM_HEADERS", "Authorization: Bearer CANARY\nX-Secret: CANARY\nbad line"
     )
-    provider = OpenAIProvider(f"{server.url}/v1")
+    provider = server_at(f"{server.url}/v1")
 
     async def call() -> None:
         await provider.prepare()
@@ -143,16 +142,17 @@ def test_openai_s_key_never_reaches_another_host(
     assert "CANARY" not in str(server.log[0].headers)
 
 
-@pytest.mark.parametrize("provider", [AnthropicProvider, OpenAIProvider])
+@pytest.mark.parametrize("provider", ["anthropic", "openai"])
 def test_a_moved_address_is_honoured_and_shown(
-    server: Loopback, monkeypatch: pytest.MonkeyPatch, provider: type[AnthropicProvider]
+    server: Loopback, monkeypatch: pytest.MonkeyPatch, provider: str
 ) -> None:
     """The SDKs' own variables move the official providers, and the host is told."""
-    assert provider().address == ""
-    monkeypatch.setenv(provider.variables[0], KEY)
-    path = "/v1" if provider is OpenAIProvider else ""
-    monkeypatch.setenv(provider.base_variable, server.url + path)
-    moved = provider()
+    assert official(provider).address == ""
+    entry = BY_NAME[provider]
+    monkeypatch.setenv(entry.keys[0], KEY)
+    path = "/v1" if provider == "openai" else ""
+    monkeypatch.setenv(entry.base_env, server.url + path)
+    moved = official(provider)
     assert moved.address == server.url.removeprefix("http://")
 
     async def call() -> str:
@@ -183,7 +183,7 @@ def test_an_address_that_is_none_is_refused(url: str, monkeypatch: pytest.Monkey
     """It is named before any call."""
     monkeypatch.setenv("OPENAI_BASE_URL", url or "nothing")
     with pytest.raises(ModelError, match="is no http"):
-        OpenAIProvider()
+        official("openai")
 
 
 def test_a_new_key_is_used_without_a_restart(

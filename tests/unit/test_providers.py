@@ -11,12 +11,11 @@ from collections.abc import Iterator
 from functools import cache
 
 import pytest
-from endpoints import ENDPOINTS, Endpoint, each_endpoint, each_stream, endpoint_name
+from endpoints import ENDPOINTS, Endpoint, each_endpoint, each_stream, endpoint_name, official
 from provider import KEY, Act, Loopback
 
 from parallm_magics.core.provider import CallFailed
 from parallm_magics.core.tasks import Usage
-from parallm_magics.providers.openai import OpenAIProvider
 
 HOSTILE = "<html><img src=x: onerror=alert(1)>proxy login</html>"
 
@@ -96,9 +95,9 @@ def test_parameters_go_as_given_and_win(server: Loopback, endpoint: Endpoint) ->
 def test_openai_itself_gets_its_own_name_of_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     """api.openai.com takes max_completion_tokens, any other server max_tokens."""
     task = Endpoint("openai", False).task("gpt-6-luna", max_tokens=9)
-    assert OpenAIProvider()._request(task)["max_completion_tokens"] == 9
+    assert official("openai")._request(task)["max_completion_tokens"] == 9
     monkeypatch.setenv("OPENAI_BASE_URL", "https://gateway.example/v1")
-    assert OpenAIProvider()._request(task)["max_tokens"] == 9
+    assert official("openai")._request(task)["max_tokens"] == 9
 
 
 @pytest.mark.parametrize(

@@ -87,7 +87,7 @@ def test_a_server_of_the_users_gets_a_name() -> None:
     """After `define` its models can be asked for, and its address is shown without credentials."""
     made = registry.define("local", "http://user:p4ss@localhost:9/v1", key_env="LOCAL_KEY")
     assert parse_model("local:llama3.2:1b") == Model("local", "llama3.2:1b")
-    assert made.make().address == "localhost:9"
+    assert registry.make(made).address == "localhost:9"
     assert "p4ss" not in repr(made)
     assert "local" in registry.names()
 
@@ -97,7 +97,7 @@ def test_a_simulated_provider_is_asked_for_by_its_bare_name() -> None:
     registry.define_simulated("teacher", {"2+2?": "4"})
     assert parse_model("teacher") == Model("teacher")
     assert parse_model("teacher?seed=1").query == (("seed", "1"),)
-    assert registry.definition("teacher").simulated
+    assert registry.entry_of("teacher").simulated
 
 
 def test_bad_definitions_are_refused() -> None:
@@ -117,17 +117,17 @@ def test_bad_definitions_are_refused() -> None:
 
 def test_predefined_servers_can_be_moved_and_come_back() -> None:
     """`ollama` at another port, until it is forgotten."""
-    usual = registry.definition("ollama")
+    usual = registry.entry_of("ollama")
     registry.define("ollama", "http://localhost:5/v1")
-    assert registry.definition("ollama").make().address == "localhost:5"
+    assert registry.make(registry.entry_of("ollama")).address == "localhost:5"
     registry.forget("ollama")
-    assert registry.definition("ollama") is usual
+    assert registry.entry_of("ollama") is usual
 
 
 @pytest.mark.parametrize("name", ["ollama", "vllm", "lmstudio"])
 def test_predefined_servers_need_no_key(name: str) -> None:
     """They are on this machine, and an address that everybody expects is not told."""
-    provider = registry.definition(name).make()
+    provider = registry.make(registry.entry_of(name))
     assert provider.address == ""
     assert provider.host.startswith("localhost:")  # type: ignore[attr-defined]
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from parallm_magics.core.finish_reasons import ENDINGS, NONE, ending_of
 from parallm_magics.providers.content import content_of
 from parallm_magics.providers.draft import Draft
+from parallm_magics.providers.entries import BY_NAME
 from parallm_magics.providers.error_body import WORDS, read_error
 from parallm_magics.providers.events import events
 from parallm_magics.providers.faults import Asked, fault_in_answer, fault_of_answer
@@ -201,7 +202,7 @@ def test_a_responses_end_is_good_only_if_it_is_known(
     part = {"type": "output_text", "text": "yes"}
     draft = Draft()
     answer = {**data, "output": [{"type": "message", "content": [part]}]}
-    assert ResponsesProvider()._whole(answer, draft)
+    assert ResponsesProvider(BY_NAME["openai-responses"])._whole(answer, draft)
     assert (draft.text, draft.finish, draft.spoilt and draft.spoilt.kind) == ("yes", finish, spoilt)
 
 

@@ -1,0 +1,187 @@
+"""The providers that are known by name: all that is particular of one stands in its entry."""
+
+from __future__ import annotations
+
+from parallm_magics.core.provider import Provider
+from parallm_magics.providers.dialects import CHAT, MESSAGES, RESPONSES
+from parallm_magics.providers.entry import NO_MODEL, ProviderEntry
+
+
+def simulated(entry: ProviderEntry) -> Provider:
+    """What answers in a model's place."""
+    from parallm_magics.simulation.simulated import SimulatedProvider
+
+    return SimulatedProvider(entry.answers)
+
+
+# Models that search the web by themselves, which is paid for by the call.
+SEARCHING = r"-search|deep-research"
+
+ENTRIES = (
+    ProviderEntry(
+        "anthropic",
+        "https://api.anthropic.com",
+        ("ANTHROPIC_API_KEY",),
+        "anthropic",
+        ("claude-haiku-5-5", "claude-sonnet-5-5", "claude-opus-5-5"),
+        dialect=MESSAGES,
+        base_env="ANTHROPIC_BASE_URL",
+        official=True,
+        fixed=True,
+        bare="claude-",
+        quirks="current models take no temperature",
+    ),
+    ProviderEntry(
+        "openai",
+        "https://api.openai.com/v1",
+        ("OPENAI_API_KEY",),
+        "openai",
+        ("gpt-6-luna", "gpt-6.1-terra"),
+        base_env="OPENAI_BASE_URL",
+        official=True,
+        fixed=True,
+        bare=r"gpt-(?!oss)|chatgpt-|o[134](?:-|$)",
+        unpriced=SEARCHING,
+        limit="max_completion_tokens",
+        quirks="models of the Responses API alone are refused; GPT-6 takes a temperature only with --effort none",
+    ),
+    ProviderEntry(
+        "openai-responses",
+        "https://api.openai.com/v1",
+        ("OPENAI_API_KEY",),
+        "openai",
+        ("gpt-5.2-pro",),
+        dialect=RESPONSES,
+        base_env="OPENAI_BASE_URL",
+        official=True,
+        fixed=True,
+        unpriced=SEARCHING,
+        quirks="for models that exist only there; store=false is sent, so that no prompt is kept there",
+    ),
+    ProviderEntry(
+        "gemini",
+        "https://generativelanguage.googleapis.com/v1beta/openai",
+        ("GEMINI_API_KEY", "GOOGLE_API_KEY"),
+        "google",
+        ("gemini-2.5-flash",),
+        base_env="GEMINI_BASE_URL",
+        quirks="errors come as a list; thinking is counted in the total alone, and booked as output",
+    ),
+    ProviderEntry(
+        "groq",
+        "https://api.groq.com/openai/v1",
+        ("GROQ_API_KEY",),
+        "groq",
+        ("llama-3.3-70b-versatile",),
+        base_env="GROQ_BASE_URL",
+        unpriced="compound",
+        limit="max_completion_tokens",
+        quirks="a stream's tokens may stand in x_groq; compound models run tools, so that they have no price",
+    ),
+    ProviderEntry(
+        "openrouter",
+        "https://openrouter.ai/api/v1",
+        ("OPENROUTER_API_KEY",),
+        "openrouter",
+        ("openai/gpt-6-luna",),
+        base_env="OPENROUTER_BASE_URL",
+        unpriced=r":(?!free$)|^openrouter/|^~",
+        quirks="names with a suffix other than :free, routers and aliases have no price of their own",
+    ),
+    ProviderEntry(
+        "mistral",
+        "https://api.mistral.ai/v1",
+        ("MISTRAL_API_KEY",),
+        "mistral",
+        ("mistral-small-latest",),
+        base_env="MISTRAL_BASE_URL",
+        stream_options=False,
+        quirks="takes no stream_options and counts a stream's tokens without; reasoning models answer in parts",
+    ),
+    ProviderEntry(
+        "deepseek",
+        "https://api.deepseek.com",
+        ("DEEPSEEK_API_KEY",),
+        "deepseek",
+        ("deepseek-chat",),
+        base_env="DEEPSEEK_BASE_URL",
+        quirks="cached tokens have names of their own; prices change within the day",
+    ),
+    ProviderEntry(
+        "xai",
+        "https://api.x.ai/v1",
+        ("XAI_API_KEY",),
+        "x-ai",
+        ("grok-4.7",),
+        base_env="XAI_BASE_URL",
+        unpriced=r"multi-agent",
+        limit="max_completion_tokens",
+        quirks="thinking is counted in the total alone, and booked as output",
+    ),
+    ProviderEntry(
+        "together",
+        "https://api.together.xyz/v1",
+        ("TOGETHER_API_KEY",),
+        "together",
+        ("Qwen/Qwen3.5-9B",),
+        base_env="TOGETHER_BASE_URL",
+    ),
+    ProviderEntry(
+        "azure",
+        "{AZURE_OPENAI_ENDPOINT}",
+        ("AZURE_OPENAI_API_KEY", "AZURE_OPENAI_AD_TOKEN"),
+        "azure",
+        ("DEPLOYMENT",),
+        dialect=CHAT,
+        provider="azure.AzureProvider",
+        client="AsyncAzureOpenAI",
+        base_env="AZURE_OPENAI_ENDPOINT",
+        needs=(
+            ("AZURE_OPENAI_ENDPOINT", "such as https://RESOURCE.openai.azure.com"),
+            ("OPENAI_API_VERSION", "the api-version, such as 2024-10-21"),
+        ),
+        deployments=True,
+        limit="max_completion_tokens",
+        quirks="a deployment has the price of the model of its name, at a global deployment; "
+        "the model that the reply names decides where it has another",
+    ),
+    ProviderEntry(
+        "bedrock",
+        "https://bedrock-runtime.{AWS_REGION}.amazonaws.com",
+        ("AWS_BEARER_TOKEN_BEDROCK",),
+        "aws",
+        ("us.anthropic.claude-haiku-5-5",),
+        dialect=MESSAGES,
+        provider="bedrock.BedrockProvider",
+        client="AsyncAnthropicBedrock",
+        base_env="ANTHROPIC_BEDROCK_BASE_URL",
+        needs=(("AWS_REGION", "such as us-east-1"),),
+        extra="bedrock",
+        quirks="Claude alone; a bearer token, else boto3 signs with what AWS's own tools use",
+    ),
+    ProviderEntry(
+        "vertex",
+        "https://aiplatform.googleapis.com/v1",
+        (),
+        "google",
+        ("claude-haiku-5-5",),
+        dialect=MESSAGES,
+        provider="vertex.VertexProvider",
+        client="AsyncAnthropicVertex",
+        base_env="ANTHROPIC_VERTEX_BASE_URL",
+        needs=(
+            ("CLOUD_ML_REGION", "such as global or us-east5; prices are known of global"),
+            ("ANTHROPIC_VERTEX_PROJECT_ID", "the project that pays"),
+        ),
+        priced_where=("CLOUD_ML_REGION", "global"),
+        extra="vertex",
+        quirks="Claude alone; google-auth finds the credentials; prices are those of the region global",
+    ),
+    ProviderEntry("sim", provider=simulated, simulated=True, fixed=True),
+    ProviderEntry("ollama", "http://localhost:11434/v1"),
+    ProviderEntry("vllm", "http://localhost:8000/v1"),
+    ProviderEntry("lmstudio", "http://localhost:1234/v1"),
+)
+BY_NAME = {entry.name: entry for entry in ENTRIES}
+WELL_KNOWN = tuple(model for entry in ENTRIES if entry.bare != NO_MODEL for model in entry.models)
+"""Names of models that say by themselves whose they are, to show and to compare a slip with."""
