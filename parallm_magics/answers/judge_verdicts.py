@@ -59,9 +59,8 @@ def read_verdict(
     is the whole reply. An unfinished object makes a reply unreadable, unless it is a quotation too.
     So does an object with the key twice.
 
-    If the reply also names another number for the key (quoted, nested, or in the reasoning), the
-    one that counts must be the judge's own: no text shown names it. Or else the judge's verdict,
-    taken for a quotation, could lose to a quotation that is not exact.
+    If the reply also names another number for the key (quoted, nested, in the reasoning), no text
+    shown may name the one that counts: it could be a quotation that is not exact.
 
     A whole number is a JSON integer or a string of digits: 2 and "2", not 2.0, "+2", "two" or
     true. A score is a JSON number, never a string.
@@ -94,6 +93,8 @@ def read_verdict(
         return None if is_torn else read([_DECODER.decode(number["number"])])
     seen = [*map(_bare, shown)]
     verdict = _own_verdict(text, key, seen, read)
+    if verdict is None:
+        return None
     is_disputed = any(each != verdict for each in _named(_bare(reply), key))
     if is_disputed and (is_torn or any(verdict in _named(one, key) for one in seen)):
         return None
