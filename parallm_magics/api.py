@@ -9,9 +9,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from parallm_magics.cell.blanks import BLANK
 from parallm_magics.cell.blocks import parse
-from parallm_magics.cell.head import head
+from parallm_magics.cell.directives import BLANK, head
 from parallm_magics.cell.keywords import keywords_of, with_options
 from parallm_magics.cell.plan import Plan, make_plan
 from parallm_magics.core import host

@@ -1,4 +1,4 @@
-"""Cut the text of a cell into its preamble and blocks.
+"""Cut the text of a cell into its preamble and blocks, and the lines of options into words.
 
     cell  = [ preamble ] { block }
     block = "%" WORD [ NAME ] { OPTION } NEWLINE text
@@ -16,16 +16,26 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from parallm_magics.cell import reserved_words as words
-from parallm_magics.cell import typography
-from parallm_magics.cell.reserved_words import NAME, PAIR, SINGLE
-from parallm_magics.cell.tokens import Token, tokens
+from parallm_magics.cell import directives
+from parallm_magics.cell.directives import NAME, PAIR, SINGLE
+from parallm_magics.cell.typography import dash_problem, opening_quote, quote_problem
+from parallm_magics.cell.variables import found
 from parallm_magics.errors import CellSyntaxError
 
 NBVAL = re.compile(r"\s*#\s*(?:NBVAL_[A-Z_]+|PYTEST_VALIDATE_IGNORE_OUTPUT)\s*")
+_PAIR = re.compile(r"%(?:system|prompt)(?!\S)")
+_PIECE = re.compile(r"""["']|\s+|[^"'\s]+""")
 _CELL_OPTION = re.compile(r"\s*#\|")
 PREAMBLE_PLACE = "the text above the first block"
 """The preamble as an error names it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """One word of a directive's line, quotes removed, variables not yet put in."""
+
+    text: str
+    line: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +91,7 @@ class Cell:
         preamble: the text before the first block.
         system: the text of a `%system` … `%prompt` pair before the first block, or None.
         blocks: its blocks, in order.
+        source: all of it, as written.
         notes: what the user should know of lines that stay text, one line each.
     """
 
@@ -89,12 +100,8 @@ class Cell:
     preamble: Text
     system: Text | None
     blocks: tuple[Block, ...]
+    source: str = ""
     notes: tuple[str, ...] = ()
-
-    @property
-    def texts(self) -> tuple[Text | None, ...]:
-        """All that it says."""
-        return self.preamble, self.system, *(text for block in self.blocks for text in block.texts)
 
 
 def parse(magic: str, line: str, body: str, first: int = 2) -> Cell:
@@ -109,27 +116,30 @@ def parse(magic: str, line: str, body: str, first: int = 2) -> Cell:
     Raises:
         CellSyntaxError: a directive that is misspelt, misplaced, empty or named twice.
     """
-    _refuse_surrogates(line + body)
+    source = f"{line}\n{body}"
+    if not source.isascii() and re.search("[\ud800-\udfff]", source):
+        raise CellSyntaxError(
+            "the cell holds half a surrogate pair, which no provider can be sent; retype that character"
+        )
     preamble: list[tuple[int, str]] = []
-    found: list[tuple[words.Line, int, list[tuple[int, str]]]] = []
+    cut: list[tuple[directives.Line, int, list[tuple[int, str]]]] = []
     current, lead = preamble, ""
     notes: list[str] = []
     for number, text in _lines(body, first):
-        read = words.read(text, magic, number)
-        notes += [read.note] if read.note else []
-        if not read.word:
-            current.append((number, text.removeprefix(lead)))
-            continue
-        lead = read.lead
-        if read.word in PAIR:
-            current.append((number, text.removeprefix(lead)))
-        else:
-            current = []
-            found.append((read, number, current))
-    system, preamble_text = _split_system(preamble, magic)
-    blocks = tuple(_block(read.word, number, read.rest, lines) for read, number, lines in found)
+        if any(sign in text for sign in directives.SIGNS):
+            read = directives.read(text, magic, number)
+            notes += [read.note] if read.note else []
+            lead = read.lead if read.word else lead
+            if read.word and read.word not in PAIR:
+                current = []
+                cut.append((read, number, current))
+                continue
+        current.append((number, text.removeprefix(lead)))
+    system, preamble_text = _split_system(preamble)
+    blocks = tuple(_block(read.word, number, read.rest, lines) for read, number, lines in cut)
     _refuse_repeats(blocks)
-    return Cell(magic, tokens(line, max(first - 1, 1)), preamble_text, system, blocks, tuple(notes))
+    arguments = tokens(line, max(first - 1, 1))
+    return Cell(magic, arguments, preamble_text, system, blocks, source, tuple(notes))
 
 
 def _lines(body: str, first: int) -> Iterator[tuple[int, str]]:
@@ -137,21 +147,11 @@ def _lines(body: str, first: int) -> Iterator[tuple[int, str]]:
     text = body.removeprefix("\ufeff").replace("\r\n", "\n")
     at_top = True
     for number, line in enumerate(text.split("\n"), first):
-        if _is_marker(line) or (at_top and _CELL_OPTION.match(line)):
+        marked = "NBVAL_" in line or "PYTEST_VAL" in line
+        if (marked and NBVAL.fullmatch(line)) or (at_top and _CELL_OPTION.match(line)):
             continue
         at_top = False
         yield number, line
-
-
-def _is_marker(line: str) -> bool:
-    return ("NBVAL_" in line or "PYTEST_VAL" in line) and NBVAL.fullmatch(line) is not None
-
-
-def _refuse_surrogates(text: str) -> None:
-    if not text.isascii() and re.search("[\ud800-\udfff]", text):
-        raise CellSyntaxError(
-            "the cell holds half a surrogate pair, which no provider can be sent; retype that character"
-        )
 
 
 def _block(word: str, number: int, rest: str, lines: list[tuple[int, str]]) -> Block:
@@ -159,20 +159,20 @@ def _block(word: str, number: int, rest: str, lines: list[tuple[int, str]]) -> B
     name = None
     if arguments and not arguments[0].text.startswith("-"):
         name, arguments = arguments[0].text, arguments[1:]
-        if dash := typography.dash_problem(name, []):
+        if not name.isascii() and (dash := dash_problem(name, [])):
             raise CellSyntaxError(f"line {number}: {dash}")
         if not NAME.fullmatch(unicodedata.normalize("NFC", name)):
             raise CellSyntaxError(
                 f"line {number}: {name[:60]!r} cannot name a block: "
                 "a letter or _, then letters, digits, _ and -"
             )
-    system, text = _split_system(lines, f"%{word}")
+    system, text = _split_system(lines)
     return Block(word, number, name, arguments, text, system)
 
 
-def _split_system(lines: Sequence[tuple[int, str]], where: str) -> tuple[Text | None, Text]:
+def _split_system(lines: Sequence[tuple[int, str]]) -> tuple[Text | None, Text]:
     """Take the `%system` … `%prompt` pair out of a block's lines."""
-    marks = [(at, line.rstrip()) for at, (_, line) in enumerate(lines) if _is_pair(line)]
+    marks = [(at, line.rstrip()) for at, (_, line) in enumerate(lines) if _PAIR.match(line)]
     for at, mark in marks:
         if mark not in ("%system", "%prompt"):
             word = mark[1:7]
@@ -203,10 +203,6 @@ def _split_system(lines: Sequence[tuple[int, str]], where: str) -> tuple[Text | 
     return system, _text([*lines[:start], *lines[end + 1 :]])
 
 
-def _is_pair(line: str) -> bool:
-    return line[:1] == "%" and line[1:2].strip() != "" and line[1:].split(None, 1)[0] in PAIR
-
-
 def _text(lines: Sequence[tuple[int, str]]) -> Text:
     start, end = 0, len(lines)
     while start < end and not lines[start][1].strip():
@@ -215,7 +211,7 @@ def _text(lines: Sequence[tuple[int, str]]) -> Text:
         end -= 1
     kept = lines[start:end]
     return Text(
-        "\n".join(words.without_escape(line) for _, line in kept),
+        "\n".join(directives.without_escape(line) if "\\" in line else line for _, line in kept),
         tuple(number for number, _ in kept),
     )
 
@@ -237,3 +233,52 @@ def _refuse_repeats(blocks: Sequence[Block]) -> None:
             raise CellSyntaxError(
                 f"line {block.line}: the name {block.name[:60]!r} is used twice; first on line {first.line}"
             )
+
+
+def tokens(line: str, number: int) -> tuple[Token, ...]:
+    """Split at white space; single or double quotes group; no escapes, no comments.
+
+    Raises:
+        CellSyntaxError: a quote is not closed, or is a typographic one.
+    """
+    split: list[Token] = []
+    word: list[str] = []
+    begun, quote = False, ""
+    pieces = _pieces(line) if "{{" in line else ((each, False) for each in _PIECE.findall(line))
+    for piece, is_variable in pieces:
+        if not is_variable and piece == quote:
+            quote = ""
+        elif not is_variable and not quote and piece in ("'", '"'):
+            begun, quote = True, piece
+        elif is_variable or quote or piece.strip():
+            if not (is_variable or quote or piece.isascii()):
+                _refuse_typographic(piece, number, begun)
+            begun = True
+            word.append(piece)
+        elif begun:
+            split.append(Token("".join(word), number))
+            word, begun = [], False
+    if quote:
+        raise CellSyntaxError(
+            f'line {number}: a quote is not closed; put a text that holds \' into "…", and the reverse'
+        )
+    if begun:
+        split.append(Token("".join(word), number))
+    return tuple(split)
+
+
+def _refuse_typographic(piece: str, number: int, begun: bool) -> None:
+    """Refuse a quote that groups nothing where a value begins; within a word it is an apostrophe."""
+    char = opening_quote(f"a{piece}" if begun else piece)
+    if char:
+        raise CellSyntaxError(f"line {number}: {quote_problem(char)}")
+
+
+def _pieces(line: str) -> Iterator[tuple[str, bool]]:
+    """Quotes, runs of blanks, runs of others, and variables, whose own quotes and blanks are no one's."""
+    end = 0
+    for match in found(line):
+        yield from ((piece, False) for piece in _PIECE.findall(line[end : match.start()]))
+        yield match[0], True
+        end = match.end()
+    yield from ((piece, False) for piece in _PIECE.findall(line[end:]))

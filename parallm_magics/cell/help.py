@@ -5,8 +5,8 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 
+from parallm_magics.cell.directives import PAIR, WORDS
 from parallm_magics.cell.options import TABLE, Option
-from parallm_magics.cell.reserved_words import PAIR, WORDS
 
 EXAMPLES = {
     "fanout": "%%fanout -o review\nReview this code for one concern only.\n\n{{code}}\n\n"

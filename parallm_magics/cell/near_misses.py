@@ -12,12 +12,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from parallm_magics.cell.blocks import Block, Cell, Text
-from parallm_magics.cell.tokens import Token
+from parallm_magics.cell.blocks import Block, Cell, Text, Token
 from parallm_magics.cell.variables import IDENTIFIER, matches, normal, spelling_of
 from parallm_magics.errors import VariableError
 
-SIGNS = "{$%"
+SIGNS = ("{", "$", "%(")
 """Without one of these nothing looks like a variable."""
 
 MOST_NOTES = 5

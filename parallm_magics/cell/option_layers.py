@@ -8,9 +8,9 @@ from numbers import Number
 from typing import Any
 
 from parallm_magics.cell import option_values as read
+from parallm_magics.cell.blocks import Token
+from parallm_magics.cell.directives import WORDS
 from parallm_magics.cell.options import CELLS, TABLE, Option, Options
-from parallm_magics.cell.reserved_words import WORDS
-from parallm_magics.cell.tokens import Token
 from parallm_magics.cell.typography import dash_problem
 from parallm_magics.cell.variables import Lookup, Ref, as_text, fill, split, whole
 from parallm_magics.core.tasks import Reading
@@ -47,7 +47,7 @@ def read_tokens(found: Sequence[Token], place: str, lookup: Lookup | None) -> di
         if not flag.startswith("-"):
             raise OptionError(f"{at}{_unexpected(flag, place)}")
         option = _known(flag, place, at)
-        if not option.metavar:
+        if not option.form:
             if glued is not None:
                 raise OptionError(f"{at}{flag} is a switch and takes no value")
             value: Any = True
@@ -67,7 +67,8 @@ def read_tokens(found: Sequence[Token], place: str, lookup: Lookup | None) -> di
             hint = "; several models are one list: -m a,b" if option.name == "model" else ""
             raise OptionError(f"{at}{flag} is given twice{hint}")
         given[option.name] = (*given.get(option.name, ()), *value) if option.repeats else value
-    _one_reading(given, f"line {found[0].line}: " if found else "")
+    if len(given) > 1:
+        _refuse_two_readings(given, f"line {found[0].line}: ")
     return given
 
 
@@ -87,7 +88,7 @@ def read_keywords(keywords: Mapping[str, Any], place: str) -> dict[str, Any]:
             raise OptionError(f"{place}() has no option {name!r}{_meant(name, known)}")
         if value is not None:
             given[name] = _read(option, value, name)
-    _one_reading(given, "")
+    _refuse_two_readings(given, "")
     return given
 
 
@@ -263,7 +264,7 @@ def reading_of(options: Options) -> Reading | None:
     return Reading("open") if options.open else None
 
 
-def _one_reading(given: Mapping[str, Any], at: str) -> None:
+def _refuse_two_readings(given: Layer, at: str) -> None:
     named = [TABLE[name].flags[0] for name in _READINGS if given.get(name)]
     if len(named) > 1:
         raise OptionError(

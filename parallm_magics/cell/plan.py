@@ -78,10 +78,6 @@ class Plan:
         found = self.calls.rendered or self.calls.read()
         return tuple(call for call in found if isinstance(call, Task))
 
-    def least(self, workers: int) -> int:
-        """How many of so many workers must succeed."""
-        return least_successes(self.options.min_success, workers)
-
 
 def make_plan(
     cell: Cell,
@@ -108,7 +104,8 @@ def make_plan(
     given = _given(cell, prompts, spoken)
     parts = _parts(cell, prompts)
     layers = _layers(base, given, parts)
-    items = _items(cell, layers.options().each, prompts)
+    each = layers.options().each
+    items = None if each is None else _items(cell, each, prompts)
     if cell.magic == "vote" and items is not None:
         judged = parts.judge is not _NO_BLOCK
         refuse_unmeasured(layers.options(), given, judged, parts.panels)
@@ -119,7 +116,10 @@ def make_plan(
         study = study_of(systems, options.truth, cell, workers, prompts, items, variables)
     labels = study.labels if study is not None else None
     calls = Calls(Renderer(cell, workers, prompts, parse_model, items, labels), items)
-    _check_minimum(options.min_success, calls.known)
+    if calls.known is not None and least_successes(options.min_success, calls.known) > calls.known:
+        raise OptionError(
+            f"--min-success {options.min_success}: there are only {calls.known} workers"
+        )
     aggregate = _aggregate(options, parts.synthesis)
     judged = cell.magic == "vote" and asks_judge(options.pick, options.ties)
     auxiliary = partial(AuxiliaryCalls, cell, prompts, parse_model, layers)
@@ -155,8 +155,7 @@ def _readable(cell: Cell, variables: Mapping[str, Any], known: Layer) -> tuple[C
     lines = [cell.arguments, *(block.arguments for block in cell.blocks)]
     words = [token.text for tokens in lines for token in tokens]
     blind = bool(known.get("no_vars")) or "--no-vars" in words
-    texts = [text.value for text in cell.texts if text is not None]
-    if not blind and any(sign in text for text in (*words, *texts) for sign in near_misses.SIGNS):
+    if not blind and any(sign in cell.source for sign in near_misses.SIGNS):
         by_item = "each" in known or any(
             token.text.partition("=")[0] == "--each" for token in cell.arguments
         )
@@ -285,10 +284,8 @@ def _implied_rule(options: Options, spoken: Layer, parts: _Parts, weighed: bool)
     return NOTHING
 
 
-def _items(cell: Cell, each: Any, prompts: Prompts) -> Items | None:
-    """What --each runs over; None without it."""
-    if each is None:
-        return None
+def _items(cell: Cell, each: Any, prompts: Prompts) -> Items:
+    """What --each runs over."""
     items = prompts.find_items(each)
     prompting = [text for block in cell.blocks if block.word in WORKERS for text in block.texts]
     if not names_item(prompts, cell.preamble, cell.system, *prompting):
@@ -351,8 +348,3 @@ def least_successes(minimum: str, workers: int) -> int:
     if minimum.endswith("%"):
         return math.ceil(Fraction(minimum[:-1]) / 100 * workers)
     return int(minimum)
-
-
-def _check_minimum(minimum: str, workers: int | None) -> None:
-    if workers is not None and least_successes(minimum, workers) > workers:
-        raise OptionError(f"--min-success {minimum}: there are only {workers} workers")

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, Protocol
 
-from parallm_magics.cell.blanks import is_blank
 from parallm_magics.cell.blocks import Block, Text
+from parallm_magics.cell.directives import is_blank
 from parallm_magics.cell.items import Items, items_of
 from parallm_magics.cell.missing_values import is_missing
 from parallm_magics.cell.tables import Gap, gap_in, way_out

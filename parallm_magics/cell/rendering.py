@@ -86,7 +86,8 @@ class Renderer:
         self.rounds = 1 if items is None else items.known
         self.keys = ResultKeys(workers, items)
         self._by_item = items is not None
-        _refuse_unknown_spread(workers, items)
+        if items is not None and items.known is None:
+            _refuse_spread(workers, items.name)
         total = None if self.rounds is None else self.rounds * len(workers)
         self.specs = translated(
             lambda: _call_specs(workers, cell, prompts, parse_model, total),
@@ -240,17 +241,16 @@ class Renderer:
             refuse_gaps(self._prompts, self._typed, self._items.table)
 
 
-def _refuse_unknown_spread(workers: Sequence[WorkerSpec], items: Items | None) -> None:
+def _refuse_spread(workers: Sequence[WorkerSpec], items: str) -> None:
     """Refuse a range of temperatures over items whose number nobody knows.
 
     Raises:
         OptionError: says the way out.
     """
-    span = next((worker.span for worker in workers if worker.span is not None), None)
-    if span is not None and items is not None and items.known is None:
+    for low, high in (worker.span for worker in workers if worker.span is not None):
         raise OptionError(
-            f"-t {span[0]:g}..{span[1]:g}: a range is spread over the workers, and how many items "
-            f"{items.name} has is known only when all are read; give one temperature, or a list"
+            f"-t {low:g}..{high:g}: a range is spread over the workers, and how many items {items} has "
+            "is known only when all are read; give one temperature, or a list"
         )
 
 
@@ -281,7 +281,7 @@ def _call_specs(
                 closing=closing_lines(options, reading, place, unlike) if asks else "",
                 flag=flag_label(worker, reading) if options.flag is not None else None,
                 request=requests.setdefault(request, len(requests)),
-                typed_system=_typed_system(worker, cell, prompts),
+                typed_system=_typed_system(worker, cell, prompts) if prompts.items else None,
                 make=functools.partial(Task, model=model, reading=reading, **fields),
             )
         )
@@ -307,7 +307,7 @@ def _system_text(worker: WorkerSpec, shared: Text | None) -> tuple[Text, str] | 
 
 def _typed_system(worker: WorkerSpec, cell: Cell, prompts: Prompts) -> str | None:
     """A worker's system prompt as it is typed, where it holds the item."""
-    given = _system_text(worker, cell.system) if prompts.items is not None else None
+    given = _system_text(worker, cell.system)
     if given is None or not names_item(prompts, given[0]):
         return None
     return given[0].value

@@ -9,11 +9,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from parallm_magics.cell.blanks import BLANK, lead
-from parallm_magics.cell.head import head
+from parallm_magics.cell.directives import BLANK, NAME, PAIR, SINGLE, WORDS, head, lead
 from parallm_magics.cell.help import BLOCKS
 from parallm_magics.cell.options import TABLE, Option
-from parallm_magics.cell.reserved_words import NAME, PAIR, SINGLE, WORDS
 from parallm_magics.cell.variables import IDENTIFIER
 from parallm_magics.voting.pick_rules import PICKS
 

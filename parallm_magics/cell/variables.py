@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from parallm_magics.cell.blanks import BLANK
+from parallm_magics.cell.directives import BLANK
 from parallm_magics.cell.missing_values import is_missing
 from parallm_magics.cell.tables import package_of
 from parallm_magics.errors import VariableError, nearest, translated

@@ -92,7 +92,7 @@ def fanout_specs(
             for turn in range(count)
         ]
         workers += _spread(mine, range(count)) if "temperature" in own else mine
-    return _spread(workers, _places_without_temperature(workers))
+    return _spread(workers)
 
 
 def _of_one_prompt(
@@ -105,7 +105,7 @@ def _of_one_prompt(
         WorkerSpec(name, section or name, None, options, _dealt(options.model, turn))
         for turn, name in enumerate(names)
     ]
-    return _spread(workers, range(count))
+    return _spread(workers)
 
 
 def vote_specs(
@@ -142,7 +142,7 @@ def vote_specs(
         if "temperature" in own:
             mine = [place for place, worker in enumerate(workers) if worker.block is block]
             workers = _spread(workers, mine)
-    return _spread(workers, _places_without_temperature(workers))
+    return _spread(workers)
 
 
 def _number_of_votes(options: Options, voters: int, where: str) -> int:
@@ -193,12 +193,14 @@ def _free(name: str, block: Block, taken: dict[str, Block]) -> str:
     return name
 
 
-def _places_without_temperature(workers: Sequence[WorkerSpec]) -> list[int]:
-    return [place for place, worker in enumerate(workers) if worker.temperature is None]
+def _spread(workers: Sequence[WorkerSpec], places: Sequence[int] | None = None) -> list[WorkerSpec]:
+    """The workers with their temperatures: a range is shared by those at the places, from its low end.
 
-
-def _spread(workers: Sequence[WorkerSpec], places: Sequence[int]) -> list[WorkerSpec]:
-    """The workers, those at the places with their temperature: a range in steps from its low end."""
+    Args:
+        places: without it those that have none yet.
+    """
+    if places is None:
+        places = [place for place, worker in enumerate(workers) if worker.temperature is None]
     spread = list(workers)
     for at, place in enumerate(places):
         worker = workers[place]

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from parallm_magics.answers.reading_kinds import KINDS, ReadingKind
 from parallm_magics.cell.calls import Section
 from parallm_magics.cell.options import Options
-from parallm_magics.cell.plan import Plan
+from parallm_magics.cell.plan import Plan, least_successes
 from parallm_magics.cell.variables import Part, Ref
 from parallm_magics.core.tasks import Reading
 from parallm_magics.engine.rate_limits import START
@@ -188,7 +188,7 @@ class _Program:
         # What cannot be read is no success of a fan-out; in a study it is a vote that is lost.
         reads = self._plan.magic == "fanout" and any(map(self._is_read, self._sections))
         good = "good" if reads else "len(answers)"
-        least = self._plan.least(len(self._tasks))
+        least = least_successes(self._plan.options.min_success, len(self._tasks))
         few = [
             f"if {good} < {least}:",
             f'    raise SystemExit(f"only {{{good}}} of {len(self._tasks)} succeeded")',
@@ -327,7 +327,7 @@ class _Program:
         plan, tasks = self._plan, self._tasks
         reading = panel_reading(tasks)
         rule = rule_of(plan.options, len(tasks), reading, plan.calls.flag)
-        least = plan.least(len(tasks))
+        least = least_successes(plan.options.min_success, len(tasks))
         lines = [
             f"if len(answers) < {least}:",
             f'    raise SystemExit(f"only {{len(answers)}} of {len(tasks)} came back")',

@@ -8,7 +8,7 @@ import contextlib
 import threading
 from typing import Any
 
-from parallm_magics.cell.head import head
+from parallm_magics.cell.directives import head
 
 _Task = asyncio.Task[Any]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from parallm_magics.cell.tokens import Token, tokens
+from parallm_magics.cell.blocks import Token, tokens
 from parallm_magics.cell.variables import path, value_of
 from parallm_magics.errors import OptionError, nearest
 from parallm_magics.export.program import program

@@ -20,7 +20,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal
 
-from parallm_magics.cell.plan import Plan
+from parallm_magics.cell.plan import Plan, least_successes
 from parallm_magics.core import prices
 from parallm_magics.core.provider import Provider
 from parallm_magics.core.tasks import Call, Event, Fault, Model, Record, Task, Usage
@@ -130,7 +130,11 @@ class Workers:
         read = votes or (lambda record: read_record(record, calls.reading(record.index)))
         kept = {record.index: record for record in before if record.ok}
         self.kept(kept.values())
-        enough = 0 if calls.known is None else self._plan.least(calls.known) - len(kept)
+        enough = (
+            0
+            if calls.known is None
+            else least_successes(self._plan.options.min_success, calls.known) - len(kept)
+        )
         rules = self._rules(
             least=max(enough, 0),
             counted=frozenset(CAME_BACK) if votes is not None else frozenset({"ok"}),
@@ -173,7 +177,7 @@ class Workers:
 
     def _forget(self, record: Record) -> None:
         """What has its answer need not be asked in a further try; blocked work may have to be."""
-        if record.ok and not self._further:
+        if record.ok and not self._further and self._plan.calls.once:
             self._plan.calls.forget(record.index)
 
     def tell(self, event: Event) -> None:

@@ -14,8 +14,7 @@ from paths import LABEXTENSION
 from playwright.sync_api import Browser, Page, expect
 
 from parallm_magics.cell.blocks import Cell, Text, parse
-from parallm_magics.cell.head import head
-from parallm_magics.cell.reserved_words import PAIR
+from parallm_magics.cell.directives import PAIR, head
 from parallm_magics.cell.variables import Ref, split
 from parallm_magics.errors import ParallmError
 

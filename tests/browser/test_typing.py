@@ -15,7 +15,7 @@ from paths import PROJECT
 from playwright.sync_api import Browser
 
 from parallm_magics.cell.blocks import Cell, Text, parse
-from parallm_magics.cell.head import head
+from parallm_magics.cell.directives import head
 
 LESSONS = sorted((PROJECT / "notebooks").glob("*.ipynb"))
 _NUMBERS = itertools.count()

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from paths import DATA
 
 from parallm_magics.cell.blocks import parse
-from parallm_magics.cell.reserved_words import RESERVED
+from parallm_magics.cell.directives import RESERVED
 from parallm_magics.errors import CellSyntaxError
 
 BAD = {row["id"]: row for row in json.loads((DATA / "bad-inputs.json").read_text())["inputs"]}

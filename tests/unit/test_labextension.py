@@ -8,7 +8,7 @@ import tomllib
 
 from paths import LABEXTENSION, PROJECT
 
-from parallm_magics.cell.reserved_words import PAIR, WORDS
+from parallm_magics.cell.directives import PAIR, WORDS
 
 ABOUT = json.loads((LABEXTENSION / "package.json").read_text("utf-8"))
 CODE = (LABEXTENSION / ABOUT["jupyterlab"]["_build"]["load"]).read_text("utf-8")

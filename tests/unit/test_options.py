@@ -10,9 +10,9 @@ import pytest
 from growth import assert_in_proportion
 from paths import PROJECT
 
+from parallm_magics.cell.blocks import tokens
 from parallm_magics.cell.option_layers import merge, read_keywords, read_tokens, reading_of
 from parallm_magics.cell.options import TABLE, Options
-from parallm_magics.cell.tokens import tokens
 from parallm_magics.errors import CellSyntaxError, OptionError, ParallmError
 
 

@@ -13,10 +13,9 @@ from typing import Any
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
-from parallm_magics.cell.blanks import lead
 from parallm_magics.cell.blocks import NBVAL, Block, Cell, Text, parse
+from parallm_magics.cell.directives import SIGNS, WORDS, lead
 from parallm_magics.cell.plan import Plan, make_plan
-from parallm_magics.cell.reserved_words import SIGNS, WORDS
 from parallm_magics.core.tasks import Model
 from parallm_magics.errors import ParallmError
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from parallm_magics.cell.directives import WORDS
 from parallm_magics.cell.options import TABLE
-from parallm_magics.cell.reserved_words import WORDS
 from parallm_magics.cell.suggestions import known_values, suggest
 from parallm_magics.voting.pick_rules import PICKS
 

@@ -7,10 +7,9 @@ from typing import Any
 import pytest
 
 from parallm_magics.api import plan_cell
-from parallm_magics.cell.blocks import parse
+from parallm_magics.cell.blocks import parse, tokens
 from parallm_magics.cell.option_layers import read_keywords, read_tokens
 from parallm_magics.cell.options import TABLE
-from parallm_magics.cell.tokens import tokens
 from parallm_magics.errors import ParallmError
 
 DASHES = "‐‑‒–—―−﹘﹣－"

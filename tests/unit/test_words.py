@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from parallm_magics.cell.blocks import parse
-from parallm_magics.cell.reserved_words import COMMENTED, PAIR, RESERVED, SYNONYMS, WORDS
+from parallm_magics.cell.directives import COMMENTED, PAIR, RESERVED, SYNONYMS, WORDS
 from parallm_magics.errors import CellSyntaxError
 
 MAGICS = ("fanout", "vote")

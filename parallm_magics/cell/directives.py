@@ -1,7 +1,8 @@
-r"""What a line that begins with `%` is: a directive, a near miss, or text.
+r"""What a line of a cell is: its magic, a directive, a near miss, or text.
 
-A near miss is an error rather than text, because a section, a guard or a synthesis that has become
-part of another prompt is seen by nobody before it is paid for. A backslash keeps the line as text.
+White space before it, visible or not, hides none of them. A near miss is an error rather than text, because
+a section, a guard or a synthesis that has become part of another prompt is seen by nobody before it is paid
+for. A backslash keeps the line as text.
 """
 
 from __future__ import annotations
@@ -12,8 +13,12 @@ import unicodedata
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from parallm_magics.cell.blanks import lead, seen
+from parallm_magics.core.characters import IGNORABLE
 from parallm_magics.errors import CellSyntaxError
+
+# Controls are seen by nobody either.
+BLANK = rf"\s\x00-\x1f\x7f-\x9f{IGNORABLE}"
+"""White space and what cannot be seen, as the inside of a regular expression's brackets."""
 
 WORDS = {
     "fanout": ("section", "guardrail", "synthesis"),
@@ -52,9 +57,85 @@ COMMENTED = frozenset({"part", "parts", "merge", "summarize", "aggregate"})
 """Synonyms that often begin comments in public MATLAB and LaTeX files: near misses only where the rest of
 the line is a directive's, as in `%merge` or `%part intro`; prose behind them gets a note."""
 
+_LEAD = re.compile(f"[{BLANK}]*")
+_INVISIBLE = re.compile(f"[{IGNORABLE}]")
+_MAGIC = re.compile(rf"([{BLANK}]*)%%(fanout|vote)(?!\S)")
+_ABOVE = re.compile(rf"[{BLANK}]*(?:#.*)?")
+_DIRECTIVE = re.compile(rf"([{BLANK}]*)%([a-z]+)(?!\S)")
 _LETTERS = re.compile(r"[^\W\d_]+")
 _DIRECTIVES_REST = re.compile(rf"\s*(?:{NAME.pattern})?\s*(?:-.*)?", re.DOTALL)
 _BACKSLASHES = re.compile(r"\\+")
+
+
+def lead(line: str) -> str:
+    r"""The blanks that a line begins with, visible or not.
+
+    >>> lead("\t\u200b%section a")
+    '\t\u200b'
+    """
+    found = _LEAD.match(line)
+    return found[0] if found else ""
+
+
+def is_blank(text: str) -> bool:
+    """Whether there is nothing to be seen in a text."""
+    return _LEAD.fullmatch(text) is not None
+
+
+def seen(word: str) -> str:
+    r"""The word without what cannot be seen in it.
+
+    >>> seen("sec\u200btion")
+    'section'
+    """
+    return _INVISIBLE.sub("", word)
+
+
+class Head(NamedTuple):
+    """The beginning of a cell of ours.
+
+    Attributes:
+        magic: "fanout" or "vote".
+        rest: the text behind the magic's name, the body included.
+        above: how many lines stand above the magic's.
+    """
+
+    magic: str
+    rest: str
+    above: int = 0
+
+    @property
+    def line(self) -> str:
+        """What stands behind the magic on its own line."""
+        return self.rest.partition("\n")[0].strip()
+
+    @property
+    def body(self) -> str:
+        """The text below the magic's line."""
+        return self.rest.partition("\n")[2]
+
+    @property
+    def first(self) -> int:
+        """The number of the body's first line in the cell."""
+        return self.above + 2
+
+
+def head(cell: str) -> Head | None:
+    """The cell's magic; blank lines and comments may stand above it, and nothing else.
+
+    Blanks before the magic do not hide it, and its lines lose them where they have them.
+    """
+    text, above = cell, 0
+    line, newline, below = text.partition("\n")
+    while newline and _ABOVE.fullmatch(line):
+        text, above = below, above + 1
+        line, newline, below = text.partition("\n")
+    match = _MAGIC.match(line)
+    if match is None:
+        return None
+    if match[1]:
+        below = "\n".join(each.removeprefix(match[1]) for each in below.split("\n"))
+    return Head(match[2], line[match.end() :] + newline + below, above)
 
 
 class Line(NamedTuple):
@@ -80,8 +161,8 @@ def read(line: str, magic: str, number: int) -> Line:
         CellSyntaxError: nearly a directive, or another cell's first line; names the line, the
             nearest form and how to keep the line as text.
     """
-    if not any(sign in line for sign in SIGNS):
-        return Line("")
+    if (match := _DIRECTIVE.match(line)) and (match[2] in WORDS[magic] or match[2] in PAIR):
+        return Line(match[1], match[2], line[match.end() :])
     before = lead(line)
     core = line[len(before) :]
     if not core.startswith(tuple(SIGNS)):
@@ -90,8 +171,6 @@ def read(line: str, magic: str, number: int) -> Line:
         _refuse_magic(core, magic, number)
         return Line("")
     sign, word = core[0], _word(core)
-    if sign == "%" and (word in WORDS[magic] or word in PAIR):
-        return Line(before, word, core[1 + len(word) :])
     meant = _meant(word, magic)
     if meant is None:
         return Line("")
