@@ -37,6 +37,15 @@ _STATED = re.compile(
 )
 
 
+# The line that is asked for beside the answer, so that it is no part of it.
+_LINE = re.compile(r"^[\s*_#>-]{0,8}confidence[\s*_]{0,8}[:=].*$", re.IGNORECASE | re.MULTILINE)
+
+
+def without_confidence(text: str) -> str:
+    """An answer without the line that states how sure it is."""
+    return _LINE.sub("", text)
+
+
 def parse_confidence(text: str, scale: Number = 100) -> float | None:
     """The confidence that an answer states, from 0 to 1; None where it states none of use.
 

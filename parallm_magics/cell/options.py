@@ -10,7 +10,8 @@ from fractions import Fraction
 from typing import Any
 
 from parallm_magics.cell import option_values as read
-from parallm_magics.voting.pick_rules import DEFAULT, PICKS, TIES
+from parallm_magics.voting.pick_rules import DEFAULT, PICKS
+from parallm_magics.voting.ties import TIES
 
 FANOUT, VOTE = "fanout", "vote"
 CELLS = frozenset({FANOUT, VOTE})

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from parallm_magics.answers.reading_kinds import KINDS, ReadingKind
 from parallm_magics.cell.calls import Section
 from parallm_magics.cell.options import Options
 from parallm_magics.cell.plan import Plan, least_successes
@@ -16,14 +13,7 @@ from parallm_magics.export.call_code import Asking
 from parallm_magics.export.code_text import indented, quoted
 from parallm_magics.export.judge_code import judging
 from parallm_magics.export.prompt_code import Prompts
-from parallm_magics.export.vote_code import (
-    function_name,
-    is_read,
-    label,
-    lines_of,
-    picking,
-    read,
-)
+from parallm_magics.export.vote_code import Sources, is_read, picking, read
 from parallm_magics.export.whole import written
 from parallm_magics.patterns.panel import Rule, panel_reading, rule_of, section_rule
 from parallm_magics.patterns.synthesis import MERGE
@@ -45,10 +35,10 @@ async def objection(calls, choices, block, refusal, on_error=True, least=None):
     """What to say in place of the work; None if the guard lets it pass."""
     votes = [read(text, choices) for text in (await at_once(calls)).values()]
     votes = [vote for vote in votes if vote is not None]
-    verdict = leader(votes)
+    first = leaders(Counter(votes))
     in_favour = len(votes) - votes.count(block)
-    unsure = verdict is None or 2 * in_favour <= len(calls)
-    blocks = verdict == block
+    unsure = len(first) != 1 or 2 * in_favour <= len(calls)
+    blocks = first == (block,)
     if least is not None:  # so many votes block, and those that are missing might
         blocks, unsure = votes.count(block) >= least, len(calls) - in_favour >= least
     return refusal if blocks or (unsure and on_error) else None'''
@@ -108,7 +98,7 @@ class _Program:
         )
         self._prompts = Prompts(plan, tasks)
         self._sections = list(plan.calls.sections(len(tasks)))
-        self._functions: dict[str, Callable[..., object]] = {}  # of rules, by their names
+        self._sources = Sources()
 
     @property
     def source(self) -> str:
@@ -127,7 +117,7 @@ class _Program:
                 self._main(guards),
             ],
             self._asking.imports,
-            self._functions,
+            self._sources,
             self._kinds,
         )
 
@@ -262,28 +252,18 @@ class _Program:
         return [
             *self._votes_of(section.reading, rule, f"name in [{listed}] if name in answers"),
             *(["good += len(votes)"] if counts else []),
-            *picking(rule, section.reading, len(names)),
+            *picking(rule, section.reading, names, self._sources),
             f"values[{key}] = winner",
         ]
 
     def _votes_of(self, reading: Reading, rule: Rule, names: str) -> list[str]:
         """Lines that read the votes of these names, and count them."""
-        kind = KINDS[reading.kind]
-        own = None if kind.label is ReadingKind(kind.read).label else kind.label
-        self._written_out(lines_of(rule).rule, own)
         text = _answer_of(rule)
         value = read(reading, text) if is_read(reading) else f"same({text})"
-        counted = label(kind, "vote")
-        each = "votes.values()" if counted == "vote" else f"{counted} for vote in votes.values()"
         return [
             f"votes = {{name: {value} for {names}}}",
             "votes = {name: vote for name, vote in votes.items() if vote is not None}",
-            f"tally = Counter({each})",
         ]
-
-    def _written_out(self, *functions: Callable[..., object] | None) -> None:
-        """Have the source of these functions in the program."""
-        self._functions |= {function_name(each): each for each in functions if each is not None}
 
     @property
     def _kinds(self) -> list[str]:
@@ -338,8 +318,7 @@ class _Program:
             )
         lines += self._votes_of(reading, rule, "name in answers")
         names = [task.name for task in tasks]
-        weights = dict(zip(names, plan.calls.weights, strict=True)) if rule.entry.weighs else {}
-        lines += picking(rule, reading, len(tasks), weights)
+        lines += picking(rule, reading, names, self._sources, plan.calls.weights)
         if not is_read(reading):  # as it was written, not as it was compared
             lines += self._written(rule)
         lines += [
@@ -362,7 +341,7 @@ class _Program:
 
 def _answer_of(rule: Rule) -> str:
     """The expression of an answer as it is read."""
-    return "unstated(answers[name])" if rule.entry.states_confidence else "answers[name]"
+    return "without_confidence(answers[name])" if rule.entry.states_confidence else "answers[name]"
 
 
 def _left_out(options: Options) -> list[str]:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
+from dataclasses import fields
 from fractions import Fraction
+from functools import partial
+from typing import Any
 
 from parallm_magics.answers.reading_kinds import KINDS, ReadingKind
 from parallm_magics.core.tasks import Reading
 from parallm_magics.errors import OptionError
 from parallm_magics.export.code_text import quoted
 from parallm_magics.patterns.panel import Rule
-from parallm_magics.voting.pick_rules import TIES
-from parallm_magics.voting.rule_entry import ProgramLines
+from parallm_magics.voting.rule_entry import Terms
+from parallm_magics.voting.ties import DEFAULT_TIES, TIES
 
 HELPERS = {
     "read": '''\
@@ -25,30 +28,18 @@ def same(text):
     """What answers have in common that differ in case, space and a full stop only; None for none."""
     said = read(text, kind="open")
     return None if said is None else same_answer_key(said)''',
-    "unstated": '''\
-CONFIDENCE = re.compile(r"^[\\s*_#>-]{0,8}confidence[\\s*_]{0,8}[:=].*$", re.I | re.M)
-
-
-def unstated(text):
-    """An answer without the line that states how sure it is, which is no part of it."""
-    return CONFIDENCE.sub("", text)''',
-    "leader": '''\
-def leader(votes):
-    """The label with the most votes; None for a tie, or without any."""
-    first, second = (Counter(votes).most_common(2) + [(None, 0), (None, 0)])[:2]
-    return first[0] if first[1] > second[1] else None''',
 }
 """Functions that a program may need, in the order in which they stand in it."""
 
-_BY_SOURCE = """\
-cast = [Vote(at, {label}, vote) for at, vote in enumerate(votes.values())]
-decision = {rule}(cast, Terms({requested}, {quorum}, choices={choices}))
-tied = list(decision.tied) if decision.winner is None else [decision.winner]"""
-_TEXTS = [
-    "texts = {}  # of equal answers the first",
-    "for name, vote in votes.items():",
-    "    texts.setdefault(vote, answers[name])",
-]
+_JUDGED = """\
+texts = {{}}  # of equal answers the first
+for vote, name in zip(cast, votes):
+    texts.setdefault(vote.label, answers[name])
+tied = [*decision.tied] or [decision.winner]
+if len({among}) > 1 and decision.status != "no_quorum":
+    tied = await judged({texts}, tied{tally})
+    ended = ("decided", tied[0]) if len(tied) == 1 else ("tie", None, tuple(tied))
+    decision = Decision(*ended)"""
 
 
 def is_read(reading: Reading | None) -> bool:
@@ -68,105 +59,93 @@ def read(reading: Reading | None, text: str) -> str:
     return f"read({text}{how})"
 
 
-def function_name(function: Callable[..., object]) -> str:
-    """What a program calls a function whose source it holds.
+class Sources:
+    """What a program calls that is written out by its source, by name."""
 
-    Raises:
-        OptionError: it is one whose source cannot be told from what stands around it.
-    """
-    name = getattr(function, "__name__", "")
-    if not name.isidentifier() or not inspect.isroutine(function):
-        raise OptionError(
-            "%parallm code: a rule is written out by its source, and a lambda, a partial or an object has "
-            "none of its own; write it as a def"
-        )
-    return name
+    def __init__(self) -> None:
+        self.functions: dict[str, Callable[..., Any]] = {}
 
+    def call(self, function: Callable[..., Any], *arguments: str) -> str:
+        """The expression of a call; of a partial one with the arguments that it has.
 
-def label(kind: ReadingKind, value: str) -> str:
-    """The expression of what a vote is counted under."""
-    usual = kind.label is ReadingKind(kind.read).label
-    return value if usual else f"{function_name(kind.label)}({value})"
+        Raises:
+            OptionError: the function's source cannot be told from what stands around it.
+        """
+        if isinstance(function, partial):
+            given = [self.value(each) for each in function.args]
+            return f"{self.value(function.func)}({', '.join([*given, *arguments])})"
+        return f"{self.value(function)}({', '.join(arguments)})"
 
-
-def lines_of(rule: Rule) -> ProgramLines:
-    """How a program finds the winner by this rule; by the source of the rule where nobody says."""
-    own = rule.entry.program
-    return own or ProgramLines(_BY_SOURCE, leads="", rule=rule.entry.settle)
+    def value(self, value: Any) -> str:
+        """The expression of a function or of a plain value."""
+        if not callable(value):
+            return quoted(value) if isinstance(value, str) else repr(value)
+        name = getattr(value, "__name__", "")
+        if not name.isidentifier() or not inspect.isroutine(value):
+            raise OptionError(
+                "%parallm code: a rule is written out by its source, and a lambda or an object has "
+                "none of its own; write it as a def"
+            )
+        self.functions[name] = value
+        return str(name)
 
 
 def picking(
-    rule: Rule, reading: Reading, requested: int, weights: Mapping[str, Fraction] | None = None
+    rule: Rule,
+    reading: Reading,
+    names: Sequence[str],
+    sources: Sources,
+    weights: Sequence[Fraction] = (),
 ) -> list[str]:
     """The lines that find `winner` from `votes`, a vote by name, and their `tally`.
 
     Args:
         reading: how the answers are read.
-        requested: how many votes were asked for.
-        weights: what each vote counts, by the name of the voter.
+        names: the voters.
+        sources: where functions are noted that the lines call.
+        weights: what each vote counts.
     """
-    lines = lines_of(rule)
-    terms = {
-        "base": "len(votes)" if rule.base == "valid" else requested,
-        "requested": requested,
-        "quorum": rule.quorum,
-        "flag": quoted(rule.flag or ""),
-        "enough": rule.terms(requested).flags if rule.flag else 1,
-        "share": rule.share,
-        "choices": rule.choices,
-        "label": label(KINDS[reading.kind], "vote"),
-        "weights": _weights(weights or {}),
-        "rule": function_name(lines.rule) if lines.rule is not None else "",
-    }
-    found = lines.before.format_map(terms).splitlines()
-    if lines.winner:
-        found.append(f"winner = {lines.winner.format_map(terms)}")
-    elif rule.entry.asks:
-        found += _judged(rule)
-    else:
-        found += _broken(rule, lines.leads)
-    if rule.quorum > 1:
-        found += [f"if len(votes) < {rule.quorum}:", "    winner = None  # no quorum"]
-    return [*found, *lines.after.format_map(terms).splitlines()]
-
-
-def _weights(weights: Mapping[str, Fraction]) -> str:
-    """The weights by name, without rounding: thirds add up to one."""
-    given = (
-        f"{quoted(name)}: {weight if weight.denominator == 1 else f'Fraction({quoted(str(weight))})'}"
-        for name, weight in weights.items()
-    )
-    return f"{{{', '.join(given)}}}"
-
-
-def _judged(rule: Rule) -> list[str]:
-    """The lines that let a judge decide."""
-    scores = ", tally" if rule.entry.asks == "score" else ""
-    return [
-        *_TEXTS,
-        "tied = list(leaders(tally))",
-        f"if len(texts) > 1 and len(votes) >= {rule.quorum}:",
-        f"    tied = await judged(texts, tied{scores})",
-        *_of_tied(rule),
+    entry, kind = rule.entry, KINDS[reading.kind]
+    usual = kind.label is ReadingKind(kind.read).label
+    vote = "index, vote, vote" if usual else f"index, {sources.call(kind.label, 'vote')}, vote"
+    lines = []
+    if entry.weighs:
+        given = zip(names, weights, strict=True)
+        lines.append(f"weights = {{{', '.join(f'{quoted(n)}: {_exact(w)}' for n, w in given)}}}")
+        vote += ", weight=weights[name]"
+    if entry.states_confidence:
+        vote += ", confidence=parse_confidence(answers[name])"
+    ended = sources.call(entry.settle, "cast", _terms(rule, len(names)))
+    lines += [
+        f"cast = [Vote({vote}) for index, (name, vote) in enumerate(votes.items())]",
+        "tally = Counter(vote.label for vote in cast)",
+        f"decision = {ended}",
     ]
+    asks_of_ties = not entry.asks and TIES[rule.ties].asks
+    if entry.asks or asks_of_ties:
+        form = {
+            "among": "tied" if asks_of_ties else "texts",
+            "texts": "{vote: texts[vote] for vote in tied}" if asks_of_ties else "texts",
+            "tally": ", tally" if entry.asks == "score" else "",
+        }
+        lines += _JUDGED.format(**form).splitlines()
+    if rule.ties != DEFAULT_TIES:
+        lines.append(f"decision = break_tie(decision, cast, {quoted(rule.ties)}, {rule.seed})")
+    return [*lines, "winner = decision.winner"]
 
 
-def _broken(rule: Rule, counts: str) -> list[str]:
-    """The label that leads these counts, a tie broken as the rule says."""
-    ties = TIES[rule.ties]
-    if counts and not ties.asks and not ties.program:
-        return [f"winner = leader({counts})"]
-    asking = []
-    if ties.asks:
-        asking = [
-            *_TEXTS,
-            f"if len(tied) > 1 and len(votes) >= {rule.quorum}:",
-            "    tied = await judged({vote: texts[vote] for vote in tied}, tied)",
-        ]
-    return [*([f"tied = list(leaders({counts}))"] if counts else []), *asking, *_of_tied(rule)]
+def _terms(rule: Rule, requested: int) -> str:
+    """The expression of what the rule needs to know besides the votes, as far as it is not as usual."""
+    terms, usual = rule.terms(requested), Terms(requested)
+    given = [str(requested)]
+    for field in fields(Terms):
+        value = getattr(terms, field.name)
+        if value != getattr(usual, field.name):
+            shown = _exact(value) if isinstance(value, Fraction) else repr(value)
+            given.append(f"{field.name}={shown}")
+    return f"Terms({', '.join(given)})"
 
 
-def _of_tied(rule: Rule) -> list[str]:
-    """The winner of `tied`."""
-    alone = "winner = tied[0] if len(tied) == 1 else None"
-    return (TIES[rule.ties].program or alone).format(seed=quoted(str(rule.seed))).splitlines()
+def _exact(number: Fraction) -> str:
+    """A number without rounding: thirds add up to one."""
+    return str(number) if number.denominator == 1 else f"Fraction({quoted(str(number))})"

@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from parallm_magics.answers import reading_kinds
-from parallm_magics.answers.cleaning import label_of, same_answer_key, usual_spelling
+from parallm_magics.answers.cleaning import same_answer_key, usual_spelling
 from parallm_magics.answers.judge_verdicts import read_verdict
 from parallm_magics.answers.read_answer import read_answer
 from parallm_magics.answers.reading_kinds import KINDS, ReadingKind
-from parallm_magics.answers.stated_confidence import parse_confidence
+from parallm_magics.answers.stated_confidence import parse_confidence, without_confidence
 from parallm_magics.export.code_text import quoted
 from parallm_magics.export.inlining import (
     Import,
@@ -20,27 +20,30 @@ from parallm_magics.export.inlining import (
     free_names,
     import_lines,
 )
-from parallm_magics.export.vote_code import HELPERS, function_name
+from parallm_magics.export.vote_code import HELPERS, Sources
 from parallm_magics.voting.counting import leaders
-from parallm_magics.voting.rule_entry import Terms, Vote
+from parallm_magics.voting.rule_entry import Decision, Terms, Vote
+from parallm_magics.voting.ties import break_tie
 
 _STANDARD: Mapping[str, Import] = {
     "Counter": ("collections", "Counter", "Counter"),
     "Fraction": ("fractions", "Fraction", "Fraction"),
-    **{name: (name, "", name) for name in ("asyncio", "os", "random", "re")},
+    **{name: (name, "", name) for name in ("asyncio", "os", "re")},
 }
 _INLINED: Mapping[str, Callable[..., Any]] = {
     each.__name__: each
     for each in (
+        Decision,
         Terms,
         Vote,
-        label_of,
+        break_tie,
         leaders,
         parse_confidence,
         read_answer,
         read_verdict,
         same_answer_key,
         usual_spelling,
+        without_confidence,
     )
 }
 _HEADING = """\
@@ -64,7 +67,7 @@ def written(
     first: Sequence[str],
     then: Sequence[str],
     sdks: Sequence[str],
-    functions: Mapping[str, Callable[..., Any]],
+    sources: Sources,
     kinds: Sequence[str],
 ) -> str:
     """The program of these parts.
@@ -73,7 +76,7 @@ def written(
         title: what it does.
         first, then: its definitions; what helps them stands between.
         sdks: the lines that import what makes the calls.
-        functions: further ones that it calls, which are written out by their source.
+        sources: further functions that it calls.
         kinds: the kinds of answers that it reads.
     """
     helpers: list[str] = []
@@ -84,10 +87,12 @@ def written(
     used = free_names(own)
     called = {name: each for name, each in _INLINED.items() if name in used}
     # What reads is known by name where the kinds are told, so it comes first.
-    readers = {each.__name__: each for name in kinds for each in _readers(KINDS[name])}
-    inlined = Inlined(
-        {**readers, **functions, **called}, defined_names(own), {_KINDS: _kinds(kinds)}
+    known = (
+        "KINDS = {\n"
+        + "".join(f"    {quoted(n)}: {_kind(KINDS[n], sources)},\n" for n in kinds)
+        + "}"
     )
+    inlined = Inlined({**sources.functions, **called}, defined_names(own), {_KINDS: known})
     imports = inlined.imports | {_STANDARD[name] for name in used & _STANDARD.keys()}
     head = ["\n".join(import_lines(imports)), "\n".join(sdks)]
     if "\nclass " in f"\n{inlined.source}":
@@ -99,26 +104,9 @@ def written(
     return "\n\n".join([f'"""{title}"""', *head, body]) + "\n"
 
 
-def _kinds(names: Sequence[str]) -> str:
-    """The statement of the kinds of answers that a program reads, as far as reading needs it."""
-    entries = "".join(f"    {quoted(name)}: {_kind(KINDS[name])},\n" for name in names)
-    return f"KINDS = {{\n{entries}}}"
-
-
-def _kind(kind: ReadingKind) -> str:
-    given = [function_name(kind.read)]
-    for name, value in _told(kind).items():
-        shown = function_name(value) if callable(value) else repr(value)
-        given.append(f"{name}={shown}")
-    return f"ReadingKind({', '.join(given)})"
-
-
-def _told(kind: ReadingKind) -> dict[str, Any]:
-    """What reading needs of a kind, as far as it is not as usual."""
+def _kind(kind: ReadingKind, sources: Sources) -> str:
+    """The expression of a kind of answers, as far as reading needs it."""
     usual = ReadingKind(kind.read)
-    fields = {name: getattr(kind, name) for name in _OF_READING}
-    return {name: value for name, value in fields.items() if value != getattr(usual, name)}
-
-
-def _readers(kind: ReadingKind) -> list[Callable[..., Any]]:
-    return [kind.read, *filter(callable, _told(kind).values())]
+    told = [name for name in _OF_READING if getattr(kind, name) != getattr(usual, name)]
+    given = [f"{name}={sources.value(getattr(kind, name))}" for name in told]
+    return f"ReadingKind({', '.join([sources.value(kind.read), *given])})"

@@ -15,8 +15,8 @@ from parallm_magics.core.characters import without_invisible
 from parallm_magics.core.tasks import Fault, Kind, Reading, Record, Task
 from parallm_magics.patterns.quoting import framed, nonce_of, quoted
 from parallm_magics.patterns.workers import Workers
-from parallm_magics.voting.pick_rules import short
 from parallm_magics.voting.rule_entry import Decision, Vote, counts_of
+from parallm_magics.voting.ties import short
 
 ROTATIONS = 3
 NAMED = 5

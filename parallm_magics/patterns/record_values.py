@@ -5,16 +5,11 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
+from parallm_magics.answers.stated_confidence import without_confidence
 from parallm_magics.core.tasks import Fault, Finish, Reading, Record
 from parallm_magics.voting import Answer, read_answer, same_answer_key
 
 _FINISH: dict[str, Finish] = {"truncated": "length", "refused": "refusal", "ok": "stop"}
-
-
-# The line that is asked for beside the answer, so that it is no part of it.
-_CONFIDENCE = re.compile(
-    r"^[\s*_#>-]{0,8}confidence[\s*_]{0,8}[:=].*$", re.IGNORECASE | re.MULTILINE
-)
 
 
 _ANSWER_LINE = re.compile(
@@ -53,7 +48,7 @@ def answer_of(record: Record, reading: Reading, *, confident: bool = False) -> A
         return Answer("invalid", None)
     span = None if reading.low is None or reading.high is None else (reading.low, reading.high)
     return read_answer(
-        _CONFIDENCE.sub("", record.text) if confident else record.text,
+        without_confidence(record.text) if confident else record.text,
         choices=list(reading.choices) or None,
         kind=reading.kind,
         finish=finish,

@@ -15,7 +15,7 @@ from parallm_magics.patterns.ballots import Ballot, votes_of
 from parallm_magics.patterns.guard_verdicts import blocking, why_blocked
 from parallm_magics.patterns.panel import Rule
 from parallm_magics.voting import label_of, leaders
-from parallm_magics.voting.pick_rules import short
+from parallm_magics.voting.ties import short
 
 if TYPE_CHECKING:
     from parallm_magics.patterns.fanout import FanoutRun, Value

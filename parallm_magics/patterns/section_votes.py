@@ -18,7 +18,7 @@ from parallm_magics.patterns.ballots import (
 from parallm_magics.patterns.panel import Rule, section_rule
 from parallm_magics.voting import shares
 from parallm_magics.voting.counting import Outcome
-from parallm_magics.voting.pick_rules import break_tie
+from parallm_magics.voting.ties import break_tie
 
 
 @dataclass(frozen=True, slots=True, repr=False)

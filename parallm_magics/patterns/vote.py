@@ -17,7 +17,7 @@ from parallm_magics.patterns.judge import warnings as judge_warnings
 from parallm_magics.patterns.panel import panel_reading, repeats, rule_of, warnings
 from parallm_magics.patterns.runner import Common, Pattern
 from parallm_magics.patterns.vote_run import VoteRun, settled
-from parallm_magics.voting.pick_rules import TIES
+from parallm_magics.voting.ties import TIES
 
 
 class VotePattern(Pattern[VoteRun]):

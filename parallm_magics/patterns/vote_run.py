@@ -32,8 +32,8 @@ from parallm_magics.voting import (
     wilson,
 )
 from parallm_magics.voting.counting import Outcome
-from parallm_magics.voting.pick_rules import break_tie
 from parallm_magics.voting.rule_entry import Decision, Vote, counts_of
+from parallm_magics.voting.ties import break_tie
 
 P_MODE_VOTES = 500
 

@@ -18,7 +18,8 @@ from parallm_magics.patterns.panel import Rule, one_reading, rule_of
 from parallm_magics.patterns.vote_run import settled
 from parallm_magics.study.measures import Outcome
 from parallm_magics.voting import label_of
-from parallm_magics.voting.pick_rules import break_tie, rule_named
+from parallm_magics.voting.pick_rules import rule_named
+from parallm_magics.voting.ties import break_tie
 
 _NOT_ASKED = ("cancelled", "blocked")
 _NEVER_CAME = ("budget", "bad_item", "cancelled")

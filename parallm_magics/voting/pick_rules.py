@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-import random
 import re
 import statistics
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from fractions import Fraction
+from functools import partial
 from typing import Any
 
 from parallm_magics.answers.reading_kinds import KINDS
@@ -28,13 +28,13 @@ from parallm_magics.voting.rule_entry import (
     Decision,
     Number,
     PickRule,
-    ProgramLines,
     Sure,
     Terms,
     Vote,
     counts_of,
 )
 from parallm_magics.voting.stopping import clinch, clinch_flag, clinch_weighted
+from parallm_magics.voting.ties import TIES
 from parallm_magics.voting.weights import weight_sums
 
 DEFAULT = "plurality"
@@ -43,30 +43,20 @@ DEFAULT = "plurality"
 DEFAULT_OF_NUMBERS = "median"
 """The rule of a section whose several answers are numbers, where none is named."""
 
-_LABEL_SHOWN = 60
+Compute = Callable[[Sequence[Fraction]], Fraction | float]
+"""A rule over numbers: from what was voted to the winner."""
+
 _LONG = 10**40  # from here on a whole number is written as a float
-_BLANK = re.compile(r"[\s\x00-\x1f\x7f-\x9f]+")
-
-
-def short(label: str) -> str:
-    """A label as it stands in a sentence: an open answer is one too, and may be a whole text."""
-    line = _BLANK.sub(" ", label[: 4 * _LABEL_SHOWN]).strip()
-    whole = len(line) <= _LABEL_SHOWN and len(label) <= 4 * _LABEL_SHOWN
-    return line if whole else f"{line[: _LABEL_SHOWN - 1]}…"
 
 
 # --- settling -------------------------------------------------------------------------------------
 
 
-def _tallied(formula: Formula) -> Callable[[Sequence[Vote], Terms], Decision]:
-    def settle(votes: Sequence[Vote], terms: Terms) -> Decision:
-        counts = counts_of(votes)
-        status, winner = decide(
-            counts, terms.requested, formula, terms.share, terms.base, terms.quorum
-        )
-        return Decision(status, winner, leaders(counts) if status == "tie" else ())
-
-    return settle
+def counted(formula: Formula, votes: Sequence[Vote], terms: Terms) -> Decision:
+    """How a vote ends by its counts."""
+    counts = counts_of(votes)
+    status, winner = decide(counts, terms.requested, formula, terms.share, terms.base, terms.quorum)
+    return Decision(status, winner, leaders(counts) if status == "tie" else ())
 
 
 def any_flag(votes: Sequence[Vote], terms: Terms) -> Decision:
@@ -116,7 +106,7 @@ def confidence(votes: Sequence[Vote], terms: Terms) -> Decision:
         return Decision("no_quorum")
     stated = [vote for vote in votes if vote.confidence is not None]
     if not stated:
-        fallen = _tallied(plurality)(votes, terms)
+        fallen = counted(plurality, votes, terms)
         return replace(fallen, how="no vote states a confidence: decided by plurality")
     highest = max(vote.confidence or 0.0 for vote in stated)
     counts = counts_of(votes)
@@ -129,21 +119,17 @@ def confidence(votes: Sequence[Vote], terms: Terms) -> Decision:
     return Decision("decided", first[0], how=how)
 
 
-def _computed(
-    name: str, compute: Callable[[Sequence[Fraction]], Fraction | float]
-) -> Callable[[Sequence[Vote], Terms], Decision]:
-    def settle(votes: Sequence[Vote], terms: Terms) -> Decision:
-        if terms.lacks_quorum(votes):
-            return Decision("no_quorum")
-        # As they are written: 0.1 is a tenth.
-        numbers = [Fraction(repr(v.value)) for v in votes if not isinstance(v.value, str)]
-        how = f"the {name} of {_votes(len(numbers))}"
-        found = compute(numbers)
-        if not isinstance(found, int | float | Fraction) or not math.isfinite(found):
-            raise ValueError(f"it gave {found!r:.60}, which is no number")
-        return Decision("decided", _plain(Fraction(found)), how=how)
-
-    return settle
+def computed(compute: Compute, name: str, votes: Sequence[Vote], terms: Terms) -> Decision:
+    """What comes out of the numbers that were voted."""
+    if terms.lacks_quorum(votes):
+        return Decision("no_quorum")
+    # As they are written: 0.1 is a tenth.
+    numbers = [Fraction(repr(v.value)) for v in votes if not isinstance(v.value, str)]
+    found = compute(numbers)
+    if not isinstance(found, int | float | Fraction) or not math.isfinite(found):
+        raise ValueError(f"it gave {found!r:.60}, which is no number")
+    how = f"the {name} of {_votes(len(numbers))}"
+    return Decision("decided", _plain(Fraction(found)), how=how)
 
 
 def _plain(exact: Fraction) -> Number:
@@ -157,16 +143,14 @@ def _plain(exact: Fraction) -> Number:
 # --- certainty before the end ---------------------------------------------------------------------
 
 
-def _clinched(
-    formula: Formula,
-) -> Callable[[Sequence[Vote], Sequence[Fraction], Terms], Sure | None]:
-    def sure(votes: Sequence[Vote], open_: Sequence[Fraction], terms: Terms) -> Sure | None:
-        counts = counts_of(votes)
-        return clinch(
-            counts, len(open_), terms.requested, formula, terms.share, terms.base, terms.quorum
-        )
-
-    return sure
+def clinched(
+    formula: Formula, votes: Sequence[Vote], open_: Sequence[Fraction], terms: Terms
+) -> Sure | None:
+    """What the counts make certain."""
+    counts = counts_of(votes)
+    return clinch(
+        counts, len(open_), terms.requested, formula, terms.share, terms.base, terms.quorum
+    )
 
 
 def _flag_sure(votes: Sequence[Vote], open_: Sequence[Fraction], terms: Terms) -> Sure | None:
@@ -206,15 +190,14 @@ def counting_rule(name: str, help: str, formula: Formula, **more: Any) -> PickRu
         formula: from these to how the vote ends.
         more: further fields of the entry.
     """
-    program = ProgramLines(_BY_FORMULA, after=_NOT_ENDED, rule=formula)
-    fields = {"by_count": True, "program": program, **more}
-    return PickRule(name, help, _tallied(formula), _clinched(formula), **fields)
+    fields = {"by_count": True, **more}
+    return PickRule(name, help, partial(counted, formula), partial(clinched, formula), **fields)
 
 
 def number_rule(
     name: str,
     help: str,  # noqa: A002 - the field's name
-    compute: Callable[[Sequence[Fraction]], Fraction | float],
+    compute: Compute,
     **more: Any,
 ) -> PickRule:
     """A rule whose winner is computed from numbers.
@@ -226,43 +209,16 @@ def number_rule(
     return PickRule(
         name,
         help,
-        _computed(name, compute),
+        partial(computed, compute, name),
         kinds=frozenset(NUMERIC),
         wants="is for numbers: ask for them with --score LO..HI or --number",
         picks_label=False,
         computes=True,
         agrees=False,
         may_tie=False,
-        program=ProgramLines(
-            winner=f'float(f"{{{{float({_EXACT}):.10g}}}}") if votes else None', rule=compute
-        ),
         **more,
     )
 
-
-_BY_FORMULA = """\
-first, second, *_ = *sorted(tally.values(), reverse=True), 0, 0
-ends = {rule}(first, second, {base}, {share!r})"""
-_NOT_ENDED = 'if ends not in ("decided", "tie"):\n    winner = None'
-_EXACT = "{rule}([Fraction(repr(vote)) for vote in votes.values()])"
-_BY_WEIGHT = """\
-weights = {weights}
-sums = Counter()
-for name, vote in votes.items():
-    sums[vote] += weights[name]"""
-_BY_CONFIDENCE = """\
-stated = {{name: parse_confidence(answers[name]) for name in votes}}
-most = max((each for each in stated.values() if each is not None), default=None)
-surest = {{votes[name] for name in stated if stated[name] == most}}
-# Of equally sure ones those with more votes; where nobody states it, most votes win.
-top = Counter({{vote: tally[vote] for vote in tally if vote in surest}})"""
-# A flag needs no quorum: it stands though others have failed, and these may hide one.
-_FLAGGED = """\
-flags = tally[{flag}]
-if flags + {requested} - len(votes) >= {enough}:
-    winner = None  # not cleared: votes without a label could have flagged it
-if flags >= {enough}:
-    winner = {flag}"""
 
 _OWN = (
     counting_rule(
@@ -272,7 +228,6 @@ _OWN = (
         wants_odd=True,
         heuristic=True,
         with_share="threshold",
-        program=ProgramLines(),
     ),
     counting_rule(
         "majority",
@@ -282,9 +237,6 @@ _OWN = (
         wants_odd=True,
         unmet="A majority was asked for",
         claim="a majority",
-        program=ProgramLines(
-            after="if 2 * tally[winner] <= {base}:\n    winner = None  # no majority"
-        ),
     ),
     counting_rule(
         "threshold",
@@ -294,20 +246,9 @@ _OWN = (
         with_flag="any",
         needs_share=True,
         unmet="The threshold was not reached",
-        program=ProgramLines(
-            after="if {share.denominator} * tally[winner] < {share.numerator} * {base}:\n"
-            "    winner = None  # below the threshold"
-        ),
     ),
     counting_rule(
-        "unanimous",
-        "every vote",
-        unanimity,
-        may_tie=False,
-        unmet="Unanimity was asked for",
-        program=ProgramLines(
-            after="if tally[winner] < {base}:\n    winner = None  # not unanimous"
-        ),
+        "unanimous", "every vote", unanimity, may_tie=False, unmet="Unanimity was asked for"
     ),
     PickRule(
         "any",
@@ -318,19 +259,8 @@ _OWN = (
         front=_flag,
         with_share="any",
         needs_flag=True,
-        program=ProgramLines(
-            "others = Counter(vote for vote in votes.values() if vote != {flag})",
-            "others",
-            after=_FLAGGED,
-        ),
     ),
-    PickRule(
-        "confidence",
-        "the highest stated confidence",
-        confidence,
-        states_confidence=True,
-        program=ProgramLines(_BY_CONFIDENCE, "top"),
-    ),
+    PickRule("confidence", "the highest stated confidence", confidence, states_confidence=True),
     PickRule(
         "weighted",
         "the largest sum of --weight",
@@ -338,22 +268,14 @@ _OWN = (
         _weights_sure,
         front=_heaviest,
         weighs=True,
-        program=ProgramLines(_BY_WEIGHT, "sums"),
     ),
-    PickRule(
-        "judge",
-        "a judge's choice",
-        _tallied(plurality),
-        asks="winner",
-        program=ProgramLines(),
-    ),
+    PickRule("judge", "a judge's choice", partial(counted, plurality), asks="winner"),
     PickRule(
         "best",
         "the highest score of a judge",
-        _tallied(plurality),
+        partial(counted, plurality),
         asks="score",
         picks_label=False,
-        program=ProgramLines(),
     ),
     number_rule("median", "the median", statistics.median),
     number_rule("mean", "the mean", statistics.mean),
@@ -412,69 +334,6 @@ def _unknown(votes: Sequence[Vote], terms: Terms) -> Decision:
     return Decision("no_majority", how="its rule is not registered here")
 
 
-@dataclass(frozen=True, slots=True)
-class TieRule:
-    """What becomes of a tie.
-
-    Attributes:
-        asks: whether a judge is asked.
-        broken: from the tied labels, in the order of the panel, and a seed to who wins, and how that
-            is told; None to report the tie.
-        program: the lines of a program that find `winner` among `tied`.
-    """
-
-    asks: bool = False
-    broken: Callable[[Sequence[str], int], tuple[str, str]] | None = None
-    program: str = ""
-
-
-def _first(labels: Sequence[str], seed: int) -> tuple[str, str]:
-    return labels[0], "by the lowest index"
-
-
-def _by_lot(labels: Sequence[str], seed: int) -> tuple[str, str]:
-    lot = random.Random("\0".join([str(seed), *sorted(labels)]))
-    return sorted(labels)[int(lot.random() * len(labels))], f"by lot (seed {seed})"
-
-
-_FIRST = "winner = tied[0] if tied else None  # of a tie the label that comes first"
-_LOT = """\
-tied = sorted(map(label_of, tied))
-lot = random.Random("\\0".join([{seed}, *tied]))
-winner = tied[int(lot.random() * len(tied))] if tied else None"""
-
-TIES: Mapping[str, TieRule] = {
-    "report": TieRule(),
-    "first": TieRule(broken=_first, program=_FIRST),
-    "random": TieRule(broken=_by_lot, program=_LOT),
-    "judge": TieRule(asks=True),
-}
-
-
 def asks_judge(pick: str, ties: str) -> bool:
     """Whether a judge is needed, by the rule or for its ties."""
     return bool(rule_named(pick).asks) or TIES[ties].asks
-
-
-def break_tie(decision: Decision, votes: Sequence[Vote], ties: str, seed: int) -> Decision:
-    """The decision, with a tie broken by lowest index or by lot where that is asked for.
-
-    Neither depends on who came first: the lot is drawn over the labels in the order of the panel.
-    """
-    broken = TIES[ties].broken
-    if decision.status != "tie" or broken is None:
-        return decision
-    tied = frozenset(decision.tied)
-    panel = (vote.label for vote in sorted(votes, key=lambda vote: vote.index))
-    labels = list(dict.fromkeys(label for label in panel if label in tied))
-    winner, by = broken(labels, seed)
-    among = f"the tie between {_listed(labels)} was broken {by}"
-    how = f"{decision.how}; {among}" if decision.how else among
-    return Decision("decided", winner, how=how)
-
-
-def _listed(labels: Sequence[str]) -> str:
-    shown = [f"'{short(label)}'" for label in labels[:5]]
-    more = [f"{len(labels) - 5} more"] if len(labels) > 5 else []
-    *most, last = [*shown, *more]
-    return f"{', '.join(most)} and {last}" if most else last

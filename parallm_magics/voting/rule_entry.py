@@ -91,35 +91,14 @@ SureOf = Callable[[Sequence[Vote], Sequence[Fraction], Terms], Sure | None]
 
 
 @dataclass(frozen=True, slots=True)
-class ProgramLines:
-    """How a program finds `winner` from `votes`, a vote by name, and their `tally`.
-
-    The names in braces stand for what the cell asks for: `{base}`, `{requested}`, `{quorum}`, `{flag}`,
-    `{enough}`, `{share}`, `{choices}` and `{weights}`; `{rule}` for the function whose source is put there.
-
-    Attributes:
-        before: the lines that count what `leads` names.
-        leads: the counter whose leader wins; "" where `tied` holds who has won, or who shares the lead.
-        winner: the expression of the winner, where it is not who leads.
-        after: the lines that take a winner away, or put another in its place.
-        rule: a function of the rule that the lines call.
-    """
-
-    before: str = ""
-    leads: str = "tally"
-    winner: str = ""
-    after: str = ""
-    rule: Callable[..., object] | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class PickRule:
     """One rule of `--pick`, and all that is known of it.
 
     Attributes:
         name: what `--pick` calls it.
         help: what wins, in a few words.
-        settle: from the valid votes to the decision, once no vote is open.
+        settle: from the valid votes to the decision, once no vote is open; its source is what
+            `%parallm code` writes.
         sure: from the votes so far and the weights of the open ones to what can no more change;
             None where any open vote may still win, so that no vote ends early.
         kinds: the kinds of answers that it can count.
@@ -141,7 +120,6 @@ class PickRule:
         weighs: whether votes count by their `--weight`.
         unmet: what was asked for, as the report of a vote without a winner begins.
         claim: what may be said of the winner of the valid votes.
-        program: how `%parallm code` writes it; None to write the source of `settle`.
     """
 
     name: str
@@ -168,7 +146,6 @@ class PickRule:
     weighs: bool = False
     unmet: str = "No label has the votes that the rule asks for"
     claim: str = ""
-    program: ProgramLines | None = None
 
     def decide(self, votes: Sequence[Vote], terms: Terms) -> Decision:
         """How these votes end; a rule that fails costs nobody the votes."""

@@ -13,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from paths import DATA
 
-from parallm_magics.voting.pick_rules import PICKS, break_tie
+from parallm_magics.voting.pick_rules import PICKS
 from parallm_magics.voting.rule_entry import Decision, Terms, Vote, counts_of
+from parallm_magics.voting.ties import break_tie
 
 TALLIES = json.loads((DATA / "vote-cases.json").read_text(encoding="utf-8"))["tallies"]
 

@@ -18,8 +18,9 @@ from parallm_magics.core.tasks import Reading, Record
 from parallm_magics.patterns.ballots import count_ballots, votes_of
 from parallm_magics.patterns.panel import Rule
 from parallm_magics.patterns.vote_run import settled
-from parallm_magics.voting.pick_rules import PICKS, break_tie, short
+from parallm_magics.voting.pick_rules import PICKS
 from parallm_magics.voting.rule_entry import Decision, Sure, Terms, Vote, counts_of
+from parallm_magics.voting.ties import break_tie, short
 
 TALLIES = json.loads((DATA / "vote-cases.json").read_text(encoding="utf-8"))["tallies"]
 AB = Reading("choice", ("A", "B"))
