@@ -64,7 +64,7 @@ def visible(text: str) -> str:
     >>> visible("a\\x1b[2J\\u202eb")
     'a␛[2J[U+202E]b'
     """
-    if text.isascii() and text.isprintable():
+    if (text.isascii() and text.isprintable()) or not _ODD.search(text):
         return text
     text = text.replace("\r\n", "\n")
     needed = _needed_places(text)
@@ -94,7 +94,7 @@ def without_invisible(text: str) -> str:
     >>> without_invisible("sa\\u200bfe")
     'safe'
     """
-    if text.isascii() and text.isprintable():
+    if (text.isascii() and text.isprintable()) or not _ODD.search(text):
         return text
     needed = _needed_places(text)
 
