@@ -25,13 +25,15 @@ DOCUMENTS = (
     "SECURITY.md",
     "CODE_OF_CONDUCT.md",
     "docs/architecture.md",
+    "docs/extending.md",
 )
 FILE = re.compile(r"`((?:[\w.-]+/)*[\w-]+\.(?:py|md|ipynb|toml|yaml|yml|jsonl))`")
 FUNCTION = re.compile(r"`([\w/]+\.py)`\s+`([\w.]+)`")
 LINK = re.compile(r"\]\((?!https?:|#)([^)#\s]+)")
 TERMS = (
     "ballot clinch majority plurality quorum panel voter worker section verdict tally record run plan task "
-    "provider recording replay synthesis judge guardrail study map wave deadline attempt fault tie"
+    "provider recording replay synthesis judge guardrail study map wave deadline attempt fault tie "
+    "clock entry pattern reading redaction role runner scheduler slots"
 )
 CELL = (
     "%%fanout -m sim:?latency=0.01\nReview.\n\n"
@@ -134,7 +136,10 @@ def test_every_floor_is_told() -> None:
     """The page's floors are those that the imports keep to."""
     from test_house import FLOORS
 
-    told = {row[1].strip("`").rstrip("/"): int(row[0]) for row in _parts(rows_below("## Floors"))}
+    told = {
+        row[1].strip("`").rstrip("/"): int(row[0])
+        for row in _parts(rows_below("## Rooms and floors"))
+    }
     names = {"__init__.py": ""}
     assert {names.get(k, k.removesuffix(".py")): v for k, v in told.items()} == FLOORS
 
