@@ -78,6 +78,12 @@ class Plan:
         found = self.calls.rendered or self.calls.read()
         return tuple(call for call in found if isinstance(call, Task))
 
+    @property
+    def auxiliary(self) -> tuple[Task, ...]:
+        """The calls that are no worker's: of guards, then of what follows, whose prompts are still open."""
+        guards = (task for guard in self.guards for task in guard.tasks)
+        return (*guards, *(each.task for each in (self.judge, self.synthesis) if each is not None))
+
 
 def make_plan(
     cell: Cell,

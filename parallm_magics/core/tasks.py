@@ -116,8 +116,7 @@ class Task:
         cache_key: the same for all workers whose prompts begin with one text that is worth the
             provider's prompt cache; empty where there is none, or nobody wants it cached.
         system: the system prompt, or None.
-        temperature: None where the user did not ask for one (then none is sent).
-        effort: reasoning effort, or None.
+        temperature, effort: None where the user did not ask for one (then none is sent).
         max_tokens: most output tokens, thinking included.
         params: further request fields, sent as given.
         stream: whether the answer is read as a stream.
@@ -292,8 +291,7 @@ class Record:
         role: what the call was for: "worker", "guard", "judge" or "synthesis".
         key: the key of the item that it was about, as the run's; None without items.
         item: what the prompts said of that item, clipped; a number as it is.
-        temperature: as asked for; None where nobody did.
-        effort: as asked for; None where nobody did.
+        temperature, effort: as asked for; None where nobody did.
         system: the system prompt; where that holds the item, as the cell has it.
     """
 
@@ -336,6 +334,37 @@ class Record:
     def end(self) -> float:
         """Seconds from the run's start to this worker's end."""
         return self.start + self.seconds
+
+    def to_dict(self) -> dict[str, Any]:
+        """What a reader of results asks for, as plain JSON types."""
+        error = self.error
+        return {
+            "name": self.name,
+            "role": self.role,
+            "key": self.key,
+            "item": self.item,
+            "status": self.status,
+            "text": self.text,
+            "thinking": self.thinking,
+            "thinking_tokens": self.thinking_tokens,
+            "value": self.value,
+            "model": self.model,
+            "model_answered": self.model_answered,
+            "temperature": self.temperature,
+            "effort": self.effort,
+            "system": self.system,
+            "usage": self.usage.to_dict() if self.usage else None,
+            "cost": None if self.cost is None else float(self.cost),
+            "saved": None if self.saved is None else float(self.saved),
+            "start": self.start,
+            "queued": self.queued,
+            "seconds": self.seconds,
+            "attempts": [{"outcome": a.outcome, "seconds": a.seconds} for a in self.attempts],
+            "finish": self.finish,
+            "request_id": self.request_id,
+            "error": None if error is None else {"kind": error.kind, "message": error.message},
+            "simulated": self.simulated,
+        }
 
 
 Call = Task | Record

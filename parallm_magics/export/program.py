@@ -17,7 +17,6 @@ from parallm_magics.export.vote_code import Sources, is_read, picking, read
 from parallm_magics.export.whole import written
 from parallm_magics.patterns.panel import Rule, panel_reading, rule_of, section_rule
 from parallm_magics.patterns.synthesis import MERGE
-from parallm_magics.patterns.workers import asides
 from parallm_magics.voting.pick_rules import rule_named
 
 _QUOTED = '"\\n\\n".join(f"<answer {n}>\\n{a}\\n</answer {n}>" for n, a in answers.items())'
@@ -91,7 +90,7 @@ class _Program:
                 "run the cell without --each"
             )
         self._asking = Asking(
-            [*tasks, *asides(plan)],
+            [*tasks, *plan.auxiliary],
             at_once=options.concurrency or START,
             seconds=options.timeout or options.deadline,
             left_out=_left_out(options),

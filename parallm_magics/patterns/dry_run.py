@@ -17,9 +17,9 @@ from parallm_magics.display.preview import MOST
 from parallm_magics.errors import OptionError
 from parallm_magics.patterns.guardrail import guard_tasks
 from parallm_magics.patterns.judge import CHOOSE, ROTATIONS, SCORE
+from parallm_magics.patterns.opening import most_of_try
 from parallm_magics.patterns.panel import panel_reading
 from parallm_magics.patterns.synthesis import MERGE
-from parallm_magics.patterns.workers import kinds, most_of_try
 from parallm_magics.providers import bill, registry
 from parallm_magics.voting.pick_rules import rule_named
 
@@ -106,7 +106,7 @@ def preview(plan: Plan) -> Preview:
             answers += task.max_tokens
             most = _sum(most, most_cost(task))
             shown += [task] if calls <= SHOWN else []
-    for task in guard_tasks(plan):
+    for task in guard_tasks(plan.guards):
         calls += 1
         tokens += _tokens(task)
         most = _sum(most, most_cost(task))
@@ -139,14 +139,14 @@ def _no_cap(plan: Plan) -> str:
     """Why the run would refuse its cap; "" where it would not, and where it has none."""
     if plan.options.max_cost is None:
         return ""
-    real = (task for task in kinds(plan) if not _simulated(task))
+    real = (task for task in (*plan.calls.kinds, *plan.auxiliary) if not _simulated(task))
     return next((why for task in real if (why := bill.unbounded(task))), "")
 
 
 def _unpaid(plan: Plan) -> str:
     """The first call that the run's cap could never pay, and why; "" where there is none."""
     cap = plan.options.max_cost
-    for task in (*(plan.calls.rendered or plan.calls.head), *guard_tasks(plan)):
+    for task in (*(plan.calls.rendered or plan.calls.head), *guard_tasks(plan.guards)):
         most = None if cap is None or _simulated(task) else most_of_try(task)
         if cap is not None and most is not None and most > cap:
             cost = f"the call may cost up to {display.money(most)}"

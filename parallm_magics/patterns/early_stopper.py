@@ -1,21 +1,23 @@
-"""When the votes that are still open cannot change the outcome any more, and how many are needed."""
+"""Votes that end as soon as those still open can no longer change the outcome."""
 
 from __future__ import annotations
 
 import bisect
 from collections.abc import Container, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
-from parallm_magics.core.tasks import Reading, Record
-from parallm_magics.patterns.ballots import count_ballots, votes_of
+from parallm_magics.core.tasks import Call, Event, Reading, Record, Task
+from parallm_magics.engine.cancel_token import Stop
+from parallm_magics.patterns.ballots import CAME_BACK, count_ballots, votes_of
 from parallm_magics.patterns.panel import Rule
+from parallm_magics.patterns.workers import Workers
 from parallm_magics.voting import same_answer_key
 from parallm_magics.voting.rule_entry import Vote, counts_of
 from parallm_magics.voting.stopping import beta_stops, next_wave
 
 # Of many open votes it is asked after every hundredth part of them whether they still matter.
-PARTS = 100
+CHECKS_A_VOTE = 100
 
 
 class EarlyStopper:
@@ -59,7 +61,7 @@ class EarlyStopper:
         """
         self.hear(record)
         self._since.append(record.index)
-        if len(self._since) < (len(self._weights) - len(self.heard)) // PARTS:
+        if len(self._since) < (len(self._weights) - len(self.heard)) // CHECKS_A_VOTE:
             return False
         since, self._since = self._since, []
         if not self.check():
@@ -112,3 +114,134 @@ def _with_more(
     start = 1 + max((vote.index for vote in votes), default=-1)
     pairs = zip(more, weights, strict=False)
     return [*votes, *(Vote(start + at, label, label, w) for at, (label, w) in enumerate(pairs))]
+
+
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """What came of asking a panel.
+
+    Attributes:
+        records: one a voter, in the panel's order.
+        decided_after: how many votes had ended when the vote was decided early; None where not.
+        uncounted: the places of those that ended after that.
+    """
+
+    records: list[Record]
+    decided_after: int | None = None
+    uncounted: frozenset[int] = frozenset()
+
+
+async def gather(
+    tasks: Sequence[Task],
+    workers: Workers,
+    rule: Rule,
+    stopper: EarlyStopper,
+    *,
+    stop: Stop,
+    before: Sequence[Record] = (),
+    least: int = 0,
+) -> Gathered:
+    """Ask a panel, and end as soon as its rule allows.
+
+    Args:
+        tasks: the panel, in order.
+        before: the records of an earlier run, whose successes are kept.
+        least: how many votes must come back.
+        stop: stops the run from outside.
+    """
+    kept = [record for record in before if record.ok]
+    workers.keep_earlier(kept)
+    done = {record.index for record in kept}
+    left = [task for task in tasks if task.index not in done]
+    anew = {record.index for record in before if record.status in CAME_BACK}
+    if rule.stop == "all":
+        records = await workers.ask(left, stop=stop, least=max(least - len(kept), 0), anew=anew)
+        return Gathered(_in_order([*kept, *records]))
+    for record in sorted(kept, key=_arrival):
+        stopper.hear(record)
+    ask = _in_waves if rule.waves else _until_decided
+    records = [] if stopper.check() else await ask(left, workers, stopper, stop, anew)
+    missing = {task.index for task in left} - {record.index for record in records}
+    after = len(stopper.heard)
+    why = stop.reason or f"not asked: {_why(after, len(tasks))}"
+    # What an earlier run had spent on a vote that is no more needed stays in the sum.
+    old = {record.index: record for record in before}
+    unasked = [
+        old.get(task.index) or workers.unasked(task, "cancelled", why)
+        for task in left
+        if task.index in missing
+    ]
+    late = {record.index for record in records if record.status in CAME_BACK} - stopper.heard
+    decided = after if stopper.stopped and not stop.reason else None
+    if decided is None:
+        late = set()
+    return Gathered(_in_order([*kept, *records, *unasked]), decided, frozenset(late))
+
+
+async def _until_decided(
+    tasks: Sequence[Task], workers: Workers, stopper: EarlyStopper, stop: Stop, anew: set[int]
+) -> list[Record]:
+    """All at once; what is open when the vote is decided is cancelled."""
+    inner, votes = stop.within(), len(tasks) + len(stopper.heard)
+
+    def hear(record: Record) -> None:
+        if not stopper.stopped and not stop.reason and stopper.decides(record):
+            why = _why(len(stopper.heard), votes)
+            workers.tell(Event("said", -1, 0.0, why))
+            inner(why)
+
+    for record in await workers.recorded(tasks, anew):  # what is kept comes as it had come
+        if not stopper.stopped:
+            stopper.decides(record)
+    if stopper.stopped:
+        ended = await _as_it_ended(tasks, workers, stopper, votes)
+        return await workers.ask(ended, stop=stop)
+    return await workers.ask(tasks, stop=inner, heard=hear, anew=anew)
+
+
+async def _as_it_ended(
+    tasks: Sequence[Task], workers: Workers, stopper: EarlyStopper, votes: int
+) -> list[Call]:
+    """The votes that decided, and of the others how they had ended when they were asked."""
+    why, heard = _why(len(stopper.heard), votes), stopper.heard
+    counted = [each.end for each in await workers.recorded(tasks) if each.index in heard]
+    at = max(counted, default=0.0)
+    calls: list[Call] = []
+    for task in tasks:
+        if task.index in heard:
+            calls.append(task)
+        elif outcome := workers.outcome(task):
+            calls.append(outcome)
+        else:
+            calls.append(workers.unasked(task, "cancelled", why, at))
+    return calls
+
+
+async def _in_waves(
+    tasks: Sequence[Task], workers: Workers, stopper: EarlyStopper, stop: Stop, anew: set[int]
+) -> list[Record]:
+    """In waves by index, each as small as could decide and awaited whole, so that none is wasted."""
+    left, records = list(tasks), list[Record]()
+    while left and not stopper.stopped and not stop.reason:
+        size = stopper.wave()
+        wave, left = left[:size], left[size:]
+        ended = await workers.ask(wave, stop=stop, anew=anew)
+        records += ended
+        for record in sorted(ended, key=_arrival):
+            stopper.hear(record)
+        if stopper.check():
+            votes = len(left) + len(stopper.heard)
+            workers.tell(Event("said", -1, 0.0, _why(len(stopper.heard), votes)))
+    return records
+
+
+def _why(after: int, votes: int) -> str:
+    return f"decided after {after} of {votes} votes"
+
+
+def _arrival(record: Record) -> tuple[float, int]:
+    return record.end, record.index
+
+
+def _in_order(records: Sequence[Record]) -> list[Record]:
+    return sorted(records, key=lambda record: record.index)

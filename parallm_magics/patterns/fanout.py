@@ -13,9 +13,8 @@ from parallm_magics.core.characters import without_invisible
 from parallm_magics.core.tasks import Record
 from parallm_magics.engine.cancel_token import Stop
 from parallm_magics.errors import OptionError
+from parallm_magics.patterns.ballots import says_more
 from parallm_magics.patterns.guard_verdicts import Verdict
-from parallm_magics.patterns.plain_data import record_dict
-from parallm_magics.patterns.record_values import says_more
 from parallm_magics.patterns.run import Again, Run
 from parallm_magics.patterns.run_view import counts_in_words, fanout_title, fanout_view
 from parallm_magics.patterns.runner import Common, Pattern
@@ -161,7 +160,7 @@ class FanoutRun(Run, Mapping[str, Value]):
             "unchecked": [str(key) for key in self.unchecked],
             "clean": self.clean,
             "votes": {str(key): poll.to_dict() for key, poll in self.votes.items()},
-            "synthesis": record_dict(self.synthesis) if self.synthesis else None,
+            "synthesis": self.synthesis.to_dict() if self.synthesis else None,
             **super().to_dict(),
         }
 

@@ -8,7 +8,6 @@ from dataclasses import replace
 from typing import Any
 
 from parallm_magics.cell.auxiliary_calls import Guard
-from parallm_magics.cell.plan import Plan
 from parallm_magics.core.tasks import Event, Record, Task
 from parallm_magics.engine.cancel_token import Stop
 from parallm_magics.patterns.ballots import CAME_BACK
@@ -29,8 +28,8 @@ OTHER = "another guardrail has blocked the work"
 class _Watch:
     """Collects the guards' records, and sees when one of them blocks."""
 
-    def __init__(self, plan: Plan) -> None:
-        self._guards = plan.guards
+    def __init__(self, guards: Sequence[Guard]) -> None:
+        self._guards = guards
         self._records: dict[int, Record] = {}
 
     def hear(self, record: Record) -> None:
@@ -61,7 +60,7 @@ class _Watch:
 
 
 async def guarded(
-    plan: Plan,
+    guards: Sequence[Guard],
     workers: Workers,
     stop: Stop,
     work: Work,
@@ -77,9 +76,7 @@ async def guarded(
         work: runs the work; is given what stops the work alone.
         before: the verdicts of an earlier run, of which the calls that gave one are kept.
     """
-    if not plan.guards:
-        return await work(stop), ()
-    watch = _Watch(plan)
+    watch = _Watch(guards)
     earlier = [record for verdict in before for record in verdict.records]
     kept = [record for record in earlier if record.ok and record.value is not None]
     # Recorded as answers, these were none to whoever asks for a further try.
@@ -87,7 +84,7 @@ async def guarded(
         record.index for record in earlier if record.status in CAME_BACK and record.value is None
     }
     done = {record.index for record in kept}
-    left = [task for task in guard_tasks(plan) if task.index not in done]
+    left = [task for task in guard_tasks(guards) if task.index not in done]
     for record in kept:
         workers.tell(Event("ended", record.index, 0.0, record=replace(record, replayed=True)))
     recorded = await workers.recorded(left, anew)
@@ -96,7 +93,7 @@ async def guarded(
     served = {record.index for record in recorded}
     missing = [task for task in left if task.index not in served]
     if (blocks := watch.blocks) is not None:
-        workers.keeper.block(why_blocked(blocks))
+        workers.sink.block(why_blocked(blocks))
         others = Stop(OTHER)
         records = await workers.ask(
             [task for task in left if task.index in served], stop=others, beside=True
@@ -106,15 +103,14 @@ async def guarded(
             outcomes[task.index] or workers.unasked(task, "cancelled", f"not asked: {OTHER}")
             for task in missing
         ]
-        return None, _verdicts(plan, [*kept, *records, *rest])
+        return None, _verdicts(guards, [*kept, *records, *rest])
     # Before the work begins: a guard whose key is missing is told while nothing has been spent.
-    await workers.open(task.model for task in missing)
-    records, result = await _both(plan, workers, stop, work, watch, left, anew)
-    return result, _verdicts(plan, [*kept, *records])
+    await workers.models.open(task.model for task in missing)
+    records, result = await _both(workers, stop, work, watch, left, anew)
+    return result, _verdicts(guards, [*kept, *records])
 
 
 async def _both(
-    plan: Plan,
     workers: Workers,
     stop: Stop,
     work: Work,
@@ -139,7 +135,7 @@ async def _both(
         _settle(watch, workers, stop)
         return records
 
-    workers.keeper.withhold()
+    workers.sink.withhold()
     guarding = workers.clock.spawn(guard())
     working = workers.clock.spawn(work(inner))
     both = (guarding, working)
@@ -161,33 +157,40 @@ def _settle(watch: _Watch, workers: Workers, stop: Stop) -> None:
         workers.release()
         return
     blocks = watch.blocks
-    workers.keeper.block(UNPASSED if blocks is None or stop.reason else why_blocked(blocks))
+    workers.sink.block(UNPASSED if blocks is None or stop.reason else why_blocked(blocks))
 
 
-def _verdicts(plan: Plan, records: Iterable[Record]) -> tuple[Verdict, ...]:
+def _verdicts(guards: Sequence[Guard], records: Iterable[Record]) -> tuple[Verdict, ...]:
     """All verdicts, of the guards' records in any order."""
     by_place = {record.index: record for record in records}
     return tuple(
-        verdict_of(guard, [by_place[task.index] for task in guard.tasks]) for guard in plan.guards
+        verdict_of(guard, [by_place[task.index] for task in guard.tasks]) for guard in guards
     )
 
 
-def guard_tasks(plan: Plan) -> list[Task]:
+def guard_tasks(guards: Iterable[Guard]) -> list[Task]:
     """The calls of all guards."""
-    return [task for guard in plan.guards for task in guard.tasks]
+    return [task for guard in guards for task in guard.tasks]
 
 
 def blocked_records(
-    plan: Plan, workers: Workers, records: Sequence[Record] | None, verdicts: Sequence[Verdict]
+    tasks: Sequence[Task],
+    workers: Workers,
+    records: Sequence[Record] | None,
+    verdicts: Sequence[Verdict],
 ) -> list[Record]:
-    """The work's records without a word of it."""
+    """The work's records without a word of it.
+
+    Args:
+        tasks: its calls, as far as they are known beforehand.
+        records: None where it was not begun.
+    """
     blocks = blocking(verdicts)
     whole = blocks is not None and is_whole(blocks)
     why = why_blocked(blocks) if blocks is not None and whole else UNPASSED
-    tasks = plan.calls.rendered
     if records is None:
-        unasked = [workers.unasked(task, "blocked", f"not asked: {why}") for task in tasks or ()]
-        outcomes = [workers.outcome(task) for task in tasks or ()]
+        unasked = [workers.unasked(task, "blocked", f"not asked: {why}") for task in tasks]
+        outcomes = [workers.outcome(task) for task in tasks]
         if not any(outcomes):
             return unasked
         pairs = zip(outcomes, unasked, strict=True)

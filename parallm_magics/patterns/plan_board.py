@@ -13,7 +13,6 @@ from parallm_magics.display import Board
 from parallm_magics.patterns.ballots import count_ballots
 from parallm_magics.patterns.dry_run import most_cost
 from parallm_magics.patterns.panel import Rule, panel_reading, repeats
-from parallm_magics.patterns.workers import asides
 from parallm_magics.providers.registry import Clients
 from parallm_magics.voting import same_answer_key
 from parallm_magics.voting.pick_rules import rule_named
@@ -27,7 +26,7 @@ def board_of(plan: Plan, clients: Clients) -> Board:
     doors = [clients.provider(name) for name in dict.fromkeys(m.provider for m in calls.models)]
     rendered = calls.rendered
     # A judge's calls are known once there is something to judge.
-    beside = [task for task in asides(plan) if plan.judge is None or task is not plan.judge.task]
+    beside = [task for task in plan.auxiliary if plan.judge is None or task is not plan.judge.task]
     board = Board(
         None if rendered is None else [(each.name, str(each.model)) for each in rendered],
         "vote" if votes and counted else "fanout",

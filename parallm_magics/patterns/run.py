@@ -13,7 +13,6 @@ from parallm_magics.core.tasks import Record, Usage
 from parallm_magics.errors import ParallmError
 from parallm_magics.patterns.guard_verdicts import Verdict, blocking
 from parallm_magics.patterns.pending import Pending
-from parallm_magics.patterns.plain_data import money, record_dict
 
 Again = Callable[[Any], Awaitable[Any]]
 
@@ -175,13 +174,13 @@ class Run:
             "sequential_at_most": self.sequential_at_most,
             "speedup": self.speedup,
             "usage": self.usage.to_dict() if self.usage else None,
-            "cost": money(self.cost),
+            "cost": _float(self.cost),
             "cost_complete": self.cost_complete,
-            "saved": money(self.saved),
+            "saved": _float(self.saved),
             "blocked": self.blocked,
             "guards": [guard.to_dict() for guard in self.guards],
             "notes": list(self.notes),
-            "results": [record_dict(record) for record in self.results],
+            "results": [record.to_dict() for record in self.results],
         }
 
     def to_pandas(self) -> Any:
@@ -189,7 +188,7 @@ class Run:
         rows = []
         about_items = any(record.key is not None for record in self.results)
         for record in self.results:
-            row = record_dict(record)
+            row = record.to_dict()
             usage, error = row.pop("usage") or {}, row.pop("error") or {}
             row["attempts"] = len(row["attempts"])
             if not about_items:
@@ -217,6 +216,10 @@ class Run:
 
     def __str__(self) -> str:
         return display.static_plain(self._view())
+
+
+def _float(amount: Decimal | None) -> float | None:
+    return None if amount is None else float(amount)
 
 
 def frame(rows: Sequence[Mapping[str, Any]]) -> Any:

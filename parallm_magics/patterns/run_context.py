@@ -56,5 +56,10 @@ class RunContext:
     offline: bool = field(default_factory=offline)
     renew: Renew = of_its_own
 
+    @property
+    def replays(self) -> bool:
+        """Whether nothing may be asked of anybody."""
+        return self.recordings is not None and self.recordings.replays
+
 
 Renew = Callable[[Plan], AbstractAsyncContextManager[RunContext]]

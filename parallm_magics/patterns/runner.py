@@ -17,12 +17,12 @@ from parallm_magics.errors import (
     TooFewSucceeded,
     UnfinishedError,
 )
-from parallm_magics.patterns.ballots import CAME_BACK
+from parallm_magics.patterns.ballots import CAME_BACK, read_record
 from parallm_magics.patterns.guard_verdicts import Verdict
 from parallm_magics.patterns.guardrail import blocked_records, guarded
 from parallm_magics.patterns.run import Again, Run
 from parallm_magics.patterns.run_context import RunContext
-from parallm_magics.patterns.workers import Workers, open_workers
+from parallm_magics.patterns.workers import Workers
 
 R = TypeVar("R", bound=Run)
 
@@ -47,7 +47,8 @@ class Pattern(ABC, Generic[R]):
         achieved: what such calls have done, in words.
         plan: what is run.
         before: a run of the same plan whose successful calls are kept.
-        workers: ask the calls; there from the work on.
+        kept: the workers' records of that run.
+        workers: ask the calls.
         blocked: whether a guard withholds the work.
         decided: whether calls were left out because they could not change the outcome.
     """
@@ -61,6 +62,7 @@ class Pattern(ABC, Generic[R]):
 
     def __init__(self, plan: Plan, before: R | None) -> None:
         self.plan, self.before = plan, before
+        self.kept: Sequence[Record] = before.results if before is not None else ()
         self.blocked = self.decided = False
 
     @classmethod
@@ -78,7 +80,51 @@ class Pattern(ABC, Generic[R]):
             BudgetExceeded: likewise, where a cap on cost left calls unasked.
             GuardrailBlocked: a guardrail that raises has blocked the work.
         """
-        return await cls(plan, before).complete(context, further)
+        again = _again(cls, plan, context, further)
+        return await cls(plan, before).complete(
+            Workers(plan, context, further), context.stop, again
+        )
+
+    async def complete(self, workers: Workers, stop: Stop, again: Again) -> R:
+        """Open the workers, work beside the guards, follow, and end; see `run`."""
+        self.workers, guards = workers, tuple[Verdict, ...]()
+        try:
+            await workers.open()
+            if self.plan.guards:
+                records, guards = await self._guarded(stop)
+            else:
+                records = await self.work(stop)
+            cut_short = self.blocked or bool(stop.reason)
+            if not (records or cut_short):
+                raise OptionError(
+                    f"--each: {self.plan.calls.source} is empty; a generator can be read once"
+                )
+            good = sum(record.status in self.counted for record in records)
+            total = self.plan.calls.known or len(records)
+            least = least_successes(self.plan.options.min_success, total)
+            if good >= least and not cut_short:
+                ended = [*records, *(record for guard in guards for record in guard.records)]
+                workers.end = max(record.end for record in ended)
+                await self.follow(records)
+        finally:
+            workers.close()
+        run = self.result(records, Common(notes=self.notes(records), guards=guards, again=again))
+        if guards:
+            raise_if_blocked(self.plan.guards, run)
+        short = good < least or any(r.error and r.error.kind == "budget" for r in records)
+        if short and not (cut_short or self.decided):
+            self._raise_unfinished(run, good, total, least)
+        return run
+
+    async def _guarded(self, stop: Stop) -> tuple[Sequence[Record], tuple[Verdict, ...]]:
+        """The work's records, without a word of theirs where a guard has blocked it, and the verdicts."""
+        before = self.before.guards if self.before is not None else ()
+        records, guards = await guarded(self.plan.guards, self.workers, stop, self.work, before)
+        self.blocked = any(not guard.passed for guard in guards)
+        if self.blocked:
+            known = self.plan.calls.rendered or ()
+            records = blocked_records(known, self.workers, records, guards)
+        return records, guards
 
     @classmethod
     def check(cls, plan: Plan) -> None:
@@ -94,75 +140,24 @@ class Pattern(ABC, Generic[R]):
         Args:
             stop: stops the work alone.
         """
-        return await self.workers.run(self.kept, stop)
+        return await self.workers.run(self.read, self.counted, self.kept, stop)
+
+    def read(self, record: Record) -> Record:
+        """The record with its value; without a readable one it is no success."""
+        reading = self.plan.calls.reading(record.index)
+        return record if reading is None else read_record(record, reading)
 
     async def follow(self, records: Sequence[Record]) -> None:
         """Make the calls that come after enough good work that no guard withholds."""
-
-    def warnings(self, records: Sequence[Record]) -> Sequence[str]:
-        """What the reader should know of this pattern's work, one line each."""
-        return ()
 
     @abstractmethod
     def result(self, records: Sequence[Record], common: Common) -> R:
         """What the records come to."""
 
-    @property
-    def kept(self) -> Sequence[Record]:
-        """The workers' records of the run before."""
-        return self.before.results if self.before is not None else ()
-
-    async def complete(self, context: RunContext, further: int) -> R:
-        """Open the workers, work beside the guards, follow, and end; see `run`."""
-        async with open_workers(self.plan, context, further=further) as self.workers:
-            records, guards = await self._guarded(context.stop)
-            cut_short = self.blocked or bool(context.stop.reason)
-            if not (records or cut_short):
-                raise OptionError(
-                    f"--each: {self.plan.calls.source} is empty; a generator can be read once"
-                )
-            self.workers.ended([*records, *(each for guard in guards for each in guard.records)])
-            good = sum(record.status in self.counted for record in records)
-            total = self.plan.calls.known or len(records)
-            least = least_successes(self.plan.options.min_success, total)
-            if good >= least and not cut_short:
-                await self.follow(records)
-        run = self.result(
-            records,
-            Common(
-                notes=[
-                    *self.plan.notes,
-                    *self.workers.notes,
-                    *self.warnings(records),
-                    *([] if self.blocked else self.unread(records)),
-                ],
-                guards=guards,
-                again=_again(type(self), self.plan, context, further),
-            ),
-        )
-        if guards:
-            raise_if_blocked(self.plan.guards, run)
-        if not (cut_short or self.decided):
-            self._raise_if_unpaid(records, good, total, run)
-            if good < least:
-                raise TooFewSucceeded(
-                    f"{good} of {total} {self.achieved}, {least} are needed "
-                    f"(--min-success {self.plan.options.min_success}): {_first_reasons(records)}",
-                    records,
-                    run,
-                )
-        return run
-
-    async def _guarded(self, stop: Stop) -> tuple[Sequence[Record], Sequence[Verdict]]:
-        """The work's records, without a word of theirs where a guard has blocked it, and the verdicts."""
-        if not self.plan.guards:
-            return await self.work(stop), ()
-        before = self.before.guards if self.before is not None else ()
-        records, guards = await guarded(self.plan, self.workers, stop, self.work, before)
-        self.blocked = any(not guard.passed for guard in guards)
-        if self.blocked:
-            records = blocked_records(self.plan, self.workers, records, guards)
-        return records, guards
+    def notes(self, records: Sequence[Record], *more: str) -> list[str]:
+        """What the reader should know of the run, one line each; `more` is what a pattern adds."""
+        left = [] if self.blocked else self.unread(records)
+        return [*self.plan.notes, *self.workers.notes, *more, *left]
 
     def unread(self, records: Sequence[Record]) -> list[str]:
         """Notes where the run ended before all calls were begun, or their source broke off."""
@@ -179,7 +174,8 @@ class Pattern(ABC, Generic[R]):
             f"{left:,} of {calls.known:,} calls were not begun; await run.retry() goes on",
         ]
 
-    def _raise_if_unpaid(self, records: Sequence[Record], good: int, total: int, run: R) -> None:
+    def _raise_unfinished(self, run: R, good: int, total: int, least: int) -> None:
+        records = run.results
         unpaid = [r for r in records if r.error is not None and r.error.kind == "budget"]
         if unpaid:
             left = total - len(records) + sum(not (r.attempts or r.ok) for r in records)
@@ -189,6 +185,12 @@ class Pattern(ABC, Generic[R]):
                 records,
                 run,
             )
+        raise TooFewSucceeded(
+            f"{good} of {total} {self.achieved}, {least} are needed "
+            f"(--min-success {self.plan.options.min_success}): {_first_reasons(records)}",
+            records,
+            run,
+        )
 
 
 def _again(pattern: type[Pattern[R]], plan: Plan, context: RunContext, further: int) -> Again:

@@ -10,8 +10,7 @@ from parallm_magics.core.tasks import Record
 from parallm_magics.engine.cancel_token import Stop
 from parallm_magics.errors import OptionError
 from parallm_magics.patterns.ballots import Ballot, count_ballots, votes_of
-from parallm_magics.patterns.early_stopper import EarlyStopper
-from parallm_magics.patterns.gathering import Gathered, gather
+from parallm_magics.patterns.early_stopper import EarlyStopper, Gathered, gather
 from parallm_magics.patterns.judge import Judgment, candidates_of, choose, score
 from parallm_magics.patterns.judge import warnings as judge_warnings
 from parallm_magics.patterns.panel import panel_reading, repeats, rule_of, warnings
@@ -80,8 +79,8 @@ class VotePattern(Pattern[VoteRun]):
         notes = judge_warnings(candidates, records, self._reading.kind)
         self._judgment = replace(judgment, notes=(*judgment.notes, *notes))
 
-    def warnings(self, records: Sequence[Record]) -> Sequence[str]:
-        """What the reader should know of the panel and of its judge."""
+    def notes(self, records: Sequence[Record], *more: str) -> list[str]:
+        """What the reader should know of the run, of the panel and of its judge."""
         _, ballots = self._count(records)
         told = warnings(
             self._tasks,
@@ -89,7 +88,8 @@ class VotePattern(Pattern[VoteRun]):
             pick=self._rule.pick,
             valid=sum(ballot.state == "valid" for ballot in ballots),
         )
-        return [*told, *(self._judgment.notes if self._judgment is not None else ())]
+        judged = self._judgment.notes if self._judgment is not None else ()
+        return super().notes(records, *told, *judged, *more)
 
     def result(self, records: Sequence[Record], common: Common) -> VoteRun:
         """The ballots, and who has won by them."""

@@ -15,11 +15,10 @@ from parallm_magics.patterns.ballots import (
     votes_of,
     winning_value,
 )
-from parallm_magics.patterns.gathering import Gathered
+from parallm_magics.patterns.early_stopper import Gathered
 from parallm_magics.patterns.guard_verdicts import Verdict
 from parallm_magics.patterns.judge import Judgment
 from parallm_magics.patterns.panel import Rule
-from parallm_magics.patterns.plain_data import record_dict
 from parallm_magics.patterns.run import Again, Picture, Run
 from parallm_magics.patterns.run_view import vote_tally, vote_title, vote_view
 from parallm_magics.voting import (
@@ -283,7 +282,7 @@ class VoteRun(Run):
                 }
                 for b in self.ballots
             ],
-            "judgments": [record_dict(record) for record in self.judgments],
+            "judgments": [record.to_dict() for record in self.judgments],
             **super().to_dict(),
         }
 

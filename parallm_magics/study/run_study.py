@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 from parallm_magics.cell.plan import Plan
 from parallm_magics.core.tasks import Record
-from parallm_magics.engine.cancel_token import Stop
 from parallm_magics.patterns.ballots import voted
 from parallm_magics.patterns.panel import warnings
 from parallm_magics.patterns.runner import Common, Pattern
@@ -32,11 +31,8 @@ class StudyPattern(Pattern[StudyRun]):
         """Refuse votes that no rule can count, or that are read in different ways."""
         rules_of(plan)
 
-    async def work(self, stop: Stop) -> Sequence[Record]:
-        """Ask the voters of all items: a call has succeeded once it came back, whatever it says."""
-        return await self.workers.run(self.kept, stop, votes=self._read)
-
-    def _read(self, record: Record) -> Record:
+    def read(self, record: Record) -> Record:
+        """The record of a vote with what it says; a call that came back has succeeded whatever it says."""
         rule = rule_named(self.plan.calls.options(record.index).pick)
         return voted(record, self._reading, rule.states_confidence)
 
@@ -44,8 +40,8 @@ class StudyPattern(Pattern[StudyRun]):
         """The items with what was measured on them."""
         return StudyRun(records, self.plan, **common)
 
-    def warnings(self, records: Sequence[Record]) -> Sequence[str]:
-        """What the reader should know of the cell's own panel."""
+    def notes(self, records: Sequence[Record], *more: str) -> list[str]:
+        """What the reader should know of the run and of the cell's own panel."""
         plan = self.plan
         assert plan.study is not None
         main = next(system for system in plan.study.systems if system.kind == "vote")
@@ -75,4 +71,4 @@ class StudyPattern(Pattern[StudyRun]):
                 pick=main.options.pick,
                 measured=labels.given,
             )
-        return notes
+        return super().notes(records, *notes, *more)

@@ -25,7 +25,7 @@ from parallm_magics.cell.plan import Plan, make_plan
 from parallm_magics.core.provider import CallFailed, Heard, Reply
 from parallm_magics.core.tasks import Event, Fault, FaultKind, Model, Reading, Record, Task
 from parallm_magics.engine.cancel_token import Stop
-from parallm_magics.patterns import early_stopper as referee
+from parallm_magics.patterns import early_stopper
 from parallm_magics.patterns.ballots import count_ballots
 from parallm_magics.patterns.early_stopper import EarlyStopper
 from parallm_magics.patterns.panel import Rule
@@ -694,7 +694,7 @@ def test_votes_that_had_no_place_yet_took_no_time() -> None:
 
 
 class Counted(EarlyStopper):
-    """A referee that counts how often it asks whether the vote is over."""
+    """A stopper that counts how often it asks whether the vote is over."""
 
     looked = 0
 
@@ -715,7 +715,7 @@ def test_of_many_votes_too_it_is_exactly_the_deciding_one(
     monkeypatch: pytest.MonkeyPatch, votes: int, pick: str
 ) -> None:
     """It is found without looking after each one."""
-    monkeypatch.setattr(referee, "PARTS", 8)  # so that even these are many
+    monkeypatch.setattr(early_stopper, "CHECKS_A_VOTE", 8)  # so that even these are many
     reading = Reading("choice", choices=("a", "b", "c"))
     rule = Rule(pick, quorum=max(1, votes // 2), stop="clinch")
     for seed in range(3):

@@ -13,8 +13,8 @@ from parallm_magics.cell.blocks import parse
 from parallm_magics.cell.plan import make_plan
 from parallm_magics.core.provider import CallFailed, Heard, Reply
 from parallm_magics.core.tasks import Fault, Model, Task
+from parallm_magics.patterns.ballots import says_more
 from parallm_magics.patterns.fanout import FanoutPattern
-from parallm_magics.patterns.record_values import says_more
 
 WHY = "The names say what they hold, but two are too long."
 

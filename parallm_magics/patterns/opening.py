@@ -1,0 +1,144 @@
+"""What must hold before a run asks anything: models that can do it, keys, prices, caps."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+from parallm_magics.cell.calls import Calls
+from parallm_magics.core import prices
+from parallm_magics.core.provider import Provider
+from parallm_magics.core.tasks import Model, Task
+from parallm_magics.engine.budget import Budget, Ledger
+from parallm_magics.engine.cancel_token import Stop
+from parallm_magics.engine.clock import Clock, VirtualClock
+from parallm_magics.errors import OptionError, RecordingMissing
+from parallm_magics.patterns.run_context import RunContext
+from parallm_magics.providers import bill
+from parallm_magics.recordings.modes import VARIABLE
+from parallm_magics.simulation.simulated import scale_of
+
+LENGTH_FIELDS = ("max_tokens", "max_completion_tokens", "max_output_tokens", "max_new_tokens")
+"""Fields by which a server is told how long an answer may be."""
+COUNT_FIELDS = ("n", "best_of")
+"""Fields by which it is told to write several."""
+
+
+class OpenModels:
+    """The models that a run asks: who provides them, and what they may cost.
+
+    Attributes:
+        models: every one of them.
+        providers: their providers by name.
+        budget: the caps on cost.
+    """
+
+    def __init__(
+        self,
+        calls: Calls,
+        auxiliary: Sequence[Task],
+        context: RunContext,
+        max_cost: Decimal | None,
+    ) -> None:
+        """Refuse what a model cannot do, and a cap that cannot be kept.
+
+        Raises:
+            ParallmError: nothing has been asked by then.
+        """
+        self._calls, self._auxiliary, self._context = calls, auxiliary, context
+        found = [*calls.models, *(task.model for task in auxiliary)]
+        self.models = tuple(dict.fromkeys(found))
+        names = dict.fromkeys(model.provider for model in self.models)
+        self.providers: Mapping[str, Provider] = {
+            name: context.clients.provider(name) for name in names
+        }
+        own = () if max_cost is None else (Ledger("--max-cost", max_cost),)
+        self.budget = Budget((*own, *context.ledgers), self._worst)
+        for task in (*(calls.rendered or calls.head), *auxiliary):
+            self.providers[task.model.provider].check(task)
+        if context.recordings is None:
+            self._check_prices(self._real(self.models))
+
+    def clock(self) -> Clock:
+        """A virtual clock where no call takes real time, or none is made at all; else the loop's."""
+        if self._context.replays:
+            return VirtualClock()
+        if all(provider.simulated for provider in self.providers.values()):
+            return VirtualClock(scale_of(self.models))
+        return Clock()
+
+    async def open(self, models: Iterable[Model]) -> None:
+        """Import and build what calls of these models need.
+
+        Raises:
+            ParallmError: a key is missing, a cap cannot be kept, or nothing may be asked at all.
+        """
+        real = self._real(models)
+        if not real or self._context.replays:
+            return
+        if self._context.offline:
+            raise RecordingMissing(
+                f"{real[0]}: nothing may be asked of it, as {VARIABLE}=replay, and no file of "
+                "recordings is named: %parallm recordings PATH, in the notebook"
+            )
+        self._check_prices(real)
+        stop = self._context.stop
+        for model in {model.provider: model for model in real}.values():
+            await _unless_stopped(self._context.clients.get(model), stop)
+            if bill.tariff(model) is not None and not stop.reason:
+                prices.prepare()
+
+    def _real(self, models: Iterable[Model]) -> list[Model]:
+        return [model for model in models if not self.providers[model.provider].simulated]
+
+    def _check_prices(self, models: Sequence[Model]) -> None:
+        if not (models and self.budget.capped):
+            return
+        for task in (*self._calls.kinds, *self._auxiliary):
+            if task.model in models and (why := bill.unbounded(task)):
+                raise OptionError(f"{self.budget.name}: {why}")
+
+    def _worst(self, task: Task) -> Decimal:
+        """The most that one try can cost; a model without a price was refused before."""
+        simulated = self.providers[task.model.provider].simulated
+        return Decimal(0) if simulated else most_of_try(task) or Decimal(0)
+
+
+def most_of_try(task: Task) -> Decimal | None:
+    """US dollars that one try of a call can cost at most; None where no price is known."""
+    params = task.params
+    parts = [task.prompt, task.system or ""]
+    if params:  # tools, schemas and further messages are read by the model as well
+        parts.append(json.dumps(dict(params), default=str))
+    size = sum(
+        len(part) if part.isascii() else len(part.encode("utf-8", "replace")) for part in parts
+    )
+    most = max(task.max_tokens, *(_whole(params.get(name)) for name in LENGTH_FIELDS))
+    most *= max(1, *(_whole(params.get(name)) for name in COUNT_FIELDS))
+    return bill.worst(task.model, size, most, bill.asked_terms(task))
+
+
+def _whole(value: object) -> int:
+    return value if isinstance(value, int) else 0
+
+
+async def _unless_stopped(opening: Coroutine[Any, Any, object], stop: Stop) -> None:
+    """Wait for a provider, but not once the run is stopped: an SDK's import takes a second."""
+    task = asyncio.ensure_future(opening)
+
+    def cancel() -> None:
+        task.cancel()
+
+    off = stop.on_stop(cancel)
+    try:
+        if stop.reason:
+            cancel()
+        await asyncio.wait({task})
+    finally:
+        off()
+        cancel()
+    if not (task.cancelled() and stop.reason):
+        task.result()
