@@ -11,7 +11,7 @@ from typing import Any
 
 from parallm_magics.cell.blocks import parse
 from parallm_magics.cell.directives import BLANK, head
-from parallm_magics.cell.keywords import keywords_of, with_options
+from parallm_magics.cell.help import keywords_of, with_options
 from parallm_magics.cell.plan import Plan, make_plan
 from parallm_magics.core import host
 from parallm_magics.errors import CellSyntaxError, OptionError

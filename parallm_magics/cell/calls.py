@@ -72,6 +72,7 @@ class Calls:
         models: every model that is asked.
         rendered: all of them where they are few enough to be made ahead, else None.
         head: the calls of the first round; none where the items must be awaited.
+        shared: the rendered preamble where all prompts begin with it; "" where items make it differ.
     """
 
     def __init__(self, renderer: Renderer, items: Items | None) -> None:
@@ -93,6 +94,7 @@ class Calls:
         tasks = self._strictly(items if few and items is not None else ahead)
         self.rendered: tuple[Task, ...] | None = tasks if few else None
         self.head = tasks[: self.size]
+        self.shared = tasks[0].shared if tasks and renderer.one_preamble else ""
         if not few:
             renderer.refuse_gaps()
 

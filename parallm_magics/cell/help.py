@@ -1,9 +1,11 @@
-"""The options in words, for `%%fanout?` and `%%vote?`."""
+"""The options in words: for `%%fanout?` and `%%vote?`, and as the keywords of a function."""
 
 from __future__ import annotations
 
+import inspect
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 from parallm_magics.cell.directives import PAIR, WORDS
 from parallm_magics.cell.options import TABLE, Option
@@ -47,3 +49,26 @@ def _entry(option: Option, magic: str, words: Sequence[str]) -> str:
     takers = ", ".join(f"%{word}" for word in words if word in option.where)
     only = "" if magic in option.where else f" (on {takers})"
     return f"  {flags}{only}\n      {option.meaning}"
+
+
+def with_options(function: Callable[..., Any], magic: str) -> inspect.Signature:
+    """The function's signature with the magic's options in place of its `**options`."""
+    signature = inspect.signature(function)
+    named = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
+    options = [
+        inspect.Parameter(option.name, inspect.Parameter.KEYWORD_ONLY, default=option.default)
+        for option in _keywords(magic)
+    ]
+    return signature.replace(parameters=[*named, *options])
+
+
+def keywords_of(magic: str) -> str:
+    """The magic's options as keywords, one a line, each with its values, default and meaning."""
+    return "Options:\n" + "".join(
+        f"    {option.name} ({option.metavar or 'True'}): {option.meaning}\n"
+        for option in _keywords(magic)
+    )
+
+
+def _keywords(magic: str) -> Iterator[Option]:
+    return (o for o in TABLE.values() if magic in o.where and o.keyword)

@@ -22,7 +22,6 @@ Layer = Mapping[str, Any]
 
 NOTHING: Layer = {}
 
-_FLAGS: Mapping[str, Option] = {flag: option for option in TABLE.values() for flag in option.flags}
 _TEXTS = (read.text, read.choices, read.models, read.comparisons, read.parameter, read.file_path)
 _READINGS = ("choices", "score", "number", "open")
 
@@ -47,13 +46,13 @@ def read_tokens(found: Sequence[Token], place: str, lookup: Lookup | None) -> di
         if not flag.startswith("-"):
             raise OptionError(f"{at}{_unexpected(flag, place)}")
         option = _known(flag, place, at)
-        if not option.form:
+        if option.read is read.switch:
             if glued is not None:
                 raise OptionError(f"{at}{flag} is a switch and takes no value")
             value: Any = True
         elif glued is not None:
             value = glued
-        elif not rest or rest[0].text in _FLAGS:
+        elif not rest or option_of(rest[0].text) is not None:
             raise OptionError(f"{at}{flag} needs a value: {flag} {option.metavar}")
         else:
             value = rest.pop(0).text
@@ -82,8 +81,8 @@ def read_keywords(keywords: Mapping[str, Any], place: str) -> dict[str, Any]:
     for name, value in keywords.items():
         option = TABLE.get(name)
         if option is None or place not in option.where:
-            known = [other.name for other in TABLE.values() if place in other.where]
-            if (short := _FLAGS.get(f"-{name}")) is not None:
+            known = {other.name: other for other in TABLE.values() if place in other.where}
+            if (short := option_of(f"-{name}")) is not None:
                 raise OptionError(f"{place}() has no option {name!r}; did you mean {short.name!r}?")
             raise OptionError(f"{place}() has no option {name!r}{_meant(name, known)}")
         if value is not None:
@@ -118,32 +117,37 @@ def merge(*layers: Layer) -> Options:
     return Options(**merged)
 
 
+def option_of(flag: str) -> Option | None:
+    """The option that is typed like this."""
+    return next((option for option in TABLE.values() if flag in option.flags), None)
+
+
 def _cut(text: str) -> tuple[str, str | None]:
     """A token as flag and the value glued to it: `--a=b`, `-n5`."""
     if text.startswith("--"):
         flag, equals, value = text.partition("=")
         return flag, value if equals else None
-    if text.startswith("-") and text[:2] in _FLAGS and len(text) > 2:
+    if text.startswith("-") and len(text) > 2 and option_of(text[:2]) is not None:
         return text[:2], text[2:].removeprefix("=")
     return text, None
 
 
 def _known(flag: str, place: str, at: str) -> Option:
-    here = [known for known, option in _FLAGS.items() if place in option.where]
+    option = option_of(flag)
+    if option is not None and place in option.where:
+        return option
     shown = f"%%{place}" if place in CELLS else f"%{place}"
-    option = _FLAGS.get(flag)
-    if option is None and flag in ("--help", "-h"):
-        raise OptionError(f"{at}for help run {_help(place)} in a cell of its own")
-    if option is None and (dash := dash_problem(flag, here)):
-        raise OptionError(f"{at}{dash}")
-    if option is None:
-        hint = _meant(flag, here) or f"; {_help(place)} lists those that there are"
-        raise OptionError(f"{at}{shown} has no option {flag[:60]}{hint}")
-    if place not in option.where:
+    if option is not None:
         cells_first = sorted(option.where, key=lambda word: (word not in CELLS, word))
         takers = ", ".join(f"%%{word}" if word in CELLS else f"%{word}" for word in cells_first)
         raise OptionError(f"{at}{flag} does not go on {shown}; it goes on {takers}")
-    return option
+    if flag in ("--help", "-h"):
+        raise OptionError(f"{at}for help run {_help(place)} in a cell of its own")
+    here = {f: known for known in TABLE.values() if place in known.where for f in known.flags}
+    if dash := dash_problem(flag, here):
+        raise OptionError(f"{at}{dash}")
+    hint = _meant(flag, here) or f"; {_help(place)} lists those that there are"
+    raise OptionError(f"{at}{shown} has no option {flag[:60]}{hint}")
 
 
 def _help(place: str) -> str:
@@ -157,7 +161,7 @@ def _unexpected(word: str, place: str, quoted: str = "") -> str:
     Args:
         quoted: the option before it, with all of its words between quotes; "" where none takes them.
     """
-    if dash := dash_problem(word, list(_FLAGS)):
+    if dash := dash_problem(word, [flag for option in TABLE.values() for flag in option.flags]):
         return dash
     where, below = f"%{place}", "one name, then options; the prompt goes below"
     if place in CELLS:
@@ -179,32 +183,20 @@ def _quoted(value: str) -> str:
     return f"{quote}{value[:60]}{quote}"
 
 
-# What other tools call an option, with its name here.
-_ELSEWHERE = {
-    "n": ("votes", "voters", "samples", "workers", "count", "k", "num", "times", "repeats"),
-    "choices": ("labels", "options", "classes", "categories", "enum"),
-    "concurrency": ("max_concurrency", "max_workers", "parallel", "workers_at_once"),
-    "max_cost": ("budget", "cost"),
-    "each": ("items", "map", "data", "docs"),
-    "pick": ("rule", "method", "aggregation"),
-    "flag": ("flags",),
-    "system": ("instructions", "persona"),
-    "threshold": ("agreement",),
-}
+def _meant(word: str, known: Mapping[str, Option]) -> str:
+    """The option that a word begins or is begun by, means elsewhere, or is most like; as a hint.
 
-
-def _meant(word: str, known: Sequence[str]) -> str:
-    """The option that a word begins or is begun by, means elsewhere, or is most like; as a hint."""
+    Args:
+        known: the options by the names that are possible here.
+    """
     bare = word.lstrip("-").replace("-", "_")
     names = {each.lstrip("-").replace("-", "_"): each for each in known}
     begun = [name for name in names if min(len(name), len(bare)) > 2 and _begins(name, bare)]
     if begun:
         best = max(begun, key=lambda name: (name.startswith(bare), -abs(len(name) - len(bare))))
         return f"; did you mean {names[best]!r}?"
-    elsewhere = next((name for name, words in _ELSEWHERE.items() if bare in words), "")
-    if elsewhere in names:
-        return f"; did you mean {names[elsewhere]!r}?"
-    return nearest(word, known)
+    elsewhere = next((each for each, option in known.items() if bare in option.also), "")
+    return f"; did you mean {elsewhere!r}?" if elsewhere else nearest(word, known)
 
 
 def _begins(one: str, other: str) -> bool:
@@ -213,7 +205,7 @@ def _begins(one: str, other: str) -> bool:
 
 def _substitute(text: str, option: Option, lookup: Lookup, where: str) -> Any:
     """A value with its variables put in; a value that is one variable keeps its Python type."""
-    if option.read in (read.items, read.truth):
+    if option.offers == "variables":
         return text
     ref = whole(text)
     if ref is not None:

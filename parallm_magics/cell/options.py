@@ -1,13 +1,13 @@
-"""The options: one field each is flag, type, help, default, setting and script keyword in one."""
+"""The options: one field each is flag, type, help, default, setting, completion and script keyword in one."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
-from typing import Any
+from typing import Any, Literal
 
 from parallm_magics.cell import option_values as read
 from parallm_magics.voting.pick_rules import DEFAULT, PICKS
@@ -19,6 +19,10 @@ WORKERS = frozenset({"section", "voter", "panel"})
 CALLS = CELLS | WORKERS | {"synthesis", "judge", "guardrail"}
 ANSWERS = CELLS | WORKERS
 POLLS = frozenset({VOTE, "section", "panel"})
+GUARDRAIL = frozenset({"guardrail"})
+
+Offer = Literal["words", "models", "labels", "variables"]
+"""What completion offers for a value: words of its own, models, labels of --choices, names of variables."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,27 +34,35 @@ class Option:
         flags: as typed, the long one first.
         read: from typed text or a Python value to the value; raises ValueError with the reason.
         help: one line.
-        form: what stands for the value in help; "" for a switch. A function where it may change.
+        form: what stands for the value in help; "" for a switch, and where the words are known.
         where: the magics and block words that take it.
-        setting: whether `%config ParallmMagics.NAME` sets its default.
-        repeats: whether it may be given more than once.
         default: the value when nobody says anything.
+        known: the words that it takes, where those are all; may be a table that grows.
+        offers: what completion offers for its value; the name of a variable is never looked up.
+        also: what other tools call it.
+        setting: whether `%config ParallmMagics.NAME` sets its default.
+        keyword: whether a script may give it.
+        repeats: whether it may be given more than once.
     """
 
     name: str
     flags: tuple[str, ...]
     read: Callable[[Any], Any]
     help: str
-    form: str | Callable[[], str]
-    where: frozenset[str]
-    setting: bool
-    repeats: bool
-    default: Any
+    form: str = ""
+    where: frozenset[str] = CELLS
+    default: Any = None
+    known: Collection[str] = ()
+    offers: Offer = "words"
+    also: tuple[str, ...] = ()
+    setting: bool = True
+    keyword: bool = True
+    repeats: bool = False
 
     @property
     def metavar(self) -> str:
         """What stands for the value in help; "" for a switch."""
-        return self.form if isinstance(self.form, str) else self.form()
+        return self.form or "|".join(self.known)
 
     @property
     def meaning(self) -> str:
@@ -62,24 +74,26 @@ class Option:
 def _option(
     flags: str,
     reader: Callable[[Any], Any],
-    form: str | Callable[[], str],
+    form: str,
     text: str,
     *,
     where: Iterable[str] = CELLS,
     default: Any = None,
-    setting: bool = True,
-    repeats: bool = False,
+    also: str = "",
+    **more: Any,
 ) -> Any:
-    meta = {
-        "flags": tuple(flags.split()),
-        "read": reader,
-        "form": form,
-        "help": text,
-        "where": frozenset(where),
-        "setting": setting,
-        "repeats": repeats,
-    }
+    more |= {"where": frozenset(where), "also": tuple(also.split())}
+    meta = {"flags": tuple(flags.split()), "read": reader, "form": form, "help": text, **more}
     return dataclasses.field(default=default, metadata=meta)
+
+
+def _words(flags: str, known: Collection[str], text: str, **more: Any) -> Any:
+    """An option that takes one of these words; may be a table that grows."""
+    return _option(flags, read.one_of(known), "", text, known=known, **more)
+
+
+def _switch(flags: str, text: str, **more: Any) -> Any:
+    return _option(flags, read.switch, "", text, default=False, **more)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +106,7 @@ class Options:
         "NAME",
         "store the run under this name, and still show it",
         setting=False,
+        keyword=False,
     )
     model: tuple[str, ...] = _option(
         "--model -m",
@@ -100,6 +115,7 @@ class Options:
         "the model, or several to deal the workers to",
         where=CALLS,
         default=(),
+        offers="models",
     )
     n: int | None = _option(
         "-n",
@@ -108,6 +124,7 @@ class Options:
         "how many workers",
         where={FANOUT, VOTE, "section", "guardrail", "panel"},
         setting=False,
+        also="votes voters samples workers count k num times repeats",
     )
     each: Any = _option(
         "--each",
@@ -115,6 +132,8 @@ class Options:
         "NAME",
         "run once per item of this variable, as {{item}} and {{index}}; votes are measured",
         setting=False,
+        offers="variables",
+        also="items map data docs",
     )
     truth: Any = _option(
         "--truth",
@@ -123,6 +142,7 @@ class Options:
         "the true labels: a list, a column of the items, or {{item.label}}",
         where={VOTE},
         setting=False,
+        offers="variables",
     )
     compare: tuple[str, ...] = _option(
         "--compare",
@@ -132,8 +152,11 @@ class Options:
         where={VOTE},
         default=(),
         setting=False,
+        offers="models",
     )
-    system: str | None = _option("--system", read.text, "TEXT", "the system prompt", where=CALLS)
+    system: str | None = _option(
+        "--system", read.text, "TEXT", "the system prompt", where=CALLS, also="instructions persona"
+    )
     temperature: tuple[float, float] | None = _option(
         "--temperature -t",
         read.temperature,
@@ -166,15 +189,13 @@ class Options:
         read.choices,
         "A,B",
         "the answer is one of these labels",
-        where=ANSWERS | {"guardrail"},
+        where=ANSWERS | GUARDRAIL,
+        also="labels options classes categories enum",
     )
-    shuffle_choices: bool = _option(
+    shuffle_choices: bool = _switch(
         "--shuffle-choices",
-        read.switch,
-        "",
         "name the choices in another order to each voter, so that their places average out",
         where={VOTE},
-        default=False,
     )
     score: tuple[float, float] | None = _option(
         "--score",
@@ -183,12 +204,8 @@ class Options:
         "the answer is a score in this range",
         where=ANSWERS | {"judge"},
     )
-    number: bool = _option(
-        "--number", read.switch, "", "the answer is a number", where=ANSWERS, default=False
-    )
-    open: bool = _option(
-        "--open", read.switch, "", "the answer is free text", where=ANSWERS, default=False
-    )
+    number: bool = _switch("--number", "the answer is a number", where=ANSWERS)
+    open: bool = _switch("--open", "the answer is free text", where=ANSWERS)
     flag: str | None = _option(
         "--flag",
         read.text,
@@ -196,33 +213,34 @@ class Options:
         "answers with this label are listed in run.flagged; --pick any looks for it",
         where={FANOUT, VOTE, "section"},
         setting=False,
+        offers="labels",
+        also="flags",
     )
-    aggregate: str | None = _option(
+    aggregate: str | None = _words(
         "--aggregate",
-        read.one_of(("join", "synthesis", "none")),
-        "join|synthesis|none",
+        ("join", "synthesis", "none"),
         "how the sections become one text (join; with a %synthesis block: synthesis)",
         where={FANOUT},
     )
-    pick: str = _option(
+    pick: str = _words(
         "--pick",
-        read.one_of(PICKS),
-        lambda: "|".join(PICKS),
+        PICKS,
         "the rule that picks the winner (a section's numbers: median)",
         where=POLLS,
         default=DEFAULT,
+        also="rule method aggregation",
     )
     threshold: str | None = _option(
         "--threshold",
         read.threshold,
         "Q",
         "votes the winner needs, or a guard's block: 0.6, 2/3, 60% or a count",
-        where=POLLS | {"guardrail"},
+        where=POLLS | GUARDRAIL,
+        also="agreement",
     )
-    base: str = _option(
+    base: str = _words(
         "--base",
-        read.one_of(("requested", "valid")),
-        "requested|valid",
+        ("requested", "valid"),
         "what majority, threshold and unanimous are shares of",
         where=POLLS,
         default="requested",
@@ -234,10 +252,9 @@ class Options:
         "least valid votes for a result (half of the requested)",
         where=POLLS,
     )
-    ties: str = _option(
+    ties: str = _words(
         "--ties",
-        read.one_of(TIES),
-        "|".join(TIES),
+        TIES,
         "what becomes of a tie: no winner, the lowest index, a lot by --seed, or a judge's choice",
         where=POLLS,
         default="report",
@@ -250,10 +267,9 @@ class Options:
         where={"voter"},
         setting=False,
     )
-    weights: str | None = _option(
+    weights: str | None = _words(
         "--weights",
-        read.one_of(("learned",)),
-        "learned",
+        ("learned",),
         "weigh the voters by the labels of one half of the items, and test that on the other half",
         where={VOTE},
         setting=False,
@@ -267,10 +283,9 @@ class Options:
         where={VOTE},
         default="all",
     )
-    launch: str = _option(
+    launch: str = _words(
         "--launch",
-        read.one_of(("all", "lazy")),
-        "all|lazy",
+        ("all", "lazy"),
         "lazy asks only as many at once as are still needed: saves money, not time",
         where={VOTE},
         default="all",
@@ -280,31 +295,30 @@ class Options:
         read.text,
         "LABEL",
         "the guard's label that blocks (BLOCK; needed where that is none of its choices)",
-        where={"guardrail"},
+        where=GUARDRAIL,
         setting=False,
+        offers="labels",
     )
     refusal: str = _option(
         "--refusal",
         read.text,
         "TEXT",
         "what stands in place of blocked work",
-        where={"guardrail"},
+        where=GUARDRAIL,
         default="Blocked by the guardrail.",
     )
-    on_error: str = _option(
+    on_error: str = _words(
         "--on-error",
-        read.one_of(("block", "pass")),
-        "block|pass",
+        ("block", "pass"),
         "what a guard does that gives no verdict",
-        where={"guardrail"},
+        where=GUARDRAIL,
         default="block",
     )
-    on_block: str = _option(
+    on_block: str = _words(
         "--on-block",
-        read.one_of(("return", "raise")),
-        "return|raise",
+        ("return", "raise"),
         "whether a blocked run is a result or an error",
-        where={"guardrail"},
+        where=GUARDRAIL,
         default="return",
     )
     timeout: float | None = _option(
@@ -330,37 +344,30 @@ class Options:
         where=CALLS,
         default=2,
     )
-    retry_timeouts: bool = _option(
+    retry_timeouts: bool = _switch(
         "--retry-timeouts",
-        read.switch,
-        "",
         "try again after a time-out too, although it may have been billed",
         where=CALLS,
-        default=False,
     )
     concurrency: int | None = _option(
         "--concurrency -c",
         read.concurrency,
         "N",
         "most workers at once (without it 20 at first, then as many as the provider bears, up to 200)",
+        also="max_concurrency max_workers parallel workers_at_once",
     )
     rpm: int | None = _option(
-        "--rpm",
-        read.count,
-        "N",
-        "most requests to one provider in any 60 seconds",
+        "--rpm", read.count, "N", "most requests to one provider in any 60 seconds"
     )
     tpm: int | None = _option(
-        "--tpm",
-        read.count,
-        "N",
-        "most tokens to and from one provider in any 60 seconds",
+        "--tpm", read.count, "N", "most tokens to and from one provider in any 60 seconds"
     )
     max_cost: Decimal | None = _option(
         "--max-cost",
         read.dollars,
         "USD",
         "no call begins that could take the cell's cost above this",
+        also="budget cost",
     )
     min_success: str = _option(
         "--min-success",
@@ -372,17 +379,15 @@ class Options:
     seed: int = _option(
         "--seed", read.whole_number, "N", "makes simulated answers reproducible", default=0
     )
-    cache: str = _option(
+    cache: str = _words(
         "--cache",
-        read.one_of(("auto", "off")),
-        "auto|off",
+        ("auto", "off"),
         "use the provider's prompt cache for a long beginning that several prompts share",
         default="auto",
     )
-    stream: str = _option(
+    stream: str = _words(
         "--stream",
-        read.one_of(("auto", "on", "off")),
-        "auto|on|off",
+        ("auto", "on", "off"),
         "read answers as they are written (auto: up to 200 workers)",
         default="auto",
     )
@@ -393,34 +398,26 @@ class Options:
         "write each result there as it ends, as JSON lines; never read back",
         setting=False,
     )
-    dry_run: bool = _option(
-        "--dry-run",
-        read.switch,
-        "",
-        "show the rendered prompts and the estimated cost; no call",
-        default=False,
-        setting=False,
+    dry_run: bool = _switch(
+        "--dry-run", "show the rendered prompts and the estimated cost; no call", setting=False
     )
-    quiet: bool = _option("--quiet", read.switch, "", "show nothing", default=False)
-    no_vars: bool = _option(
-        "--no-vars", read.switch, "", "put no variables into the text", default=False
-    )
-    no_ask: bool = _option(
-        "--no-ask",
-        read.switch,
-        "",
-        "leave out the closing line that --choices or --score adds",
-        default=False,
-    )
+    quiet: bool = _switch("--quiet", "show nothing")
+    no_vars: bool = _switch("--no-vars", "put no variables into the text")
+    no_ask: bool = _switch("--no-ask", "leave out the closing line that --choices or --score adds")
 
     def __getstate__(self) -> list[Any]:
         """What is pickled with a run: the options as they were typed, without a script's own items."""
-        bare = {"each", "truth"}
+        bare = {name for name, option in TABLE.items() if option.offers == "variables"}
         values = [(field.name, getattr(self, field.name)) for field in dataclasses.fields(self)]
         return [None if n in bare and not isinstance(v, str) else v for n, v in values]
 
 
-TABLE: Mapping[str, Option] = {
-    field.name: Option(name=field.name, default=field.default, **field.metadata)
-    for field in dataclasses.fields(Options)
-}
+def table_of(kind: type[Options]) -> dict[str, Option]:
+    """An entry for each field, by its name."""
+    return {
+        field.name: Option(name=field.name, default=field.default, **field.metadata)
+        for field in dataclasses.fields(kind)
+    }
+
+
+TABLE = table_of(Options)

@@ -140,7 +140,7 @@ def make_plan(
         judge=auxiliary().judge(*parts.judge) if judged else None,
         guards=auxiliary().guards(parts.guards, calls) if parts.guards else (),
         aggregate=aggregate,
-        shared=_shared(cell, prompts, calls),
+        shared=calls.shared,
         notes=(*cell.notes, *_unspread(workers, items), *prompts.notes),
         study=study,
     )
@@ -330,13 +330,6 @@ def _aggregate(options: Options, synthesis: tuple[Block | None, Layer]) -> str:
             f"line {block.line}: --aggregate {options.aggregate} and a %synthesis block exclude each other"
         )
     return "synthesis"
-
-
-def _shared(cell: Cell, prompts: Prompts, calls: Calls) -> str:
-    """The rendered preamble where all prompts begin with it; "" where items make it differ."""
-    if not calls.head or (calls.by_item and names_item(prompts, cell.preamble)):
-        return ""
-    return calls.head[0].shared
 
 
 def _unspread(workers: Sequence[WorkerSpec], items: Items | None) -> list[str]:

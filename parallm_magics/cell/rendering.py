@@ -66,6 +66,7 @@ class Renderer:
         specs: what the calls of each worker have in common.
         keys: the keys of the result.
         rounds: how many items there are, 1 without any; None where only reading them tells.
+        one_preamble: whether the preamble is the same for every item.
     """
 
     def __init__(
@@ -95,11 +96,12 @@ class Renderer:
             ModelError,
         )
         self._typed: list[Text | None] = []
-        self._one_beginning = True
+        self.one_preamble = self._one_beginning = True
         self._beginning: str | None = None
         if items is not None:
             self._typed += [cell.preamble, cell.system, *(t for w in workers for t in w.texts)]
-            self._one_beginning = not names_item(prompts, cell.preamble, cell.system)
+            self.one_preamble = not names_item(prompts, cell.preamble)
+            self._one_beginning = self.one_preamble and not names_item(prompts, cell.system)
             self._beginning = self._common_beginning()
         self._systems: dict[str, str] = {}
 

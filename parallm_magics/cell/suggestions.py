@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 
 from parallm_magics.cell.directives import BLANK, NAME, PAIR, SINGLE, WORDS, head, lead
 from parallm_magics.cell.help import BLOCKS
+from parallm_magics.cell.option_layers import option_of
 from parallm_magics.cell.options import TABLE, Option
 from parallm_magics.cell.variables import IDENTIFIER
-from parallm_magics.voting.pick_rules import PICKS
 
 _DIRECTIVE = re.compile(r"%([a-z]+)(?=[ \t])")
 _WORD = re.compile(r"%[a-z]*")
@@ -114,13 +114,13 @@ def _option(
     if not given:  # still within the name
         return None
     flag, equals, value = fragment.partition("=")
-    option = _by_flag(flag if equals else given[-1], where)
-    if option is not None and option.metavar:
+    option = option_of(flag if equals else given[-1])
+    if option is not None and where in option.where and option.metavar:
         typed = value if equals else fragment
         return beginning_with(typed, _values(option, typed, line, variables, models))
     if fragment and not fragment.startswith("-"):
         return None
-    taken = {_by_flag(word.partition("=")[0], where) for word in given}
+    taken = [option_of(word.partition("=")[0]) for word in given]
     free = (
         (flag, _CLAUSE.split(each.help)[0])
         for each in TABLE.values()
@@ -131,13 +131,6 @@ def _option(
     return beginning_with(fragment, free)
 
 
-def _by_flag(word: str, where: str) -> Option | None:
-    for option in TABLE.values():
-        if word in option.flags and where in option.where:
-            return option
-    return None
-
-
 def _values(
     option: Option,
     typed: str,
@@ -145,17 +138,17 @@ def _values(
     variables: Mapping[str, Any],
     models: Sequence[str],
 ) -> Iterable[tuple[str, str]]:
-    if option.name in ("model", "compare"):
+    if option.offers == "models":
         first = typed.rpartition(",")[0]
         known = [*((each, "value") for each in known_values(option)), *_described(models)]
         return [(f"{first},{each}" if first else each, about) for each, about in known]
-    if option.name in ("flag", "block"):
+    if option.offers == "labels":
         labels = re.search(r"--choices[= \t]+([^\s\"']+)", line)
         return [(label, "label") for label in labels[1].split(",")] if labels else []
-    if option.name in ("each", "truth"):
+    if option.offers == "variables":
         return [(name, kind) for name, kind in _public(variables) if _iterable(variables[name])]
-    rules = {name: rule.help for name, rule in PICKS.items()} if option.name == "pick" else {}
-    return [(each, rules.get(each, "value")) for each in known_values(option)]
+    about = option.known if isinstance(option.known, Mapping) else {}
+    return [(each, getattr(about.get(each), "help", "value")) for each in known_values(option)]
 
 
 def _described(models: Sequence[str]) -> list[tuple[str, str]]:

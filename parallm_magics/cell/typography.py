@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 
 QUOTES = "“”„‟«»‘’‚‛‹›＂＇〝〞"
 DASHES = "‐‑‒–—―−﹘﹣－"
@@ -34,7 +35,7 @@ def quote_problem(char: str) -> str:
     )
 
 
-def dash_problem(flag: str, known: list[str]) -> str:
+def dash_problem(flag: str, known: Collection[str]) -> str:
     """What is wrong with a flag that holds a typographic dash, and the flag that is meant; or ""."""
     odd = next((char for char in flag if char in DASHES), "")
     if not odd:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from traitlets import TraitType
@@ -9,7 +10,7 @@ from traitlets.config import Configurable
 
 from parallm_magics.cell.option_values import dollars
 from parallm_magics.cell.options import TABLE, Option
-from parallm_magics.errors import OptionError
+from parallm_magics.errors import OptionError, translated
 
 # What IPython puts into the namespace itself. Among the names that it hides are also those of start-up
 # files, and those that whoever started it has given: these are the user's.
@@ -33,12 +34,12 @@ class OptionTrait(TraitType):
         """
         if value is None or value == self._option.default:
             return self._option.default
-        problem = ""
-        try:
-            return self._option.read(value)
-        except ValueError as error:
-            problem = str(error)
-        raise OptionError(f"ParallmMagics.{self._option.name}: {problem}")
+        name = self._option.name
+        return translated(
+            lambda: self._option.read(value),
+            lambda error: OptionError(f"ParallmMagics.{name}: {error}"),
+            ValueError,
+        )
 
 
 SESSION_MAX_COST = Option(
@@ -48,21 +49,18 @@ SESSION_MAX_COST = Option(
     help="no call begins that could take the cost of all cells together above this",
     form="USD",
     where=frozenset(),
-    setting=True,
-    repeats=False,
-    default=None,
 )
 
-# A trait for every option that may be a setting. They belong to the class, so that values from
-# IPython's configuration files, or from before a reload, are taken up.
+
+def traits_of(options: Iterable[Option]) -> dict[str, OptionTrait]:
+    """A trait for every option that may be a setting."""
+    return {option.name: OptionTrait(option) for option in options if option.setting}
+
+
+# They belong to the class, so that values from IPython's configuration files, or from before a
+# reload, are taken up.
 Settings: type[Any] = type(
-    "Settings",
-    (Configurable,),
-    {
-        option.name: OptionTrait(option)
-        for option in (*TABLE.values(), SESSION_MAX_COST)
-        if option.setting
-    },
+    "Settings", (Configurable,), traits_of([*TABLE.values(), SESSION_MAX_COST])
 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,10 +11,14 @@ import pytest
 from growth import assert_in_proportion
 from paths import PROJECT
 
+from parallm_magics.cell import options as options_module
 from parallm_magics.cell.blocks import tokens
+from parallm_magics.cell.help import help_of, keywords_of, with_options
 from parallm_magics.cell.option_layers import merge, read_keywords, read_tokens, reading_of
-from parallm_magics.cell.options import TABLE, Options
+from parallm_magics.cell.options import TABLE, Options, table_of
+from parallm_magics.cell.suggestions import suggest
 from parallm_magics.errors import CellSyntaxError, OptionError, ParallmError
+from parallm_magics.notebook.settings import traits_of
 
 
 def given(line: str, place: str = "fanout", lookup: Any = None) -> dict[str, Any]:
@@ -356,3 +361,35 @@ def test_a_long_line_costs_no_more_than_its_length() -> None:
         assert len(tokens('--system "' + "word {{a}} " * size + '"', 1)) == 2
 
     assert_in_proportion(read, 60_000)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MoreOptions(Options):
+    """With one more."""
+
+    mood: str = options_module._words(
+        "--mood -M", ("calm", "merry"), "how answers are given", default="calm", also="tone"
+    )
+
+
+def test_an_option_is_one_field(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A field alone is read on the line, told in help, completed, a setting and a keyword."""
+    monkeypatch.setitem(TABLE, "mood", table_of(MoreOptions)["mood"])
+    assert given("-M merry") == {"mood": "merry"}
+    assert read_keywords({"mood": "merry"}, "fanout") == {"mood": "merry"}
+    with pytest.raises(
+        OptionError, match=r"line 1: --mood: unknown value 'sad'; possible: calm, m"
+    ):
+        given("--mood sad")
+    with pytest.raises(OptionError, match="did you mean '--mood'"):
+        given("--tone merry")
+    assert "  --mood, -M calm|merry\n      how answers are given [calm]" in help_of("fanout", "")
+    assert "mood (calm|merry): how answers are given [calm]" in keywords_of("fanout")
+    assert with_options(lambda text, **options: None, "fanout").parameters["mood"].default == "calm"
+    options = suggest("%%fanout --mo", {})
+    values = suggest("%%fanout --mood m", {})
+    assert options is not None
+    assert "--mood" in options.texts
+    assert values is not None
+    assert values.texts == ("merry",)
+    assert traits_of(TABLE.values())["mood"].default_value == "calm"
