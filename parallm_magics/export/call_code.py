@@ -153,8 +153,6 @@ class Asking:
                 0, f"# Of the cell's options these are not here: {', '.join(self._left_out)}"
             )
         functions = [self._function(provider) for provider in self.providers]
-        if self.drops_thinking:
-            functions.insert(0, _WITHOUT_THINKING)
         return "\n".join(lines) + "\n\n" + "\n\n\n".join(functions)
 
     def _function(self, provider: str) -> str:
@@ -165,38 +163,13 @@ class Asking:
         given = "".join(f"{name}={source}, " for name, source in reached.place.items())
         made = f"{client} = {reached.imported[1]}({given}max_retries={retries}){reached.note}"
         said = reached.dialect.text
-        said = f"without_thinking({said})" if reached.may_think_aloud else said
+        said = f"split_thinking({said})[1]" if reached.may_think_aloud else said
         body = reached.dialect.ask.format(client=client, limit=reached.limit, text=said)
         return f"{made}\n\n\n{_HEAD.format(ask=ask, model=model)}{body}"
-
-    @property
-    def drops_thinking(self) -> bool:
-        """Whether a server is asked that may leave a model's thinking in its answers."""
-        return any(client.may_think_aloud for client in self._reached.values())
-
-    @property
-    def reads_environment(self) -> bool:
-        """Whether a key is read by the program itself."""
-        return any("os.environ" in str(client.place) for client in self._reached.values())
 
 
 def _is_simulated(task: Task) -> bool:
     return registry.entry_of(task.model.provider).simulated
-
-
-_WITHOUT_THINKING = '''\
-THINKING = re.compile(
-    r"\\s*(?:<(?:\\w+:)?think(?:ing)?>.*?(?:</(?:\\w+:)?think(?:ing)?>|\\Z)"
-    r"|<\\|channel\\|>.*?(?:<\\|channel\\|>final<\\|message\\|>|\\Z)"
-    r"|analysis(?=[A-Z]).*?(?:assistantfinal|\\Z))\\s*",
-    re.DOTALL,
-)
-
-
-def without_thinking(text):
-    """The answer alone: some servers leave what a model writes to itself before it."""
-    thinking = THINKING.match(text)
-    return text[thinking.end() :] if thinking else text'''
 
 
 _HEAD = '''\

@@ -11,9 +11,9 @@ from parallm_magics.answers.judge_verdicts import read_verdict
 from parallm_magics.answers.read_answer import read_answer
 from parallm_magics.answers.reading_kinds import KINDS, ReadingKind
 from parallm_magics.answers.stated_confidence import parse_confidence, without_confidence
+from parallm_magics.answers.thinking import split_thinking
 from parallm_magics.export.code_text import quoted
 from parallm_magics.export.inlining import (
-    Import,
     Inlined,
     Place,
     defined_names,
@@ -25,10 +25,10 @@ from parallm_magics.voting.counting import leaders
 from parallm_magics.voting.rule_entry import Decision, Terms, Vote
 from parallm_magics.voting.ties import break_tie
 
-_STANDARD: Mapping[str, Import] = {
-    "Counter": ("collections", "Counter", "Counter"),
-    "Fraction": ("fractions", "Fraction", "Fraction"),
-    **{name: (name, "", name) for name in ("asyncio", "os", "re")},
+_STANDARD: Mapping[str, Place] = {
+    "Counter": ("collections", "Counter"),
+    "Fraction": ("fractions", "Fraction"),
+    **{name: (name, "") for name in ("asyncio", "os", "re")},
 }
 _INLINED: Mapping[str, Callable[..., Any]] = {
     each.__name__: each
@@ -42,6 +42,7 @@ _INLINED: Mapping[str, Callable[..., Any]] = {
         read_answer,
         read_verdict,
         same_answer_key,
+        split_thinking,
         usual_spelling,
         without_confidence,
     )
@@ -93,7 +94,7 @@ def written(
         + "}"
     )
     inlined = Inlined({**sources.functions, **called}, defined_names(own), {_KINDS: known})
-    imports = inlined.imports | {_STANDARD[name] for name in used & _STANDARD.keys()}
+    imports = inlined.imports | {name: _STANDARD[name] for name in used & _STANDARD.keys()}
     head = ["\n".join(import_lines(imports)), "\n".join(sdks)]
     if "\nclass " in f"\n{inlined.source}":
         head.insert(0, "from __future__ import annotations")

@@ -8,6 +8,8 @@ import contextlib
 import io
 import re
 import runpy
+import sys
+import types
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -577,9 +579,9 @@ INLINE = [
 def test_a_program_of_a_local_server_takes_thinking_out(text: str, answer: str) -> None:
     """Such a server may leave it in the answer; it is in no text and gives no vote."""
     written = program(plan_cell("vote", "-m ollama:m --choices yes,no", "Is it?", {}))
-    start = written.index("THINKING = ")
-    space: dict[str, Any] = {"re": re}
-    exec(written[start : written.index("client = ", start)], space)  # noqa: S102
-    assert space["without_thinking"](text) == answer
-    assert "import re\n" in written
-    assert "without_thinking(choice.message.content" in written
+    space: dict[str, Any] = {"__name__": "program", "AsyncOpenAI": lambda **_: None}
+    alone = written.rpartition("asyncio.run(main())")[0].replace("from openai", "# from openai")
+    sys.modules["program"] = types.ModuleType("program")
+    exec(alone, space)  # noqa: S102
+    assert space["split_thinking"](text)[1] == answer
+    assert "split_thinking(choice.message.content" in written
