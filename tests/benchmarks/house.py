@@ -4,15 +4,18 @@ Lines are all lines of the package's files. Functions and modules are those that
 enters from its magic to its html, when it runs for the second time. The way of the plan is the order of
 modules that hold the plan as an argument in that run: a return is a module entered again, a climb is a step
 to a module that (directly or not) imports the one before. A comparison is an `==`, `!=`, `in` or `match`
-on the name of a rule or of a provider that stands as a literal in the code.
+on the name of a rule or of a provider that stands as a literal in the code; what a call is for has names of
+its own (`role`), one of them a judge's. What it takes to add a rule or a provider are the examples of
+docs/extending.md, which tests run: their lines but for empty ones, and the entries that they register.
 """
 
 from __future__ import annotations
 
 import ast
+import re
 import statistics
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -69,14 +72,36 @@ def comparisons(parsed: Mapping[Path, ast.Module], names: frozenset[str]) -> lis
     for path, tree in parsed.items():
         for node in ast.walk(tree):
             if isinstance(node, ast.Compare):
-                operands: Iterable[ast.expr] = (node.left, *node.comparators)
+                operands: Sequence[ast.expr] = (node.left, *node.comparators)
             elif isinstance(node, ast.MatchValue):
                 operands = (node.value,)
             else:
                 continue
+            if any(isinstance(each, ast.Attribute) and each.attr == "role" for each in operands):
+                continue
             if any(text in names for each in operands for text in literals(each)):
                 found.append(f"{path.relative_to(PACKAGE)}:{node.lineno}")
     return found
+
+
+TRIALS = {
+    "number rule": "number_rule(",
+    "rank rule": "register_reading(",
+    "provider by its address": '"fireworks"',
+    "provider of its own": "BaseProvider)",
+}
+"""What an example of the page has in it, by what it adds."""
+
+
+def trials() -> Iterator[str]:
+    """The lines and the places that each thing takes which can be added."""
+    page = (PACKAGE.parent / "docs" / "extending.md").read_text("utf-8")
+    blocks = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    for what, sign in TRIALS.items():
+        block = next(block for block in blocks if sign in block)
+        lines = sum(bool(line.strip()) for line in block.splitlines())
+        yield f"{what}: {lines} lines in {len(re.findall('^register_', block, re.MULTILINE))}"
+    yield "column: one entry of display/columns.py"
 
 
 class Trip:
@@ -170,6 +195,7 @@ def main() -> None:
     files = {code.co_filename for code in trip.functions}
     print(f"functions, modules entered by a fan-out: {len(trip.functions)}, {len(files)}")
     print(way(trip.modules, imports_of(parsed)))
+    print("lines and places of a further", *trials(), sep="\n  ")
     compared = comparisons(parsed, names_of_entries())
     print(f"comparisons on names of rules or providers: {len(compared)}", *compared, sep="\n  ")
 
