@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+from collections.abc import Iterator
+from typing import Any
 
 from parallm_magics.errors import MissingKeyError
 
@@ -116,3 +118,32 @@ def scrub(text: str) -> str:
     if "sk-" in text or "://" in text or "bearer " in text.lower():
         return SHAPES.sub(HIDDEN, text)
     return text
+
+
+def scrubbed(value: Any) -> Any:
+    """A value of JSON's types with every text in it scrubbed, names of fields included."""
+    if not holds_key(value):
+        return value
+    if isinstance(value, str):
+        return scrub(value)
+    if isinstance(value, dict):
+        return {scrubbed(name): scrubbed(item) for name, item in value.items()}
+    return [scrubbed(item) for item in value]
+
+
+def holds_key(value: Any) -> bool:
+    """Whether something in a value of JSON's types looks like a key."""
+    text = "\0".join(_texts(value))  # in one go: a scrub has its price
+    return scrub(text) != text
+
+
+def _texts(value: Any) -> Iterator[str]:
+    left = [value]
+    while left:
+        item = left.pop()
+        if isinstance(item, str):
+            yield item
+        elif isinstance(item, dict):
+            left += (*item.keys(), *item.values())
+        elif isinstance(item, list | tuple):
+            left += item

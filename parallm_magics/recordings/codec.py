@@ -7,11 +7,11 @@ version of the format.
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import hashlib
 import json
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
 from importlib import metadata
@@ -68,26 +68,19 @@ class NewerSchemaError(Exception):
 def entry_of(task: Task, record: Record, front: Front, request: dict[str, Any]) -> dict[str, Any]:
     """Everything that a line says, but for its checksum; withheld text is left out."""
     now = datetime.now(UTC)
-    outcome = {
-        "text": "" if record.status == "blocked" else record.text,
-        "thinking": None if record.status == "blocked" else record.thinking,
-        "thinking_tokens": record.thinking_tokens,
-        "finish": record.finish,
-        "error": _error(record.error) if record.error else None,
-        "usage": record.usage.to_dict() if record.usage else None,
+    said = record.to_dict() | {
         "cost": None if record.cost is None else f"{record.cost:f}",
         "saved": None if record.saved is None else f"{record.saved:f}",
-        "priced": None if record.cost is None else now.date().isoformat(),
-        "start": record.start,
-        "queued": record.queued,
-        "seconds": record.seconds,
-        "attempts": [{"outcome": a.outcome, "seconds": a.seconds} for a in record.attempts],
-        "model_answered": record.model_answered,
-        "request_id": record.request_id,
         "address": record.address or None,
         "adapted": record.adapted or None,
-        "simulated": record.simulated,
     }
+    if record.status == "blocked":
+        said |= {"text": "", "thinking": None}
+    if record.error is not None and record.error.http is not None:
+        said["error"]["http"] = record.error.http
+    outcome = {name: said[name] for name in OUTCOME if said[name] is not None}
+    if record.cost is not None:
+        outcome["priced"] = now.date().isoformat()
     return {
         "schema": SCHEMA,
         "key": front.key,
@@ -98,7 +91,7 @@ def entry_of(task: Task, record: Record, front: Front, request: dict[str, Any]) 
         "recorded": now.strftime("%Y-%m-%dT%H:%M:%SZ"),
         "parallm_magics": _package_version(),
         "request": request,
-        "outcome": {name: value for name, value in outcome.items() if value is not None},
+        "outcome": outcome,
     }
 
 
@@ -127,11 +120,6 @@ def _package_version() -> str:
         return ""
 
 
-def _error(fault: Fault) -> dict[str, Any]:
-    error = {"kind": fault.kind, "message": fault.message, "http": fault.http}
-    return {name: value for name, value in error.items() if value is not None}
-
-
 # --- telling a whole line from a damaged one ------------------------------------------------------
 
 
@@ -146,17 +134,15 @@ def front_of(line: bytes) -> Front | None:
 
 def _front(line: bytes) -> Front | None:
     version = _VERSION.match(line)
-    # A damaged digit must not make a later version of a line of ours.
-    if version and int(version[1]) > SCHEMA and not _is_whole(_of_this_version(line)):
-        raise NewerSchemaError
+    if version and int(version[1]) > SCHEMA:
+        # A damaged digit must not make a later version of a line of ours.
+        ours = _VERSION.sub(OPENING + str(SCHEMA).encode(), line, count=1)
+        if not _is_whole(ours):
+            raise NewerSchemaError
     front = _FRONT.match(line)
     if front is None or int(front[1]) != SCHEMA or not _is_whole(line):
         return None
     return Front(front[2].decode(), int(front[3]), front[4].decode(), int(front[5] or 0))
-
-
-def _of_this_version(line: bytes) -> bytes:
-    return _VERSION.sub(OPENING + str(SCHEMA).encode(), line, count=1)
 
 
 def _is_whole(line: bytes) -> bool:
@@ -190,18 +176,13 @@ def record_of(line: bytes, task: Task, front: Front) -> Record | None:
         return None
 
 
-def asked_in(line: bytes) -> tuple[str, dict[str, Any], int] | None:
-    """The worker, the request and the sample of a line; None for a damaged one."""
-    front = None
-    with contextlib.suppress(NewerSchemaError):
-        front = front_of(line)
-    entry = _entry(line, front) if front else None
-    if entry is None:
-        return None
+def asked_in(line: bytes, front: Front) -> tuple[str, dict[str, Any]] | None:
+    """The worker and the request of a line; None for a damaged one."""
+    entry = _entry(line, front) or {}
     worker, request = entry.get("worker"), entry.get("request")
     if not isinstance(worker, str) or not isinstance(request, dict):
         return None
-    return worker, request, entry["sample"]
+    return worker, request
 
 
 def _entry(line: bytes, front: Front) -> dict[str, Any] | None:
@@ -216,42 +197,17 @@ def _entry(line: bytes, front: Front) -> dict[str, Any] | None:
 
 
 def _record(task: Task, status: str, outcome: dict[str, Any]) -> Record:
-    usage = outcome.get("usage")
-    error = _fault(outcome.get("error"))
+    fields = {name: read(outcome.get(name)) for name, read in OUTCOME.items()}
+    error = fields["error"]
     if status == "invalid" and error is not None and error.kind == UNREADABLE:
         # The answer came; how it is read may have changed since.
-        status, error = "ok", None
-    text, thinking = _text(outcome["text"]), _text_or_none(outcome.get("thinking"))
-    tokens = outcome.get("thinking_tokens")
-    if thinking is None:  # a recording of before thinking was kept apart
-        inline, text = split_thinking(text)
-        thinking = inline or None
-        if status == "ok" and thinking and not text:
-            status, error = "invalid", Fault("empty", ONLY_THINKING)
-    return task.ended(
-        _one_of(get_args(Status), status),
-        text=text,
-        thinking=thinking,
-        thinking_tokens=None if tokens is None else _count(tokens),
-        usage=None if usage is None else Usage(**{k: _count(v) for k, v in usage.items()}),
-        cost=_money(outcome.get("cost")),
-        saved=_money(outcome.get("saved")),
-        start=_seconds(outcome["start"]),
-        queued=_seconds(outcome["queued"]),
-        seconds=_seconds(outcome["seconds"]),
-        attempts=tuple(
-            Attempt(_text(each["outcome"]), _seconds(each["seconds"]))
-            for each in outcome["attempts"]
-        ),
-        model_answered=_text_or_none(outcome.get("model_answered")),
-        finish=_text_or_none(outcome.get("finish")),
-        request_id=_text_or_none(outcome.get("request_id")),
-        address=_text_or_none(outcome.get("address")) or "",
-        adapted=_text_or_none(outcome.get("adapted")) or "",
-        error=error,
-        simulated=outcome["simulated"] is True,
-        replayed=True,
-    )
+        status, fields["error"] = "ok", None
+    if fields["thinking"] is None:  # a recording of before thinking was kept apart
+        inline, fields["text"] = split_thinking(fields["text"])
+        fields["thinking"] = inline or None
+        if status == "ok" and inline and not fields["text"]:
+            status, fields["error"] = "invalid", Fault("empty", ONLY_THINKING)
+    return task.ended(_one_of(get_args(Status), status), **fields, replayed=True)
 
 
 def _one_of(known: tuple[str, ...], value: Any) -> Any:
@@ -261,22 +217,24 @@ def _one_of(known: tuple[str, ...], value: Any) -> Any:
     return value
 
 
-def _fault(value: Any) -> Fault | None:
+def _fault(value: Any) -> Fault:
     """The recorded reason for which there is no success."""
-    if value is None:
-        return None
-    kind, http = _one_of(get_args(FaultKind), value["kind"]), value.get("http")
-    return Fault(kind, _text(value["message"]), None if http is None else _count(http))
+    kind = _one_of(get_args(FaultKind), value["kind"])
+    return Fault(kind, _text(value["message"]), _or_none(_count)(value.get("http")))
+
+
+def _usage(value: Any) -> Usage:
+    return Usage(**{name: _count(tokens) for name, tokens in value.items()})
+
+
+def _attempts(value: Any) -> tuple[Attempt, ...]:
+    return tuple(Attempt(_text(each["outcome"]), _seconds(each["seconds"])) for each in value)
 
 
 def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise TypeError
     return value
-
-
-def _text_or_none(value: Any) -> str | None:
-    return None if value is None else _text(value)
 
 
 def _count(value: Any) -> int:
@@ -291,9 +249,34 @@ def _seconds(value: Any) -> float:
     return float(value)
 
 
-def _money(value: Any) -> Decimal | None:
-    if value is None:
-        return None
+def _money(value: Any) -> Decimal:
     if not _MONEY.fullmatch(_text(value)):
         raise ValueError
     return Decimal(value)
+
+
+def _or_none(read: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """The same reader, for a field that may be missing."""
+    return lambda value: None if value is None else read(value)
+
+
+OUTCOME: dict[str, Callable[[Any], Any]] = {
+    "text": _text,
+    "thinking": _or_none(_text),
+    "thinking_tokens": _or_none(_count),
+    "finish": _or_none(_text),
+    "error": _or_none(_fault),
+    "usage": _or_none(_usage),
+    "cost": _or_none(_money),
+    "saved": _or_none(_money),
+    "start": _seconds,
+    "queued": _seconds,
+    "seconds": _seconds,
+    "attempts": _attempts,
+    "model_answered": _or_none(_text),
+    "request_id": _or_none(_text),
+    "address": lambda value: _text(value or ""),
+    "adapted": lambda value: _text(value or ""),
+    "simulated": lambda value: value is True,
+}
+"""The fields of a record that a line holds, and how each is read again."""

@@ -1,17 +1,19 @@
-"""The lines of one file of recordings: which there are, where they stand, and how one is added."""
+"""The lines of one file of recordings: which there are, where they stand, and how they are written."""
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
+import shutil
 import stat
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from parallm_magics.errors import OptionError
 from parallm_magics.recordings.codec import OPENING, Front, NewerSchemaError, front_of
-from parallm_magics.recordings.pruning import rewrite
 
 _APPEND = os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0)
 
@@ -29,6 +31,7 @@ class RecordingFile:
     """What stands in the file, looked up by places; followed, as others may write to it too.
 
     Attributes:
+        exists: whether there was a file when it was last looked at.
         ours: whether something in it is a recording.
         entries: how many whole lines it holds.
         damaged: the numbers of lines that are no entries.
@@ -53,9 +56,8 @@ class RecordingFile:
         self._lines = self.entries = 0
         self.ours = False
         self.damaged: list[int] = []
-        # The last success of each request and sample, and the last outcome of each try of it.
-        self._successes: dict[tuple[str, int], Place] = {}
-        self._outcomes: dict[tuple[str, int, int], Place] = {}
+        # By request and sample: the last success under None, the last outcome of each try by its number.
+        self._places: dict[tuple[str, int], dict[int | None, Place]] = {}
 
     def is_at(self, path: Path) -> bool:
         """Whether that path names this file."""
@@ -69,25 +71,25 @@ class RecordingFile:
     @property
     def places(self) -> list[Place]:
         """The places of everything that may be served, in the file's order."""
-        return sorted({*self._successes.values(), *self._outcomes.values()})
+        return sorted({place for known in self._places.values() for place in known.values()})
 
     def success(self, key: str, sample: int) -> Place | None:
         """Where the last success stands."""
-        return self._successes.get((key, sample))
+        return self._places.get((key, sample), {}).get(None)
 
     def outcome(self, key: str, sample: int, further: int) -> Place | None:
         """Where the last outcome of that try stands.
 
         A try that was not needed when the file was written has the outcome of the one before.
         """
-        tries = (self._outcomes.get((key, sample, each)) for each in range(further, -1, -1))
-        return next((place for place in tries if place), None)
+        known = self._places.get((key, sample), {})
+        return next((known[each] for each in range(further, -1, -1) if each in known), None)
 
     def discard(self, place: Place) -> None:
         """Count a line that is whole, yet not what this version writes, among the damaged ones."""
-        front = place.front
-        self._successes.pop((front.key, front.sample), None)
-        self._outcomes.pop((front.key, front.sample, front.further), None)
+        known = self._places[place.front.key, place.front.sample]
+        for each in [each for each, at in known.items() if at == place]:
+            del known[each]
         self.damaged.append(place.number)
 
     def read(self, places: Iterable[Place]) -> Iterator[bytes]:
@@ -100,16 +102,6 @@ class RecordingFile:
             for place in places:
                 file.seek(place.offset)
                 yield file.read(place.length)
-
-    def keep(self, places: Iterable[Place]) -> Path:
-        """Leave these lines alone in the file; gives the path of what it was.
-
-        Raises:
-            OSError: it cannot be written; then it is as it was.
-        """
-        backup = rewrite(self._file, [(p.offset, p.length) for p in places], self._known)
-        self.forget()
-        return backup
 
     def look(self, most: float = math.inf) -> bool:
         """Take in what has come to the file since the last look; whether so many bytes left a rest.
@@ -151,7 +143,8 @@ class RecordingFile:
                     tail = line
                     break
                 self._advance(len(line))
-        if not self.ours and (self.damaged or not _may_be_begun(tail)):
+        may_be_begun = tail[: len(OPENING)] == OPENING[: len(tail)]
+        if not self.ours and (self.damaged or not may_be_begun):
             self._keep_away("nothing in the file is a recording, so nothing is written to it")
         return False
 
@@ -173,9 +166,10 @@ class RecordingFile:
         self.ours = True
         self.entries += 1
         place = Place(self._known, length, self._lines + 1, front)
-        self._outcomes[front.key, front.sample, front.further] = place
+        known = self._places.setdefault((front.key, front.sample), {})
+        known[front.further] = place
         if front.status == "ok":  # a failure hides no answer that was given before
-            self._successes[front.key, front.sample] = place
+            known[None] = place
 
     def _advance(self, length: int) -> None:
         self._known += length
@@ -225,12 +219,46 @@ class RecordingFile:
             self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             return os.open(self._file, _APPEND, 0o600)
 
+    def keep(self, places: Iterable[Place]) -> Path:
+        """Leave in the file only these lines and what others may have added since; gives the backup.
+
+        The file is replaced in one go: whoever reads it sees the old one or the new one. What it was
+        is kept beside it under a name that is free, ending in `.bak`.
+
+        Raises:
+            OSError: it cannot be written; then the file is as it was.
+        """
+        file = self._file
+        ends = itertools.chain(["bak"], (f"bak{turn}" for turn in itertools.count(2)))
+        names = (file.with_name(f"{file.name}.{end}") for end in ends)
+        backup = next(name for name in names if not name.exists())
+        with open(file, "rb") as old:
+            shutil.copyfile(file, backup)
+            shutil.copymode(file, backup)
+            self._replace(self.read(places))
+            # Another kernel may have appended to the old file until this moment.
+            old.seek(self._known)
+            if late := old.read():
+                with open(file, "ab") as new:
+                    new.write(late)
+        self.forget()
+        return backup
+
+    def _replace(self, lines: Iterable[bytes]) -> None:
+        handle, name = tempfile.mkstemp(dir=self._file.parent, prefix=f".{self._file.name}.")
+        try:
+            with open(handle, "wb") as new:
+                for line in lines:
+                    new.write(line if line.endswith(b"\n") else line + b"\n")
+                new.flush()
+                os.fsync(new.fileno())
+            shutil.copymode(self._file, name)
+            os.replace(name, self._file)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+
 
 def about(path: Path, text: str) -> str:
     """What is told of a file, with its name."""
     return f"recordings in {path.name!r}: {text}"
-
-
-def _may_be_begun(line: bytes) -> bool:
-    """Whether a line without its end may be one of ours, or nothing yet."""
-    return line[: len(OPENING)] == OPENING[: len(line)]

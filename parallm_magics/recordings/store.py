@@ -11,17 +11,11 @@ from typing import Any, NamedTuple
 
 from parallm_magics.core.tasks import Record, Task
 from parallm_magics.errors import ParallmError, RecordingMissing
-from parallm_magics.recordings.codec import (
-    Front,
-    asked_in,
-    entry_of,
-    line_of,
-    record_of,
-)
-from parallm_magics.recordings.lines_file import Place, RecordingFile, about
+from parallm_magics.providers.keys import holds_key, scrubbed
+from parallm_magics.recordings.codec import Front, asked_in, entry_of, line_of, record_of
+from parallm_magics.recordings.lines_file import RecordingFile, about
 from parallm_magics.recordings.misses import Entry, difference
 from parallm_magics.recordings.modes import VARIABLE, Mode, from_variable, offline
-from parallm_magics.recordings.redacted_keys import holds_key, scrubbed, texts
 from parallm_magics.recordings.request_key import key_of, request_of
 
 SHOWN = 3  # damaged lines that a warning names
@@ -122,8 +116,6 @@ class Recordings:
         Raises:
             OptionError: the file is of a newer version; only before it could first be read.
         """
-        if self.mode == "refresh":
-            return None
         return self._served(task, further, successes=not self.replays)
 
     def outcome(self, task: Task, further: int = 0) -> Record | None:
@@ -132,7 +124,7 @@ class Recordings:
         Raises:
             OptionError: as `find`.
         """
-        return None if self.mode == "refresh" else self._served(task, further, successes=False)
+        return self._served(task, further, successes=False)
 
     def add(self, task: Task, record: Record, further: int = 0) -> None:
         """Keep how a worker ended, unless it was replayed or never asked.
@@ -226,7 +218,7 @@ class Recordings:
     ) -> bytes | None:
         """The entry's line without any key; None where the answer itself holds one."""
         entry = entry_of(task, record, front, request)
-        if holds_key("\0".join(texts(entry))):  # in one go: a scrub has its price
+        if holds_key(entry):
             if holds_key(entry["outcome"]["text"]):
                 self._tell(
                     "an answer that holds what looks like a key is left out, as the file is plain "
@@ -244,34 +236,35 @@ class Recordings:
     # --- what is in the file ----------------------------------------------------------------------
 
     def _served(self, task: Task, further: int, successes: bool) -> Record | None:
-        key = self._key(request_of(task))
+        if self.mode == "refresh" or not (key := self._key(request_of(task))):
+            return None
         with self._lock:
             try:
-                found = self._found(key, task, further, successes) if key and self._reads else None
+                found = self._found(key, task, further, successes) if self._reads else None
             except (OSError, ValueError) as error:
                 self._cannot_be_read(error)
                 return None
-            if found is not None and key:
+            if found is not None:
                 self._used.add((key, task.sample))
             return found
 
     def _found(self, key: str, task: Task, further: int, successes: bool) -> Record | None:
-        def place() -> Place | None:
+        for is_last in (False, False, True):
             self._file.look()
-            if successes:
-                return self._file.success(key, task.sample)
-            return self._file.outcome(key, task.sample, further)
-
-        for _ in range(2):
-            at = place()
+            at = (
+                self._file.success(key, task.sample)
+                if successes
+                else self._file.outcome(key, task.sample, further)
+            )
             if at is None:
+                return None
+            if is_last:
+                self._file.discard(at)
                 return None
             [line] = self._file.read([at])
             if record := record_of(line, task, at.front):
                 return record
             self._file.forget()  # the file was changed in place: read it again
-        if at := place():
-            self._file.discard(at)
         return None
 
     def _asked(self) -> tuple[list[Entry], str]:
@@ -281,8 +274,10 @@ class Recordings:
             if not self._file.exists:
                 return [], "there is no such file"
             places = self._file.places
-            pairs = zip(places, map(asked_in, self._file.read(places)), strict=True)
-            return [Entry(place.number, *asked) for place, asked in pairs if asked], ""
+            read = zip(places, self._file.read(places), strict=True)
+            pairs = [(place, asked_in(line, place.front)) for place, line in read]
+            known = [Entry(p.number, *asked, p.front.sample) for p, asked in pairs if asked]
+            return known, ""
         except (OSError, ValueError) as error:
             return [], f"it cannot be read ({_reason(error)})"
 

@@ -31,6 +31,7 @@ from parallm_magics.core.tasks import Fault, Model, Record, Task, Usage
 from parallm_magics.export.program import program
 from parallm_magics.patterns.fanout import FanoutPattern
 from parallm_magics.patterns.vote import VotePattern
+from parallm_magics.providers import registry
 from parallm_magics.recordings.store import Recordings
 from parallm_magics.voting import label_of
 
@@ -295,9 +296,11 @@ def test_a_replay_says_the_same(case: Case) -> None:
 
 @pytest.fixture(scope="module")
 def _keys() -> Iterator[None]:
-    """Keys, so that a program can make its clients."""
+    """Keys, so that a program can make its clients; the odd model is on a server of the user's."""
+    registry.define("fake", "http://127.0.0.1:9/v1")
     with served():
         yield
+    registry.forget("fake")
 
 
 @pytest.mark.usefixtures("_keys")
