@@ -6,30 +6,29 @@ import asyncio
 import contextlib
 import heapq
 import itertools
-from collections.abc import Callable, Coroutine, Iterator
-from contextvars import ContextVar
+import types
+from collections.abc import Callable, Coroutine, Generator, Iterator
+from contextvars import ContextVar, copy_context
 from functools import partial
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 T = TypeVar("T")
 
 LAST = 2**62
 """The order of what is to happen after all else of its moment; calls come in the order of their places."""
+FIRST = -1
+"""The order of what is to happen in a moment before any call ends in it."""
 # Simulated time that is so many seconds behind its pace is not made up for.
-LATE = 0.5
+LATE_SECONDS = 0.5
+# How long virtual time goes on before others may run.
+STRETCH_SECONDS = 0.01
 
 
-class Signal(Protocol):
-    """An `asyncio.Event` of a clock: who waits for one has nothing to do meanwhile."""
+class Cancellable(Protocol):
+    """Work that is under way."""
 
-    def set(self) -> None:
-        """Wake who waits for it."""
-
-    def clear(self) -> None:
-        """From now on whoever waits for it waits for the next `set`."""
-
-    async def wait(self) -> Any:
-        """Wait until it is set."""
+    def cancel(self) -> Any:
+        """End it where it waits."""
 
 
 class Clock:
@@ -62,9 +61,17 @@ class Clock:
         """Call this once all calls that end at this very moment have ended; at once in real time."""
         callback()
 
-    def signal(self) -> Signal:
-        """A new signal; those made earlier are the first to hear of the same moment."""
-        return asyncio.Event()
+    def call_soon(self, callback: Callable[[], object], order: int = LAST) -> None:
+        """Call this as soon as others had their turn; in virtual time at the end of this moment."""
+        self.loop.call_soon(callback)
+
+    def call_held(self, callback: Callable[[], object]) -> None:
+        """Call this as soon as the loop has turned, while no time passes."""
+        self.loop.call_soon(callback)
+
+    async def wait(self, waiter: Waiter) -> None:
+        """Wait until somebody wakes the waiter."""
+        await waiter
 
     def hold(self) -> None:
         """One more has something to do: until as many `release` it, virtual time does not pass."""
@@ -77,6 +84,12 @@ class Clock:
         task = self.loop.create_task(work)
         self.hold()
         task.add_done_callback(lambda _: self.release())
+        return task
+
+    def start(self, work: Coroutine[Any, Any, None], done: Callable[[bool], None]) -> Cancellable:
+        """Begin a call; once it has ended `done` hears whether it was cancelled before it ever ran."""
+        task = self.loop.create_task(work)
+        task.add_done_callback(lambda task: done(task.cancelled()))
         return task
 
     @contextlib.contextmanager
@@ -95,6 +108,9 @@ class VirtualClock(Clock):
     What happens is then a matter of the moments alone, not of how fast the machine is: at each of
     them the sleepers are woken one by one, each with all that follows from it. Whoever makes the
     clock holds it.
+
+    Attributes:
+        context: where what is begun in virtual time runs, so that it knows its clock.
     """
 
     virtual = True
@@ -106,46 +122,56 @@ class VirtualClock(Clock):
         self._now = 0.0
         self._busy = 1
         self._advancing = False
-        self._moments: list[tuple[float, int, int]] = []
-        self._alarms: dict[tuple[float, int, int], Callable[[], object]] = {}
+        self._alarms: list[tuple[float, int, int, Callable[[], object]]] = []
+        self._off: set[int] = set()
         self._numbers = itertools.count()
-        self._signals = itertools.count(LAST + 1)
         self._zero = self.loop.time()
+        self.context = copy_context()
+        self.context.run(_CLOCK.set, self)
         self._pause: asyncio.TimerHandle | None = None
 
     def now(self) -> float:
         """The virtual seconds since the clock was made."""
         return self._now
 
-    async def sleep_until(self, moment: float, order: int = 0) -> None:
-        """Wait for a moment, while others may go on to it."""
-        waiter = Waiter(self)
-        off = self.call_at(moment, waiter.wake, order)
-        self.release()
-        try:
-            await waiter
-        except asyncio.CancelledError:
-            off()
-            raise
+    @types.coroutine
+    def sleep_until(self, moment: float, order: int = 0) -> Generator[Moment, None, None]:
+        """Wait for a moment, while others may go on to it; for calls that `start` has begun."""
+        yield Moment(moment, order)
 
     def call_at(
         self, moment: float, callback: Callable[[], object], order: int = LAST
     ) -> Callable[[], object]:
         """Call this at a moment, or as soon as possible where that has passed."""
-        key = (max(round(moment, 6), self._now), order, next(self._numbers))
-        self._alarms[key] = callback
-        heapq.heappush(self._moments, key)
+        number = next(self._numbers)
+        moment = max(round(moment, 6), self._now)
+        heapq.heappush(self._alarms, (moment, order, number, callback))
         if not (self._busy or self._advancing):  # a call from outside, such as an interrupt
             self.loop.call_soon(self._advance)
-        return partial(self._alarms.pop, key, None)
+        return partial(self._off.add, number)
 
     def finish_moment(self, callback: Callable[[], object]) -> None:
         """Call this once all calls that end at this very moment have ended."""
         self.call_at(self._now, callback)
 
-    def signal(self) -> Signal:
-        """A signal that wakes at the end of the moment in which it is set."""
-        return VirtualSignal(self, next(self._signals))
+    def call_soon(self, callback: Callable[[], object], order: int = LAST) -> None:
+        """Call this at the end of the moment, after all calls that end in it."""
+        self.call_at(self._now, callback, order)
+
+    def call_held(self, callback: Callable[[], object]) -> None:
+        """Call this as soon as the loop has turned, while no time passes."""
+        self.hold()
+
+        def held() -> None:
+            callback()
+            self.release()
+
+        self.loop.call_soon(held)
+
+    async def wait(self, waiter: Waiter) -> None:
+        """Wait until somebody wakes the waiter, while time may pass."""
+        self.release()
+        await waiter
 
     def hold(self) -> None:
         """Nothing happens but by whoever holds the clock."""
@@ -154,7 +180,7 @@ class VirtualClock(Clock):
             self._pause.cancel()
             self._pause = None
             passed = (self.loop.time() - self._zero) / self._scale
-            self._now = max(self._now, min(passed, self._moments[0][0]))
+            self._now = max(self._now, min(passed, self._alarms[0][0]))
 
     def release(self) -> None:
         """Go on to the next moment where nobody else holds the clock."""
@@ -162,20 +188,31 @@ class VirtualClock(Clock):
         if not self._busy:
             self._advance()
 
+    def start(self, work: Coroutine[Any, Any, None], done: Callable[[bool], None]) -> Cancellable:
+        """Begin a call in this moment, whose steps the clock takes itself."""
+        return Process(self, work, done)
+
     def _advance(self) -> None:
-        """Let moments come while nobody has anything to do."""
+        """Let moments come while nobody has anything to do, and the loop is not held for long."""
         if self._advancing:
             return
         self._advancing = True
+        alarms, off, until = self._alarms, self._off, self.loop.time() + STRETCH_SECONDS
         try:
-            while not self._busy and self._moments:
-                key = self._moments[0]
-                if key in self._alarms and self._is_ahead(key[0]):
+            while not self._busy and alarms:
+                moment, _, number, alarm = alarms[0]
+                if number in off:
+                    off.remove(number)
+                    heapq.heappop(alarms)
+                    continue
+                if self._scale and self._is_ahead(moment):
                     return
-                heapq.heappop(self._moments)
-                if alarm := self._alarms.pop(key, None):
-                    self._now = key[0]
-                    alarm()
+                heapq.heappop(alarms)
+                self._now = moment
+                alarm()
+                if self.loop.time() > until:
+                    self.loop.call_soon(self._advance)
+                    return
         finally:
             self._advancing = False
 
@@ -184,21 +221,84 @@ class VirtualClock(Clock):
         if self._pause is not None:
             self._pause.cancel()
             self._pause = None
-        if not self._scale or moment <= self._now:
+        if moment <= self._now:
             return False
         ahead = self._zero + moment * self._scale - self.loop.time()
         if ahead > 0:
             self._pause = self.loop.call_later(ahead, self._advance)
             return True
-        if ahead < -LATE:
+        if ahead < -LATE_SECONDS:
             self._zero -= ahead
         return False
 
 
-class Waiter(asyncio.Future[None]):
-    """One who waits; whoever wakes or cancels it lets it hold the clock from that moment on."""
+class Moment(NamedTuple):
+    """What a call in virtual time waits for."""
 
-    def __init__(self, clock: VirtualClock) -> None:
+    at: float
+    order: int
+
+
+class Process:
+    """A call in virtual time. It is no task: a loop's turn for each step would cost more than the step."""
+
+    __slots__ = ("_clock", "_done", "_future", "_off", "_over", "_work")
+
+    def __init__(
+        self, clock: VirtualClock, work: Coroutine[Any, Any, None], done: Callable[[bool], None]
+    ) -> None:
+        self._clock, self._work, self._done = clock, work, done
+        self._over = False
+        self._future: asyncio.Future[Any] | None = None
+        self._off = clock.call_at(clock.now(), self._step, FIRST)
+
+    def cancel(self) -> None:
+        """End it in this moment, or as soon as what it waits for outside of virtual time has ended."""
+        if self._future is not None:
+            self._future.cancel()
+            return
+        self._off()
+        self._off = self._clock.call_at(self._clock.now(), self._end, FIRST)
+
+    def _end(self) -> None:
+        if not self._over:  # one that was cancelled by its own last step has ended
+            self._off()
+            self._step(asyncio.CancelledError())
+
+    def _step(self, error: BaseException | None = None) -> None:
+        """Take one step, and see to it that the next one is taken."""
+        run, work = self._clock.context.run, self._work
+        try:
+            waits = run(work.send, None) if error is None else run(work.throw, error)
+        except StopIteration:
+            self._over = True
+            self._done(False)
+        except asyncio.CancelledError:
+            self._over = True
+            self._done(True)
+        else:
+            if type(waits) is Moment:
+                self._off = self._clock.call_at(waits.at, self._step, waits.order)
+            else:
+                self._wait_outside(waits)
+
+    def _wait_outside(self, future: asyncio.Future[Any]) -> None:
+        """Hold the clock until code of the user's, which takes real time, has ended."""
+        self._clock.hold()
+        self._future = future
+        future._asyncio_future_blocking = False  # noqa: SLF001 (as a task does it)
+        future.add_done_callback(self._go_on)
+
+    def _go_on(self, _: object) -> None:
+        self._future = None
+        self._step()
+        self._clock.release()
+
+
+class Waiter(asyncio.Future[None]):
+    """One who waits; whoever wakes, fails or cancels it lets it hold the clock from that moment on."""
+
+    def __init__(self, clock: Clock) -> None:
         super().__init__(loop=clock.loop)
         self._clock = clock
 
@@ -208,6 +308,12 @@ class Waiter(asyncio.Future[None]):
             self._clock.hold()
             self.set_result(None)
 
+    def fail(self, error: BaseException) -> None:
+        """Raise this where it waits."""
+        if not self.done():
+            self._clock.hold()
+            self.set_exception(error)
+
     def cancel(self, msg: Any = None) -> bool:
         """End the waiting task."""
         if self.done():
@@ -216,46 +322,9 @@ class Waiter(asyncio.Future[None]):
         return super().cancel(msg)
 
 
-class VirtualSignal:
-    """A signal that is heard once the moment in which it is set is over."""
-
-    def __init__(self, clock: VirtualClock, order: int) -> None:
-        self._clock, self._order = clock, order
-        self._is_set = False
-        self._waiter: Waiter | None = None
-
-    def set(self) -> None:
-        """Wake who waits for it, at the end of this moment."""
-        if not self._is_set:
-            self._is_set = True
-            if self._waiter is not None:
-                self._clock.call_at(self._clock.now(), self._waiter.wake, self._order)
-
-    def clear(self) -> None:
-        """Forget that it was set."""
-        self._is_set = False
-
-    async def wait(self) -> None:
-        """Wait until it is set and the moment is over."""
-        if self._is_set:
-            await self._clock.sleep_until(self._clock.now(), self._order)
-            return
-        self._waiter = Waiter(self._clock)
-        self._clock.release()
-        try:
-            await self._waiter
-        finally:
-            self._waiter = None
-
-
 _CLOCK: ContextVar[Clock] = ContextVar("clock")
 
 
 def running_clock() -> Clock:
     """The clock of the run that the caller is a part of; the loop's where there is none."""
     return _CLOCK.get(None) or Clock()
-
-
-def run_on(clock: Clock) -> None:
-    """Let the running task, and all that it begins, live on this clock."""
-    _CLOCK.set(clock)

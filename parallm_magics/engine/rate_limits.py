@@ -1,26 +1,71 @@
-"""How fast one provider may be asked, learnt from its answers; no clock and no waiting of its own."""
+"""How many calls at once, of a run and of a provider, and how many a minute; nothing here waits."""
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
 import weakref
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from parallm_magics.core.provider import Provider
-from parallm_magics.engine.clock import Clock
-from parallm_magics.engine.rate_window import RateWindow
+from parallm_magics.engine.clock import LAST, Clock
 
-START = 20
-MOST = 200
-CUT = 0.8
-CAREFUL = 4
+START_SLOTS = 20
+MOST_SLOTS = 200
+CUT_FACTOR = 0.8
+CAREFUL_ROUNDS = 4
 LONGEST_PAUSE = 30.0
 FIRST_PAUSE = 0.5
 RETRIES, RETRIES_A_SUCCESS = 10.0, 0.1
 DOWN_AFTER = 10
 PROBE_FIRST, PROBE_LONGEST = 1.0, 15.0
+WINDOW_SECONDS = 60.0
+
+
+class RateWindow:
+    """A window of a minute that slides with the clock: exact, where a bucket lets two minutes meet."""
+
+    def __init__(self) -> None:
+        self._taken: deque[Taken] = deque()
+        self._sum = 0.0
+
+    def wait(self, now: float, amount: float, most: int) -> float:
+        """Seconds until the amount fits; one that never does fits where nothing else was taken."""
+        while self._taken and self._taken[0].at + WINDOW_SECONDS <= now:
+            self._sum -= self._taken.popleft().amount
+        over = self._sum + amount - most
+        if over <= 0 or not self._taken:
+            return 0.0
+        for taken in self._taken:
+            over -= taken.amount
+            if over <= 0:
+                return taken.at + WINDOW_SECONDS - now
+        return self._taken[-1].at + WINDOW_SECONDS - now
+
+    def take(self, now: float, amount: float) -> Taken:
+        """Take the amount."""
+        taken = Taken(now, amount, self)
+        self._taken.append(taken)
+        self._sum += amount
+        return taken
+
+    def correct(self, taken: Taken, amount: float) -> None:
+        """Put what was really used in place of what was expected."""
+        if self._taken and taken.at >= self._taken[0].at:
+            self._sum += amount - taken.amount
+        taken.amount = amount
+
+
+@dataclass(slots=True)
+class Taken:
+    """What one call has taken of a minute, and when."""
+
+    at: float
+    amount: float
+    window: RateWindow
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +96,12 @@ class RateLimit:
         gate: no call begins before this time.
         down_since: since when the provider, rather than a call, is at fault; one probe at a time.
         retries: tries that may be made again before the provider counts as down.
-        wakers: told when a place has become free.
+        wakers: told when a call may begin again.
         requests, tokens: what runs that limit these have used in the last minute.
     """
 
-    ceiling: int = MOST
-    limit: float = START
+    ceiling: int = MOST_SLOTS
+    limit: float = START_SLOTS
     inflight: int = 0
     gate: float = 0.0
     down_since: float | None = None
@@ -90,17 +135,17 @@ class RateLimit:
     def wanted(self, most: int) -> None:
         """The user asks for so many at once: until it was refused any, the provider may get them."""
         if self._crowded:  # the user knows better now than the server has shown
-            self.ceiling, self._crowded, self._slow_start = MOST, False, True
+            self.ceiling, self._crowded, self._slow_start = MOST_SLOTS, False, True
         if self._slow_start:
             self.limit = max(self.limit, float(min(most, self.ceiling)))
 
-    def opened(self, now: float, patience: float) -> None:
+    def opened(self, now: float, deadline: float) -> None:
         """A new run asks anew what an earlier one gave up: it may be over by now.
 
         Args:
-            patience: seconds that a call of the run has as a whole.
+            deadline: seconds that a call of the run has as a whole.
         """
-        if self.gate > now + patience:
+        if self.gate > now + deadline:
             self.gate = now
         if self.down_since is not None:
             self.down_since = now
@@ -114,7 +159,7 @@ class RateLimit:
         return ticket
 
     def end(self) -> None:
-        """A call has ended, whatever came of it; whoever waits for a place is told."""
+        """A call has ended, whatever came of it; whoever waits to begin is told."""
         self.inflight -= 1
         for wake in tuple(self.wakers):
             wake()
@@ -131,7 +176,7 @@ class RateLimit:
         self._clean += 1
         step = self.limit if self._slow_start else max(1.0, 0.05 * self.limit)
         # Where it was refused before it is tried again with care.
-        rounds = CAREFUL if self.limit + step > self._refused_at else 1
+        rounds = CAREFUL_ROUNDS if self.limit + step > self._refused_at else 1
         if self._clean < rounds * max(self.limit, 4):
             return
         if self._peak >= 0.8 * self.limit:
@@ -142,7 +187,7 @@ class RateLimit:
         """The provider asks to slow down. One cut a round trip: later refusals tell nothing new."""
         if ticket.began >= self._cut_at:
             self._refused_at = min(self.limit, self.inflight + 1)
-            self.limit = max(1.0, CUT * min(self.limit, self.inflight + 1))
+            self.limit = max(1.0, CUT_FACTOR * min(self.limit, self.inflight + 1))
             self._cut_at = now
             self._clean, self._peak = 0, 0
         self._slow_start = False
@@ -194,17 +239,58 @@ class RateLimit:
 
 
 class RateLimits:
-    """The pools of one notebook or script: one for each key at one address, on each loop."""
+    """The limits of one notebook or script: one for each key at one address, on each loop."""
 
     def __init__(self) -> None:
-        self._pools: weakref.WeakKeyDictionary[object, dict[str, RateLimit]] = (
+        self._limits: weakref.WeakKeyDictionary[object, dict[str, RateLimit]] = (
             weakref.WeakKeyDictionary()
         )
 
     def of(self, provider: Provider, clock: Clock | None = None) -> RateLimit:
         """The provider's limit on this clock; a simulation never asks to slow down."""
         virtual = clock is not None and clock.virtual
-        pools = self._pools.setdefault(clock if virtual else asyncio.get_running_loop(), {})
-        if provider.account not in pools:
-            pools[provider.account] = RateLimit(limit=MOST if provider.simulated else START)
-        return pools[provider.account]
+        limits = self._limits.setdefault(clock if virtual else asyncio.get_running_loop(), {})
+        if provider.account not in limits:
+            limits[provider.account] = RateLimit(
+                limit=MOST_SLOTS if provider.simulated else START_SLOTS
+            )
+        return limits[provider.account]
+
+
+class Slots:
+    """The slots of one run, whichever of its schedulers takes them.
+
+    A guardrail and the work beside it have schedulers of their own; together they keep one limit.
+
+    Attributes:
+        clock: the run's clock.
+        began: its time of the first call; None before it.
+        most: calls at once, exactly.
+        taken: calls under way.
+        ranks: in this order schedulers look, at the end of one moment, who may begin.
+    """
+
+    def __init__(self, most: int = MOST_SLOTS, clock: Clock | None = None) -> None:
+        self.clock = clock or Clock()
+        self.began: float | None = None
+        self.most = most
+        self.taken = 0
+        self.ranks = itertools.count(LAST + 1)
+        # In order: whoever came first, the guard, is the first to hear of a free slot.
+        self._wakers: dict[Callable[[], None], None] = {}
+
+    @property
+    def free(self) -> bool:
+        """Whether one more call may begin."""
+        return self.taken < self.most
+
+    def give_back(self) -> None:
+        """One call has ended."""
+        self.taken -= 1
+        for wake in tuple(self._wakers):
+            wake()
+
+    def on_free(self, wake: Callable[[], None]) -> Callable[[], None]:
+        """Call this when a slot has become free; gives back what takes it off again."""
+        self._wakers[wake] = None
+        return lambda: self._wakers.pop(wake, None)

@@ -1,34 +1,18 @@
-"""One worker: its tries, and the one record that they come to."""
+"""One worker: its tries, each of them one call under the task's time limits."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 from parallm_magics.answers.thinking import ONLY_THINKING, Sieve, split_thinking
-from parallm_magics.core.provider import CallFailed, Provider, Reply
-from parallm_magics.core.tasks import (
-    Attempt,
-    Event,
-    Fault,
-    FaultKind,
-    Finish,
-    Listener,
-    Record,
-    Said,
-    Status,
-    Task,
-    Usage,
-)
-from parallm_magics.engine.attempt import attempt
+from parallm_magics.core.provider import CallFailed, Heard, Provider, Reply
+from parallm_magics.core.tasks import Event, Fault, FaultKind, Finish, Listener, Task, Usage
 from parallm_magics.engine.clock import Clock
-from parallm_magics.engine.rate_window import Taken
-
-NOTHING = Decimal(0)
-
-Price = Callable[[Task, Usage, Said], Decimal | None]
-"""US dollars of a task's tokens, by what its reply says; None where they are unknown."""
+from parallm_magics.engine.rate_limits import RateLimit, Taken
 
 # The provider turned the request away, so that its tokens were not billed.
 UNBILLED: frozenset[FaultKind] = frozenset(
@@ -45,21 +29,21 @@ UNBILLED: frozenset[FaultKind] = frozenset(
         "connection",
     }
 )
-STATUS: dict[FaultKind, Status] = {
-    "timeout": "timed_out",
-    "cancelled": "cancelled",
-    "not_an_answer": "invalid",
-    "empty": "invalid",
-    "refusal": "refused",
-    "length": "truncated",
-}
+
+# A timer that comes so much too late tells of a loop that was held up, not of a silent provider.
+LATE = 0.5
+# What has arrived meanwhile is read in this time.
+CATCH_UP = 0.25
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Try:
     """How one try ended: a reply, which may still be no success, or a failure.
 
     Attributes:
+        fault: why it is no success; None where it is one.
+        seconds: how long it took.
+        measured: whether its provider did not say that itself.
         cost: US dollars; None where it may have been billed and nobody says how much.
     """
 
@@ -74,16 +58,12 @@ class Try:
         """Its tokens; None where it may have been billed and nobody says how many."""
         if self.end.usage is not None:
             return self.end.usage
-        return None if _billed(self.end, self.fault) else Usage()
+        return None if self.billed else Usage()
 
-
-def _said(end: Reply | CallFailed) -> Said:
-    return Said(end.terms, end.model)
-
-
-def _billed(end: Reply | CallFailed, fault: Fault | None) -> bool:
-    """Whether the provider may have charged for a try."""
-    return fault is None or fault.kind not in UNBILLED or bool(end.text)
+    @property
+    def billed(self) -> bool:
+        """Whether the provider may have charged for it."""
+        return self.fault is None or self.fault.kind not in UNBILLED or bool(self.end.text)
 
 
 @dataclass(slots=True, eq=False)
@@ -92,7 +72,7 @@ class Worker:
 
     Attributes:
         task: the call.
-        provider: the door to its model.
+        provider: who is asked.
         clock: the run's clock.
         began: its time at which the run began; offsets count from there.
         start: its time of the first admission; None before that.
@@ -104,7 +84,7 @@ class Worker:
         tokens: what it has taken of the tokens allowed a minute.
         tell: hears what happens in the try under way.
         begun: called with the first sign of life of it.
-        sieve: keeps thinking from who listens to it; None where nobody has yet.
+        sieve: keeps thinking from who listens to it; None until something was heard.
     """
 
     task: Task
@@ -138,9 +118,7 @@ class Worker:
                 at = self.clock.now() - self.began
                 self.tell(Event("heard", self.task.index, at, self.sieve.shown(piece)))
 
-    async def once(
-        self, tell: Listener | None, price: Price, begun: Callable[[], None] | None = None
-    ) -> Try:
+    async def once(self, tell: Listener | None, begun: Callable[[], None] | None = None) -> Try:
         """Make one try.
 
         Args:
@@ -153,134 +131,165 @@ class Worker:
         self.start = tried if self.start is None else self.start
         self.heard.clear()
         self.sieve = None
-        index = self.task.index
-
         self.tell, self.begun = tell, begun
         if tell is not None:
-            tell(Event("started", index, tried - self.began, task=self.task))
+            tell(Event("started", self.task.index, tried - self.began, task=self.task))
         end: Reply | CallFailed
         try:
-            end = await attempt(self.provider, self.task, self.hear, self.heard, self.left(tried))
+            if self.provider.simulated:  # it keeps the limits itself
+                end = await self.provider.complete(self.task, self.hear)
+            else:
+                left = self.task.deadline - (tried - self.start)
+                end = await attempt(self.provider, self.task, self.hear, self.heard, left)
             self.hear("")
         except CallFailed as error:
             end = error.with_traceback(None)
         end = thinking_apart(end)
         seconds = self.clock.now() - tried if end.seconds is None else end.seconds
         fault = end.fault if isinstance(end, CallFailed) else _fault_of(end)
-        last = Try(end, fault, seconds, end.seconds is None, self._cost_of(end, fault, price))
+        last = Try(end, fault, seconds, end.seconds is None)
         self.tries.append(last)
         return last
 
-    def record(self, price: Price, now: float, fault: Fault | None) -> Record:
-        """How the worker ended, after at least one try."""
-        end = self.tries[-1].end
-        start = now if self.start is None else self.start
-        waited = round(start - self.began, 6)
-        measured = self.tries[-1].measured or any(each.measured for each in self.tries)
-        usage, cost = self._usage(), self._cost()
-        reply = end if isinstance(end, Reply) else None
-        return self.task.ended(
-            STATUS.get(fault.kind, "failed") if fault else "ok",
-            text=end.text,
-            thinking=end.thinking or None,
-            thinking_tokens=reply.thinking_tokens if reply else None,
-            usage=usage,
-            cost=cost,
-            saved=self._saved(usage, cost, price),
-            start=waited,
-            queued=waited,
-            seconds=round(now - start if measured else sum(t.seconds for t in self.tries), 6),
-            attempts=self._attempts(),
-            model_answered=end.model,
-            finish=reply.finish if reply else None,
-            request_id=end.request_id if isinstance(end, Reply) else end.fault.request_id,
-            error=fault,
-            simulated=self.provider.simulated,
-            adapted=reply.adapted if reply else "",
+
+@dataclass(slots=True, eq=False)
+class Line:
+    """The workers that wait to be asked under one limit.
+
+    Attributes:
+        bare_refusals: how many of a run's first calls were refused without a reason; -1 once one has
+            ended in any other way.
+    """
+
+    limit: RateLimit
+    workers: deque[Worker] = field(default_factory=deque)
+    bare_refusals: int = 0
+
+
+class _Limit:
+    """Cancels a task that has been silent for too long; a sign of life costs no new timer.
+
+    The short limit begins with the first token: what a server says before it, such as that it is
+    there, does not tell how long the model will think.
+    """
+
+    __slots__ = (
+        "_at",
+        "_end",
+        "_first",
+        "_heard",
+        "_loop",
+        "_over",
+        "_silence",
+        "_task",
+        "_timer",
+        "begun",
+        "heard_of",
+        "held_up",
+    )
+
+    def __init__(self, heard: Heard, first: float, silence: float, remaining: float) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self.held_up = 0.0
+        self.heard_of = self.begun = False
+        self._task, self._heard, self._first, self._silence = task, heard, first, silence
+        self._loop = task.get_loop()
+        now = self._loop.time()
+        self._end = now + remaining
+        self._at = min(now + first, self._end)
+        self._timer = self._loop.call_at(self._at, self._look)
+        self._over = False
+
+    def alive(self, piece: str, thinking: str = "") -> None:
+        """A sign of life: the silence begins anew."""
+        self.heard_of = True
+        self.begun = self.begun or bool(piece or thinking)
+        silence = self._silence if self.begun else self._first
+        self._at = at = min(self._loop.time() + silence, self._end)
+        if at < self._timer.when():
+            self._timer.cancel()
+            self._timer = self._loop.call_at(at, self._look)
+        self._heard(piece)
+
+    def off(self) -> bool:
+        """Take the limit off. Whether it had passed, and nobody else cancels the task."""
+        self._timer.cancel()
+        over, self._over = self._over, False
+        return over and self._task.uncancel() == 0
+
+    @property
+    def at_end(self) -> bool:
+        """Whether the time is over that the call has as a whole."""
+        return self._loop.time() >= self._end
+
+    def _look(self) -> None:
+        now = self._loop.time()
+        late = now - self._at
+        if late > LATE and not self.held_up:
+            self.held_up, self._at = late, now + CATCH_UP
+        if self._at > now:
+            self._timer = self._loop.call_at(self._at, self._look)
+        else:
+            self._over = True
+            self._task.cancel()
+
+
+async def attempt(
+    provider: Provider,
+    task: Task,
+    heard: Heard,
+    pieces: Sequence[str],
+    remaining: float,
+) -> Reply:
+    """Make one call and bound its silence and its length.
+
+    Args:
+        provider: who is asked.
+        task: the call; its `first`, `silence` are the limits on waiting, in seconds.
+        heard: told of every piece of text, and of every other sign of life with "".
+        pieces: where whoever hears keeps the text of this try.
+        remaining: seconds left until the worker's deadline.
+
+    Raises:
+        CallFailed: whatever went wrong, time-outs included; nothing else but a cancellation.
+    """
+    limit = _Limit(heard, task.first, task.silence, remaining)
+    fault: Fault | None = None
+    try:
+        return await provider.complete(task, limit.alive)
+    except asyncio.CancelledError:
+        # Whoever else cancels this task wants it to end as cancelled.
+        if not limit.off():
+            raise
+    except CallFailed:
+        raise
+    except TimeoutError:
+        fault = Fault("timeout", "the connection timed out")
+    # The worker's boundary: whatever a provider lets slip must not take other workers along.
+    except Exception as error:
+        fault = Fault("bug", f"unexpected {type(error).__name__} in the provider")
+    finally:
+        limit.off()
+    fault = fault or Fault("timeout", _silence(task, limit, bool(pieces)))
+    raise CallFailed(fault, text="".join(pieces))
+
+
+def _silence(task: Task, limit: _Limit, begun: bool) -> str:
+    if limit.held_up:
+        return (
+            "no answer could be read in time: other code held the notebook's loop for "
+            f"{limit.held_up:.1f} s too long"
         )
-
-    def stopped(self, fault: Fault, now: float, *, asked: bool) -> Record:
-        """The record of a worker that was not let finish, or not let begin.
-
-        Args:
-            asked: whether a try was under way; it may be billed, so its tokens are unknown.
-        """
-        start = now if self.start is None else self.start
-        usage = None if asked else self._usage()
-        # Half of a simulated answer tells nothing.
-        heard = "".join(self.heard) if asked and not self.provider.simulated else ""
-        thinking, text = split_thinking(heard)
-        return self.task.ended(
-            STATUS.get(fault.kind, "failed"),
-            text=text,
-            thinking=thinking or None,
-            usage=usage,
-            cost=None if asked else self._cost(),
-            start=round(start - self.began, 6),
-            queued=round(start - self.began, 6),
-            seconds=round(now - start, 6),
-            attempts=self._attempts(),
-            error=fault,
-            simulated=self.provider.simulated,
-        )
-
-    def _attempts(self) -> tuple[Attempt, ...]:
-        return tuple(
-            [Attempt(t.fault.kind if t.fault else "ok", round(t.seconds, 6)) for t in self.tries]
-        )
-
-    def _usage(self) -> Usage | None:
-        """The tokens of all tries; None where those of one are unknown."""
-        if len(self.tries) == 1:
-            return self.tries[0].used
-        total = Usage()
-        for each in self.tries:
-            if (used := each.used) is None:
-                return None
-            total += used
-        return total
-
-    def _cost(self) -> Decimal | None:
-        """US dollars of all tries; None where those of one are unknown."""
-        if self.provider.simulated:
-            return None
-        if len(self.tries) == 1:
-            return self.tries[0].cost
-        costs = [each.cost for each in self.tries]
-        known = [cost for cost in costs if cost is not None]
-        return sum(known, NOTHING) if len(known) == len(costs) else None
-
-    def _cost_of(
-        self, end: Reply | CallFailed, fault: Fault | None, price: Price
-    ) -> Decimal | None:
-        if self.provider.simulated:
-            return NOTHING
-        if end.usage is None:
-            return None if _billed(end, fault) else NOTHING
-        return price(self.task, end.usage, _said(end))
-
-    def _saved(self, usage: Usage | None, cost: Decimal | None, price: Price) -> Decimal | None:
-        """What the same tokens would have cost without a prompt cache, less what they did cost."""
-        if usage is None or cost is None:
-            return None
-        if not (usage.cache_read_tokens or usage.cache_write_tokens):
-            return None
-        fed = usage.total_tokens - usage.output_tokens
-        whole = Usage(fed, output_tokens=usage.output_tokens)
-        plain = price(self.task, whole, _said(self.tries[-1].end))
-        return None if plain is None else plain - cost
-
-
-def asks_too_long(fault: Fault, seconds: float) -> Fault:
-    """The fault, saying that the provider asks for a longer wait than the deadline leaves."""
-    wait = f"asks to wait {seconds:g} s, longer than the deadline leaves"
-    return replace(fault, message=f"{fault.message}; {wait}")
-
-
-def too_late(fault: Fault, task: Task) -> Fault:
-    """The fault, saying that no further try could begin before the deadline."""
-    late = f"no further try could begin within the deadline of {task.deadline:g} s"
-    return replace(fault, message=f"{fault.message}; {late}")
+    if limit.at_end:
+        return f"no complete answer by the deadline of {task.deadline:g} s"
+    if begun:
+        return f"silent for {task.silence:g} s in the middle of the answer"
+    if limit.begun:
+        return f"silent for {task.silence:g} s while it was thinking"
+    if limit.heard_of and task.stream:
+        return f"silent for {task.first:g} s before the first token"
+    return f"no {'first token' if task.stream else 'answer'} within {task.first:g} s"
 
 
 def thinking_apart(end: Reply | CallFailed) -> Reply | CallFailed:

@@ -7,7 +7,7 @@ from parallm_magics.cell.options import Options
 from parallm_magics.cell.plan import Plan, least_successes
 from parallm_magics.cell.variables import Part, Ref
 from parallm_magics.core.tasks import Reading
-from parallm_magics.engine.rate_limits import START
+from parallm_magics.engine.rate_limits import START_SLOTS
 from parallm_magics.errors import OptionError
 from parallm_magics.export.call_code import Asking
 from parallm_magics.export.code_text import indented, quoted
@@ -91,7 +91,7 @@ class _Program:
             )
         self._asking = Asking(
             [*tasks, *plan.auxiliary],
-            at_once=options.concurrency or START,
+            at_once=options.concurrency or START_SLOTS,
             seconds=options.timeout or options.deadline,
             left_out=_left_out(options),
         )

@@ -18,7 +18,7 @@ from parallm_magics.cell.plan import Plan
 from parallm_magics.core import user_code
 from parallm_magics.core.tasks import Record, Usage
 from parallm_magics.core.user_code import UserCodeInterrupted
-from parallm_magics.engine.budget import Ledger
+from parallm_magics.engine.accounts import Ledger
 from parallm_magics.engine.rate_limits import RateLimits
 from parallm_magics.errors import UnfinishedError
 from parallm_magics.notebook.cells import Cells

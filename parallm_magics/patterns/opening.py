@@ -12,7 +12,7 @@ from parallm_magics.cell.calls import Calls
 from parallm_magics.core import prices
 from parallm_magics.core.provider import Provider
 from parallm_magics.core.tasks import Model, Task
-from parallm_magics.engine.budget import Budget, Ledger
+from parallm_magics.engine.accounts import Budget, Ledger
 from parallm_magics.engine.cancel_token import Stop
 from parallm_magics.engine.clock import Clock, VirtualClock
 from parallm_magics.errors import OptionError, RecordingMissing

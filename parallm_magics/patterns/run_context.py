@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from parallm_magics.cell.plan import Plan
 from parallm_magics.core.tasks import Listener, Record
-from parallm_magics.engine.budget import Ledger
+from parallm_magics.engine.accounts import Ledger
 from parallm_magics.engine.cancel_token import Stop
 from parallm_magics.engine.rate_limits import RateLimits
 from parallm_magics.providers.registry import Clients

@@ -9,10 +9,12 @@ from typing import Any, Literal
 from parallm_magics.cell.plan import Plan, least_successes
 from parallm_magics.core.provider import Provider
 from parallm_magics.core.tasks import Call, Event, Fault, Model, Record, Status, Task, Usage
+from parallm_magics.engine.accounts import Accounts
+from parallm_magics.engine.admission import Routes
 from parallm_magics.engine.cancel_token import Stop
-from parallm_magics.engine.rate_limits import MOST, RateLimit
-from parallm_magics.engine.scheduler import Books, Doors, Rules, Scheduler
-from parallm_magics.engine.slots import Slots
+from parallm_magics.engine.rate_limits import MOST_SLOTS, RateLimit, Slots
+from parallm_magics.engine.retries import Rules
+from parallm_magics.engine.scheduler import Scheduler
 from parallm_magics.patterns.ballots import CAME_BACK
 from parallm_magics.patterns.opening import OpenModels
 from parallm_magics.patterns.record_sink import RecordSink
@@ -50,7 +52,7 @@ class Workers:
         self.models = OpenModels(plan.calls, auxiliary, context, plan.options.max_cost)
         self.notes: list[str] = []
         self.clock = self.models.clock()
-        self._slots = Slots(plan.options.concurrency or MOST, self.clock)
+        self._slots = Slots(plan.options.concurrency or MOST_SLOTS, self.clock)
         self._after = 0.0  # the end of the kept answers, as far as known before the first call
         self.end = 0.0
         self.sink = RecordSink(context, plan.options.out_file, further)
@@ -225,9 +227,9 @@ class Workers:
 
         scheduler = Scheduler(
             source,
-            Doors(self._provider, self._limit_of),
+            Routes(self._provider, self._limit_of),
             rules,
-            Books(bill.price, finish, self.models.budget),
+            Accounts(bill.price, finish, self.models.budget),
             self._context.tell,
             stop or self._context.stop,
             self._slots,

@@ -88,7 +88,8 @@ async def given_answer(answers: Answers | None, task: Task) -> str | None:
             return find_answer(answers, task)
         text: Any = user_code.call(answers, task, task.sample)
         if inspect.isawaitable(text):
-            text = await _in_time(text, min(task.first, task.deadline))
+            limited = _in_time(text, min(task.first, task.deadline))
+            text = await asyncio.get_running_loop().create_task(limited)
     except CallFailed:
         raise
     except UserCodeInterrupted:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import re
 from collections.abc import Callable
@@ -126,6 +127,7 @@ class Settings:
     refuse: float
 
 
+@functools.lru_cache(256)
 def read_settings(model: Model) -> Settings:
     """What a simulated model's query asks for, defaults filled in.
 

@@ -79,14 +79,14 @@ class SimulatedProvider:
         """
         settings = read_settings(task.model)
         seconds = simulation.latency(task, settings)
-        begun = _SimulatedTime(task, settings.scale)
         end = await self._end(task, settings)
+        time = _SimulatedTime(task, settings.scale)
         if isinstance(end, CallFailed) and end.seconds is not None:
-            await begun.reach(end.seconds)
+            if time.virtual:  # in real time the user's function has taken it already
+                await time.reach(end.seconds)
             raise end
         text = "" if isinstance(end, CallFailed) else end.text
-        # The user's own function has taken none of it.
-        await _say(task, text, seconds, _SimulatedTime(task, settings.scale), heard)
+        await _say(task, text, seconds, time, heard)
         name = str(task.model)
         if isinstance(end, CallFailed):
             usage = end.usage or Usage()
@@ -116,11 +116,16 @@ def scale_of(models: Iterable[Model]) -> float:
 
 
 class _SimulatedTime:
-    """The moments of one call, counted from its beginning on the clock of its run."""
+    """The moments of one call, counted from its beginning on the clock of its run.
+
+    Attributes:
+        virtual: whether that clock is.
+    """
 
     def __init__(self, task: Task, scale: float) -> None:
         self._clock = running_clock()
-        self._scale = 1.0 if self._clock.virtual else scale
+        self.virtual = self._clock.virtual
+        self._scale = 1.0 if self.virtual else scale
         self._began = self._clock.now()
         self._place = task.index
 

@@ -16,9 +16,12 @@ from bench import memory
 from parallm_magics import fanout
 from parallm_magics.core.provider import Reply
 from parallm_magics.core.tasks import Event, Model, Record, Task, Usage
+from parallm_magics.engine.accounts import Accounts
+from parallm_magics.engine.admission import Routes
 from parallm_magics.engine.cancel_token import Stop
 from parallm_magics.engine.rate_limits import RateLimit
-from parallm_magics.engine.scheduler import Books, Doors, Rules, Scheduler
+from parallm_magics.engine.retries import Rules
+from parallm_magics.engine.scheduler import Scheduler
 from parallm_magics.providers import bill, registry
 
 SLEEP = 0.002
@@ -87,9 +90,9 @@ async def pump(sleeper: Sleeper, count: int, concurrency: int) -> list[Record]:
             sleeper.first = time.perf_counter()
 
     pool = RateLimit()
-    doors = Doors(lambda model: sleeper, lambda provider: pool)
-    rules, books = Rules(concurrency, known=count), Books(bill.price)
-    return await Scheduler(tasks(count), doors, rules, books, tell, Stop()).run()
+    routes = Routes(lambda model: sleeper, lambda provider: pool)
+    rules, accounts = Rules(concurrency, known=count), Accounts(bill.price)
+    return await Scheduler(tasks(count), routes, rules, accounts, tell, Stop()).run()
 
 
 async def through_fanout(sleeper: Sleeper, count: int, concurrency: int) -> list[Record]:

@@ -22,10 +22,12 @@ from parallm_magics.cell.blocks import parse
 from parallm_magics.cell.plan import Plan, make_plan
 from parallm_magics.core.provider import CallFailed, Heard, Reply
 from parallm_magics.core.tasks import Fault, FaultKind, Model, Record, Task, Usage
-from parallm_magics.engine.budget import Budget, Ledger
+from parallm_magics.engine.accounts import Accounts, Budget, Ledger
+from parallm_magics.engine.admission import Routes
 from parallm_magics.engine.cancel_token import Stop
 from parallm_magics.engine.rate_limits import RateLimits
-from parallm_magics.engine.scheduler import Books, Doors, Rules, Scheduler
+from parallm_magics.engine.retries import Rules
+from parallm_magics.engine.scheduler import Scheduler
 from parallm_magics.patterns.dry_run import preview
 from parallm_magics.patterns.fanout import FanoutPattern
 from parallm_magics.patterns.guard_verdicts import Verdict
@@ -117,12 +119,12 @@ class Schedule:
             loop = asyncio.get_running_loop()
             loop.call_later(rng.uniform(0, 3 * self.latency), stop, "interrupted")
         ledgers = [own, self.session] if cap is not None else [self.session]
-        books = Books(price, budget=Budget(ledgers, self.worst))
-        doors = Doors(lambda model: fake, self.pools.of)
+        accounts = Accounts(price, budget=Budget(ledgers, self.worst))
+        routes = Routes(lambda model: fake, self.pools.of)
         paced = self.latency > 1 and rng.random() < 0.3
         rules = Rules(rng.choice([1, 2, 20]), rpm=5 if paced else None)
         await asyncio.sleep(rng.uniform(0, self.latency))
-        records = await Scheduler(todo, doors, rules, books, None, stop).run()
+        records = await Scheduler(todo, routes, rules, accounts, None, stop).run()
         self.told += [(t, r, own) for t, r in zip(todo, records, strict=True)]
 
     async def call(self, task: Task, own: Bank) -> Reply:
@@ -289,9 +291,9 @@ def pumped(
     async def main() -> list[Record]:
         if stop_at is not None:
             asyncio.get_running_loop().call_later(stop_at, stop, "interrupted")
-        doors = Doors(lambda model: fake, RateLimits().of)
-        books = Books(price, budget=booked(ledger))
-        return await Scheduler(tasks(count, **fields), doors, Rules(), books, None, stop).run()
+        routes = Routes(lambda model: fake, RateLimits().of)
+        accounts = Accounts(price, budget=booked(ledger))
+        return await Scheduler(tasks(count, **fields), routes, Rules(), accounts, None, stop).run()
 
     return run_virtual(main())[0], ledger
 
@@ -376,19 +378,21 @@ def test_a_stop_in_the_moment_of_a_second_try_loses_nothing() -> None:
         Ledger("--max-cost", Decimal(1)),
         Stop(),
     )
-    doors, books = Doors(lambda model: fake, RateLimits().of), Books(price, budget=booked(ledger))
+    routes, accounts = (
+        Routes(lambda model: fake, RateLimits().of),
+        Accounts(price, budget=booked(ledger)),
+    )
 
-    async def main() -> list[Record]:
-        pump = Scheduler(tasks(1), doors, Rules(), books, None, stop)
-        begin = pump._begin
+    class Stopping(Scheduler):
+        """Is stopped as soon as a second try has begun."""
 
-        def begin_and_stop(*args: Any) -> None:
-            begin(*args)
+        def _begin(self, *args: Any) -> None:
+            super()._begin(*args)
             if fake.calls:
                 stop("interrupted")
 
-        pump._begin = begin_and_stop  # type: ignore[method-assign]
-        return await pump.run()
+    async def main() -> list[Record]:
+        return await Stopping(tasks(1), routes, Rules(), accounts, None, stop).run()
 
     [record] = run_virtual(main())[0]
     assert record.status == "cancelled"
@@ -405,16 +409,16 @@ def test_nobody_waits_for_money_beyond_a_deadline() -> None:
     async def cell(act: Act, later: float) -> tuple[list[Record], float]:
         await asyncio.sleep(later)
         fake = Fake(act)
-        doors, books = Doors(lambda model: fake, pools.of), Books(price, budget=budget)
+        routes, accounts = Routes(lambda model: fake, pools.of), Accounts(price, budget=budget)
         todo = tasks(1, deadline=20.0, first=1e3, silence=1e3)
-        records = await Scheduler(todo, doors, Rules(), books, None, Stop()).run()
+        records = await Scheduler(todo, routes, Rules(), accounts, None, Stop()).run()
         return records, asyncio.get_running_loop().time()
 
     async def main() -> Any:
         long = replace(TASK, deadline=500.0, first=500.0)
         fake = Fake(answer(300.0))
-        doors, books = Doors(lambda model: fake, pools.of), Books(price, budget=budget)
-        holder = Scheduler([long], doors, Rules(), books, None, Stop())
+        routes, accounts = Routes(lambda model: fake, pools.of), Accounts(price, budget=budget)
+        holder = Scheduler([long], routes, Rules(), accounts, None, Stop())
         first = asyncio.ensure_future(cell(failing("server", 9), 0.0))
         await asyncio.sleep(0.05)  # its first try is under way, and there is no room for ours
         other = asyncio.ensure_future(holder.run())

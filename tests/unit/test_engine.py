@@ -18,10 +18,12 @@ from virtual_time import run_virtual
 
 from parallm_magics.core.provider import CallFailed, Heard, Reply
 from parallm_magics.core.tasks import Event, Fault, Listener, Model, Record, Task, Usage
+from parallm_magics.engine.accounts import Accounts
+from parallm_magics.engine.admission import Routes
 from parallm_magics.engine.cancel_token import Stop
-from parallm_magics.engine.rate_limits import RateLimit, RateLimits
-from parallm_magics.engine.scheduler import Books, Doors, Rules, Scheduler
-from parallm_magics.engine.slots import Slots
+from parallm_magics.engine.rate_limits import RateLimit, RateLimits, Slots
+from parallm_magics.engine.retries import Rules
+from parallm_magics.engine.scheduler import Scheduler
 
 
 def pumped(fake: Fake, todo: list[Task], **options: Any) -> tuple[list[Record], float, list[Event]]:
@@ -53,9 +55,9 @@ async def pump(
 ) -> list[Record]:
     """A pump over one fake provider."""
     pools = RateLimits()
-    doors = Doors(lambda model: fake, lambda provider: pool or pools.of(provider))
+    routes = Routes(lambda model: fake, lambda provider: pool or pools.of(provider))
     shared = Slots(rules.concurrency)
-    return await Scheduler(todo, doors, rules, Books(price), tell, stop, shared).run()
+    return await Scheduler(todo, routes, rules, Accounts(price), tell, stop, shared).run()
 
 
 @pytest.mark.parametrize("concurrency", [1, 2, 3])
@@ -65,9 +67,9 @@ def test_a_model_that_comes_late_in_a_cell_is_asked_like_the_others(concurrency:
     fakes = {f"p{at}": Fake(answer(1.0)) for at in range(4)}
 
     async def main() -> list[Record]:
-        doors = Doors(lambda model: fakes[model.provider], RateLimits().of)
+        routes = Routes(lambda model: fakes[model.provider], RateLimits().of)
         rules = Rules(concurrency, known=12)
-        return await Scheduler(todo, doors, rules, Books(price), None, Stop()).run()
+        return await Scheduler(todo, routes, rules, Accounts(price), None, Stop()).run()
 
     records, elapsed = run_virtual(main())
     assert [record.status for record in records] == ["ok"] * 12
@@ -80,8 +82,8 @@ def test_a_door_that_opens_beside_a_closed_one_is_used_at_once() -> None:
     fakes = {"p0": Fake(failing("auth", 9)), "p1": Fake(answer(1.0))}
 
     async def main() -> list[Record]:
-        doors = Doors(lambda model: fakes[model.provider], RateLimits().of)
-        return await Scheduler(todo, doors, Rules(1, known=8), Books(price), None, Stop()).run()
+        routes = Routes(lambda model: fakes[model.provider], RateLimits().of)
+        return await Scheduler(todo, routes, Rules(1, known=8), Accounts(price), None, Stop()).run()
 
     records, _ = run_virtual(main())
     assert [record.status for record in records] == ["failed"] * 4 + ["ok"] * 4
@@ -93,9 +95,9 @@ def test_a_closed_door_leaves_the_models_still_to_come() -> None:
     fakes = {"bad": Fake(failing("auth", 9)), "good": Fake(answer(1.0))}
 
     async def main() -> list[Record]:
-        doors = Doors(lambda model: fakes[model.provider], RateLimits().of)
+        routes = Routes(lambda model: fakes[model.provider], RateLimits().of)
         rules = Rules(1, drain=False, models=2)
-        return await Scheduler(iter(todo), doors, rules, Books(price), None, Stop()).run()
+        return await Scheduler(iter(todo), routes, rules, Accounts(price), None, Stop()).run()
 
     records, _ = run_virtual(main())
     assert [record.status for record in records] == (["failed"] * 3 + ["ok"]) * 10
@@ -119,7 +121,7 @@ def test_concurrency_is_an_exact_ceiling() -> None:
 def test_a_long_probe_is_waited_for_at_rest(monkeypatch: pytest.MonkeyPatch) -> None:
     """While one call at a time probes a provider, another's deadline is not looked at in a loop."""
     calls = looks = 0
-    admit = Scheduler._admit
+    look = Scheduler._look
 
     async def act(task: Task, heard: Heard) -> Reply:
         nonlocal calls
@@ -135,13 +137,13 @@ def test_a_long_probe_is_waited_for_at_rest(monkeypatch: pytest.MonkeyPatch) -> 
         *(replace(task, index=task.index + 10) for task in tasks(2, deadline=3.0)),
     ]
 
-    def counted(self: Scheduler) -> float | None:
+    def counted(self: Scheduler) -> None:
         nonlocal looks
         looks += 1
         assert looks < 100
-        return admit(self)
+        look(self)
 
-    monkeypatch.setattr(Scheduler, "_admit", counted)
+    monkeypatch.setattr(Scheduler, "_look", counted)
     records, _, _ = pumped(Fake(act), todo, concurrency=1)
     assert [record.status for record in records[10:]] == ["timed_out", "failed"]
 
@@ -288,13 +290,13 @@ def test_who_waits_for_a_next_try_ends_at_its_deadline(
     late: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Though every place is taken until after it: neither later, nor by a place that comes too late."""
-    looks, admit = itertools.count(), Scheduler._admit
+    looks, look = itertools.count(), Scheduler._look
 
-    def admitting(self: Scheduler) -> float | None:
+    def looking(self: Scheduler) -> None:
         assert next(looks) < 1000, "it looks again and again, and ends nobody"
-        return admit(self)
+        look(self)
 
-    monkeypatch.setattr(Scheduler, "_admit", admitting)
+    monkeypatch.setattr(Scheduler, "_look", looking)
     first = failing("server", 1)
     fake = Fake(by_name({"w0": first, "w1": answer(3.0 + late - 0.1)}, answer()))
     records, _, events = pumped(fake, tasks(2, deadline=3.0, first=60.0), concurrency=1)

@@ -30,7 +30,7 @@ from parallm_magics.cell.blocks import parse
 from parallm_magics.cell.plan import Plan, make_plan
 from parallm_magics.core.provider import CallFailed, Heard, Reply
 from parallm_magics.core.tasks import Event, Fault, Model, Record, Task
-from parallm_magics.engine.budget import Ledger
+from parallm_magics.engine.accounts import Ledger
 from parallm_magics.engine.cancel_token import Stop
 from parallm_magics.notebook.session import Spend
 from parallm_magics.patterns.dry_run import Preview, preview

@@ -13,9 +13,12 @@ from virtual_time import run_virtual
 
 from parallm_magics.core.provider import CallFailed, Heard, Reply
 from parallm_magics.core.tasks import Event, Fault, Record, Task
+from parallm_magics.engine.accounts import Accounts
+from parallm_magics.engine.admission import Routes
 from parallm_magics.engine.cancel_token import Stop
 from parallm_magics.engine.rate_limits import RateLimit, RateLimits
-from parallm_magics.engine.scheduler import Books, Doors, Rules, Scheduler
+from parallm_magics.engine.retries import Rules
+from parallm_magics.engine.scheduler import Scheduler
 
 CALLS = 1000
 
@@ -29,9 +32,9 @@ def served(
 
     async def cell() -> list[Record]:
         began = asyncio.get_running_loop().time()
-        doors = Doors(lambda model: fake, pools.of)
+        routes = Routes(lambda model: fake, pools.of)
         return await Scheduler(
-            tasks(count, **task), doors, Rules(), Books(price), None, Stop(), began
+            tasks(count, **task), routes, Rules(), Accounts(price), None, Stop(), began
         ).run()
 
     async def main() -> list[Record]:
@@ -124,8 +127,8 @@ def test_so_many_as_are_asked_for_start_at_once(line: str, seconds: float) -> No
     fake = Fake(provider)
 
     async def main() -> list[Record]:
-        doors = Doors(lambda model: fake, RateLimits().of)
-        return await Scheduler(tasks(100), doors, rules, Books(price), None, Stop()).run()
+        routes = Routes(lambda model: fake, RateLimits().of)
+        return await Scheduler(tasks(100), routes, rules, Accounts(price), None, Stop()).run()
 
     records, took = run_virtual(main())
     assert len(records) == 100
@@ -188,9 +191,9 @@ def test_a_fault_that_no_call_can_survive_stops_the_run(kind: Any, asked: int) -
 
     async def main() -> list[Record]:
         began = asyncio.get_running_loop().time()
-        doors = Doors(lambda model: fake, doors_pools.of)
+        routes = Routes(lambda model: fake, doors_pools.of)
         return await Scheduler(
-            tasks(CALLS), doors, Rules(), Books(price), None, Stop(), began
+            tasks(CALLS), routes, Rules(), Accounts(price), None, Stop(), began
         ).run()
 
     records, _ = run_virtual(main())
@@ -221,9 +224,9 @@ def test_the_source_is_read_no_faster_than_it_is_served() -> None:
 
     async def main() -> list[Record]:
         fake = Fake(Limited(anything))
-        doors = Doors(lambda model: fake, RateLimits().of)
+        routes = Routes(lambda model: fake, RateLimits().of)
         rules = Rules(concurrency=10)
-        return await Scheduler(source(), doors, rules, Books(price), tell, Stop(), 0.0).run()
+        return await Scheduler(source(), routes, rules, Accounts(price), tell, Stop(), 0.0).run()
 
     records, _ = run_virtual(main())
     assert len(records) == 2000
@@ -246,8 +249,8 @@ def test_what_one_cell_gave_up_the_next_one_asks_again(fault: str) -> None:
     fake, pools = Fake(act), RateLimits()
 
     async def cell() -> list[str]:
-        doors = Doors(lambda model: fake, pools.of)
-        run = Scheduler(tasks(8), doors, Rules(), Books(price), None, Stop())
+        routes = Routes(lambda model: fake, pools.of)
+        run = Scheduler(tasks(8), routes, Rules(), Accounts(price), None, Stop())
         return [record.status for record in await run.run()]
 
     async def main() -> list[list[str]]:

@@ -12,9 +12,12 @@ from virtual_time import run_virtual
 
 from parallm_magics.core.provider import Heard, Reply
 from parallm_magics.core.tasks import Record, Task, Usage
+from parallm_magics.engine.accounts import Accounts
+from parallm_magics.engine.admission import Routes
 from parallm_magics.engine.cancel_token import Stop
 from parallm_magics.engine.rate_limits import RateLimits
-from parallm_magics.engine.scheduler import Books, Doors, Rules, Scheduler
+from parallm_magics.engine.retries import Rules
+from parallm_magics.engine.scheduler import Scheduler
 from parallm_magics.providers.registry import entries, entry_of, make
 
 WAIT = 60.0
@@ -47,9 +50,9 @@ class Slots:
 
     async def cell(self, count: int, **rules: object) -> list[Record]:
         """One cell of so many calls."""
-        doors = Doors(lambda model: self.fake, self.pools.of)
+        routes = Routes(lambda model: self.fake, self.pools.of)
         todo = tasks(count, silence=15.0, first=WAIT, deadline=3_600.0)
-        return await Scheduler(todo, doors, Rules(**rules), Books(price), None, Stop()).run()  # type: ignore[arg-type]
+        return await Scheduler(todo, routes, Rules(**rules), Accounts(price), None, Stop()).run()  # type: ignore[arg-type]
 
 
 def late(records: list[Record]) -> list[Record]:

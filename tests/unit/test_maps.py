@@ -25,10 +25,12 @@ from parallm_magics.cell.items import AHEAD
 from parallm_magics.cell.plan import Plan, make_plan
 from parallm_magics.core.provider import Heard, Reply
 from parallm_magics.core.tasks import Model, Record, Task
-from parallm_magics.engine.budget import Budget, Ledger
+from parallm_magics.engine.accounts import Accounts, Budget, Ledger
+from parallm_magics.engine.admission import Routes
 from parallm_magics.engine.cancel_token import Stop
 from parallm_magics.engine.rate_limits import RateLimits
-from parallm_magics.engine.scheduler import Books, Doors, Rules, Scheduler
+from parallm_magics.engine.retries import Rules
+from parallm_magics.engine.scheduler import Scheduler
 from parallm_magics.errors import UnfinishedError
 from parallm_magics.patterns.dry_run import preview
 from parallm_magics.patterns.fanout import FanoutPattern
@@ -561,10 +563,10 @@ def test_one_item_that_is_too_dear_does_not_end_a_large_map() -> None:
         return Decimal(2000 if len(task.prompt) > 100 else 1)
 
     async def main() -> list[Record]:
-        doors = Doors(lambda model: fake, RateLimits().of)
-        books = Books(price, budget=Budget([Ledger("--max-cost", Decimal(1000))], worst))
+        routes = Routes(lambda model: fake, RateLimits().of)
+        accounts = Accounts(price, budget=Budget([Ledger("--max-cost", Decimal(1000))], worst))
         return await Scheduler(
-            plan.calls.read(), doors, Rules(drain=False), books, None, Stop()
+            plan.calls.read(), routes, Rules(drain=False), accounts, None, Stop()
         ).run()
 
     records, _ = run_virtual(main())

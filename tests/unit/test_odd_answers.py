@@ -38,7 +38,7 @@ from virtual_time import run_virtual
 from parallm_magics import VoteRun
 from parallm_magics.core.provider import CallFailed, Heard, Reply
 from parallm_magics.core.tasks import Task
-from parallm_magics.engine.attempt import attempt
+from parallm_magics.engine.worker import attempt
 
 KEY_ENV = {"anthropic": "ANTHROPIC_API_KEY", "openai": "OPENAI_API_KEY"}
 THINKING = {"type": "thinking", "thinking": "", "signature": ""}

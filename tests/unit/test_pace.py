@@ -19,10 +19,12 @@ from parallm_magics.cell.blocks import parse
 from parallm_magics.cell.plan import make_plan
 from parallm_magics.core.provider import CallFailed, Heard, Reply
 from parallm_magics.core.tasks import Fault, Model, Record, Task, Usage
+from parallm_magics.engine.accounts import Accounts
+from parallm_magics.engine.admission import Routes
 from parallm_magics.engine.cancel_token import Stop
-from parallm_magics.engine.rate_limits import RateLimits
-from parallm_magics.engine.rate_window import SPAN, RateWindow
-from parallm_magics.engine.scheduler import Books, Doors, Rules, Scheduler
+from parallm_magics.engine.rate_limits import WINDOW_SECONDS, RateLimits, RateWindow
+from parallm_magics.engine.retries import Rules
+from parallm_magics.engine.scheduler import Scheduler
 from parallm_magics.patterns.fanout import FanoutPattern
 
 EPSILON = 1e-6  # of a clock that is a float
@@ -50,9 +52,9 @@ class Metered:
         **rules: Any,
     ) -> list[Record]:
         """One cell of so many calls."""
-        doors = Doors(lambda model: self.fake, self.pools.of)
+        routes = Routes(lambda model: self.fake, self.pools.of)
         todo = tasks(count, **(tries or {}))
-        pump = Scheduler(todo, doors, Rules(**rules), Books(price), None, stop or Stop())
+        pump = Scheduler(todo, routes, Rules(**rules), Accounts(price), None, stop or Stop())
         return await pump.run()
 
     @property
@@ -64,7 +66,9 @@ class Metered:
 def densest(began: Sequence[float]) -> int:
     """The most of these times in any window of a minute, wherever it begins."""
     times = sorted(began)
-    return max(bisect.bisect_left(times, t + SPAN - EPSILON) - at for at, t in enumerate(times))
+    return max(
+        bisect.bisect_left(times, t + WINDOW_SECONDS - EPSILON) - at for at, t in enumerate(times)
+    )
 
 
 # The window alone.
@@ -78,13 +82,15 @@ class Brute:
 
     def used(self, at: float) -> float:
         """What counts at this time."""
-        return sum(amount for begun, amount in self.taken if begun + SPAN > at)
+        return sum(amount for begun, amount in self.taken if begun + WINDOW_SECONDS > at)
 
     def wait(self, now: float, amount: float, most: int) -> float:
         """The first of all moments at which something leaves the window, from which on it fits."""
-        moments = sorted({now, *(at + SPAN for at, _ in self.taken if at + SPAN > now)})
+        moments = sorted(
+            {now, *(at + WINDOW_SECONDS for at, _ in self.taken if at + WINDOW_SECONDS > now)}
+        )
         for moment in moments:
-            left = [at for at, _ in self.taken if at + SPAN > moment]
+            left = [at for at, _ in self.taken if at + WINDOW_SECONDS > moment]
             if not left or self.used(moment) + amount <= most:
                 return moment - now
         raise AssertionError
@@ -106,7 +112,7 @@ def test_the_window_says_what_counting_says(steps: list[tuple[Any, ...]]) -> Non
         now += seconds
         wait = pace.wait(now, amount, most)
         assert wait == brute.wait(now, amount, most)
-        assert wait <= SPAN
+        assert wait <= WINDOW_SECONDS
         if wait == 0:
             taken.append(pace.take(now, amount))
             brute.taken.append([now, amount])
@@ -133,7 +139,7 @@ def test_whoever_waits_as_told_never_passes_the_limit(
         pace.take(now, amount)
         taken.append((now, amount))
     for at, _ in taken:
-        inside = [amount for t, amount in taken if at <= t < at + SPAN - EPSILON]
+        inside = [amount for t, amount in taken if at <= t < at + WINDOW_SECONDS - EPSILON]
         assert sum(inside) <= most or len(inside) == 1
 
 
@@ -269,7 +275,7 @@ def test_in_no_minute_more_tokens_than_allowed() -> None:
     run_virtual(metered.cell(200, tpm=3000, tries={"max_tokens": 500}))
     assert len(spent) == 200
     for at, _ in spent:
-        assert sum(n for t, n in spent if at <= t < at + SPAN - EPSILON) <= 3000
+        assert sum(n for t, n in spent if at <= t < at + WINDOW_SECONDS - EPSILON) <= 3000
 
 
 def test_a_call_larger_than_the_limit_is_made_alone() -> None:

@@ -19,8 +19,9 @@ from provider import KEY, Act, Loopback, PromptCache
 from parallm_magics.core.provider import Reply
 from parallm_magics.core.tasks import Model, Record, Task, Usage
 from parallm_magics.display import static_html, static_plain
+from parallm_magics.engine.accounts import Accounts, Price
 from parallm_magics.engine.clock import Clock
-from parallm_magics.engine.worker import Price, Worker
+from parallm_magics.engine.worker import Worker
 from parallm_magics.patterns.run import Run
 from parallm_magics.providers import bill
 from parallm_magics.providers.anthropic import AnthropicProvider
@@ -292,8 +293,10 @@ def recorded(usage: Usage | None, price: Price, model: Model, simulated: bool = 
 
     async def work() -> Record:
         worker = Worker(task, fake, Clock(), 0.0)
-        last = await worker.once(None, price)
-        return worker.record(price, worker.start or 0.0, last.fault)
+        last = await worker.once(None)
+        accounts = Accounts(price)
+        accounts.book(worker, last)
+        return accounts.record(worker, worker.start or 0.0, last.fault)
 
     return asyncio.run(work())
 
@@ -340,8 +343,10 @@ def test_workers_of_one_prompt_save_what_the_server_counted(server: Loopback) ->
         ended = []
         for task in asked:
             worker = Worker(task, provider, Clock(), 0.0)
-            last = await worker.once(None, bill.price)
-            ended.append(worker.record(bill.price, worker.start or 0.0, last.fault))
+            last = await worker.once(None)
+            accounts = Accounts(bill.price)
+            accounts.book(worker, last)
+            ended.append(accounts.record(worker, worker.start or 0.0, last.fault))
         await provider.close()
         return ended
 

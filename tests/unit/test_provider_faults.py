@@ -19,10 +19,12 @@ from virtual_time import run_virtual
 from parallm_magics import FanoutRun, ParallmError, TooFewSucceeded, fanout
 from parallm_magics.core.provider import CallFailed, Heard, Reply
 from parallm_magics.core.tasks import Event, Fault, Record, Task
+from parallm_magics.engine.accounts import Accounts
+from parallm_magics.engine.admission import Routes
 from parallm_magics.engine.cancel_token import Stop
-from parallm_magics.engine.rate_limits import RateLimits
-from parallm_magics.engine.scheduler import Books, Doors, Rules, Scheduler
-from parallm_magics.engine.slots import Slots
+from parallm_magics.engine.rate_limits import RateLimits, Slots
+from parallm_magics.engine.retries import Rules
+from parallm_magics.engine.scheduler import Scheduler
 from parallm_magics.providers.registry import define_simulated, forget
 
 SOON = 0.3  # after its deadline a worker has ended, on a quiet machine that does not stall
@@ -33,10 +35,15 @@ def pumped(fake: Fake, todo: list[Task], **rules: Any) -> tuple[list[Record], fl
     events: list[Event] = []
 
     async def main() -> list[Record]:
-        doors, began = Doors(lambda model: fake, RateLimits().of), asyncio.get_running_loop().time()
+        routes, began = (
+            Routes(lambda model: fake, RateLimits().of),
+            asyncio.get_running_loop().time(),
+        )
         held = Rules(**rules)
         shared = Slots(held.concurrency, began)
-        return await Scheduler(todo, doors, held, Books(price), events.append, Stop(), shared).run()
+        return await Scheduler(
+            todo, routes, held, Accounts(price), events.append, Stop(), shared
+        ).run()
 
     records, seconds = run_virtual(main())
     return records, seconds, events

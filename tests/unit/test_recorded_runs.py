@@ -29,7 +29,7 @@ from parallm_magics.cell.blocks import parse
 from parallm_magics.cell.plan import Plan, make_plan
 from parallm_magics.core.provider import Reply
 from parallm_magics.core.tasks import Event, Model, Record, Task
-from parallm_magics.engine.budget import Ledger
+from parallm_magics.engine.accounts import Ledger
 from parallm_magics.engine.cancel_token import Stop
 from parallm_magics.notebook.session import Spend
 from parallm_magics.patterns.fanout import FanoutPattern

@@ -20,9 +20,12 @@ from parallm_magics.cell.plan import make_plan
 from parallm_magics.core.provider import Heard, Reply
 from parallm_magics.core.tasks import Model, Record, Task, Usage
 from parallm_magics.display import static_plain
+from parallm_magics.engine.accounts import Accounts
+from parallm_magics.engine.admission import Routes
 from parallm_magics.engine.cancel_token import Stop
 from parallm_magics.engine.rate_limits import RateLimits
-from parallm_magics.engine.scheduler import Books, Doors, Rules, Scheduler
+from parallm_magics.engine.retries import Rules
+from parallm_magics.engine.scheduler import Scheduler
 from parallm_magics.patterns.fanout import FanoutPattern
 
 SHARED = "The contract.\n" + "clause. " * 700
@@ -80,9 +83,9 @@ def ran(
     async def main() -> list[Record]:
         if stop_at is not None:
             asyncio.get_running_loop().call_later(stop_at, stop, "interrupted")
-        doors = Doors(lambda model: fake, pools.of)
+        routes = Routes(lambda model: fake, pools.of)
         rules = Rules(concurrency, known=len(todo))
-        return await Scheduler(todo, doors, rules, Books(price), None, stop).run()
+        return await Scheduler(todo, routes, rules, Accounts(price), None, stop).run()
 
     records, seconds = run_virtual(main())
     assert [record.name for record in records] == [task.name for task in todo]
