@@ -72,9 +72,8 @@ class Option:
 
 
 def _option(
-    flags: str,
+    usage: str,
     reader: Callable[[Any], Any],
-    form: str,
     text: str,
     *,
     where: Iterable[str] = CELLS,
@@ -82,18 +81,25 @@ def _option(
     also: str = "",
     **more: Any,
 ) -> Any:
-    more |= {"where": frozenset(where), "also": tuple(also.split())}
-    meta = {"flags": tuple(flags.split()), "read": reader, "form": form, "help": text, **more}
-    return dataclasses.field(default=default, metadata=meta)
+    """An option as a field.
+
+    Args:
+        usage: its flags, and behind them what stands for the value.
+        also: what other tools call it, blanks between.
+    """
+    flags = tuple(word for word in usage.split() if word.startswith("-"))
+    more |= {"flags": flags, "form": " ".join(usage.split()[len(flags) :])}
+    more |= {"read": reader, "help": text, "where": frozenset(where), "also": tuple(also.split())}
+    return dataclasses.field(default=default, metadata=more)
 
 
 def _words(flags: str, known: Collection[str], text: str, **more: Any) -> Any:
     """An option that takes one of these words; may be a table that grows."""
-    return _option(flags, read.one_of(known), "", text, known=known, **more)
+    return _option(flags, read.one_of(known), text, known=known, **more)
 
 
 def _switch(flags: str, text: str, **more: Any) -> Any:
-    return _option(flags, read.switch, "", text, default=False, **more)
+    return _option(flags, read.switch, text, default=False, **more)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,53 +107,47 @@ class Options:
     """Every option with its value, as one cell or block sees them."""
 
     out: str | None = _option(
-        "--out -o",
+        "--out -o NAME",
         read.identifier,
-        "NAME",
         "store the run under this name, and still show it",
         setting=False,
         keyword=False,
     )
     model: tuple[str, ...] = _option(
-        "--model -m",
+        "--model -m A[,B…]",
         read.models,
-        "A[,B…]",
         "the model, or several to deal the workers to",
         where=CALLS,
         default=(),
         offers="models",
     )
     n: int | None = _option(
-        "-n",
+        "-n N",
         read.workers,
-        "N",
         "how many workers",
         where={FANOUT, VOTE, "section", "guardrail", "panel"},
         setting=False,
         also="votes voters samples workers count k num times repeats",
     )
     each: Any = _option(
-        "--each",
+        "--each NAME",
         read.items,
-        "NAME",
         "run once per item of this variable, as {{item}} and {{index}}; votes are measured",
         setting=False,
         offers="variables",
         also="items map data docs",
     )
     truth: Any = _option(
-        "--truth",
+        "--truth LABELS",
         read.truth,
-        "LABELS",
         "the true labels: a list, a column of the items, or {{item.label}}",
         where={VOTE},
         setting=False,
         offers="variables",
     )
     compare: tuple[str, ...] = _option(
-        "--compare",
+        "--compare single|MODEL|PANEL|stop=clinch",
         read.comparisons,
-        "single|MODEL|PANEL|stop=clinch",
         "what else to measure on the same items, several with commas",
         where={VOTE},
         default=(),
@@ -155,39 +155,35 @@ class Options:
         offers="models",
     )
     system: str | None = _option(
-        "--system", read.text, "TEXT", "the system prompt", where=CALLS, also="instructions persona"
+        "--system TEXT", read.text, "the system prompt", where=CALLS, also="instructions persona"
     )
     temperature: tuple[float, float] | None = _option(
-        "--temperature -t",
+        "--temperature -t X|LO..HI",
         read.temperature,
-        "X|LO..HI",
         "one temperature, or a range spread over the workers",
         where=CALLS,
     )
     effort: str | None = _option(
-        "--effort", read.word, "LEVEL", "reasoning effort, as the model names it", where=CALLS
+        "--effort LEVEL", read.word, "reasoning effort, as the model names it", where=CALLS
     )
     param: tuple[tuple[str, Any], ...] = _option(
-        "--param",
+        "--param KEY=JSON",
         read.parameter,
-        "KEY=JSON",
         "one more request field, sent as given",
         where=CALLS,
         default=(),
         repeats=True,
     )
     max_tokens: int = _option(
-        "--max-tokens",
+        "--max-tokens N",
         read.count,
-        "N",
         "most output tokens a worker, thinking included",
         where=CALLS,
         default=4096,
     )
     choices: tuple[str, ...] | None = _option(
-        "--choices",
+        "--choices A,B",
         read.choices,
-        "A,B",
         "the answer is one of these labels",
         where=ANSWERS | GUARDRAIL,
         also="labels options classes categories enum",
@@ -198,18 +194,16 @@ class Options:
         where={VOTE},
     )
     score: tuple[float, float] | None = _option(
-        "--score",
+        "--score LO..HI",
         read.span,
-        "LO..HI",
         "the answer is a score in this range",
         where=ANSWERS | {"judge"},
     )
     number: bool = _switch("--number", "the answer is a number", where=ANSWERS)
     open: bool = _switch("--open", "the answer is free text", where=ANSWERS)
     flag: str | None = _option(
-        "--flag",
+        "--flag LABEL",
         read.text,
-        "LABEL",
         "answers with this label are listed in run.flagged; --pick any looks for it",
         where={FANOUT, VOTE, "section"},
         setting=False,
@@ -231,9 +225,8 @@ class Options:
         also="rule method aggregation",
     )
     threshold: str | None = _option(
-        "--threshold",
+        "--threshold Q",
         read.threshold,
-        "Q",
         "votes the winner needs, or a guard's block: 0.6, 2/3, 60% or a count",
         where=POLLS | GUARDRAIL,
         also="agreement",
@@ -246,9 +239,8 @@ class Options:
         default="requested",
     )
     quorum: int | None = _option(
-        "--quorum",
+        "--quorum N",
         read.count,
-        "N",
         "least valid votes for a result (half of the requested)",
         where=POLLS,
     )
@@ -260,9 +252,8 @@ class Options:
         default="report",
     )
     weight: Fraction | None = _option(
-        "--weight",
+        "--weight W",
         read.weight,
-        "W",
         "what this voter's vote counts; makes the rule weighted",
         where={"voter"},
         setting=False,
@@ -275,9 +266,8 @@ class Options:
         setting=False,
     )
     stop: str = _option(
-        "--stop",
+        "--stop all|clinch|beta:LEVEL",
         read.stop,
-        "all|clinch|beta:LEVEL",
         "when a vote ends: with all votes, once the open ones cannot change it, or by a heuristic, "
         "such as beta:0.95",
         where={VOTE},
@@ -291,18 +281,16 @@ class Options:
         default="all",
     )
     block: str | None = _option(
-        "--block",
+        "--block LABEL",
         read.text,
-        "LABEL",
         "the guard's label that blocks (BLOCK; needed where that is none of its choices)",
         where=GUARDRAIL,
         setting=False,
         offers="labels",
     )
     refusal: str = _option(
-        "--refusal",
+        "--refusal TEXT",
         read.text,
-        "TEXT",
         "what stands in place of blocked work",
         where=GUARDRAIL,
         default="Blocked by the guardrail.",
@@ -322,24 +310,17 @@ class Options:
         default="return",
     )
     timeout: float | None = _option(
-        "--timeout",
+        "--timeout S",
         read.seconds,
-        "S",
         "seconds of silence before a worker has timed out (15; 60 for the first token and for unstreamed calls)",
         where=CALLS,
     )
     deadline: float = _option(
-        "--deadline",
-        read.seconds,
-        "S",
-        "seconds for a worker as a whole",
-        where=CALLS,
-        default=120.0,
+        "--deadline S", read.seconds, "seconds for a worker as a whole", where=CALLS, default=120.0
     )
     retries: int = _option(
-        "--retries",
+        "--retries N",
         read.count_or_none,
-        "N",
         "further tries after a passing fault",
         where=CALLS,
         default=2,
@@ -350,34 +331,28 @@ class Options:
         where=CALLS,
     )
     concurrency: int | None = _option(
-        "--concurrency -c",
+        "--concurrency -c N",
         read.concurrency,
-        "N",
         "most workers at once (without it 20 at first, then as many as the provider bears, up to 200)",
         also="max_concurrency max_workers parallel workers_at_once",
     )
     rpm: int | None = _option(
-        "--rpm", read.count, "N", "most requests to one provider in any 60 seconds"
+        "--rpm N", read.count, "most requests to one provider in any 60 seconds"
     )
     tpm: int | None = _option(
-        "--tpm", read.count, "N", "most tokens to and from one provider in any 60 seconds"
+        "--tpm N", read.count, "most tokens to and from one provider in any 60 seconds"
     )
     max_cost: Decimal | None = _option(
-        "--max-cost",
+        "--max-cost USD",
         read.dollars,
-        "USD",
         "no call begins that could take the cell's cost above this",
         also="budget cost",
     )
     min_success: str = _option(
-        "--min-success",
-        read.minimum,
-        "N|P%",
-        "fewer successes than this are an error",
-        default="50%",
+        "--min-success N|P%", read.minimum, "fewer successes than this are an error", default="50%"
     )
     seed: int = _option(
-        "--seed", read.whole_number, "N", "makes simulated answers reproducible", default=0
+        "--seed N", read.whole_number, "makes simulated answers reproducible", default=0
     )
     cache: str = _words(
         "--cache",
@@ -392,9 +367,8 @@ class Options:
         default="auto",
     )
     out_file: str | None = _option(
-        "--out-file",
+        "--out-file PATH",
         read.file_path,
-        "PATH",
         "write each result there as it ends, as JSON lines; never read back",
         setting=False,
     )
