@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from parallm_magics.cell.directives import PAIR, WORDS
-from parallm_magics.cell.options import TABLE, Option
+from parallm_magics.cell.option_entry import Option
+from parallm_magics.cell.options import TABLE
 
 EXAMPLES = {
     "fanout": "%%fanout -o review\nReview this code for one concern only.\n\n{{code}}\n\n"

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from numbers import Number
 from typing import Any
 
+from parallm_magics.cell import option_lists as lists
 from parallm_magics.cell import option_values as read
 from parallm_magics.cell.blocks import Token
 from parallm_magics.cell.directives import WORDS
-from parallm_magics.cell.options import CELLS, TABLE, Option, Options
+from parallm_magics.cell.option_entry import CELLS, Option
+from parallm_magics.cell.options import TABLE, Options
 from parallm_magics.cell.typography import dash_problem
 from parallm_magics.cell.variables import Lookup, Ref, as_text, fill, split, whole
 from parallm_magics.core.tasks import Reading
@@ -22,7 +24,7 @@ Layer = Mapping[str, Any]
 
 NOTHING: Layer = {}
 
-_TEXTS = (read.text, read.choices, read.models, read.comparisons, read.parameter, read.file_path)
+_TEXTS = (read.text, lists.choices, lists.models, read.comparisons, read.parameter, read.file_path)
 _READINGS = ("choices", "score", "number", "open")
 
 
@@ -220,7 +222,7 @@ def _embedded(ref: Ref, option: Option, lookup: Lookup, where: str) -> str:
     """A variable within an option's text: the same text as in a prompt."""
     value = lookup(ref)
     shown = ref.source.strip("{} \t")
-    if option.read in (read.models, read.choices) and not isinstance(value, str | Number):
+    if option.read in (lists.models, lists.choices) and not isinstance(value, str | Number):
         raise OptionError(
             f"{where}: {shown} is a {type(value).__name__}; a list must stand alone, "
             f"as in {option.flags[0]} {ref.source}"

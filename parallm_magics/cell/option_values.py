@@ -11,15 +11,14 @@ import keyword
 import math
 import pathlib
 import re
-import unicodedata
 from collections.abc import Callable, Collection, Mapping
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
-from parallm_magics.cell.typography import COMMAS, DASHES, QUOTES, named, quote_problem
+from parallm_magics.cell.option_lists import listed, shown
+from parallm_magics.cell.typography import DASHES
 from parallm_magics.cell.variables import path, whole
-from parallm_magics.core.characters import is_invisible
 from parallm_magics.errors import nearest, translated
 
 # More workers of one prompt than this are a slip; --each has no such limit.
@@ -38,7 +37,7 @@ _IPYTHONS = re.compile(r"__\w*|_|_i+|_i?\d+|_[doi]h")
 def text(value: Any) -> str:
     """A text that is not blank."""
     if not isinstance(value, str):
-        raise ValueError(f"a text is needed, not {_named(value)}")
+        raise ValueError(f"a text is needed, not {shown(value)}")
     if not value.strip():
         raise ValueError("it is empty")
     if re.search("[\ud800-\udfff]", value):
@@ -70,7 +69,7 @@ def switch(value: Any) -> bool:
     """On or off."""
     if isinstance(value, bool):
         return value
-    raise ValueError(f"True or False is needed, not {_named(value)}")
+    raise ValueError(f"True or False is needed, not {shown(value)}")
 
 
 def count(value: Any) -> int:
@@ -110,7 +109,7 @@ def whole_number(value: Any) -> int:
     if isinstance(value, str) and re.fullmatch(r"[+-]?[0-9]{1,18}", value.strip()):
         return int(value)
     if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise ValueError(f"a whole number is needed, not {_named(value)}")
+        raise ValueError(f"a whole number is needed, not {shown(value)}")
     return int(value)
 
 
@@ -156,7 +155,7 @@ def span(value: Any, least_width: float = 1e-9, such_as: str = "1..10") -> tuple
     parts = re.split(r"(?<!\.)\.\.(?!\.)", value) if isinstance(value, str) else value
     if not isinstance(parts, tuple | list) or len(parts) != 2:
         raise ValueError(
-            f"a range such as {such_as} is needed, not {_named(value)}{_as_range(value)}"
+            f"a range such as {such_as} is needed, not {shown(value)}{_as_range(value)}"
         )
     low, high = (_number(part) for part in parts)
     if high - low < least_width:
@@ -173,37 +172,6 @@ def _as_range(value: Any) -> str:
     """How a range in another notation is written here, as a hint; "" for what is none."""
     match = _RANGE.fullmatch(value) if isinstance(value, str) else None
     return f"; write {match[1]}..{match[2]}" if match else ""
-
-
-def models(value: Any) -> tuple[str, ...]:
-    """Model names; commas separate them, except within brackets."""
-    found = _listed(value, "a model")
-    if len(set(found)) < len(found):
-        raise ValueError("a model is named twice; for more calls of one model use -n")
-    return found
-
-
-def choices(value: Any) -> tuple[str, ...]:
-    """At least two labels that differ in more than case, width and blanks."""
-    found = _listed(value, "a label")
-    if len(found) < 2:
-        other = next((char for char in ";|/" if char in found[0]), "")
-        hint = f"; commas separate them, not {other}" if other else ""
-        raise ValueError(f"two labels or more are needed, such as yes,no{hint}")
-    seen: dict[str, str] = {}
-    for label in found:
-        if any(unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp") for char in label):
-            raise ValueError(f"the label {label!r} holds a line break or a control character")
-        seen_as = "".join(char for char in label if not is_invisible(char))
-        key = " ".join(unicodedata.normalize("NFKC", seen_as).casefold().split())
-        if not key:
-            raise ValueError(f"the label {label!r} is blank")
-        if key in seen:
-            raise ValueError(
-                f"the labels {seen[key]!r} and {label!r} are the same to a reader of answers"
-            )
-        seen[key] = label
-    return found
 
 
 def items(value: Any) -> Any:
@@ -228,7 +196,7 @@ def _key_quoted(typed: str) -> str:
 
 def comparisons(value: Any) -> tuple[str, ...]:
     """Systems to compare with: `single`, models, names of panels, `stop=clinch`."""
-    found = _listed(value, "a system") if value != () else ()
+    found = listed(value, "a system") if value != () else ()
     if len(set(found)) < len(found):
         raise ValueError("a system is named twice")
     for each in found:
@@ -316,7 +284,7 @@ def weight(value: Any) -> Fraction:
     """A number of at least 0, exact as it is written."""
     found = None if isinstance(value, bool) else _fraction(str(value).strip())
     if found is None or found < 0:
-        raise ValueError(f"a weight of 0 or more is needed, such as 1.5, not {_named(value)}")
+        raise ValueError(f"a weight of 0 or more is needed, such as 1.5, not {shown(value)}")
     return found
 
 
@@ -383,97 +351,9 @@ def _fraction(shown: str) -> Fraction | None:
 def _number(value: Any) -> float:
     found = translated(
         lambda: float(value),
-        lambda _: ValueError(f"a number is needed, not {_named(value)}"),
+        lambda _: ValueError(f"a number is needed, not {shown(value)}"),
         *(TypeError, ValueError),
     )
     if isinstance(value, bool) or not math.isfinite(found):
-        raise ValueError(f"a finite number is needed, not {_named(value)}")
+        raise ValueError(f"a finite number is needed, not {shown(value)}")
     return found
-
-
-def _listed(value: Any, what: str) -> tuple[str, ...]:
-    if isinstance(value, str):
-        parts = _split_list(value)
-    elif isinstance(value, list | tuple):
-        parts = [str(part).strip() for part in value]
-    else:
-        found: Any = getattr(value, "tolist", list)()
-        if not isinstance(found, list) or not found:
-            raise ValueError(f"a list or a text with commas is needed, not {_named(value)}")
-        parts = [str(part).strip() for part in found]
-    if not parts or not all(parts):
-        last = "; write no blank after a comma" if len(parts) > 1 and not parts[-1] else ""
-        raise ValueError(
-            f"{what} is missing between the commas{last}" if len(parts) > 1 else f"{what} is needed"
-        )
-    return tuple(parts)
-
-
-_BRACKETS = {"[": "]", "(": ")", "{": "}"}
-
-
-def _split_list(typed: str) -> list[str]:
-    """The parts of a list as it is typed, a list of Python's or JSON's included.
-
-    Commas within round brackets separate nothing, since models have arguments.
-
-    Raises:
-        ValueError: a character that another notation means something by; names it.
-    """
-    inside = typed.strip()
-    if _wrapped(inside, "[") or (_wrapped(inside, "(") and "," in inside):
-        inside = inside[1:-1].strip().removesuffix(",")
-    commas = {char for char in inside if char in COMMAS}
-    if commas and "," not in inside:
-        inside = re.sub(f"[{COMMAS}]", ",", inside)
-    elif commas:
-        raise ValueError(
-            f"the comma {named(min(commas))} beside the plain one: separate the labels with , only, or "
-            "give a list, as in --choices {{labels}}"
-        )
-    parts, depth = [""], 0
-    for char in inside:
-        depth = max(depth + (char == "(") - (char == ")"), 0)
-        if char == "," and not depth:
-            parts.append("")
-        else:
-            parts[-1] += char
-    return [_unquoted(part.strip()) for part in parts]
-
-
-def _unquoted(part: str) -> str:
-    """A part of a list without the quotes around it.
-
-    Raises:
-        ValueError: a bracket or a typographic quote that has no partner in it.
-    """
-    if len(part) > 1 and part[0] == part[-1] and part[0] in "\"'":
-        return part[1:-1].strip()
-    if part and (part[0] in QUOTES or part[-1] in QUOTES.replace("’", "")):
-        raise ValueError(
-            f"{part[:40]!r}: {quote_problem(part[0] if part[0] in QUOTES else part[-1])}"
-        )
-    for opening, closing in _BRACKETS.items():
-        begun = part.startswith(opening) and closing not in part
-        if begun or (part.endswith(closing) and opening not in part and closing != ")"):
-            raise ValueError(
-                f"{part[:40]!r} holds {opening if begun else closing} without its partner; write the "
-                "list with commas alone, such as yes,no"
-            )
-    return part
-
-
-def _wrapped(text: str, opening: str) -> bool:
-    """Whether one pair of brackets stands around the whole text."""
-    if not text.startswith(opening):
-        return False
-    depth = 0
-    for at, char in enumerate(text):
-        depth += (char == opening) - (char == _BRACKETS[opening])
-        if depth == 0:
-            return at == len(text) - 1
-    return False
-
-
-def _named(value: Any) -> str:
-    return repr(value[:40]) if isinstance(value, str) else type(value).__name__

@@ -3,125 +3,45 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
-from typing import Any, Literal
+from typing import Any
 
+from parallm_magics.cell import option_lists as lists
 from parallm_magics.cell import option_values as read
+from parallm_magics.cell.option_entry import CELLS, Option, option, switch, words
 from parallm_magics.voting.pick_rules import DEFAULT, PICKS
 from parallm_magics.voting.ties import TIES
 
 FANOUT, VOTE = "fanout", "vote"
-CELLS = frozenset({FANOUT, VOTE})
 WORKERS = frozenset({"section", "voter", "panel"})
 CALLS = CELLS | WORKERS | {"synthesis", "judge", "guardrail"}
 ANSWERS = CELLS | WORKERS
 POLLS = frozenset({VOTE, "section", "panel"})
 GUARDRAIL = frozenset({"guardrail"})
 
-Offer = Literal["words", "models", "labels", "variables"]
-"""What completion offers for a value: words of its own, models, labels of --choices, names of variables."""
-
-
-@dataclass(frozen=True, slots=True)
-class Option:
-    """One option as users meet it.
-
-    Attributes:
-        name: the script keyword and the name of the setting.
-        flags: as typed, the long one first.
-        read: from typed text or a Python value to the value; raises ValueError with the reason.
-        help: one line.
-        form: what stands for the value in help; "" for a switch, and where the words are known.
-        where: the magics and block words that take it.
-        default: the value when nobody says anything.
-        known: the words that it takes, where those are all; may be a table that grows.
-        offers: what completion offers for its value; the name of a variable is never looked up.
-        also: what other tools call it.
-        setting: whether `%config ParallmMagics.NAME` sets its default.
-        keyword: whether a script may give it.
-        repeats: whether it may be given more than once.
-    """
-
-    name: str
-    flags: tuple[str, ...]
-    read: Callable[[Any], Any]
-    help: str
-    form: str = ""
-    where: frozenset[str] = CELLS
-    default: Any = None
-    known: Collection[str] = ()
-    offers: Offer = "words"
-    also: tuple[str, ...] = ()
-    setting: bool = True
-    keyword: bool = True
-    repeats: bool = False
-
-    @property
-    def metavar(self) -> str:
-        """What stands for the value in help; "" for a switch."""
-        return self.form or "|".join(self.known)
-
-    @property
-    def meaning(self) -> str:
-        """What it does and, where there is one, its default."""
-        plain = self.default in (None, False, ())
-        return self.help if plain else f"{self.help} [{self.default}]"
-
-
-def _option(
-    usage: str,
-    reader: Callable[[Any], Any],
-    text: str,
-    *,
-    where: Iterable[str] = CELLS,
-    default: Any = None,
-    also: str = "",
-    **more: Any,
-) -> Any:
-    """An option as a field.
-
-    Args:
-        usage: its flags, and behind them what stands for the value.
-        also: what other tools call it, blanks between.
-    """
-    flags = tuple(word for word in usage.split() if word.startswith("-"))
-    more |= {"flags": flags, "form": " ".join(usage.split()[len(flags) :])}
-    more |= {"read": reader, "help": text, "where": frozenset(where), "also": tuple(also.split())}
-    return dataclasses.field(default=default, metadata=more)
-
-
-def _words(flags: str, known: Collection[str], text: str, **more: Any) -> Any:
-    """An option that takes one of these words; may be a table that grows."""
-    return _option(flags, read.one_of(known), text, known=known, **more)
-
-
-def _switch(flags: str, text: str, **more: Any) -> Any:
-    return _option(flags, read.switch, text, default=False, **more)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
-    """Every option with its value, as one cell or block sees them."""
+class CallOptions:
+    """What is asked of whom."""
 
-    out: str | None = _option(
+    out: str | None = option(
         "--out -o NAME",
         read.identifier,
         "store the run under this name, and still show it",
         setting=False,
         keyword=False,
     )
-    model: tuple[str, ...] = _option(
+    model: tuple[str, ...] = option(
         "--model -m A[,B…]",
-        read.models,
+        lists.models,
         "the model, or several to deal the workers to",
         where=CALLS,
         default=(),
         offers="models",
     )
-    n: int | None = _option(
+    n: int | None = option(
         "-n N",
         read.workers,
         "how many workers",
@@ -129,7 +49,7 @@ class Options:
         setting=False,
         also="votes voters samples workers count k num times repeats",
     )
-    each: Any = _option(
+    each: Any = option(
         "--each NAME",
         read.items,
         "run once per item of this variable, as {{item}} and {{index}}; votes are measured",
@@ -137,7 +57,7 @@ class Options:
         offers="variables",
         also="items map data docs",
     )
-    truth: Any = _option(
+    truth: Any = option(
         "--truth LABELS",
         read.truth,
         "the true labels: a list, a column of the items, or {{item.label}}",
@@ -145,7 +65,7 @@ class Options:
         setting=False,
         offers="variables",
     )
-    compare: tuple[str, ...] = _option(
+    compare: tuple[str, ...] = option(
         "--compare single|MODEL|PANEL|stop=clinch",
         read.comparisons,
         "what else to measure on the same items, several with commas",
@@ -154,19 +74,19 @@ class Options:
         setting=False,
         offers="models",
     )
-    system: str | None = _option(
+    system: str | None = option(
         "--system TEXT", read.text, "the system prompt", where=CALLS, also="instructions persona"
     )
-    temperature: tuple[float, float] | None = _option(
+    temperature: tuple[float, float] | None = option(
         "--temperature -t X|LO..HI",
         read.temperature,
         "one temperature, or a range spread over the workers",
         where=CALLS,
     )
-    effort: str | None = _option(
+    effort: str | None = option(
         "--effort LEVEL", read.word, "reasoning effort, as the model names it", where=CALLS
     )
-    param: tuple[tuple[str, Any], ...] = _option(
+    param: tuple[tuple[str, Any], ...] = option(
         "--param KEY=JSON",
         read.parameter,
         "one more request field, sent as given",
@@ -174,34 +94,40 @@ class Options:
         default=(),
         repeats=True,
     )
-    max_tokens: int = _option(
+    max_tokens: int = option(
         "--max-tokens N",
         read.count,
         "most output tokens a worker, thinking included",
         where=CALLS,
         default=4096,
     )
-    choices: tuple[str, ...] | None = _option(
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnswerOptions(CallOptions):
+    """How an answer is read, and how several become one text."""
+
+    choices: tuple[str, ...] | None = option(
         "--choices A,B",
-        read.choices,
+        lists.choices,
         "the answer is one of these labels",
         where=ANSWERS | GUARDRAIL,
         also="labels options classes categories enum",
     )
-    shuffle_choices: bool = _switch(
+    shuffle_choices: bool = switch(
         "--shuffle-choices",
         "name the choices in another order to each voter, so that their places average out",
         where={VOTE},
     )
-    score: tuple[float, float] | None = _option(
+    score: tuple[float, float] | None = option(
         "--score LO..HI",
         read.span,
         "the answer is a score in this range",
         where=ANSWERS | {"judge"},
     )
-    number: bool = _switch("--number", "the answer is a number", where=ANSWERS)
-    open: bool = _switch("--open", "the answer is free text", where=ANSWERS)
-    flag: str | None = _option(
+    number: bool = switch("--number", "the answer is a number", where=ANSWERS)
+    open: bool = switch("--open", "the answer is free text", where=ANSWERS)
+    flag: str | None = option(
         "--flag LABEL",
         read.text,
         "answers with this label are listed in run.flagged; --pick any looks for it",
@@ -210,13 +136,19 @@ class Options:
         offers="labels",
         also="flags",
     )
-    aggregate: str | None = _words(
+    aggregate: str | None = words(
         "--aggregate",
         ("join", "synthesis", "none"),
         "how the sections become one text (join; with a %synthesis block: synthesis)",
         where={FANOUT},
     )
-    pick: str = _words(
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuleOptions(AnswerOptions):
+    """How votes are counted."""
+
+    pick: str = words(
         "--pick",
         PICKS,
         "the rule that picks the winner (a section's numbers: median)",
@@ -224,48 +156,48 @@ class Options:
         default=DEFAULT,
         also="rule method aggregation",
     )
-    threshold: str | None = _option(
+    threshold: str | None = option(
         "--threshold Q",
         read.threshold,
         "votes the winner needs, or a guard's block: 0.6, 2/3, 60% or a count",
         where=POLLS | GUARDRAIL,
         also="agreement",
     )
-    base: str = _words(
+    base: str = words(
         "--base",
         ("requested", "valid"),
         "what majority, threshold and unanimous are shares of",
         where=POLLS,
         default="requested",
     )
-    quorum: int | None = _option(
+    quorum: int | None = option(
         "--quorum N",
         read.count,
         "least valid votes for a result (half of the requested)",
         where=POLLS,
     )
-    ties: str = _words(
+    ties: str = words(
         "--ties",
         TIES,
         "what becomes of a tie: no winner, the lowest index, a lot by --seed, or a judge's choice",
         where=POLLS,
         default="report",
     )
-    weight: Fraction | None = _option(
+    weight: Fraction | None = option(
         "--weight W",
         read.weight,
         "what this voter's vote counts; makes the rule weighted",
         where={"voter"},
         setting=False,
     )
-    weights: str | None = _words(
+    weights: str | None = words(
         "--weights",
         ("learned",),
         "weigh the voters by the labels of one half of the items, and test that on the other half",
         where={VOTE},
         setting=False,
     )
-    stop: str = _option(
+    stop: str = option(
         "--stop all|clinch|beta:LEVEL",
         read.stop,
         "when a vote ends: with all votes, once the open ones cannot change it, or by a heuristic, "
@@ -273,14 +205,20 @@ class Options:
         where={VOTE},
         default="all",
     )
-    launch: str = _words(
+    launch: str = words(
         "--launch",
         ("all", "lazy"),
         "lazy asks only as many at once as are still needed: saves money, not time",
         where={VOTE},
         default="all",
     )
-    block: str | None = _option(
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GuardOptions(RuleOptions):
+    """What a guard does."""
+
+    block: str | None = option(
         "--block LABEL",
         read.text,
         "the guard's label that blocks (BLOCK; needed where that is none of its choices)",
@@ -288,96 +226,102 @@ class Options:
         setting=False,
         offers="labels",
     )
-    refusal: str = _option(
+    refusal: str = option(
         "--refusal TEXT",
         read.text,
         "what stands in place of blocked work",
         where=GUARDRAIL,
         default="Blocked by the guardrail.",
     )
-    on_error: str = _words(
+    on_error: str = words(
         "--on-error",
         ("block", "pass"),
         "what a guard does that gives no verdict",
         where=GUARDRAIL,
         default="block",
     )
-    on_block: str = _words(
+    on_block: str = words(
         "--on-block",
         ("return", "raise"),
         "whether a blocked run is a result or an error",
         where=GUARDRAIL,
         default="return",
     )
-    timeout: float | None = _option(
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options(GuardOptions):
+    """Every option with its value, as one cell or block sees them."""
+
+    timeout: float | None = option(
         "--timeout S",
         read.seconds,
         "seconds of silence before a worker has timed out (15; 60 for the first token and for unstreamed calls)",
         where=CALLS,
     )
-    deadline: float = _option(
+    deadline: float = option(
         "--deadline S", read.seconds, "seconds for a worker as a whole", where=CALLS, default=120.0
     )
-    retries: int = _option(
+    retries: int = option(
         "--retries N",
         read.count_or_none,
         "further tries after a passing fault",
         where=CALLS,
         default=2,
     )
-    retry_timeouts: bool = _switch(
+    retry_timeouts: bool = switch(
         "--retry-timeouts",
         "try again after a time-out too, although it may have been billed",
         where=CALLS,
     )
-    concurrency: int | None = _option(
+    concurrency: int | None = option(
         "--concurrency -c N",
         read.concurrency,
         "most workers at once (without it 20 at first, then as many as the provider bears, up to 200)",
         also="max_concurrency max_workers parallel workers_at_once",
     )
-    rpm: int | None = _option(
+    rpm: int | None = option(
         "--rpm N", read.count, "most requests to one provider in any 60 seconds"
     )
-    tpm: int | None = _option(
+    tpm: int | None = option(
         "--tpm N", read.count, "most tokens to and from one provider in any 60 seconds"
     )
-    max_cost: Decimal | None = _option(
+    max_cost: Decimal | None = option(
         "--max-cost USD",
         read.dollars,
         "no call begins that could take the cell's cost above this",
         also="budget cost",
     )
-    min_success: str = _option(
+    min_success: str = option(
         "--min-success N|P%", read.minimum, "fewer successes than this are an error", default="50%"
     )
-    seed: int = _option(
+    seed: int = option(
         "--seed N", read.whole_number, "makes simulated answers reproducible", default=0
     )
-    cache: str = _words(
+    cache: str = words(
         "--cache",
         ("auto", "off"),
         "use the provider's prompt cache for a long beginning that several prompts share",
         default="auto",
     )
-    stream: str = _words(
+    stream: str = words(
         "--stream",
         ("auto", "on", "off"),
         "read answers as they are written (auto: up to 200 workers)",
         default="auto",
     )
-    out_file: str | None = _option(
+    out_file: str | None = option(
         "--out-file PATH",
         read.file_path,
         "write each result there as it ends, as JSON lines; never read back",
         setting=False,
     )
-    dry_run: bool = _switch(
+    dry_run: bool = switch(
         "--dry-run", "show the rendered prompts and the estimated cost; no call", setting=False
     )
-    quiet: bool = _switch("--quiet", "show nothing")
-    no_vars: bool = _switch("--no-vars", "put no variables into the text")
-    no_ask: bool = _switch("--no-ask", "leave out the closing line that --choices or --score adds")
+    quiet: bool = switch("--quiet", "show nothing")
+    no_vars: bool = switch("--no-vars", "put no variables into the text")
+    no_ask: bool = switch("--no-ask", "leave out the closing line that --choices or --score adds")
 
     def __getstate__(self) -> list[Any]:
         """What is pickled with a run: the options as they were typed, without a script's own items."""

@@ -16,6 +16,7 @@ from parallm_magics.cell.blocks import Block, Cell
 from parallm_magics.cell.calls import Calls
 from parallm_magics.cell.item_prompts import names_item
 from parallm_magics.cell.items import Items
+from parallm_magics.cell.option_entry import CELLS
 from parallm_magics.cell.option_layers import (
     NOTHING,
     Layer,
@@ -23,7 +24,7 @@ from parallm_magics.cell.option_layers import (
     read_keywords,
     read_tokens,
 )
-from parallm_magics.cell.options import CELLS, TABLE, WORKERS, Options
+from parallm_magics.cell.options import TABLE, WORKERS, Options
 from parallm_magics.cell.prompts import Prompts
 from parallm_magics.cell.rendering import ParseModel, Renderer
 from parallm_magics.cell.study_plan import (

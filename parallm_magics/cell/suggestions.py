@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 
 from parallm_magics.cell.directives import BLANK, NAME, PAIR, SINGLE, WORDS, head, lead
 from parallm_magics.cell.help import BLOCKS
+from parallm_magics.cell.option_entry import Option
 from parallm_magics.cell.option_layers import option_of
-from parallm_magics.cell.options import TABLE, Option
+from parallm_magics.cell.options import TABLE
 from parallm_magics.cell.variables import IDENTIFIER
 
 _DIRECTIVE = re.compile(r"%([a-z]+)(?=[ \t])")

@@ -8,8 +8,9 @@ from typing import Any
 from traitlets import TraitType
 from traitlets.config import Configurable
 
+from parallm_magics.cell.option_entry import Option
 from parallm_magics.cell.option_values import dollars
-from parallm_magics.cell.options import TABLE, Option
+from parallm_magics.cell.options import TABLE
 from parallm_magics.errors import OptionError, translated
 
 # What IPython puts into the namespace itself. Among the names that it hides are also those of start-up

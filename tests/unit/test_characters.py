@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from parallm_magics import OptionError
 from parallm_magics.answers.cleaning import tidy
 from parallm_magics.cell.directives import is_blank, seen
-from parallm_magics.cell.option_values import choices
+from parallm_magics.cell.option_lists import choices
 from parallm_magics.core.characters import (
     IGNORABLE,
     INVISIBLE,

@@ -11,9 +11,9 @@ import pytest
 from growth import assert_in_proportion
 from paths import PROJECT
 
-from parallm_magics.cell import options as options_module
 from parallm_magics.cell.blocks import tokens
 from parallm_magics.cell.help import help_of, keywords_of, with_options
+from parallm_magics.cell.option_entry import words
 from parallm_magics.cell.option_layers import merge, read_keywords, read_tokens, reading_of
 from parallm_magics.cell.options import TABLE, Options, table_of
 from parallm_magics.cell.suggestions import suggest
@@ -367,7 +367,7 @@ def test_a_long_line_costs_no_more_than_its_length() -> None:
 class MoreOptions(Options):
     """With one more."""
 
-    mood: str = options_module._words(
+    mood: str = words(
         "--mood -M", ("calm", "merry"), "how answers are given", default="calm", also="tone"
     )
 
