@@ -18,7 +18,8 @@ from parallm_magics.voting.pick_rules import (
     PICKS,
     rule_named,
 )
-from parallm_magics.voting.rule_entry import PickRule, Terms
+from parallm_magics.voting.rule_entry import Decision, PickRule, Terms, Vote
+from parallm_magics.voting.ties import break_tie
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,23 @@ class Rule:
     def counts(self, reading: Reading) -> bool:
         """Whether votes are counted, rather than texts of which a judge chooses one."""
         return not (self.entry.asks and reading.kind == "open")
+
+    def settled(self, votes: Sequence[Vote], requested: int, stopped: int = 0) -> Decision:
+        """How a vote ends, ties not yet broken.
+
+        Args:
+            requested: all votes asked for.
+            stopped: those that were stopped because they could not change the outcome: a quorum that
+                they could have filled is no reason against it.
+        """
+        terms = self.terms(requested)
+        if stopped and len(votes) < terms.quorum <= len(votes) + stopped:
+            terms = replace(terms, quorum=1)
+        return self.entry.decide(votes, terms)
+
+    def broken(self, decision: Decision, votes: Sequence[Vote]) -> Decision:
+        """The decision with a tie broken, where that is asked for."""
+        return break_tie(decision, votes, self.ties, self.seed)
 
     def terms(self, votes: int) -> Terms:
         """What the rule needs to know besides the votes."""

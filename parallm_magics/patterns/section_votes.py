@@ -18,7 +18,6 @@ from parallm_magics.patterns.ballots import (
 from parallm_magics.patterns.panel import Rule, section_rule
 from parallm_magics.voting import shares
 from parallm_magics.voting.counting import Outcome
-from parallm_magics.voting.ties import break_tie
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -89,8 +88,7 @@ def section_vote_of(section: Section, records: Sequence[Record]) -> SectionVote 
     rule = section_vote_rule(section)
     read, ballots = count_ballots(records, reading, confident=rule.entry.states_confidence)
     votes = votes_of(read, ballots)
-    decision = rule.entry.decide(votes, rule.terms(len(section.tasks)))
-    decision = break_tie(decision, votes, rule.ties, rule.seed)
+    decision = rule.broken(rule.settled(votes, len(section.tasks)), votes)
     winner = decision.winner
     if isinstance(winner, str):
         winner = winning_value(winner, read, ballots)

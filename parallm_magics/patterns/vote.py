@@ -15,7 +15,7 @@ from parallm_magics.patterns.judge import Judgment, candidates_of, choose, score
 from parallm_magics.patterns.judge import warnings as judge_warnings
 from parallm_magics.patterns.panel import panel_reading, repeats, rule_of, warnings
 from parallm_magics.patterns.runner import Common, Pattern
-from parallm_magics.patterns.vote_run import VoteRun, settled
+from parallm_magics.patterns.vote_run import VoteRun
 from parallm_magics.voting.ties import TIES
 
 
@@ -61,7 +61,7 @@ class VotePattern(Pattern[VoteRun]):
         if judge is None:
             return
         votes = votes_of(*self._count(records))
-        decision = settled(rule, votes, len(records))
+        decision = rule.settled(votes, len(records))
         asked_of_ties = TIES[rule.ties].asks and decision.status == "tie"
         if decision.status == "no_quorum" or not (rule.entry.asks or asked_of_ties):
             return

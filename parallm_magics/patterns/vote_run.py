@@ -31,8 +31,7 @@ from parallm_magics.voting import (
     wilson,
 )
 from parallm_magics.voting.counting import Outcome
-from parallm_magics.voting.rule_entry import Decision, Vote, counts_of
-from parallm_magics.voting.ties import break_tie
+from parallm_magics.voting.rule_entry import Decision, counts_of
 
 P_MODE_VOTES = 500
 
@@ -85,12 +84,12 @@ class VoteRun(Run):
             self.winner = winning_value(self.winner, read, ballots)
 
     def _decision(self, judgment: Judgment | None) -> Decision:
-        decision = settled(self._rule, self._votes, len(self.ballots), self._could_have_been)
+        decision = self._rule.settled(self._votes, len(self.ballots), self._could_have_been)
         if judgment is not None and judgment.decision is not None:
             decision = judgment.decision
         elif decision.status != "no_quorum":
             decision = replace(decision, how=self._without_verdict(decision, judgment))
-        return break_tie(decision, self._votes, self._rule.ties, self._rule.seed)
+        return self._rule.broken(decision, self._votes)
 
     def _without_verdict(self, decision: Decision, judgment: Judgment | None) -> str:
         """How the vote ended without a judge's help, where one was to help."""
@@ -297,17 +296,3 @@ class VoteRun(Run):
     def __repr__(self) -> str:
         mark = "SIMULATED " if self.simulated else ""
         return f"<{mark}VoteRun: {vote_title(self, self._rule, self._reading)}>"
-
-
-def settled(rule: Rule, votes: Sequence[Vote], requested: int, stopped: int = 0) -> Decision:
-    """How a vote ends by its rule, ties not yet broken.
-
-    Args:
-        requested: all votes asked for.
-        stopped: those that were stopped because they could not change the outcome: a quorum that
-            they could have filled is no reason against it.
-    """
-    terms = rule.terms(requested)
-    if stopped and len(votes) < terms.quorum <= len(votes) + stopped:
-        terms = replace(terms, quorum=1)
-    return rule.entry.decide(votes, terms)

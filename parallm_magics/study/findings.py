@@ -100,6 +100,12 @@ class Findings:
         return (begun if known is None else known // size) - len(self.measured)
 
     @property
+    def failures(self) -> list[str]:
+        """Why rules could not decide, each reason once."""
+        outcomes = (each for item in self.measured for each in item.outcomes.values())
+        return [*dict.fromkeys(each.problem for each in outcomes if each.problem)]
+
+    @property
     def wrong(self) -> tuple[Item, ...]:
         """The items that the vote has wrong, those first on which most voters were of one mind."""
         lost = [item for item in self.labelled if not item.outcomes[self.vote].right]

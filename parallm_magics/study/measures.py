@@ -35,6 +35,7 @@ class Outcome:
         calls: calls as it would be deployed.
         invalid: the share of its calls whose answer could not be read.
         silent: the share of its draws that say nothing.
+        problem: why its rule could not decide; "" where it could.
     """
 
     answer: str | None
@@ -46,6 +47,7 @@ class Outcome:
     calls: float
     invalid: float
     silent: float
+    problem: str = ""
 
 
 def rejudged(outcome: Outcome, answer: str | None, right: bool, calls: float) -> Outcome:

@@ -15,11 +15,10 @@ from parallm_magics.errors import OptionError
 from parallm_magics.patterns.ballots import Ballot, count_ballots, votes_of
 from parallm_magics.patterns.early_stopper import EarlyStopper
 from parallm_magics.patterns.panel import Rule, one_reading, rule_of
-from parallm_magics.patterns.vote_run import settled
 from parallm_magics.study.measures import Outcome
 from parallm_magics.voting import label_of
 from parallm_magics.voting.pick_rules import rule_named
-from parallm_magics.voting.ties import break_tie
+from parallm_magics.voting.rule_entry import Vote
 
 _NOT_ASKED = ("cancelled", "blocked")
 _NEVER_CAME = ("budget", "bad_item", "cancelled")
@@ -155,6 +154,7 @@ class _Made:
         share: how much of them one use of it takes.
         seconds: the length of each draw.
         unknown: whether more was spent than these tell.
+        problem: why its rule could not decide; "" where it could.
     """
 
     answers: tuple[str | None, ...]
@@ -163,6 +163,7 @@ class _Made:
     invalid: float
     share: Fraction = Fraction(1)
     unknown: bool = False
+    problem: str = ""
 
 
 def _single(
@@ -183,36 +184,42 @@ def _vote(
     counting: Counting, reading: Reading, records: Sequence[Record], ballots: Sequence[Ballot]
 ) -> _Made:
     """All votes at once: it takes as long as the longest."""
-    rule, votes = counting.rule, votes_of(records, ballots)
-    decision = break_tie(settled(rule, votes, len(ballots)), votes, rule.ties, rule.seed)
-    winner = None if decision.winner is None else label_of(decision.winner)
-    longest = max(record.seconds for record in records)
-    return _Made((winner,), tuple(records), (longest,), _invalid(ballots))
+    return _decided(counting.rule, votes_of(records, ballots), records, ballots, len(ballots))
 
 
 def _stopped(
     counting: Counting, reading: Reading, records: Sequence[Record], ballots: Sequence[Ballot]
 ) -> _Made:
     """The same votes, ended as soon as those still open could not change the outcome."""
-    rule = counting.rule
-    referee = EarlyStopper(rule, reading, counting.weights)
+    stopper = EarlyStopper(counting.rule, reading, counting.weights)
     order = sorted(records, key=lambda record: (record.seconds, record.index))
     heard = 0
     for record in order:
         heard += 1
-        if referee.decides(record):
+        if stopper.decides(record):
             break
-    counted = sorted(order[:heard], key=lambda record: record.index)
-    votes = [vote for vote in votes_of(records, ballots) if vote.index in referee.heard]
-    decision = settled(rule, votes, len(ballots), len(ballots) - heard)
-    decision = break_tie(decision, votes, rule.ties, rule.seed)
-    winner = None if decision.winner is None else label_of(decision.winner)
+    votes = [vote for vote in votes_of(records, ballots) if vote.index in stopper.heard]
+    ended = sorted(order[:heard], key=lambda record: record.index)
+    return _decided(counting.rule, votes, ended, ballots, heard)
+
+
+def _decided(
+    rule: Rule,
+    votes: Sequence[Vote],
+    records: Sequence[Record],
+    ballots: Sequence[Ballot],
+    heard: int,
+) -> _Made:
+    """What a vote comes to once so many have ended: it takes as long as the longest of them."""
+    requested = len(ballots)
+    decision = rule.broken(rule.settled(votes, requested, requested - heard), votes)
     return _Made(
-        (winner,),
-        tuple(counted),
-        (order[heard - 1].seconds,),
-        _invalid([ballots[record.index] for record in counted]),
-        unknown=heard < len(records),
+        (None if decision.winner is None else label_of(decision.winner),),
+        tuple(records),
+        (max(record.seconds for record in records),),
+        _invalid([ballots[record.index] for record in records]),
+        unknown=heard < requested,
+        problem=decision.how if decision.status == "rule_failed" else "",
     )
 
 
@@ -241,6 +248,7 @@ def _judged(made: _Made, truth: str | None, reading: Reading) -> Outcome:
         calls=float(len(made.records) * share),
         invalid=made.invalid,
         silent=sum(answer is None for answer in made.answers) / len(made.answers),
+        problem=made.problem,
     )
 
 

@@ -90,7 +90,7 @@ class StudyRun(Findings, Run, Mapping[str, str | None]):
 
     @cached_property
     def _report(self) -> display.Report:
-        return report_of(self, self.notes, self._view())
+        return report_of(self, (*self.notes, *self.failures), self._view())
 
     def _view(self) -> display.View:
         """The calls, or the refusal in their place."""

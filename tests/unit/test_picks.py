@@ -17,7 +17,6 @@ from paths import DATA
 from parallm_magics.core.tasks import Reading, Record
 from parallm_magics.patterns.ballots import count_ballots, votes_of
 from parallm_magics.patterns.panel import Rule
-from parallm_magics.patterns.vote_run import settled
 from parallm_magics.voting.pick_rules import PICKS
 from parallm_magics.voting.rule_entry import Decision, Sure, Terms, Vote, counts_of
 from parallm_magics.voting.ties import break_tie, short
@@ -358,6 +357,6 @@ def test_stopped_votes_could_have_filled_the_quorum(
 ) -> None:
     """Those that we stopped ourselves are no reason against a winner; lost ones are."""
     rule = Rule(quorum=3)
-    decision = settled(rule, cast("A" * valid), 5, stopped)
+    decision = rule.settled(cast("A" * valid), 5, stopped)
     assert decision.status == (status or "no_quorum")
     assert list(counts_of(cast("A" * valid)).values()) == ([valid] if valid else [])
