@@ -158,11 +158,7 @@ class Session:
             wait.over.set()
         if run is not None and plan.options.out:
             self._shell.user_ns[plan.options.out] = run
-        if wait.asked:
-            problem = wait.interruption(_interrupted(run, wait.asked, plan.options.out))
-            problem.run = run
-        elif isinstance(problem, UnfinishedError):
-            problem = _with_way_back(problem, plan.options.out)
+        problem = _told(problem, run, wait, plan.options.out)
         return Outcome(None if plan.options.quiet else run, problem)
 
     async def run_code(
@@ -186,12 +182,7 @@ class Session:
             except asyncio.CancelledError:
                 if not wait.asked:
                     raise
-        if wait.asked:
-            problem = wait.interruption(_interrupted(run, wait.asked, IN_CODE))
-            problem.run = run
-        elif isinstance(problem, UnfinishedError):
-            problem = _with_way_back(problem, None)
-        if problem is not None:
+        if (problem := _told(problem, run, wait, IN_CODE)) is not None:
             raise problem
         assert run is not None
         return run
@@ -295,9 +286,18 @@ class Session:
             yield context
 
 
-def _with_way_back(problem: UnfinishedError, out: str | None) -> UnfinishedError:
-    where = out or "sys.last_value.run"
-    return type(problem)(f"{problem}; {where} holds every record", problem.records, problem.run)
+def _told(
+    problem: BaseException | None, run: Run | None, wait: InterruptibleWait, out: str | None
+) -> BaseException | None:
+    """What the run ends in, with where its records are; None where it ends well."""
+    if wait.asked:
+        interruption = wait.interruption(_interrupted(run, wait.asked, out))
+        interruption.run = run
+        return interruption
+    if isinstance(problem, UnfinishedError):
+        text = f"{problem}; {out or IN_CODE} holds every record"
+        return type(problem)(text, problem.records, problem.run)
+    return problem
 
 
 def _interrupted(run: Run | None, reason: str, out: str | None) -> str:
