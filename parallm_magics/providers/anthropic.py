@@ -8,8 +8,7 @@ from typing import Any, ClassVar
 
 from parallm_magics.core.tasks import Model, Task, Usage
 from parallm_magics.errors import ModelError
-from parallm_magics.providers.content import Content, content_of
-from parallm_magics.providers.draft import Draft
+from parallm_magics.providers.draft import Content, Draft, content_of
 from parallm_magics.providers.json_values import count, mapping, merged, optional_count, string
 from parallm_magics.providers.prompt_cache import marked
 from parallm_magics.providers.sdk import SdkProvider

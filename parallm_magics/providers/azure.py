@@ -34,7 +34,7 @@ class AzureProvider(OpenAIProvider):
     @property
     def base_url(self) -> str:
         """Where calls go."""
-        return os.environ.get(self.entry.base_env, "").strip().rstrip("/")
+        return self.moved_to.rstrip("/")
 
     def _mark(self) -> str:
         return f"{super()._mark()} {keys.fingerprint(VERSION, '')}"

@@ -104,9 +104,14 @@ class BaseProvider:
         self.local = is_local(url)
 
     @property
+    def moved_to(self) -> str:
+        """Where the user has moved it; "" where it is at its usual address."""
+        return os.environ.get(self.entry.base_env, "").strip()
+
+    @property
     def base_url(self) -> str:
         """Where calls go."""
-        return os.environ.get(self.entry.base_env, "").strip() or self.entry.base_url
+        return self.moved_to or self.entry.base_url
 
     def _mark(self) -> str:
         """Tells a changed key or address from an unchanged one."""

@@ -55,20 +55,17 @@ class BedrockProvider(AnthropicProvider):
         return named or ("" if self._has_key() else str(_session().region_name or ""))
 
     def _locate(self) -> None:
-        moved = os.environ.get(self.entry.base_env, "").strip()
-        self.host = host_of(moved) if moved else "bedrock"
-        self.address = self.host if moved else ""
+        self.host = host_of(self.moved_to) if self.moved_to else self.entry.name
+        self.address = self.host if self.moved_to else ""
 
     @property
     def base_url(self) -> str:
         """Where calls go."""
-        moved = os.environ.get(self.entry.base_env, "").strip()
-        return moved or f"https://bedrock-runtime.{self._region()}.amazonaws.com"
+        return self.moved_to or f"https://bedrock-runtime.{self._region()}.amazonaws.com"
 
     def _mark(self) -> str:
         rest = [keys.fingerprint(name, "") for name in (*SIGNING.values(), *REGIONS, PROFILE)]
-        moved = os.environ.get(self.entry.base_env, "")
-        return " ".join([keys.fingerprint(self._key_env, moved), *rest])
+        return " ".join([keys.fingerprint(self._key_env, self.moved_to), *rest])
 
     def _place(self, base: str) -> dict[str, Any]:
         where: dict[str, Any] = {"base_url": base, "aws_region": self._region()}

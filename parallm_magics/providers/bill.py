@@ -33,16 +33,13 @@ FREE = frozenset(
 )
 # What these cost is counted in tokens, and nobody knows how many before the reply.
 COUNTED = frozenset(
-    {
-        "messages",
-        "input",
-        "system",
-        "instructions",
-        "prediction",
-        "previous_response_id",
-        "conversation",
-        "context_management",
-    }
+    re.findall(
+        r"\w+",
+        """
+        messages input system instructions prediction previous_response_id conversation
+        context_management
+        """,
+    )
 )
 CLIENT_TOOLS = re.compile(
     r"function|custom|local_shell|apply_patch|(?:bash|text_editor|computer|memory)_\d+"
@@ -117,26 +114,20 @@ def _deployed(model: Model) -> bool:
 
 def unbounded(task: Task) -> str:
     """Why nobody can know before the call what it costs at most; "" where that is known."""
+    counted = next((name for name in task.params if name in COUNTED), "")
+    terms = ", ".join(f"{name}={value}" for name, value in asked_terms(task))
     if why := doubt(task):
-        return f"{why}, so that no cap can be kept; take the cap or the parameter off"
-    for name in task.params:
-        if name in COUNTED:
-            return (
-                f"what --param {name} costs is known only afterwards, so that no cap can be kept; "
-                "take the cap or the parameter off"
-            )
-    if worst(task.model, 1, 1) is None:
+        pass
+    elif counted:
+        why = f"what --param {counted} costs is known only afterwards"
+    elif worst(task.model, 1, 1) is None:
         return (
             f"no price is known for {task.model}, so that no cap can be kept; take the cap off, or "
             "choose a model whose price is known"
         )
-    if worst(task.model, 1, 1, asked_terms(task)) is None:
-        terms = ", ".join(f"{name}={value}" for name, value in asked_terms(task))
-        return (
-            f"no price is known for {task.model} with {terms}, so that no cap can be kept; "
-            "take the cap or the parameter off"
-        )
-    return ""
+    elif worst(task.model, 1, 1, asked_terms(task)) is None:
+        why = f"no price is known for {task.model} with {terms}"
+    return why and f"{why}, so that no cap can be kept; take the cap or the parameter off"
 
 
 def worst(model: Model, prompt_bytes: int, max_tokens: int, terms: Terms = ()) -> Decimal | None:

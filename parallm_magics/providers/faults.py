@@ -15,53 +15,31 @@ from parallm_magics.providers.error_body import ErrorBody, read_error
 from parallm_magics.providers.keys import scrub
 from parallm_magics.providers.retry_after import retry_after
 
-# By the class's name or, where that is not here, by the nearest parent's; subclasses of
-# APIStatusError are told apart by their status and code instead.
-BY_CLASS: dict[str, FaultKind] = {
-    # anthropic and openai
-    "APIConnectionError": "connection",
-    "APITimeoutError": "timeout",
-    "APIResponseValidationError": "not_an_answer",
-    "APIWebhookValidationError": "bug",
-    "APIError": "server",
-    "AnthropicError": "bug",
-    "StreamAlreadyConsumed": "bug",
-    "RetryableError": "server",
-    "CredentialsError": "auth",
-    "IdentityTokenFileError": "auth",
-    "WorkloadIdentityError": "auth",
-    "OpenAIError": "bug",
-    "SubjectTokenProviderError": "auth",
-    "LengthFinishReasonError": "length",
-    "ContentFilterFinishReasonError": "refusal",
-    "InvalidWebhookSignatureError": "bug",
-    "WebSocketConnectionClosedError": "connection",
-    "WebSocketQueueFullError": "connection",
-    # httpx2
-    "HTTPError": "connection",
-    "StreamError": "bug",
-    "CookieConflict": "bug",
-    "TimeoutException": "timeout",
-    "TransportError": "connection",
-    "UnsupportedProtocol": "bad_request",
-    "InvalidURL": "bad_request",
-    "DecodingError": "not_an_answer",
-    "TooManyRedirects": "bad_request",
-    # aiohttp
-    "ServerTimeoutError": "timeout",
-    "ClientError": "connection",
-    # Python
-    "JSONDecodeError": "not_an_answer",
-    "UnicodeDecodeError": "not_an_answer",
-    "RecursionError": "not_an_answer",
-    "BrokenFrameError": "not_an_answer",
-    "UnicodeEncodeError": "bad_request",
-    # google-auth and botocore
-    "GoogleAuthError": "auth",
-    "BotoCoreError": "auth",
-    "TimeoutError": "timeout",
-    "OSError": "connection",
-}
+
+def _kinds(words: Mapping[FaultKind, str]) -> dict[str, FaultKind]:
+    """The kind that each word stands for."""
+    return {word: kind for kind, said in words.items() for word in said.split()}
+
+
+# Of the SDKs, their transports and Python, by the class's name or, where that is not here, by the nearest
+# parent's; subclasses of APIStatusError are told apart by their status and code instead.
+BY_CLASS: dict[str, FaultKind] = _kinds(
+    {
+        "connection": "APIConnectionError WebSocketConnectionClosedError WebSocketQueueFullError "
+        "HTTPError TransportError ClientError OSError",
+        "timeout": "APITimeoutError TimeoutException ServerTimeoutError TimeoutError",
+        "not_an_answer": "APIResponseValidationError DecodingError JSONDecodeError "
+        "UnicodeDecodeError RecursionError BrokenFrameError",
+        "bug": "APIWebhookValidationError AnthropicError StreamAlreadyConsumed OpenAIError "
+        "InvalidWebhookSignatureError StreamError CookieConflict",
+        "server": "APIError RetryableError",
+        "auth": "CredentialsError IdentityTokenFileError WorkloadIdentityError "
+        "SubjectTokenProviderError GoogleAuthError BotoCoreError",
+        "length": "LengthFinishReasonError",
+        "refusal": "ContentFilterFinishReasonError",
+        "bad_request": "UnsupportedProtocol InvalidURL TooManyRedirects UnicodeEncodeError",
+    }
+)
 BY_STATUS: dict[int, FaultKind] = {
     401: "auth",
     402: "quota",
@@ -77,51 +55,26 @@ BY_STATUS: dict[int, FaultKind] = {
     499: "server",
 }
 # An error's code or type says more than its status: quota comes as 400, 402 and 429.
-BY_CODE: dict[str, FaultKind] = {
-    "insufficient_quota": "quota",
-    "billing_error": "quota",
-    "billing_hard_limit_reached": "quota",
-    "billing_not_active": "quota",
-    "contract_spend_limit_reached": "quota",
-    "enforced_spend_limit_reached": "quota",
-    "linked_organization_billing_unavailable": "quota",
-    "linked_organization_spend_limit_reached": "quota",
-    "organization_on_hold": "quota",
-    "user_profile_not_billable": "quota",
-    "invalid_api_key": "auth",
-    "authentication_error": "auth",
-    "permission_error": "auth",
-    "account_deactivated": "auth",
-    "api_key_invalid": "auth",
-    "permission_denied": "auth",
-    "unauthenticated": "auth",
-    "unauthorized": "auth",
-    "unsupported_country_region_territory": "auth",
-    "model_not_found": "model",
-    "not_found_error": "model",
-    "context_length_exceeded": "too_large",
-    "request_too_large": "too_large",
-    "request_body_too_large_after_decoding": "too_large",
-    "string_above_max_length": "too_large",
-    "content_filter": "refusal",
-    "content_policy_violation": "refusal",
-    "invalid_prompt": "refusal",
-    "bio_policy": "refusal",
-    "misalignment_policy_violation": "refusal",
-    "image_content_policy_violation": "refusal",
-    "data_inspection_failed": "refusal",
-    "responsibleaipolicyviolation": "refusal",
-    "rate_limit_error": "rate_limit",
-    "rate_limit_exceeded": "rate_limit",
-    "ramp_limit_exceeded": "rate_limit",
-    "resource_exhausted": "rate_limit",
-    "too_many_requests": "rate_limit",
-    "overloaded_error": "server",
-    "api_error": "server",
-    "server_error": "server",
-    "timeout_error": "server",
-    "conflict_error": "server",
-}
+BY_CODE: dict[str, FaultKind] = _kinds(
+    {
+        "quota": "insufficient_quota billing_error billing_hard_limit_reached billing_not_active "
+        "contract_spend_limit_reached enforced_spend_limit_reached "
+        "linked_organization_billing_unavailable linked_organization_spend_limit_reached "
+        "organization_on_hold user_profile_not_billable",
+        "auth": "invalid_api_key authentication_error permission_error account_deactivated "
+        "api_key_invalid permission_denied unauthenticated unauthorized "
+        "unsupported_country_region_territory",
+        "model": "model_not_found not_found_error",
+        "too_large": "context_length_exceeded request_too_large "
+        "request_body_too_large_after_decoding string_above_max_length",
+        "refusal": "content_filter content_policy_violation invalid_prompt bio_policy "
+        "misalignment_policy_violation image_content_policy_violation "
+        "data_inspection_failed responsibleaipolicyviolation",
+        "rate_limit": "rate_limit_error rate_limit_exceeded ramp_limit_exceeded resource_exhausted "
+        "too_many_requests",
+        "server": "overloaded_error api_error server_error timeout_error conflict_error",
+    }
+)
 # Whoever speaks of these in an error's code has filtered the prompt or the answer.
 REFUSING = re.compile(
     r"content_?filter|content_?policy|moderation|safety|policy_?violation|guardrail|sensitive"

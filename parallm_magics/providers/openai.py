@@ -8,8 +8,7 @@ from typing import Any, ClassVar
 
 from parallm_magics.core.tasks import Model, Task, Usage
 from parallm_magics.errors import ModelError
-from parallm_magics.providers.content import Content, content_of
-from parallm_magics.providers.draft import Draft
+from parallm_magics.providers.draft import Content, Draft, content_of
 from parallm_magics.providers.json_values import (
     count,
     first,
@@ -18,6 +17,7 @@ from parallm_magics.providers.json_values import (
     optional_count,
     string,
 )
+from parallm_magics.providers.prompt_cache import Content as Prompt
 from parallm_magics.providers.prompt_cache import marked
 from parallm_magics.providers.sdk import SdkProvider
 
@@ -91,24 +91,28 @@ class OpenAIProvider(SdkProvider):
         # OpenAI's own by name at another address is asked as any server.
         return ("" if self.entry.official else self.entry.limit) or self._dialect.limit
 
+    def _cached(self, task: Task) -> tuple[Prompt | None, Prompt, dict[str, Any]]:
+        """System prompt and prompt, marked where that is worth it, and the fields that ask for a cache."""
+        if not self.caches(task):
+            return task.system, task.prompt, {}
+        fields: dict[str, Any] = {"prompt_cache_key": task.cache_key[:MOST_KEY]}
+        if not (self._official and WITH_MARKS.match(task.model.name)):
+            return task.system, task.prompt, fields
+        return *marked(task, MARK), fields | {"prompt_cache_options": {"mode": "explicit"}}
+
     def _request(self, task: Task) -> dict[str, Any]:
-        official, cached = self._official, self.caches(task)
-        marks = cached and official and WITH_MARKS.match(task.model.name) is not None
-        rules, prompt = marked(task, MARK) if marks else (task.system, task.prompt)
+        rules, prompt, cache = self._cached(task)
         system = [] if rules is None else [{"role": "system", "content": rules}]
         body: dict[str, Any] = {
             "model": task.model.name,
             "messages": [*system, {"role": "user", "content": prompt}],
             self._limit: task.max_tokens,
+            **cache,
         }
         if task.temperature is not None:
             body["temperature"] = task.temperature
         if task.effort is not None:
             body["reasoning_effort"] = task.effort
-        if cached:
-            body["prompt_cache_key"] = task.cache_key[:MOST_KEY]
-        if marks:
-            body["prompt_cache_options"] = {"mode": "explicit"}
         if task.stream and self.entry.stream_options:
             body["stream_options"] = {"include_usage": True}
         return merged(body, task.params)

@@ -6,19 +6,10 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from parallm_magics.core.tasks import Task
-from parallm_magics.providers.content import Content, content_of
-from parallm_magics.providers.draft import Draft
+from parallm_magics.providers.draft import Content, Draft, content_of
 from parallm_magics.providers.json_values import mapping, merged, string
-from parallm_magics.providers.openai import (
-    MARK,
-    MOST_KEY,
-    WITH_MARKS,
-    OpenAIProvider,
-    thinking_tokens,
-    usage_of,
-)
+from parallm_magics.providers.openai import OpenAIProvider, thinking_tokens, usage_of
 from parallm_magics.providers.prompt_cache import Content as Prompt
-from parallm_magics.providers.prompt_cache import marked
 
 COMMENTARY = "commentary"
 """The phase of messages that a model writes on its way, before its answer."""
@@ -31,15 +22,14 @@ class ResponsesProvider(OpenAIProvider):
     only_responses = True
 
     def _request(self, task: Task) -> dict[str, Any]:
-        cached = self.caches(task)
-        marks = cached and self._official and WITH_MARKS.match(task.model.name) is not None
-        rules, prompt = marked(task, MARK) if marks else (task.system, task.prompt)
+        rules, prompt, cache = self._cached(task)
         turns = [{"role": "user", "content": _parts(prompt)}]
         body: dict[str, Any] = {
             "model": task.model.name,
             "max_output_tokens": task.max_tokens,
             # Chat completions keep nothing there, and a cell must not depend on which API it uses.
             "store": False,
+            **cache,
         }
         if isinstance(rules, str):
             body["instructions"] = rules
@@ -50,10 +40,6 @@ class ResponsesProvider(OpenAIProvider):
             body["temperature"] = task.temperature
         if task.effort is not None:
             body["reasoning"] = {"effort": task.effort}
-        if cached:
-            body["prompt_cache_key"] = task.cache_key[:MOST_KEY]
-        if marks:
-            body["prompt_cache_options"] = {"mode": "explicit"}
         return merged(body, task.params)
 
     def _whole(self, data: Mapping[str, Any], draft: Draft) -> bool:

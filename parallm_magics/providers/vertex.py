@@ -47,14 +47,8 @@ class VertexProvider(AnthropicProvider):
         await super().prepare()
 
     def _locate(self) -> None:
-        moved = os.environ.get(self.entry.base_env, "").strip()
-        self.host = host_of(moved) if moved else "vertex"
-        self.address = self.host if moved else ""
-
-    @property
-    def base_url(self) -> str:
-        """Where calls go."""
-        return os.environ.get(self.entry.base_env, "").strip() or self.entry.base_url
+        self.host = host_of(self.moved_to) if self.moved_to else self.entry.name
+        self.address = self.host if self.moved_to else ""
 
     def _mark(self) -> str:
         rest = (keys.fingerprint(name, "") for name in (REGION, PROJECT, CREDENTIALS))
@@ -66,8 +60,9 @@ class VertexProvider(AnthropicProvider):
             "project_id": os.environ[PROJECT].strip(),
             "credentials": self._credentials,
         }
-        moved = os.environ.get(self.entry.base_env, "").strip()
-        return place | ({"base_url": base} if moved else {})  # else the SDK makes it of the region
+        return place | (
+            {"base_url": base} if self.moved_to else {}
+        )  # else the SDK makes it of the region
 
 
 def _found() -> Any:

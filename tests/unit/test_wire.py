@@ -12,8 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from parallm_magics.core.finish_reasons import ENDINGS, NONE, ending_of
-from parallm_magics.providers.content import content_of
-from parallm_magics.providers.draft import Draft
+from parallm_magics.providers.draft import Draft, content_of
 from parallm_magics.providers.entries import BY_NAME
 from parallm_magics.providers.error_body import WORDS, read_error
 from parallm_magics.providers.events import events
