@@ -52,7 +52,7 @@ class Scheduler:
         self._running: dict[Worker, Cancellable] = {}
         self._records: list[Record] = []
         self._over = Waiter(self._clock)
-        self._woken = False
+        self._woken = self._broken = False
         self._timer: Callable[[], object] | None = None
 
     async def run(self) -> list[Record]:
@@ -72,6 +72,7 @@ class Scheduler:
         except BaseException as error:
             self._stop("cancelled" if isinstance(error, asyncio.CancelledError) else "broken off")
             self._cancel()  # once more: those that a stop before has not ended
+            self._broken = True
             if self._running:
                 self._over = Waiter(self._clock)
                 await self._clock.wait(self._over)
@@ -98,7 +99,7 @@ class Scheduler:
         if self._timer is not None:
             self._timer()
             self._timer = None
-        if self._over.done():
+        if self._broken or self._over.done():
             return
         now, admission = self._clock.now(), self._admission
         try:
@@ -162,6 +163,8 @@ class Scheduler:
             self._admission.warmup.ends(worker)
         self._slots.give_back()
         line.limit.end()
+        if self._broken and not self._running:
+            self._over.wake()
 
     def _settle(self, worker: Worker, line: Line, ticket: Ticket, last: Try) -> None:
         """End the worker, or let it wait for its next try."""

@@ -1,0 +1,284 @@
+"""The virtual clock: what happens in simulated time is a matter of its moments, never of the machine."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine
+from typing import Any
+
+import pytest
+from fakes import run_context
+from hypothesis import given
+from hypothesis import strategies as st
+
+from parallm_magics import fanout, vote
+from parallm_magics.cell.blocks import parse
+from parallm_magics.cell.plan import make_plan
+from parallm_magics.core.tasks import Model, Record
+from parallm_magics.engine import clock as clock_module
+from parallm_magics.engine.cancel_token import Stop
+from parallm_magics.engine.clock import VirtualClock, Waiter
+from parallm_magics.engine.scheduler import Scheduler
+from parallm_magics.patterns.fanout import FanoutPattern
+from parallm_magics.providers.registry import define_simulated, forget
+from parallm_magics.simulation.simulated import SimulatedProvider
+
+Work = Callable[[VirtualClock], Coroutine[Any, Any, None]]
+MODEL = "sim:?scale=0&latency=lognormal(1,0.8)"
+
+
+def lived(*works: Work, scale: float = 0.0) -> tuple[float, float]:
+    """Begin these in one moment and let them end: the virtual and the real seconds that it took."""
+
+    async def main() -> tuple[float, float]:
+        clock, began = VirtualClock(scale), time.perf_counter()
+        ended = Waiter(clock)
+        left = len(works)
+
+        def done(cancelled: bool) -> None:
+            nonlocal left
+            left -= 1
+            if not left:
+                ended.wake()
+
+        for work in works:
+            clock.start(work(clock), done)
+        await clock.wait(ended)
+        return clock.now(), time.perf_counter() - began
+
+    return asyncio.run(main())
+
+
+# --- the clock ------------------------------------------------------------------------------------
+
+
+@given(st.lists(st.tuples(st.sampled_from([0.0, 0.1, 0.5, 2.0, 7.25]), st.integers(0, 3))))
+def test_sleepers_wake_by_moment_then_by_place(sleeps: list[tuple[float, int]]) -> None:
+    """Whoever began first comes first only where both are the same; time never goes back."""
+    woken: list[tuple[float, int, int]] = []
+
+    def sleeping(number: int, moment: float, place: int) -> Work:
+        async def work(clock: VirtualClock) -> None:
+            await clock.sleep_until(moment, place)
+            woken.append((clock.now(), place, number))
+
+        return work
+
+    if sleeps:
+        lived(*(sleeping(number, *each) for number, each in enumerate(sleeps)))
+    assert woken == sorted((*each, number) for number, each in enumerate(sleeps))
+
+
+@given(st.integers(0, 2**32))
+def test_time_never_goes_back(seed: int) -> None:
+    """Whatever a call that wakes makes happen: sleeps from there, into the past, in chains."""
+    rng, seen = random.Random(seed), list[float]()
+
+    async def work(clock: VirtualClock) -> None:
+        for _ in range(rng.randrange(1, 6)):
+            await clock.sleep_until(clock.now() + rng.choice([-1.0, 0.0, 0.1, 3.0]), 1)
+            seen.append(clock.now())
+
+    end, _ = lived(*[work] * rng.randrange(1, 6))
+    assert seen == sorted(seen)
+    assert end == max(seen)
+
+
+def test_a_long_time_takes_none() -> None:
+    """Without a scale nobody waits in real time."""
+
+    async def work(clock: VirtualClock) -> None:
+        for _ in range(1000):
+            await clock.sleep_until(clock.now() + 86_400)
+
+    virtual, real = lived(work)
+    assert (virtual, real < 5) == (86_400_000, True)
+
+
+def test_a_scale_lets_others_watch() -> None:
+    """So much real time as it says passes with the virtual one, however many moments there are."""
+
+    async def work(clock: VirtualClock) -> None:
+        for moment in range(1, 201):
+            await clock.sleep_until(moment / 10)
+
+    virtual, real = lived(work, scale=0.01)
+    assert (virtual, 0.2 <= real < 2) == (20, True)
+
+
+def test_what_takes_real_time_holds_the_clock() -> None:
+    """Nobody wakes while code of the user's runs outside of virtual time."""
+    seen: list[tuple[str, float]] = []
+
+    async def outside(clock: VirtualClock) -> None:
+        await asyncio.get_running_loop().create_task(asyncio.sleep(0.05))
+        seen.append(("outside", clock.now()))
+
+    async def sleeper(clock: VirtualClock) -> None:
+        await clock.sleep_until(1.0)
+        seen.append(("sleeper", clock.now()))
+
+    lived(sleeper, outside)
+    assert seen == [("outside", 0.0), ("sleeper", 1.0)]
+
+
+@pytest.mark.parametrize("at", [0.0, 0.5])
+def test_a_sleeper_that_is_cancelled_ends_in_that_moment(at: float) -> None:
+    """Others go on; what never ran is told apart from what was under way."""
+    told: list[tuple[str, bool]] = []
+    seen: list[tuple[str, float]] = []
+
+    async def main() -> None:
+        clock = VirtualClock()
+        ended = Waiter(clock)
+
+        async def long() -> None:
+            try:
+                await clock.sleep_until(9.0)
+            except asyncio.CancelledError:
+                seen.append(("long", clock.now()))
+
+        async def short() -> None:
+            await clock.sleep_until(1.0)
+            seen.append(("short", clock.now()))
+            ended.wake()
+
+        call = clock.start(long(), lambda cancelled: told.append(("long", cancelled)))
+        clock.start(short(), lambda cancelled: None)
+        if at:
+            clock.call_at(at, call.cancel)
+        else:
+            call.cancel()
+        await clock.wait(ended)
+
+    asyncio.run(main())
+    assert told == [("long", at == 0.0)]
+    assert seen == ([("long", at)] if at else []) + [("short", 1.0)]
+
+
+def test_what_finishes_a_moment_comes_after_all_that_end_in_it() -> None:
+    """And before whatever follows from it."""
+    seen: list[str] = []
+
+    def ending(name: str, place: int) -> Work:
+        async def work(clock: VirtualClock) -> None:
+            await clock.sleep_until(1.0, place)
+            seen.append(name)
+            if name == "first":
+                clock.call_soon(lambda: seen.append("next look"), clock_module.LAST + 1)
+                clock.finish_moment(lambda: seen.append("moment over"))
+
+        return work
+
+    async def later(clock: VirtualClock) -> None:
+        await clock.sleep_until(1.5)
+
+    lived(ending("second", 2), ending("first", 1), later)
+    assert seen == ["first", "second", "moment over", "next look"]
+
+
+# --- runs on it -----------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def jitter(seed: int) -> Any:
+    """A machine that is held up now and then, and a loop that turns whenever it can."""
+    rng, look, stretch = random.Random(seed), Scheduler._look, clock_module.STRETCH_SECONDS
+
+    def slow(self: Scheduler) -> None:
+        if rng.random() < 0.2:
+            time.sleep(rng.random() * 0.02)
+        look(self)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Scheduler, "_look", slow)
+        patch.setattr(clock_module, "STRETCH_SECONDS", rng.choice([-1, stretch]))
+        yield
+
+
+async def items(count: int) -> AsyncIterator[int]:
+    """Items that must be awaited."""
+    for number in range(count):
+        await asyncio.sleep(0)
+        yield number
+
+
+GUARDED = "%section a\nA\n%section b\nB\n%section c\nC\n%guardrail g -n 3\nMay it?"
+RUNS: dict[str, Callable[[], Any]] = {
+    "items": lambda: fanout("x {{item}}", each=[*range(60)], model=MODEL, concurrency=7),
+    "awaited items": lambda: fanout("x {{item}}", each=items(250), model=MODEL, concurrency=7),
+    "rpm": lambda: fanout("x {{item}}", each=[*range(30)], model=MODEL, rpm=10),
+    "guard": lambda: fanout(GUARDED, model=MODEL, concurrency=2),
+    "clinch": lambda: vote("?", n=15, choices="a,b", model=MODEL, stop="clinch", concurrency=4),
+    "waves": lambda: vote("?", n=15, choices="a,b", model=MODEL, launch="lazy"),
+    "merged": lambda: fanout(f"{GUARDED}\n%synthesis\nMerge.", model=f"{MODEL}&truth=ALLOW"),
+}
+
+
+@pytest.mark.parametrize("kind", RUNS)
+def test_records_do_not_depend_on_the_machine(kind: str) -> None:
+    """To the last digit, also where calls wait for slots, for a minute to pass or for a guard."""
+
+    def records(seed: int) -> list[Record]:
+        with jitter(seed):
+            run = asyncio.run(RUNS[kind]())
+        return [*run.results, *(record for each in run.guards for record in each.records)]
+
+    first = records(0)
+    assert all(records(seed) == first for seed in (1, 2, 3))
+
+
+def test_a_minute_of_requests_passes_in_simulated_time() -> None:
+    """Of 30 calls at 10 a minute the last ten begin after two minutes, and nobody waits for them."""
+    began = time.perf_counter()
+    run = asyncio.run(
+        fanout("x {{item}}", each=[*range(30)], model="sim:?scale=0&latency=1", rpm=10)
+    )
+    assert time.perf_counter() - began < 10
+    assert [record.start for record in run.results] == [0.0] * 10 + [60.0] * 10 + [120.0] * 10
+
+
+def test_an_interrupt_ends_a_run_at_once() -> None:
+    """However long it would have been, and its calls have lasted as long as they were watched."""
+    model = Model("sim", query=(("latency", "100"),))
+    cell = parse("fanout", "", "%section a\nA")
+    plan = make_plan(cell, {}, lambda text: model, {"model": ("sim",)})
+
+    async def main() -> tuple[Any, float]:
+        stop = Stop()
+        began = time.perf_counter()
+        asyncio.get_running_loop().call_later(0.2, stop, "interrupted")
+        run = await FanoutPattern.run(plan, run_context(SimulatedProvider(), stop))
+        return run, time.perf_counter() - began
+
+    run, real = asyncio.run(main())
+    [record] = run.results
+    assert record.status == "cancelled"
+    assert real < 5
+    assert 0.1 < record.seconds <= real
+
+
+def test_a_source_that_takes_its_time_holds_no_answers_back() -> None:
+    """What waits for an answer before it gives the next item is not waited for in turn."""
+    answered = 0
+
+    def answer(task: Any, sample: int) -> str:
+        nonlocal answered
+        answered += 1
+        return "fine"
+
+    async def chain() -> AsyncIterator[int]:
+        for number in range(3):
+            while answered < number:
+                await asyncio.sleep(0.01)
+            yield number
+
+    define_simulated("chained", answer)
+    try:
+        run = asyncio.run(fanout("x {{item}}", each=chain(), model="chained:?scale=0"))
+    finally:
+        forget("chained")
+    assert [*run.values()] == ["fine"] * 3
