@@ -1,39 +1,49 @@
 """From records to what a person sees: pure, without a clock, a kernel or a browser."""
 
 from parallm_magics.display.board import Board
-from parallm_magics.display.counts import Counts
-from parallm_magics.display.facts import Fact, facts_html, facts_plain
-from parallm_magics.display.preview import preview_html, preview_plain
-from parallm_magics.display.report import (
+from parallm_magics.display.columns import item_of
+from parallm_magics.display.kinds import (
     Block,
     Curve,
+    Facts,
+    Heading,
     Lines,
     Matrix,
-    Report,
+    Notes,
+    Prompt,
+    Says,
     Table,
-    correlation,
-    report_html,
-    report_plain,
 )
-from parallm_magics.display.rows import item_of
-from parallm_magics.display.text import count, money, one_line, percent, points, seconds, tokens
-from parallm_magics.display.timeline import timeline_html, timeline_plain
-from parallm_magics.display.to_html import static_html
-from parallm_magics.display.to_plain import static_plain
+from parallm_magics.display.run_blocks import report_blocks, run_blocks, timeline
+from parallm_magics.display.text import (
+    correlation,
+    count,
+    money,
+    one_line,
+    percent,
+    points,
+    seconds,
+    tokens,
+)
+from parallm_magics.display.to_html import html
+from parallm_magics.display.to_plain import plain
 from parallm_magics.display.totals import Totals, totals
-from parallm_magics.display.view import Guard, SectionVote, Tally, View
-from parallm_magics.display.vote_bars import tally_html, tally_plain
+from parallm_magics.display.view import Counts, Guard, SectionVote, Tally, View
+from parallm_magics.display.votes import vote_bars
 
 __all__ = [
     "Block",
     "Board",
     "Counts",
     "Curve",
-    "Fact",
+    "Facts",
     "Guard",
+    "Heading",
     "Lines",
     "Matrix",
-    "Report",
+    "Notes",
+    "Prompt",
+    "Says",
     "SectionVote",
     "Table",
     "Tally",
@@ -41,24 +51,18 @@ __all__ = [
     "View",
     "correlation",
     "count",
-    "facts_html",
-    "facts_plain",
+    "html",
     "item_of",
     "money",
     "one_line",
     "percent",
+    "plain",
     "points",
-    "preview_html",
-    "preview_plain",
-    "report_html",
-    "report_plain",
+    "report_blocks",
+    "run_blocks",
     "seconds",
-    "static_html",
-    "static_plain",
-    "tally_html",
-    "tally_plain",
-    "timeline_html",
-    "timeline_plain",
+    "timeline",
     "tokens",
     "totals",
+    "vote_bars",
 ]

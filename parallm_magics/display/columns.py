@@ -1,176 +1,341 @@
-"""The columns of the worker table: one entry is one column, live, saved and in plain text."""
+"""The worker table: what a row knows of a call, and the columns that show it: one entry each."""
 
 from __future__ import annotations
 
 import operator
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 
+from markupsafe import Markup
+
+from parallm_magics.answers.cleaning import label_of
+from parallm_magics.core.tasks import Record, Role, Task
 from parallm_magics.display import looks, text
-from parallm_magics.display.rows import Row, asked_and_answered, models_of
+from parallm_magics.display.markup import Element, bar, bdi, boxed, dim, div, dot, joined
 
 NAME_LIMIT = 40
 ANSWER_LIMIT = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
-    """One column of the worker table.
+class About:
+    """What a call is about, and how it is asked; "" where there is no item, or nobody said."""
+
+    item: str = ""
+    temperature: str = ""
+    effort: str = ""
+    system: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One call as the table shows it, finished or not.
 
     Attributes:
-        name: how code refers to it.
+        model: the model asked and, when it is another, the one that answered.
+        state: a name in `looks.STATES`.
+        vote: the label or value read, or why there is none; "" where none was asked for.
+        voted: whether `vote` is a label that was read.
+        answer: the answer's beginning, or what has arrived of it last.
+        problem: why there is no success; "" otherwise.
+        span: seconds of the common axis.
+        role: what the call is for.
+        about: what it is about, and how it was asked.
+        record: all that is known of it; None while it runs, and where a guard has not let it pass.
+    """
+
+    name: str
+    model: str
+    state: str
+    vote: str = ""
+    voted: bool = False
+    start: float = 0.0
+    queued: float = 0.0
+    seconds: float | None = None
+    span: float = 0.0
+    tokens: int | None = None
+    cost: Decimal | None = None
+    attempts: int = 0
+    answer: str = ""
+    problem: str = ""
+    role: Role = "worker"
+    about: About = About()
+    record: Record | None = None
+
+    @property
+    def titled(self) -> str:
+        """The name and, where there are items, what it is about."""
+        return (
+            f"{self.name} · {self.about.item}"
+            if self.about.item not in ("", self.name)
+            else self.name
+        )
+
+
+def row_of(record: Record, ballot: str = "", span: float = 0.0, read: Read | None = None) -> Row:
+    """The line of a finished call.
+
+    Args:
+        ballot: what a vote counts as.
+        span: seconds of the common axis.
+        read: what was read of it, where that is no matter of its value.
+    """
+    vote, voted = read or read_as(ballot, record.value)
+    return Row(
+        name=record.name,
+        model=asked_and_answered(record) if record.model_answered else record.model,
+        state=record.status,
+        vote=vote,
+        voted=voted,
+        start=record.start,
+        queued=record.queued,
+        seconds=record.seconds if record.seconds > 0 or record.attempts else None,
+        span=span,
+        tokens=record.usage.total_tokens if record.usage else None,
+        cost=record.cost,
+        attempts=len(record.attempts),
+        answer=record.text,
+        problem=record.error.message if record.error and not record.ok else "",
+        role=record.role,
+        about=about_of(record),
+        record=record,
+    )
+
+
+Read = tuple[str, bool]
+"""What was read of an answer, or why nothing was; and whether it is a label."""
+
+
+def read_as(ballot: str, value: str | float | None) -> Read:
+    """What was read, of a vote that counts as this; "" where it is none."""
+    label = "" if value is None or ballot not in ("", "valid") else label_of(value)
+    return label or looks.BALLOTS.get(ballot, ballot), bool(label)
+
+
+def about_of(call: Task | Record) -> About:
+    """What a call is about and how it is asked, as the table shows it."""
+    system = call.system
+    if isinstance(call, Task) and call.persona is not None:
+        system = call.persona
+    temperature = "" if call.temperature is None else f"{call.temperature:g}"
+    item = "" if call.key is None else item_of(call)
+    return About(item, temperature, call.effort or "", system or "")
+
+
+def item_of(call: Task | Record) -> str:
+    """What a call is about, where there are items: the item, or its key where it says nothing."""
+    if call.key is None:
+        return ""
+    words = "" if call.item is None else str(call.item)
+    return words if words.strip() else str(call.key)
+
+
+def asked_and_answered(record: Record) -> str:
+    """The model asked for and, when it is another, the one that answered."""
+    model, answered = record.model, record.model_answered
+    name = model.partition(":")[2].partition("?")[0] or model
+    if not answered or answered in (name, model):
+        return model
+    # A dated snapshot of the name asked for is the same model.
+    if re.fullmatch(re.escape(name) + r"[-@]\d{4}-?\d{2}-?\d{2}", answered):
+        return model
+    return f"{model} (answered: {answered})"
+
+
+def models_line(rows: Sequence[Row]) -> str:
+    """The workers' model or how many they are, then the models of the rows beside them."""
+    models = _models_of(rows)
+    line = text.one_line(models[0], 80) if len(models) == 1 else text.count(len(models), "model")
+    beside: dict[str, list[str]] = {}
+    for row in rows:
+        if row.role != "worker" and [row.model] != models:
+            beside.setdefault(row.model, []).append(row.name)
+    for model, names in beside.items():
+        shown = text.listed([text.one_line(name, 40) for name in names[:3]], len(names) - 3)
+        line += f", {shown} by {text.one_line(model, 80)}"
+    return line
+
+
+def _models_of(rows: Sequence[Row]) -> list[str]:
+    return list(dict.fromkeys(row.model for row in rows if row.role == "worker"))
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of the worker table, live, saved and in plain text.
+
+    Attributes:
+        name: how code and `%config ParallmMagics.columns` refer to it.
         heading: what stands above it.
-        html: the inside of its cell, escaped.
-        plain: its cell in a terminal, on one line.
+        words: its cell in words, whoever wrote them.
         shown: whether these rows need it; the flag says whether the run is still going on.
+        html: its cell on a page, where that is more than the words.
+        ems: the width of its box on a page, which cuts off what is longer; 0 for no box.
+        wide: most terminal columns that it takes.
+        limit: most characters on a page.
         right: whether it is aligned to the right, as numbers are.
-        rest: whether it takes the room that the others leave.
+        style: of its cells on a page.
+        on_request: whether it is shown only where a run asks for it.
     """
 
     name: str
     heading: str
-    html: Callable[[Row], str]
-    plain: Callable[[Row], str]
+    words: Callable[[Row], str]
     shown: Callable[[Sequence[Row], bool], bool] = lambda rows, live: True
+    html: Callable[[Row], Markup] | None = None
+    ems: int = 0
+    wide: int = 160
+    limit: int = NAME_LIMIT
     right: bool = False
-    rest: bool = False
+    style: str = ""
+    on_request: bool = False
+
+    @property
+    def drawn(self) -> Callable[[Row], str]:
+        """From a row to its cell on a page."""
+        words, limit, ems = self.words, self.limit, self.ems
+        if self.html is not None:
+            return self.html
+        if self.right:
+            return words
+        if not ems:
+            return lambda row: text.one_line(words(row), limit)
+        return lambda row: boxed(text.one_line(words(row), limit), ems)
 
 
-def _name(row: Row) -> str:
-    return looks.boxed(_cut(row.name, NAME_LIMIT), 14)
+def columns_of(rows: Sequence[Row], live: bool, asked: Sequence[str] = ()) -> list[Column]:
+    """The columns that these rows need, and those that are asked for."""
+    return [
+        column
+        for column in COLUMNS
+        if (column.name in asked if column.on_request else column.shown(rows, live))
+    ]
 
 
-def _state(row: Row) -> str:
+def _state(row: Row) -> Markup:
     state = looks.state(row.state)
-    tries = f' <span style="{looks.DIM}">×{row.attempts}</span>' if row.attempts > 1 else ""
-    return f"{looks.dot(state.colour)}{text.escape(state.word)}{tries}"
+    tries = (" ", dim(f"×{row.attempts}")) if row.attempts > 1 else ()
+    return joined((dot(state.colour), state.word, *tries))
 
 
-def _plain_state(row: Row) -> str:
-    return text.one_line(looks.state(row.state).word) + (
-        f" ×{row.attempts}" if row.attempts > 1 else ""
-    )
+_lowered = Element("div", style="padding-top:.35em")
 
 
-def _vote(row: Row) -> str:
-    style = "font-weight:600" if row.voted else looks.DIM
-    return f'<div style="{style}">{looks.boxed(_cut(row.vote, NAME_LIMIT), 12)}</div>'
+def _elapsed(row: Row) -> Markup:
+    if row.seconds is None or row.span <= 0:
+        return _lowered(bar(0, 0, 0, "transparent"))
+    start, queued = (row.start - row.queued) / row.span, row.queued / row.span
+    return _lowered(bar(start, queued, row.seconds / row.span, looks.state(row.state).colour))
 
 
-def _model(row: Row) -> str:
-    return looks.boxed(_cut(asked_and_answered(row.model, row.answered), 2 * NAME_LIMIT), 17)
-
-
-def _elapsed(row: Row) -> str:
-    picture = looks.bar(0, 0, 0, "transparent")
-    if row.seconds is not None and row.span > 0:
-        picture = looks.bar(
-            (row.start - row.queued) / row.span,
-            row.queued / row.span,
-            row.seconds / row.span,
-            looks.state(row.state).colour,
-        )
-    return f'<div style="padding-top:.35em">{picture}</div>'
+_MARKS = re.compile(r"(?m)^[ \t]*(?:#{1,6}[ \t]+|```.*$)|\*\*|`")
 
 
 def _said(row: Row) -> str:
-    """The answer, or why there is none; both where an answer broke off."""
-    answer = text.gist(row.answer, ANSWER_LIMIT)
+    """The answer without its commonest marks, or why there is none; both where it broke off."""
+    answer = text.one_line(_MARKS.sub("", row.answer[: ANSWER_LIMIT * 4]), ANSWER_LIMIT)
     if not row.problem:
         return answer
     problem = text.one_line(row.problem, ANSWER_LIMIT)
     return f"{problem} · {answer}" if answer else problem
 
 
-def _answer(row: Row) -> str:
-    said = text.escape(_said(row))
+# The end of what has arrived, pushed to the right: the newest words stay in sight.
+_answering = Element(
+    "div",
+    style="display:flex;justify-content:flex-end;max-width:fit-content;max-height:1.6em;overflow:hidden",
+)
+_problem = Element(
+    "div",
+    style="max-height:4.2em;overflow:hidden;white-space:normal;overflow-wrap:anywhere",
+    dir="auto",
+)
+_gist = Element("div", style="max-height:1.6em;overflow:hidden;text-overflow:ellipsis", dir="auto")
+
+
+def _answer(row: Row) -> Markup:
+    said = _said(row)
     if row.state == "answering":
-        # The end of what has arrived, pushed to the right: the newest words stay in sight.
-        return (
-            '<div style="display:flex;justify-content:flex-end;max-width:fit-content;'
-            f'max-height:1.6em;overflow:hidden"><bdi>{said}</bdi></div>'
-        )
-    if row.problem:
-        return (
-            '<div style="max-height:4.2em;overflow:hidden;white-space:normal;'
-            f'overflow-wrap:anywhere" dir="auto">{said}</div>'
-        )
-    return (
-        '<div style="max-height:1.6em;overflow:hidden;text-overflow:ellipsis" '
-        f'dir="auto">{said}</div>'
-    )
+        return _answering(bdi(said))
+    return _problem(said) if row.problem else _gist(said)
 
 
 def _differ(setting: str) -> Callable[[Sequence[Row], bool], bool]:
     """Whether the workers that have begun are not all asked in this way alike."""
     asked = operator.attrgetter(f"about.{setting}")
     return lambda rows, live: (
-        len({asked(row) for row in rows if not row.aside and row.state != "queued"}) > 1
+        len({asked(row) for row in rows if row.role == "worker" and row.state != "queued"}) > 1
     )
-
-
-def _cut(value: str, limit: int) -> str:
-    return text.escape(text.one_line(value, limit))
 
 
 COLUMNS: tuple[Column, ...] = (
     Column(
         "item",
         "Item",
-        lambda row: looks.boxed(_cut(row.about.item, 2 * NAME_LIMIT), 20),
-        lambda row: text.fit(text.one_line(row.about.item), 30),
+        lambda row: row.about.item,
         lambda rows, live: any(row.about.item for row in rows),
+        ems=20,
+        wide=30,
+        limit=2 * NAME_LIMIT,
     ),
-    Column("name", "Worker", _name, lambda row: text.fit(text.one_line(row.name), 24)),
-    Column("state", "State", _state, _plain_state),
+    Column("name", "Worker", lambda row: row.name, ems=14, wide=24),
+    Column(
+        "state",
+        "State",
+        lambda row: looks.state(row.state).word + (f" ×{row.attempts}" if row.attempts > 1 else ""),
+        html=_state,
+    ),
     Column(
         "vote",
         "Read as",
-        _vote,
-        lambda row: text.fit(text.one_line(row.vote), 20),
+        lambda row: row.vote,
         lambda rows, live: any(row.vote for row in rows),
+        lambda row: div(
+            "font-weight:600" if row.voted else looks.DIM,
+            boxed(text.one_line(row.vote, NAME_LIMIT), 12),
+        ),
+        wide=20,
     ),
     Column(
         "model",
         "Model",
-        _model,
-        lambda row: text.fit(text.one_line(asked_and_answered(row.model, row.answered)), 30),
-        lambda rows, live: len(models_of(rows)) > 1,
+        lambda row: row.model,
+        lambda rows, live: len(_models_of(rows)) > 1,
+        ems=17,
+        wide=30,
+        limit=2 * NAME_LIMIT,
     ),
     Column(
         "temperature",
         "Temp.",
-        lambda row: text.escape(row.about.temperature),
         lambda row: row.about.temperature,
         _differ("temperature"),
         right=True,
     ),
-    Column(
-        "effort",
-        "Effort",
-        lambda row: _cut(row.about.effort, NAME_LIMIT),
-        lambda row: text.fit(text.one_line(row.about.effort), 10),
-        _differ("effort"),
-    ),
+    Column("effort", "Effort", lambda row: row.about.effort, _differ("effort"), wide=10),
     Column(
         "system",
         "System",
-        lambda row: looks.boxed(_cut(row.about.system, 2 * NAME_LIMIT), 14),
-        lambda row: text.fit(text.one_line(row.about.system), 20),
+        lambda row: row.about.system,
         _differ("system"),
+        ems=14,
+        wide=20,
+        limit=2 * NAME_LIMIT,
     ),
-    Column("elapsed", "Elapsed", _elapsed, lambda row: "", lambda rows, live: live),
     Column(
-        "seconds",
-        "Time",
-        lambda row: text.seconds(row.seconds),
-        lambda row: text.seconds(row.seconds),
-        right=True,
+        "elapsed",
+        "Elapsed",
+        lambda row: "",
+        lambda rows, live: live,
+        _elapsed,
+        style=";min-width:4em;width:24%",
     ),
+    Column("seconds", "Time", lambda row: text.seconds(row.seconds), right=True),
     Column(
         "tokens",
         "Tokens",
-        lambda row: text.tokens(row.tokens),
         lambda row: text.tokens(row.tokens),
         lambda rows, live: live or any(row.tokens is not None for row in rows),
         right=True,
@@ -179,64 +344,23 @@ COLUMNS: tuple[Column, ...] = (
         "cost",
         "Cost",
         lambda row: text.money(row.cost),
-        lambda row: text.money(row.cost),
         lambda rows, live: any(row.cost is not None for row in rows),
         right=True,
     ),
     Column(
+        "request",
+        "Request",
+        lambda row: (row.record.request_id if row.record else None) or "–",
+        ems=17,
+        wide=30,
+        limit=2 * NAME_LIMIT,
+        on_request=True,
+    ),
+    Column(
         "answer",
         "Answer",
-        _answer,
         _said,
-        rest=True,
+        html=_answer,
+        style=";width:100%;max-width:0;min-width:8em;padding-right:0",
     ),
 )
-
-
-def table_html(rows: Sequence[Row], live: bool = False) -> str:
-    """The worker table as a real table: one <tr> in its <tbody> for each row, no more, no less."""
-    columns = [column for column in COLUMNS if column.shown(rows, live)]
-    head = "".join(
-        f'<th scope="col" style="{_cell_style(column, looks.HEAD_CELL)}">{column.heading}</th>'
-        for column in columns
-    )
-    body = "".join(_row_html(row, columns) for row in rows)
-    return (
-        f'<div style="{looks.SCROLL}"><table style="{looks.TABLE}">'
-        f'<thead style="border:none"><tr style="{looks.HEAD_ROW}">{head}</tr></thead>'
-        f"<tbody>{body}</tbody></table></div>"
-    )
-
-
-def _row_html(row: Row, columns: Sequence[Column]) -> str:
-    cells = []
-    for column in columns:
-        tag, scope = ("th", ' scope="row"') if column is columns[0] else ("td", "")
-        style = _cell_style(column, looks.CELL)
-        cells.append(f'<{tag}{scope} style="{style}">{column.html(row)}</{tag}>')
-    return f'<tr style="{looks.ROW}">{"".join(cells)}</tr>'
-
-
-def _cell_style(column: Column, base: str) -> str:
-    style = f"{base};{looks.RIGHT if column.right else looks.LEFT}"
-    if column.rest:
-        return f"{style};width:100%;max-width:0;min-width:8em;padding-right:0"
-    if column.name == "elapsed":
-        return f"{style};min-width:4em;width:24%"
-    return style
-
-
-def table_plain(rows: Sequence[Row], columns_wide: int) -> list[str]:
-    """The worker table as aligned lines of at most that many terminal columns."""
-    columns = [c for c in COLUMNS if c.shown(rows, False)]
-    cells = [[c.heading for c in columns], *([c.plain(row) for c in columns] for row in rows)]
-    widths = [max(text.width(line[at]) for line in cells) for at in range(len(columns))]
-    left = columns_wide - sum(widths[:-1]) - 2 * (len(columns) - 1)
-    widths[-1] = max(left, 8)
-    return [
-        "  ".join(
-            text.pad(text.fit(cell, wide), wide, column.right)
-            for cell, wide, column in zip(line, widths, columns, strict=True)
-        ).rstrip()
-        for line in cells
-    ]

@@ -6,31 +6,25 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import get_args
 
+from parallm_magics.answers.cleaning import label_of
 from parallm_magics.core.tasks import BallotState, Record
 from parallm_magics.display import looks, text
-from parallm_magics.display.bars import MOST, Bar, bars_html
-from parallm_magics.display.rows import label_of
+from parallm_magics.display.kinds import Bar, Bars
+from parallm_magics.display.votes import MOST_BARS
 from parallm_magics.voting import wilson
 
 ReadLabel = Callable[[Record], tuple[str, str]]
 """What a record is as a ballot: valid, abstain, invalid, failed or cancelled, and its label or ""."""
 
 _STATES = get_args(BallotState)
-_BY_STATUS = {
-    "refused": "abstain",
-    "failed": "failed",
-    "timed_out": "failed",
-    "cancelled": "cancelled",
-    "blocked": "cancelled",
-}
 
 
 def ballot(record: Record, read_label: ReadLabel | None) -> tuple[str, str]:
     """The record's state as a ballot and its label; without a reader, its value is the label."""
-    state = _BY_STATUS.get(record.status, "invalid")
+    state = looks.state(record.status).ballot
     try:
         if read_label is None:
-            label = label_of(record.value) if record.ok else ""
+            label = label_of(record.value) if record.ok and record.value is not None else ""
             return ("valid", label) if label else (state, "")
         read, label = read_label(record)
         if read not in (*_STATES, ""):
@@ -60,24 +54,20 @@ class Votes:
         if known and state == "valid":
             self._labels[label] += 1
 
-    def html(self, requested: int) -> str:
+    def bars(self, requested: int) -> Bars:
         """The bars, who leads, the states of the votes so far, and what is open."""
         pending = max(requested - self._states.total(), 0)
         top, counts = self._labels.most_common(2), self._counts()
         leads = bool(top) and (len(top) == 1 or top[0][1] > top[1][1])
-        bars = [
+        bars = tuple(
             Bar(label, votes, "leads" if leads and label == top[0][0] else "")
-            for label, votes in counts[:MOST]
-        ]
-        lines = [self._standing(leads, requested), self._agreement(leads), self._identity(pending)]
-        said = "".join(f"<div>{line}</div>" for line in lines if line)
-        return (
-            f'<div style="{looks.BLOCK}">{bars_html(bars, requested, len(counts) - MOST)}'
-            f'<div style="{looks.SMALL};margin-top:.4em">{said}</div></div>'
+            for label, votes in counts[:MOST_BARS]
         )
+        said = (self._standing(leads, requested), self._agreement(leads), self._identity(pending))
+        return Bars(bars, requested, len(counts) - MOST_BARS, lines=said)
 
     def _counts(self) -> list[tuple[str, int]]:
-        if len(self._choices) <= MOST and self._labels.keys() <= set(self._choices):
+        if len(self._choices) <= MOST_BARS and self._labels.keys() <= set(self._choices):
             return [(label, self._labels[label]) for label in self._choices]
         return self._labels.most_common()
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from parallm_magics.core.tasks import Event, Model, Record, Role
-from parallm_magics.display.rows import About, Row, about_of, problem
+from parallm_magics.display.columns import About, Read, Row, about_of, row_of
 
 TAIL = 120
 """Characters of a streaming answer that are drawn."""
 
-WITHHELD = "withheld until the guard has passed"
+REDACTED = "withheld until the guard has passed"
 
 
 @dataclass(slots=True)
@@ -18,9 +18,8 @@ class Worker:
     """A call that is queued or runs, or that has ended and keeps a row.
 
     Attributes:
-        role: what the call is for; a guard's words, which are about what goes in, are not withheld.
-        vote: what was read from the answer, or why there is no vote.
-        voted: whether `vote` is a label that was read.
+        role: what the call is for; a guard's words, which are about what goes in, are not redacted.
+        read: what was read from the answer.
         about: what it is about and how it is asked, once it has begun.
     """
 
@@ -33,8 +32,7 @@ class Worker:
     tail: str = ""
     why: str = ""
     record: Record | None = None
-    vote: str = ""
-    voted: bool = False
+    read: Read = ("", False)
     about: About = field(default_factory=About)
 
     def tell(self, event: Event) -> None:
@@ -50,24 +48,20 @@ class Worker:
         elif event.kind == "waiting":
             self.state, self.why = "waiting", event.text
 
-    def row(self, now: float, span: float, withheld: bool) -> Row:
-        """What may be drawn at that time; while withheld, nothing that the answer could be told by."""
-        hidden = withheld and self.role != "guard"
-        about = self.about if self.record is None else about_of(self.record)
-        base = Row(
+    def row(self, now: float, span: float, redacted: bool) -> Row:
+        """What may be drawn at that time; while redacted, nothing that the answer could be told by."""
+        hidden = redacted and self.role != "guard"
+        if self.record is not None:
+            return self._ended(self.record, span, hidden)
+        if self.state == "queued":
+            return Row(self.name, str(self.model), self.state, span=span, role=self.role)
+        return Row(
             self.name,
             str(self.model),
             self.state,
             span=span,
-            aside=self.role != "worker",
-            about=about,
-        )
-        if self.state == "queued":
-            return base
-        if self.record is not None:
-            return self._ended(self.record, base, hidden)
-        return replace(
-            base,
+            role=self.role,
+            about=self.about,
             start=self.start,
             seconds=max(now - self.start, 0.0),
             attempts=self.attempts,
@@ -78,26 +72,16 @@ class Worker:
     def _streaming(self, hidden: bool) -> str:
         """The end of a streaming answer, with a sign that it has a beginning."""
         if hidden:
-            return WITHHELD if self.tail else ""
+            return REDACTED if self.tail else ""
         # Half a guard's answer may say the opposite of the whole.
         tail = "" if self.role == "guard" else self.tail
         return f"…{tail}" if len(tail) >= TAIL else tail
 
-    def _ended(self, record: Record, base: Row, hidden: bool) -> Row:
+    def _ended(self, record: Record, span: float, hidden: bool) -> Row:
+        row = row_of(record, span=span, read=self.read)
         blocked = record.status == "blocked"
-        return replace(
-            base,
-            state=record.status,
-            answered=record.model_answered,
-            vote="" if hidden or blocked else self.vote,
-            voted=self.voted and not (hidden or blocked),
-            start=record.start,
-            queued=record.queued,
-            seconds=record.seconds,
-            tokens=record.usage.total_tokens if record.usage else None,
-            cost=record.cost,
-            attempts=len(record.attempts),
-            answer=WITHHELD if hidden else "" if blocked else record.text,
-            # An error may quote the answer that it could not read.
-            problem="" if record.ok or hidden or blocked else problem(record),
-        )
+        if not (hidden or blocked):
+            return row
+        # An error may quote the answer that it could not read.
+        answer = REDACTED if hidden else ""
+        return replace(row, vote="", voted=False, answer=answer, problem="", record=None)

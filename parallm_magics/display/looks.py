@@ -6,8 +6,9 @@ middle tones and translucent greys that read on white and on black; text keeps t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+
+from parallm_magics.core.tasks import BallotState
 
 GREEN = "#2e9e66"
 BLUE = "#4183d7"
@@ -22,26 +23,36 @@ FAINT = "rgba(128,128,128,.14)"
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """A state's word and colour."""
+    """How a call may stand.
+
+    Attributes:
+        word: what it is called.
+        colour: of its mark and its bar.
+        ballot: what a vote in this state counts as, unless it can be read.
+    """
 
     word: str
     colour: str
+    ballot: BallotState = "invalid"
 
 
 STATES = {
     "ok": State("ok", GREEN),
     "truncated": State("cut off", AMBER),
-    "refused": State("refused", PURPLE),
+    "refused": State("refused", PURPLE, "abstain"),
     "invalid": State("invalid", AMBER),
-    "failed": State("failed", RED),
-    "timed_out": State("timed out", RED),
-    "cancelled": State("cancelled", GREY),
-    "blocked": State("blocked", GREY),
+    "failed": State("failed", RED, "failed"),
+    "timed_out": State("timed out", RED, "failed"),
+    "cancelled": State("cancelled", GREY, "cancelled"),
+    "blocked": State("blocked", GREY, "cancelled"),
     "queued": State("queued", GREY),
     "running": State("running", BLUE),
     "answering": State("answering", BLUE),
     "waiting": State("waiting", AMBER),
 }
+
+BALLOTS = {"abstain": "abstained", "invalid": "unreadable", "failed": "–", "cancelled": "–"}
+"""Why there is no vote, in the word of the line that counts it; a failed call says it itself."""
 
 
 def state(name: str) -> State:
@@ -60,6 +71,7 @@ ROOT = (
 TITLE = "font-size:1.15em;font-weight:600;margin:0;overflow:hidden"
 DIM = "opacity:.72"
 SMALL = "font-size:.9em"
+SMALL_DIM = f"{SMALL};{DIM}"
 HEAD = f"{SMALL};font-weight:600;opacity:.72;margin:0 0 .3em"
 BLOCK = "margin:.9em 0 0"
 BADGE = (
@@ -84,63 +96,3 @@ HEAD_CELL = f"{CELL};font-weight:600;opacity:.72;font-size:.9em"
 TIGHT = "padding-top:.12em;padding-bottom:.12em;vertical-align:middle"
 LEFT = "text-align:left"
 RIGHT = "text-align:right;font-variant-numeric:tabular-nums"
-
-
-# Where the reader's system sets all colours, a bar without its own could not be seen.
-_TRACK = (
-    f"height:.72em;background:{FAINT};border-radius:2px;overflow:hidden;forced-color-adjust:none"
-)
-
-
-def dot(colour: str) -> str:
-    """A round mark in that colour, beside a word that says the same."""
-    return (
-        f'<span style="display:inline-block;width:.6em;height:.6em;border-radius:50%;'
-        f'background:{colour};margin-right:.5em"></span>'
-    )
-
-
-def boxed(inner: str, ems: int) -> str:
-    """Untrusted words, escaped before, kept inside a box of at most that width and one line."""
-    return (
-        f'<div style="max-width:{ems}em;max-height:1.6em;overflow:hidden;text-overflow:ellipsis">'
-        f"<bdi>{inner}</bdi></div>"
-    )
-
-
-def bar(start: float, queued: float, running: float, colour: str) -> str:
-    """One bar on an axis from 0 to 1: from `start`, first the queued part, then the running one."""
-    if queued + running <= 0:
-        return f'<div style="{_TRACK}"></div>'
-    start, queued, running = (min(max(part, 0.0), 1.0) for part in (start, queued, running))
-    whole = min(queued + running, 1.0 - start)
-    share = queued / (queued + running)
-    return (
-        f'<div style="{_TRACK}">'
-        f'<div style="margin-left:{start * 100:.2f}%;width:{whole * 100:.2f}%;min-width:2px;'
-        f'height:100%;background:{LINE}">'
-        f'<div style="margin-left:{share * 100:.2f}%;height:100%;background:{colour};'
-        f'border-radius:2px;min-width:1px"></div></div></div>'
-    )
-
-
-def bracket(low: float, high: float) -> str:
-    """A bracket below a bar, between two places of its axis from 0 to 1."""
-    return (
-        f'<div style="margin-left:{low * 100:.2f}%;width:{max(high - low, 0) * 100:.2f}%;height:.3em;'
-        "box-sizing:border-box;border:1px solid currentColor;border-top:none;opacity:.5;"
-        'margin-top:2px"></div>'
-    )
-
-
-def segments(shares: Sequence[float], colour: str) -> str:
-    """One bar made of parts that add up to 1, each set off from the next while they are few."""
-    if len(shares) > 60:
-        return bar(0, 0, 1, colour)
-    # Rounded down: a last part that does not fit would wrap under the bar.
-    boxes = "".join(
-        f'<div style="float:left;width:{int(share * 10_000) / 100}%;height:100%">'
-        f'<div style="height:100%;background:{colour};margin-right:1px"></div></div>'
-        for share in shares
-    )
-    return f'<div style="{_TRACK}">{boxes}</div>'

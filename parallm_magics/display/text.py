@@ -1,65 +1,50 @@
-"""How text and numbers become harmless and readable, for html and for terminals."""
+"""How text and numbers become harmless and readable."""
 
 from __future__ import annotations
 
-import html
 import math
 import re
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from decimal import Decimal
+
+from wcwidth import wcwidth
 
 from parallm_magics.core.characters import visible
 
 LIMIT = 20_000
 """Most characters of one text that are drawn; the whole of it stays in the result."""
 
-Foreign = Callable[[str, int], str]
-"""How words of a model or a user enter a sentence of ours: `one_line`, in html `isolated`."""
-
 
 def plain(text: object, limit: int = LIMIT) -> str:
     """The text for a terminal: neutralised, clipped, newlines and tabs kept."""
-    whole = _string(text)
+    whole = text if isinstance(text, str) else "" if text is None else str(text)
     shown = visible(whole[:limit])
     left = len(whole) - limit
     return f"{shown}… {left:,} more characters in the result" if left > 0 else shown
 
 
-def escape(text: object, limit: int = LIMIT) -> str:
-    """The text for html, inside an element or a quoted attribute: the only way in.
-
-    >>> escape('<b title="x">')
-    '&lt;b title=&quot;x&quot;&gt;'
-    """
-    return html.escape(plain(text, limit), quote=True)
-
-
-def one_line(text: object, limit: int = 160) -> str:
+def one_line(text: str, limit: int = 160) -> str:
     """The beginning of the text on one line, neutralised; clipped with an ellipsis."""
-    whole = _string(text)
     # White space may be long: look at more than the limit, but never at a whole megabyte.
-    line = " ".join(whole[: limit * 4].split())
-    cut = len(line) > limit or len(whole) > limit * 4
+    line = " ".join(text[: limit * 4].split())
+    cut = len(line) > limit or len(text) > limit * 4
     shown = visible(line[:limit])
     return shown[:limit] + "…" if cut or len(shown) > limit else shown
 
 
-def isolated(text: object, limit: int = 160) -> str:
-    """The same for a sentence in html: escaped, and unable to turn the words around it."""
-    return f"<bdi>{escape(one_line(text, limit))}</bdi>"
+ISOLATED = re.compile("\u2068([^\u2068\u2069]*)\u2069")
+"""Foreign words within a sentence of ours; Unicode's own marks, which no line of theirs can hold."""
 
 
-_MARKS = re.compile(r"(?m)^[ \t]*(?:#{1,6}[ \t]+|```.*$)|\*\*|`")
+def isolated(text: str, limit: int = 160) -> str:
+    """The same set off from a sentence of ours, so that they cannot turn the words around them."""
+    return f"\u2068{one_line(text, limit)}\u2069"
 
 
-def gist(text: str, limit: int) -> str:
-    """The beginning of a Markdown text on one line, without its commonest marks."""
-    return one_line(_MARKS.sub("", text[: limit * 4]), limit)
-
-
-def _string(text: object) -> str:
-    return text if isinstance(text, str) else "" if text is None else str(text)
+def together(sentence: str) -> str:
+    """A sentence without the marks that set foreign words off, neutralised."""
+    return visible(ISOLATED.sub(r"\1", sentence))
 
 
 def seconds(value: float | None) -> str:
@@ -145,6 +130,11 @@ def points(share: float) -> str:
     return f"{share * 100:.1f} %"
 
 
+def correlation(value: float | None) -> str:
+    """A correlation to two decimals, a minus as it is set, and never a negative nothing."""
+    return "–" if value is None else f"{round(value, 2) + 0.0:.2f}".replace("-", "−")
+
+
 def between(span: tuple[float, float]) -> str:
     """A span of shares: `57–100 %`, or `60 %` where both ends are the same."""
     low, high = map(percent, span)
@@ -160,15 +150,12 @@ def listed(words: Sequence[str], left: int = 0) -> str:
 
 def width(text: str) -> int:
     """Columns that the text takes in a terminal; East Asian wide characters take two."""
-    if text.isascii():
-        return len(text)
-    return sum(map(_char_width, text))
+    return len(text) if text.isascii() else sum(map(_columns, text))
 
 
-def _char_width(char: str) -> int:
-    if unicodedata.combining(char) or unicodedata.category(char) in ("Mn", "Me", "Cf"):
-        return 0
-    return 2 if unicodedata.east_asian_width(char) in "WF" else 1
+def _columns(char: str) -> int:
+    # Marks of direction and joiners take no room, wherever they stand.
+    return 0 if unicodedata.category(char) == "Cf" else max(wcwidth(char), 0)
 
 
 def fit(text: str, columns: int) -> str:
@@ -178,7 +165,7 @@ def fit(text: str, columns: int) -> str:
     kept: list[str] = []
     left = columns - 1
     for char in text:
-        left -= _char_width(char)
+        left -= _columns(char)
         if left < 0:
             break
         kept.append(char)

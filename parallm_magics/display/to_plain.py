@@ -1,52 +1,206 @@
-"""The run as aligned text for terminals, logs and readers without html."""
+"""Every kind of block as aligned text, for terminals, logs and readers without html."""
 
 from __future__ import annotations
 
-from parallm_magics.display import text
-from parallm_magics.display.columns import table_plain
-from parallm_magics.display.counts import counts_plain
-from parallm_magics.display.guards import guards_plain
-from parallm_magics.display.redaction import drawable
-from parallm_magics.display.rows import row_of
-from parallm_magics.display.summary import beside, chosen, footer, simulated, subtitle
-from parallm_magics.display.timeline import timeline_plain
-from parallm_magics.display.view import View
-from parallm_magics.display.vote_bars import section_votes_plain, tally_plain
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from parallm_magics.display import kinds, looks, text
+from parallm_magics.display.columns import Row, columns_of
 
 COLUMNS = 100
+"""How wide a terminal is taken to be."""
+
+_WIDE = 44
+"""Most characters of a cell of a report."""
+
+_LEAST = 8
+"""To fewer columns no cell of words is cut."""
 
 
-def static_plain(view: View) -> str:
-    """The run as text of at most 100 columns, without any control character."""
-    view = drawable(view)
-    mark = "  [SIMULATED]" if simulated(view) else ""
-    blocks = [
-        [text.one_line(view.title, 200) + mark, subtitle(view)],
-        guards_plain(view.guards),
-        [f"Note: {text.one_line(note, 500)}" for note in view.notes],
-        tally_plain(view.tally, view.records, COLUMNS) if view.tally else [],
-        counts_plain(view.counts),
-        _table(view),
-        section_votes_plain(view.polls, COLUMNS),
-        _text(view),
-        timeline_plain(view.records, view.extra, COLUMNS),
-        [footer(view)],
-    ]
+def plain(blocks: Sequence[kinds.Block], columns: int = COLUMNS) -> str:
+    """The blocks as lines of at most that many columns, without any control character."""
     lines: list[str] = []
-    for block in filter(None, blocks):
-        lines += ["", *(part for line in block for part in text.wrap(line, COLUMNS))]
+    for block in sorted(blocks, key=_place):
+        if drawn := _DRAWN[type(block)](block, columns):
+            exact = isinstance(block, kinds.Prompt)
+            wrapped = drawn if exact else [w for line in drawn for w in text.wrap(line, columns)]
+            lines += ["", *wrapped]
     return "\n".join(lines[1:])
 
 
-def _table(view: View) -> list[str]:
-    shown, left = chosen(view)
-    rows = [row_of(record, ballot=ballot) for record, ballot in shown]
-    rows += [row_of(record, aside=True) for record in beside(view)]
-    return table_plain(rows, COLUMNS) + ([left] if left else [])
+def _place(block: kinds.Block) -> int:
+    """A terminal shows its end: there the text of a run stands below its table."""
+    order = (kinds.Workers, kinds.SectionVotes, kinds.Text, kinds.Timeline, kinds.Says)
+    late = type(block) in order and not (isinstance(block, kinds.Says) and block.look != "footer")
+    return order.index(type(block)) if late else -1
 
 
-def _text(view: View) -> list[str]:
-    if view.text is None:
-        return []
-    title = text.one_line(view.text_title, COLUMNS)
-    return [title, "-" * text.width(title), *text.plain(view.text.strip()).split("\n")]
+def _titled(title: str, *lines: str) -> list[str]:
+    title = text.one_line(title, COLUMNS)
+    return [*([title, "-" * text.width(title)] if title else []), *lines]
+
+
+def _heading(block: kinds.Heading, columns: int) -> list[str]:
+    mark = "  [SIMULATED]" if block.simulated else ""
+    about = [text.one_line(block.about, 1000)] if block.about else []
+    lead = ["", text.one_line(block.lead, 900)] if block.lead else []
+    return [text.one_line(block.title, 300) + mark, *about, *lead]
+
+
+def _bars(block: kinds.Bars, columns: int) -> list[str]:
+    said = filter(None, (block.verdict, *block.lines, block.figures))
+    names = [text.fit(text.one_line(bar.label), 24) for bar in block.bars]
+    wide = max(map(text.width, names), default=0)
+    weighs = max((len(bar.weighs) for bar in block.bars), default=0)
+    room = min(columns - wide - weighs - 32, 40)
+    lines = []
+    for name, bar in zip(names, block.bars, strict=True):
+        filled = min(round(bar.votes / max(block.requested, 1) * room), room)
+        cells = [text.pad(name, wide), ("█" * filled).ljust(room, "·")]
+        cells += [bar.weighs.ljust(weighs)] if weighs else []
+        cells += [f"{bar.votes:,} of {block.requested:,}", bar.mark]
+        lines.append("  ".join(cells).rstrip())
+    lines += [text.count(block.more, "more label")] if block.more > 0 else []
+    return _titled(block.title, *lines, *map(text.together, said))
+
+
+def _section_votes(block: kinds.SectionVotes, columns: int) -> list[str]:
+    groups = [*(_bars(vote, columns) for vote in block.votes), [block.more] if block.more else []]
+    return [line for group in groups if group for line in ("", *group)][1:]
+
+
+def _workers(block: kinds.Workers, columns: int) -> list[str]:
+    shown = columns_of(block.rows, block.live, block.asked)
+    cells = [
+        [each.heading for each in shown],
+        *([text.fit(text.one_line(c.words(row)), c.wide) for c in shown] for row in block.rows),
+    ]
+    widths = [max(text.width(line[at]) for line in cells) for at in range(len(shown))]
+    widths[-1] = max(columns - sum(widths[:-1]) - 2 * (len(shown) - 1), _LEAST)
+    lines = _aligned(cells, widths, [column.right for column in shown])
+    return [*lines, *([block.more] if block.more else [])]
+
+
+def _aligned(
+    cells: Sequence[Sequence[str]], widths: Sequence[int], right: Sequence[bool]
+) -> list[str]:
+    """Cells in columns of these widths, cut where they are longer."""
+    return [
+        "  ".join(
+            text.pad(text.fit(cell, wide), wide, flush)
+            for cell, wide, flush in zip(line, widths, right, strict=True)
+        ).rstrip()
+        for line in cells
+    ]
+
+
+def _timeline(block: kinds.Timeline, columns: int) -> list[str]:
+    """The picture: · waits, █ runs."""
+    slowest = kinds.slowest(block.rows, 30)
+    rows = [*slowest, *block.beside]
+    names = [text.fit(text.one_line(row.titled), 20) for row in rows]
+    wide = max(map(text.width, names))
+    room = min(columns - wide - 24, 50)
+    lines = []
+    for name, row in zip(names, rows, strict=True):
+        word = "" if row.state == "ok" else f" {looks.state(row.state).word}"
+        picture = _track(row, block.span, room)
+        took = text.seconds(row.seconds or 0.0)
+        lines.append(f"{text.pad(name, wide)}  {picture}  {took}{word}")
+    return [*lines, block.left_out(len(slowest)) + block.said]
+
+
+def _track(row: Row, span: float, room: int) -> str:
+    def place(at: float) -> int:
+        share = at / span * room
+        return min(max(round(share), 0), room) if math.isfinite(share) else 0
+
+    seconds = row.seconds or 0.0
+    begin, run = place(row.start - row.queued), place(row.start)
+    end = max(place(row.start + seconds), run + (seconds > 0))
+    return (" " * begin + "·" * (run - begin) + "█" * (end - run)).ljust(room)[:room]
+
+
+def _table(table: kinds.Table, columns: int) -> list[str]:
+    cells = [
+        [text.one_line(name) for name in table.headings],
+        *([text.one_line(cell, _WIDE) for cell in row] for row in table.rows),
+    ]
+    widths = [max(text.width(row[at]) for row in cells) for at in range(len(table.head))]
+    right = [*map(table.right, range(len(widths)))]
+    # First the column that may be cut, then the widest of words.
+    words = [at for at in range(len(widths)) if not right[at]]
+    for at in (table.rest, *sorted(words, key=lambda at: -widths[at])):
+        over = sum(widths) + 2 * (len(widths) - 1) - columns
+        if over > 0:
+            widths[at] = max(widths[at] - over, min(widths[at], _LEAST))
+    return _noted(table, *_aligned(cells, widths, right))
+
+
+def _noted(block: kinds.Lines | kinds.Table | kinds.Matrix | kinds.Curve, *lines: str) -> list[str]:
+    """The lines under the block's title, its note below."""
+    return _titled(block.title, *lines, *([text.one_line(block.note, 500)] if block.note else []))
+
+
+def _matrix(matrix: kinds.Matrix, columns: int) -> list[str]:
+    names = [text.fit(text.one_line(name), 10) for name in matrix.names]
+    wide = max(map(text.width, names), default=0)
+    cells = [
+        [name, *("" if at == other else text.correlation(v) for other, v in enumerate(values))]
+        for at, (name, values) in enumerate(zip(names, matrix.values, strict=True))
+    ]
+    widths = [wide, *(max(5, wide) for _ in names)]
+    return _noted(
+        matrix, *_aligned([["", *names], *cells], widths, [False, *(True for _ in names)])
+    )
+
+
+def _curve(curve: kinds.Curve, columns: int) -> list[str]:
+    room = 40
+    names = [text.one_line(name) for name in curve.names]
+    lines = [f"{'':>3}  {'':{room}}  {names[0]:>14}  {names[1]:>14}"]
+    for votes, (seen, ideal) in enumerate(curve.values, 1):
+        bar = ("█" * round(seen * room)).ljust(room, "·")
+        lines.append(f"{votes:>3}  {bar}  {text.points(seen):>14}  {text.points(ideal):>14}")
+    return _noted(curve, *lines)
+
+
+def _facts(block: kinds.Facts, columns: int) -> list[str]:
+    names = [text.fit(text.one_line(name), 24) for name, _ in block.facts]
+    wide = max(map(text.width, names), default=0)
+    lines = []
+    for name, (_, value) in zip(names, block.facts, strict=True):
+        first, *rest = text.wrap(text.one_line(value, 500), columns - wide - 2) or [""]
+        lines.append(f"{text.pad(name, wide)}  {first}".rstrip())
+        lines += [" " * (wide + 2) + line for line in rest]
+    return lines
+
+
+_DRAWN: Mapping[type, Callable[[Any, int], list[str]]] = {
+    kinds.Heading: _heading,
+    kinds.Notes: lambda block, _: [f"Note: {text.one_line(note, 500)}" for note in block.notes],
+    kinds.Marks: lambda block, _: [text.together(line) for _, line in block.lines],
+    kinds.Says: lambda block, _: [text.together(line) for line in block.lines],
+    kinds.Lines: lambda block, _: _noted(
+        block, *(text.one_line(each, 500) for each in block.lines)
+    ),
+    kinds.Bars: _bars,
+    kinds.SectionVotes: _section_votes,
+    kinds.Text: lambda block, _: _titled(block.title, *text.plain(block.text.strip()).split("\n")),
+    kinds.Workers: _workers,
+    kinds.Timeline: _timeline,
+    kinds.Table: _table,
+    kinds.Matrix: _matrix,
+    kinds.Curve: _curve,
+    kinds.Facts: _facts,
+    kinds.Prompt: lambda block, _: [
+        f"--- {text.one_line(block.name)} ({text.one_line(block.model)})",
+        *text.plain(block.text).split("\n"),
+    ],
+    # A picture of the page alone.
+    kinds.Progress: lambda block, _: [],
+    kinds.Disclosure: lambda block, _: [],
+    kinds.Folds: lambda block, _: [],
+}

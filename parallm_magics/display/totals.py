@@ -1,4 +1,4 @@
-"""What records add up to; runs and displays ask here, so that their numbers cannot differ."""
+"""What records add up to, in numbers and in words; runs and displays ask here, so that they cannot differ."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from parallm_magics.core.tasks import Record, Usage
+from parallm_magics.display import text
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,12 @@ class Totals:
 _LOST = frozenset({"failed", "timed_out", "cancelled", "blocked"})
 _QUEUED = 0.05
 """Seconds of waiting for a place below which a loop was merely busy."""
+
+LEAST_SPEEDUP = 1.05
+"""From here on a run is called faster than its workers one after another."""
+
+_NAMED = 3
+"""Most auxiliary calls whose times are told one by one."""
 
 
 def totals(records: Sequence[Record], extra: Sequence[Record] = ()) -> Totals:
@@ -105,8 +112,81 @@ def called(record: Record) -> bool:
     return bool(record.attempts) or record.seconds > 0 or record.ok
 
 
-def wall_seconds(records: Sequence[Record]) -> float:
-    """Seconds from the first start to the last end."""
-    if not records:
-        return 0.0
-    return max(record.end for record in records) - min(record.start for record in records)
+# --- in words -------------------------------------------------------------------------------------
+
+
+def sums_line(sums: Totals) -> str:
+    """Tokens by class and the cost, with what is unknown said."""
+    parts = ["Tokens: –"]
+    if (usage := sums.usage) is not None:
+        fed = usage.total_tokens - usage.output_tokens
+        least = "" if sums.usage_complete else "at least "
+        cached = _cached(usage) if fed > usage.input_tokens else ""
+        parts = [f"Tokens: {least}{fed:,} in{cached}, {usage.output_tokens:,} out"]
+    parts.append(f"Cost: {text.money(sums.cost, sums.cost_complete)}")
+    if sums.saved:
+        amount = text.money(abs(sums.saved))
+        saved = f"saved {amount}" if sums.saved > 0 else f"cost {amount} more"
+        parts.append(f"prompt caching {saved}")
+    return " · ".join(parts)
+
+
+def _cached(usage: Usage) -> str:
+    """Which of the tokens in went through a prompt cache, in brackets."""
+    read, written = usage.cache_read_tokens, usage.cache_write_tokens
+    if not read:
+        return f" ({written:,} written to cache)"
+    return f" ({read:,} from cache{f', {written:,} written to it' if written else ''})"
+
+
+def comparison(
+    records: Sequence[Record], extra: Sequence[Record] = (), sums: Totals | None = None
+) -> str:
+    """The longest worker against the sum of all, in words; "" where no worker ran.
+
+    A run that lost a worker is not compared: nobody knows how long that one would have taken.
+    """
+    sums = sums or totals(records, extra)
+    ran = sum(map(called, records))
+    if not ran:
+        return ""
+    beside = _beside(records, [*filter(called, extra)]) if extra else []
+    working = sums.working_seconds
+    if ran == 1 or sums.speedup is None:
+        return "; ".join([f"{text.seconds(working)} for {text.count(ran, 'worker')}", *beside])
+    parts = [f"{text.seconds(sums.longest)} for the longest of {ran:,}"]
+    if working - sums.longest >= 0.05 and working > 1.02 * sums.longest:
+        parts.append(f"{text.seconds(working)} from the first start to the last end")
+    most = "at most " if sums.at_most else ""
+    parts.append(f"{most}{text.seconds(sums.sequential_seconds)} one after another")
+    if sums.speedup >= LEAST_SPEEDUP:
+        parts.append(f"{most}{sums.speedup:.1f} times faster")
+    return "; ".join([*parts, *beside])
+
+
+def _beside(records: Sequence[Record], extra: Sequence[Record]) -> list[str]:
+    """What ran beside the workers, and what came after them."""
+    end = max(record.end for record in records if called(record))
+    beside = [each for each in extra if each.start < end]
+    after = [each for each in extra if not each.start < end]
+    return [
+        f"{when} {_lengths(calls)}"
+        for when, calls in (("beside it", beside), ("then", after))
+        if calls
+    ]
+
+
+def _lengths(calls: Sequence[Record]) -> str:
+    if len(calls) > _NAMED:
+        whole = max(each.end for each in calls) - min(each.start for each in calls)
+        return f"{text.seconds(whole)} for {len(calls):,} calls"
+    return text.listed([f"{text.seconds(each.seconds)} for {_who(each)}" for each in calls])
+
+
+_UNNAMED = {"guard": "guardrail", "judge": "judge", "synthesis": "synthesis"}
+"""What an auxiliary call is called that has no name of its own."""
+
+
+def _who(call: Record) -> str:
+    name = text.one_line(call.name, 20)
+    return f"the {name}" if name == _UNNAMED.get(call.role) else f"'{name}'"

@@ -6,8 +6,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 from parallm_magics.core.tasks import Record
-from parallm_magics.display.counts import Counts
 from parallm_magics.voting.counting import Outcome
+from parallm_magics.voting.pick_rules import rule_named
+from parallm_magics.voting.rule_entry import PickRule
+
+Counts = tuple[tuple[str, tuple[tuple[str, int], ...]], ...]
+"""By section, "" where there is one only: each label and how often it was read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +65,11 @@ class Tally:
     heuristic: bool = False
     tied: tuple[str, ...] = ()
     counted: bool = True
+
+    @property
+    def rule(self) -> PickRule:
+        """The rule's entry in the table."""
+        return rule_named(self.pick)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +126,7 @@ class View:
         guards: what the guardrails said, in the cell's order.
         blocked: whether a guardrail withholds the work; `text` is then the refusal.
         counts: of a map, how often each label was read: by section, "" where there is one only.
+        columns: further columns of the table that are asked for.
     """
 
     title: str
@@ -134,3 +144,4 @@ class View:
     guards: tuple[Guard, ...] = ()
     blocked: bool = False
     counts: Counts = ()
+    columns: tuple[str, ...] = ()

@@ -7,38 +7,29 @@ from collections.abc import Sequence
 
 from parallm_magics.core.tasks import Record
 from parallm_magics.display import text
-from parallm_magics.display.text import Foreign
 from parallm_magics.display.view import Tally
 
-NUMERIC = ("median", "mean")
-"""Rules whose winner is a number that nobody need have voted for."""
-
-_BY_COUNT = ("plurality", "majority", "threshold", "unanimous")
-_ASKED = {
-    "majority": "A majority was asked for",
-    "threshold": "The threshold was not reached",
-    "unanimous": "Unanimity was asked for",
-}
 _PROBABLY = 0.75
 _CAVEAT = "Agreement is not the chance that the answer is right."
 
 
-def verdict(tally: Tally, foreign: Foreign = text.one_line) -> str:
+def verdict(tally: Tally) -> str:
     """How the vote ended, and how that came about where the counts do not tell it."""
-    how = foreign(tally.how.strip().rstrip("."), 300) if tally.how.strip(" .") else ""
+    how = " ".join(tally.how.split()).rstrip(".")
+    how = text.isolated(how, 300) if how else ""
     if tally.winner is None:
-        ended = _lost(tally, foreign)
-    elif tally.pick in NUMERIC:
+        ended = _lost(tally)
+    elif tally.rule.computes:
         how = how or f"the {tally.pick} of {text.count(tally.valid, 'valid vote')}"
-        return f"{foreign(tally.winner, 60)}: {how}"
+        return f"{text.isolated(tally.winner, 60)}: {how}"
     else:
-        ended = _won(tally, tally.winner, foreign)
+        ended = _won(tally, tally.winner)
     return f"{ended}; {how}" if how else ended
 
 
-def _won(tally: Tally, label: str, foreign: Foreign) -> str:
+def _won(tally: Tally, label: str) -> str:
     counts = dict(tally.counts)
-    winner, votes = _quoted(label, foreign), counts.get(label, 0)
+    winner, votes = _quoted(label), counts.get(label, 0)
     second = max((count for other, count in tally.counts if other != label), default=0)
     of = f"{votes:,} of {tally.requested:,}"
     if not tally.counted:
@@ -46,15 +37,15 @@ def _won(tally: Tally, label: str, foreign: Foreign) -> str:
     if tally.heuristic or tally.cancelled:
         return f"{winner}, {of} requested; {_early(tally, votes - second)}"
     if label not in counts:
-        return f"{foreign(label, 60)}, from {text.count(tally.valid, 'valid vote')}"
-    if tally.pick not in _BY_COUNT or votes < second:
+        return f"{text.isolated(label, 60)}, from {text.count(tally.valid, 'valid vote')}"
+    if not tally.rule.by_count or votes < second:
         return f"{winner} was picked, with {of} votes"
     if votes == tally.requested:
         return f"{winner} has the only vote" if votes == 1 else _unanimous(tally, winner)
     if 2 * votes > tally.requested:
         return f"{winner} has {of} votes: a majority"
-    if tally.pick == "majority" and 2 * votes > tally.valid:
-        return f"{winner} has {of} votes: a majority of the {tally.valid:,} valid ones"
+    if tally.rule.claim and 2 * votes > tally.valid:
+        return f"{winner} has {of} votes: {tally.rule.claim} of the {tally.valid:,} valid ones"
     if votes == second:
         return f"{winner} has {of} votes"
     return f"{winner} leads with {of}: a plurality, not a majority"
@@ -75,14 +66,15 @@ def _early(tally: Tally, lead: int) -> str:
         when = "" if after is None else f" after {after:,} of {tally.requested:,}"
         return f"decided early by a stopping heuristic{when}{cancelled}; {others} might have changed it"
     # What weighs or is flagged cannot be seen from the counts.
-    trusted = tally.decided_after is not None and tally.pick in ("weighted", "any")
+    seen = tally.rule.by_count or tally.rule.sure is None
+    trusted = tally.decided_after is not None and not seen
     if trusted or lead > left:
         others = "the other one" if left == 1 else f"the other {text.word(left)}"
         return f"decided early{cancelled}; {others} could not change it"
     return f"{left:,} cancelled, which might have changed it"
 
 
-def _lost(tally: Tally, foreign: Foreign) -> str:
+def _lost(tally: Tally) -> str:
     if tally.status == "no_quorum":
         return (
             f"No quorum: only {tally.valid:,} of {text.count(tally.requested, 'vote')} "
@@ -91,69 +83,68 @@ def _lost(tally: Tally, foreign: Foreign) -> str:
     if tally.status == "rule_failed":
         return "No decision"
     if tally.status == "not_cleared":
-        return f"No verdict: {_standing(tally, foreign)}; no winner"
+        return f"No verdict: {_standing(tally)}; no winner"
     if tally.status == "tie":
-        return f"{_tied(tally, foreign)}; no winner"
-    asked = _ASKED.get(tally.pick, "No label has the votes that the rule asks for")
-    return f"{asked}: {_standing(tally, foreign)}; no winner"
+        return f"{_tied(tally)}; no winner"
+    return f"{tally.rule.unmet}: {_standing(tally)}; no winner"
 
 
-def _tied(tally: Tally, foreign: Foreign) -> str:
+def _tied(tally: Tally) -> str:
     if tally.weights:
         most = max(weight for _, weight in tally.weights)
         labels = [label for label, weight in tally.weights if weight == most]
         have = f"have the weight {most:.4g} each"
-    elif tally.pick in _BY_COUNT:
+    elif tally.rule.by_count:
         labels, votes = leaders(tally)
         have = f"have {votes:,} of {tally.requested:,} votes each"
     elif tally.tied:
-        return f"A tie between {_listed(tally.tied, foreign)}"
+        return f"A tie between {_listed(tally.tied)}"
     else:
         return "A tie"
-    return f"A tie: {_listed(labels, foreign)} {have}" if len(labels) > 1 else "A tie"
+    return f"A tie: {_listed(labels)} {have}" if len(labels) > 1 else "A tie"
 
 
-def _standing(tally: Tally, foreign: Foreign) -> str:
+def _standing(tally: Tally) -> str:
     labels, votes = leaders(tally)
     if not labels:
         return "there is no vote"
     of = f"{votes:,} of {text.count(tally.requested, 'vote')}"
     if len(labels) == 1:
-        return f"{_quoted(labels[0], foreign)} leads with {of}"
-    return f"{_listed(labels, foreign)} have {of} each"
+        return f"{_quoted(labels[0])} leads with {of}"
+    return f"{_listed(labels)} have {of} each"
 
 
-def agreement(tally: Tally, foreign: Foreign = text.one_line) -> str:
+def agreement(tally: Tally) -> str:
     """The share that agrees and how steady it is; "" where no share can be told.
 
     Where votes were left out there is only a range: the share of those that came in first is higher
     than the share of all would be.
     """
-    if tally.pick in NUMERIC:
-        return _spread(tally, foreign)
+    if tally.rule.computes:
+        return _spread(tally)
     after = ""
     if tally.decided_after is not None and not tally.heuristic:
         after = f"Decided after {tally.decided_after:,} of {tally.requested:,}. "
     labels, votes = leaders(tally)
     span = _span(tally, votes)
     if span is not None and labels:
-        leader = _quoted(labels[0], foreign) if len(labels) == 1 else "each of those that lead"
+        leader = _quoted(labels[0]) if len(labels) == 1 else "each of those that lead"
         on = "" if labels == [tally.winner] else f" on {leader}"
         all_of = f"Of all {text.count(tally.requested, 'vote')}"
         return f"{after}{all_of}, {text.between(span)} would have agreed{on}."
     if tally.agreement is None or tally.heuristic or not labels:
         return after.strip()
     if tally.p_mode is not None:
-        return f"{after}{_agreed(tally, labels, votes, foreign)}".strip()
-    return f"{after}{_agreed(tally, labels, votes, foreign)} {_CAVEAT}".strip()
+        return f"{after}{_agreed(tally, labels, votes)}".strip()
+    return f"{after}{_agreed(tally, labels, votes)} {_CAVEAT}".strip()
 
 
-def _spread(tally: Tally, foreign: Foreign) -> str:
+def _spread(tally: Tally) -> str:
     """How far apart the numbers lie, which is what a median or a mean leaves out."""
     labels = sorted((label for label, votes in tally.counts if votes), key=number)
     if not labels:
         return ""
-    low, high = foreign(labels[0], 40), foreign(labels[-1], 40)
+    low, high = text.isolated(labels[0], 40), text.isolated(labels[-1], 40)
     if len(labels) == 1:
         return f"All votes say {low}." if tally.valid > 1 else ""
     return f"The votes lie between {low} and {high}."
@@ -175,18 +166,18 @@ def repeated(tally: Tally) -> dict[str, tuple[float, float]]:
     """
     labels, _ = leaders(tally)
     early = _span(tally, 0) is not None or tally.heuristic
-    told = tally.agreement is not None and not early and tally.pick not in NUMERIC
+    told = tally.agreement is not None and not early and not tally.rule.computes
     if tally.interval is None or not told:
         return {}
     low, high = tally.interval
     return dict.fromkeys(labels, (low * tally.valid, high * tally.valid))
 
 
-def _agreed(tally: Tally, labels: Sequence[str], votes: int, foreign: Foreign) -> str:
+def _agreed(tally: Tally, labels: Sequence[str], votes: int) -> str:
     share = tally.agreement or 0.0
     percent = f", {text.percent(share)} %" if votes < tally.valid else ""
     of = f"{votes:,} of {text.count(tally.valid, 'valid vote')}"
-    by_count = tally.pick in _BY_COUNT
+    by_count = tally.rule.by_count
     if len(labels) > 1:
         said, give = f"Agreement: {of} each{percent}", "give each of them"
     elif by_count and tally.winner in (None, labels[0]):
@@ -194,7 +185,7 @@ def _agreed(tally: Tally, labels: Sequence[str], votes: int, foreign: Foreign) -
             return ""  # the verdict says it all
         said, give = f"Agreement: {of}{percent}", "agree"
     else:
-        said = f"Most frequent: {_quoted(labels[0], foreign)} with {of}{percent}"
+        said = f"Most frequent: {_quoted(labels[0])} with {of}{percent}"
         give = "give it"
     repeat = "" if tally.interval is None else f" ({_repeat(tally.interval, give)})"
     return f"{said}{repeat}."
@@ -204,10 +195,10 @@ def _repeat(interval: tuple[float, float], give: str = "agree") -> str:
     return f"a repeat of this prompt would {give} {text.between(interval)} of the time"
 
 
-def most_frequent(tally: Tally, foreign: Foreign = text.one_line) -> str:
+def most_frequent(tally: Tally) -> str:
     """What the votes say of the prompt itself; "" where they do not repeat one prompt."""
     labels, _ = leaders(tally)
-    if tally.p_mode is None or not labels or tally.pick in NUMERIC:
+    if tally.p_mode is None or not labels or tally.rule.computes:
         return ""
     sure = "more than 0.99" if tally.p_mode >= 0.995 else f"{tally.p_mode:.2f}"
     stopped = ", and the vote stopped because it was high" if tally.heuristic else ""
@@ -216,7 +207,7 @@ def most_frequent(tally: Tally, foreign: Foreign = text.one_line) -> str:
         sure += " each"
     else:
         is_ = "is probably" if tally.p_mode >= _PROBABLY else "may be"
-        said = f"{_quoted(labels[0], foreign)} {is_} this prompt's most frequent answer"
+        said = f"{_quoted(labels[0])} {is_} this prompt's most frequent answer"
     return f"{said} ({sure} under a flat prior{stopped}); that is not the chance that it is right."
 
 
@@ -225,7 +216,7 @@ def further(tally: Tally) -> str:
 
     For a median or a mean they would count equal numbers, which says nothing of near ones.
     """
-    if _span(tally, 0) is not None or tally.heuristic or tally.pick in NUMERIC:
+    if _span(tally, 0) is not None or tally.heuristic or tally.rule.computes:
         return ""
     parts = ["intervals at 95 % (Wilson)"] if repeated(tally) else []
     if tally.share_requested is not None:
@@ -274,9 +265,9 @@ def _span(tally: Tally, votes: int) -> tuple[float, float] | None:
     return votes / tally.requested, (votes + tally.cancelled) / tally.requested
 
 
-def _quoted(label: str, foreign: Foreign) -> str:
-    return f"'{foreign(label, 60)}'"
+def _quoted(label: str) -> str:
+    return f"'{text.isolated(label, 60)}'"
 
 
-def _listed(labels: Sequence[str], foreign: Foreign) -> str:
-    return text.listed([f"'{foreign(label, 40)}'" for label in labels[:5]], len(labels) - 5)
+def _listed(labels: Sequence[str]) -> str:
+    return text.listed([f"'{text.isolated(label, 40)}'" for label in labels[:5]], len(labels) - 5)

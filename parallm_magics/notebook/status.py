@@ -12,7 +12,6 @@ from IPython.display import display as show
 from parallm_magics import display
 from parallm_magics.api import default_model
 from parallm_magics.cell.options import TABLE
-from parallm_magics.display import Fact
 from parallm_magics.notebook.settings import spoken_settings
 from parallm_magics.patterns.run import Picture
 from parallm_magics.providers import keys, registry
@@ -49,7 +48,7 @@ def show_providers() -> None:
     _show([*((f"{each.name}:", f"{each.example}; {_state(each)}") for each in known), *_broken()])
 
 
-def _broken() -> list[Fact]:
+def _broken() -> list[tuple[str, str]]:
     """The providers of installed packages that cannot be loaded, and why."""
     return [(f"provider {name}", why) for name, why in registry.PROBLEMS.items()]
 
@@ -59,8 +58,8 @@ def show_usage(magics: Any) -> None:
     _show(_spent(magics))
 
 
-def _show(facts: Sequence[Fact]) -> None:
-    show(Picture(display.facts_html(facts), display.facts_plain(facts)))
+def _show(facts: Sequence[tuple[str, str]]) -> None:
+    show(Picture([display.Facts(tuple(facts))]))
 
 
 def _models(entry: ProviderEntry) -> str:
@@ -84,7 +83,7 @@ def _said(variable: str) -> str:
     return f"{variable} is {'set' if keys.is_set(variable) else 'not set'}"
 
 
-def _spent(magics: Any) -> list[Fact]:
+def _spent(magics: Any) -> list[tuple[str, str]]:
     spend, ledger, cap = magics.session.spend, magics.session.ledger, magics.session_max_cost
     calls = (
         f"{display.count(spend.runs, 'run')}, {display.count(spend.calls, 'call')}, "

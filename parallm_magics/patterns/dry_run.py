@@ -13,17 +13,20 @@ from parallm_magics.cell.auxiliary_calls import FollowUp, Guard
 from parallm_magics.cell.plan import Plan
 from parallm_magics.cell.variables import Ref, fill
 from parallm_magics.core.tasks import CHARS_PER_TOKEN, Said, Task, Usage
-from parallm_magics.display.preview import MOST
 from parallm_magics.errors import OptionError
 from parallm_magics.patterns.guardrail import guard_tasks
 from parallm_magics.patterns.judge import CHOOSE, ROTATIONS, SCORE
 from parallm_magics.patterns.opening import most_of_try
 from parallm_magics.patterns.panel import panel_reading
+from parallm_magics.patterns.run import drawn
 from parallm_magics.patterns.synthesis import MERGE
 from parallm_magics.providers import bill, registry
 from parallm_magics.voting.pick_rules import rule_named
 
 SHOWN = 200
+
+MOST_PROMPTS = 50
+"""Prompts that are shown; the preview object holds more of them."""
 
 
 @dataclass(frozen=True)
@@ -51,12 +54,21 @@ class Preview:
     notes: tuple[str, ...] = ()
     unpaid: str = ""
 
-    def _rows(self) -> list[tuple[str, str, str]]:
+    def _blocks(self) -> list[display.Block]:
         workers = [task for task in self.tasks if task.role == "worker"]
-        # Shown of any number of calls.
+        # Auxiliary calls are shown of any number of calls.
         beside = [task for task in self.tasks if task.role != "worker"]
-        shown = [*workers[: max(MOST - len(beside), 0)], *beside]
-        return [(self._name(task), _asked(task), _whole(task)) for task in shown]
+        shown = [*workers[: max(MOST_PROMPTS - len(beside), 0)], *beside][:MOST_PROMPTS]
+        left = self.calls - MOST_PROMPTS
+        return [
+            display.Heading(self._title),
+            *(display.Notes((note,)) for note in self.notes),
+            *(
+                display.Prompt(self._name(task), _asked(task), _whole(task), len(shown) <= 3)
+                for task in shown
+            ),
+            *([display.Says((f"… and {left:,} more",))] if left > 0 else []),
+        ]
 
     def _name(self, task: Task) -> str:
         against = self.blocks.get(task.index)
@@ -76,13 +88,10 @@ class Preview:
         )
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        return {
-            "text/plain": display.preview_plain(self._title, self._rows(), self.calls, self.notes),
-            "text/html": display.preview_html(self._title, self._rows(), self.calls, self.notes),
-        }
+        return drawn(self._blocks())
 
     def __repr__(self) -> str:
-        return display.preview_plain(self._title, self._rows(), self.calls, self.notes)
+        return display.plain(self._blocks())
 
 
 def preview(plan: Plan) -> Preview:

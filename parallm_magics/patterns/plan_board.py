@@ -35,7 +35,7 @@ def board_of(plan: Plan, clients: Clients) -> Board:
         extra={task.index: (task.name, str(task.model), task.role) for task in beside},
         simulated=any(door.simulated for door in doors),
         addresses=[door.address for door in doors if door.address],
-        withheld=bool(plan.guards),
+        redacted=bool(plan.guards),
         repeats=votes and repeats(plan.tasks),
         choices=panel_reading(calls.head).choices if votes else (),
         notes=plan.notes,

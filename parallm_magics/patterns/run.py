@@ -198,24 +198,28 @@ class Run:
 
     def timeline(self) -> Picture:
         """The picture alone: one bar a worker on a common axis."""
-        return Picture(
-            display.timeline_html(self.results, self.auxiliary),
-            "\n".join(display.timeline_plain(self.results, self.auxiliary)),
-        )
+        return Picture(display.timeline(self.results, self.auxiliary))
 
     def _view(self) -> display.View:
         raise NotImplementedError
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        view = self._view()
-        bundle = {"text/plain": display.static_plain(view)}
-        # A bug in a picture must not turn a run that has been paid for into an error.
-        with contextlib.suppress(Exception):
-            bundle["text/html"] = display.static_html(view)
-        return bundle
+        return drawn(self._blocks())
+
+    def _blocks(self) -> list[display.Block]:
+        return display.run_blocks(self._view())
 
     def __str__(self) -> str:
-        return display.static_plain(self._view())
+        return display.plain(self._blocks())
+
+
+def drawn(blocks: Sequence[display.Block]) -> dict[str, str]:
+    """The blocks as a notebook keeps them."""
+    bundle = {"text/plain": display.plain(blocks)}
+    # A bug in a picture must not turn a run that has been paid for into an error.
+    with contextlib.suppress(Exception):
+        bundle["text/html"] = display.html(blocks)
+    return bundle
 
 
 def _float(amount: Decimal | None) -> float | None:
@@ -238,11 +242,11 @@ def frame(rows: Sequence[Mapping[str, Any]]) -> Any:
 class Picture:
     """Something to look at in a cell of its own."""
 
-    def __init__(self, html: str, plain: str) -> None:
-        self._html, self._plain = html, plain
+    def __init__(self, blocks: Sequence[display.Block]) -> None:
+        self._blocks = tuple(blocks)
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        return {"text/plain": self._plain, "text/html": self._html}
+        return drawn(self._blocks)
 
     def __repr__(self) -> str:
-        return self._plain
+        return display.plain(self._blocks)

@@ -288,10 +288,7 @@ class VoteRun(Run):
     def tally_bars(self) -> Picture:
         """The picture alone: one bar a label."""
         tally = vote_tally(self, self._rule, self._reading, self._repeats)
-        return Picture(
-            display.tally_html(tally, self.results),
-            "\n".join(display.tally_plain(tally, self.results)),
-        )
+        return Picture([display.vote_bars(tally, self.results)])
 
     def __repr__(self) -> str:
         mark = "SIMULATED " if self.simulated else ""

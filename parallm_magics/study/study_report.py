@@ -25,11 +25,10 @@ _WORDS = {
 }
 
 
-def report_of(run: Findings, notes: tuple[str, ...], view: display.View) -> display.Report:
+def report_of(run: Findings, view: display.View) -> list[display.Block]:
     """The report of a study.
 
     Args:
-        notes: what the reader should know, one line each.
         view: the calls behind it.
     """
     blocks: list[display.Block] = []
@@ -39,14 +38,7 @@ def report_of(run: Findings, notes: tuple[str, ...], view: display.View) -> disp
         blocks += [*_comparisons(run), *_wrong(run), *errors(run), *learned(run)]
     elif run.measured:
         blocks.append(_doubtful(run))
-    return display.Report(
-        title=title_of(run),
-        lead=_sentence(run),
-        about=_about(run),
-        notes=notes,
-        blocks=tuple(blocks),
-        view=view,
-    )
+    return display.report_blocks(title_of(run), _about(run), _sentence(run), blocks, view)
 
 
 def _sentence(run: Findings) -> str:

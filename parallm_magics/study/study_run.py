@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from functools import cached_property
@@ -88,25 +87,12 @@ class StudyRun(Findings, Run, Mapping[str, str | None]):
             return None
         return not (self.blocked or self.unmeasured or self.flagged or self.unchecked)
 
-    @cached_property
-    def _report(self) -> display.Report:
-        return report_of(self, (*self.notes, *self.failures), self._view())
-
     def _view(self) -> display.View:
         """The calls, or the refusal in their place."""
-        return run_view(self, "", "study", self.text, "Refusal")
+        return run_view(self, "", "study", self.text, "Refusal", self.failures)
 
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        if self.blocked:
-            return super()._repr_mimebundle_(include, exclude)
-        bundle = {"text/plain": str(self)}
-        # A bug in a picture must not turn a study that has been paid for into an error.
-        with contextlib.suppress(Exception):
-            bundle["text/html"] = display.report_html(self._report)
-        return bundle
-
-    def __str__(self) -> str:
-        return super().__str__() if self.blocked else display.report_plain(self._report)
+    def _blocks(self) -> list[display.Block]:
+        return super()._blocks() if self.blocked else report_of(self, self._view())
 
     def __repr__(self) -> str:
         mark = "SIMULATED " if self.simulated else ""

@@ -11,19 +11,20 @@ from typing import Any
 import nbformat
 import pytest
 from browser import Lab, Listener, Notebook, browser
-from display_samples import bad_inputs
+from display_samples import bad_inputs, static_html
 from hostile import hostile_report, hostile_view, live
 from nbconvert import HTMLExporter
 from paths import SUPPORT
 from playwright.sync_api import Browser, Page, expect
 
-from parallm_magics.display import report_html, static_html
+from parallm_magics.display import html
 
 BEACON = "http://127.0.0.1:9/beacon"
 HOSTILE = bad_inputs("markup", "beacon", "redress", "control", "math", browser=True)
 SETUP = """
 import sys
 sys.path.insert(0, {tests!r})
+from display_samples import static_html, static_plain
 from hostile import hostile_report, hostile_view, live
 from parallm_magics import display
 from parallm_magics.notebook.widget import Table
@@ -32,11 +33,11 @@ class Shown:
     def _repr_mimebundle_(self, include=None, exclude=None):
         views = [hostile_view(payload) for payload in payloads.values()]
         return {{
-            "text/plain": "\\n".join(map(display.static_plain, views)),
+            "text/plain": "\\n".join(map(static_plain, views)),
             "text/html": "".join(
                 [
-                    *map(display.static_html, views),
-                    *(display.report_html(hostile_report(each)) for each in payloads.values()),
+                    *map(static_html, views),
+                    *(display.html(hostile_report(each)) for each in payloads.values()),
                 ]
             ),
         }}
@@ -192,7 +193,7 @@ def test_hostile_text_does_nothing(states: Mapping[str, Seen], state: str) -> No
 def test_hostile_text_adds_no_row(states: Mapping[str, Seen], state: str) -> None:
     """Every run has as many rows as one of harmless words, and the payloads can be read."""
     found = states[state]
-    saved = static_html(hostile_view("words")) + report_html(hostile_report("words"))
+    saved = static_html(hostile_view("words")) + html(hostile_report("words"))
     harmless = live("words") if state == "live" else saved
     assert found.rows == harmless.count('scope="row"') * len(HOSTILE)
     assert "<script" in found.text

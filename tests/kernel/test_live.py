@@ -216,11 +216,11 @@ def test_a_failing_drawing_loses_no_answer(kernel: Kernel, n: int) -> None:
 def test_a_failing_picture_leaves_the_plain_text(kernel: Kernel) -> None:
     """A bug in what draws the saved html leaves the text, and the answers."""
     kernel.run(
-        "from parallm_magics import display\nbefore = display.static_html\n"
-        "def failing(*args): raise ValueError('a bug')\ndisplay.static_html = failing"
+        "from parallm_magics import display\nbefore = display.html\n"
+        "def failing(*args): raise ValueError('a bug')\ndisplay.html = failing"
     )
     cell = kernel.run(f"%%fanout -m sim:?scale=0 -o kept\n{WORKERS}")
-    kernel.run("display.static_html = before")
+    kernel.run("display.html = before")
     assert cell.outputs == ["execute_result"]
     assert "6 of 6 sections succeeded" in cell.plain
     assert kernel.value("len(kept)") == 6

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from decimal import Decimal
 from html.parser import HTMLParser
 from typing import Any
@@ -10,7 +11,16 @@ from typing import Any
 from paths import DATA
 
 from parallm_magics.core.tasks import Attempt, Fault, Record, Usage
-from parallm_magics.display import Guard, Tally, View
+from parallm_magics.display import (
+    Guard,
+    Tally,
+    View,
+    html,
+    plain,
+    run_blocks,
+    timeline,
+    vote_bars,
+)
 
 HAIKU = "anthropic:claude-haiku-5-5"
 GUARD, FOLLOW_UP = 10**9, 10**9 + 1000
@@ -108,6 +118,39 @@ def bad_inputs(*categories: str, browser: bool = False) -> dict[str, str]:
     return found
 
 
+def static_html(view: View) -> str:
+    """The saved picture of a run."""
+    return html(run_blocks(view))
+
+
+def static_plain(view: View) -> str:
+    """The same for a terminal."""
+    return plain(run_blocks(view))
+
+
+def tally_html(tally: Tally, records: tuple[Record, ...] = (), **how: Any) -> str:
+    """The picture of votes alone."""
+    return html([vote_bars(tally, records, **how)])
+
+
+def tally_plain(tally: Tally, columns: int = 100, **how: Any) -> list[str]:
+    """The same for a terminal, line by line."""
+    return plain([vote_bars(tally, **how)], columns).split("\n")
+
+
+def timeline_html(records: Sequence[Record], extra: Sequence[Record] = ()) -> str:
+    """The picture of times alone; "" where there is none."""
+    blocks = timeline(records, extra)
+    return html(blocks) if blocks else ""
+
+
+def timeline_plain(
+    records: Sequence[Record], extra: Sequence[Record] = (), columns: int = 100
+) -> list[str]:
+    """The same for a terminal, line by line."""
+    return plain(timeline(records, extra), columns).splitlines()
+
+
 class Page(HTMLParser):
     """What a browser finds in a piece of html: elements with attributes, and the text.
 
@@ -120,7 +163,7 @@ class Page(HTMLParser):
         self.elements: list[tuple[str, dict[str, str | None]]] = []
         self.unclosed: list[str] = []
         self.text = ""
-        self.feed(html)
+        self.feed(str(html))
         self.close()
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:

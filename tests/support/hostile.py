@@ -9,16 +9,17 @@ from display_samples import FOLLOW_UP, GUARD
 
 from parallm_magics.core.tasks import Attempt, Event, Fault, Model, Record, Role, Task, Usage
 from parallm_magics.display import (
+    Block,
     Board,
     Curve,
     Guard,
     Lines,
     Matrix,
-    Report,
     SectionVote,
     Table,
     Tally,
     View,
+    report_blocks,
 )
 
 
@@ -113,20 +114,19 @@ def live(payload: str) -> str:
     return board.live_html(2.0)
 
 
-def hostile_report(payload: str) -> Report:
+def hostile_report(payload: str) -> list[Block]:
     """A study with the payload in every field."""
     row = (payload,) * 3
-    return Report(
+    return report_blocks(
         payload,
         payload,
         payload,
-        (payload,),
-        (
+        [
             Table(payload, row, (row, row), rest=1, note=payload),
             Table(payload, (f">{payload}", *row[1:]), (row,)),
             Lines(payload, (payload, payload)),
             Matrix(payload, row[:2], ((None, 0.5), (-0.5, None)), payload),
             Curve(payload, row[:2], ((0.5, 0.6),), payload),
-        ),
+        ],
         replace(hostile_view(payload), pattern="study"),
     )

@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 
 from parallm_magics.core.tasks import ROLES, Event, Fault, Model, Record, Role, Task
 from parallm_magics.display import Board
-from parallm_magics.display.board import BESIDE, MOST, RUNNING
-from parallm_magics.display.notable import SLOWEST, TROUBLED
+from parallm_magics.display.live_rows import BESIDE, MOST_ROWS, RUNNING, SLOWEST, TROUBLED
 from parallm_magics.display.text import about, rate
 
 
@@ -94,7 +93,8 @@ def test_extra_rows_are_shown_and_not_counted() -> None:
     board = board_of(1, extra={FOLLOW_UP: ("synthesis", "anthropic:claude-sonnet-5", "synthesis")})
     assert "synthesisqueued" in text_of(board)
     end(board, 0, record(0))
-    end(board, FOLLOW_UP, record(FOLLOW_UP, "synthesis", role="synthesis", cost=Decimal("0.01")))
+    told = {"model": "anthropic:claude-sonnet-5", "role": "synthesis", "cost": Decimal("0.01")}
+    end(board, FOLLOW_UP, record(FOLLOW_UP, "synthesis", **told))
     text = text_of(board)
     assert "1 of 1 done" in text
     assert "synthesis by anthropic:claude-sonnet-5" in text
@@ -183,11 +183,11 @@ def test_of_thousands_the_failed_and_the_slowest_are_drawn() -> None:
     """At most 200 rows; the failure is among them, the rest is counted."""
     board = board_of(20_000)
     for index in range(19_000):
-        end(board, index, record(index, seconds=99.0 if index == 7 else 1.0))
-    end(board, 19_000, failed(19_000))
+        end(board, index, record(index, f"w{index}", seconds=99.0 if index == 7 else 1.0))
+    end(board, 19_000, failed(19_000, "w19000"))
     board.tell(Event("started", 19_001, 5.0))
     html = board.live_html(6.0)
-    assert Page(html).count("tr") <= MOST + 1
+    assert Page(html).count("tr") <= MOST_ROWS + 1
     for name in ("w7<", "w19000<", "w19001<"):
         assert f">{name}" in html
     assert "more workers not shown" in html
@@ -295,8 +295,8 @@ def test_of_thousands_only_what_is_drawn_is_kept(total: int | None) -> None:
         board.tell(Event("ended", index, index + 1.0, record=ended))
     for index in range(2_000, 2_300):
         begin(board, index, 2_000.0)
-    assert len(board._kept) <= TROUBLED + SLOWEST
-    assert len(board._live) == 300
+    assert len(board._calls._kept) <= TROUBLED + SLOWEST
+    assert len(board._calls.live) == 300
     html = board.live_html(2_001.0)
     drawn = TROUBLED + RUNNING + SLOWEST
     assert Page(html).count("tr") == drawn + 1
@@ -312,11 +312,11 @@ def test_of_thousands_only_what_is_drawn_is_kept(total: int | None) -> None:
 def test_a_few_workers_of_an_unknown_number_all_have_rows() -> None:
     """As long as they can be drawn; one more, and those that ended unremarkably go."""
     board = Board()
-    run(board, MOST, 0.1)
-    assert Page(board.live_html(20.0)).count("tr") == MOST + 1
-    run(board, 1, 0.1, begins=MOST)
+    run(board, MOST_ROWS, 0.1)
+    assert Page(board.live_html(20.0)).count("tr") == MOST_ROWS + 1
+    run(board, 1, 0.1, begins=MOST_ROWS)
     assert Page(board.live_html(20.0)).count("tr") == SLOWEST + 1
-    assert f"{MOST + 1 - SLOWEST} more workers not shown" in text_of(board, 20.0)
+    assert f"{MOST_ROWS + 1 - SLOWEST} more workers not shown" in text_of(board, 20.0)
 
 
 def test_extra_rows_of_a_map_are_known_by_number() -> None:
@@ -351,7 +351,7 @@ def test_nobody_ends_twice(order: range) -> None:
             board.tell(Event("waiting", index, 0.5, "late"))
             board.tell(Event("ended", index, 1.0, record=record(index)))
     assert board.done == 600
-    assert not board._live
+    assert not board._calls.live
     assert "72,000 tokens" in text_of(board)
 
 
@@ -486,7 +486,7 @@ def test_workers_that_were_never_asked_are_no_calls() -> None:
 
 def test_a_large_known_run_has_its_pace_and_a_small_one_not() -> None:
     """The line is for runs that are too long to watch."""
-    for count, has in ((MOST, False), (MOST + 1, True)):
+    for count, has in ((MOST_ROWS, False), (MOST_ROWS + 1, True)):
         board = board_of(count)
         end(board, 0, record(0))
         assert ("per minute" in text_of(board)) == has
@@ -544,7 +544,7 @@ def test_no_order_of_events_breaks_it(
 ) -> None:
     """One row a worker, one each for the calls beside them, whatever is told when."""
     extra = {GUARD: ("guardrail", HAIKU, "guard"), FOLLOW_UP: ("judge", HAIKU, "judge")}
-    board = board_of(3, pattern, extra=extra, withheld=withheld)
+    board = board_of(3, pattern, extra=extra, redacted=withheld)
     known = {*range(3), *extra}
     for event in told:
         board.tell(event)

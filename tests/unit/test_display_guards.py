@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from display_samples import Page, fanout
+from display_samples import Page, fanout, static_html, static_plain
 
-from parallm_magics.display import Guard, static_html, static_plain
-from parallm_magics.display.guards import REASON, guard_line, guards_html
+from parallm_magics.display import Guard
+from parallm_magics.display.run_blocks import MOST_REASON, guard_line
+from parallm_magics.display.text import together
 
 
 @pytest.mark.parametrize(
@@ -37,7 +38,7 @@ from parallm_magics.display.guards import REASON, guard_line, guards_html
 )
 def test_a_guard_is_told_in_words(guard: Guard, line: str) -> None:
     """What it said and what follows from it, the same in html and in plain text."""
-    assert guard_line(guard) == line
+    assert together(guard_line(guard)) == line
     view = fanout(guards=(guard,))
     assert f"{line}\n" in static_plain(view)
     assert line in Page(static_html(view)).text
@@ -45,8 +46,8 @@ def test_a_guard_is_told_in_words(guard: Guard, line: str) -> None:
 
 def test_a_long_reason_is_clipped() -> None:
     """To a few lines; the whole of it is in the result."""
-    line = guard_line(Guard("g", False, "BLOCK", "word " * 1000))
-    assert len(line) < REASON + 50
+    line = together(guard_line(Guard("g", False, "BLOCK", "word " * 1000)))
+    assert len(line) < MOST_REASON + 50
     assert line.endswith("…")
 
 
@@ -59,6 +60,6 @@ def test_all_guards_have_their_line_under_the_title() -> None:
 
 def test_a_guards_words_are_isolated() -> None:
     """Right-to-left words do not turn our sentence around."""
-    html = guards_html([Guard("שם", False, "חסום", "סיבה")])
+    html = static_html(fanout(guards=(Guard("שם", False, "חסום", "סיבה"),)))
     for word in ("שם", "חסום", "סיבה"):
         assert f"<bdi>{word}</bdi>" in html

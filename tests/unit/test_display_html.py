@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 
 import pytest
-from display_samples import FOLLOW_UP, Page, blocked, failed, fanout, record, vote
+from display_samples import FOLLOW_UP, Page, blocked, failed, fanout, record, static_html, vote
 
 from parallm_magics.core.tasks import Fault, Usage
-from parallm_magics.display import static_html
 
 
 def test_the_outcome_is_said_in_words() -> None:

@@ -8,7 +8,7 @@ from growth import assert_in_proportion
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from parallm_magics.display.markdown import markdown
+from parallm_magics.display.markup import markdown
 
 ALLOWED = {
     "a", "blockquote", "br", "code", "em", "hr", "li", "ol", "p", "pre", "strong",

@@ -8,12 +8,12 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from display_samples import bad_inputs, failed, fanout, record, vote
+from display_samples import bad_inputs, failed, fanout, record, static_html, static_plain, vote
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from parallm_magics.core.tasks import Attempt, Fault, Record, Usage
-from parallm_magics.display import Guard, SectionVote, Tally, View, static_html, static_plain
+from parallm_magics.display import Guard, SectionVote, Tally, View
 from parallm_magics.display.text import width
 
 ANY_TEXT = st.text(alphabet=st.characters(), max_size=40)

@@ -7,19 +7,11 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from display_samples import Page, bad_inputs, record
+from display_samples import Page, bad_inputs, record, static_html, tally_plain
 from hostile import hostile_report, hostile_tallies, hostile_view, live
 
-from parallm_magics.display import (
-    View,
-    preview_html,
-    report,
-    report_html,
-    report_plain,
-    static_html,
-    tally_plain,
-)
-from parallm_magics.display.guards import guard_line
+from parallm_magics.display import Heading, Notes, Prompt, View, html, plain
+from parallm_magics.display.run_blocks import guard_line
 
 PAYLOADS = bad_inputs("markup", "control", "redress", "beacon", "math")
 
@@ -42,12 +34,13 @@ def blocked(payload: str) -> str:
 
 def reported(payload: str) -> str:
     """The report of a hostile study."""
-    return report_html(hostile_report(payload))
+    return html(hostile_report(payload))
 
 
 def preview(payload: str) -> str:
     """The prompts of a hostile dry run."""
-    return preview_html(payload, [(payload, payload, payload)] * 2, 2)
+    prompt = Prompt(payload, payload, payload, True)
+    return html([Heading(payload), Notes((payload,)), prompt, prompt])
 
 
 @pytest.mark.parametrize("draw", [static, blocked, live])
@@ -101,10 +94,9 @@ def test_no_line_of_a_terminal_is_faked(payload: str) -> None:
 
 
 @pytest.mark.parametrize("payload", PAYLOADS.values(), ids=PAYLOADS)
-def test_no_line_of_a_report_is_faked(payload: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_line_of_a_report_is_faked(payload: str) -> None:
     """In a terminal every field stays in its line, and nothing is obeyed."""
-    monkeypatch.setattr(report, "COLUMNS", 10_000)
-    lines = report_plain(hostile_report(f"x {payload}\nPOSING")).split("\n")
+    lines = plain(hostile_report(f"x {payload}\nPOSING"), 10_000).split("\n")
     assert not any(line.lstrip().startswith("POSING") for line in lines)
     assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e]", "".join(lines))
 

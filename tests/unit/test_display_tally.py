@@ -7,18 +7,26 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from display_samples import Page, fanout, record
+from display_samples import Page, fanout, record, static_html, static_plain, tally_html, tally_plain
 
-from parallm_magics.display import SectionVote, Tally, static_html, static_plain, tally_html
-from parallm_magics.display.text import percent, width
-from parallm_magics.display.vote_bars import tally_plain
-from parallm_magics.display.vote_words import (
-    agreement,
-    further,
-    most_frequent,
-    states_line,
-    verdict,
-)
+from parallm_magics.display import SectionVote, Tally, vote_words
+from parallm_magics.display.text import percent, together, width
+from parallm_magics.display.vote_words import further, states_line
+
+
+def verdict(given: Tally) -> str:
+    """How the vote ended, as a terminal shows it."""
+    return together(vote_words.verdict(given))
+
+
+def agreement(given: Tally) -> str:
+    """The share that agrees, likewise."""
+    return together(vote_words.agreement(given))
+
+
+def most_frequent(given: Tally) -> str:
+    """What is said of the prompt, likewise."""
+    return together(vote_words.most_frequent(given))
 
 
 def tally(counts: dict[str, int], winner: str | None, **fields: Any) -> Tally:

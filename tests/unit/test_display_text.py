@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from parallm_magics.display import text
+from parallm_magics.display.markup import escape
 
 ANY_TEXT = st.text(alphabet=st.characters())
 """Lone surrogates included."""
@@ -36,7 +37,7 @@ ANY_TEXT = st.text(alphabet=st.characters())
 )
 def test_what_could_deceive_is_shown(raw: str, shown: str) -> None:
     """Markup, control, bidi and invisible characters are seen and not obeyed."""
-    assert text.escape(raw) == shown
+    assert escape(raw) == shown
 
 
 @pytest.mark.parametrize(
@@ -59,7 +60,7 @@ def test_what_could_deceive_is_shown(raw: str, shown: str) -> None:
 )
 def test_honest_text_survives(honest: str) -> None:
     """Scripts and emoji that need invisible characters keep them."""
-    assert text.escape(honest) == honest
+    assert escape(honest) == honest
 
 
 def test_joiners_in_a_row_are_no_emoji() -> None:
@@ -77,9 +78,7 @@ def test_a_long_hidden_message_is_counted_not_spelt_out() -> None:
 
 def test_clipping_says_how_much_is_missing() -> None:
     """The rest is counted, and where it is."""
-    assert text.escape("x" * 11_234, limit=10_000).endswith(
-        "x… 1,234 more characters in the result"
-    )
+    assert escape("x" * 11_234, limit=10_000).endswith("x… 1,234 more characters in the result")
 
 
 def test_one_line_is_bounded_after_making_visible() -> None:
@@ -88,15 +87,10 @@ def test_one_line_is_bounded_after_making_visible() -> None:
     assert text.one_line(" a\n\n b\t c ") == "a b c"
 
 
-def test_the_gist_leaves_markdown_marks_out() -> None:
-    """A one-line cell shows words, not hashes and stars."""
-    assert text.gist("# Title\n\n**Bold** `x`\n```py\ny\n```", 100) == "Title Bold x y"
-
-
 @given(ANY_TEXT, st.integers(1, 60))
 def test_nothing_makes_escaping_raise(raw: str, limit: int) -> None:
     """Any string comes out without markup, control or surrogate characters."""
-    shown = text.escape(raw, limit)
+    shown = escape(raw, limit)
     assert not set("<>\"'") & set(shown)
     assert not [
         char for char in shown if unicodedata.category(char) in ("Cc", "Cs") and char not in "\n\t"

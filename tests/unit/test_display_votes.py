@@ -11,16 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from parallm_magics.core.tasks import Event, Record
-from parallm_magics.display import Board
-from parallm_magics.display.bars import MOST
+from parallm_magics.display import Board, html
 from parallm_magics.display.live_votes import Votes, ballot
+from parallm_magics.display.votes import MOST_BARS
 
 STATES = ("valid", "abstain", "invalid", "failed", "cancelled")
 
 
 def said(votes: Votes, requested: int = 5) -> str:
     """What a person reads of the votes."""
-    return Page(votes.html(requested)).text
+    return Page(html([votes.bars(requested)])).text
 
 
 def cast(*ballots: str, repeats: bool = False) -> Votes:
@@ -38,7 +38,7 @@ def test_votes_come_in_with_a_leader_and_what_is_open() -> None:
     assert "'safe' leads with 2 of 5" in text
     assert "2 of 5 leads" in text
     assert "3 valid, 0 abstained, 0 unreadable, 0 failed; 2 still open" in text
-    assert Page(votes.html(5)).count("tr") == 2
+    assert Page(html([votes.bars(5)])).count("tr") == 2
 
 
 def test_known_labels_keep_their_places() -> None:
@@ -48,7 +48,7 @@ def test_known_labels_keep_their_places() -> None:
     for label in ("", "unclear", "unclear", "unsafe"):
         if label:
             votes.add("valid", label)
-        order.append(re.findall(r"<bdi>(\w+)</bdi></div></th>", votes.html(5)))
+        order.append(re.findall(r"<bdi>(\w+)</bdi></div></th>", html([votes.bars(5)])))
     assert order == [["safe", "unsafe", "unclear"]] * 4
     assert "unclear2 of 5 leads" in said(votes)
 
@@ -126,7 +126,7 @@ def test_all_that_agree_so_far_are_not_called_a_hundred_percent() -> None:
 def test_very_many_labels_are_counted() -> None:
     """Open answers may all differ."""
     votes = cast(*(f"label {i}" for i in range(500)))
-    assert Page(votes.html(500)).count("tr") == MOST
+    assert Page(html([votes.bars(500)])).count("tr") == MOST_BARS
     assert "480 more labels" in said(votes, 500)
 
 

@@ -66,8 +66,10 @@ HOMES = {
     "boto3": "providers/bedrock.py",
     "google": "providers/vertex.py",
     "genai_prices": "core/prices.py",
-    "markdown_it": "display/markdown.py",
-    "nh3": "display/markdown.py",
+    "markdown_it": "display/markup.py",
+    "nh3": "display/markup.py",
+    "markupsafe": "display",
+    "wcwidth": "display/text.py",
     "pandas": "patterns/run.py",
 }
 SDKS = {

@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from display_samples import fanout, record
+from display_samples import fanout, record, static_html, static_plain
 from endpoints import Endpoint, each_endpoint, official, server_at
 from fakes import Fake, answer
 from hypothesis import given
@@ -18,7 +18,6 @@ from provider import KEY, Act, Loopback, PromptCache
 
 from parallm_magics.core.provider import Reply
 from parallm_magics.core.tasks import Model, Record, Task, Usage
-from parallm_magics.display import static_html, static_plain
 from parallm_magics.engine.accounts import Accounts, Price
 from parallm_magics.engine.clock import Clock
 from parallm_magics.engine.worker import Worker

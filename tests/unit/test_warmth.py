@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from display_samples import static_plain
 from fakes import USED, Act, Fake, answer, by_name, failing, price, run_context, tasks
 from provider import KEY, Loopback, PromptCache
 from provider import Act as Deed
@@ -19,7 +20,6 @@ from parallm_magics.cell.blocks import parse
 from parallm_magics.cell.plan import make_plan
 from parallm_magics.core.provider import Heard, Reply
 from parallm_magics.core.tasks import Model, Record, Task, Usage
-from parallm_magics.display import static_plain
 from parallm_magics.engine.accounts import Accounts
 from parallm_magics.engine.admission import Routes
 from parallm_magics.engine.cancel_token import Stop

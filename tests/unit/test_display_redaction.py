@@ -5,13 +5,23 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from display_samples import FOLLOW_UP, GUARD, HAIKU, Page, blocked, failed, record
+from display_samples import (
+    FOLLOW_UP,
+    GUARD,
+    HAIKU,
+    Page,
+    blocked,
+    failed,
+    record,
+    static_html,
+    static_plain,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from parallm_magics.core.tasks import Event, Fault, Role
-from parallm_magics.display import Board, SectionVote, Tally, View, static_html, static_plain
-from parallm_magics.display.live_worker import WITHHELD
+from parallm_magics.display import Board, SectionVote, Tally, View
+from parallm_magics.display.live_worker import REDACTED
 
 SECRET = "sesame"
 QUOTING = Fault("unreadable", f"no label in '{SECRET}'")
@@ -21,7 +31,7 @@ def board(**options: Any) -> Board:
     """A vote of three, a guard and a judge, withheld."""
     extra = {GUARD: ("guardrail", HAIKU, "guard"), FOLLOW_UP: ("judge", HAIKU, "judge")}
     rows = [(f"v{i}", HAIKU) for i in range(3)]
-    return Board(rows, **{"pattern": "vote", "extra": extra, "withheld": True} | options)
+    return Board(rows, **{"pattern": "vote", "extra": extra, "redacted": True} | options)
 
 
 def tell_secrets(told: Board, status: str = "ok", said: str = SECRET) -> None:
@@ -46,7 +56,7 @@ def test_nothing_is_drawn_before_the_guard_has_passed(pattern: str, status: str)
     html = told.live_html(1.0)
     assert SECRET not in html
     assert "Read as" not in html
-    assert WITHHELD in html
+    assert REDACTED in html
     told.tell(Event("released", -1, 1.1))
     assert told.live_html(1.2).count(SECRET) >= 4
 
@@ -109,7 +119,7 @@ def test_a_guard_speaks_once_it_has_ended() -> None:
 
 def test_what_has_been_blocked_stays_hidden_after_the_end() -> None:
     """A blocked record's words are not drawn live either, whoever releases."""
-    told = board(withheld=False)
+    told = board(redacted=False)
     tell_secrets(told, "blocked", said="x")
     hidden = record(0, status="blocked", text=SECRET, value=SECRET, error=QUOTING)
     told.tell(Event("ended", 0, 1.0, record=hidden))
@@ -140,7 +150,7 @@ def test_a_blocked_run_shows_the_refusal_and_nothing_of_the_work(draw: Any, stat
 def test_only_a_guard_is_heard_of_withheld_work(role: Role, drawn: bool) -> None:
     """Whatever number a call has: its role decides, on the board and in the saved picture."""
     outcome = record(7, "somebody", role=role, text=SECRET, value=SECRET)
-    told = Board(withheld=True)
+    told = Board(redacted=True)
     told.tell(Event("ended", 7, 1.0, record=outcome))
     assert (SECRET in told.live_html(1.0)) == drawn
     view = View("blocked", "fanout", (record(0),), extra=(outcome,), blocked=True)

@@ -14,7 +14,7 @@ _LENGTHS = 3
 _WEIGHT = 0.05
 
 
-class Progress:
+class Pace:
     """The rate at which calls have ended lately: after a pause it is soon what it was before."""
 
     def __init__(self) -> None:

@@ -1,0 +1,292 @@
+"""What a view is made of: a list of blocks, each plain data that `to_html` and `to_plain` draw.
+
+Words in a block are as they came, whoever wrote them: escaping is the renderers' work. Foreign words
+within a sentence of ours are set off by `text.isolated`.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeVar
+
+from parallm_magics.core.tasks import Record
+from parallm_magics.display.columns import Row
+
+Timed = TypeVar("Timed", Record, Row)
+
+
+@dataclass(frozen=True, slots=True)
+class Heading:
+    """The outcome, and below it who and how much.
+
+    Attributes:
+        simulated: whether a badge says that answers come from no model.
+        lead: why, in a sentence of its own; None where there is no place for one.
+    """
+
+    title: str
+    about: str = ""
+    simulated: bool = False
+    lead: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Notes:
+    """What the reader should know, a line each, set off from the rest."""
+
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """Sentences, each with a coloured mark that says no more than its words."""
+
+    lines: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Says:
+    """Sentences of ours, a line each.
+
+    Attributes:
+        look: "strong" and "footer" stand apart from what is above them, the others close to it.
+    """
+
+    lines: tuple[str, ...]
+    look: Literal["plain", "strong", "small", "dim", "footer"] = "plain"
+
+
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """Sentences under a heading, with a note below."""
+
+    title: str
+    lines: tuple[str, ...]
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """One label and its votes.
+
+    Attributes:
+        mark: what sets the label off, in a word; "" for the others.
+        weight: the sum of its votes' weights, where they weigh differently.
+        interval: between how many votes a repeat would likely give it; drawn as a bracket, so that
+            words must say it too.
+    """
+
+    label: str
+    votes: int
+    mark: str = ""
+    weight: float | None = None
+    interval: tuple[float, float] | None = None
+
+    @property
+    def weighs(self) -> str:
+        """The weight in words; "" where votes are only counted."""
+        return "" if self.weight is None else f"weight {self.weight:.4g}"
+
+
+@dataclass(frozen=True, slots=True)
+class Bars:
+    """How votes stand against each other, a bar a label, and what is said of them.
+
+    Attributes:
+        requested: the length of the axis.
+        more: how many further labels have no bar.
+        verdict: the first of the sentences, in bold.
+        figures: further numbers in small print.
+        title: whose votes these are, where there are several votes.
+    """
+
+    bars: tuple[Bar, ...]
+    requested: int
+    more: int = 0
+    verdict: str = ""
+    lines: tuple[str, ...] = ()
+    figures: str = ""
+    title: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SectionVotes:
+    """The votes within a fan-out, and a word on those that are not drawn."""
+
+    votes: tuple[Bars, ...]
+    more: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A text as Markdown.
+
+    Attributes:
+        title: what stands above it; "" within a fold, where it is an answer among others.
+        limit: most of its characters that are drawn.
+    """
+
+    title: str
+    text: str
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class Workers:
+    """The table of workers.
+
+    Attributes:
+        more: a word on those without a row.
+        live: whether the run is still going on.
+        asked: columns that are shown on request.
+    """
+
+    rows: tuple[Row, ...]
+    more: str = ""
+    live: bool = False
+    asked: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """A bar a worker on a common axis, and all at once against one after another.
+
+    Attributes:
+        rows: the slowest of the workers, in order.
+        beside: the calls beside them.
+        workers: how many workers there are.
+        span: the length of the axis in seconds.
+        together: the seconds of all at once; None where that is not compared.
+        alone: each worker's seconds, where that is compared.
+        said: the same in words.
+    """
+
+    rows: tuple[Row, ...]
+    beside: tuple[Row, ...]
+    workers: int
+    span: float
+    together: float | None
+    alone: tuple[float, ...]
+    said: str
+
+    def left_out(self, shown: int) -> str:
+        """Which workers have a bar, where not all of them have one."""
+        if shown >= self.workers:
+            return ""
+        return f"The slowest {shown:,} of {self.workers:,} workers. "
+
+
+def slowest(calls: Sequence[Timed], most: int) -> list[Timed]:
+    """The calls that get a bar, in order: all, or the slowest where they are too many."""
+    if len(calls) <= most:
+        return list(calls)
+    longest = heapq.nsmallest(
+        most, range(len(calls)), key=lambda at: (-(calls[at].seconds or 0.0), at)
+    )
+    return [calls[at] for at in sorted(longest)]
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Rows under headings; everything in them is text.
+
+    Attributes:
+        title: what stands above it; "" where nothing does.
+        head: the headings; one that begins with ">" is over numbers and is set to the right.
+        rows: as many cells as headings.
+        rest: the place of the column that takes the room that the others leave.
+        note: a line below.
+    """
+
+    title: str
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    rest: int = 0
+    note: str = ""
+
+    @property
+    def headings(self) -> list[str]:
+        """The headings alone."""
+        return [name.removeprefix(">") for name in self.head]
+
+    def right(self, at: int) -> bool:
+        """Whether a column is set to the right."""
+        return self.head[at].startswith(">")
+
+
+@dataclass(frozen=True, slots=True)
+class Matrix:
+    """How each two of a few are related: -1 to 1, or None where nothing can be said."""
+
+    title: str
+    names: tuple[str, ...]
+    values: tuple[tuple[float | None, ...], ...]
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """Two shares for each number of votes, drawn on one axis from none to all."""
+
+    title: str
+    names: tuple[str, str]
+    values: tuple[tuple[float, float], ...]
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Names and what is to be known of each, as a small table."""
+
+    facts: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """What a call would be asked, letter by letter."""
+
+    name: str
+    model: str
+    text: str
+    opened: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How much of a whole is done; None where nobody knows the whole."""
+
+    share: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Disclosure:
+    """What a click opens; a page alone has it, as plain text would be too long with it.
+
+    Attributes:
+        title: what it is of.
+        colour: of a mark before the title; "" for none.
+        word: a dim word after the title, or in its place.
+        indented: whether what it opens stands further in than its title.
+    """
+
+    title: str
+    blocks: tuple[Block, ...]
+    opened: bool = False
+    colour: str = ""
+    word: str = ""
+    indented: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Folds:
+    """What a page has folded away below what is above it."""
+
+    folds: tuple[Disclosure, ...]
+
+
+Block = (
+    Heading | Notes | Marks | Says | Lines | Bars | SectionVotes | Text | Workers | Timeline
+    | Table | Matrix | Curve | Facts | Prompt | Progress | Disclosure | Folds
+)  # fmt: skip

@@ -1,0 +1,200 @@
+"""Which calls of a run that goes on have a row, so that tens of thousands cost no memory."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+from collections.abc import Mapping, Sequence
+
+from parallm_magics.core.tasks import ROLES, Event, Record, Role
+from parallm_magics.display.live_worker import Worker
+
+MOST_ROWS = 200
+"""Most rows drawn while a run goes on: the browser keeps up with these."""
+
+RUNNING = 15
+"""Rows of a large run that show who is under way; what matters must be in sight."""
+
+BESIDE = 30
+"""Most rows of auxiliary calls: the guards first, then the last of the others."""
+
+TROUBLED = 15
+"""How many of those without success keep a row: the last ones."""
+
+SLOWEST = 10
+
+_BLOCK = 10
+
+
+class Indices:
+    """A set of whole numbers that takes a bit for each."""
+
+    def __init__(self) -> None:
+        self._blocks: dict[int, int] = {}
+
+    def add(self, index: int) -> None:
+        """Take the number in."""
+        block = index >> _BLOCK
+        self._blocks[block] = self._blocks.get(block, 0) | 1 << (index & (1 << _BLOCK) - 1)
+
+    def __contains__(self, index: int) -> bool:
+        bits = self._blocks.get(index >> _BLOCK)
+        return bits is not None and bits >> (index & (1 << _BLOCK) - 1) & 1 == 1
+
+
+class Notable:
+    """The last workers without success, and the slowest.
+
+    Attributes:
+        troubled: those without success, the last to end at the end.
+        slowest: those that took longest.
+    """
+
+    def __init__(self) -> None:
+        self.troubled: dict[int, None] = {}
+        self.slowest: set[int] = set()
+        self._by_seconds: list[tuple[float, int]] = []
+
+    def takes(self, record: Record) -> bool:
+        """Whether this end is notable, so far."""
+        few = len(self._by_seconds) < SLOWEST
+        return few or record.status != "ok" or record.seconds > self._by_seconds[0][0]
+
+    def add(self, record: Record, index: int) -> list[int]:
+        """Take in a worker that has ended; those that no longer are notable, it may be among them."""
+        out = []
+        if not record.ok:
+            self.troubled[index] = None
+            if len(self.troubled) > TROUBLED:
+                oldest = next(iter(self.troubled))
+                del self.troubled[oldest]
+                out.append(oldest)
+        self.slowest.add(index)
+        entry = (record.seconds, -index)
+        if len(self._by_seconds) < SLOWEST:
+            heapq.heappush(self._by_seconds, entry)
+        else:
+            quickest = -heapq.heappushpop(self._by_seconds, entry)[1]
+            self.slowest.discard(quickest)
+            out.append(quickest)
+        return [each for each in out if each not in self]
+
+    def __contains__(self, index: int) -> bool:
+        return index in self.troubled or index in self.slowest
+
+
+class LiveRows:
+    """The calls of a run by their numbers: those under way, and those that have ended and are shown.
+
+    With `known` rows the workers are known before they start. Without, each is learnt from the task
+    or the record of its first event, as are all auxiliary calls. Of more than MOST_ROWS workers only
+    those keep their state that have a row.
+
+    Attributes:
+        live: the calls under way.
+        begun: how many workers have begun.
+        large: whether there are more workers than rows.
+    """
+
+    def __init__(
+        self,
+        known: Sequence[tuple[str, str]] | None,
+        total: int | None,
+        extra: Mapping[int, tuple[str, str, Role]],
+    ) -> None:
+        self._known = known
+        self._total = total if known is None else len(known)
+        self.live: dict[int, Worker] = {}
+        self.begun = 0
+        self.large = self._total is not None and self._total > MOST_ROWS
+        self._kept: dict[int, Worker] = {}
+        self._auxiliary = {at: Worker(*row) for at, row in extra.items()}
+        self._over = Indices()
+        self._notable = Notable()
+
+    @property
+    def total(self) -> int | None:
+        """How many workers there are, never fewer than have begun; None where nobody knows yet."""
+        return None if self._total is None else max(self._total, self.begun)
+
+    def expect(self, total: int | None) -> None:
+        """Take how many workers there are, where no rows were known."""
+        if self._known is None:
+            self._total = total
+            self._grow()
+
+    def begin(self, event: Event) -> Worker | None:
+        """The call that begins; None for one that nobody knows, or that has ended."""
+        index = event.index
+        if index in self._over:
+            return None
+        worker = self._auxiliary.get(index) or self._named(event)
+        if worker is None:
+            return None
+        worker.state, worker.start = "running", event.at
+        self.live[index] = worker
+        if worker.role != "worker":
+            self._auxiliary[index] = worker
+        else:
+            self.begun += 1
+            if not self.large:
+                self._grow()
+        return worker
+
+    def _named(self, event: Event) -> Worker | None:
+        """The call by its row, or as the event tells of it: one that begins or was never begun."""
+        index, known = event.index, self._known
+        if known is not None and index < len(known):
+            return Worker(*known[index])
+        if event.kind not in ("started", "ended"):
+            return None
+        source = event.task if event.kind == "started" else event.record
+        if source is None or (known is not None and source.role == "worker"):
+            return None
+        return Worker(source.name, source.model, source.role)
+
+    def _grow(self) -> None:
+        """Once the workers are more than can be drawn, forget those without a row."""
+        if max(self._total or 0, self.begun) > MOST_ROWS:
+            self.large = True
+            self._kept = {at: kept for at, kept in self._kept.items() if at in self._notable}
+
+    def end(self, index: int, worker: Worker, record: Record) -> None:
+        """Take in that a call has ended."""
+        worker.record, worker.tail = record, ""
+        del self.live[index]
+        self._over.add(index)
+        if worker.role != "worker" or (self.large and not self._notable.takes(record)):
+            return
+        self._kept[index] = worker
+        for each in self._notable.add(record, index):
+            if self.large:
+                self._kept.pop(each, None)
+
+    @property
+    def waiting(self) -> int:
+        """How many workers wait for a further try."""
+        return sum(w.state == "waiting" for w in self.live.values() if w.role == "worker")
+
+    def workers(self) -> list[Worker]:
+        """The workers to draw, in order: all, or trouble, the longest running and the slowest."""
+        seen = {at: worker for at, worker in self.live.items() if worker.role == "worker"}
+        if self.large:
+            running = dict(itertools.islice(seen.items(), RUNNING))
+            troubled = {at: self._kept[at] for at in reversed(self._notable.troubled)}
+            return list((troubled | running | dict(sorted(self._kept.items()))).values())
+        seen |= self._kept
+        if self._known is None:
+            return [worker for _, worker in sorted(seen.items())]
+        return [seen.get(at) or Worker(*row) for at, row in enumerate(self._known)]
+
+    def beside(self) -> list[Worker]:
+        """The auxiliary calls, in order: all, or of very many the first and the last."""
+
+        def order(index: int) -> tuple[int, int]:
+            return ROLES.index(self._auxiliary[index].role), index
+
+        every = sorted(self._auxiliary, key=order)
+        if len(every) > BESIDE:
+            every = every[: BESIDE // 3] + every[BESIDE // 3 - BESIDE :]
+        return [self._auxiliary[at] for at in every]
