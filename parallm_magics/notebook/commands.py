@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from parallm_magics.cell.blocks import Token, tokens
 from parallm_magics.cell.variables import path, value_of
-from parallm_magics.errors import OptionError, nearest
+from parallm_magics.errors import OptionError, nearest, translated
 from parallm_magics.export.program import program
 from parallm_magics.notebook.status import (
     recordings_state,
@@ -129,14 +130,28 @@ def _parted(word: str) -> list[str]:
 
 
 def code(magics: Any, rest: Sequence[Token]) -> None:
-    """Print the plain asyncio program that the last cell stands for."""
-    _no_more(rest, "code")
+    """Print the plain asyncio program that the last cell stands for, or write it to a new file."""
+    _no_more(rest[1:], "code")
     plan = magics.session.last
     if plan is None:
         raise OptionError(
             "%parallm code: no cell has run yet; run a %%fanout or %%vote cell, --dry-run is enough"
         )
-    print(scrub(program(plan)), end="")
+    text = scrub(program(plan))
+    if not rest:
+        print(text, end="")
+        return
+    name = rest[0].text
+
+    def write() -> None:
+        with Path(name).expanduser().open("x", encoding="utf-8") as file:
+            file.write(text)
+
+    def told(error: OSError) -> OptionError:
+        return OptionError(f"%parallm code: {name[:60]} cannot be written: {error.strerror}")
+
+    translated(write, told, OSError)
+    print(f"{name} holds the program, {len(text.splitlines()):,} lines")
 
 
 def provider(magics: Any, rest: Sequence[Token]) -> None:

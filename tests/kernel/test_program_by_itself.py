@@ -58,4 +58,9 @@ def test_the_command_prints_the_last_cells_program() -> None:
         assert 'base_url="http://localhost:9/v1"' in printed
         assert "secret" not in printed
         assert "x1Y2" not in printed
-        assert kernel.run("%parallm code x").error == "OptionError: %parallm code takes no 'x'"
+        wrote = kernel.run("%parallm code kept.py").stream()
+        assert wrote == f"kept.py holds the program, {len(printed.splitlines()):,} lines\n"
+        assert kernel.value("open('kept.py', encoding='utf-8').read()") == printed
+        again = kernel.run("%parallm code kept.py").error
+        assert again == "OptionError: %parallm code: kept.py cannot be written: File exists"
+        assert kernel.run("%parallm code x y").error == "OptionError: %parallm code takes no 'y'"
