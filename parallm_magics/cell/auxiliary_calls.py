@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from parallm_magics.cell.asking import asking
-from parallm_magics.cell.blocks import Block, Cell
+from parallm_magics.cell.blocks import Block, Cell, name_key
 from parallm_magics.cell.calls import Calls
 from parallm_magics.cell.item_prompts import names_item
 from parallm_magics.cell.option_layers import Layer, Layers
@@ -92,11 +91,16 @@ class AuxiliaryCalls:
         self._parse = parse_model
 
     def synthesis(self, block: Block | None, own: Layer, calls: Calls) -> FollowUp:
-        """The call that merges the sections."""
+        """The call that merges the sections; its block says by standing there that it is wanted."""
         parts: tuple[Part, ...] = ()
-        if block is not None:
-            parts = self._prompts.template(block.text, block.where, "outputs", calls)
         options = self._layers.options(own)
+        if block is not None:
+            if options.aggregate in ("join", "none"):
+                raise OptionError(
+                    f"line {block.line}: --aggregate {options.aggregate} and a %synthesis block exclude "
+                    "each other"
+                )
+            parts = self._prompts.template(block.text, block.where, "outputs", calls)
         system = options.system
         # The items' shared system text speaks of items, which a synthesis has none of.
         if self._cell.system is not None and options.each is None and "system" not in own:
@@ -262,17 +266,13 @@ def _request(task: Task) -> object:
 
 def _names(blocks: Sequence[Block], cell: Cell) -> list[str]:
     """A name for each guard that no other block has."""
-    taken = {_key(block.name) for block in cell.blocks if block.name}
+    taken = {name_key(block.name) for block in cell.blocks if block.name}
     alone = len(blocks) == 1
     names = []
     for at, block in enumerate(blocks, 1):
         name = block.name or ("guardrail" if alone else f"guardrail{at}")
-        while block.name is None and _key(name) in taken:
+        while block.name is None and name_key(name) in taken:
             name += "_"
-        taken.add(_key(name))
+        taken.add(name_key(name))
         names.append(name)
     return names
-
-
-def _key(name: str) -> str:
-    return unicodedata.normalize("NFC", name).casefold()

@@ -216,6 +216,11 @@ def _text(lines: Sequence[tuple[int, str]]) -> Text:
     )
 
 
+def name_key(name: str) -> str:
+    """The same for names that read the same."""
+    return unicodedata.normalize("NFC", name).casefold()
+
+
 def _refuse_repeats(blocks: Sequence[Block]) -> None:
     seen: dict[str, Block] = {}
     for block in blocks:
@@ -228,8 +233,7 @@ def _refuse_repeats(blocks: Sequence[Block]) -> None:
             )
         if block.name is None:
             continue
-        key = unicodedata.normalize("NFC", block.name).casefold()
-        if (first := seen.setdefault(key, block)) is not block:
+        if (first := seen.setdefault(name_key(block.name), block)) is not block:
             raise CellSyntaxError(
                 f"line {block.line}: the name {block.name[:60]!r} is used twice; first on line {first.line}"
             )

@@ -141,8 +141,8 @@ class Calls:
     @property
     def weights(self) -> tuple[Fraction, ...]:
         """What the vote of each worker of a round counts."""
-        given = (spec.worker.options.weight for spec in self._specs)
-        return tuple(Fraction(1) if weight is None else weight for weight in given)
+        own = (spec.worker.options.weight for spec in self._specs)
+        return tuple(Fraction(1) if weight is None else weight for weight in own)
 
     @property
     def flag(self) -> str | None:

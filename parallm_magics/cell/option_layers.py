@@ -39,7 +39,7 @@ def read_tokens(found: Sequence[Token], place: str, lookup: Lookup | None) -> di
     Raises:
         OptionError: unknown, misplaced, repeated, without or with a bad value; names the line.
     """
-    given: dict[str, Any] = {}
+    layer: dict[str, Any] = {}
     rest = list(found)
     while rest:
         token = rest.pop(0)
@@ -64,13 +64,13 @@ def read_tokens(found: Sequence[Token], place: str, lookup: Lookup | None) -> di
         if isinstance(value, str) and lookup is not None and "{{" in value:
             value = _substitute(value, option, lookup, f"{at}{flag}")
         value = _read(option, value, f"{at}{flag}")
-        if option.name in given and not option.repeats:
+        if option.name in layer and not option.repeats:
             hint = "; several models are one list: -m a,b" if option.name == "model" else ""
             raise OptionError(f"{at}{flag} is given twice{hint}")
-        given[option.name] = (*given.get(option.name, ()), *value) if option.repeats else value
-    if len(given) > 1:
-        _refuse_two_readings(given, f"line {found[0].line}: ")
-    return given
+        layer[option.name] = (*layer.get(option.name, ()), *value) if option.repeats else value
+    if len(layer) > 1:
+        _refuse_two_readings(layer, f"line {found[0].line}: ")
+    return layer
 
 
 def read_keywords(keywords: Mapping[str, Any], place: str) -> dict[str, Any]:
@@ -79,7 +79,7 @@ def read_keywords(keywords: Mapping[str, Any], place: str) -> dict[str, Any]:
     Raises:
         OptionError: as `read_tokens`.
     """
-    given: dict[str, Any] = {}
+    layer: dict[str, Any] = {}
     for name, value in keywords.items():
         option = TABLE.get(name)
         if option is None or place not in option.where:
@@ -88,9 +88,9 @@ def read_keywords(keywords: Mapping[str, Any], place: str) -> dict[str, Any]:
                 raise OptionError(f"{place}() has no option {name!r}; did you mean {short.name!r}?")
             raise OptionError(f"{place}() has no option {name!r}{_meant(name, known)}")
         if value is not None:
-            given[name] = _read(option, value, name)
-    _refuse_two_readings(given, "")
-    return given
+            layer[name] = _read(option, value, name)
+    _refuse_two_readings(layer, "")
+    return layer
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +221,7 @@ def _substitute(text: str, option: Option, lookup: Lookup, where: str) -> Any:
 def _embedded(ref: Ref, option: Option, lookup: Lookup, where: str) -> str:
     """A variable within an option's text: the same text as in a prompt."""
     value = lookup(ref)
-    shown = ref.source.strip("{} \t")
+    shown = ref.shown
     if option.read in (lists.models, lists.choices) and not isinstance(value, str | Number):
         raise OptionError(
             f"{where}: {shown} is a {type(value).__name__}; a list must stand alone, "
@@ -258,8 +258,8 @@ def reading_of(options: Options) -> Reading | None:
     return Reading("open") if options.open else None
 
 
-def _refuse_two_readings(given: Layer, at: str) -> None:
-    named = [TABLE[name].flags[0] for name in _READINGS if given.get(name)]
+def _refuse_two_readings(layer: Layer, at: str) -> None:
+    named = [TABLE[name].flags[0] for name in _READINGS if layer.get(name)]
     if len(named) > 1:
         raise OptionError(
             f"{at}{' and '.join(named)} exclude each other: an answer is read in one way"

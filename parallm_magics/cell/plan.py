@@ -32,8 +32,8 @@ from parallm_magics.cell.study_plan import (
     Study,
     System,
     cut_panels,
+    measured_layers,
     refuse_study,
-    refuse_unmeasured,
     study_of,
     study_specs,
 )
@@ -105,19 +105,18 @@ def make_plan(
     Raises:
         ParallmError: whatever is wrong with the cell; nothing has been called by then.
     """
-    base = {name: value for name, value in (settings or {}).items() if _holds(name, cell.magic)}
-    spoken = read_keywords(keywords, cell.magic) if keywords else {}
-    cell, prompts = _readable(cell, variables, {**base, **spoken})
-    given = _given(cell, prompts, spoken)
+    settings = {name: value for name, value in (settings or {}).items() if _holds(name, cell.magic)}
+    keywords = read_keywords(keywords, cell.magic) if keywords else {}
+    cell, prompts = _readable(cell, variables, {**settings, **keywords})
+    cell_layer = _cell_layer(cell, prompts, keywords)
     parts = _parts(cell, prompts)
-    layers = _layers(base, given, parts)
+    layers = _layers(settings, cell_layer, parts)
     each = layers.options().each
     items = None if each is None else _items(cell, each, prompts)
     if cell.magic == "vote" and items is not None:
         judged = parts.judge is not _NO_BLOCK
-        refuse_unmeasured(layers.options(), given, judged, parts.panels)
-        layers = layers.over({"stop": "all", "launch": "all"})
-    workers, systems = _workers(cell, layers, given, parts, parse_model, by_item=items is not None)
+        layers = measured_layers(layers, cell_layer, judged, parts.panels)
+    workers, systems = _workers(cell, layers, cell_layer, parts, parse_model)
     options, study = layers.options(), None
     if items is not None and systems:
         study = study_of(systems, options.truth, cell, workers, prompts, items, variables)
@@ -127,7 +126,8 @@ def make_plan(
         raise OptionError(
             f"--min-success {options.min_success}: there are only {calls.known} workers"
         )
-    aggregate = _aggregate(options, parts.synthesis)
+    merged = options.aggregate == "synthesis" or parts.synthesis is not _NO_BLOCK
+    spans = [worker.span for worker in workers if worker.span is not None]
     judged = cell.magic == "vote" and asks_judge(options.pick, options.ties)
     auxiliary = partial(AuxiliaryCalls, cell, prompts, parse_model, layers)
     return Plan(
@@ -135,14 +135,12 @@ def make_plan(
         pattern=cell.magic if study is None else "study",
         options=options,
         calls=calls,
-        synthesis=auxiliary().synthesis(*parts.synthesis, calls)
-        if aggregate == "synthesis"
-        else None,
+        synthesis=auxiliary().synthesis(*parts.synthesis, calls) if merged else None,
         judge=auxiliary().judge(*parts.judge) if judged else None,
         guards=auxiliary().guards(parts.guards, calls) if parts.guards else (),
-        aggregate=aggregate,
+        aggregate="synthesis" if merged else options.aggregate or "join",
         shared=calls.shared,
-        notes=(*cell.notes, *_unspread(workers, items), *prompts.notes),
+        notes=(*cell.notes, *(_unspread(spans, items) if spans else ()), *prompts.notes),
         study=study,
     )
 
@@ -171,15 +169,15 @@ def _readable(cell: Cell, variables: Mapping[str, Any], known: Layer) -> tuple[C
     return cell, Prompts(variables, blind, named)
 
 
-def _given(cell: Cell, prompts: Prompts, spoken: Layer) -> Layer:
+def _cell_layer(cell: Cell, prompts: Prompts, keywords: Layer) -> Layer:
     """The options that the cell itself gives, those of a script over those of its line."""
     typed = read_tokens(cell.arguments, cell.magic, prompts.option) if cell.arguments else {}
-    given = {**typed, **spoken}
-    if cell.system is not None and "system" in given:
+    layer = {**typed, **keywords}
+    if cell.system is not None and "system" in layer:
         raise CellSyntaxError(
             "line 1: --system and a %system text exclude each other; keep one of them"
         )
-    return given
+    return layer
 
 
 _NO_BLOCK: tuple[None, Layer] = (None, NOTHING)
@@ -243,15 +241,15 @@ def _block_options(block: Block, cell: Cell, prompts: Prompts) -> Layer:
     return own
 
 
-def _layers(base: Layer, given: Layer, parts: _Parts) -> Layers:
+def _layers(settings: Layer, cell_layer: Layer, parts: _Parts) -> Layers:
     """The layers of the cell's options, the rule and the launch that others imply on top."""
-    layers = Layers((base, given))
+    layers = Layers((settings, cell_layer))
     options = layers.options()
     weighed = any("weight" in own for _, own in parts.workers)
     if weighed or parts.judge is not _NO_BLOCK:
-        layers = layers.over(_implied_rule(options, {**base, **given}, parts, weighed))
-    if options.launch == "lazy" and options.stop == "all" and "stop" in given:
-        if "launch" in given:
+        layers = layers.over(_implied_rule(options, {**settings, **cell_layer}, parts, weighed))
+    if options.launch == "lazy" and options.stop == "all" and "stop" in cell_layer:
+        if "launch" in cell_layer:
             raise OptionError(
                 "--stop all and --launch lazy exclude each other: lazy leaves out votes that cannot "
                 "change the outcome; take one of them off"
@@ -260,7 +258,7 @@ def _layers(base: Layer, given: Layer, parts: _Parts) -> Layers:
     return layers
 
 
-def _implied_rule(options: Options, spoken: Layer, parts: _Parts, weighed: bool) -> Layer:
+def _implied_rule(options: Options, chosen: Layer, parts: _Parts, weighed: bool) -> Layer:
     """The rule that a block or an option stands for where no rule was named.
 
     Raises:
@@ -269,7 +267,7 @@ def _implied_rule(options: Options, spoken: Layer, parts: _Parts, weighed: bool)
     judge, judging = parts.judge
     rule, asked_for = PICKS[options.pick], "score" if "score" in judging else "winner"
     if judge is not None and not asks_judge(options.pick, options.ties):
-        if "pick" in spoken:
+        if "pick" in chosen:
             named = ", ".join(f"--pick {name}" for name, rule in PICKS.items() if rule.asks)
             raise OptionError(
                 f"line {judge.line}: %judge has no part in --pick {options.pick}; "
@@ -283,7 +281,7 @@ def _implied_rule(options: Options, spoken: Layer, parts: _Parts, weighed: bool)
         )
     if weighed and not rule.weighs:
         weighs = rule_where(lambda rule: rule.weighs)
-        if "pick" in spoken:
+        if "pick" in chosen:
             raise OptionError(
                 f"--weight has no part in --pick {options.pick}; it is --pick {weighs}"
             )
@@ -305,37 +303,22 @@ def _items(cell: Cell, each: Any, prompts: Prompts) -> Items:
 def _workers(
     cell: Cell,
     layers: Layers,
-    given: Layer,
+    cell_layer: Layer,
     parts: _Parts,
     parse_model: ParseModel,
-    *,
-    by_item: bool,
 ) -> tuple[list[WorkerSpec], tuple[System, ...]]:
     """The workers of a round and, where a vote is measured on items, the systems that they make."""
     if cell.magic == "fanout":
-        return fanout_specs(layers, given, parts.workers, guarded=bool(parts.guards)), ()
+        return fanout_specs(layers, cell_layer, parts.workers, guarded=bool(parts.guards)), ()
     options = layers.options()
-    if by_item:
+    if options.each is not None:
         return study_specs(options, layers, parts.workers, parts.panels, parse_model)
-    refuse_study(given, parts.panels)
+    refuse_study(cell_layer, parts.panels)
     return vote_specs(options, layers, parts.workers), ()
 
 
-def _aggregate(options: Options, synthesis: tuple[Block | None, Layer]) -> str:
-    """How one text is made of the sections; a %synthesis block says so by standing there."""
-    block, _ = synthesis
-    if block is None:
-        return options.aggregate or "join"
-    if options.aggregate in ("join", "none"):
-        raise OptionError(
-            f"line {block.line}: --aggregate {options.aggregate} and a %synthesis block exclude each other"
-        )
-    return "synthesis"
-
-
-def _unspread(workers: Sequence[WorkerSpec], items: Items | None) -> list[str]:
+def _unspread(spans: Sequence[tuple[float, float]], items: Items | None) -> list[str]:
     """A note for each range that only one worker has, so that it cannot be spread."""
-    spans = [worker.span for worker in workers if worker.span is not None]
     return [
         f"-t {low:g}..{high:g}: only one worker has this range, and takes {low:g}"
         for low, high in spans

@@ -10,8 +10,7 @@ from typing import Any, Protocol
 from parallm_magics.cell.blocks import Block, Text
 from parallm_magics.cell.directives import is_blank
 from parallm_magics.cell.items import Items, items_of
-from parallm_magics.cell.missing_values import is_missing
-from parallm_magics.cell.tables import Gap, gap_in, way_out
+from parallm_magics.cell.tables import Gap, gap_in, is_missing, way_out
 from parallm_magics.cell.variables import (
     Part,
     Ref,
@@ -135,7 +134,7 @@ class Prompts:
             ref = path(each) or whole(each)
             if ref is None:
                 raise OptionError(f"--each: {each[:40]!r} is no variable")
-            name = ref.source.strip("{} ")
+            name = ref.shown
             if spelling_of(ref.name, self._variables) is None:
                 hint = nearest(ref.name, public_names(self._variables))
                 raise OptionError(f"--each: no variable {ref.name[:60]!r}{hint}")
@@ -157,7 +156,7 @@ class Prompts:
         Raises:
             VariableError: names the item and the column, and the way out.
         """
-        shown = ref.source.strip("{} \t")
+        shown = ref.shown
         column = str(ref.steps[-1][1]) if ref.steps else ""
         gap = Gap(0, column, value) if is_missing(value) else None
         table = self.items.table if self.items is not None else None
@@ -204,7 +203,7 @@ class Prompts:
         if by_item and ref.name == "item":
             self._refuse_missing(ref, value, where)
         text = translated(
-            lambda: as_text(value, ref.source.strip("{} \t")),
+            lambda: as_text(value, ref.shown),
             lambda error: VariableError(f"{where}: {error}"),
             VariableError,
         )

@@ -171,10 +171,10 @@ class Renderer:
         render = self._prompts.render
         own = [render(block.text, block.where, values) for block in spec.worker.blocks]
         prompt = "\n\n".join(part for part in (shared, *own, spec.closing) if part)
-        given = _system_text(spec.worker, self._cell.system)
-        if given is None:
+        typed = _system_text(spec.worker, self._cell.system)
+        if typed is None:
             return prompt, spec.worker.options.system
-        system = render(*given, values)
+        system = render(*typed, values)
         if spec.typed_system is not None:
             return prompt, system
         # Records keep it: one text for all of them.
@@ -309,10 +309,10 @@ def _system_text(worker: WorkerSpec, shared: Text | None) -> tuple[Text, str] | 
 
 def _typed_system(worker: WorkerSpec, cell: Cell, prompts: Prompts) -> str | None:
     """A worker's system prompt as it is typed, where it holds the item."""
-    given = _system_text(worker, cell.system)
-    if given is None or not names_item(prompts, given[0]):
+    typed = _system_text(worker, cell.system)
+    if typed is None or not names_item(prompts, typed[0]):
         return None
-    return given[0].value
+    return typed[0].value
 
 
 def brief(item: Any) -> Plain:

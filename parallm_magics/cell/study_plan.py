@@ -80,9 +80,9 @@ def cut_panels(
     Raises:
         OptionError: a panel's name that would be confused with another system's.
     """
-    own: list[tuple[Block, Layer]] = []
+    voters: list[tuple[Block, Layer]] = []
     panels: list[PanelBlock] = []
-    for block, given in blocks:
+    for block, layer in blocks:
         if block.word == "panel":
             name = block.name or f"panel{len(panels) + 1}"
             if name in _TAKEN_NAMES or any(name == panel.name for panel in panels):
@@ -90,16 +90,16 @@ def cut_panels(
                     f"line {block.line}: {block.where} cannot be called {name!r}, as that is "
                     "another system's name; give it another one"
                 )
-            panels.append(PanelBlock(block, given, (), name))
+            panels.append(PanelBlock(block, layer, (), name))
         elif block.word == "voter" and panels:
             last = panels[-1]
             own_rule = dict(last.own)
-            if "weight" in given:
+            if "weight" in layer:
                 own_rule.setdefault("pick", rule_where(lambda rule: rule.weighs))
-            panels[-1] = replace(last, voters=(*last.voters, (block, given)), own=own_rule)
+            panels[-1] = replace(last, voters=(*last.voters, (block, layer)), own=own_rule)
         elif block.word == "voter":
-            own.append((block, given))
-    return own, panels
+            voters.append((block, layer))
+    return voters, panels
 
 
 def study_specs(
@@ -230,7 +230,7 @@ def study_of(
     return Study(systems, labels)
 
 
-def refuse_study(given: Layer, panels: Sequence[PanelBlock]) -> None:
+def refuse_study(cell_layer: Layer, panels: Sequence[PanelBlock]) -> None:
     """Refuse what belongs to a study where there are no items.
 
     Raises:
@@ -243,23 +243,24 @@ def refuse_study(given: Layer, panels: Sequence[PanelBlock]) -> None:
             "add --each ITEMS"
         )
     for name in ("truth", "compare", "weights"):
-        if name in given and given[name] is not TABLE[name].default:
+        if name in cell_layer and cell_layer[name] is not TABLE[name].default:
             raise OptionError(
                 f"{TABLE[name].flags[0]} measures votes on many items; add --each ITEMS"
             )
 
 
-def refuse_unmeasured(
-    options: Options, given: Layer, judged: bool, panels: Sequence[PanelBlock]
-) -> None:
-    """Refuse rules that no study can measure yet.
+def measured_layers(
+    layers: Layers, cell_layer: Layer, judged: bool, panels: Sequence[PanelBlock]
+) -> Layers:
+    """The layers of a vote that is measured: every vote is asked.
 
     Args:
         judged: whether the cell has a %judge.
 
     Raises:
-        OptionError: names the option and the way out.
+        OptionError: a rule that no study can measure yet; names the option and the way out.
     """
+    options = layers.options()
     rules = [(options.pick, options.ties)]
     rules += [(p.own.get("pick", options.pick), p.own.get("ties", options.ties)) for p in panels]
     if judged or any(asks_judge(*rule) for rule in rules):
@@ -267,10 +268,10 @@ def refuse_unmeasured(
             "--each: a judge is asked once a cell and cannot be measured on many items; take "
             "another --pick and --ties, or run the cell in a loop"
         )
-    if given.get("stop", "all") != "all" or given.get("launch", "all") != "all":
+    if cell_layer.get("stop", "all") != "all" or cell_layer.get("launch", "all") != "all":
         flag = (
             "--launch lazy"
-            if given.get("launch", "all") != "all"
+            if cell_layer.get("launch", "all") != "all"
             else f"--stop {options.stop.partition(':')[0]}"
         )
         raise OptionError(
@@ -279,3 +280,4 @@ def refuse_unmeasured(
         )
     if options.weights is not None and options.truth is None:
         raise OptionError("--weights learned needs --truth LABELS to learn from")
+    return layers.over({"stop": "all", "launch": "all"})

@@ -111,17 +111,17 @@ def _option(
     """Options and their values behind the name of a magic or of a block."""
     if line.count('"') % 2 or line.count("'") % 2:
         return None
-    *given, fragment = re.split(r"[ \t]", line)
-    if not given:  # still within the name
+    *earlier, fragment = re.split(r"[ \t]", line)
+    if not earlier:  # still within the name
         return None
     flag, equals, value = fragment.partition("=")
-    option = option_of(flag if equals else given[-1])
+    option = option_of(flag if equals else earlier[-1])
     if option is not None and where in option.where and option.metavar:
         typed = value if equals else fragment
         return beginning_with(typed, _values(option, typed, line, variables, models))
     if fragment and not fragment.startswith("-"):
         return None
-    taken = [option_of(word.partition("=")[0]) for word in given]
+    taken = [option_of(word.partition("=")[0]) for word in earlier]
     free = (
         (flag, _CLAUSE.split(each.help)[0])
         for each in TABLE.values()

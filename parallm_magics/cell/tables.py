@@ -1,14 +1,14 @@
-"""The rows of a table of pandas, polars or pyarrow; none of them is imported for it."""
+"""Tables of pandas, polars or pyarrow: their rows, and what stands for "no value"; none is imported for it."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from numbers import Number
 from operator import methodcaller
 from typing import Any, NamedTuple
 
-from parallm_magics.cell.missing_values import is_missing
 from parallm_magics.errors import OptionError
 
 # Rows that are turned into Python's own values at a time.
@@ -160,3 +160,30 @@ def _refuse_twins(name: str, columns: Sequence[Any]) -> None:
         raise OptionError(
             f"--each: {name} has two columns of one name, and a row can hold only one of them; rename one"
         )
+
+
+def is_missing(value: Any) -> bool:
+    """Whether this is None, NaN of any kind, NaT, NA, or a null of pyarrow.
+
+    >>> is_missing(None), is_missing(float("nan")), is_missing(""), is_missing(0)
+    (True, True, False, False)
+    """
+    if value is None:
+        return True
+    kind = type(value)
+    if kind.__name__ in ("NAType", "NaTType"):
+        return True
+    package = kind.__module__.partition(".")[0]
+    if package == "pyarrow" and hasattr(value, "as_py"):
+        return is_missing(value.as_py())
+    if isinstance(value, Number) or (package == "numpy" and getattr(value, "shape", None) == ()):
+        return _differs_from_itself(value)
+    return False
+
+
+def _differs_from_itself(value: Any) -> bool:
+    """As only NaN and NaT do; a signalling NaN does not even compare."""
+    try:
+        return bool(value != value)
+    except Exception:
+        return True

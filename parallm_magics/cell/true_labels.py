@@ -11,7 +11,7 @@ from typing import Any
 
 from parallm_magics.answers.reading_kinds import KINDS
 from parallm_magics.cell.items import BrokenSourceError, Items, items_of
-from parallm_magics.cell.missing_values import is_missing
+from parallm_magics.cell.tables import is_missing
 from parallm_magics.cell.variables import Ref, path, public_names, spelling_of, value_of, whole
 from parallm_magics.core.tasks import Reading
 from parallm_magics.errors import OptionError, VariableError, nearest, translated
@@ -142,7 +142,7 @@ def _variable(
             f"--truth: {what} is called {typed[:60]!r}{nearest(typed, [*columns, *public_names(variables)])}; "
             "for a part of each item write {{item.label}}"
         )
-    return ref.source.strip("{} "), value_of(ref, variables, "--truth", named=True)
+    return ref.shown, value_of(ref, variables, "--truth", named=True)
 
 
 def _listed(value: Any, name: str, items: Items, reading: Reading) -> Labels:

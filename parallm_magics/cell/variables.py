@@ -21,8 +21,7 @@ from functools import partial
 from typing import Any
 
 from parallm_magics.cell.directives import BLANK
-from parallm_magics.cell.missing_values import is_missing
-from parallm_magics.cell.tables import package_of
+from parallm_magics.cell.tables import is_missing, package_of
 from parallm_magics.errors import VariableError, nearest, translated
 
 # Wider than Python's identifiers, of which no regular expression knows all; `found` looks closer.
@@ -51,6 +50,11 @@ class Ref:
     steps: tuple[tuple[str, str | int], ...]
     source: str
     position: int
+
+    @property
+    def shown(self) -> str:
+        """What stands between the braces."""
+        return self.source.strip("{} \t")
 
 
 Part = str | Ref
@@ -150,7 +154,7 @@ def value_of(
     Raises:
         VariableError: an unknown name, a private one, or a step that cannot be taken.
     """
-    shown = ref.source.strip("{} \t")[:100]
+    shown = ref.shown[:100]
     lead = f"{where}: " if where else ""
     asked = shown if named else f"{{{{{shown}}}}}"
     keep = "" if named else f"; write \\{asked} to keep it as text"

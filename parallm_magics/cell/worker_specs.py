@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from parallm_magics.cell.blocks import Block, Text
+from parallm_magics.cell.blocks import Block, Text, name_key
 from parallm_magics.cell.option_layers import Layer, Layers
 from parallm_magics.cell.options import Options
 from parallm_magics.errors import CellSyntaxError, OptionError
@@ -53,23 +52,26 @@ class WorkerSpec:
 
 
 def fanout_specs(
-    layers: Layers, given: Layer, sections: Sequence[tuple[Block, Layer]], guarded: bool = False
+    layers: Layers,
+    cell_layer: Layer,
+    sections: Sequence[tuple[Block, Layer]],
+    guarded: bool = False,
 ) -> list[WorkerSpec]:
     """One worker a section, or as many as its -n or its models say.
 
     Args:
-        given: the options of the cell itself.
+        cell_layer: the options of the cell itself.
         guarded: whether a guard stands beside the work, so that one worker is enough.
     """
     options = layers.options()
     if not sections:
         alone = guarded or options.each is not None
         return _of_one_prompt("s", None, options, 1 if alone else DEFAULT_WORKERS, "line 1")
-    if "n" in given:
+    if "n" in cell_layer:
         raise OptionError(
             "line 1: -n with %section blocks: put it on a block, as in %section NAME -n 3"
         )
-    if len(given.get("model", ())) > 1:
+    if len(cell_layer.get("model", ())) > 1:
         raise OptionError(
             "line 1: several models with %section blocks: put them on a block, as in %section NAME -m a,b"
         )
@@ -183,7 +185,7 @@ def _dealt(models: Sequence[str], turn: int) -> str | None:
 
 def _free(name: str, block: Block, taken: dict[str, Block]) -> str:
     """A name that no earlier block took; numbering an unnamed block can run into a typed name."""
-    key = unicodedata.normalize("NFC", name).casefold()
+    key = name_key(name)
     if key in taken:
         raise CellSyntaxError(
             f"line {block.line}: {block.where} would be called {name!r}, as the block on line "

@@ -22,8 +22,8 @@ from virtual_time import run_virtual
 from parallm_magics import OptionError, ParallmError, VariableError
 from parallm_magics.cell.blocks import parse
 from parallm_magics.cell.items import AHEAD, items_of
-from parallm_magics.cell.missing_values import is_missing
 from parallm_magics.cell.plan import Plan, make_plan
+from parallm_magics.cell.tables import is_missing
 from parallm_magics.cell.true_labels import labels_of
 from parallm_magics.cell.variables import as_text
 from parallm_magics.core.provider import Heard, Reply
