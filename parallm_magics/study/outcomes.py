@@ -54,12 +54,14 @@ class Counting:
 
     Attributes:
         system: the system.
+        reading: how its answers are read.
         rule: by which its votes are counted.
         weights: what each of them counts.
         repeats: whether they all ask one model the same.
     """
 
     system: System
+    reading: Reading
     rule: Rule
     weights: tuple[Fraction, ...]
     repeats: bool
@@ -76,7 +78,7 @@ def rules_of(plan: Plan) -> list[Counting]:
     for system in plan.study.systems:
         weights = tuple(calls.weights[place] for place in system.places)
         rule = _rule(system, reading, calls.flag)
-        found.append(Counting(system, rule, weights, calls.repeats(system.places)))
+        found.append(Counting(system, reading, rule, weights, calls.repeats(system.places)))
     return found
 
 
@@ -121,8 +123,8 @@ def items_of(plan: Plan, records: Sequence[Record]) -> list[Item]:
                     mine, reading, counting.weights, confident=confident
                 )
             read, ballots = counted[places]
-            made = _KINDS[counting.system.kind](counting, reading, read, ballots)
-            outcomes[counting.system.name] = _judged(made, truth, reading)
+            make = _KINDS[counting.system.kind]
+            outcomes[counting.system.name] = make(counting, read, ballots, truth)
         own = counted[main][1]
         found.append(Item(number, labels.words.get(number, ""), truth, own, outcomes))
     return found
@@ -144,86 +146,39 @@ def _was_asked(record: Record) -> bool:
     return record.error is None or record.error.kind not in _NEVER_CAME
 
 
-@dataclass(frozen=True, slots=True)
-class _Made:
-    """What a system made of an item, before anybody knows whether it is right.
-
-    Attributes:
-        answers: what it says, once for each time that it was drawn; the first one stands for it.
-        records: the calls that it made, as it would be deployed.
-        share: how much of them one use of it takes.
-        seconds: the length of each draw.
-        unknown: whether more was spent than these tell.
-        problem: why its rule could not decide; "" where it could.
-    """
-
-    answers: tuple[str | None, ...]
-    records: tuple[Record, ...]
-    seconds: tuple[float, ...]
-    invalid: float
-    share: Fraction = Fraction(1)
-    unknown: bool = False
-    problem: str = ""
-
-
 def _single(
-    counting: Counting, reading: Reading, records: Sequence[Record], ballots: Sequence[Ballot]
-) -> _Made:
+    counting: Counting, records: Sequence[Record], ballots: Sequence[Ballot], truth: str | None
+) -> Outcome:
     """One call: every vote is a draw of it where all ask the same, else it is the first voter's."""
     drawn = len(ballots) if counting.repeats else 1
-    return _Made(
-        tuple(ballot.label for ballot in ballots[:drawn]),
-        tuple(records[:drawn]),
-        tuple(record.seconds for record in records[:drawn]),
-        _invalid(ballots[:drawn]),
-        Fraction(1, drawn),
-    )
+    answers = [ballot.label for ballot in ballots[:drawn]]
+    seconds = [record.seconds for record in records[:drawn]]
+    found = _outcome(counting, answers, seconds, records[:drawn], ballots, truth)
+    return replace(found, cost=found.cost / drawn, calls=1.0)
 
 
 def _vote(
-    counting: Counting, reading: Reading, records: Sequence[Record], ballots: Sequence[Ballot]
-) -> _Made:
-    """All votes at once: it takes as long as the longest."""
-    return _decided(counting.rule, votes_of(records, ballots), records, ballots, len(ballots))
+    counting: Counting, records: Sequence[Record], ballots: Sequence[Ballot], truth: str | None
+) -> Outcome:
+    """All votes at once."""
+    return _decided(counting, votes_of(records, ballots), records, ballots, truth)
 
 
 def _stopped(
-    counting: Counting, reading: Reading, records: Sequence[Record], ballots: Sequence[Ballot]
-) -> _Made:
+    counting: Counting, records: Sequence[Record], ballots: Sequence[Ballot], truth: str | None
+) -> Outcome:
     """The same votes, ended as soon as those still open could not change the outcome."""
-    stopper = EarlyStopper(counting.rule, reading, counting.weights)
+    stopper = EarlyStopper(counting.rule, counting.reading, counting.weights)
     order = sorted(records, key=lambda record: (record.seconds, record.index))
-    heard = 0
-    for record in order:
-        heard += 1
-        if stopper.decides(record):
-            break
+    last = next((at for at, each in enumerate(order) if stopper.decides(each)), len(order) - 1)
     votes = [vote for vote in votes_of(records, ballots) if vote.index in stopper.heard]
-    ended = sorted(order[:heard], key=lambda record: record.index)
-    return _decided(counting.rule, votes, ended, ballots, heard)
+    ended = sorted(order[: last + 1], key=lambda record: record.index)
+    found = _decided(counting, votes, ended, ballots, truth)
+    # What a call has cost that is ended before its answer is known is not told.
+    return replace(found, priced=found.priced and len(ended) == len(records))
 
 
-def _decided(
-    rule: Rule,
-    votes: Sequence[Vote],
-    records: Sequence[Record],
-    ballots: Sequence[Ballot],
-    heard: int,
-) -> _Made:
-    """What a vote comes to once so many have ended: it takes as long as the longest of them."""
-    requested = len(ballots)
-    decision = rule.broken(rule.settled(votes, requested, requested - heard), votes)
-    return _Made(
-        (None if decision.winner is None else label_of(decision.winner),),
-        tuple(records),
-        (max(record.seconds for record in records),),
-        _invalid([ballots[record.index] for record in records]),
-        unknown=heard < requested,
-        problem=decision.how if decision.status == "rule_failed" else "",
-    )
-
-
-_KINDS: Mapping[str, Callable[..., _Made]] = {
+_KINDS: Mapping[str, Callable[..., Outcome]] = {
     "single": _single,
     "vote": _vote,
     "stop": _stopped,
@@ -232,30 +187,53 @@ _KINDS: Mapping[str, Callable[..., _Made]] = {
 }
 
 
-def _judged(made: _Made, truth: str | None, reading: Reading) -> Outcome:
-    """What was made of an item, held against the truth."""
-    known = truth is not None
-    rights = [is_true(answer, truth or "", reading) for answer in made.answers] if known else []
-    costs = [record.cost for record in made.records if record.cost is not None]
-    share = made.share
+def _decided(
+    counting: Counting,
+    votes: Sequence[Vote],
+    records: Sequence[Record],
+    ballots: Sequence[Ballot],
+    truth: str | None,
+) -> Outcome:
+    """What a vote comes to once these have ended: it takes as long as the longest of them."""
+    rule, requested = counting.rule, len(ballots)
+    decision = rule.broken(rule.settled(votes, requested, requested - len(records)), votes)
+    answer = None if decision.winner is None else label_of(decision.winner)
+    longest = max(record.seconds for record in records)
+    found = _outcome(counting, [answer], [longest], records, ballots, truth)
+    return replace(found, problem=decision.how if decision.status == "rule_failed" else "")
+
+
+def _outcome(
+    counting: Counting,
+    answers: Sequence[str | None],
+    seconds: Sequence[float],
+    records: Sequence[Record],
+    ballots: Sequence[Ballot],
+    truth: str | None,
+) -> Outcome:
+    """What was made of an item, held against the truth.
+
+    Args:
+        answers: what it says, once for each time that it was drawn; the first one stands for it.
+        seconds: the length of each draw.
+        records: the calls that were made.
+    """
+    reading = counting.reading
+    rights = [] if truth is None else [is_true(answer, truth, reading) for answer in answers]
+    costs = [record.cost for record in records if record.cost is not None]
     return Outcome(
-        answer=made.answers[0],
+        answer=answers[0],
         right=rights[0] if rights else None,
         draws=tuple(rights),
-        seconds=made.seconds,
-        cost=sum(costs, Decimal()) * share.numerator / share.denominator,
-        priced=len(costs) == len(made.records) and not made.unknown,
-        calls=float(len(made.records) * share),
-        invalid=made.invalid,
-        silent=sum(answer is None for answer in made.answers) / len(made.answers),
-        problem=made.problem,
+        seconds=tuple(seconds),
+        cost=sum(costs, Decimal()),
+        priced=len(costs) == len(records),
+        calls=float(len(records)),
+        invalid=sum(ballots[r.index].state == "invalid" for r in records) / len(records),
+        silent=sum(answer is None for answer in answers) / len(answers),
     )
 
 
 def is_true(answer: str | None, truth: str, reading: Reading) -> bool:
     """Whether an answer is the true one; none is not."""
     return answer is not None and key_of(answer, reading) == truth
-
-
-def _invalid(ballots: Sequence[Ballot]) -> float:
-    return sum(ballot.state == "invalid" for ballot in ballots) / len(ballots)
