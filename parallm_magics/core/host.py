@@ -13,7 +13,7 @@ class Host(Protocol):
         """The options that hold where the call says nothing."""
 
     async def run(self, plan: Any, runner: Callable[[Any, Any], Awaitable[Any]]) -> Any:
-        """The run of a plan with the host's doors, recordings and caps on cost."""
+        """The run of a plan with the host's clients, recordings and caps on cost."""
 
 
 _HOSTS: list[Host] = []

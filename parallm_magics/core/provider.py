@@ -78,7 +78,7 @@ class Heard(Protocol):
 
 
 class Provider(Protocol):
-    """The one door to a model. A simulation or a recording is a provider like any other.
+    """The one way to a model. A simulation or a recording is a provider like any other.
 
     Attributes:
         simulated: whether its answers come from no model; shown as SIMULATED. It applies the task's

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ from parallm_magics.engine.accounts import Ledger
 from parallm_magics.engine.cancel_token import Stop
 from parallm_magics.engine.rate_limits import RateLimits
 from parallm_magics.providers.registry import Clients
-from parallm_magics.recordings.modes import offline
+from parallm_magics.recordings.modes import VARIABLE, offline
 from parallm_magics.recordings.store import Recordings, from_environment
 
 
@@ -35,7 +36,7 @@ class RunContext:
     """What a run needs from where it runs.
 
     Attributes:
-        clients: the doors to the models, kept by whoever opened them.
+        clients: the providers in use, kept by whoever made them.
         pools: what is known of how fast each may be asked.
         tell: hears every event.
         stop: stops the run from outside.
@@ -53,7 +54,7 @@ class RunContext:
     ledgers: tuple[Ledger, ...] = ()
     spent: Callable[[Record], None] | None = None
     recordings: Recordings | None = None
-    offline: bool = field(default_factory=offline)
+    offline: bool = field(default_factory=lambda: VARIABLE in os.environ and offline())
     renew: Renew = of_its_own
 
     @property

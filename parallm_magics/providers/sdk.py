@@ -29,7 +29,7 @@ from parallm_magics.providers.receiving import (
     receive_events,
     receive_whole,
 )
-from parallm_magics.providers.transport import http_client, surroundings
+from parallm_magics.providers.transport import environment, http_client
 from parallm_magics.providers.unwanted import Unwanted
 
 GOOD = frozenset({200, 201, 203})
@@ -106,7 +106,7 @@ class SdkProvider(BaseProvider):
             ModelError: the address is none.
         """
         async with self._building:
-            mark = f"{self._mark()} {surroundings()}"
+            mark = f"{self._mark()} {environment()}"
             if self._client is not None and mark == self._made_for:
                 return
             self._require()  # a missing key is told before the slow import
@@ -133,9 +133,9 @@ class SdkProvider(BaseProvider):
         except NotAnAnswerError as wrong:
             fault = Fault("not_an_answer", f"{self.host}: {wrong}")
         except asyncio.CancelledError:
-            if not draft.ended:  # what came whole is kept, whoever lost patience
+            if not draft.ended:  # what came whole is kept, whoever gave up
                 raise
-        except Exception as exc:  # the door: no exception of an SDK, which holds the key, leaves
+        except Exception as exc:  # no exception of an SDK leaves, as it holds the key
             fault = fault_of(exc, draft.asked)
             if fault.kind == "bad_request":
                 fault = self._without(task, draft, fault, getattr(exc, "body", None))

@@ -47,7 +47,7 @@ def _trust() -> Any:
     )
 
 
-def surroundings() -> str:
+def environment() -> str:
     """Tells changed variables of proxies and certificates from unchanged ones."""
     names = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
     every = ("SSL_CERT_FILE", "SSL_CERT_DIR", *names, *(name.lower() for name in names))

@@ -20,14 +20,14 @@ from parallm_magics.recordings.store import Recordings
 AT_A_STRETCH = 0.01
 
 Source = Iterable[Call] | AsyncIterable[Call]
-Opened = Callable[[Sequence[Task]], Awaitable[None]]
-"""Opens the doors that these calls, of many only the first, and those after them need."""
+Prepare = Callable[[Sequence[Task]], Awaitable[None]]
+"""Prepares the providers that these calls, of many only the first, and those after them need."""
 
 
 async def served(
     calls: Source,
     store: Recordings,
-    open_doors: Opened,
+    prepare: Prepare,
     *,
     few: bool,
     anew: Container[int] = (),
@@ -36,11 +36,11 @@ async def served(
 ) -> AsyncIterator[Call]:
     """The calls, with the record in place of one that has been answered before.
 
-    The doors are opened before the first call that is to be made: a cell whose answers are all
+    Providers are prepared before the first call that is to be made: a cell whose answers are all
     recorded needs no key and no SDK, and a missing key is told before anything is spent.
 
     Args:
-        few: whether all may be looked up before, so that no door is opened in vain.
+        few: whether all may be looked up before, so that no provider is prepared in vain.
         anew: the places of the calls that are to be made in any case, if any are made at all.
         further: how often the run has been taken up before.
         found: hears each record before any call of a few is made.
@@ -49,7 +49,7 @@ async def served(
         RecordingMissing: a call would have to be made in a replay.
     """
     missing: list[Task] = []
-    opened = False
+    prepared = False
     async for call in looked_up(calls, store, anew, further):
         if isinstance(call, Record):
             found(call)
@@ -59,14 +59,14 @@ async def served(
         elif store.replays:
             raise store.missing([call])
         else:
-            if not opened:
-                await open_doors([call])
-                opened = True
+            if not prepared:
+                await prepare([call])
+                prepared = True
             yield call
     if missing and store.replays:
         raise store.missing(missing)
     if missing:
-        await open_doors(missing)
+        await prepare(missing)
     for task in missing:
         yield task
 
