@@ -11,6 +11,7 @@ from typing import Any
 
 from parallm_magics.cell.typography import COMMAS, QUOTES, named, quote_problem
 from parallm_magics.core.characters import is_invisible
+from parallm_magics.display import columns as table
 
 
 def models(value: Any) -> tuple[str, ...]:
@@ -18,6 +19,16 @@ def models(value: Any) -> tuple[str, ...]:
     found = listed(value, "a model")
     if len(set(found)) < len(found):
         raise ValueError("a model is named twice; for more calls of one model use -n")
+    return found
+
+
+def columns(value: Any) -> tuple[str, ...]:
+    """Columns that are shown on request."""
+    found = listed(value, "a column") if value else ()
+    known = [column.name for column in table.COLUMNS if column.on_request]
+    for name in found:
+        if name not in known:
+            raise ValueError(f"there is no further column {name!r}; known: {', '.join(known)}")
     return found
 
 

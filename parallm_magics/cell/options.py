@@ -320,6 +320,12 @@ class Options(GuardOptions):
         "--dry-run", "show the rendered prompts and the estimated cost; no call", setting=False
     )
     quiet: bool = switch("--quiet", "show nothing")
+    columns: tuple[str, ...] = option(
+        "--columns A[,B…]",
+        lists.columns,
+        "further columns of the table, such as request: each call's id with its provider",
+        default=(),
+    )
     no_vars: bool = switch("--no-vars", "put no variables into the text")
     no_ask: bool = switch("--no-ask", "leave out the closing line that --choices or --score adds")
 

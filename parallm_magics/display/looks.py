@@ -7,6 +7,7 @@ middle tones and translucent greys that read on white and on black; text keeps t
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from parallm_magics.core.tasks import BallotState
 
@@ -28,19 +29,19 @@ class State:
     Attributes:
         word: what it is called.
         colour: of its mark and its bar.
-        ballot: what a vote in this state counts as, unless it can be read.
+        ballot: what a vote in this state counts as; "" where that is for its answer to say.
     """
 
     word: str
     colour: str
-    ballot: BallotState = "invalid"
+    ballot: BallotState | Literal[""] = ""
 
 
 STATES = {
     "ok": State("ok", GREEN),
     "truncated": State("cut off", AMBER),
     "refused": State("refused", PURPLE, "abstain"),
-    "invalid": State("invalid", AMBER),
+    "invalid": State("invalid", AMBER, "invalid"),
     "failed": State("failed", RED, "failed"),
     "timed_out": State("timed out", RED, "failed"),
     "cancelled": State("cancelled", GREY, "cancelled"),

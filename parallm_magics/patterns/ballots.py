@@ -10,6 +10,7 @@ from fractions import Fraction
 from parallm_magics.answers.reading_kinds import KINDS
 from parallm_magics.answers.stated_confidence import without_confidence
 from parallm_magics.core.tasks import BallotState, Fault, Finish, Reading, Record, Status
+from parallm_magics.display.looks import state as state_of
 from parallm_magics.voting import (
     Answer,
     parse_confidence,
@@ -22,13 +23,6 @@ from parallm_magics.voting.rule_entry import Vote
 # A call that came back is a success of the call, whatever the ballot says.
 CAME_BACK: tuple[Status, ...] = ("ok", "truncated", "refused", "invalid")
 _FINISH: dict[str, Finish] = {"truncated": "length", "refused": "refusal", "ok": "stop"}
-_STATE: dict[Status, BallotState] = {
-    "timed_out": "failed",
-    "failed": "failed",
-    "cancelled": "cancelled",
-    "blocked": "cancelled",
-    "invalid": "invalid",
-}
 
 _ANSWER_LINE = re.compile(
     r"^\W{0,8}(?:final )?answer\W{0,8}[:=](.*)$", re.IGNORECASE | re.MULTILINE
@@ -79,7 +73,7 @@ def count_ballots(
     read, ballots = [], []
     for at, record in enumerate(records):
         answer = _answer(record, reading, confident)
-        state = _STATE.get(record.status) or answer.state
+        state = state_of(record.status).ballot or answer.state
         if record.index in uncounted:
             state = "cancelled"
         valid = state == "valid" and answer.value is not None

@@ -52,6 +52,7 @@ class FanoutRun(Run, Mapping[str, Value]):
         notes: Sequence[str] = (),
         guards: Sequence[Verdict] = (),
         again: Again | None = None,
+        columns: Sequence[str] = (),
     ) -> None:
         """Read the values out of the records.
 
@@ -60,7 +61,7 @@ class FanoutRun(Run, Mapping[str, Value]):
             checks: whether sections are checked for a flag, though there may be no record of them.
             whole: whether all sections are known; else no flag is known to be down.
         """
-        super().__init__(records, notes=notes, guards=guards, again=again)
+        super().__init__(records, notes=notes, guards=guards, again=again, columns=columns)
         self.votes: dict[str, SectionVote] = {}
         self._lost: dict[str, str] = {}
         self._flagged: list[str] = []

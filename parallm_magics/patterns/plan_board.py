@@ -39,6 +39,7 @@ def board_of(plan: Plan, clients: Clients) -> Board:
         repeats=votes and repeats(plan.tasks),
         choices=panel_reading(calls.head).choices if votes else (),
         notes=plan.notes,
+        columns=plan.options.columns,
     )
     board.say(announcement(plan))
     return board

@@ -24,7 +24,10 @@ class Run:
         results: one record a worker, in the cell's order.
         notes: what the reader should know, one line each.
         guards: the verdicts of its guardrails, in the cell's order.
+        columns: further columns of its table.
     """
+
+    columns: tuple[str, ...] = ()  # of runs too that an earlier version pickled
 
     def __init__(
         self,
@@ -33,11 +36,13 @@ class Run:
         notes: Sequence[str] = (),
         guards: Sequence[Verdict] = (),
         again: Again | None = None,
+        columns: Sequence[str] = (),
     ) -> None:
         self.results = tuple(records)
         self.notes = tuple(notes)
         self.guards = tuple(guards)
         self._again = again
+        self.columns = tuple(columns)
 
     @property
     def blocked(self) -> bool:

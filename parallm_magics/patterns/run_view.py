@@ -67,6 +67,7 @@ def run_view(
             for each in run.guards
         ),
         blocked=blocked,
+        columns=run.columns,
         **shown,
     )
 

@@ -35,6 +35,7 @@ class Common(TypedDict):
     notes: Sequence[str]
     guards: Sequence[Verdict]
     again: Again
+    columns: Sequence[str]
 
 
 class Pattern(ABC, Generic[R]):
@@ -108,7 +109,9 @@ class Pattern(ABC, Generic[R]):
                 await self.follow(records)
         finally:
             workers.close()
-        run = self.result(records, Common(notes=self.notes(records), guards=guards, again=again))
+        columns, notes = self.plan.options.columns, self.notes(records)
+        common = Common(notes=notes, guards=guards, again=again, columns=columns)
+        run = self.result(records, common)
         if guards:
             raise_if_blocked(self.plan.guards, run)
         short = good < least or any(r.error and r.error.kind == "budget" for r in records)

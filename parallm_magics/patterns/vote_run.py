@@ -63,12 +63,13 @@ class VoteRun(Run):
         notes: Sequence[str] = (),
         guards: Sequence[Verdict] = (),
         again: Again | None = None,
+        columns: Sequence[str] = (),
     ) -> None:
         uncounted = gathered.uncounted if gathered is not None else frozenset()
         confident = rule.entry.states_confidence
         asks = bool(rule.entry.asks)
         read, ballots = count_ballots(records, reading, weights, uncounted, confident, asks)
-        super().__init__(read, notes=notes, guards=guards, again=again)
+        super().__init__(read, notes=notes, guards=guards, again=again, columns=columns)
         self.ballots = ballots
         self.decided_after = gathered.decided_after if gathered is not None else None
         self.judgment = judgment

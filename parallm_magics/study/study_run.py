@@ -33,8 +33,9 @@ class StudyRun(Findings, Run, Mapping[str, str | None]):
         notes: Sequence[str] = (),
         guards: Sequence[Verdict] = (),
         again: Again | None = None,
+        columns: Sequence[str] = (),
     ) -> None:
-        Run.__init__(self, records, notes=notes, guards=guards, again=again)
+        Run.__init__(self, records, notes=notes, guards=guards, again=again, columns=columns)
         Findings.__init__(self, plan, () if self.blocked else self.results)
 
     @cached_property
