@@ -305,14 +305,10 @@ class Findings:
         if not (self.asks_for_weights and self._can_learn):
             return None
         learn, test = self._halves
-        labels = [item.labels for item in self.labelled]
-        truth = [item.truth or "" for item in self.labelled]
-        weights = learned_weights(
-            [labels[at] for at in learn], [truth[at] for at in learn], max(self.label_count, 2)
-        )
-        winners = weighted_winners([labels[at] for at in test], weights)
-        calls = len(self._voters)
-        tested = self._tested("learned weights", test, winners, calls)
+        kinds = max(self.label_count, 2)
+        weights = learned_weights([i.labels for i in learn], [i.truth or "" for i in learn], kinds)
+        winners = weighted_winners([item.labels for item in test], weights)
+        tested = self._tested("learned weights", test, winners, len(self._voters))
         return LearnedWeights(len(learn), tuple(weights), tested)
 
     @property
@@ -321,12 +317,9 @@ class Findings:
         if not self._can_learn:
             return None
         learn, test = self._halves
-        labels = [item.labels for item in self.labelled]
-        truth = [item.truth or "" for item in self.labelled]
-        panel = choose_panel(
-            [labels[at] for at in learn], [truth[at] for at in learn], self._reading.choices
-        )
-        winners = [panel.winner(labels[at]) for at in test]
+        labels, truth = [item.labels for item in learn], [item.truth or "" for item in learn]
+        panel = choose_panel(labels, truth, self._reading.choices)
+        winners = [panel.winner(item.labels) for item in test]
         tested = self._tested("chosen panel", test, winners, len(panel.voters))
         return LearnedPanel(len(learn), panel, tested)
 
@@ -341,21 +334,22 @@ class Findings:
         return enough and len(self._voters) > 1 and self.label_count > 0
 
     @property
-    def _halves(self) -> tuple[list[int], list[int]]:
-        return halves(len(self.labelled), self._plan.options.seed)
+    def _halves(self) -> tuple[list[Item], list[Item]]:
+        """The labelled items to learn from, and those to test on."""
+        learn, test = halves(len(self.labelled), self._plan.options.seed)
+        return [self.labelled[at] for at in learn], [self.labelled[at] for at in test]
 
     def _tested(
-        self, name: str, test: Sequence[int], winners: Sequence[str | None], calls: int
+        self, name: str, test: Sequence[Item], winners: Sequence[str | None], calls: int
     ) -> Comparison:
         """These winners against a plurality of all voters, whatever the vote's own rule."""
-        items = [self.labelled[at] for at in test]
         whole = Panel(tuple(range(len(self._voters))))
-        base = [whole.winner(item.labels) for item in items]
+        base = [(item, whole.winner(item.labels)) for item in test]
         return compare(
             name,
             "plurality of all",
-            [self._recounted(*each, calls) for each in zip(items, winners, strict=True)],
-            [self._recounted(*each, len(self._voters)) for each in zip(items, base, strict=True)],
+            [self._recounted(*each, calls) for each in zip(test, winners, strict=True)],
+            [self._recounted(*each, len(self._voters)) for each in base],
         )
 
     def _recounted(self, item: Item, winner: str | None, calls: int) -> Outcome:
