@@ -15,7 +15,7 @@ from parallm_magics.cell.help import keywords_of, with_options
 from parallm_magics.cell.plan import Plan, make_plan
 from parallm_magics.core import host
 from parallm_magics.errors import CellSyntaxError, OptionError
-from parallm_magics.patterns.dry_run import Preview, preview
+from parallm_magics.patterns.dry_run import Preview
 from parallm_magics.patterns.fanout import FanoutPattern, FanoutRun
 from parallm_magics.patterns.pending import Pending
 from parallm_magics.patterns.run_context import of_its_own
@@ -95,7 +95,7 @@ async def run_cell(name: str, text: Any, variables: Any, options: Mapping[str, A
     names = variables or {}
     plan = plan_cell(name, line, body, names, first=first, settings=settings, keywords=options)
     if plan.options.dry_run:
-        return preview(plan)
+        return PATTERNS[plan.pattern].preview(plan)
     if here is not None:
         return await here.run(plan, PATTERNS[plan.pattern].run)
     async with of_its_own(plan) as context:

@@ -31,8 +31,6 @@ from parallm_magics.notebook.live_table import (
     wanted,
 )
 from parallm_magics.notebook.settings import names_of
-from parallm_magics.patterns.dry_run import preview
-from parallm_magics.patterns.plan_board import board_of
 from parallm_magics.patterns.run import Run
 from parallm_magics.patterns.run_context import RunContext
 from parallm_magics.providers.registry import Clients
@@ -143,7 +141,7 @@ class Session:
             return Outcome(None, wait.interruption(BEFORE_ANY_CALL))
         self.last = plan
         if plan.options.dry_run:
-            return Outcome(preview(plan))
+            return Outcome(PATTERNS[plan.pattern].preview(plan))
         self._loops.add(asyncio.get_running_loop())
         self._under_way.add(wait)
         run: Run | None = None
@@ -280,7 +278,7 @@ class Session:
         cancel = partial(wait.end, "cancelled") if heard else None
         # A note tells of what the calls may be wasted on: it is there before them.
         after = 0.0 if plan.notes else APPEARS_AFTER
-        table = LiveTable(board_of(plan, self.clients), cancel, after)
+        table = LiveTable(PATTERNS[plan.pattern].board(plan, self.clients), cancel, after)
         context.tell = table.tell
         async with table.shown():
             yield context

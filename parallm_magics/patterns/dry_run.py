@@ -3,27 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 from parallm_magics import display
-from parallm_magics.cell.auxiliary_calls import FollowUp, Guard
+from parallm_magics.cell.auxiliary_calls import Guard
 from parallm_magics.cell.plan import Plan
-from parallm_magics.cell.variables import Ref, fill
 from parallm_magics.core.tasks import CHARS_PER_TOKEN, Said, Task, Usage
 from parallm_magics.errors import OptionError
 from parallm_magics.patterns.guardrail import guard_tasks
-from parallm_magics.patterns.judge import CHOOSE, ROTATIONS, SCORE
 from parallm_magics.patterns.opening import most_of_try
-from parallm_magics.patterns.panel import panel_reading
 from parallm_magics.patterns.run import drawn
-from parallm_magics.patterns.synthesis import MERGE
 from parallm_magics.providers import bill, registry
-from parallm_magics.voting.pick_rules import rule_named
 
-SHOWN = 200
+MOST_TASKS = 200
 
 MOST_PROMPTS = 50
 """Prompts that are shown; the preview object holds more of them."""
@@ -94,8 +89,25 @@ class Preview:
         return display.plain(self._blocks())
 
 
-def preview(plan: Plan) -> Preview:
+class Ahead(NamedTuple):
+    """A call that follows the workers, as far as it is known before they answer.
+
+    Attributes:
+        task: the call, what it is told of the answers still open.
+        times: how often it is made at most.
+        read: the most tokens of answers that it reads each time.
+    """
+
+    task: Task
+    times: int
+    read: int
+
+
+def preview(plan: Plan, ahead: Callable[[Plan, int], Sequence[Ahead]]) -> Preview:
     """The calls that a plan stands for.
+
+    Args:
+        ahead: from the plan and the most tokens of all answers to the calls that follow the workers.
 
     Raises:
         OptionError: looking at the items would use them up.
@@ -114,30 +126,18 @@ def preview(plan: Plan) -> Preview:
             tokens += _tokens(task)
             answers += task.max_tokens
             most = _sum(most, most_cost(task))
-            shown += [task] if calls <= SHOWN else []
+            shown += [task] if calls <= MOST_TASKS else []
     for task in guard_tasks(plan.guards):
         calls += 1
         tokens += _tokens(task)
         most = _sum(most, most_cost(task))
         shown.append(task)
-    if plan.judge is not None and (turns := _turns(plan)):
-        scores = rule_named(plan.options.pick).asks == "score"
-        judging = _judging(plan.judge, plan.shared, scores)
-        calls += turns
-        tokens += turns * _tokens(judging)
-        # Each order shows all answers, each score is of one of them.
-        read = answers // turns if scores else answers
-        cost = most_cost(judging, read)
-        most = _sum(most, None if cost is None else turns * cost)
-        shown.append(judging)
-    if plan.synthesis is not None:
-        parts = plan.synthesis.parts or ("{{outputs}}", "\n\n", MERGE)
-        text = "".join(part if isinstance(part, str) else part.source for part in parts)
-        merging = replace(plan.synthesis.task, prompt=text)
-        shown.append(merging)
-        calls += 1
-        tokens += _tokens(merging)
-        most = _sum(most, most_cost(merging, answers))
+    for task, times, read in ahead(plan, answers):
+        calls += times
+        tokens += times * _tokens(task)
+        cost = most_cost(task, read)
+        most = _sum(most, None if cost is None else times * cost)
+        shown.append(task)
     blocks = {task.index: _blocking(guard) for guard in plan.guards for task in guard.tasks}
     return Preview(
         tuple(shown), calls, tokens, most, _no_cap(plan), blocks, plan.notes, _unpaid(plan)
@@ -167,28 +167,6 @@ def _simulated(task: Task) -> bool:
     return registry.entry_of(task.model.provider).simulated
 
 
-def _turns(plan: Plan) -> int:
-    """How often the judge is asked at most: of equal answers it is shown one."""
-    reading = panel_reading(plan.calls.head)
-    different = min(len(plan.tasks), len(reading.choices) or len(plan.tasks))
-    rule = rule_named(plan.options.pick)
-    if different < 2 or not (rule.asks or rule.may_tie):
-        return 0
-    return different if rule.asks == "score" else min(different, ROTATIONS)
-
-
-def _judging(judge: FollowUp, shared: str, scores: bool) -> Task:
-    """The judge's call, its candidates still open."""
-    words = fill(judge.parts, lambda ref: shared if ref.name == "task" else ref.source)
-    named = {part.name for part in judge.parts if isinstance(part, Ref)}
-    parts = (
-        "" if "task" in named else shared,
-        "" if "candidates" in named else "{{candidates}}",
-        words or (SCORE if scores else CHOOSE),
-    )
-    return replace(judge.task, prompt="\n\n".join(part for part in parts if part))
-
-
 def _sum(one: Decimal | None, other: Decimal | None) -> Decimal | None:
     return None if one is None or other is None else one + other
 
@@ -201,9 +179,9 @@ def _titled(task: Task) -> str:
 
 def _asked(task: Task) -> str:
     """Which model is asked, and how."""
-    heat = [] if task.temperature is None else [f"temperature {task.temperature:g}"]
+    temperature = [] if task.temperature is None else [f"temperature {task.temperature:g}"]
     effort = [] if task.effort is None else [f"effort {task.effort}"]
-    return ", ".join([str(task.model), *heat, *effort])
+    return ", ".join([str(task.model), *temperature, *effort])
 
 
 def _whole(task: Task) -> str:

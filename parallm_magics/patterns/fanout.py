@@ -14,12 +14,13 @@ from parallm_magics.core.tasks import Record
 from parallm_magics.engine.cancel_token import Stop
 from parallm_magics.errors import OptionError
 from parallm_magics.patterns.ballots import says_more
+from parallm_magics.patterns.dry_run import Ahead
 from parallm_magics.patterns.guard_verdicts import Verdict
 from parallm_magics.patterns.run import Again, Run
 from parallm_magics.patterns.run_view import counts_in_words, fanout_title, fanout_view
 from parallm_magics.patterns.runner import Common, Pattern
 from parallm_magics.patterns.section_votes import SectionVote, section_vote_of, section_vote_rule
-from parallm_magics.patterns.synthesis import join, marked, synthesis_task
+from parallm_magics.patterns.synthesis import join, marked, open_call, synthesis_task
 from parallm_magics.voting import label_of
 from parallm_magics.voting.pick_rules import DEFAULT, asks_judge
 
@@ -192,6 +193,11 @@ class FanoutPattern(Pattern[FanoutRun]):
                 raise OptionError(
                     f"section {section.key!r}: --pick needs votes: add --choices, --score or --number"
                 )
+
+    @classmethod
+    def ahead(cls, plan: Plan, answers: int) -> Sequence[Ahead]:
+        """The synthesis, which reads all answers."""
+        return [] if plan.synthesis is None else [Ahead(open_call(plan.synthesis), 1, answers)]
 
     async def work(self, stop: Stop) -> Sequence[Record]:
         """Ask all sections; where every answer is one of before, so is what was made of them."""

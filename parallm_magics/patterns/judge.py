@@ -347,3 +347,15 @@ def _ask_winner(count: int) -> str:
 def _ask_score(judge: FollowUp) -> str:
     low, high = judge.span
     return f'{{"score": <a number from {low:.15g} to {high:.15g}>, "reason": "<one sentence>"}}'
+
+
+def open_call(judge: FollowUp, shared: str, scores: bool) -> Task:
+    """The judge's call, its candidates still open, as a dry run shows it."""
+    words = fill(judge.parts, lambda ref: shared if ref.name == "task" else ref.source)
+    named = {part.name for part in judge.parts if isinstance(part, Ref)}
+    parts = (
+        "" if "task" in named else shared,
+        "" if "candidates" in named else "{{candidates}}",
+        words or (SCORE if scores else CHOOSE),
+    )
+    return replace(judge.task, prompt="\n\n".join(part for part in parts if part))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from decimal import Decimal
+from typing import Any
 
 from parallm_magics import display
 from parallm_magics.cell.plan import Plan
@@ -12,34 +13,33 @@ from parallm_magics.core.tasks import Reading, Record
 from parallm_magics.display import Board
 from parallm_magics.patterns.ballots import count_ballots
 from parallm_magics.patterns.dry_run import most_cost
-from parallm_magics.patterns.panel import Rule, panel_reading, repeats
 from parallm_magics.providers.registry import Clients
 from parallm_magics.voting import same_answer_key
 from parallm_magics.voting.pick_rules import rule_named
 
 
-def board_of(plan: Plan, clients: Clients) -> Board:
-    """The empty board of a plan: a row a worker, one for a synthesis, and unusual addresses."""
-    calls, votes = plan.calls, plan.pattern == "vote"
-    # Texts that a judge will choose from have no leader while they come in.
-    counted = not votes or Rule(plan.options.pick).counts(panel_reading(calls.head))
-    doors = [clients.provider(name) for name in dict.fromkeys(m.provider for m in calls.models)]
+def board_of(plan: Plan, clients: Clients, **fields: Any) -> Board:
+    """The empty board of a plan: a row a worker, one for a synthesis, and unusual addresses.
+
+    Args:
+        fields: what the board of its pattern is told besides.
+    """
+    calls = plan.calls
+    names = dict.fromkeys(model.provider for model in calls.models)
+    providers = [clients.provider(name) for name in names]
     rendered = calls.rendered
     # A judge's calls are known once there is something to judge.
-    beside = [task for task in plan.auxiliary if plan.judge is None or task is not plan.judge.task]
+    beside = [task for task in plan.auxiliary if task.role != "judge"]
     board = Board(
         None if rendered is None else [(each.name, str(each.model)) for each in rendered],
-        "vote" if votes and counted else "fanout",
-        _label_reader(plan) if plan.magic == "vote" else None,
         total=calls.known,
         extra={task.index: (task.name, str(task.model), task.role) for task in beside},
-        simulated=any(door.simulated for door in doors),
-        addresses=[door.address for door in doors if door.address],
+        simulated=any(provider.simulated for provider in providers),
+        addresses=[provider.address for provider in providers if provider.address],
         redacted=bool(plan.guards),
-        repeats=votes and repeats(plan.tasks),
-        choices=panel_reading(calls.head).choices if votes else (),
         notes=plan.notes,
         columns=plan.options.columns,
+        **fields,
     )
     board.say(announcement(plan))
     return board
@@ -62,7 +62,8 @@ def announcement(plan: Plan) -> str:
     return f"{number}, {how}; if all are like the first, at most {display.money(most)}"
 
 
-def _label_reader(plan: Plan) -> Callable[[Record], tuple[str, str]]:
+def label_reader(plan: Plan) -> Callable[[Record], tuple[str, str]]:
+    """From a record to the state of its ballot and the label that it is drawn under."""
     reading = plan.calls.reading(0) or Reading("open")
     confident = rule_named(plan.options.pick).states_confidence
     spelt: dict[str, str] = {}  # answers that are the same are counted as one, as they came first

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import ClassVar, Generic, TypedDict, TypeVar
+from typing import Any, ClassVar, Generic, TypedDict, TypeVar
 
 from parallm_magics.cell.auxiliary_calls import Guard
 from parallm_magics.cell.plan import Plan, least_successes
 from parallm_magics.core.tasks import Record, Status
+from parallm_magics.display import Board
 from parallm_magics.engine.cancel_token import Stop
 from parallm_magics.errors import (
     BudgetExceeded,
@@ -18,11 +19,14 @@ from parallm_magics.errors import (
     UnfinishedError,
 )
 from parallm_magics.patterns.ballots import CAME_BACK, read_record
+from parallm_magics.patterns.dry_run import Ahead, Preview, preview
 from parallm_magics.patterns.guard_verdicts import Verdict
 from parallm_magics.patterns.guardrail import blocked_records, guarded
+from parallm_magics.patterns.plan_board import board_of
 from parallm_magics.patterns.run import Again, Run
 from parallm_magics.patterns.run_context import RunContext
 from parallm_magics.patterns.workers import Workers
+from parallm_magics.providers.registry import Clients
 
 R = TypeVar("R", bound=Run)
 
@@ -136,6 +140,26 @@ class Pattern(ABC, Generic[R]):
         Raises:
             OptionError: names the option and the way out.
         """
+
+    @classmethod
+    def preview(cls, plan: Plan) -> Preview:
+        """The calls that a plan stands for; nothing is sent."""
+        return preview(plan, cls.ahead)
+
+    @classmethod
+    def ahead(cls, plan: Plan, answers: int) -> Sequence[Ahead]:
+        """The calls that follow the workers, whose answers have so many tokens at most."""
+        return ()
+
+    @classmethod
+    def board(cls, plan: Plan, clients: Clients) -> Board:
+        """The live board of a run that has not begun."""
+        return board_of(plan, clients, **cls.board_fields(plan))
+
+    @classmethod
+    def board_fields(cls, plan: Plan) -> dict[str, Any]:
+        """What its board is told besides the rows; see `display.Board`."""
+        return {}
 
     async def work(self, stop: Stop) -> Sequence[Record]:
         """Ask the workers.

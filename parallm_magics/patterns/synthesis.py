@@ -67,3 +67,10 @@ def synthesis_task(synthesis: FollowUp, shared: str, texts: Mapping[str, str], s
     data = [quoted("task", shared, nonce)] if shared and "task" not in used else []
     data += [] if "outputs" in used else [all_quoted]
     return replace(synthesis.task, prompt=framed(nonce, data, words))
+
+
+def open_call(synthesis: FollowUp) -> Task:
+    """The merging call, its answers still open, as a dry run shows it."""
+    parts = synthesis.parts or ("{{outputs}}", "\n\n", MERGE)
+    text = "".join(part if isinstance(part, str) else part.source for part in parts)
+    return replace(synthesis.task, prompt=text)

@@ -4,18 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from parallm_magics.cell.plan import Plan, least_successes
 from parallm_magics.core.tasks import Record
 from parallm_magics.engine.cancel_token import Stop
 from parallm_magics.errors import OptionError
 from parallm_magics.patterns.ballots import Ballot, count_ballots, votes_of
+from parallm_magics.patterns.dry_run import Ahead
 from parallm_magics.patterns.early_stopper import EarlyStopper, Gathered, gather
-from parallm_magics.patterns.judge import Judgment, candidates_of, choose, score
+from parallm_magics.patterns.judge import (
+    ROTATIONS,
+    Judgment,
+    candidates_of,
+    choose,
+    open_call,
+    score,
+)
 from parallm_magics.patterns.judge import warnings as judge_warnings
-from parallm_magics.patterns.panel import panel_reading, repeats, rule_of, warnings
+from parallm_magics.patterns.panel import Rule, panel_reading, repeats, rule_of, warnings
+from parallm_magics.patterns.plan_board import label_reader
 from parallm_magics.patterns.runner import Common, Pattern
 from parallm_magics.patterns.vote_run import VoteRun
+from parallm_magics.voting.pick_rules import rule_named
 from parallm_magics.voting.ties import TIES
 
 
@@ -43,6 +54,31 @@ class VotePattern(Pattern[VoteRun]):
                 "--shuffle-choices turns the closing line of --choices; with --no-ask or without "
                 "--choices there is none"
             )
+
+    @classmethod
+    def board_fields(cls, plan: Plan) -> dict[str, Any]:
+        """Votes by label; texts that a judge will choose from have no leader while they come in."""
+        reading = panel_reading(plan.calls.head)
+        return {
+            "pattern": "vote" if Rule(plan.options.pick).counts(reading) else "fanout",
+            "read_label": label_reader(plan),
+            "repeats": repeats(plan.tasks),
+            "choices": reading.choices,
+        }
+
+    @classmethod
+    def ahead(cls, plan: Plan, answers: int) -> Sequence[Ahead]:
+        """The judge: of equal answers it is shown one."""
+        reading, rule = panel_reading(plan.calls.head), rule_named(plan.options.pick)
+        different = min(len(plan.tasks), len(reading.choices) or len(plan.tasks))
+        if plan.judge is None or different < 2 or not (rule.asks or rule.may_tie):
+            return []
+        if rule.asks == "score":  # each score is of one answer
+            judging = open_call(plan.judge, plan.shared, scores=True)
+            return [Ahead(judging, different, answers // different)]
+        # Each order shows all answers.
+        judging = open_call(plan.judge, plan.shared, scores=False)
+        return [Ahead(judging, min(different, ROTATIONS), answers)]
 
     async def work(self, stop: Stop) -> Sequence[Record]:
         """Ask the panel."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from parallm_magics.cell.plan import Plan
 from parallm_magics.core.tasks import Record
 from parallm_magics.patterns.ballots import voted
 from parallm_magics.patterns.panel import warnings
+from parallm_magics.patterns.plan_board import label_reader
 from parallm_magics.patterns.runner import Common, Pattern
 from parallm_magics.study.outcomes import reading_of_all, rules_of
 from parallm_magics.study.study_run import StudyRun
@@ -30,6 +32,11 @@ class StudyPattern(Pattern[StudyRun]):
     def check(cls, plan: Plan) -> None:
         """Refuse votes that no rule can count, or that are read in different ways."""
         rules_of(plan)
+
+    @classmethod
+    def board_fields(cls, plan: Plan) -> dict[str, Any]:
+        """What each vote says."""
+        return {"read_label": label_reader(plan)}
 
     def read(self, record: Record) -> Record:
         """The record of a vote with what it says; a call that came back has succeeded whatever it says."""

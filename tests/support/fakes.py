@@ -8,10 +8,12 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from decimal import Decimal
 from typing import Any, cast
 
+from parallm_magics.api import PATTERNS
 from parallm_magics.cell.plan import Plan
 from parallm_magics.core.provider import CallFailed, Heard, Reply
 from parallm_magics.core.tasks import Event, Fault, FaultKind, Model, Said, Task, Usage
 from parallm_magics.engine.cancel_token import Stop
+from parallm_magics.patterns.dry_run import Preview
 from parallm_magics.patterns.run_context import RunContext
 from parallm_magics.providers.registry import Clients
 
@@ -135,3 +137,8 @@ def run_context(fake: Fake, stop: Stop | None = None, **more: Any) -> RunContext
 
     clients = cast("Clients", FakeClients(fake))
     return RunContext(clients, stop=stop or Stop(), renew=renew, **more)
+
+
+def previewed(plan: Plan) -> Preview:
+    """The dry run of a plan."""
+    return PATTERNS[plan.pattern].preview(plan)

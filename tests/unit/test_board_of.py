@@ -6,9 +6,10 @@ import asyncio
 
 import pytest
 
+from parallm_magics.api import PATTERNS
 from parallm_magics.cell.blocks import parse
 from parallm_magics.cell.plan import make_plan
-from parallm_magics.patterns.plan_board import announcement, board_of
+from parallm_magics.patterns.plan_board import announcement
 from parallm_magics.providers.registry import Clients, parse_model
 
 
@@ -17,7 +18,7 @@ def shown(magic: str, body: str, model: str) -> str:
 
     async def main() -> str:
         plan = make_plan(parse(magic, "", body), {}, parse_model, {"model": (model,)})
-        return board_of(plan, Clients()).live_html(0.0)
+        return PATTERNS[plan.pattern].board(plan, Clients()).live_html(0.0)
 
     return asyncio.run(main())
 

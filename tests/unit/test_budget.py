@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from asking import worst_of
-from fakes import Act, Fake, answer, by_name, failing, price, run_context, tasks
+from fakes import Act, Fake, answer, by_name, failing, previewed, price, run_context, tasks
 from provider import Act as Deed
 from provider import Loopback
 from virtual_time import run_virtual
@@ -28,7 +28,6 @@ from parallm_magics.engine.cancel_token import Stop
 from parallm_magics.engine.rate_limits import RateLimits
 from parallm_magics.engine.retries import Rules
 from parallm_magics.engine.scheduler import Scheduler
-from parallm_magics.patterns.dry_run import preview
 from parallm_magics.patterns.fanout import FanoutPattern
 from parallm_magics.patterns.guard_verdicts import Verdict
 from parallm_magics.patterns.run_context import of_its_own
@@ -556,7 +555,7 @@ def test_a_dry_run_says_that_a_cap_cannot_be_kept(model: str, cap: str, said: st
     for magic in RUN:
         body = THREE if magic == "fanout" else VOTERS
         cell = parse(magic, f"-m {model} --max-cost {cap} --max-tokens {SHORT}", body)
-        found = preview(make_plan(cell, {}, lambda name: Model(*name.split(":"))))
+        found = previewed(make_plan(cell, {}, lambda name: Model(*name.split(":"))))
         assert bool(found.no_cap or found.unpaid) is bool(said)
         assert said in repr(found)
 

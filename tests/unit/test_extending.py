@@ -13,6 +13,7 @@ from fractions import Fraction
 from typing import Any
 
 import pytest
+from fakes import previewed
 from paths import PACKAGE
 
 from parallm_magics import OptionError, StudyRun, VoteRun, fanout, vote
@@ -22,7 +23,6 @@ from parallm_magics.cell.help import help_of
 from parallm_magics.cell.suggestions import suggest
 from parallm_magics.core import entry_table
 from parallm_magics.export.program import program
-from parallm_magics.patterns.dry_run import preview
 from parallm_magics.voting import (
     Decision,
     PickRule,
@@ -117,7 +117,7 @@ def test_a_rule_over_numbers_works_everywhere() -> None:
     assert suggested is not None
     assert suggested.texts == ("trimmed",)
     plan = plan_cell("vote", "-m sim --score 1..10 --pick trimmed -n 3 --dry-run", "How clear?", {})
-    assert preview(plan).calls == 3
+    assert previewed(plan).calls == 3
     with pytest.raises(OptionError, match=r"--pick trimmed is for numbers: ask for them with"):
         held(pick="trimmed", choices=TEA)
     with pytest.raises(OptionError, match=r"--stop clinch has no part in --pick trimmed"):

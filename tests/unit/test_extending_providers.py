@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from asking import fanned
+from fakes import previewed
 from paths import PACKAGE
 from provider import Act, Loopback
 
@@ -21,7 +22,6 @@ from parallm_magics.core import entry_table
 from parallm_magics.core.tasks import Record
 from parallm_magics.errors import MissingKeyError, ModelError
 from parallm_magics.export.program import program
-from parallm_magics.patterns.dry_run import preview
 from parallm_magics.providers import MESSAGES, BaseProvider, ProviderEntry, registry
 
 PAGE = (PACKAGE.parent / "docs" / "extending.md").read_text()
@@ -106,7 +106,7 @@ def test_the_example_has_a_cap_a_dry_run_and_a_recording(
     acme: Loopback, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All that needs a price, a name or a key of the request."""
-    most = preview(plan_cell("fanout", "-m acme:acme-1", PROMPT, {})).most_cost
+    most = previewed(plan_cell("fanout", "-m acme:acme-1", PROMPT, {})).most_cost
     assert most is not None
     assert most > 0
     with pytest.raises(BudgetExceeded, match="may cost up to"):

@@ -7,13 +7,13 @@ import itertools
 from typing import Any
 
 import pytest
+from fakes import previewed
 
 from parallm_magics.cell.blocks import parse
 from parallm_magics.cell.plan import Plan, make_plan
 from parallm_magics.core.tasks import Model
 from parallm_magics.errors import OptionError
 from parallm_magics.export.program import _OBJECTION
-from parallm_magics.patterns.dry_run import preview
 from parallm_magics.patterns.guard_verdicts import Verdict, verdict_of
 
 
@@ -75,7 +75,7 @@ def test_a_threshold_that_counts_nothing_is_refused(options: str, words: str) ->
 def test_the_dry_run_says_how_many_votes_block() -> None:
     """The rule of a guard can be read before it costs anything."""
     plan = plan_of("-n 3 --threshold 2")
-    assert set(preview(plan).blocks.values()) == {"2 of 3 BLOCK"}
+    assert set(previewed(plan).blocks.values()) == {"2 of 3 BLOCK"}
 
 
 @pytest.mark.parametrize("votes", [*itertools.product(("ALLOW", "BLOCK", None), repeat=3)])

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import pytest
-from fakes import USED, Act, Fake, FakeClients, answer, by_name, failing, run_context
+from fakes import USED, Act, Fake, FakeClients, answer, by_name, failing, previewed, run_context
 from virtual_time import run_virtual
 
 from parallm_magics import (
@@ -33,7 +33,7 @@ from parallm_magics.core.tasks import Event, Fault, Model, Record, Task
 from parallm_magics.engine.accounts import Ledger
 from parallm_magics.engine.cancel_token import Stop
 from parallm_magics.notebook.session import Spend
-from parallm_magics.patterns.dry_run import Preview, preview
+from parallm_magics.patterns.dry_run import Preview
 from parallm_magics.patterns.fanout import FanoutPattern
 from parallm_magics.patterns.vote import VotePattern
 from parallm_magics.providers.registry import Clients, define_simulated, forget
@@ -1078,7 +1078,7 @@ def dry(magic: str, line: str, body: str) -> Preview:
     """What a cell would send."""
     cell = parse(magic, line, body)
     models = {"model": ("claude-haiku-5-5",)}
-    return preview(make_plan(cell, {}, lambda text: Model("anthropic", text), models))
+    return previewed(make_plan(cell, {}, lambda text: Model("anthropic", text), models))
 
 
 def test_a_dry_run_shows_the_guards() -> None:

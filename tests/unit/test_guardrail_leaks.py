@@ -20,6 +20,7 @@ from fakes import USED, Fake, FakeClients
 from provider import Act, Call, Loopback
 from virtual_time import run_virtual
 
+from parallm_magics.api import PATTERNS
 from parallm_magics.cell.blocks import parse
 from parallm_magics.cell.plan import Plan, make_plan
 from parallm_magics.core.provider import CallFailed, Heard, Reply
@@ -28,7 +29,6 @@ from parallm_magics.display import Board
 from parallm_magics.engine.cancel_token import Stop
 from parallm_magics.errors import UnfinishedError
 from parallm_magics.patterns.fanout import FanoutPattern
-from parallm_magics.patterns.plan_board import board_of
 from parallm_magics.patterns.run_context import RunContext
 from parallm_magics.patterns.vote import VotePattern
 from parallm_magics.providers import registry
@@ -232,7 +232,7 @@ async def run_of(
     async def renew(plan: Plan) -> AsyncIterator[RunContext]:
         yield RunContext(clients)
 
-    scene.viewer.board = board_of(plan, clients)
+    scene.viewer.board = PATTERNS[plan.pattern].board(plan, clients)
     store = Recordings(folder / "recorded.jsonl")
     around = RunContext(
         clients, tell=scene.viewer.tell, stop=stop or Stop(), recordings=store, renew=renew

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any
 
 import pytest
-from fakes import Fake, run_context
+from fakes import Fake, previewed, run_context
 from hypothesis import given
 from hypothesis import strategies as st
 from virtual_time import run_virtual
@@ -21,7 +21,6 @@ from parallm_magics.cell.plan import Plan, make_plan
 from parallm_magics.cell.rendering import ITEM_CHARS
 from parallm_magics.core.provider import CallFailed, Heard, Reply
 from parallm_magics.core.tasks import Fault, Model, Task
-from parallm_magics.patterns.dry_run import preview
 from parallm_magics.patterns.fanout import FanoutPattern
 
 CRITERIA = {"clarity": "Is it clear?", "tone": "Is it polite?", "facts": "Is it true?"}
@@ -361,10 +360,12 @@ def test_settings_that_differ_are_shown() -> None:
 def test_a_dry_run_tells_how_each_is_asked() -> None:
     """Temperature and effort beside the model, the system prompt above the prompt."""
     cell = parse("vote", "-n 2 -t 0..1 --effort high", "ask")
-    shown = repr(preview(make_plan(cell, {}, lambda text: Model("fake", text), {"model": ("m",)})))
+    shown = repr(
+        previewed(make_plan(cell, {}, lambda text: Model("fake", text), {"model": ("m",)}))
+    )
     assert "v1 (fake:m, temperature 0, effort high)" in shown
     assert "v2 (fake:m, temperature 1, effort high)" in shown
-    assert "2 · second" in repr(preview(planned(["first", "second"])))
+    assert "2 · second" in repr(previewed(planned(["first", "second"])))
 
 
 def test_a_system_prompt_with_the_item_is_told_as_typed() -> None:

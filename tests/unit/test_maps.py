@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fakes import Act, Fake, answer, failing, price, run_context
+from fakes import Act, Fake, answer, failing, previewed, price, run_context
 from hypothesis import given
 from hypothesis import strategies as st
 from virtual_time import run_virtual
@@ -32,7 +32,6 @@ from parallm_magics.engine.rate_limits import RateLimits
 from parallm_magics.engine.retries import Rules
 from parallm_magics.engine.scheduler import Scheduler
 from parallm_magics.errors import UnfinishedError
-from parallm_magics.patterns.dry_run import preview
 from parallm_magics.patterns.fanout import FanoutPattern
 from parallm_magics.patterns.run_context import RunContext
 from parallm_magics.recordings.store import Recordings
@@ -384,15 +383,15 @@ def test_a_dry_run_leaves_a_generator_alone() -> None:
     """It says so, rather than using it up; a long list is counted but not shown whole."""
     docs = (n for n in range(3))
     with pytest.raises(OptionError, match="--dry-run: docs can be read once only"):
-        preview(planned(docs))
-    seen = preview(planned(range(5000)))
+        previewed(planned(docs))
+    seen = previewed(planned(range(5000)))
     assert seen.calls == 5000
     assert len(seen.tasks) == 200
 
 
 def test_a_dry_run_counts_what_it_does_not_show() -> None:
     """The rest of all calls, not the rest of the prompts that it keeps."""
-    seen = preview(planned(range(5000)))._repr_mimebundle_()
+    seen = previewed(planned(range(5000)))._repr_mimebundle_()
     assert seen["text/plain"].endswith("… and 4,950 more")
     assert "… and 4,950 more" in seen["text/html"]
 

@@ -18,7 +18,7 @@ from parallm_magics.core.tasks import Model, Reading
 from parallm_magics.display.live_votes import ballot
 from parallm_magics.patterns.ballots import count_ballots
 from parallm_magics.patterns.panel import Rule
-from parallm_magics.patterns.plan_board import _label_reader
+from parallm_magics.patterns.plan_board import label_reader
 from parallm_magics.voting import same_answer_key
 
 OPEN = Reading("open")
@@ -95,7 +95,7 @@ def test_no_other_spelling_is_more_frequent(answers: list[str]) -> None:
 def test_the_live_table_counts_them_as_one() -> None:
     """While votes come in nobody knows which spelling will be usual: the first one stands."""
     cell = parse("vote", "-n 3", "Is it?")
-    reader = _label_reader(make_plan(cell, {}, lambda text: Model("m", text), {"model": ("m",)}))
+    reader = label_reader(make_plan(cell, {}, lambda text: Model("m", text), {"model": ("m",)}))
     labels = [
         ballot(record(at, text=text), reader) for at, text in enumerate(["Unsafe", "unsafe.", "no"])
     ]

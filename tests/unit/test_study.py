@@ -24,13 +24,13 @@ from parallm_magics import (
     VoteRun,
     vote,
 )
+from parallm_magics.api import PATTERNS
 from parallm_magics.cell.blocks import parse
 from parallm_magics.cell.plan import Plan, make_plan
 from parallm_magics.core.provider import CallFailed, Heard, Reply
 from parallm_magics.core.tasks import Event, Fault, Model, Task, Usage
 from parallm_magics.engine.cancel_token import Stop
 from parallm_magics.errors import ParallmError
-from parallm_magics.patterns.plan_board import board_of
 from parallm_magics.providers import bill
 from parallm_magics.recordings.modes import Mode
 from parallm_magics.recordings.store import Recordings
@@ -703,7 +703,7 @@ def test_the_live_table_counts_calls() -> None:
     """A row a call with its label; no tally, as each item has its own."""
     plan = planned()
     fake = Fake(says)
-    board = board_of(plan, FakeClients(fake))
+    board = PATTERNS[plan.pattern].board(plan, FakeClients(fake))
     run_virtual(StudyPattern.run(plan, run_context(fake, tell=board.tell)))
     page = board.live_html(5.0)
     assert "25 of 25 done" in page
