@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from decimal import ROUND_DOWN, ROUND_UP, Decimal, localcontext
+from typing import TypedDict
 
 from parallm_magics.answers.thinking import split_thinking
 from parallm_magics.core.provider import Reply
@@ -201,20 +202,19 @@ class Accounts:
         waited = round(start - worker.began, 6)
         measured = any(each.measured for each in worker.tries)
         seconds = now - start if measured else sum(each.seconds for each in worker.tries)
-        usage, cost = _spent(worker)
+        spent = _spent(worker)
+        usage, cost = spent["usage"], spent["cost"]
         reply = end if isinstance(end, Reply) else None
         return worker.task.ended(
             STATUS.get(fault.kind, "failed") if fault else "ok",
             text=end.text,
             thinking=end.thinking or None,
             thinking_tokens=reply.thinking_tokens if reply else None,
-            usage=usage,
-            cost=cost,
+            **spent,
             saved=self._saved(worker, usage, cost) if usage and cost is not None else None,
             start=waited,
             queued=waited,
             seconds=round(seconds, 6),
-            attempts=_attempts(worker),
             model_answered=end.model,
             finish=reply.finish if reply else None,
             request_id=end.request_id if isinstance(end, Reply) else end.fault.request_id,
@@ -230,7 +230,9 @@ class Accounts:
             asked: whether a try was under way; it may be billed, so its tokens are unknown.
         """
         start = now if worker.start is None else worker.start
-        usage, cost = (None, None) if asked else _spent(worker)
+        spent = _spent(worker)
+        if asked:
+            spent["usage"] = spent["cost"] = None
         # Half of a simulated answer tells nothing.
         heard = "".join(worker.heard) if asked and not worker.provider.simulated else ""
         thinking, text = split_thinking(heard)
@@ -238,12 +240,10 @@ class Accounts:
             STATUS.get(fault.kind, "failed"),
             text=text,
             thinking=thinking or None,
-            usage=usage,
-            cost=cost,
+            **spent,
             start=round(start - worker.began, 6),
             queued=round(start - worker.began, 6),
             seconds=round(now - start, 6),
-            attempts=_attempts(worker),
             error=fault,
             simulated=worker.provider.simulated,
         )
@@ -262,18 +262,22 @@ def _said(last: Try) -> Said:
     return Said(last.end.terms, last.end.model)
 
 
-def _attempts(worker: Worker) -> tuple[Attempt, ...]:
-    return tuple(
-        [Attempt(t.fault.kind if t.fault else "ok", round(t.seconds, 6)) for t in worker.tries]
-    )
+class Spent(TypedDict):
+    """What a worker's tries come to, as its record has it."""
+
+    usage: Usage | None
+    cost: Decimal | None
+    attempts: tuple[Attempt, ...]
 
 
-def _spent(worker: Worker) -> tuple[Usage | None, Decimal | None]:
-    """Tokens and US dollars of all tries; None where those of one are unknown."""
+def _spent(worker: Worker) -> Spent:
+    """Tokens and US dollars of all tries, None where those of one are unknown, and the tries."""
     usage: Usage | None = Usage()
     cost: Decimal | None = None if worker.provider.simulated else NOTHING
+    attempts = []
     for each in worker.tries:
         used = each.used
         usage = None if usage is None or used is None else usage + used
         cost = None if cost is None or each.cost is None else cost + each.cost
-    return usage, cost
+        attempts.append(Attempt(each.fault.kind if each.fault else "ok", round(each.seconds, 6)))
+    return {"usage": usage, "cost": cost, "attempts": tuple(attempts)}

@@ -32,6 +32,7 @@ class Source:
 
     Attributes:
         ended: whether nothing more will come.
+        reading: reads calls that must be awaited; None where they need not.
     """
 
     def __init__(
@@ -46,17 +47,17 @@ class Source:
         self._calls: Iterator[Call] = iter(())
         self._ahead: deque[Call | None] = deque()
         self._room: Waiter | None = None
-        self._reading: asyncio.Task[None] | None = None
+        self.reading: asyncio.Task[None] | None = None
         self._problem: BaseException | None = None
         if isinstance(calls, AsyncIterable):
-            self._reading = clock.spawn(self._read(calls))
+            self.reading = clock.spawn(self._read(calls))
         else:
             self._calls = iter(calls)
 
     @property
     def waits(self) -> bool:
         """Whether the next call, if there is one, has still to arrive."""
-        return self._reading is not None and not self._ahead
+        return self.reading is not None and not self._ahead
 
     def take(self) -> Call | None:
         """The next call; None where there is none, or none yet.
@@ -66,7 +67,7 @@ class Source:
         """
         if self.ended:
             return None
-        if self._reading is None:
+        if self.reading is None:
             call = next(self._calls, None)
         elif not self._ahead:
             return None
@@ -80,13 +81,12 @@ class Source:
                 raise self._problem
         return call
 
-    async def close(self) -> None:
+    async def close(self, reading: asyncio.Task[None]) -> None:
         """Read no more."""
         self.ended = True
-        if self._reading is not None:
-            self._reading.cancel()
-            # A source of the user's may take its time to close; nobody waits for that.
-            await asyncio.wait({self._reading}, timeout=GRACE_SECONDS)
+        reading.cancel()
+        # A source of the user's may take its time to close; nobody waits for that.
+        await asyncio.wait({reading}, timeout=GRACE_SECONDS)
 
     async def _read(self, calls: AsyncIterable[Call]) -> None:
         reader = aiter(calls)
@@ -184,7 +184,7 @@ class Admission:
     def look(self, now: float) -> float | None:
         """Begin whatever may begin; seconds until the next look, None for "when something ends"."""
         self._read_until = self._slots.clock.loop.time() + READING_SECONDS
-        if self._pausing or self.warmup is not None:
+        if self._pausing or (self.warmup is not None and self.warmup.free):
             self._fetch_due(now)
         self._fill(now)
         if self._again:
@@ -208,7 +208,8 @@ class Admission:
         """Take no more calls."""
         for limit in self._lines:
             limit.wakers.discard(self._hooks.wake)
-        await self.source.close()
+        if self.source.reading is not None:
+            await self.source.close(self.source.reading)
 
     def _admit(self, line: Line, now: float) -> list[float]:
         """Begin whatever may begin of one line; seconds until it is to be looked at again."""
@@ -278,7 +279,7 @@ class Admission:
             provider, line = self._opened.get(call.model) or self._open(call, now)
             line.workers.append(Worker(call, provider, self._slots.clock, self._slots.began))
             self.backlog += 1
-            if call.cache_key and self.warmup is None:
+            if call.cache_key and self.warmup is None and provider.caches(call):
                 self.warmup = CacheWarmup()
 
     def _open(self, task: Task, now: float) -> tuple[Provider, Line]:

@@ -26,7 +26,7 @@ class CacheWarmup:
         self._writers: dict[str, Worker] = {}
         self._failures: dict[str, int] = {}
         self._held: dict[str, deque[Worker]] = {}
-        self._free: list[Worker] = []
+        self.free: list[Worker] = []
 
     def must_wait(self, worker: Worker) -> bool:
         """Whether another worker is just writing what this one could read."""
@@ -74,7 +74,7 @@ class CacheWarmup:
 
     def released(self) -> list[Worker]:
         """Those who need wait no more, the last first."""
-        free, self._free = self._free[::-1], []
+        free, self.free = self.free[::-1], []
         return free
 
     def _warmed(self, key: str) -> None:
@@ -86,7 +86,7 @@ class CacheWarmup:
 
     def _let_go(self, key: str) -> None:
         self._writers.pop(key, None)
-        self._free += self._held.pop(key, ())
+        self.free += self._held.pop(key, ())
 
     def _key(self, worker: Worker) -> str:
         """The cold beginning that the worker shares with others; "" where there is none."""

@@ -55,15 +55,13 @@ class Clock:
         self, moment: float, callback: Callable[[], object], order: int = LAST
     ) -> Callable[[], object]:
         """Call this at a moment; gives back what takes it off again."""
+        if moment <= self.loop.time():
+            return self.loop.call_soon(callback).cancel
         return self.loop.call_at(moment, callback).cancel
 
     def finish_moment(self, callback: Callable[[], object]) -> None:
-        """Call this once all calls that end at this very moment have ended; at once in real time."""
+        """Call this once all calls that end in this very moment have ended; at once in real time."""
         callback()
-
-    def call_soon(self, callback: Callable[[], object], order: int = LAST) -> None:
-        """Call this as soon as others had their turn; in virtual time at the end of this moment."""
-        self.loop.call_soon(callback)
 
     def call_held(self, callback: Callable[[], object]) -> None:
         """Call this as soon as the loop has turned, while no time passes."""
@@ -86,10 +84,10 @@ class Clock:
         task.add_done_callback(lambda _: self.release())
         return task
 
-    def start(self, work: Coroutine[Any, Any, None], done: Callable[[bool], None]) -> Cancellable:
-        """Begin a call; once it has ended `done` hears whether it was cancelled before it ever ran."""
+    def start(self, work: Coroutine[Any, Any, None], unbegun: Callable[[], None]) -> Cancellable:
+        """Begin a call; `unbegun` is called where it was cancelled before its first step."""
         task = self.loop.create_task(work)
-        task.add_done_callback(lambda task: done(task.cancelled()))
+        task.add_done_callback(lambda task: unbegun() if task.cancelled() else None)
         return task
 
     @contextlib.contextmanager
@@ -155,10 +153,6 @@ class VirtualClock(Clock):
         """Call this once all calls that end at this very moment have ended."""
         self.call_at(self._now, callback)
 
-    def call_soon(self, callback: Callable[[], object], order: int = LAST) -> None:
-        """Call this at the end of the moment, after all calls that end in it."""
-        self.call_at(self._now, callback, order)
-
     def call_held(self, callback: Callable[[], object]) -> None:
         """Call this as soon as the loop has turned, while no time passes."""
         self.hold()
@@ -185,9 +179,9 @@ class VirtualClock(Clock):
         if not self._busy:
             self._advance()
 
-    def start(self, work: Coroutine[Any, Any, None], done: Callable[[bool], None]) -> Cancellable:
+    def start(self, work: Coroutine[Any, Any, None], unbegun: Callable[[], None]) -> Cancellable:
         """Begin a call in this moment, whose steps the clock takes itself."""
-        return Process(self, work, done)
+        return Process(self, work, unbegun)
 
     def _advance(self) -> None:
         """Let moments come while nobody has anything to do, and the loop is not held for long."""
@@ -247,12 +241,12 @@ class Moment(NamedTuple):
 class Process:
     """A call in virtual time. It is no task: a loop's turn for each step would cost more than the step."""
 
-    __slots__ = ("_clock", "_done", "_future", "_off", "_over", "_work")
+    __slots__ = ("_clock", "_future", "_off", "_over", "_unbegun", "_work")
 
     def __init__(
-        self, clock: VirtualClock, work: Coroutine[Any, Any, None], done: Callable[[bool], None]
+        self, clock: VirtualClock, work: Coroutine[Any, Any, None], unbegun: Callable[[], None]
     ) -> None:
-        self._clock, self._work, self._done = clock, work, done
+        self._clock, self._work, self._unbegun = clock, work, unbegun
         self._over = False
         self._future: asyncio.Future[Any] | None = None
         self._off = clock.call_at(clock.now(), self._step, FIRST)
@@ -277,10 +271,9 @@ class Process:
             waits = run(work.send, None) if error is None else run(work.throw, error)
         except StopIteration:
             self._over = True
-            self._done(False)
         except asyncio.CancelledError:
             self._over = True
-            self._done(True)
+            self._unbegun()
         else:
             if type(waits) is Moment:
                 self._off = self._clock.call_at(waits.at, self._step, waits.order)

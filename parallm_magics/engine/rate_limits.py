@@ -7,7 +7,7 @@ import itertools
 import random
 import weakref
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from parallm_magics.core.provider import Provider
@@ -25,12 +25,12 @@ PROBE_FIRST, PROBE_LONGEST = 1.0, 15.0
 WINDOW_SECONDS = 60.0
 
 
+@dataclass(slots=True, eq=False)
 class RateWindow:
     """A window of a minute that slides with the clock: exact, where a bucket lets two minutes meet."""
 
-    def __init__(self) -> None:
-        self._taken: deque[Taken] = deque()
-        self._sum = 0.0
+    _taken: deque[Taken] = field(default_factory=deque)
+    _sum: float = 0.0
 
     def wait(self, now: float, amount: float, most: int) -> float:
         """Seconds until the amount fits; one that never does fits where nothing else was taken."""
@@ -120,9 +120,6 @@ class RateLimit:
     _begun: int = 0
     _answers: int = 0
     _crowded: bool = False
-
-    def __post_init__(self) -> None:
-        self.limit = float(min(self.limit, self.ceiling))
 
     def wait(self, now: float) -> float | None:
         """Seconds until a call may begin: 0 for now, None for "when another one has ended"."""
@@ -257,40 +254,30 @@ class RateLimits:
         return limits[provider.account]
 
 
+@dataclass(slots=True, eq=False)
 class Slots:
     """The slots of one run, whichever of its schedulers takes them.
 
     A guardrail and the work beside it have schedulers of their own; together they keep one limit.
 
     Attributes:
+        most: calls at once, exactly.
         clock: the run's clock.
         began: its time of the first call; None before it.
-        most: calls at once, exactly.
         taken: calls under way.
+        wakers: told when a slot has become free; whoever came first, the guard, is the first to hear.
         ranks: in this order schedulers look, at the end of one moment, who may begin.
     """
 
-    def __init__(self, most: int = MOST_SLOTS, clock: Clock | None = None) -> None:
-        self.clock = clock or Clock()
-        self.began: float | None = None
-        self.most = most
-        self.taken = 0
-        self.ranks = itertools.count(LAST + 1)
-        # In order: whoever came first, the guard, is the first to hear of a free slot.
-        self._wakers: dict[Callable[[], None], None] = {}
-
-    @property
-    def free(self) -> bool:
-        """Whether one more call may begin."""
-        return self.taken < self.most
+    most: int = MOST_SLOTS
+    clock: Clock = field(default_factory=Clock)
+    began: float | None = None
+    taken: int = 0
+    wakers: dict[Callable[[], None], None] = field(default_factory=dict)
+    ranks: Iterator[int] = field(default_factory=lambda: itertools.count(LAST + 1))
 
     def give_back(self) -> None:
         """One call has ended."""
         self.taken -= 1
-        for wake in tuple(self._wakers):
+        for wake in tuple(self.wakers):
             wake()
-
-    def on_free(self, wake: Callable[[], None]) -> Callable[[], None]:
-        """Call this when a slot has become free; gives back what takes it off again."""
-        self._wakers[wake] = None
-        return lambda: self._wakers.pop(wake, None)

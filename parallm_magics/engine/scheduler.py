@@ -61,11 +61,10 @@ class Scheduler:
         Raises:
             asyncio.CancelledError: the caller was cancelled; all workers have ended by then.
         """
-        off = (
-            self._stop.on_stop(self._cancel),
-            self._accounts.budget.on_room(self._wake_from_any_thread),
-            self._slots.on_free(self._wake),
-        )
+        off = [self._stop.on_stop(self._cancel)]
+        if self._outlook.budget.capped:
+            off.append(self._outlook.budget.on_room(self._wake_from_any_thread))
+        self._slots.wakers[self._wake] = None
         try:
             self._wake()
             await self._clock.wait(self._over)
@@ -80,6 +79,7 @@ class Scheduler:
         finally:
             for each in off:
                 each()
+            del self._slots.wakers[self._wake]
             await self._admission.close()
         return sorted(self._records, key=lambda record: record.index)
 
@@ -87,7 +87,7 @@ class Scheduler:
         """Look soon who may begin."""
         if not self._woken:
             self._woken = True
-            self._clock.call_soon(self._look, self._rank)
+            self._clock.call_at(self._clock.now(), self._look, self._rank)
 
     def _wake_from_any_thread(self) -> None:
         with contextlib.suppress(RuntimeError):  # the loop is closed: so is the run
@@ -123,7 +123,7 @@ class Scheduler:
         # Now and not in the call's first step: those after it in line must already see it.
         begun = warmup.begins(worker, self._wake) if warmup is not None else None
         call = self._call(worker, line, ticket, begun)
-        self._running[worker] = self._clock.start(call, partial(self._ended, worker, line))
+        self._running[worker] = self._clock.start(call, partial(self._unbegun, worker, line))
 
     async def _call(self, worker: Worker, line: Line, ticket: Ticket, begun: Begun) -> None:
         fault: Fault | None = None
@@ -141,19 +141,19 @@ class Scheduler:
         # Every worker ends in a record, whatever a provider lets slip.
         except Exception as error:
             fault = Fault("bug", f"unexpected {type(error).__name__}")
-        if fault is not None:
-            self._accounts.settle(worker, None, None)
-            now = self._clock.now()
-            self._end(worker.task, self._accounts.stopped(worker, fault, now, asked=True))
-        self._leave(worker, line)
+        finally:
+            if fault is not None:
+                self._accounts.settle(worker, None, None)
+                now = self._clock.now()
+                self._end(worker.task, self._accounts.stopped(worker, fault, now, asked=True))
+            self._leave(worker, line)
 
-    def _ended(self, worker: Worker, line: Line, cancelled: bool) -> None:
-        """A call is over; one that was cancelled before its first step has no record yet."""
+    def _unbegun(self, worker: Worker, line: Line) -> None:
+        """End a call that was cancelled before its first step, unless its own last step did that."""
         if worker not in self._running:
             return
-        if cancelled:
-            self._accounts.settle(worker, NOTHING, Usage())
-            self._refuse(worker, self._outlook.stopped(), self._clock.now())
+        self._accounts.settle(worker, NOTHING, Usage())
+        self._refuse(worker, self._outlook.stopped(), self._clock.now())
         self._leave(worker, line)
 
     def _leave(self, worker: Worker, line: Line) -> None:
