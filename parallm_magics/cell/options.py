@@ -18,7 +18,7 @@ FANOUT, VOTE = "fanout", "vote"
 WORKERS = frozenset({"section", "voter", "panel"})
 CALLS = CELLS | WORKERS | {"synthesis", "judge", "guardrail"}
 ANSWERS = CELLS | WORKERS
-POLLS = frozenset({VOTE, "section", "panel"})
+VOTES = frozenset({VOTE, "section", "panel"})
 GUARDRAIL = frozenset({"guardrail"})
 
 
@@ -152,7 +152,7 @@ class RuleOptions(AnswerOptions):
         "--pick",
         PICKS,
         "the rule that picks the winner (a section's numbers: median)",
-        where=POLLS,
+        where=VOTES,
         default=DEFAULT,
         also="rule method aggregation",
     )
@@ -160,27 +160,27 @@ class RuleOptions(AnswerOptions):
         "--threshold Q",
         read.threshold,
         "votes the winner needs, or a guard's block: 0.6, 2/3, 60% or a count",
-        where=POLLS | GUARDRAIL,
+        where=VOTES | GUARDRAIL,
         also="agreement",
     )
     base: str = words(
         "--base",
         ("requested", "valid"),
         "what majority, threshold and unanimous are shares of",
-        where=POLLS,
+        where=VOTES,
         default="requested",
     )
     quorum: int | None = option(
         "--quorum N",
         read.count,
         "least valid votes for a result (half of the requested)",
-        where=POLLS,
+        where=VOTES,
     )
     ties: str = words(
         "--ties",
         TIES,
         "what becomes of a tie: no winner, the lowest index, a lot by --seed, or a judge's choice",
-        where=POLLS,
+        where=VOTES,
         default="report",
     )
     weight: Fraction | None = option(

@@ -33,13 +33,13 @@ class Labels:
         words: what the prompts say of each item, by its number from 1.
         truth: the true labels by the same number, as answers are counted; items without one are
             left out.
-        given: whether there are labels at all.
+        known: whether there are labels at all.
         listed: how many labels stand in a list of their own; None where they are parts of the items.
     """
 
     def __init__(self, reading: Reading, of: Of | None = None, part: Path | None = None) -> None:
         self._reading, self._of, self.part = reading, of, part
-        self.given = of is not None
+        self.known = of is not None
         self.listed: int | None = None
         self.words: dict[int, str] = {}
         self.truth: dict[int, str] = {}

@@ -63,18 +63,18 @@ class Element:
     __slots__ = ("_closing", "_opening")
 
     def __init__(self, name: str, **attributes: str) -> None:
-        given = [
+        pairs = [
             f'{each.rstrip("_")}="{html.escape(value)}"' if value else each
             for each, value in attributes.items()
         ]
-        self._opening, self._closing = f"<{' '.join([name, *given])}>", f"</{name}>"
+        self._opening, self._closing = f"<{' '.join([name, *pairs])}>", f"</{name}>"
 
     def __call__(self, *inside: str) -> Markup:
         """The element with this in it."""
         held = [each if type(each) is Markup else _escaped(each) for each in inside]
         return _safe("".join([self._opening, *held, self._closing]))
 
-    def around(self, inner: Element, before: str = "") -> Element:
+    def enclose(self, inner: Element, before: str = "") -> Element:
         """Both as one, so that what is large is written down once; `before` stands before the inner."""
         whole = Element("")
         whole._opening = f"{self._opening}{joined([before])}{inner._opening}"

@@ -65,8 +65,8 @@ def run_blocks(view: View) -> list[Block]:
         blocks.append(vote_bars(view.tally, view.records))
     if view.text is not None:
         blocks.append(Text(view.text_title, view.text, text.LIMIT))
-    if view.polls:
-        blocks.append(section_votes(view.polls))
+    if view.section_votes:
+        blocks.append(section_votes(view.section_votes))
     if view.counts:
         blocks.append(Says(tuple(_counted(*each) for each in view.counts), "strong"))
     blocks.append(workers)
@@ -150,7 +150,7 @@ def drawable(view: View) -> View:
             for r in view.extra
         ),
         tally=None if blocked else view.tally,
-        polls=() if blocked else view.polls,
+        section_votes=() if blocked else view.section_votes,
         counts=() if blocked else view.counts,
         ballots=() if blocked else view.ballots,
     )

@@ -94,7 +94,7 @@ def _td(style: str) -> Element:
 def _framed(head: Sequence[Markup], rows: Sequence[Markup], table: Element = _full_table) -> Markup:
     """A table of these rows that scrolls sideways where it is too wide."""
     header = _header(_plain_row(*head)) if head else ""
-    return _scrolled.around(table.around(_body, before=header))(*rows)
+    return _scrolled.enclose(table.enclose(_body, before=header))(*rows)
 
 
 def _workers(block: kinds.Workers) -> Markup:

@@ -122,7 +122,7 @@ class View:
         addresses: hosts that are not the provider's usual ones.
         tally: the votes; None for a fan-out.
         ballots: the state of each record as a ballot, in the same order; empty for a fan-out.
-        polls: the votes within a fan-out, in the cell's order.
+        section_votes: the votes within a fan-out, in the cell's order.
         guards: what the guardrails said, in the cell's order.
         blocked: whether a guardrail withholds the work; `text` is then the refusal.
         counts: of a map, how often each label was read: by section, "" where there is one only.
@@ -140,7 +140,7 @@ class View:
     addresses: tuple[str, ...] = ()
     tally: Tally | None = None
     ballots: tuple[str, ...] = ()
-    polls: tuple[SectionVote, ...] = ()
+    section_votes: tuple[SectionVote, ...] = ()
     guards: tuple[Guard, ...] = ()
     blocked: bool = False
     counts: Counts = ()

@@ -69,7 +69,7 @@ class Ledger:
             wake()
 
     def release(self, amount: Decimal, cost: Decimal) -> None:
-        """Take back what was set aside, and book what the try has cost."""
+        """Take back what was set aside, and charge what the try has cost."""
         with self.lock:
             self.held -= amount
             self.spent += cost
@@ -176,7 +176,7 @@ class Accounts:
     finish: Finish = _as_it_is
     budget: Budget = field(default_factory=Budget)
 
-    def book(self, worker: Worker, last: Try) -> None:
+    def charge(self, worker: Worker, last: Try) -> None:
         """Book a try that has ended."""
         if worker.provider.simulated:
             last.cost = NOTHING

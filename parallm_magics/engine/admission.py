@@ -15,7 +15,7 @@ from parallm_magics.core.tasks import CHARS_PER_TOKEN, Call, Fault, Model, Recor
 from parallm_magics.engine.cache_warmup import CacheWarmup
 from parallm_magics.engine.clock import Clock, Waiter
 from parallm_magics.engine.rate_limits import RateLimit, Slots
-from parallm_magics.engine.retries import Outlook, too_late, why_given_up
+from parallm_magics.engine.retries import Outlook, too_late, why_not_again
 from parallm_magics.engine.worker import Line, Worker
 
 CALLS_AHEAD = 100
@@ -323,7 +323,7 @@ class Admission:
         for worker in late:
             line.workers.remove(worker)
             self._leave(worker)
-            self._hooks.refuse(worker, why_given_up(worker, wait, asked), now)
+            self._hooks.refuse(worker, why_not_again(worker, wait, asked), now)
 
     def _end_overdue(self, now: float) -> None:
         """End those that waited for a slot for their next try until their deadline."""

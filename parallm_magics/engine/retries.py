@@ -169,7 +169,7 @@ def after_fault(
     return fault, pause
 
 
-def why_given_up(worker: Worker, wait: float, asked: float) -> Fault:
+def why_not_again(worker: Worker, wait: float, asked: float) -> Fault:
     """Why a worker that would have to wait so many seconds has ended.
 
     Args:

@@ -129,7 +129,7 @@ class Scheduler:
         fault: Fault | None = None
         try:
             last = await worker.once(self._tell, begun)
-            self._accounts.book(worker, last)
+            self._accounts.charge(worker, last)
             self._settle(worker, line, ticket, last)
         except asyncio.CancelledError:
             call = asyncio.current_task()

@@ -160,8 +160,8 @@ class Asking:
         client = self._client(provider)
         model = "model=MODEL" if self._default(provider) else "model"
         reached = self._reached[provider]
-        given = "".join(f"{name}={source}, " for name, source in reached.place.items())
-        made = f"{client} = {reached.imported[1]}({given}max_retries={retries}){reached.note}"
+        placed = "".join(f"{name}={source}, " for name, source in reached.place.items())
+        made = f"{client} = {reached.imported[1]}({placed}max_retries={retries}){reached.note}"
         said = reached.dialect.text
         said = f"split_thinking({said})[1]" if reached.may_think_aloud else said
         body = reached.dialect.ask.format(client=client, limit=reached.limit, text=said)

@@ -44,9 +44,9 @@ def name_of(text: str, taken: set[str]) -> str:
     return name
 
 
-def arguments(given: Mapping[str, Any]) -> str:
+def arguments(values: Mapping[str, Any]) -> str:
     """Keyword arguments as they stand in a call."""
-    return "".join(f", {name}={source}" for name, source in given.items())
+    return "".join(f", {name}={source}" for name, source in values.items())
 
 
 def indented(text: str, by: int = 4) -> str:

@@ -24,7 +24,7 @@ Place = tuple[str, str]
 _LATER_PARAGRAPHS = re.compile(
     r'^( +"""[^\n]+)(?<!""")\n\n(?:(?!""").)*"""', re.MULTILINE | re.DOTALL
 )
-_ASIDE = re.compile(r"  # (?:noqa|type: ignore).*$", re.MULTILINE)
+_LINT_NOTE = re.compile(r"  # (?:noqa|type: ignore).*$", re.MULTILINE)
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
 _Definition = _Function | ast.ClassDef
 
@@ -148,7 +148,7 @@ def _edited(text: str, tree: ast.stmt, others: list[tuple[ast.Name, str]], calle
     edits.append((source.index(own.encode(), starts[tree.lineno - 1]), own, called))
     for begin, name, other in sorted(edits, reverse=True):
         source = source[:begin] + other.encode() + source[begin + len(name.encode()) :]
-    found = _ASIDE.sub("", _LATER_PARAGRAPHS.sub(r'\1"""', source.decode()))
+    found = _LINT_NOTE.sub("", _LATER_PARAGRAPHS.sub(r'\1"""', source.decode()))
     return f"\n\n{found}\n\n" if isinstance(tree, _Definition) else found
 
 

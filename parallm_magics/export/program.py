@@ -345,10 +345,10 @@ def _answer_of(rule: Rule) -> str:
 
 def _left_out(options: Options) -> list[str]:
     """The options whose promise a page of code does not keep."""
-    given = {"--max-cost": options.max_cost, "--rpm": options.rpm, "--tpm": options.tpm}
+    caps = {"--max-cost": options.max_cost, "--rpm": options.rpm, "--tpm": options.tpm}
     measured = ["what --truth and --compare measure"] if options.truth is not None else []
     return measured + [
         f"{flag} {value:f}" if flag == "--max-cost" else f"{flag} {value}"
-        for flag, value in given.items()
+        for flag, value in caps.items()
         if value is not None
     ]

@@ -27,15 +27,15 @@ class Prompts:
         self._tasks = tasks
         self._guards = [task for guard in plan.guards for task in guard.tasks]
         self._repeated = len({task.prompt for task in tasks}) == 1
-        self._around: tuple[str, str] | None = None
+        self._frame: tuple[str, str] | None = None
         if plan.calls.by_item and plan.calls.size == 1 and len(tasks) > 1:
-            self._around = around([task.prompt for task in tasks])
+            self._frame = frame_of([task.prompt for task in tasks])
         shared = plan.shared
         parts = [own_part(task.prompt, shared) for task in tasks]
         self._shared = shared if not self._repeated and len(tasks) > 1 and all(parts) else ""
         taken = set(TAKEN)
         self._names: dict[str, str] = {}
-        for task in (*(() if self._around else tasks), *self._guards):
+        for task in (*(() if self._frame else tasks), *self._guards):
             if task.prompt not in self._names:
                 stem = "prompt" if self._repeated and task is tasks[0] else task.name
                 self._names[task.prompt] = name_of(stem.removesuffix(".1"), taken)
@@ -50,9 +50,9 @@ class Prompts:
         return "\n".join(lines)
 
     def _items(self) -> list[str]:
-        if self._around is None:
+        if self._frame is None:
             return []
-        before, after = self._around
+        before, after = self._frame
         stop = -len(after) if after else None
         items = [literal(task.prompt[len(before) : stop]) for task in self._tasks]
         listed = "".join(f"    {item},\n" for item in items)
@@ -65,7 +65,7 @@ class Prompts:
     def calls(self, asking: Asking) -> str:
         """The lines that give back the calls by name."""
         first = self._tasks[0]
-        if self._around is not None:
+        if self._frame is not None:
             call = asking.call(first, "BEFORE + item + AFTER")
             return f"return {{str(n): {call} for n, item in enumerate(ITEMS, 1)}}"
         written = self._written(self._tasks, asking)
@@ -102,10 +102,10 @@ def own_part(prompt: str, shared: str) -> str:
     return prompt.removeprefix(lead) if shared and prompt.startswith(lead) else ""
 
 
-def around(prompts: Sequence[str]) -> tuple[str, str]:
+def frame_of(prompts: Sequence[str]) -> tuple[str, str]:
     """What stands before and after the items in all prompts, cut between words.
 
-    >>> around(["Say one, please.", "Say other, please."])
+    >>> frame_of(["Say one, please.", "Say other, please."])
     ('Say ', ', please.')
     """
     low, high = min(prompts), max(prompts)

@@ -72,8 +72,8 @@ class Sources:
             OptionError: the function's source cannot be told from what stands around it.
         """
         if isinstance(function, partial):
-            given = [self.value(each) for each in function.args]
-            return f"{self.value(function.func)}({', '.join([*given, *arguments])})"
+            own = [self.value(each) for each in function.args]
+            return f"{self.value(function.func)}({', '.join([*own, *arguments])})"
         return f"{self.value(function)}({', '.join(arguments)})"
 
     def value(self, value: Any) -> str:
@@ -110,8 +110,8 @@ def picking(
     vote = "index, vote, vote" if usual else f"index, {sources.call(kind.label, 'vote')}, vote"
     lines = []
     if entry.weighs:
-        given = zip(names, weights, strict=True)
-        lines.append(f"weights = {{{', '.join(f'{quoted(n)}: {_exact(w)}' for n, w in given)}}}")
+        pairs = zip(names, weights, strict=True)
+        lines.append(f"weights = {{{', '.join(f'{quoted(n)}: {_exact(w)}' for n, w in pairs)}}}")
         vote += ", weight=weights[name]"
     if entry.states_confidence:
         vote += ", confidence=parse_confidence(answers[name])"
@@ -137,13 +137,13 @@ def picking(
 def _terms(rule: Rule, requested: int) -> str:
     """The expression of what the rule needs to know besides the votes, as far as it is not as usual."""
     terms, usual = rule.terms(requested), Terms(requested)
-    given = [str(requested)]
+    told = [str(requested)]
     for field in fields(Terms):
         value = getattr(terms, field.name)
         if value != getattr(usual, field.name):
             shown = _exact(value) if isinstance(value, Fraction) else repr(value)
-            given.append(f"{field.name}={shown}")
-    return f"Terms({', '.join(given)})"
+            told.append(f"{field.name}={shown}")
+    return f"Terms({', '.join(told)})"
 
 
 def _exact(number: Fraction) -> str:

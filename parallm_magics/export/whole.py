@@ -109,5 +109,5 @@ def _kind(kind: ReadingKind, sources: Sources) -> str:
     """The expression of a kind of answers, as far as reading needs it."""
     usual = ReadingKind(kind.read)
     told = [name for name in _OF_READING if getattr(kind, name) != getattr(usual, name)]
-    given = [f"{name}={sources.value(getattr(kind, name))}" for name in told]
-    return f"ReadingKind({', '.join([sources.value(kind.read), *given])})"
+    fields = [f"{name}={sources.value(getattr(kind, name))}" for name in told]
+    return f"ReadingKind({', '.join([sources.value(kind.read), *fields])})"

@@ -74,15 +74,15 @@ def _command(rest: str) -> Suggestions | None:
     from parallm_magics.notebook.commands import COMMANDS, FLAGS
     from parallm_magics.recordings.modes import MODES
 
-    *given, fragment = re.split(r"[ \t]+", rest)
-    if not given:
+    *typed, fragment = re.split(r"[ \t]+", rest)
+    if not typed:
         return beginning_with(fragment, ((name, _said(run)) for name, run in COMMANDS.items()))
-    if given[-1] == "--mode":
+    if typed[-1] == "--mode":
         return beginning_with(fragment, ((mode, "mode") for mode in MODES))
     if fragment and not fragment.startswith("-"):
         return None
-    flags = FLAGS.get(given[0], {})
-    return beginning_with(fragment, ((flag, flags[flag]) for flag in flags if flag not in given))
+    flags = FLAGS.get(typed[0], {})
+    return beginning_with(fragment, ((flag, flags[flag]) for flag in flags if flag not in typed))
 
 
 def _said(command: Callable[..., object]) -> str:

@@ -192,7 +192,7 @@ class Session:
         if self._cells.tasks:
             yield context
             return
-        context = replace(context, clients=Clients(), pools=RateLimits())
+        context = replace(context, clients=Clients(), rate_limits=RateLimits())
         try:
             yield context
         finally:

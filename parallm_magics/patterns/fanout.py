@@ -73,10 +73,10 @@ class FanoutRun(Run, Mapping[str, Value]):
                 self._lost[section.key] = counts_in_words(records_) or "not begun"
                 self._note_flag(section, None)
                 continue
-            poll = section_vote_of(section, records_)
-            if poll is not None:
-                self.votes[section.key] = poll
-            value = self._values[section.key] = _value(section, records_, poll)
+            vote = section_vote_of(section, records_)
+            if vote is not None:
+                self.votes[section.key] = vote
+            value = self._values[section.key] = _value(section, records_, vote)
             self._note_flag(section, value)
         self._checked = checks or any(section.flag is not None for section in sections)
         self._whole = whole
@@ -161,7 +161,7 @@ class FanoutRun(Run, Mapping[str, Value]):
             "flagged": [str(key) for key in self.flagged],
             "unchecked": [str(key) for key in self.unchecked],
             "clean": self.clean,
-            "votes": {str(key): poll.to_dict() for key, poll in self.votes.items()},
+            "votes": {str(key): vote.to_dict() for key, vote in self.votes.items()},
             "synthesis": self.synthesis.to_dict() if self.synthesis else None,
             **super().to_dict(),
         }
@@ -270,26 +270,26 @@ def _texts(answers: Iterable[tuple[Section, list[Record]]]) -> dict[str, str]:
     for section, records in answers:
         texts[str(section.key)] = "\n\n".join(marked(record) for record in records)
         if section.reading is not None and section.reading.kind != "open":
-            poll = section_vote_of(section, records)
-            texts[str(section.key)] = _read_and_said(section, records, poll)
+            vote = section_vote_of(section, records)
+            texts[str(section.key)] = _read_and_said(section, records, vote)
     return texts
 
 
-def _read_and_said(section: Section, records: Sequence[Record], poll: SectionVote | None) -> str:
+def _read_and_said(section: Section, records: Sequence[Record], vote: SectionVote | None) -> str:
     """What was read of a section's answer, then the answer itself where it says more."""
-    value = _value(section, records, poll)
+    value = _value(section, records, vote)
     if value is None:
-        return marked(records[0]) if poll is None else f"[no winner: {poll.status}]"
+        return marked(records[0]) if vote is None else f"[no winner: {vote.status}]"
     label = label_of(value)
     said = next((r.text for r in records if r.value is not None and label_of(r.value) == label), "")
     more = says_more(said, label)
     return f"{label}\n\n{said.strip()}" if more else label
 
 
-def _value(section: Section, records: Sequence[Record], poll: SectionVote | None) -> Value:
+def _value(section: Section, records: Sequence[Record], vote: SectionVote | None) -> Value:
     """A section's text, the value read from it, or what its vote has come to."""
-    if poll is not None:
-        return poll.winner
+    if vote is not None:
+        return vote.winner
     good = [record for record in records if record.ok]
     if not good:
         return None

@@ -211,18 +211,18 @@ def panel_reading(tasks: Sequence[Task]) -> Reading:
     return one_reading(task.reading for task in tasks)
 
 
-def one_reading(given: Iterable[Reading | None]) -> Reading:
+def one_reading(readings: Iterable[Reading | None]) -> Reading:
     """How all of these are read; voters who answer in different ways cannot be counted.
 
     Raises:
         OptionError: the readings differ.
     """
-    readings = {reading or Reading("open") for reading in given}
-    if len(readings) > 1:
+    found = {reading or Reading("open") for reading in readings}
+    if len(found) > 1:
         raise OptionError(
             "the voters answer in different ways: give all of them the same --choices"
         )
-    return readings.pop()
+    return found.pop()
 
 
 def repeats(tasks: Sequence[Task]) -> bool:

@@ -37,18 +37,18 @@ class RunContext:
 
     Attributes:
         clients: the providers in use, kept by whoever made them.
-        pools: what is known of how fast each may be asked.
+        rate_limits: what is known of how fast each may be asked.
         tell: hears every event.
         stop: stops the run from outside.
         ledgers: caps on cost besides the cell's own.
         spent: hears every record that something may have been spent on.
         recordings: where answers are kept, or None.
         offline: whether nothing may be asked of a real model that is not recorded.
-        renew: surroundings for another run of a plan, for as long as that runs.
+        renew: the context for another run of a plan, for as long as that runs.
     """
 
     clients: Clients
-    pools: RateLimits = field(default_factory=RateLimits)
+    rate_limits: RateLimits = field(default_factory=RateLimits)
     tell: Listener | None = None
     stop: Stop = field(default_factory=Stop)
     ledgers: tuple[Ledger, ...] = ()

@@ -92,7 +92,7 @@ def fanout_view(run: FanoutRun, sections: Sequence[Section]) -> display.View:
         "Synthesis",
         _flags(run, sections),
         counts=_label_counts(run, sections),
-        polls=tuple(map(_drawn, itertools.islice(run.votes.values(), MOST_SECTION_VOTES))),
+        section_votes=tuple(map(_drawn, itertools.islice(run.votes.values(), MOST_SECTION_VOTES))),
     )
 
 

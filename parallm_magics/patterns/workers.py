@@ -245,7 +245,7 @@ class Workers:
         return self.models.providers[model.provider]
 
     def _limit_of(self, provider: Provider) -> RateLimit:
-        return self._context.pools.of(provider, self.clock)
+        return self._context.rate_limits.of(provider, self.clock)
 
     def _rules(self, **more: Any) -> Rules:
         options = self._options

@@ -72,8 +72,8 @@ class BedrockProvider(AnthropicProvider):
         if self._has_key():
             return where | {"api_key": self._key()}
         # Given where they are set, as the SDK keeps one session for all that it finds by itself.
-        given = {name: keys.hide(os.environ.get(var, "")) for name, var in SIGNING.items()}
-        return where | {name: value for name, value in given.items() if value}
+        values = {name: keys.hide(os.environ.get(var, "")) for name, var in SIGNING.items()}
+        return where | {name: value for name, value in values.items() if value}
 
     def _events_of(self, body: Body) -> AsyncGenerator[str]:
         return framed(aiter(body)) if body.kind == KIND else super()._events_of(body)

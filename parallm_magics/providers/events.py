@@ -27,7 +27,7 @@ async def events(chunks: AsyncIterator[bytes]) -> AsyncGenerator[str]:
     except Exception as error:
         broken = error
     event.take(lines.rest())
-    for data in event.given():
+    for data in event.ended():
         if data == DONE or parsed(data) is not None:
             yield data
     if broken is not None:
@@ -79,10 +79,10 @@ class _Event:
         elif line.startswith(":"):
             return [""]
         elif not line:
-            return self.given()
+            return self.ended()
         return []
 
-    def given(self) -> list[str]:
+    def ended(self) -> list[str]:
         """The data of the event that ends here; of each line, where only they make sense alone."""
         lines, self._data = self._data, []
         name, self._name = self._name, ""

@@ -35,19 +35,19 @@ class Unwanted:
         return body
 
     def learn(
-        self, model: str, sent: Mapping[str, Any], given: Mapping[str, Any], error: ErrorBody
+        self, model: str, sent: Mapping[str, Any], params: Mapping[str, Any], error: ErrorBody
     ) -> str:
         """The field that the next request goes without; "" where the error names none of ours.
 
         Args:
             sent: the request that was refused.
-            given: the fields that the user asked for: those are not ours to leave out.
+            params: the fields that the user asked for: those are not ours to leave out.
         """
         if OF_THE_VALUE.search(error.words.lower()):
             return ""
         refused = self._refused.setdefault(model, {})
         for name, other in self._unasked.items():
-            if name in sent and name not in given and other not in refused and _names(error, name):
+            if name in sent and name not in params and other not in refused and _names(error, name):
                 refused[name] = other
                 return name
         return ""

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from parallm_magics.providers.keys import scrub
 
-AROUND = 24  # characters shown on either side of a difference
+BESIDE_CHARS = 24  # characters shown on either side of a difference
 LONG = 60  # characters of a difference, or of a value
 # A simulated answer depends on these too; nobody reads them as a part of the request.
 _SPELT = {
@@ -107,9 +107,9 @@ def _cut(text: str, start: int, end: int) -> str:
     middle = text[start:stop]
     if len(middle) > LONG:
         middle = f"{middle[: LONG // 2]}…{middle[-LONG // 2 :]}"
-    head, tail = text[max(0, start - AROUND) : start], text[stop : stop + AROUND]
-    begun = "…" if start > AROUND else ""
-    ended = "…" if end > AROUND else ""
+    head, tail = text[max(0, start - BESIDE_CHARS) : start], text[stop : stop + BESIDE_CHARS]
+    begun = "…" if start > BESIDE_CHARS else ""
+    ended = "…" if end > BESIDE_CHARS else ""
     return repr(f"{begun}{head}{middle}{tail}{ended}")
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from parallm_magics.core.tasks import Reading, Task
 from parallm_magics.providers import registry
-from parallm_magics.simulation.given_answers import find_answer
+from parallm_magics.simulation.user_answers import find_answer
 
 # 128 bits: no two requests of any file come to the same key by chance.
 DIGITS = 32
@@ -35,9 +35,9 @@ def request_of(task: Task) -> dict[str, Any]:
     }
     asked = registry.find(task.model.provider)
     if asked is not None and asked.simulated:
-        given = asked.answers if isinstance(asked.answers, Mapping) else {}
+        answers = asked.answers if isinstance(asked.answers, Mapping) else {}
         request |= {
-            "given": find_answer(given, task),
+            "given": find_answer(answers, task),
             "query": [list(pair) for pair in task.model.query] or None,
             "shared": task.shared or None,
             "seed": task.seed,

@@ -134,7 +134,7 @@ def read_settings(model: Model) -> Settings:
     Raises:
         ModelError: a parameter is unknown, given twice, or has a value that it cannot take.
     """
-    given: dict[str, Any] = {}
+    found: dict[str, Any] = {}
 
     def refused(why: str, hint: str = "") -> ModelError:
         form = f"{model.provider}:NAME?accuracy=0.8&rho=0.3&latency=lognormal(1,0.5)"
@@ -145,14 +145,14 @@ def read_settings(model: Model) -> Settings:
         if name not in PARAMETERS:
             known = ", ".join(PARAMETERS)
             raise refused(f"unknown parameter {name!r}; known: {known}", nearest(name, PARAMETERS))
-        if name in given:
+        if name in found:
             raise refused(f"parameter {name!r} is given twice")
         try:
-            given[name] = PARAMETERS[name].read(value)
+            found[name] = PARAMETERS[name].read(value)
         except ValueError as expected:
             raise refused(f"{name!r} must be {expected}, not {value!r}") from None
     defaults = {name: entry.read(entry.default) for name, entry in PARAMETERS.items()}
-    settings = Settings(**{**defaults, **given})
+    settings = Settings(**{**defaults, **found})
     if settings.fail + settings.refuse > 1:
         raise refused("'fail' and 'refuse' are together more than 1")
     return settings

@@ -13,13 +13,13 @@ from parallm_magics.core.provider import CallFailed, Heard, Reply
 from parallm_magics.core.tasks import CHARS_PER_TOKEN, Fault, Model, Task, Usage
 from parallm_magics.engine.clock import running_clock
 from parallm_magics.simulation import draws as simulation
-from parallm_magics.simulation.given_answers import (
+from parallm_magics.simulation.sim_settings import Settings, read_settings
+from parallm_magics.simulation.user_answers import (
     Answers,
     check_answers,
     find_answer,
-    given_answer,
+    user_answer,
 )
-from parallm_magics.simulation.sim_settings import Settings, read_settings
 
 MOST_PIECES = 20  # so that a thousand streaming workers stay cheap
 FIRST_TOKEN = 0.3  # of the latency
@@ -101,10 +101,10 @@ class SimulatedProvider:
         if fate == "refuse":
             return Reply(REFUSED, "refusal")
         try:
-            given = await given_answer(self._answers, task)
+            said = await user_answer(self._answers, task)
         except CallFailed as error:
             return error
-        return Reply(simulation.answer(task, settings) if given is None else mended(given))
+        return Reply(simulation.answer(task, settings) if said is None else mended(said))
 
     async def close(self) -> None:
         """Nothing is held."""
@@ -155,10 +155,10 @@ class _Course:
 def _course(task: Task, text: str, seconds: float) -> _Course:
     """How an answer that takes so long comes under the task's limits."""
     heard: list[tuple[float, str]] = []
-    now, patience, silent = 0.0, task.first, f"no answer within {task.first:g} s (simulated)"
+    now, limit, silent = 0.0, task.first, f"no answer within {task.first:g} s (simulated)"
     for moment, piece in (*(_moments(text, seconds) if task.stream else ()), (seconds, "")):
         limit, why = min(
-            (now + patience, silent),
+            (now + limit, silent),
             (task.deadline, f"no answer within {task.deadline:g} s (simulated)"),
         )
         if moment > limit:
@@ -166,7 +166,7 @@ def _course(task: Task, text: str, seconds: float) -> _Course:
         now = moment
         if piece:
             heard.append((moment, piece))
-            patience, silent = task.silence, f"silent for {task.silence:g} s (simulated)"
+            limit, silent = task.silence, f"silent for {task.silence:g} s (simulated)"
     return _Course(tuple(heard), seconds)
 
 

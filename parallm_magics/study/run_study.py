@@ -54,14 +54,14 @@ class StudyPattern(Pattern[StudyRun]):
         main = next(system for system in plan.study.systems if system.kind == "vote")
         labels = plan.study.labels
         notes = []
-        if labels.given and self._reading.kind == "open":
+        if labels.known and self._reading.kind == "open":
             kinds = sorted({*labels.truth.values()})
             some = f" {','.join(kinds)}" if 2 <= len(kinds) <= MOST_NAMED else ""
             notes.append(
                 "an answer is right only where its whole text is the label; where there are few labels name "
                 f"them: --choices{some}"
             )
-        if labels.given and self._reading.kind in ("number", "score"):
+        if labels.known and self._reading.kind in ("number", "score"):
             notes.append(
                 "an answer is right only where it equals its label; one that is near it is wrong"
             )
@@ -76,6 +76,6 @@ class StudyPattern(Pattern[StudyRun]):
                 tasks,
                 shuffled=plan.options.shuffle_choices,
                 pick=main.options.pick,
-                measured=labels.given,
+                measured=labels.known,
             )
         return super().notes(records, *notes, *more)

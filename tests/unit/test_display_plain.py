@@ -85,7 +85,9 @@ def views(draw: Any) -> View:
         draw(st.booleans()),
         tuple(draw(st.lists(ANY_TEXT, max_size=1))),
         draw(st.none() | st.just(tally)),
-        polls=tuple(draw(st.lists(st.just(SectionVote(winner or "", tally, ())), max_size=2))),
+        section_votes=tuple(
+            draw(st.lists(st.just(SectionVote(winner or "", tally, ())), max_size=2))
+        ),
         guards=tuple(draw(st.lists(guards, max_size=2))),
         blocked=draw(st.booleans()),
     )
@@ -119,7 +121,7 @@ def test_no_terminal_sequence_passes(payload: str) -> None:
         addresses=(payload,),
         tally=Tally(((payload, 1),), payload, "decided", 1, 1, how=payload),
         guards=(Guard(payload, False, payload, payload), Guard(payload, False, None, payload)),
-        polls=(SectionVote(payload, Tally(((payload, 1),), None, "tie", 1, 1), ()),),
+        section_votes=(SectionVote(payload, Tally(((payload, 1),), None, "tie", 1, 1), ()),),
     )
     assert not set("\x1b\x07\x08\x0d\x9b") & set(static_plain(view))
 

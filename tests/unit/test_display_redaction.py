@@ -136,7 +136,7 @@ def test_a_blocked_run_shows_the_refusal_and_nothing_of_the_work(draw: Any, stat
         hidden,
         record(1, status="blocked", text=SECRET, error=Fault("blocked", "not let pass")),
         tally=tally,
-        polls=(SectionVote(SECRET, tally, (hidden,)),),
+        section_votes=(SectionVote(SECRET, tally, (hidden,)),),
         ballots=("valid", SECRET),
         synthesis=record(FOLLOW_UP, "synthesis", role="synthesis", text=SECRET, value=SECRET),
     )

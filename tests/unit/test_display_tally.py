@@ -410,7 +410,7 @@ def test_a_poll_is_a_small_block_under_its_name() -> None:
     """Bars, verdict and states, in html as in plain text, between the text and the table."""
     given = tally({"safe": 3, "toxic": 1}, "safe", requested=5, failed=1, agreement=0.75)
     poll = SectionVote("toxicity", given, (record(0, status="timed_out"),))
-    view = fanout(polls=(poll, poll), text="All in all")
+    view = fanout(section_votes=(poll, poll), text="All in all")
     text = Page(static_html(view)).text
     plain = static_plain(view)
     for shown in (text, plain):
@@ -426,9 +426,9 @@ def test_a_poll_is_a_small_block_under_its_name() -> None:
 def test_of_very_many_polls_the_first_are_drawn() -> None:
     """The others are counted."""
     polls = tuple(SectionVote(f"p{i}", tally({"a": 1}, "a"), ()) for i in range(200))
-    assert "180 more votes in the result" in static_plain(fanout(polls=polls))
-    assert "180 more votes in the result" in static_html(fanout(polls=polls))
-    assert "p20<" not in static_html(fanout(polls=polls))
+    assert "180 more votes in the result" in static_plain(fanout(section_votes=polls))
+    assert "180 more votes in the result" in static_html(fanout(section_votes=polls))
+    assert "p20<" not in static_html(fanout(section_votes=polls))
 
 
 def test_a_label_does_not_turn_our_words_around() -> None:

@@ -34,7 +34,9 @@ CLASSES = {
     else ""
     for entry in ENTRIES
 }
-DOORS = {f"parallm_magics.providers.{name.rpartition('.')[0]}" for name in CLASSES if name}
+DIALECT_MODULES = {
+    f"parallm_magics.providers.{name.rpartition('.')[0]}" for name in CLASSES if name
+}
 FLOORS = {
     "errors": 0,
     "core": 0,
@@ -109,7 +111,7 @@ def imported_at_some_time(module: Path) -> set[str]:
         id(inner) for node in ast.walk(tree) if _for_types_only(node) for inner in ast.walk(node)
     }
     found = {name for node in ast.walk(tree) if id(node) not in typed for name in _named_by(node)}
-    return (found | (DOORS if dotted(module) == REGISTRY else set())) & BY_DOTTED.keys()
+    return (found | (DIALECT_MODULES if dotted(module) == REGISTRY else set())) & BY_DOTTED.keys()
 
 
 def _named_by(node: ast.AST) -> list[str]:
@@ -261,3 +263,59 @@ def test_examples_in_docstrings_are_true(module: Path) -> None:
     found = doctest.testmod(importlib.import_module(dotted(module)))
     assert found.attempted
     assert not found.failed
+
+
+# Words that meant something here alone; the field's stand in the glossary of docs/architecture.md.
+PRIVATE_WORDS = frozenset(
+    [
+        "pump",
+        "pumps",
+        "door",
+        "doors",
+        "book",
+        "books",
+        "seat",
+        "seats",
+        "chair",
+        "chairs",
+        "aside",
+        "asides",
+        "given",
+        "keeper",
+        "surroundings",
+        "patience",
+        "referee",
+        "warmth",
+        "overseer",
+        "poll",
+        "polls",
+        "pool",
+        "pools",
+    ]
+)
+WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
+
+
+def identifiers(tree: ast.Module) -> set[str]:
+    """Every name that the code of a module makes or uses."""
+    found: set[str | None] = set()
+    for node in ast.walk(tree):
+        match node:
+            case ast.Name(id=name) | ast.Attribute(attr=name) | ast.arg(arg=name):
+                found.add(name)
+            case ast.keyword(arg=name) | ast.ExceptHandler(name=name) | ast.MatchAs(name=name):
+                found.add(name)
+            case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
+                found.add(node.name)
+            case ast.alias(name=name, asname=other):
+                found.add(other or name.rpartition(".")[2])
+    return {name for name in found if name}
+
+
+@pytest.mark.parametrize("module", MODULES, ids=inside)
+def test_names_are_words_of_the_field(module: Path) -> None:
+    """Nobody has to learn a language of our own to read the code."""
+    names = identifiers(ast.parse(module.read_text())) | {module.stem, module.parent.name}
+    assert not [
+        name for name in names if PRIVATE_WORDS & {part.lower() for part in WORD.findall(name)}
+    ]

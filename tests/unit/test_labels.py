@@ -57,7 +57,7 @@ def noted(truth: Any, items: Any, reading: Reading = CHOICES, **variables: Any) 
     found = labels_of(truth, items_of(items, "items"), variables, reading)
     for at, item in enumerate(items, 1):
         found.note(at, item, "")
-    assert found.given
+    assert found.known
     return found.truth
 
 
@@ -218,7 +218,7 @@ def test_items_that_come_one_by_one_are_labelled_as_they_come() -> None:
 def test_without_truth_the_words_are_kept() -> None:
     """Of long items the beginning, so that a study of many stays small."""
     found = labels_of(None, items_of(TEXTS, "items"), {}, CHOICES)
-    assert not found.given
+    assert not found.known
     assert found.note(1, "a", "w" * 10 * WORDS) is None
     assert found.words == {1: "w" * WORDS}
     assert found.truth == {}

@@ -294,7 +294,7 @@ def recorded(usage: Usage | None, price: Price, model: Model, simulated: bool = 
         worker = Worker(task, fake, Clock(), 0.0)
         last = await worker.once(None)
         accounts = Accounts(price)
-        accounts.book(worker, last)
+        accounts.charge(worker, last)
         return accounts.record(worker, worker.start or 0.0, last.fault)
 
     return asyncio.run(work())
@@ -344,7 +344,7 @@ def test_workers_of_one_prompt_save_what_the_server_counted(server: Loopback) ->
             worker = Worker(task, provider, Clock(), 0.0)
             last = await worker.once(None)
             accounts = Accounts(bill.price)
-            accounts.book(worker, last)
+            accounts.charge(worker, last)
             ended.append(accounts.record(worker, worker.start or 0.0, last.fault))
         await provider.close()
         return ended

@@ -74,7 +74,7 @@ def find_answer(answers: Mapping[str, str | Sequence[str]], task: Task) -> str |
     return None
 
 
-async def given_answer(answers: Answers | None, task: Task) -> str | None:
+async def user_answer(answers: Answers | None, task: Task) -> str | None:
     """What the user's dict or function answers to this task; None where it has no answer.
 
     Raises:
