@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from parallm_magics.core.tasks import Model
 from parallm_magics.errors import OptionError
 from parallm_magics.export.program import _OBJECTION
 from parallm_magics.patterns.guard_verdicts import Verdict, verdict_of
+from parallm_magics.voting import leaders
 
 
 def plan_of(options: str) -> Plan:
@@ -88,7 +90,8 @@ def test_the_printed_program_decides_as_the_cell(votes: tuple[str | None, ...]) 
     names: dict[str, Any] = {
         "at_once": at_once,
         "read": lambda text, choices: text,
-        "leader": lambda votes: max(votes, key=votes.count, default=None),
+        "Counter": Counter,
+        "leaders": leaders,
     }
     exec(_OBJECTION, names)  # noqa: S102 - our own text
     for least in (1, 2, 3):
