@@ -295,10 +295,7 @@ def stop(value: Any) -> str:
         return shown
     name, _, level = shown.partition(":")
     if name != "beta":
-        known = ("all", "clinch", "beta:0.95")
-        raise ValueError(
-            f"unknown value {shown[:40]!r}; possible: {', '.join(known)}{nearest(shown, known)}"
-        )
+        raise _unknown(shown, ("all", "clinch", "beta:0.95"))
     share = _fraction(level.strip())
     if share is None or not Fraction(1, 2) < share < 1:
         raise ValueError(
@@ -329,12 +326,15 @@ def one_of(known: Collection[str]) -> Callable[[Any], str]:
     def read(value: Any) -> str:
         found = value.strip() if isinstance(value, str) else str(value)
         if found not in known:
-            raise ValueError(
-                f"unknown value {found[:40]!r}; possible: {', '.join(known)}{nearest(found, known)}"
-            )
+            raise _unknown(found, known)
         return found
 
     return read
+
+
+def _unknown(found: str, known: Collection[str]) -> ValueError:
+    hint = nearest(found, known)
+    return ValueError(f"unknown value {found[:40]!r}; possible: {', '.join(known)}{hint}")
 
 
 def _fraction(shown: str) -> Fraction | None:

@@ -156,14 +156,12 @@ class Prompts:
         Raises:
             VariableError: names the item and the column, and the way out.
         """
-        shown = ref.shown
-        column = str(ref.steps[-1][1]) if ref.steps else ""
-        gap = Gap(0, column, value) if is_missing(value) else None
-        table = self.items.table if self.items is not None else None
-        if gap is None and table is not None and not ref.steps:
-            gap, shown = gap_in(value), ""
-        if gap is not None:
-            raise VariableError(f"{where}: {self.missing(gap, shown)}")
+        if is_missing(value):
+            gap = Gap(0, str(ref.steps[-1][1]) if ref.steps else "", value)
+            raise VariableError(f"{where}: {self.missing(gap, ref.shown)}")
+        in_table = self.items is not None and self.items.table is not None and not ref.steps
+        if in_table and (found := gap_in(value)) is not None:
+            raise VariableError(f"{where}: {self.missing(found)}")
 
     def _value(self, ref: Ref, where: str, values: Mapping[str, Any]) -> Any:
         if ref.name in values:

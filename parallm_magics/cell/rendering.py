@@ -103,6 +103,7 @@ class Renderer:
             self.one_preamble = not names_item(prompts, cell.preamble)
             self._one_beginning = self.one_preamble and not names_item(prompts, cell.system)
             self._beginning = self._common_beginning()
+        self._cached = [worker.options.cache == "auto" for worker in workers]
         self._systems: dict[str, str] = {}
 
     def _unknown_variable_first(
@@ -204,15 +205,14 @@ class Renderer:
 
     def _sharing(self, systems: Sequence[str | None]) -> Sequence[bool]:
         """Which calls of a round begin with the same text as another call, and may be cached."""
-        cached = [spec.worker.options.cache == "auto" for spec in self.specs]
         alike = self._one_beginning or self._beginning is not None
         if alike and self._by_item and self.rounds != 1:
-            return cached
+            return self._cached
         if len(self.specs) == 1:
             return (False,)
         asked = list(zip((spec.model for spec in self.specs), systems, strict=True))
         count = Counter(asked)
-        return [may and count[each] > 1 for may, each in zip(cached, asked, strict=True)]
+        return [may and count[each] > 1 for may, each in zip(self._cached, asked, strict=True)]
 
     def failed(self, at: int, problem: str, item: Plain = None) -> list[Record]:
         """What stands for the calls of an item that cannot be made."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from numbers import Number
 from typing import Any
 
@@ -174,6 +174,11 @@ def _listed(value: Any, name: str, items: Items, reading: Reading) -> Labels:
             f"--truth: the rows of {name} and of {items.name} have different labels in their index, so "
             "nobody can say which belong together; take both from one table"
         )
+    return _beside(values, reading)
+
+
+def _beside(values: Sequence[Any], reading: Reading) -> Labels:
+    """Labels that stand beside the items, in their order; each is looked at."""
     labels = Labels(reading, lambda at, item: values[at - 1] if at <= len(values) else None)
     labels.listed = len(values)
     for at, _ in enumerate(values, 1):
@@ -193,12 +198,7 @@ def _keyed(value: Mapping[Any, Any], name: str, items: Items, reading: Reading) 
     if strange is not None:
         hint = nearest(str(strange), [str(key) for key in known])
         raise OptionError(f"--truth: {name} has the key {strange!r}, {items.name} has not{hint}")
-    by_number = [value.get(key) for key in items.keys]
-    labels = Labels(reading, lambda at, item: by_number[at - 1])
-    labels.listed = len(by_number)
-    for at, _ in enumerate(by_number, 1):
-        labels.label(at, None)
-    return labels
+    return _beside([value.get(key) for key in items.keys], reading)
 
 
 def _aligned(labels: Items, items: Items) -> bool:

@@ -218,6 +218,8 @@ def as_text(value: Any, name: str) -> str:
     Raises:
         VariableError: a kind of value that has no faithful text, with the way out.
     """
+    if type(value) is str and value.isascii():  # most values are, and there are thousands
+        return value
 
     def told(error: Exception) -> Exception:
         if isinstance(error, VariableError):

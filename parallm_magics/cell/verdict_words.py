@@ -13,22 +13,10 @@ VERDICTS = ("ALLOW", BLOCK)
 Pair = tuple[str, str]
 """Two opposite labels, the one that usually blocks last."""
 
-PAIRS: tuple[Pair, ...] = (
-    ("NO", "YES"),
-    ("SAFE", "UNSAFE"),
-    ("FALSE", "TRUE"),
-    ("PASS", "FAIL"),
-    ("ACCEPT", "REJECT"),
-    ("APPROVE", "REJECT"),
-    ("APPROVED", "REJECTED"),
-    ("ALLOW", "DENY"),
-    ("OK", "BAD"),
-    ("CLEAN", "TOXIC"),
-    ("FINE", "HARMFUL"),
-    ("SAFE", "HARMFUL"),
-    ("HARMLESS", "HARMFUL"),
-    ("SAFE", "DANGEROUS"),
-    ("ALLOWED", "BLOCKED"),
+_WORDS = """NO YES, SAFE UNSAFE, FALSE TRUE, PASS FAIL, ACCEPT REJECT, APPROVE REJECT, APPROVED REJECTED,
+ALLOW DENY, OK BAD, CLEAN TOXIC, FINE HARMFUL, SAFE HARMFUL, HARMLESS HARMFUL, SAFE DANGEROUS, ALLOWED BLOCKED"""
+PAIRS: tuple[Pair, ...] = tuple(
+    (passes, blocks) for passes, blocks in map(str.split, _WORDS.split(","))
 )
 # Of other pairs the words stand in ordinary sentences too: "is it safe or harmful?".
 _ANY_CASE = frozenset({("NO", "YES"), ("FALSE", "TRUE")})
