@@ -14,7 +14,7 @@ from parallm_magics.voting.pick_rules import PICKS
 
 
 def closing_lines(options: Options, reading: Reading | None, place: int, unlike: int) -> str:
-    """The lines that end a worker's prompt; empty where they are not wanted.
+    """Return the lines that end a worker's prompt; empty where they are not wanted.
 
     Args:
         place: the worker's place, from 0; where the choices are shuffled it turns their order.
@@ -31,7 +31,7 @@ def closing_lines(options: Options, reading: Reading | None, place: int, unlike:
 
 
 def asking(reading: Reading, *, turn: int = 0, confidence: bool = False) -> str:
-    """The closing lines that ask for an answer in a readable form; empty where none are needed.
+    """Return the closing lines that ask for an answer in a readable form; empty where none are needed.
 
     Args:
         turn: by how many places the choices are rotated.
@@ -50,7 +50,7 @@ def asking(reading: Reading, *, turn: int = 0, confidence: bool = False) -> str:
 
 
 def flag_label(worker: WorkerSpec, reading: Reading | None) -> str | None:
-    """The label that `--flag` names, as the choices spell it; a cell's flag passes by workers without it.
+    """Return the label that `--flag` names, as the choices spell it; a cell's flag passes by workers without it.
 
     Raises:
         OptionError: the worker's own flag is none of its choices.

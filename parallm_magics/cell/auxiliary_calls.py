@@ -91,7 +91,7 @@ class AuxiliaryCalls:
         self._parse = parse_model
 
     def synthesis(self, block: Block | None, own: Layer, calls: Calls) -> FollowUp:
-        """The call that merges the sections; its block says by standing there that it is wanted."""
+        """Build the call that merges the sections; its block says by standing there that it is wanted."""
         parts: tuple[Part, ...] = ()
         options = self._layers.options(own)
         if block is not None:
@@ -108,7 +108,7 @@ class AuxiliaryCalls:
         return FollowUp(self._follow_up("synthesis", block, own, options, system), parts)
 
     def judge(self, block: Block | None, own: Layer) -> FollowUp:
-        """The judge's call, for each rotation or candidate anew."""
+        """Build the judge's call, for each rotation or candidate anew."""
         parts: tuple[Part, ...] = ()
         if block is not None and block.text.value:
             parts = self._prompts.template(block.text, block.where, "candidates", None)
@@ -139,7 +139,7 @@ class AuxiliaryCalls:
         )
 
     def guards(self, blocks: Sequence[tuple[Block, Layer]], calls: Calls) -> tuple[Guard, ...]:
-        """The guardrails, in the cell's order."""
+        """Build the guardrails, in the cell's order."""
         names = _names([block for block, _ in blocks], self._cell)
         samples = Counter(_request(task) for task in calls.rendered or ())
         found: list[Guard] = []
@@ -191,7 +191,7 @@ class AuxiliaryCalls:
     def _guard_calls(
         self, block: Block, own: Layer, name: str, options: Options, reading: Reading
     ) -> list[Task]:
-        """The calls of a guard, each as if it were the first."""
+        """Build the calls of a guard, each as if it were the first."""
         at = f"line {block.line}: {block.where}"
         text = self._prompts.render(block.text, block.where)
         closing = "" if options.no_ask else asking(reading)
@@ -224,7 +224,7 @@ class AuxiliaryCalls:
 
 
 def _least(threshold: str | None, votes: int, at: str) -> int | None:
-    """How many of a guard's votes block, as its threshold says; None without one.
+    """Tell how many of a guard's votes block, as its threshold says; None without one.
 
     Raises:
         OptionError: there is nothing to count, or there are fewer votes.
@@ -259,13 +259,13 @@ def _refuse_range(span: tuple[float, float], at: str) -> None:
 
 
 def _request(task: Task) -> object:
-    """The same for calls that ask the same of the same model."""
+    """Return the same for calls that ask the same of the same model."""
     asked = (task.model, task.prompt, task.system, task.temperature, task.effort, task.max_tokens)
     return hash((*asked, repr(sorted(task.params.items()))))
 
 
 def _names(blocks: Sequence[Block], cell: Cell) -> list[str]:
-    """A name for each guard that no other block has."""
+    """Find a name for each guard that no other block has."""
     taken = {name_key(block.name) for block in cell.blocks if block.name}
     alone = len(blocks) == 1
     names = []

@@ -46,7 +46,7 @@ class Text:
     numbers: tuple[int, ...] = ()
 
     def line_at(self, position: int) -> int:
-        """The cell's line on which this character stands."""
+        """Return the cell's line on which this character stands."""
         return self.numbers[self.value.count("\n", 0, position)]
 
 
@@ -143,7 +143,7 @@ def parse(magic: str, line: str, body: str, first: int = 2) -> Cell:
 
 
 def _lines(body: str, first: int) -> Iterator[tuple[int, str]]:
-    """The lines that are not dropped, with their numbers."""
+    """Yield the lines that are not dropped, with their numbers."""
     text = body.removeprefix("\ufeff").replace("\r\n", "\n")
     at_top = True
     for number, line in enumerate(text.split("\n"), first):
@@ -217,7 +217,7 @@ def _text(lines: Sequence[tuple[int, str]]) -> Text:
 
 
 def name_key(name: str) -> str:
-    """The same for names that read the same."""
+    """Return the same for names that read the same."""
     return unicodedata.normalize("NFC", name).casefold()
 
 
@@ -279,7 +279,7 @@ def _refuse_typographic(piece: str, number: int, begun: bool) -> None:
 
 
 def _pieces(line: str) -> Iterator[tuple[str, bool]]:
-    """Quotes, runs of blanks, runs of others, and variables, whose own quotes and blanks are no one's."""
+    """Yield quotes, runs of blanks, runs of others, and variables, whose own quotes and blanks are no one's."""
     end = 0
     for match in found(line):
         yield from ((piece, False) for piece in _PIECE.findall(line[end : match.start()]))

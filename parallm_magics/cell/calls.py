@@ -126,15 +126,15 @@ class Calls:
         )
 
     def reading(self, index: int) -> Reading | None:
-        """How the answer of the worker at this place is read."""
+        """Tell how the answer of the worker at this place is read."""
         return self._specs[index % self.size].reading
 
     def options(self, place: int) -> Options:
-        """The options of the worker at this place."""
+        """Return the options of the worker at this place."""
         return self._specs[place % self.size].worker.options
 
     def repeats(self, places: Sequence[int]) -> bool:
-        """Whether the workers at these places ask one model the same in the same way."""
+        """Tell whether the workers at these places ask one model the same in the same way."""
         asked = [(spec.request, spec.worker) for spec in map(self._specs.__getitem__, places)]
         return len({(request, w.options.system, w.blocks) for request, w in asked}) == 1
 
@@ -150,29 +150,29 @@ class Calls:
         return next((spec.flag for spec in self._specs if spec.flag), None)
 
     def sections(self, workers: int) -> Iterator[Section]:
-        """The keys of a result of so many workers, in order."""
+        """Yield the keys of a result of so many workers, in order."""
         for at in range(-(-workers // self.size)):
             for section in self._sections:
                 tasks = tuple(at * self.size + place for place in section.tasks)
                 yield replace(section, key=self._keys.key(at + 1, section.name), tasks=tasks)
 
     def item_key(self, at: int) -> Any:
-        """The key of an item: the user's where there is one, else its number."""
+        """Return the key of an item: the user's where there is one, else its number."""
         return self._keys.item(at)
 
     def has_key(self, key: str) -> bool:
-        """Whether the result can have this key."""
+        """Tell whether the result can have this key."""
         at = self._keys.number_of(key)
         inside = self.known is None or at <= self.known // self.size
         return inside and any(str(self._keys.key(at, s.name)) == key for s in self._sections)
 
     def some_keys(self, most: int = 8) -> list[str]:
-        """The first keys of the result."""
+        """Return the first keys of the result."""
         workers = most * self.size if self.known is None else min(most * self.size, self.known)
         return [str(section.key) for section in self.sections(workers)]
 
     def read(self, kept: Container[int] = ()) -> Iterator[Call]:
-        """The calls whose places are not among those kept.
+        """Yield the calls whose places are not among those kept.
 
         Items that can be read once go on where they were left, after what was not finished.
         """
@@ -190,7 +190,7 @@ class Calls:
         yield from self._missing(progress)
 
     async def read_async(self, kept: Container[int] = ()) -> AsyncIterator[Call]:
-        """As `read`, of items that must be awaited."""
+        """Yield what `read` does, of items that must be awaited."""
         assert self._items is not None
         assert self._items.read_async is not None
         progress = self._begun()
@@ -206,13 +206,13 @@ class Calls:
             yield record
 
     def _begun(self) -> _Progress:
-        """A reading of the items, or the one that goes on where it was left."""
+        """Return a reading of the items, or the one that goes on where it was left."""
         if not self.once:
             self._progress = _Progress()
         return self._progress
 
     def _made(self, progress: _Progress, source: Reader | AsyncReader, item: Any) -> Sequence[Call]:
-        """The calls of an item; where it cannot be read again, they are kept until they are answered.
+        """Return the calls of an item; where it cannot be read again, they are kept until they are answered.
 
         Raises:
             UserCodeInterrupted: the item is looked at again when the source is read on.
@@ -229,20 +229,20 @@ class Calls:
         return calls
 
     def _round(self, samples: Counter[int], at: int, item: Any) -> Sequence[Call]:
-        """The calls of one item, or the records that say why there are none."""
+        """Return the calls of one item, or the records that say why there are none."""
         try:
             return self._renderer.round(samples, at, item)
         except VariableError as error:
             return self._renderer.failed(at, str(error), brief(item))
 
     def _missing(self, progress: _Progress) -> Sequence[Record]:
-        """What stands for the calls of the item at which the source broke off."""
+        """Return what stands for the calls of the item at which the source broke off."""
         if not (progress.ended and progress.problem):
             return ()
         return self._renderer.failed(progress.rounds + 1, progress.problem)
 
     def _strictly(self, items: Iterable[Any]) -> tuple[Task, ...]:
-        """The calls of these items; what is wrong with one is raised rather than recorded."""
+        """Return the calls of these items; what is wrong with one is raised rather than recorded."""
         samples: Counter[int] = Counter()
         rounds = (self._renderer.round(samples, at, item) for at, item in enumerate(items, 1))
         return translated(
@@ -252,7 +252,7 @@ class Calls:
         )
 
     def forget(self, index: int) -> None:
-        """The call at this place has its answer: a further try will not need it."""
+        """Forget the call at this place: it has its answer, and a further try will not need it."""
         self._unfinished.pop(index, None)
 
     def _unfinished_but(self, kept: Container[int]) -> list[Call]:
@@ -260,7 +260,7 @@ class Calls:
 
 
 def _sections(specs: Sequence[CallSpec]) -> list[Section]:
-    """The keys of one round; free texts have no consensus, so each keeps a key of its own."""
+    """Return the keys of one round; free texts have no consensus, so each keeps a key of its own."""
     found: dict[str, Section] = {}
     for place, spec in enumerate(specs):
         alone = spec.reading is None or spec.reading.kind == "open"

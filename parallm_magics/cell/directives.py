@@ -68,7 +68,7 @@ _BACKSLASHES = re.compile(r"\\+")
 
 
 def lead(line: str) -> str:
-    r"""The blanks that a line begins with, visible or not.
+    r"""Return the blanks that a line begins with, visible or not.
 
     >>> lead("\t\u200b%section a")
     '\t\u200b'
@@ -78,12 +78,12 @@ def lead(line: str) -> str:
 
 
 def is_blank(text: str) -> bool:
-    """Whether there is nothing to be seen in a text."""
+    """Tell whether there is nothing to be seen in a text."""
     return _LEAD.fullmatch(text) is not None
 
 
 def seen(word: str) -> str:
-    r"""The word without what cannot be seen in it.
+    r"""Return the word without what cannot be seen in it.
 
     >>> seen("sec\u200btion")
     'section'
@@ -121,7 +121,7 @@ class Head(NamedTuple):
 
 
 def head(cell: str) -> Head | None:
-    """The cell's magic; blank lines and comments may stand above it, and nothing else.
+    """Find the cell's magic; blank lines and comments may stand above it, and nothing else.
 
     Blanks before the magic do not hide it, and its lines lose them where they have them.
     """
@@ -155,7 +155,7 @@ class Line(NamedTuple):
 
 
 def read(line: str, magic: str, number: int) -> Line:
-    """What a line is.
+    """Tell what a line is.
 
     Raises:
         CellSyntaxError: nearly a directive, or another cell's first line; names the line, the
@@ -190,19 +190,19 @@ def without_escape(line: str) -> str:
 
 
 def _is_more(core: str) -> bool:
-    """Whether either magic takes this line for more than text."""
+    """Tell whether either magic takes this line for more than text."""
     if core[1:2] and core[1] in SIGNS:
         return _magic(core) != ""
     return any(_meant(_word(core), magic) for magic in WORDS)
 
 
 def _word(core: str) -> str:
-    """What stands behind the sign, up to a blank, of a long word its beginning; "" before a blank."""
+    """Return what stands behind the sign, up to a blank, of a long word its beginning; "" before a blank."""
     return core[1:LONGEST].split(None, 1)[0] if core[1:2].strip() else ""
 
 
 def _magic(core: str) -> str:
-    """The magic of ours that a line behind two percent signs names; "" for any other."""
+    """Return the magic of ours that a line behind two percent signs names; "" for any other."""
     word = unicodedata.normalize("NFKC", seen(_word(core[1:]))).casefold()
     return next((name for name in WORDS if re.fullmatch(rf"{name}(?:[^\w-].*)?", word)), "")
 
@@ -237,7 +237,7 @@ def _refusal(number: int, sign: str, word: str, meant: str, magic: str) -> str:
 
 
 def _is_comment(word: str, core: str) -> bool:
-    """Whether a synonym begins a sentence or code, as it does in files that people paste."""
+    """Tell whether a synonym begins a sentence or code, as it does in files that people paste."""
     letters = _LETTERS.match(word)
     return (
         letters is not None
@@ -255,7 +255,7 @@ def _note(number: int, shown: str, meant: str) -> str:
 
 @functools.lru_cache(1024)
 def _meant(word: str, magic: str) -> str | None:
-    """The reserved word that this one is, or nearly is; the magic's own words first."""
+    """Return the reserved word that this one is, or nearly is; the magic's own words first."""
     whole = unicodedata.normalize("NFKC", seen(word)).casefold()
     letters = _LETTERS.match(whole)
     if letters is None:
@@ -283,7 +283,7 @@ def _begins(a: str, b: str) -> bool:
 
 
 def _one_slip(a: str, b: str) -> bool:
-    """Whether one insertion, deletion, substitution or swap of neighbours turns a into b."""
+    """Tell whether one insertion, deletion, substitution or swap of neighbours turns a into b."""
     if abs(len(a) - len(b)) > 1 or a == b:
         return False
     start = next(

@@ -30,7 +30,7 @@ BLOCKS = {
 
 
 def help_of(magic: str, first: str) -> str:
-    """A magic's help: what it does, an example, its blocks, every option with its default."""
+    """Return a magic's help: what it does, an example, its blocks, every option with its default."""
     words = WORDS[magic]
     blocks = "\n".join(f"  %{word}\n      {BLOCKS[word]}" for word in (*words, *PAIR))
     options = "\n".join(
@@ -53,7 +53,7 @@ def _entry(option: Option, magic: str, words: Sequence[str]) -> str:
 
 
 def with_options(function: Callable[..., Any], magic: str) -> inspect.Signature:
-    """The function's signature with the magic's options in place of its `**options`."""
+    """Return the function's signature with the magic's options in place of its `**options`."""
     signature = inspect.signature(function)
     named = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
     options = [
@@ -64,7 +64,7 @@ def with_options(function: Callable[..., Any], magic: str) -> inspect.Signature:
 
 
 def keywords_of(magic: str) -> str:
-    """The magic's options as keywords, one a line, each with its values, default and meaning."""
+    """Return the magic's options as keywords, one a line, each with its values, default and meaning."""
     return "Options:\n" + "".join(
         f"    {option.name} ({option.metavar or 'True'}): {option.meaning}\n"
         for option in _keywords(magic)

@@ -18,18 +18,18 @@ Steps = tuple[str | int, ...]
 
 
 def names_item(prompts: Prompts, *texts: Text | None) -> bool:
-    """Whether any of these texts names `{{item}}` or `{{index}}`."""
+    """Tell whether any of these texts names `{{item}}` or `{{index}}`."""
     return any(ref.name in PER_ITEM for ref in _refs(prompts, texts))
 
 
 def words_of_item(prompts: Prompts, texts: Texts, values: Mapping[str, Any]) -> str:
-    """What these texts say of the item at hand: the values of `{{item}}` or of its parts."""
+    """Return what these texts say of the item at hand: the values of `{{item}}` or of its parts."""
     refs = {ref.steps: ref for ref in _refs(prompts, texts) if ref.name == "item"}
     return " · ".join(prompts.text_of(ref, lambda: "{{item}}", values) for ref in refs.values())
 
 
 def beginning(prompts: Prompts, text: Text, place: str) -> str:
-    """The text with its variables put in, up to the first that differs from item to item."""
+    """Return the text with its variables put in, up to the first that differs from item to item."""
     same = itertools.takewhile(
         lambda part: isinstance(part, str) or part.name not in PER_ITEM, prompts.parts(text)
     )
@@ -77,13 +77,13 @@ def refuse_gaps(prompts: Prompts, texts: Texts, table: Table) -> None:
 
 
 def _refs(prompts: Prompts, texts: Texts) -> list[Ref]:
-    """The variables in these texts."""
+    """Return the variables in these texts."""
     parts = [part for text in texts if text is not None for part in prompts.parts(text)]
     return [part for part in parts if isinstance(part, Ref)]
 
 
 def _resolved(steps: Steps, value: Any) -> tuple[str, ...]:
-    """The steps in one form: keys as texts, places counted from the beginning."""
+    """Return the steps in one form: keys as texts, places counted from the beginning."""
     found = []
     for step in steps:
         from_end = isinstance(step, int) and step < 0 and isinstance(value, Sequence)

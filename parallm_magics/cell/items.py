@@ -56,14 +56,14 @@ class Reader(Iterator[Any]):
         return self._asked()
 
     def first(self) -> list[Any]:
-        """The next item, which is read all the same; an empty list where there is none."""
+        """Return the next item, which is read all the same; an empty list where there is none."""
         if not self._ahead:
             with contextlib.suppress(StopIteration):
                 self._ahead.append(self._asked())
         return list(self._ahead)[:1]
 
     def put_back(self, item: Any) -> None:
-        """An item that could not be used yet is the next one again."""
+        """Put back an item that could not be used yet; it is the next one again."""
         self._ahead.appendleft(item)
 
     def _asked(self) -> Any:
@@ -89,7 +89,7 @@ class Reader(Iterator[Any]):
         return item
 
     def _refuse_closed(self) -> None:
-        """A generator has no more to give once something was raised into it: that must be told."""
+        """Note that a generator is closed, as it is once something was raised into it: that must be told."""
         items = self._items
         if inspect.isgenerator(items) and inspect.getgeneratorstate(items) == "GEN_CLOSED":
             self._cut = _cut(self._name, self._read + 1)
@@ -128,7 +128,7 @@ class AsyncReader(AsyncIterator[Any]):
         return item
 
     def put_back(self, item: Any) -> None:
-        """An item that could not be used yet is the next one again."""
+        """Put back an item that could not be used yet; it is the next one again."""
         self._back.appendleft(item)
 
 
@@ -148,12 +148,12 @@ class _LookedAt:
             del self._found[next(iter(self._found))]
 
     def reader(self, source: Any) -> Reader | None:
-        """The reader of a source that was only looked at."""
+        """Return the reader of a source that was only looked at."""
         found = self._found.get(id(source))
         return found[1] if found is not None and found[0] is source else None
 
     def forget(self, reader: Reader) -> None:
-        """It goes on."""
+        """Forget the reader, which goes on."""
         for key, (_, known) in [*self._found.items()]:
             if known is reader:
                 del self._found[key]
@@ -197,7 +197,7 @@ class Items:
 
 
 def items_of(value: Any, name: str) -> Items:
-    """The items of a value of the user's.
+    """Return the items of a value of the user's.
 
     Raises:
         OptionError: nothing to run over, or nothing that has an order; says the way out.
@@ -222,7 +222,7 @@ def items_of(value: Any, name: str) -> Items:
 
 
 def _is_kept(value: Any) -> bool:
-    """Whether every iterator of this gives all of it: Python's own sequences, numpy's arrays."""
+    """Tell whether every iterator of this gives all of it: Python's own sequences, numpy's arrays."""
     own = any(
         type(value).__iter__ is kind.__iter__
         for kind in (list, tuple, range, deque)
@@ -241,7 +241,7 @@ def _of_table(table: Table, name: str) -> Items:
 def _again(
     name: str, known: int | None, rows: Callable[[], Iterator[Any]], table: Table | None = None
 ) -> Items:
-    """Items that can be read as often as they are wanted."""
+    """Return items that can be read as often as they are wanted."""
 
     def read() -> Reader:
         return Reader(name, rows(), known)
@@ -250,7 +250,7 @@ def _again(
 
 
 def _read_once(value: Any, name: str) -> Items:
-    """Items of a source of the user's, of which one iterator is asked for, once.
+    """Return items of a source of the user's, of which one iterator is asked for, once.
 
     Another one may go on where the first stopped, begin anew, or raise.
     """
@@ -275,7 +275,7 @@ def _read_once(value: Any, name: str) -> Items:
 
 
 def _alike(before: list[Any], now: list[Any]) -> bool:
-    """Whether a source has begun anew, as far as its first item tells."""
+    """Tell whether a source has begun anew, as far as its first item tells."""
     with contextlib.suppress(Exception):  # a comparison of the user's may raise anything
         for was, is_ in zip(before, now, strict=True):
             if "__eq__" not in {name for kind in type(was).__mro__[:-1] for name in vars(kind)}:
@@ -285,7 +285,7 @@ def _alike(before: list[Any], now: list[Any]) -> bool:
 
 
 def _parts(item: Any) -> object:
-    """What an object that does not say when it equals another one is made of."""
+    """Return what an object that does not say when it equals another one is made of."""
     return type(item), vars(item) if hasattr(item, "__dict__") else None
 
 
@@ -299,7 +299,7 @@ def _told(error: BrokenSourceError) -> OptionError:
 
 
 def _iterator(value: Any, name: str, known: int | None) -> Iterator[Any]:
-    """The one iterator of a source; by number where it has a length and no iterator of its own."""
+    """Return the one iterator of a source; by number where it has a length and no iterator of its own."""
     if known is not None and not hasattr(type(value), "__iter__") and hasattr(value, "__getitem__"):
         return map(value.__getitem__, range(known))
 
@@ -313,14 +313,14 @@ def _iterator(value: Any, name: str, known: int | None) -> Iterator[Any]:
 
 
 def _broken(name: str, error: Exception) -> Exception:
-    """What the user's own code raised, in one line; an interrupt stays one."""
+    """Return what the user's own code raised, in one line; an interrupt stays one."""
     if isinstance(error, UserCodeInterrupted):
         return error
     return OptionError(f"--each: {broke_off(name, error)}")
 
 
 def _keyed(value: Mapping[Any, Any], name: str) -> Items:
-    """The items of a dict of key and item."""
+    """Return the items of a dict of key and item."""
 
     def read() -> tuple[tuple[Any, ...], str]:
         keys = user_code.call(tuple, value)
@@ -334,7 +334,7 @@ def _keyed(value: Mapping[Any, Any], name: str) -> Items:
 
 
 def _alike_keys(keys: Sequence[Any], name: str) -> str:
-    """Which two keys could not be told apart as the names of records; "" where all can."""
+    """Return which two keys could not be told apart as the names of records; "" where all can."""
     seen: dict[str, Any] = {}
     for key in keys:
         other = seen.setdefault(str(key), key)
@@ -344,7 +344,7 @@ def _alike_keys(keys: Sequence[Any], name: str) -> str:
 
 
 def _first(reader: Reader, name: str) -> Any:
-    """The first item, so that an empty source is told before any call."""
+    """Return the first item, so that an empty source is told before any call."""
     for item in translated(reader.first, _told, BrokenSourceError):
         return item
     raise OptionError(f"--each: {name} is empty; a generator can be read once")
@@ -369,7 +369,7 @@ def _cut(name: str, number: int) -> str:
 
 
 def broke_off(name: str, error: BaseException, number: int = 0) -> str:
-    """In one line, that a source raised, and at which item."""
+    """Say in one line that a source raised, and at which item."""
     why = ""
     with contextlib.suppress(Exception):  # an exception's text is the user's code too
         why = " ".join(str(error).split())[:200]

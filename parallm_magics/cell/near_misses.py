@@ -91,7 +91,7 @@ class _Looker:
         return lines[:MOST_NOTES] + more
 
     def block(self, block: Block) -> Block:
-        """A block's texts and options."""
+        """Look over a block's texts and options."""
         late = {"synthesis": ("outputs", "task"), "judge": ("candidates", "task")}
         more = late.get(block.word, ())
         system = block.system and self.text(block.system, f"{block.where} %system")
@@ -99,14 +99,14 @@ class _Looker:
         return replace(block, arguments=self.tokens(block.arguments), text=text, system=system)
 
     def tokens(self, tokens: tuple[Token, ...]) -> tuple[Token, ...]:
-        """The words of a directive's line."""
+        """Look over the words of a directive's line."""
         return tuple(
             replace(token, text=self._looked(token.text, self._known(()), f"line {token.line}"))
             for token in tokens
         )
 
     def text(self, text: Text, place: str, more: tuple[str, ...] = ()) -> Text:
-        """A prompt."""
+        """Look over a prompt."""
         where = [f"line {number}, {place}" for number in text.numbers] or [place]
         looked = self._looked(text.value, self._known(more), *where, outputs="outputs" in more)
         return replace(text, value=looked)
@@ -116,7 +116,7 @@ class _Looker:
         return lambda name: name in names or spelling_of(name, self._variables) is not None
 
     def _looked(self, text: str, known: Known, *where: str, outputs: bool = False) -> str:
-        """The text without the backslashes that keep an expression.
+        """Return the text without the backslashes that keep an expression.
 
         Args:
             where: the place of each of its lines, as errors name it.
@@ -153,7 +153,7 @@ def _at(text: str, position: int, where: tuple[str, ...]) -> str:
 
 
 def _named(inside: str, known: Known) -> str:
-    """The variable that an expression names first, or that it calls something with; "" for none."""
+    """Return the variable that an expression names first, or that it calls something with; "" for none."""
     names = [normal(match["name"]) for match in _NAME.finditer(_QUOTED.sub("''", inside))]
     names = [name for name in names if name not in _WORDS_OF_PYTHON]
     asked = names if "(" in inside else names[:1]
@@ -172,7 +172,7 @@ def _refusal(match: re.Match[str], text: str, name: str) -> str:
 
 
 def _near_misses(text: str, taken: list[tuple[int, int]], known: Known) -> list[_NearMiss]:
-    """Pieces of text that would be variables in another notation, by their places."""
+    """Return pieces of text that would be variables in another notation, by their places."""
     every: list[_NearMiss] = []
     pieces, done = [], 0
     for start, end in sorted(taken):

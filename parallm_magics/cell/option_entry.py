@@ -71,7 +71,7 @@ def option(
     also: str = "",
     **more: Any,
 ) -> Any:
-    """An option as a field.
+    """Define an option as a field.
 
     Args:
         usage: its flags, and behind them what stands for the value.
@@ -84,10 +84,10 @@ def option(
 
 
 def words(flags: str, known: Collection[str], text: str, **more: Any) -> Any:
-    """An option that takes one of these words; may be a table that grows."""
+    """Define an option that takes one of these words; may be a table that grows."""
     return option(flags, read.one_of(known), text, known=known, **more)
 
 
 def switch(flags: str, text: str, **more: Any) -> Any:
-    """An option that is on or off."""
+    """Define an option that is on or off."""
     return option(flags, read.switch, text, default=False, **more)

@@ -29,7 +29,7 @@ _READINGS = ("choices", "score", "number", "open")
 
 
 def read_tokens(found: Sequence[Token], place: str, lookup: Lookup | None) -> dict[str, Any]:
-    """The options that a directive's line gives, by name.
+    """Read the options that a directive's line gives, by name.
 
     Args:
         found: the tokens behind the word (and name).
@@ -74,7 +74,7 @@ def read_tokens(found: Sequence[Token], place: str, lookup: Lookup | None) -> di
 
 
 def read_keywords(keywords: Mapping[str, Any], place: str) -> dict[str, Any]:
-    """The options that a script gives as keywords, by name; None means not given.
+    """Read the options that a script gives as keywords, by name; None means not given.
 
     Raises:
         OptionError: as `read_tokens`.
@@ -100,16 +100,16 @@ class Layers:
     layers: tuple[Layer, ...]
 
     def over(self, layer: Layer) -> Layers:
-        """The same with one more on top."""
+        """Put one more layer on top."""
         return Layers((*self.layers, layer))
 
     def options(self, own: Layer = NOTHING) -> Options:
-        """The options of a block that gives these itself."""
+        """Merge the options of a block that gives these itself."""
         return merge(*self.layers, own)
 
 
 def merge(*layers: Layer) -> Options:
-    """The layers' options over the defaults, later layers first; a reading replaces a reading."""
+    """Put the layers' options over the defaults, later layers first; a reading replaces a reading."""
     merged: dict[str, Any] = {}
     for layer in layers:
         if any(layer.get(name) for name in _READINGS):
@@ -120,12 +120,12 @@ def merge(*layers: Layer) -> Options:
 
 
 def option_of(flag: str) -> Option | None:
-    """The option that is typed like this."""
+    """Find the option that is typed like this."""
     return next((option for option in TABLE.values() if flag in option.flags), None)
 
 
 def _cut(text: str) -> tuple[str, str | None]:
-    """A token as flag and the value glued to it: `--a=b`, `-n5`."""
+    """Cut a token into flag and the value glued to it: `--a=b`, `-n5`."""
     if text.startswith("--"):
         flag, equals, value = text.partition("=")
         return flag, value if equals else None
@@ -153,12 +153,12 @@ def _known(flag: str, place: str, at: str) -> Option:
 
 
 def _help(place: str) -> str:
-    """What shows the options of a place: blocks have no help of their own."""
+    """Return what shows the options of a place: blocks have no help of their own."""
     return " or ".join(f"%%{cell}?" for cell in WORDS if place == cell or place in WORDS[cell])
 
 
 def _unexpected(word: str, place: str, quoted: str = "") -> str:
-    """What is wrong with a word that is no option, and what was probably meant.
+    """Say what is wrong with a word that is no option, and what was probably meant.
 
     Args:
         quoted: the option before it, with all of its words between quotes; "" where none takes them.
@@ -174,7 +174,7 @@ def _unexpected(word: str, place: str, quoted: str = "") -> str:
 
 
 def _words(found: Sequence[Token]) -> list[str]:
-    """The words up to the next option."""
+    """Return the words up to the next option."""
     texts = [token.text for token in found]
     end = next((at for at, text in enumerate(texts) if text.startswith("-")), len(texts))
     return texts[:end]
@@ -186,7 +186,7 @@ def _quoted(value: str) -> str:
 
 
 def _meant(word: str, known: Mapping[str, Option]) -> str:
-    """The option that a word begins or is begun by, means elsewhere, or is most like; as a hint.
+    """Return the option that a word begins or is begun by, means elsewhere, or is most like; as a hint.
 
     Args:
         known: the options by the names that are possible here.
@@ -206,7 +206,7 @@ def _begins(one: str, other: str) -> bool:
 
 
 def _substitute(text: str, option: Option, lookup: Lookup, where: str) -> Any:
-    """A value with its variables put in; a value that is one variable keeps its Python type."""
+    """Put the variables into a value; a value that is one variable keeps its Python type."""
     if option.offers == "variables":
         return text
     ref = whole(text)
@@ -219,7 +219,7 @@ def _substitute(text: str, option: Option, lookup: Lookup, where: str) -> Any:
 
 
 def _embedded(ref: Ref, option: Option, lookup: Lookup, where: str) -> str:
-    """A variable within an option's text: the same text as in a prompt."""
+    """Return a variable within an option's text: the same text as in a prompt."""
     value = lookup(ref)
     shown = ref.shown
     if option.read in (lists.models, lists.choices) and not isinstance(value, str | Number):
@@ -248,7 +248,7 @@ def _read(option: Option, value: Any, where: str) -> Any:
 
 
 def reading_of(options: Options) -> Reading | None:
-    """How the options want answers read; None where they do not say."""
+    """Tell how the options want answers read; None where they do not say."""
     if options.choices:
         return Reading(rule_named(options.pick).reads, choices=options.choices)
     if options.score:

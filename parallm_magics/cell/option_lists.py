@@ -15,7 +15,7 @@ from parallm_magics.display import columns as table
 
 
 def models(value: Any) -> tuple[str, ...]:
-    """Model names; commas separate them, except within brackets."""
+    """Read model names; commas separate them, except within brackets."""
     found = listed(value, "a model")
     if len(set(found)) < len(found):
         raise ValueError("a model is named twice; for more calls of one model use -n")
@@ -33,7 +33,7 @@ def columns(value: Any) -> tuple[str, ...]:
 
 
 def choices(value: Any) -> tuple[str, ...]:
-    """At least two labels that differ in more than case, width and blanks."""
+    """Read at least two labels that differ in more than case, width and blanks."""
     found = listed(value, "a label")
     if len(found) < 2:
         other = next((char for char in ";|/" if char in found[0]), "")
@@ -56,7 +56,7 @@ def choices(value: Any) -> tuple[str, ...]:
 
 
 def listed(value: Any, what: str) -> tuple[str, ...]:
-    """The parts of a list, none of them blank."""
+    """Read the parts of a list, none of them blank."""
     if isinstance(value, str):
         parts = _split_list(value)
     elif isinstance(value, list | tuple):
@@ -78,7 +78,7 @@ _BRACKETS = {"[": "]", "(": ")", "{": "}"}
 
 
 def _split_list(typed: str) -> list[str]:
-    """The parts of a list as it is typed, a list of Python's or JSON's included.
+    """Return the parts of a list as it is typed, a list of Python's or JSON's included.
 
     Commas within round brackets separate nothing, since models have arguments.
 
@@ -107,7 +107,7 @@ def _split_list(typed: str) -> list[str]:
 
 
 def _unquoted(part: str) -> str:
-    """A part of a list without the quotes around it.
+    """Return a part of a list without the quotes around it.
 
     Raises:
         ValueError: a bracket or a typographic quote that has no partner in it.
@@ -129,7 +129,7 @@ def _unquoted(part: str) -> str:
 
 
 def _wrapped(text: str, opening: str) -> bool:
-    """Whether one pair of brackets stands around the whole text."""
+    """Tell whether one pair of brackets stands around the whole text."""
     if not text.startswith(opening):
         return False
     depth = 0
@@ -141,5 +141,5 @@ def _wrapped(text: str, opening: str) -> bool:
 
 
 def shown(value: Any) -> str:
-    """A value of a wrong kind as an error names it."""
+    """Return a value of a wrong kind as an error names it."""
     return repr(value[:40]) if isinstance(value, str) else type(value).__name__

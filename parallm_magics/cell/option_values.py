@@ -35,7 +35,7 @@ _IPYTHONS = re.compile(r"__\w*|_|_i+|_i?\d+|_[doi]h")
 
 
 def text(value: Any) -> str:
-    """A text that is not blank."""
+    """Read a text that is not blank."""
     if not isinstance(value, str):
         raise ValueError(f"a text is needed, not {shown(value)}")
     if not value.strip():
@@ -46,7 +46,7 @@ def text(value: Any) -> str:
 
 
 def word(value: Any) -> str:
-    """One word."""
+    """Read one word."""
     found = text(value).strip()
     if len(found.split()) != 1 or not found.isprintable():
         raise ValueError(f"one word is needed, not {found[:40]!r}")
@@ -54,7 +54,7 @@ def word(value: Any) -> str:
 
 
 def identifier(value: Any) -> str:
-    """A name that a run can be stored under without breaking the notebook."""
+    """Read a name that a run can be stored under without breaking the notebook."""
     name = text(value).strip()
     if not name.isidentifier() or keyword.iskeyword(name):
         raise ValueError(
@@ -66,14 +66,14 @@ def identifier(value: Any) -> str:
 
 
 def switch(value: Any) -> bool:
-    """On or off."""
+    """Read on or off."""
     if isinstance(value, bool):
         return value
     raise ValueError(f"True or False is needed, not {shown(value)}")
 
 
 def count(value: Any) -> int:
-    """A whole number of at least 1."""
+    """Read a whole number of at least 1."""
     found = whole_number(value)
     if found < 1:
         raise ValueError(f"at least 1 is needed, not {found}")
@@ -81,7 +81,7 @@ def count(value: Any) -> int:
 
 
 def workers(value: Any) -> int:
-    """A whole number of at least 1 that a run can hold."""
+    """Read a whole number of at least 1 that a run can hold."""
     found = count(value)
     if found > MOST_WORKERS:
         raise ValueError(f"at most {MOST_WORKERS} workers a cell, not {found}")
@@ -89,7 +89,7 @@ def workers(value: Any) -> int:
 
 
 def count_or_none(value: Any) -> int:
-    """A whole number of at least 0."""
+    """Read a whole number of at least 0."""
     found = whole_number(value)
     if found < 0:
         raise ValueError(f"0 or more is needed, not {found}")
@@ -97,7 +97,7 @@ def count_or_none(value: Any) -> int:
 
 
 def concurrency(value: Any) -> int:
-    """A whole number from 1 to 200."""
+    """Read a whole number from 1 to 200."""
     found = count(value)
     if found > 200:
         raise ValueError(f"at most 200 at once, not {found}")
@@ -105,7 +105,7 @@ def concurrency(value: Any) -> int:
 
 
 def whole_number(value: Any) -> int:
-    """A whole number, of either sign."""
+    """Read a whole number, of either sign."""
     if isinstance(value, str) and re.fullmatch(r"[+-]?[0-9]{1,18}", value.strip()):
         return int(value)
     if isinstance(value, bool) or not hasattr(value, "__index__"):
@@ -114,7 +114,7 @@ def whole_number(value: Any) -> int:
 
 
 def dollars(value: Any) -> Decimal:
-    """An amount of US dollars above 0; a dollar sign may lead it."""
+    """Read an amount of US dollars above 0; a dollar sign may lead it."""
     shown = value.strip().removeprefix("$") if isinstance(value, str) else value
     if not _number(shown) > 0:
         raise ValueError(f"US dollars above 0 are needed (None for no cap), not {str(shown)[:40]}")
@@ -122,7 +122,7 @@ def dollars(value: Any) -> Decimal:
 
 
 def file_path(value: Any) -> str:
-    """The path of a file, `~` for the home folder."""
+    """Read the path of a file, `~` for the home folder."""
     found = str(value) if isinstance(value, pathlib.PurePath) else text(value).strip()
     if "\0" in found or found.endswith(("/", "\\")):
         raise ValueError(f"the path of a file is needed, not {found[:60]!r}")
@@ -130,7 +130,7 @@ def file_path(value: Any) -> str:
 
 
 def seconds(value: Any) -> float:
-    """A finite number of seconds above 0; a unit `s` may follow."""
+    """Read a finite number of seconds above 0; a unit `s` may follow."""
     found = _number(value.strip().removesuffix("s") if isinstance(value, str) else value)
     if not found > 0:
         raise ValueError(f"seconds above 0 are needed, not {found:g}")
@@ -138,7 +138,7 @@ def seconds(value: Any) -> float:
 
 
 def temperature(value: Any) -> tuple[float, float]:
-    """One temperature or a range, as its two ends; from 0 to 2."""
+    """Read one temperature or a range, as its two ends; from 0 to 2."""
     if isinstance(value, tuple | list) or (
         isinstance(value, str) and (".." in value or _as_range(value))
     ):
@@ -151,7 +151,7 @@ def temperature(value: Any) -> tuple[float, float]:
 
 
 def span(value: Any, least_width: float = 1e-9, such_as: str = "1..10") -> tuple[float, float]:
-    """Two ends, the lower first."""
+    """Read two ends, the lower first."""
     parts = re.split(r"(?<!\.)\.\.(?!\.)", value) if isinstance(value, str) else value
     if not isinstance(parts, tuple | list) or len(parts) != 2:
         raise ValueError(
@@ -169,13 +169,13 @@ _RANGE = re.compile(
 
 
 def _as_range(value: Any) -> str:
-    """How a range in another notation is written here, as a hint; "" for what is none."""
+    """Tell how a range in another notation is written here, as a hint; "" for what is none."""
     match = _RANGE.fullmatch(value) if isinstance(value, str) else None
     return f"; write {match[1]}..{match[2]}" if match else ""
 
 
 def items(value: Any) -> Any:
-    """The path of a variable, as text, or the items themselves."""
+    """Read the path of a variable, as text, or the items themselves."""
     if isinstance(value, str):
         found = _key_quoted(value.strip())
         if path(found) is None and whole(found) is None:
@@ -185,17 +185,17 @@ def items(value: Any) -> Any:
 
 
 def truth(value: Any) -> Any:
-    """Where the true labels are: the name of a variable or a column, or the labels themselves."""
+    """Read where the true labels are: the name of a variable or a column, or the labels themselves."""
     return _key_quoted(text(value).strip()) if isinstance(value, str) else value
 
 
 def _key_quoted(typed: str) -> str:
-    """A path as it was meant: quotes around a key, as in `table["text"]`, are gone once it is cut."""
+    """Return a path as it was meant: quotes around a key, as in `table["text"]`, are gone once it is cut."""
     return re.sub(r"\[([^\W\d][^\]\[\"']*)\]", r'["\1"]', typed)
 
 
 def comparisons(value: Any) -> tuple[str, ...]:
-    """Systems to compare with: `single`, models, names of panels, `stop=clinch`."""
+    """Read systems to compare with: `single`, models, names of panels, `stop=clinch`."""
     found = listed(value, "a system") if value != () else ()
     if len(set(found)) < len(found):
         raise ValueError("a system is named twice")
@@ -210,7 +210,7 @@ def comparisons(value: Any) -> tuple[str, ...]:
 
 
 def parameter(value: Any) -> tuple[tuple[str, Any], ...]:
-    """KEY=JSON as typed, or a dict from a script; what is no JSON is taken as text."""
+    """Read KEY=JSON as typed, or a dict from a script; what is no JSON is taken as text."""
     pairs = list(value.items()) if isinstance(value, Mapping) else value
     if isinstance(pairs, list | tuple) and all(
         isinstance(pair, tuple) and len(pair) == 2 for pair in pairs
@@ -264,7 +264,7 @@ def _no_constant(name: str) -> Any:
 
 
 def threshold(value: Any) -> str:
-    """A share as 0.6, 2/3 or 60%, or a count of at least 2; kept as exact text."""
+    """Read a share as 0.6, 2/3 or 60%, or a count of at least 2; kept as exact text."""
     shown = str(value).strip()
     share = _fraction(shown)
     if share is None:
@@ -281,7 +281,7 @@ def threshold(value: Any) -> str:
 
 
 def weight(value: Any) -> Fraction:
-    """A number of at least 0, exact as it is written."""
+    """Read a number of at least 0, exact as it is written."""
     found = None if isinstance(value, bool) else _fraction(str(value).strip())
     if found is None or found < 0:
         raise ValueError(f"a weight of 0 or more is needed, such as 1.5, not {shown(value)}")
@@ -289,7 +289,7 @@ def weight(value: Any) -> Fraction:
 
 
 def stop(value: Any) -> str:
-    """When a vote ends: `all`, `clinch`, or `beta:LEVEL` with a level between 0.5 and 1."""
+    """Read when a vote ends: `all`, `clinch`, or `beta:LEVEL` with a level between 0.5 and 1."""
     shown = str(value).strip()
     if shown in ("all", "clinch"):
         return shown
@@ -305,7 +305,7 @@ def stop(value: Any) -> str:
 
 
 def minimum(value: Any) -> str:
-    """A count of workers, or a share in percent; kept as text."""
+    """Read a count of workers, or a share in percent; kept as text."""
     shown = str(value).strip()
     if isinstance(value, float) and not 0 <= value <= 1:
         raise ValueError("a whole number of workers or a percentage is needed, such as 3 or 50%")
@@ -321,7 +321,7 @@ def minimum(value: Any) -> str:
 
 
 def one_of(known: Collection[str]) -> Callable[[Any], str]:
-    """A reader of one of these words."""
+    """Make a reader of one of these words."""
 
     def read(value: Any) -> str:
         found = value.strip() if isinstance(value, str) else str(value)
@@ -338,7 +338,7 @@ def _unknown(found: str, known: Collection[str]) -> ValueError:
 
 
 def _fraction(shown: str) -> Fraction | None:
-    """A decimal, a fraction or a percentage, exactly; None for anything else."""
+    """Return a decimal, a fraction or a percentage, exactly; None for anything else."""
     # No exponents: 1e999999999 would be written out digit by digit.
     match = re.fullmatch(
         r"[+-]?(\d{1,12}(?:\.\d{0,12})?|\.\d{1,12})(/\d{1,12})?(%?)", shown, re.ASCII

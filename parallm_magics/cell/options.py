@@ -337,7 +337,7 @@ class Options(GuardOptions):
 
 
 def table_of(kind: type[Options]) -> dict[str, Option]:
-    """An entry for each field, by its name."""
+    """Make an entry for each field, by its name."""
     return {
         field.name: Option(name=field.name, default=field.default, **field.metadata)
         for field in dataclasses.fields(kind)

@@ -146,13 +146,13 @@ def make_plan(
 
 
 def _holds(name: str, magic: str) -> bool:
-    """Whether a setting holds for this magic: how %%vote picks is no default of a section."""
+    """Tell whether a setting holds for this magic: how %%vote picks is no default of a section."""
     where = TABLE[name].where
     return magic in where or not where & CELLS
 
 
 def _readable(cell: Cell, variables: Mapping[str, Any], known: Layer) -> tuple[Cell, Prompts]:
-    """The cell as it is to be read, and what puts its variables in.
+    """Look the cell over, and find what puts its variables in.
 
     Args:
         known: the options that are known before the cell's own are read.
@@ -170,7 +170,7 @@ def _readable(cell: Cell, variables: Mapping[str, Any], known: Layer) -> tuple[C
 
 
 def _cell_layer(cell: Cell, prompts: Prompts, keywords: Layer) -> Layer:
-    """The options that the cell itself gives, those of a script over those of its line."""
+    """Read the options that the cell itself gives, those of a script over those of its line."""
     typed = read_tokens(cell.arguments, cell.magic, prompts.option) if cell.arguments else {}
     layer = {**typed, **keywords}
     if cell.system is not None and "system" in layer:
@@ -216,7 +216,7 @@ def _parts(cell: Cell, prompts: Prompts) -> _Parts:
 
 
 def _block_options(block: Block, cell: Cell, prompts: Prompts) -> Layer:
-    """The options of a block's line.
+    """Read the options of a block's line.
 
     Raises:
         CellSyntaxError: the block says nothing, or says one thing twice.
@@ -242,7 +242,7 @@ def _block_options(block: Block, cell: Cell, prompts: Prompts) -> Layer:
 
 
 def _layers(settings: Layer, cell_layer: Layer, parts: _Parts) -> Layers:
-    """The layers of the cell's options, the rule and the launch that others imply on top."""
+    """Stack the layers of the cell's options, the rule and the launch that others imply on top."""
     layers = Layers((settings, cell_layer))
     options = layers.options()
     weighed = any("weight" in own for _, own in parts.workers)
@@ -259,7 +259,7 @@ def _layers(settings: Layer, cell_layer: Layer, parts: _Parts) -> Layers:
 
 
 def _implied_rule(options: Options, chosen: Layer, parts: _Parts, weighed: bool) -> Layer:
-    """The rule that a block or an option stands for where no rule was named.
+    """Return the rule that a block or an option stands for where no rule was named.
 
     Raises:
         OptionError: another rule was named, in which it would have no part.
@@ -290,7 +290,7 @@ def _implied_rule(options: Options, chosen: Layer, parts: _Parts, weighed: bool)
 
 
 def _items(cell: Cell, each: Any, prompts: Prompts) -> Items:
-    """What --each runs over."""
+    """Find what --each runs over."""
     items = prompts.find_items(each)
     prompting = [text for block in cell.blocks if block.word in WORKERS for text in block.texts]
     if not names_item(prompts, cell.preamble, cell.system, *prompting):
@@ -307,7 +307,7 @@ def _workers(
     parts: _Parts,
     parse_model: ParseModel,
 ) -> tuple[list[WorkerSpec], tuple[System, ...]]:
-    """The workers of a round and, where a vote is measured on items, the systems that they make."""
+    """Multiply the workers of a round; where a vote is measured, find the systems that they make."""
     if cell.magic == "fanout":
         return fanout_specs(layers, cell_layer, parts.workers, guarded=bool(parts.guards)), ()
     options = layers.options()
@@ -318,7 +318,7 @@ def _workers(
 
 
 def _unspread(spans: Sequence[tuple[float, float]], items: Items | None) -> list[str]:
-    """A note for each range that only one worker has, so that it cannot be spread."""
+    """Return a note for each range that only one worker has, so that it cannot be spread."""
     return [
         f"-t {low:g}..{high:g}: only one worker has this range, and takes {low:g}"
         for low, high in spans
@@ -327,7 +327,7 @@ def _unspread(spans: Sequence[tuple[float, float]], items: Items | None) -> list
 
 
 def least_successes(minimum: str, workers: int) -> int:
-    """The whole number of successes that a count or a percentage of the workers stands for."""
+    """Return the whole number of successes that a count or a percentage of the workers stands for."""
     if minimum.endswith("%"):
         return math.ceil(Fraction(minimum[:-1]) / 100 * workers)
     return int(minimum)

@@ -40,10 +40,10 @@ class Keys(Protocol):
     """The names under which a result holds its answers."""
 
     def has_key(self, key: str) -> bool:
-        """Whether the result can have this key."""
+        """Tell whether the result can have this key."""
 
     def some_keys(self) -> list[str]:
-        """The first keys of the result."""
+        """Return the first keys of the result."""
 
 
 class Prompts:
@@ -76,13 +76,13 @@ class Prompts:
         self.notes: list[str] = []
 
     def parts(self, text: Text) -> tuple[Part, ...]:
-        """The text as literal pieces and variables."""
+        """Split the text into literal pieces and variables."""
         if text.value not in self._parts:
             self._parts[text.value] = (text.value,) if self._blind else split(text.value)
         return self._parts[text.value]
 
     def render(self, text: Text, place: str, values: Mapping[str, Any] = NO_VALUES) -> str:
-        """The text with its variables put in.
+        """Put the variables into a text.
 
         Args:
             values: what `{{item}}` and `{{index}}` stand for at present.
@@ -94,11 +94,11 @@ class Prompts:
     def filled(
         self, text: Text, parts: Parts, place: str, values: Mapping[str, Any] = NO_VALUES
     ) -> str:
-        """These parts of a text with their variables put in."""
+        """Put the variables into these parts of a text."""
         return fill(parts, lambda ref: self.text_of(ref, lambda: at(text, ref, place), values))
 
     def template(self, text: Text, place: str, late: str, keys: Keys | None) -> Parts:
-        """The text with its variables put in, but for `late` and `task`, which come later.
+        """Put the variables into a text, but for `late` and `task`, which come later.
 
         Args:
             late: "outputs" or "candidates".
@@ -120,11 +120,11 @@ class Prompts:
         return tuple(parts)
 
     def option(self, ref: Ref, line: int = 1) -> Any:
-        """The value of a variable in an option on this line."""
+        """Return the value of a variable in an option on this line."""
         return ref.source if self._blind else self._value(ref, f"line {line}", NO_VALUES)
 
     def find_items(self, each: Any) -> Items:
-        """The items that --each runs over.
+        """Find the items that --each runs over.
 
         Raises:
             OptionError: nothing to run over, or nothing that has an order.
@@ -143,7 +143,7 @@ class Prompts:
         return self.items
 
     def missing(self, gap: Gap, shown: str = "") -> str:
-        """That an item, or a part of it, holds no value, and how to leave such items out."""
+        """Say that an item, or a part of it, holds no value, and how to leave such items out."""
         items = self.items
         package = items.table.package if items is not None and items.table is not None else ""
         code = way_out(package, items.name if items is not None else "items", gap)
@@ -192,7 +192,7 @@ class Prompts:
             )
 
     def text_of(self, ref: Ref, place: Callable[[], str], values: Mapping[str, Any]) -> str:
-        """What a variable puts into a prompt; one that no item changes is looked at once."""
+        """Return what a variable puts into a prompt; one that no item changes is looked at once."""
         key, by_item = (ref.name, ref.steps), ref.name in values
         if not by_item and key in self._texts:
             return self._texts[key]
@@ -217,12 +217,12 @@ class Prompts:
 
 
 def at(text: Text, ref: Ref, place: str) -> str:
-    """Where a variable stands, as an error names it."""
+    """Return where a variable stands, as an error names it."""
     return f"line {text.line_at(ref.position)}, {place}"
 
 
 def _is_empty(value: Any, text: str) -> bool:
-    """Whether a model would be shown nothing of a value: no text, no item, no row."""
+    """Tell whether a model would be shown nothing of a value: no text, no item, no row."""
     if is_blank(text):
         return True
     with contextlib.suppress(Exception):  # a value of the user's may raise anything

@@ -109,7 +109,7 @@ class Renderer:
     def _unknown_variable_first(
         self, workers: Sequence[WorkerSpec], error: ModelError
     ) -> ModelError:
-        """The error of an unknown model; an unknown variable is raised rather than that."""
+        """Return the error of an unknown model; an unknown variable is raised rather than that."""
         items = self._items
         if items is None or items.read_async is None:
             values = {} if items is None else {"item": items.first, "index": 1}
@@ -120,7 +120,7 @@ class Renderer:
         return error.with_traceback(None)
 
     def round(self, samples: Counter[int], at: int, item: Any) -> list[Task]:
-        """The calls of one item.
+        """Render the calls of one item.
 
         Args:
             samples: how often each request was made before; counted on.
@@ -168,7 +168,7 @@ class Renderer:
     def _texts(
         self, spec: CallSpec, shared: str, values: Mapping[str, Any]
     ) -> tuple[str, str | None]:
-        """The prompt and the system prompt of a worker's call."""
+        """Render the prompt and the system prompt of a worker's call."""
         render = self._prompts.render
         own = [render(block.text, block.where, values) for block in spec.worker.blocks]
         prompt = "\n\n".join(part for part in (shared, *own, spec.closing) if part)
@@ -182,19 +182,19 @@ class Renderer:
         return prompt, self._systems.setdefault(system, system)
 
     def _about(self, at: int, item: Any, values: Mapping[str, Any]) -> dict[str, Plain]:
-        """The key of an item and what is shown of it."""
+        """Return the key of an item and what is shown of it."""
         words = ""
         if not isinstance(item, _NUMBERS):
             words = words_of_item(self._prompts, self._typed, values)
         return {"key": self.keys.plain_item(at), "item": _clipped(words) if words else brief(item)}
 
     def _step(self, span: tuple[float, float], at: int) -> float:
-        """The temperature for the item of that number, of a range that the items share."""
+        """Return the temperature for the item of that number, of a range that the items share."""
         assert self.rounds is not None
         return step_of(*span, at - 1, self.rounds)
 
     def _common_beginning(self) -> str | None:
-        """What the prompts of all items begin with, where one call an item puts it into its text.
+        """Return what the prompts of all items begin with, where one call an item puts it into its text.
 
         Several calls of one item share more than that: the item too.
         """
@@ -204,7 +204,7 @@ class Renderer:
         return beginning(self._prompts, self._cell.preamble, PREAMBLE_PLACE)
 
     def _sharing(self, systems: Sequence[str | None]) -> Sequence[bool]:
-        """Which calls of a round begin with the same text as another call, and may be cached."""
+        """Return which calls of a round begin with the same text as another call, and may be cached."""
         alike = self._one_beginning or self._beginning is not None
         if alike and self._by_item and self.rounds != 1:
             return self._cached
@@ -215,7 +215,7 @@ class Renderer:
         return [may and count[each] > 1 for may, each in zip(self._cached, asked, strict=True)]
 
     def failed(self, at: int, problem: str, item: Plain = None) -> list[Record]:
-        """What stands for the calls of an item that cannot be made."""
+        """Return what stands for the calls of an item that cannot be made."""
         first = (at - 1) * len(self.specs)
         return [
             Record(
@@ -293,7 +293,7 @@ def _call_specs(
 
 
 def _system_text(worker: WorkerSpec, shared: Text | None) -> tuple[Text, str] | None:
-    """The text that makes a worker's system prompt, and its place; None where only an option may.
+    """Return the text that makes a worker's system prompt, and its place; None where only an option may.
 
     Args:
         shared: the cell's own system text.
@@ -308,7 +308,7 @@ def _system_text(worker: WorkerSpec, shared: Text | None) -> tuple[Text, str] | 
 
 
 def _typed_system(worker: WorkerSpec, cell: Cell, prompts: Prompts) -> str | None:
-    """A worker's system prompt as it is typed, where it holds the item."""
+    """Return a worker's system prompt as it is typed, where it holds the item."""
     typed = _system_text(worker, cell.system)
     if typed is None or not names_item(prompts, typed[0]):
         return None
@@ -316,7 +316,7 @@ def _typed_system(worker: WorkerSpec, cell: Cell, prompts: Prompts) -> str | Non
 
 
 def brief(item: Any) -> Plain:
-    """An item in a few words, whatever it is."""
+    """Return an item in a few words, whatever it is."""
     if item is None or isinstance(item, _NUMBERS):
         return item
     with contextlib.suppress(VariableError):
@@ -329,7 +329,7 @@ def _clipped(words: str) -> str:
 
 
 def model_of(text: str | None, parsed: dict[str, Model], parse_model: ParseModel) -> Model:
-    """The model of this text, each text parsed once.
+    """Return the model of this text, each text parsed once.
 
     Raises:
         ModelError: no model is chosen, or there is none of that name.
@@ -346,7 +346,7 @@ def model_of(text: str | None, parsed: dict[str, Model], parse_model: ParseModel
 
 
 def call_fields(options: Options, total: int | None) -> dict[str, Any]:
-    """The fields of a call that its options alone decide.
+    """Return the fields of a call that its options alone decide.
 
     Args:
         total: how many calls there are; None, unknown, counts as many.
@@ -368,7 +368,7 @@ def call_fields(options: Options, total: int | None) -> dict[str, Any]:
 
 @functools.lru_cache(64)
 def _cache_key(model: Model, system: str | None, shared: str) -> str:
-    """The same for calls whose prompts begin with the same text; tells nothing of the text."""
+    """Return the same for calls whose prompts begin with the same text; tells nothing of the text."""
     if not (shared or system):
         return ""
     text = f"{model}\0{system or ''}\0{shared}"

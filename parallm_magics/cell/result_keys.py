@@ -27,22 +27,22 @@ class ResultKeys:
         self._numbers = {str(key): at for at, key in enumerate(self._items or (), 1)}
 
     def key(self, at: int, name: str) -> Any:
-        """The key of the result for a name of the cell, for the item of that number."""
+        """Return the key of the result for a name of the cell, for the item of that number."""
         if not self.by_item:
             return name
         return self.item(at) if self._items_alone else f"{self.item(at)}.{name}"
 
     def item(self, at: int) -> Any:
-        """The key of an item: the user's where there is one, else its number."""
+        """Return the key of an item: the user's where there is one, else its number."""
         return str(at) if self._items is None else self._items[at - 1]
 
     def plain_item(self, at: int) -> Plain:
-        """The key of an item as JSON holds it; None without items."""
+        """Return the key of an item as JSON holds it; None without items."""
         key = self.item(at) if self.by_item else None
         return key if key is None or isinstance(key, int | float | str) else str(key)
 
     def number_of(self, key: str) -> int:
-        """The number of the item that a key of the result is about; any where there is none."""
+        """Return the number of the item that a key of the result is about; any where there is none."""
         if not self.by_item:
             return 1
         if self._items is not None:

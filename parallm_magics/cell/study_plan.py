@@ -75,7 +75,7 @@ class PanelBlock:
 def cut_panels(
     blocks: Sequence[tuple[Block, Layer]],
 ) -> tuple[list[tuple[Block, Layer]], list[PanelBlock]]:
-    """The cell's own voters, and its panels: a `%voter` belongs to the `%panel` above it.
+    """Cut the blocks into the cell's own voters and its panels: a `%voter` belongs to the `%panel` above it.
 
     Raises:
         OptionError: a panel's name that would be confused with another system's.
@@ -109,7 +109,7 @@ def study_specs(
     panels: Sequence[PanelBlock],
     check_model: Callable[[str], object],
 ) -> tuple[list[WorkerSpec], tuple[System, ...]]:
-    """The workers that each item needs, and the systems that are made of them.
+    """Return the workers that each item needs, and the systems that are made of them.
 
     The single call is the first voter's, or each in turn where all repeat one prompt on one model;
     it and the early stop are told from the votes and need no calls of their own.
@@ -159,7 +159,7 @@ def _check_model(name: str, check: Callable[[str], object], known: Sequence[str]
 
 
 def _panel_specs(panel: PanelBlock, layers: Layers) -> list[WorkerSpec]:
-    """A panel's voters; without a number of its own it has as many as it names, else as the cell."""
+    """Return a panel's voters; without a number of its own it has as many as it names, else as the cell."""
     block, own = panel.block, panel.own
     layers = layers.over(own)
     options = layers.options()
@@ -180,14 +180,14 @@ def _panel_specs(panel: PanelBlock, layers: Layers) -> list[WorkerSpec]:
 
 
 def _short(model: str, others: Sequence[str]) -> str:
-    """A simulated model's name without its parameters, where no other system is called so."""
+    """Return a simulated model's name without its parameters, where no other system is called so."""
     short = model.partition("?")[0].removesuffix(":")
     same = sum(other.partition("?")[0].removesuffix(":") == short for other in others)
     return short if same == 1 else model
 
 
 def _once(first: WorkerSpec, model: str, name: str) -> WorkerSpec:
-    """Another model asked once what the first voter is asked."""
+    """Return another model asked once what the first voter is asked."""
     spread = first.options.temperature is not None and len(set(first.options.temperature)) > 1
     return replace(
         first,
@@ -208,7 +208,7 @@ def study_of(
     items: Items,
     variables: Mapping[str, Any],
 ) -> Study:
-    """What is measured, with the labels of the items.
+    """Say what is measured, with the labels of the items.
 
     Raises:
         OptionError: there are no such labels, a prompt holds what is to be found, or is the same for
@@ -252,7 +252,7 @@ def refuse_study(cell_layer: Layer, panels: Sequence[PanelBlock]) -> None:
 def measured_layers(
     layers: Layers, cell_layer: Layer, judged: bool, panels: Sequence[PanelBlock]
 ) -> Layers:
-    """The layers of a vote that is measured: every vote is asked.
+    """Stack the layers of a vote that is measured: every vote is asked.
 
     Args:
         judged: whether the cell has a %judge.

@@ -61,7 +61,7 @@ class Suggestions:
 
 
 def beginning_with(fragment: str, known: Iterable[tuple[str, str]]) -> Suggestions:
-    """Those of the texts, each with what it is about, that begin with the fragment, each once."""
+    """Return those of the texts, each with what it is about, that begin with the fragment, each once."""
     found: dict[str, str] = {}
     for text, about in known:
         if text.startswith(fragment):
@@ -72,7 +72,7 @@ def beginning_with(fragment: str, known: Iterable[tuple[str, str]]) -> Suggestio
 def suggest(
     before: str, variables: Mapping[str, Any], models: Sequence[str] = ()
 ) -> Suggestions | None:
-    """What may follow this beginning of a cell; None where nothing of ours may.
+    """Return what may follow this beginning of a cell; None where nothing of ours may.
 
     Args:
         before: the cell's text up to the cursor.
@@ -108,7 +108,7 @@ def _directives(magic: str, text: str) -> Iterator[tuple[str, str]]:
 def _option(
     line: str, where: str, variables: Mapping[str, Any], models: Sequence[str]
 ) -> Suggestions | None:
-    """Options and their values behind the name of a magic or of a block."""
+    """Return options and their values behind the name of a magic or of a block."""
     if line.count('"') % 2 or line.count("'") % 2:
         return None
     *earlier, fragment = re.split(r"[ \t]", line)
@@ -157,7 +157,7 @@ def _described(models: Sequence[str]) -> list[tuple[str, str]]:
 
 
 def known_values(option: Option) -> list[str]:
-    """The values that an option names itself, such as its rules; of `beta:LEVEL` the word."""
+    """Return the values that an option names itself, such as its rules; of `beta:LEVEL` the word."""
     parts = option.metavar.split("|")
     return [_PLACEHOLDER.sub("", part) for part in parts if part[:1].islower()]
 
@@ -167,7 +167,7 @@ def _iterable(value: Any) -> bool:
 
 
 def _variable(text: str, variables: Mapping[str, Any]) -> Suggestions | None:
-    """Names after `{{`, and what is within a name after its dot."""
+    """Return names after `{{`, and what is within a name after its dot."""
     first, _, body = text.partition("\n")
     line = text.rpartition("\n")[2]
     blocks = _BLOCK.findall(body)
@@ -186,7 +186,7 @@ def _variable(text: str, variables: Mapping[str, Any]) -> Suggestions | None:
 
 
 def _public(variables: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """The names that a template can reach and whose value could stand in a prompt, each with its type."""
+    """Return the names that a template can reach and whose value could stand in a prompt, each with its type."""
     return [
         (name, type(value).__name__)
         for name, value in sorted(variables.items())
@@ -197,7 +197,7 @@ def _public(variables: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def _inside(value: Any) -> list[tuple[str, str]]:
-    """Keys and attributes, read without running a line of the value's own code."""
+    """Return keys and attributes, read without running a line of the value's own code."""
     if type(value) is dict:
         return [(key, "key") for key in value if isinstance(key, str) and key.isidentifier()]
     names: dict[str, Any] = {}

@@ -51,7 +51,7 @@ class Table:
     index: Any = None
 
     def gap(self, columns: Sequence[str] | None) -> Gap | None:
-        """The first cell without a value in these columns, None for any; None where there is none."""
+        """Return the first cell without a value in these columns, None for any; None where there is none."""
         for number, row in enumerate(self.rows(), 1):
             if (found := gap_in(row, columns)) is not None:
                 return found._replace(row=number)
@@ -59,7 +59,7 @@ class Table:
 
 
 def gap_in(row: Any, columns: Iterable[str] | None = None) -> Gap | None:
-    """The first cell of a row without a value, in these columns or in any."""
+    """Return the first cell of a row without a value, in these columns or in any."""
     if not isinstance(row, dict):
         return Gap(0, "", row) if is_missing(row) else None
     wanted = row if columns is None else columns
@@ -67,7 +67,7 @@ def gap_in(row: Any, columns: Iterable[str] | None = None) -> Gap | None:
 
 
 def way_out(package: str, name: str, gap: Gap) -> str:
-    """How to leave the rows without a value out, as code."""
+    """Tell how to leave the rows without a value out, as code."""
     column = gap.column
     if package == "pandas":
         return f"{name}.dropna({f'subset=[{column!r}]' if column else ''})"
@@ -81,13 +81,13 @@ def way_out(package: str, name: str, gap: Gap) -> str:
 
 
 def package_of(value: Any) -> str:
-    """The package that a table is of, also where a subclass of another package stands for it."""
+    """Return the package that a table is of, also where a subclass of another package stands for it."""
     roots = [kind.__module__.partition(".")[0] for kind in type(value).__mro__]
     return next((root for root in roots if root in _PACKAGES), "")
 
 
 def table_of(value: Any, name: str) -> Table | None:
-    """The rows of a table, or the values of a column, as Python's own types; None for anything else.
+    """Return the rows of a table, or the values of a column, as Python's own types; None for anything else.
 
     Raises:
         OptionError: a table that has no rows yet, or two columns of one name.
@@ -163,7 +163,7 @@ def _refuse_twins(name: str, columns: Sequence[Any]) -> None:
 
 
 def is_missing(value: Any) -> bool:
-    """Whether this is None, NaN of any kind, NaT, NA, or a null of pyarrow.
+    """Tell whether this is None, NaN of any kind, NaT, NA, or a null of pyarrow.
 
     >>> is_missing(None), is_missing(float("nan")), is_missing(""), is_missing(0)
     (True, True, False, False)
@@ -182,7 +182,7 @@ def is_missing(value: Any) -> bool:
 
 
 def _differs_from_itself(value: Any) -> bool:
-    """As only NaN and NaT do; a signalling NaN does not even compare."""
+    """Tell NaN and NaT, which alone differ from themselves; a signalling NaN does not even compare."""
     try:
         return bool(value != value)
     except Exception:

@@ -61,7 +61,7 @@ class Labels:
         return label
 
     def label(self, at: int, item: Any) -> str | None:
-        """The true label of an item as its answers are counted; None where it has none.
+        """Return the true label of an item as its answers are counted; None where it has none.
 
         Raises:
             VariableError: as `note`.
@@ -79,7 +79,7 @@ class Labels:
 
 
 def labels_of(truth: Any, items: Items, variables: Mapping[str, Any], reading: Reading) -> Labels:
-    """The labels that `--truth` names, or that a script gives.
+    """Return the labels that `--truth` names, or that a script gives.
 
     A text is the name of a column of the items, else a variable; `{{item.label}}` is a part of each
     item whatever its kind.
@@ -123,7 +123,7 @@ def _check(labels: Labels, items: Items, ref: Ref | None) -> None:
 
 
 def _has(item: Any, ref: Ref) -> bool:
-    """Whether an item has this part; one without is one without a label, unless all are."""
+    """Tell whether an item has this part; one without is one without a label, unless all are."""
     try:
         value_of(ref, {"item": item, "index": 1})
     except VariableError:
@@ -134,7 +134,7 @@ def _has(item: Any, ref: Ref) -> bool:
 def _variable(
     ref: Ref | None, typed: str, items: Items, variables: Mapping[str, Any]
 ) -> tuple[str, Any]:
-    """The name and value of the variable that is meant."""
+    """Return the name and value of the variable that is meant."""
     if ref is None or spelling_of(ref.name, variables) is None:
         columns = [str(key) for key in items.first] if isinstance(items.first, Mapping) else []
         what = "neither a column of the items nor a variable" if columns else "no variable"
@@ -146,7 +146,7 @@ def _variable(
 
 
 def _listed(value: Any, name: str, items: Items, reading: Reading) -> Labels:
-    """Labels that stand in the items' order in a list or column of their own, or by their keys."""
+    """Return labels that stand in the items' order in a list or column of their own, or by their keys."""
     if isinstance(value, Mapping):
         return _keyed(value, name, items, reading)
 
@@ -178,7 +178,7 @@ def _listed(value: Any, name: str, items: Items, reading: Reading) -> Labels:
 
 
 def _beside(values: Sequence[Any], reading: Reading) -> Labels:
-    """Labels that stand beside the items, in their order; each is looked at."""
+    """Return labels that stand beside the items, in their order; each is looked at."""
     labels = Labels(reading, lambda at, item: values[at - 1] if at <= len(values) else None)
     labels.listed = len(values)
     for at, _ in enumerate(values, 1):
@@ -187,7 +187,7 @@ def _beside(values: Sequence[Any], reading: Reading) -> Labels:
 
 
 def _keyed(value: Mapping[Any, Any], name: str, items: Items, reading: Reading) -> Labels:
-    """Labels that stand in a dict by the keys of the items; an item without one has none."""
+    """Return labels that stand in a dict by the keys of the items; an item without one has none."""
     if items.keys is None:
         raise OptionError(
             f"--truth: {name} is a dict; say which part: list({name}.values()), or give the items "
@@ -202,14 +202,14 @@ def _keyed(value: Mapping[Any, Any], name: str, items: Items, reading: Reading) 
 
 
 def _aligned(labels: Items, items: Items) -> bool:
-    """Whether two pandas columns are of the same rows; of anything else only the order tells."""
+    """Tell whether two pandas columns are of the same rows; of anything else only the order tells."""
     if labels.index is None or items.index is None:
         return True
     return bool(labels.index.equals(items.index))
 
 
 def _is_column(items: Items, name: str) -> bool:
-    """Whether any item has a part of that name, as far as they can be looked at."""
+    """Tell whether any item has a part of that name, as far as they can be looked at."""
     seen = [items.first] if items.once or items.known is None else items
     with contextlib.suppress(BrokenSourceError):  # told when the labels are read
         return any(_part_key(item, name) is not None for item in seen)
@@ -217,7 +217,7 @@ def _is_column(items: Items, name: str) -> bool:
 
 
 def _part_key(item: Any, name: str) -> Any:
-    """The key of the part that is meant; a column may be called by a number."""
+    """Return the key of the part that is meant; a column may be called by a number."""
     if not isinstance(item, Mapping):
         return None
     return name if name in item else next((key for key in item if str(key) == name), None)
@@ -235,12 +235,12 @@ def _at_item(ref: Ref, at: int, item: Any) -> Any:
 
 
 def key_of(label: str, reading: Reading) -> str:
-    """The form in which an answer is held against the truth: what is written otherwise is the same."""
+    """Return the form in which an answer is held against the truth: what is written otherwise is the same."""
     return KINDS[reading.kind].key(label)
 
 
 def _counted(value: Any, reading: Reading) -> str | None:
-    """A label as the answers are counted; None for an unlabelled item.
+    """Return a label as the answers are counted; None for an unlabelled item.
 
     Raises:
         ValueError: it is no possible answer.

@@ -14,7 +14,7 @@ _EDGE = re.compile(rf"^[-{DASHES}]+")
 
 
 def named(char: str) -> str:
-    """A character as an error shows it: many of these look like the plain one.
+    """Return a character as an error shows it: many of these look like the plain one.
 
     >>> named("—")
     '— (U+2014)'
@@ -23,20 +23,20 @@ def named(char: str) -> str:
 
 
 def opening_quote(text: str) -> str:
-    """The typographic quote that stands where a value begins; "" without one."""
+    """Return the typographic quote that stands where a value begins; "" without one."""
     found = _OPENING.search(text)
     return found[0] if found else ""
 
 
 def quote_problem(char: str) -> str:
-    """What is wrong with a typographic quote, and the way out."""
+    """Say what is wrong with a typographic quote, and the way out."""
     return (
         f"""{named(char)} is a typographic quote; write " or ' around a value that holds blanks"""
     )
 
 
 def dash_problem(flag: str, known: Collection[str]) -> str:
-    """What is wrong with a flag that holds a typographic dash, and the flag that is meant; or ""."""
+    """Say what is wrong with a flag that holds a typographic dash, and the flag that is meant; or ""."""
     odd = next((char for char in flag if char in DASHES), "")
     if not odd:
         return ""

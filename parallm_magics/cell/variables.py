@@ -62,7 +62,7 @@ Lookup = Callable[[Ref], Any]
 
 
 def split(text: str, *, outputs: bool = False) -> tuple[Part, ...]:
-    """A text as alternating literal pieces and variables, escapes resolved.
+    """Split a text into alternating literal pieces and variables, escapes resolved.
 
     Args:
         text: the text as typed.
@@ -83,7 +83,7 @@ def split(text: str, *, outputs: bool = False) -> tuple[Part, ...]:
 
 
 def matches(text: str, *, outputs: bool) -> list[re.Match[str]]:
-    """The variables in a text, the escaped ones included, by their places; see `split`."""
+    """Return the variables in a text, the escaped ones included, by their places; see `split`."""
     if "{{" not in text:
         return []
     by_end = {match.end(): match for match in found(text)}
@@ -93,7 +93,7 @@ def matches(text: str, *, outputs: bool) -> list[re.Match[str]]:
 
 
 def found(text: str) -> Iterator[re.Match[str]]:
-    """The variables in a text, the escaped ones included; groups: escape, name, steps."""
+    """Return the variables in a text, the escaped ones included; groups: escape, name, steps."""
     for match in _VARIABLE.finditer(text):
         attributes = (step for kind, step in _steps(match["steps"]) if kind == "attr")
         if all(normal(str(name)).isidentifier() for name in (match["name"], *attributes)):
@@ -101,7 +101,7 @@ def found(text: str) -> Iterator[re.Match[str]]:
 
 
 def normal(name: str) -> str:
-    """A name as Python knows it: one spelling for all ways to write its characters."""
+    """Return a name as Python knows it: one spelling for all ways to write its characters."""
     return name if name.isascii() else unicodedata.normalize("NFKC", name)
 
 
@@ -118,18 +118,18 @@ def _steps(text: str) -> tuple[tuple[str, str | int], ...]:
 
 
 def whole(text: str) -> Ref | None:
-    """The variable that this text consists of, or None."""
+    """Return the variable that this text consists of, or None."""
     parts = split(text)
     return parts[0] if len(parts) == 1 and isinstance(parts[0], Ref) else None
 
 
 def path(text: str) -> Ref | None:
-    """The variable that a bare path such as `docs` or `data["docs"]` names, or None."""
+    """Return the variable that a bare path such as `docs` or `data["docs"]` names, or None."""
     return whole("{{" + text + "}}")
 
 
 def spelling_of(name: str, variables: Mapping[str, Any]) -> str | None:
-    """The variable of this name, as the mapping spells it; None where there is none."""
+    """Return the variable of this name, as the mapping spells it; None where there is none."""
     if name in variables:
         return name
     if name.isascii():
@@ -138,14 +138,14 @@ def spelling_of(name: str, variables: Mapping[str, Any]) -> str | None:
 
 
 def public_names(variables: Mapping[str, Any]) -> list[str]:
-    """The names that a template can reach."""
+    """Return the names that a template can reach."""
     return [str(name) for name in variables if not str(name).startswith("_")]
 
 
 def value_of(
     ref: Ref, variables: Mapping[str, Any], where: str = "", *, named: bool = False
 ) -> Any:
-    """What a variable stands for.
+    """Return what a variable stands for.
 
     Args:
         named: whether an option asks for a name, and not for a text that variables stand in: it
@@ -208,12 +208,12 @@ def _near_step(value: Any, step: str | int) -> str:
 
 
 def fill(parts: tuple[Part, ...], lookup: Lookup) -> str:
-    """The text with each variable replaced by what `lookup` says of it."""
+    """Replace each variable of a text by what `lookup` says of it."""
     return "".join(part if isinstance(part, str) else lookup(part) for part in parts)
 
 
 def as_text(value: Any, name: str) -> str:
-    """A value as prompt text, whole: nothing is ever shortened on the way to a model.
+    """Write a value as prompt text, whole: nothing is ever shortened on the way to a model.
 
     Raises:
         VariableError: a kind of value that has no faithful text, with the way out.
@@ -256,7 +256,7 @@ def _numpy_bool(value: Any) -> bool:
 
 
 def _table(value: Any) -> str | None:
-    """A DataFrame or Series as CSV with all its rows, a cell without a value empty; else None."""
+    """Return a DataFrame or Series as CSV with all its rows, a cell without a value empty; else None."""
     package = package_of(value)
     if package == "pandas" and hasattr(value, "to_csv"):
         default_index = type(value.index).__name__ == "RangeIndex"
@@ -305,7 +305,7 @@ def _json_default(value: Any) -> Any:
 
 
 def _is_float(value: Any) -> bool:
-    """Whether a JSON number says the same; a long Decimal would lose its last digits."""
+    """Tell whether a JSON number says the same; a long Decimal would lose its last digits."""
     try:
         found = float(str(value))
     except ValueError:
@@ -347,7 +347,7 @@ _ROWS = {"to_pylist": "take its rows", "collect": "it has no rows yet", "read_al
 
 
 def _encodable(text: str) -> str:
-    """Half surrogate pairs cannot be sent as UTF-8; U+FFFD stands for them."""
+    """Put U+FFFD in place of half surrogate pairs, which cannot be sent as UTF-8."""
     return (
         text
         if text.isascii()

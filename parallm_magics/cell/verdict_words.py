@@ -25,7 +25,7 @@ _BETWEEN = rf"{_QUOTES}\s*(?:,?\s*\b(?:or|and|vs\.?|else)\b|[/|,])\s*{_QUOTES}"
 
 
 def blocking_label(label: str | None, choices: Sequence[str], at: str) -> str:
-    """The label that blocks, as the choices spell it; BLOCK itself needs no naming.
+    """Return the label that blocks, as the choices spell it; BLOCK itself needs no naming.
 
     Args:
         label: what `--block` says, or None.
@@ -48,7 +48,7 @@ def blocking_label(label: str | None, choices: Sequence[str], at: str) -> str:
 
 
 def pair_asked_for(text: str) -> Pair | None:
-    """The pair of labels that a guard's own words ask for, such as "Reply YES or NO"; else None."""
+    """Return the pair of labels that a guard's own words ask for, such as "Reply YES or NO"; else None."""
     for pair in PAIRS:
         one, other = map(re.escape, pair)
         joined = rf"(?<!\w)(?:{one}{_BETWEEN}{other}|{other}{_BETWEEN}{one})(?!\w)"
@@ -58,11 +58,11 @@ def pair_asked_for(text: str) -> Pair | None:
 
 
 def way_out(pair: Pair) -> str:
-    """The options with which a guard answers by this pair, as they are typed."""
+    """Return the options with which a guard answers by this pair, as they are typed."""
     passes, blocks = pair
     return f"--choices {passes},{blocks} --block {blocks}"
 
 
 def quoted(label: str) -> str:
-    """A label as it is typed on a line of options."""
+    """Return a label as it is typed on a line of options."""
     return f'"{label}"' if re.search(r"\s", label) else label

@@ -57,7 +57,7 @@ def fanout_specs(
     sections: Sequence[tuple[Block, Layer]],
     guarded: bool = False,
 ) -> list[WorkerSpec]:
-    """One worker a section, or as many as its -n or its models say.
+    """Make one worker a section, or as many as its -n or its models say.
 
     Args:
         cell_layer: the options of the cell itself.
@@ -100,7 +100,7 @@ def fanout_specs(
 def _of_one_prompt(
     letter: str, section: str | None, options: Options, default: int, where: str
 ) -> list[WorkerSpec]:
-    """The workers of a preamble alone."""
+    """Make the workers of a preamble alone."""
     count = _count(options.n, options.model, default, where)
     names = [f"{letter}{turn + 1}" for turn in range(count)]
     workers = [
@@ -113,7 +113,7 @@ def _of_one_prompt(
 def vote_specs(
     options: Options, layers: Layers, voters: Sequence[tuple[Block, Layer]], where: str = "line 1"
 ) -> list[WorkerSpec]:
-    """The voters: models and %voter blocks dealt in turn.
+    """Deal models and %voter blocks to the voters, in turn.
 
     Args:
         options: those of the panel.
@@ -184,7 +184,7 @@ def _dealt(models: Sequence[str], turn: int) -> str | None:
 
 
 def _free(name: str, block: Block, taken: dict[str, Block]) -> str:
-    """A name that no earlier block took; numbering an unnamed block can run into a typed name."""
+    """Return a name that no earlier block took; numbering an unnamed block can run into a typed name."""
     key = name_key(name)
     if key in taken:
         raise CellSyntaxError(
@@ -196,7 +196,7 @@ def _free(name: str, block: Block, taken: dict[str, Block]) -> str:
 
 
 def _spread(workers: Sequence[WorkerSpec], places: Sequence[int] | None = None) -> list[WorkerSpec]:
-    """The workers with their temperatures: a range is shared by those at the places, from its low end.
+    """Give the workers their temperatures: a range is shared by those at the places, from its low end.
 
     Args:
         places: without it those that have none yet.
@@ -215,6 +215,6 @@ def _spread(workers: Sequence[WorkerSpec], places: Sequence[int] | None = None) 
 
 
 def step_of(low: float, high: float, at: int, steps: int) -> float:
-    """The temperature at a place, from 0, of so many from the low end to the high one."""
+    """Return the temperature at a place, from 0, of so many from the low end to the high one."""
     share = at / (steps - 1) if steps > 1 else 0.0
     return round(low + (high - low) * share, 6)
