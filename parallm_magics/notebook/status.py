@@ -15,7 +15,7 @@ from parallm_magics.cell.options import TABLE
 from parallm_magics.notebook.settings import spoken_settings
 from parallm_magics.patterns.run import Picture
 from parallm_magics.providers import keys, registry
-from parallm_magics.providers.address import host_of, is_local
+from parallm_magics.providers.address import host_of
 from parallm_magics.providers.entry import NO_MODEL, ProviderEntry
 from parallm_magics.recordings.modes import offline
 
@@ -74,8 +74,8 @@ def _state(entry: ProviderEntry) -> str:
     """Whether a provider can be asked, in words; never its key."""
     if entry.simulated:
         return "SIMULATED, needs no key"
-    shown = entry.base_url and (entry.shows_address or is_local(entry.base_url))
-    at = f"at {host_of(entry.base_url)}, " if shown else ""
+    is_shown = entry.shows_address or entry.is_local
+    at = f"at {host_of(entry.base_url)}, " if is_shown else ""
     return f"{at}{', '.join(map(_said, entry.variables)) or 'needs no key'}"
 
 

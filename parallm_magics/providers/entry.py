@@ -93,6 +93,11 @@ class ProviderEntry:
         return next(filter(keys.is_set, self.keys), next(iter(self.keys), None))
 
     @property
+    def is_local(self) -> bool:
+        """Whether its usual address is one of the own network."""
+        return self.base_url.startswith("http") and is_local(self.base_url)
+
+    @property
     def variables(self) -> tuple[str, ...]:
         """Every variable that must be set; for the key the one that is."""
         key = [] if self.key_env is None else [self.key_env]
@@ -116,6 +121,6 @@ class ProviderEntry:
             return None if known is None or terms else Tariff("", "", model, per_mtok=known)
         if self.prices:
             return Tariff(self.prices, "", model.removeprefix("models/"), terms)
-        if not self.base_url or is_local(self.base_url):
+        if not self.base_url or self.is_local:
             return None
         return Tariff("", public(self.base_url), model, terms)

@@ -22,6 +22,8 @@ from parallm_magics.core import entry_table
 from parallm_magics.core.tasks import Record
 from parallm_magics.errors import MissingKeyError, ModelError
 from parallm_magics.export.program import program
+from parallm_magics.notebook.completion import _models
+from parallm_magics.notebook.status import show_models, show_providers
 from parallm_magics.providers import MESSAGES, BaseProvider, ProviderEntry, registry
 
 PAGE = (PACKAGE.parent / "docs" / "extending.md").read_text()
@@ -115,6 +117,20 @@ def test_the_example_has_a_cap_a_dry_run_and_a_recording(
     for _ in range(2):
         assert asked("acme:acme-1").text == "echo: ask"
     assert len(acme.log) == 1
+
+
+def test_the_example_is_listed_and_completed(
+    acme: Loopback, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Wherever a provider is looked for by its name."""
+    assert "acme:" in _models()
+    for show in (show_models, show_providers):
+        show()
+    listed = capsys.readouterr().out
+    assert re.search(r"acme +.*acme:acme-1", listed)
+    assert "ACME_API_KEY is set" in listed
+    with pytest.raises(ModelError, match="did you mean 'acme'"):
+        registry.parse_model("acmee:acme-1")
 
 
 def test_a_class_without_a_dialect_has_no_program(acme: Loopback) -> None:

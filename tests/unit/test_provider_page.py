@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 from paths import PACKAGE
@@ -27,3 +28,14 @@ def test_the_readme_names_every_provider() -> None:
     readme = (PACKAGE.parent / "README.md").read_text()
     for entry in ENTRIES:
         assert re.search(rf"`{entry.name}\b", readme), entry.name
+
+
+def test_notebooks_compare_no_list_of_providers() -> None:
+    """So that one more changes none of them."""
+    for path in (PACKAGE.parent / "notebooks").glob("*.ipynb"):
+        for cell in json.loads(path.read_text())["cells"]:
+            lists = re.search(
+                r"(?m)^%parallm( *| +(models|provider|status) *)$", "".join(cell["source"])
+            )
+            if cell["cell_type"] == "code" and lists:
+                assert "nbval-ignore-output" in cell["metadata"]["tags"], (path.name, lists[0])
