@@ -191,7 +191,7 @@ class Board:
     def _counts(self) -> list[str]:
         """How many workers are in which state; success goes without saying."""
         counts = [
-            f"{self._states[name]:,} {looks.state(name).word}"
+            f"{self._states[name]:,} {looks.STATES[name].word}"
             for name in looks.STATES
             if self._states[name] and name != "ok"
         ]

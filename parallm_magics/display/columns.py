@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import heapq
 import operator
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import TypeVar
 
 from markupsafe import Markup
 
@@ -82,7 +84,10 @@ def row_of(record: Record, ballot: str = "", span: float = 0.0, read: Read | Non
         span: seconds of the common axis.
         read: what was read of it, where that is no matter of its value.
     """
-    vote, voted = read or read_as(ballot, record.value)
+    if read is None:
+        known = ballot or record.value is not None
+        read = read_as(ballot, record.value) if known else ("", False)
+    vote, voted = read
     return Row(
         name=record.name,
         model=asked_and_answered(record) if record.model_answered else record.model,
@@ -144,9 +149,20 @@ def asked_and_answered(record: Record) -> str:
     return f"{model} (answered: {answered})"
 
 
+Timed = TypeVar("Timed", Record, Row)
+
+
+def slowest(calls: Sequence[Timed], most: int) -> list[Timed]:
+    """The calls that get a bar where they are too many, in order."""
+    longest = heapq.nsmallest(
+        most, range(len(calls)), key=lambda at: (-(calls[at].seconds or 0.0), at)
+    )
+    return [calls[at] for at in sorted(longest)]
+
+
 def models_line(rows: Sequence[Row]) -> str:
     """The workers' model or how many they are, then the models of the rows beside them."""
-    models = _models_of(rows)
+    models = list(dict.fromkeys(row.model for row in rows if row.role == "worker"))
     line = text.one_line(models[0], 80) if len(models) == 1 else text.count(len(models), "model")
     beside: dict[str, list[str]] = {}
     for row in rows:
@@ -156,10 +172,6 @@ def models_line(rows: Sequence[Row]) -> str:
         shown = text.listed([text.one_line(name, 40) for name in names[:3]], len(names) - 3)
         line += f", {shown} by {text.one_line(model, 80)}"
     return line
-
-
-def _models_of(rows: Sequence[Row]) -> list[str]:
-    return list(dict.fromkeys(row.model for row in rows if row.role == "worker"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +227,7 @@ def columns_of(rows: Sequence[Row], live: bool, asked: Sequence[str] = ()) -> li
 
 
 def _state(row: Row) -> Markup:
-    state = looks.state(row.state)
+    state = looks.STATES[row.state]
     tries = (" ", dim(f"×{row.attempts}")) if row.attempts > 1 else ()
     return joined((dot(state.colour), state.word, *tries))
 
@@ -227,7 +239,7 @@ def _elapsed(row: Row) -> Markup:
     if row.seconds is None or row.span <= 0:
         return _lowered(bar(0, 0, 0, "transparent"))
     start, queued = (row.start - row.queued) / row.span, row.queued / row.span
-    return _lowered(bar(start, queued, row.seconds / row.span, looks.state(row.state).colour))
+    return _lowered(bar(start, queued, row.seconds / row.span, looks.STATES[row.state].colour))
 
 
 _MARKS = re.compile(r"(?m)^[ \t]*(?:#{1,6}[ \t]+|```.*$)|\*\*|`")
@@ -284,7 +296,9 @@ COLUMNS: tuple[Column, ...] = (
     Column(
         "state",
         "State",
-        lambda row: looks.state(row.state).word + (f" ×{row.attempts}" if row.attempts > 1 else ""),
+        lambda row: (
+            looks.STATES[row.state].word + (f" ×{row.attempts}" if row.attempts > 1 else "")
+        ),
         html=_state,
     ),
     Column(
@@ -302,7 +316,7 @@ COLUMNS: tuple[Column, ...] = (
         "model",
         "Model",
         lambda row: row.model,
-        lambda rows, live: len(_models_of(rows)) > 1,
+        lambda rows, live: len({row.model for row in rows if row.role == "worker"}) > 1,
         ems=17,
         wide=30,
         limit=2 * NAME_LIMIT,

@@ -6,15 +6,10 @@ within a sentence of ours are set off by `text.isolated`.
 
 from __future__ import annotations
 
-import heapq
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeVar
+from typing import Literal
 
-from parallm_magics.core.tasks import Record
 from parallm_magics.display.columns import Row
-
-Timed = TypeVar("Timed", Record, Row)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +43,17 @@ class Marks:
 
 @dataclass(frozen=True, slots=True)
 class Says:
-    """Sentences of ours, a line each.
-
-    Attributes:
-        look: "strong" and "footer" stand apart from what is above them, the others close to it.
-    """
+    """Sentences of ours, a line each."""
 
     lines: tuple[str, ...]
-    look: Literal["plain", "strong", "small", "dim", "footer"] = "plain"
+    look: Literal["plain", "strong", "small", "dim"] = "plain"
+
+
+@dataclass(frozen=True, slots=True)
+class Footer:
+    """The last line, in small print."""
+
+    line: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,19 +171,7 @@ class Timeline:
 
     def left_out(self, shown: int) -> str:
         """Which workers have a bar, where not all of them have one."""
-        if shown >= self.workers:
-            return ""
         return f"The slowest {shown:,} of {self.workers:,} workers. "
-
-
-def slowest(calls: Sequence[Timed], most: int) -> list[Timed]:
-    """The calls that get a bar, in order: all, or the slowest where they are too many."""
-    if len(calls) <= most:
-        return list(calls)
-    longest = heapq.nsmallest(
-        most, range(len(calls)), key=lambda at: (-(calls[at].seconds or 0.0), at)
-    )
-    return [calls[at] for at in sorted(longest)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,6 +273,6 @@ class Folds:
 
 
 Block = (
-    Heading | Notes | Marks | Says | Lines | Bars | SectionVotes | Text | Workers | Timeline
+    Heading | Notes | Marks | Says | Footer | Lines | Bars | SectionVotes | Text | Workers | Timeline
     | Table | Matrix | Curve | Facts | Prompt | Progress | Disclosure | Folds
 )  # fmt: skip

@@ -21,7 +21,7 @@ _STATES = get_args(BallotState)
 
 def ballot(record: Record, read_label: ReadLabel | None) -> tuple[str, str]:
     """The record's state as a ballot and its label; without a reader, its value is the label."""
-    state = looks.state(record.status).ballot or "invalid"
+    state = looks.STATES[record.status].ballot or "invalid"
     try:
         if read_label is None:
             label = label_of(record.value) if record.ok and record.value is not None else ""

@@ -37,28 +37,31 @@ class State:
     ballot: BallotState | Literal[""] = ""
 
 
-STATES = {
-    "ok": State("ok", GREEN),
-    "truncated": State("cut off", AMBER),
-    "refused": State("refused", PURPLE, "abstain"),
-    "invalid": State("invalid", AMBER, "invalid"),
-    "failed": State("failed", RED, "failed"),
-    "timed_out": State("timed out", RED, "failed"),
-    "cancelled": State("cancelled", GREY, "cancelled"),
-    "blocked": State("blocked", GREY, "cancelled"),
-    "queued": State("queued", GREY),
-    "running": State("running", BLUE),
-    "answering": State("answering", BLUE),
-    "waiting": State("waiting", AMBER),
-}
+class _States(dict[str, State]):
+    def __missing__(self, name: str) -> State:
+        return State(name.replace("_", " "), GREY)
+
+
+STATES = _States(
+    {
+        "ok": State("ok", GREEN),
+        "truncated": State("cut off", AMBER),
+        "refused": State("refused", PURPLE, "abstain"),
+        "invalid": State("invalid", AMBER, "invalid"),
+        "failed": State("failed", RED, "failed"),
+        "timed_out": State("timed out", RED, "failed"),
+        "cancelled": State("cancelled", GREY, "cancelled"),
+        "blocked": State("blocked", GREY, "cancelled"),
+        "queued": State("queued", GREY),
+        "running": State("running", BLUE),
+        "answering": State("answering", BLUE),
+        "waiting": State("waiting", AMBER),
+    }
+)
+"""How a call may stand, by name; an unknown one is shown by its name, in grey."""
 
 BALLOTS = {"abstain": "abstained", "invalid": "unreadable", "failed": "–", "cancelled": "–"}
 """Why there is no vote, in the word of the line that counts it; a failed call says it itself."""
-
-
-def state(name: str) -> State:
-    """The state of that name; an unknown one is shown by its name, in grey."""
-    return STATES.get(name) or State(name.replace("_", " "), GREY)
 
 
 # `mathjax_ignore` (MathJax 3, Lab) and `tex2jax_ignore` (MathJax 2, nbconvert) keep "$5 and $6" in

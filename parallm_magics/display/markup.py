@@ -22,9 +22,8 @@ if TYPE_CHECKING:
     from markdown_it import MarkdownIt
 
 
-def _safe(drawn: str) -> Markup:
-    # What Markup(drawn) does, but for its look at what it is given: a live table makes thousands.
-    return str.__new__(Markup, drawn)
+# What Markup(drawn) does, but for its look at what it is given: a live table makes thousands.
+_safe: Callable[[str], Markup] = functools.partial(str.__new__, Markup)
 
 
 _SPECIAL = re.compile("[&<>\"']")
@@ -205,7 +204,7 @@ def markdown(text: str, limit: int = texts.LIMIT) -> Markup:
         link_rel="noopener noreferrer",
     )
     # Again: an entity such as &#x202e; becomes its character only on the way.
-    styled = _BARE.sub(_styled, visible(clean))
+    styled = _BARE.sub(lambda bare: _STYLED[bare[1] or bare[2]], visible(clean))
     return _safe(styled) if len(styled) <= _SWELL * limit else _as_it_is(text, limit)
 
 
@@ -242,11 +241,7 @@ _STYLES = {
 #
 # Code gets a style in a block only: front ends shade it by themselves, there it would be twice.
 _BARE = re.compile(f"<({'|'.join(_STYLES.keys() - {'code'})})>|(?<=<pre>)<(code)>")
-
-
-def _styled(tag: re.Match[str]) -> str:
-    name = tag[1] or tag[2]
-    return f'<{name} style="{_STYLES[name]}">'
+_STYLED = {name: f'<{name} style="{style}">' for name, style in _STYLES.items()}
 
 
 def _attribute(tag: str, name: str, value: str) -> str | None:

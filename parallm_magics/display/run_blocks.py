@@ -8,11 +8,12 @@ from dataclasses import replace
 
 from parallm_magics.core.tasks import Record
 from parallm_magics.display import looks, text
-from parallm_magics.display.columns import Row, models_line, row_of
+from parallm_magics.display.columns import Row, models_line, row_of, slowest
 from parallm_magics.display.kinds import (
     Block,
     Disclosure,
     Folds,
+    Footer,
     Heading,
     Marks,
     Notes,
@@ -20,7 +21,6 @@ from parallm_magics.display.kinds import (
     Text,
     Timeline,
     Workers,
-    slowest,
 )
 from parallm_magics.display.totals import (
     LEAST_SPEEDUP,
@@ -59,8 +59,7 @@ def run_blocks(view: View) -> list[Block]:
     view = drawable(view)
     sums = totals(view.records, view.extra)
     workers = worker_table(view)
-    blocks: list[Block] = [Heading(view.title, about_line(view, sums), simulated(view))]
-    blocks += above(view)
+    blocks = above(view, view.title, about_line(view, sums))
     if view.tally is not None:
         blocks.append(vote_bars(view.tally, view.records))
     if view.text is not None:
@@ -69,15 +68,31 @@ def run_blocks(view: View) -> list[Block]:
         blocks.append(section_votes(view.section_votes))
     if view.counts:
         blocks.append(Says(tuple(_counted(*each) for each in view.counts), "strong"))
-    blocks.append(workers)
-    blocks += _answers(view, workers.rows)
-    blocks += timeline(view.records, view.extra, sums)
-    return [*blocks, Says((sums_line(sums),), "footer")]
+    blocks += [workers, *_answers(view, workers.rows)]
+    return [*blocks, *timeline(view.records, view.extra, sums), Footer(sums_line(sums))]
 
 
-def above(view: View) -> list[Block]:
-    """What guardrails said, and what the reader should know."""
-    blocks: list[Block] = []
+def report_blocks(
+    title: str, about: str, lead: str, blocks: Sequence[Block], view: View
+) -> list[Block]:
+    """A report of measurements: these blocks, and the calls behind them folded away.
+
+    Args:
+        about: what was measured, in a line.
+        lead: why the outcome is what it is, in one sentence.
+    """
+    view = drawable(view)
+    sums = totals(view.records, view.extra)
+    calls = Disclosure(f"Calls ({len(view.records):,})", (worker_table(view),), indented=False)
+    footer = Footer(f"{about_line(view, sums)} · {sums_line(sums)}")
+    return [*above(view, title, about, lead), *blocks, Folds((calls,)), footer]
+
+
+def above(view: View, title: str, about: str, lead: str | None = None) -> list[Block]:
+    """The outcome, what guardrails said, and what the reader should know."""
+    calls = (*view.records, *view.extra)
+    simulated = view.simulated or any(record.simulated for record in calls)
+    blocks: list[Block] = [Heading(title, about, simulated, lead)]
     if view.guards:
         blocks.append(Marks(tuple((_colour(guard), guard_line(guard)) for guard in view.guards)))
     return [*blocks, Notes(view.notes)] if view.notes else blocks
@@ -99,36 +114,10 @@ def about_line(view: View, sums: Totals) -> str:
     return " · ".join(parts)
 
 
-def simulated(view: View) -> bool:
-    """Whether any of what is shown comes from no model."""
-    return view.simulated or any(record.simulated for record in (*view.records, *view.extra))
-
-
 def _counted(name: str, labels: Sequence[tuple[str, int]]) -> str:
     """How often each label was read in a map, for one section."""
     told = " · ".join(f"{text.isolated(label, 60)} {number:,}" for label, number in labels)
     return f"{text.isolated(name, 80)}: {told}" if name else told
-
-
-def report_blocks(
-    title: str, about: str, lead: str, blocks: Sequence[Block], view: View
-) -> list[Block]:
-    """A report of measurements: these blocks, and the calls behind them folded away.
-
-    Args:
-        about: what was measured, in a line.
-        lead: why the outcome is what it is, in one sentence.
-    """
-    view = drawable(view)
-    sums = totals(view.records, view.extra)
-    calls = Disclosure(f"Calls ({len(view.records):,})", (worker_table(view),), indented=False)
-    return [
-        Heading(title, about, simulated(view), lead),
-        *above(view),
-        *blocks,
-        Folds((calls,)),
-        Says((f"{about_line(view, sums)} · {sums_line(sums)}",), "footer"),
-    ]
 
 
 # --- guardrails -----------------------------------------------------------------------------------
@@ -209,9 +198,15 @@ def worker_table(view: View) -> Workers:
 
 
 def _answers(view: View, rows: Sequence[Row]) -> list[Block]:
-    """The answers of these in full, each folded away."""
+    """The answers of these in full, each folded away, but for those that stand elsewhere already."""
     told = (view.text or "")[: text.LIMIT]
-    rows = [row for row in rows if not _stands_in(told, row)]
+    rows = [
+        row
+        for row in rows
+        if row.record is not None
+        and row.state != "blocked"
+        and (row.state != "ok" or row.record.thinking or row.answer.strip() not in told)
+    ]
     limit = min(text.LIMIT, max(1000, BUDGET // max(len(rows), 1)))
     opened = view.pattern == "fanout" and view.text is None and len(rows) <= FEW
     folds = tuple(_answer(row, limit, opened) for row in rows)
@@ -220,16 +215,8 @@ def _answers(view: View, rows: Sequence[Row]) -> list[Block]:
     return [Folds(folds)] if folds else []
 
 
-def _stands_in(told: str, row: Row) -> bool:
-    """Whether all that may be drawn of the call is told elsewhere already."""
-    thought = row.record is not None and row.record.thinking
-    return row.state == "blocked" or (
-        row.state == "ok" and not thought and row.answer.strip() in told
-    )
-
-
 def _answer(row: Row, limit: int, opened: bool) -> Disclosure:
-    state, record = looks.state(row.state), row.record
+    state, record = looks.STATES[row.state], row.record
     assert record is not None
     blocks: list[Block] = []
     if len(record.attempts) > 1 or not record.ok or record.error:
@@ -271,12 +258,14 @@ def timeline(
         return []
     sums = sums or totals(records, extra)
     compared = sums.speedup is not None and sums.speedup >= LEAST_SPEEDUP
+    drawn = slowest(records, MOST_TIMES) if len(records) > MOST_TIMES else records
+    beside = slowest(extra, MOST_TIMES_BESIDE) if len(extra) > MOST_TIMES_BESIDE else extra
     return [
         Timeline(
-            tuple(map(row_of, slowest(records, MOST_TIMES))),
-            tuple(map(row_of, slowest(extra, MOST_TIMES_BESIDE))),
+            tuple(map(row_of, drawn)),
+            tuple(map(row_of, beside)),
             len(records),
-            max((record.end for record in (*records, *extra)), default=0.0) or 1.0,
+            max(record.end for record in (*records, *extra)) or 1.0,
             sums.working_seconds if compared else None,
             tuple(each.seconds for each in records if each.seconds > 0) if compared else (),
             comparison(records, extra, sums),

@@ -150,12 +150,10 @@ def listed(words: Sequence[str], left: int = 0) -> str:
 
 def width(text: str) -> int:
     """Columns that the text takes in a terminal; East Asian wide characters take two."""
-    return len(text) if text.isascii() else sum(map(_columns, text))
-
-
-def _columns(char: str) -> int:
+    if text.isascii():
+        return len(text)
     # Marks of direction and joiners take no room, wherever they stand.
-    return 0 if unicodedata.category(char) == "Cf" else max(wcwidth(char), 0)
+    return sum(max(wcwidth(c), 0) for c in text if unicodedata.category(c) != "Cf")
 
 
 def fit(text: str, columns: int) -> str:
@@ -165,7 +163,7 @@ def fit(text: str, columns: int) -> str:
     kept: list[str] = []
     left = columns - 1
     for char in text:
-        left -= _columns(char)
+        left -= width(char)
         if left < 0:
             break
         kept.append(char)

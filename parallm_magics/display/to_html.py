@@ -25,6 +25,7 @@ from parallm_magics.display.markup import (
 )
 
 _page = Element("div", class_=looks.ROOT_CLASS, style=looks.ROOT)
+_title = Element("div", style=looks.TITLE)
 _badge = Element("span", style=looks.BADGE)("SIMULATED")
 _lead = Element("div", style="margin:.5em 0 0", dir="auto")
 _note = Element("div", style=f"{looks.NOTE};overflow:hidden", dir="auto")
@@ -33,6 +34,10 @@ _small = Element("div", style=looks.SMALL_DIM)
 _block = Element("div", style=looks.BLOCK)
 _head = Element("div", style=looks.HEAD)
 _line = Element("div")
+_dim_line = Element("div", dir="auto", style=looks.SMALL_DIM)
+_small_text = Element("div", style=looks.SMALL)
+_strong_block = Element("div", style=f"{looks.BLOCK};font-weight:600")
+_footer = Element("div", style=f"{looks.BLOCK};{looks.SMALL_DIM}")
 _strong = Element("div", style="font-weight:600")
 
 
@@ -43,7 +48,7 @@ def html(blocks: Sequence[kinds.Block]) -> str:
 
 def _heading(block: kinds.Heading) -> Markup:
     title = bdi(text.one_line(block.title, 300))
-    parts = [div(looks.TITLE, title, _badge if block.simulated else "")]
+    parts = [_title(title, _badge if block.simulated else "")]
     parts += [_small(block.about)] if block.about else []
     parts += [] if block.lead is None else [_lead(text.one_line(block.lead, 900))]
     return joined(parts)
@@ -54,21 +59,14 @@ def _marks(block: kinds.Marks) -> Markup:
     return joined(div(style, dot(colour), sentence(line)) for colour, line in block.lines)
 
 
-_SAYS: Mapping[str, Element] = {
-    "strong": Element("div", style=f"{looks.BLOCK};font-weight:600"),
-    "small": Element("div", style=looks.SMALL),
-    "footer": Element("div", style=f"{looks.BLOCK};{looks.SMALL_DIM}"),
-    "dim": Element("div", dir="auto", style=looks.SMALL_DIM),
-}
-
-
 def _says(block: kinds.Says) -> Markup:
     if block.look == "dim":
-        return joined(map(_SAYS["dim"], block.lines))
-    if block.look in ("small", "footer"):
-        return _SAYS[block.look](*map(sentence, block.lines))
-    drawn = joined(_line(sentence(line)) for line in block.lines)
-    return _SAYS["strong"](drawn) if block.look == "strong" else drawn
+        return joined(map(_dim_line, block.lines))
+    lines = map(sentence, block.lines)
+    if block.look == "small":
+        return _small_text(*lines)
+    drawn = joined(map(_line, lines))
+    return _strong_block(drawn) if block.look == "strong" else drawn
 
 
 # --- tables ---------------------------------------------------------------------------------------
@@ -87,10 +85,6 @@ def _th(style: str, scope: str = "row") -> Element:
     return Element("th", scope=scope, style=style)
 
 
-def _td(style: str) -> Element:
-    return Element("td", style=style)
-
-
 def _framed(head: Sequence[Markup], rows: Sequence[Markup], table: Element = _full_table) -> Markup:
     """A table of these rows that scrolls sideways where it is too wide."""
     header = _header(_plain_row(*head)) if head else ""
@@ -105,7 +99,8 @@ def _workers(block: kinds.Workers) -> Markup:
         _th(f"{looks.HEAD_CELL};{style}", "col")(column.heading)
         for column, style in zip(shown, styles, strict=True)
     ]
-    frames = [(_td if at else _th)(f"{looks.CELL};{style}") for at, style in enumerate(styles)]
+    frames = [Element("td", style=f"{looks.CELL};{style}") for style in styles]
+    frames[0] = _th(f"{looks.CELL};{styles[0]}")
     drawn, filled = [column.drawn for column in shown], _row.holding(frames)
     rows = [filled([draw(row) for draw in drawn]) for row in block.rows]
     return _block(_framed(head, rows), _small(block.more) if block.more else "")
@@ -131,7 +126,8 @@ def _table(table: kinds.Table) -> Markup:
         return inside if table.right(at) else boxed(inside, 22)
 
     head = [_th(style(at, looks.HEAD_CELL), "col")(name) for at, name in enumerate(table.headings)]
-    frames = [(_td if at else _th)(style(at, looks.CELL)) for at in range(len(head))]
+    frames = [Element("td", style=style(at, looks.CELL)) for at in range(len(head))]
+    frames[0] = _th(style(0, looks.CELL))
     rows = [
         _row(*(frame(cell(at, row[at])) for at, frame in enumerate(frames))) for row in table.rows
     ]
@@ -157,7 +153,9 @@ def _matrix(matrix: kinds.Matrix) -> Markup:
         for other, value in enumerate(values):
             colour = "transparent" if at == other or value is None else _heat(value)
             shown = "" if at == other else text.correlation(value)
-            cells.append(_td(f"{_LEFT_CELL};padding-left:.5em;background:{colour}")(shown))
+            cells.append(
+                Element("td", style=f"{_LEFT_CELL};padding-left:.5em;background:{colour}")(shown)
+            )
         rows.append(_row(*cells))
     return _noted(matrix, _framed(head, rows, _narrow_table))
 
@@ -178,9 +176,11 @@ def _curve(curve: kinds.Curve) -> Markup:
         upper = div("margin-bottom:2px", bar(0, 0, seen, looks.GREEN))
         cells = [
             _th(_LEFT_CELL)(str(votes)),
-            _td(f"{looks.CELL};width:100%;min-width:8em")(upper, bar(0, 0, ideal, looks.GREY)),
-            _td(right)(text.points(seen)),
-            _td(f"{right};padding-right:0")(text.points(ideal)),
+            Element("td", style=f"{looks.CELL};width:100%;min-width:8em")(
+                upper, bar(0, 0, ideal, looks.GREY)
+            ),
+            Element("td", style=right)(text.points(seen)),
+            Element("td", style=f"{right};padding-right:0")(text.points(ideal)),
         ]
         rows.append(_row(*cells))
     return _noted(curve, _framed(head, rows))
@@ -228,9 +228,9 @@ def _bar_row(each: kinds.Bar, requested: int, weighed: bool) -> Markup:
     mark = (" ", dim(each.mark)) if each.mark else ()
     return _plain_row(
         _th(f"{_TIGHT};{strength}")(boxed(text.one_line(each.label, 60), 16)),
-        _td(f"{_TIGHT};width:100%;min-width:6em")(*picture),
-        _td(_TIGHT)(each.weighs) if weighed else "",
-        _td(f"{_TIGHT};padding-right:0")(f"{each.votes:,} of {requested:,}", *mark),
+        Element("td", style=f"{_TIGHT};width:100%;min-width:6em")(*picture),
+        Element("td", style=_TIGHT)(each.weighs) if weighed else "",
+        Element("td", style=f"{_TIGHT};padding-right:0")(f"{each.votes:,} of {requested:,}", *mark),
     )
 
 
@@ -239,16 +239,18 @@ def _section_votes(block: kinds.SectionVotes) -> Markup:
 
 
 _WIDE = f"{_LEFT_CELL};width:100%;min-width:8em"
-_axis = _td(f"{_WIDE};{looks.DIM};{looks.SMALL};padding-top:0")
+_axis = Element("td", style=f"{_WIDE};{looks.DIM};{looks.SMALL};padding-top:0")
+_start = Element("div", style="float:left")("0 s")
+_end = Element("div", style="float:right")
+_said = Element("div", style=f"{looks.SMALL};margin-top:.3em")
 _named = _th(f"{_TIGHT};font-weight:normal")
-_track = _td(f"{_WIDE};{looks.TIGHT}")
-_took = _td(f"{_TIGHT};text-align:right;padding-right:0")
+_track = Element("td", style=f"{_WIDE};{looks.TIGHT}")
+_took = Element("td", style=f"{_TIGHT};text-align:right;padding-right:0")
 
 
 def _timeline(block: kinds.Timeline) -> Markup:
     rows = [_time_row(row, block.span) for row in (*block.rows, *block.beside)]
-    ends = div("float:left", "0 s"), div("float:right", text.seconds(block.span))
-    rows.append(_plain_row(_cell(), _axis(*ends), _cell()))
+    rows.append(_plain_row(_cell(), _axis(_start, _end(text.seconds(block.span))), _cell()))
     if block.together is not None:
         whole = sum(block.alone)
         together = bar(0, 0, block.together / whole, looks.BLUE)
@@ -258,12 +260,13 @@ def _timeline(block: kinds.Timeline) -> Markup:
             ("one by one", alone, whole),
         ):
             rows.append(_plain_row(_named(name), _track(picture), _took(text.seconds(seconds))))
-    said = block.left_out(len(block.rows)) + block.said
-    return _block(_head("Timeline"), _framed([], rows), div(f"{looks.SMALL};margin-top:.3em", said))
+    drawn = len(block.rows)
+    said = (block.left_out(drawn) if drawn < block.workers else "") + block.said
+    return _block(_head("Timeline"), _framed([], rows), _said(said))
 
 
 def _time_row(row: Row, span: float) -> Markup:
-    state, seconds = looks.state(row.state), row.seconds or 0.0
+    state, seconds = looks.STATES[row.state], row.seconds or 0.0
     start, queued = (row.start - row.queued) / span, row.queued / span
     word = () if row.state == "ok" else (" ", dim(state.word))
     return _plain_row(
@@ -319,6 +322,7 @@ _DRAWN: Mapping[type, Callable[[Any], Markup]] = {
     kinds.Notes: lambda block: joined(_note(text.one_line(each, 500)) for each in block.notes),
     kinds.Marks: _marks,
     kinds.Says: _says,
+    kinds.Footer: lambda block: _footer(block.line),
     kinds.Lines: lambda block: _noted(
         block, joined(_report_line(text.one_line(line, 500)) for line in block.lines)
     ),

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from parallm_magics.display import kinds, looks, text
-from parallm_magics.display.columns import Row, columns_of
+from parallm_magics.display.columns import Row, columns_of, slowest
 
 COLUMNS = 100
 """How wide a terminal is taken to be."""
@@ -22,7 +22,7 @@ _LEAST = 8
 def plain(blocks: Sequence[kinds.Block], columns: int = COLUMNS) -> str:
     """The blocks as lines of at most that many columns, without any control character."""
     lines: list[str] = []
-    for block in sorted(blocks, key=_place):
+    for block in sorted(blocks, key=lambda block: _PLACES.get(type(block), 0)):
         if drawn := _DRAWN[type(block)](block, columns):
             exact = isinstance(block, kinds.Prompt)
             wrapped = drawn if exact else [w for line in drawn for w in text.wrap(line, columns)]
@@ -30,11 +30,13 @@ def plain(blocks: Sequence[kinds.Block], columns: int = COLUMNS) -> str:
     return "\n".join(lines[1:])
 
 
-def _place(block: kinds.Block) -> int:
-    """A terminal shows its end: there the text of a run stands below its table."""
-    order = (kinds.Workers, kinds.SectionVotes, kinds.Text, kinds.Timeline, kinds.Says)
-    late = type(block) in order and not (isinstance(block, kinds.Says) and block.look != "footer")
-    return order.index(type(block)) if late else -1
+_PLACES = {
+    kind: at
+    for at, kind in enumerate(
+        (kinds.Workers, kinds.SectionVotes, kinds.Text, kinds.Timeline, kinds.Footer), 1
+    )
+}
+"""A terminal shows its end: there the text of a run stands below its table."""
 
 
 def _titled(title: str, *lines: str) -> list[str]:
@@ -98,28 +100,29 @@ def _aligned(
 
 def _timeline(block: kinds.Timeline, columns: int) -> list[str]:
     """The picture: · waits, █ runs."""
-    slowest = kinds.slowest(block.rows, 30)
-    rows = [*slowest, *block.beside]
+    longest = slowest(block.rows, 30) if len(block.rows) > 30 else block.rows
+    rows = [*longest, *block.beside]
     names = [text.fit(text.one_line(row.titled), 20) for row in rows]
     wide = max(map(text.width, names))
     room = min(columns - wide - 24, 50)
     lines = []
     for name, row in zip(names, rows, strict=True):
-        word = "" if row.state == "ok" else f" {looks.state(row.state).word}"
+        word = "" if row.state == "ok" else f" {looks.STATES[row.state].word}"
         picture = _track(row, block.span, room)
         took = text.seconds(row.seconds or 0.0)
         lines.append(f"{text.pad(name, wide)}  {picture}  {took}{word}")
-    return [*lines, block.left_out(len(slowest)) + block.said]
+    drawn = len(longest)
+    return [*lines, (block.left_out(drawn) if drawn < block.workers else "") + block.said]
 
 
 def _track(row: Row, span: float, room: int) -> str:
-    def place(at: float) -> int:
-        share = at / span * room
-        return min(max(round(share), 0), room) if math.isfinite(share) else 0
-
     seconds = row.seconds or 0.0
-    begin, run = place(row.start - row.queued), place(row.start)
-    end = max(place(row.start + seconds), run + (seconds > 0))
+    moments = (row.start - row.queued, row.start, row.start + seconds)
+    shares = [at / span * room for at in moments]
+    begin, run, end = (
+        min(max(round(share), 0), room) if math.isfinite(share) else 0 for share in shares
+    )
+    end = max(end, run + (seconds > 0))
     return (" " * begin + "·" * (run - begin) + "█" * (end - run)).ljust(room)[:room]
 
 
@@ -183,6 +186,7 @@ _DRAWN: Mapping[type, Callable[[Any, int], list[str]]] = {
     kinds.Notes: lambda block, _: [f"Note: {text.one_line(note, 500)}" for note in block.notes],
     kinds.Marks: lambda block, _: [text.together(line) for _, line in block.lines],
     kinds.Says: lambda block, _: [text.together(line) for line in block.lines],
+    kinds.Footer: lambda block, _: [text.one_line(block.line, 1000)],
     kinds.Lines: lambda block, _: _noted(
         block, *(text.one_line(each, 500) for each in block.lines)
     ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -79,6 +80,8 @@ def totals(records: Sequence[Record], extra: Sequence[Record] = ()) -> Totals:
             start, end = min(start, record.start), max(end, record.end)
     paid = [record for record in itertools.chain(records, extra) if called(record)]
     usages = [record.usage for record in paid if record.usage is not None]
+    tokens = ("input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens")
+    sums = [sum(map(operator.attrgetter(name), usages)) for name in tokens]
     costs = [record.cost for record in paid if record.cost is not None]
     savings = [record.saved for record in paid if record.saved is not None]
     return Totals(
@@ -90,20 +93,11 @@ def totals(records: Sequence[Record], extra: Sequence[Record] = ()) -> Totals:
         at_most=at_most,
         longest=longest,
         speedup=sequential / working if working > 0 and not lost else None,
-        usage=_added(usages) if usages else None,
+        usage=Usage(*sums) if usages else None,
         usage_complete=len(usages) == len(paid),
         cost=sum(costs, Decimal()) if costs else None,
         cost_complete=all(record.cost is not None or record.simulated for record in paid),
         saved=sum(savings, Decimal()) if savings else None,
-    )
-
-
-def _added(usages: Sequence[Usage]) -> Usage:
-    return Usage(
-        sum([usage.input_tokens for usage in usages]),
-        sum([usage.cache_read_tokens for usage in usages]),
-        sum([usage.cache_write_tokens for usage in usages]),
-        sum([usage.output_tokens for usage in usages]),
     )
 
 

@@ -10,7 +10,7 @@ from fractions import Fraction
 from parallm_magics.answers.reading_kinds import KINDS
 from parallm_magics.answers.stated_confidence import without_confidence
 from parallm_magics.core.tasks import BallotState, Fault, Finish, Reading, Record, Status
-from parallm_magics.display.looks import state as state_of
+from parallm_magics.display.looks import STATES
 from parallm_magics.voting import (
     Answer,
     parse_confidence,
@@ -73,7 +73,7 @@ def count_ballots(
     read, ballots = [], []
     for at, record in enumerate(records):
         answer = _answer(record, reading, confident)
-        state = state_of(record.status).ballot or answer.state
+        state = STATES[record.status].ballot or answer.state
         if record.index in uncounted:
             state = "cancelled"
         valid = state == "valid" and answer.value is not None

@@ -1,0 +1,86 @@
+"""Blocks: each kind is drawn on a page and in a terminal, and nothing enters html without its type."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+from typing import get_args
+
+import pytest
+from display_samples import Page, fanout, record, vote
+from markupsafe import Markup
+from mypy import api
+from paths import PROJECT
+
+from parallm_magics.display import html, kinds, markup, plain, run_blocks, to_html, to_plain
+from parallm_magics.display.markup import Element, joined, sentence
+from parallm_magics.display.text import isolated, together
+
+HOSTILE = "<b onclick='x'>\u202e&"
+
+
+def test_every_kind_is_drawn_in_both_ways() -> None:
+    """A kind that one of the renderers does not know could be shown there by nobody."""
+    every = set(get_args(kinds.Block))
+    assert every == to_html._DRAWN.keys() == to_plain._DRAWN.keys()
+
+
+def test_what_is_no_html_is_escaped_on_the_way_in() -> None:
+    """Words become text, html stays, and an attribute cannot be left."""
+    filled = Element("p", title='"><i>')(HOSTILE, Element("br")())
+    assert filled == (
+        '<p title="&quot;&gt;&lt;i&gt;">&lt;b onclick=&#x27;x&#x27;&gt;[U+202E]&amp;<br></br></p>'
+    )
+    assert joined([HOSTILE]) == markup.escape(HOSTILE)
+    row = Element("tr").holding([Element("th"), Element("td")])
+    assert row(["<", Markup("<i></i>")]) == "<tr><th>&lt;</th><td><i></i></td></tr>"
+
+
+def test_foreign_words_cannot_turn_ours() -> None:
+    """They are set off, by a mark that they cannot bring themselves."""
+    line = f"'{isolated('שלום')}' leads"
+    assert sentence(line) == "'<bdi>שלום</bdi>' leads"
+    assert together(line) == "'שלום' leads"
+    forged = isolated("a\u2069</bdi>\u2068b")
+    assert sentence(forged) == "<bdi>a[U+2069]&lt;/bdi&gt;[U+2068]b</bdi>"
+
+
+def test_every_function_that_draws_says_so_by_its_type() -> None:
+    """What makes html returns Markup, so that a checker sees where a text would be taken for it."""
+    for module in (to_html, markup):
+        for name, function in inspect.getmembers(module, inspect.isfunction):
+            if function.__module__ == module.__name__ and name not in OTHERS:
+                assert function.__annotations__["return"] in ("Markup", "Element"), name
+
+
+OTHERS = {"html", "_heat", "_escaped", "_attribute", "_parser", "_image"}
+
+
+def test_a_checker_sees_a_text_that_is_taken_for_html(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The type is more than a word: a function of ours that gives a bare text back is an error."""
+    monkeypatch.chdir(PROJECT)
+    wrong = tmp_path / "wrong.py"
+    wrong.write_text(
+        "from markupsafe import Markup\n\n\n"
+        "def drawn(name: str) -> Markup:\n    return f'<b>{name}</b>'\n"
+    )
+    cache = ["--config-file", str(PROJECT / "pyproject.toml"), "--cache-dir", str(tmp_path)]
+    said, _, status = api.run([*cache, str(wrong)])
+    assert status == 1
+    assert 'expected "Markup"' in said
+
+
+def test_a_terminal_shows_the_text_below_the_table() -> None:
+    """Where it ends, and so what is seen first; a page has it above."""
+    blocks = run_blocks(fanout(record(0), text="The whole.", text_title="Synthesis"))
+    assert plain(blocks).index("Worker") < plain(blocks).index("The whole.")
+    page = Page(html(blocks)).text
+    assert page.index("The whole.") < page.index("Worker")
+
+
+def test_a_view_of_a_vote_is_plain_data() -> None:
+    """Nothing in it is drawn yet: the same blocks make the page and the text."""
+    kinds_of = [type(block).__name__ for block in run_blocks(vote())]
+    assert kinds_of == ["Heading", "Bars", "Workers", "Folds", "Timeline", "Footer"]
