@@ -245,11 +245,7 @@ def _least(threshold: str | None, votes: int, at: str) -> int | None:
 
 
 def _refuse_range(span: tuple[float, float], at: str) -> None:
-    """Refuse a range of temperatures where there is one call.
-
-    Raises:
-        OptionError: says the way out.
-    """
+    """Refuse a range of temperatures where there is one call."""
     low, high = span
     if low != high:
         raise OptionError(

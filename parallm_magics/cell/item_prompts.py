@@ -45,9 +45,6 @@ def refuse_label(
         label: the steps from `{{item}}` to its label.
         texts: the texts with their places, as errors name them.
         item: an item, by which two ways to write one step are told to be the same.
-
-    Raises:
-        OptionError: names the line and the way out.
     """
     hidden = _resolved(label, item)
     for text, place in texts:
@@ -62,11 +59,7 @@ def refuse_label(
 
 
 def refuse_gaps(prompts: Prompts, texts: Texts, table: Table) -> None:
-    """Refuse a table without a value in a cell that these texts need, however long it is.
-
-    Raises:
-        VariableError: names the row and the column, and the way out.
-    """
+    """Refuse a table without a value in a cell that these texts need, however long it is."""
     refs = [ref for ref in _refs(prompts, texts) if ref.name == "item"]
     if table.once or not refs:
         return

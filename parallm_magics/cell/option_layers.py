@@ -74,11 +74,7 @@ def read_tokens(found: Sequence[Token], place: str, lookup: Lookup | None) -> di
 
 
 def read_keywords(keywords: Mapping[str, Any], place: str) -> dict[str, Any]:
-    """Read the options that a script gives as keywords, by name; None means not given.
-
-    Raises:
-        OptionError: as `read_tokens`.
-    """
+    """Read the options that a script gives as keywords, by name; None means not given."""
     layer: dict[str, Any] = {}
     for name, value in keywords.items():
         option = TABLE.get(name)

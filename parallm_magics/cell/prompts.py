@@ -151,11 +151,7 @@ class Prompts:
         return f"{what} is {gap.value}, no value; leave such items out, or fill them: {code}"
 
     def _refuse_missing(self, ref: Ref, value: Any, where: str) -> None:
-        """Refuse an item, or a part of it, that holds no value: "nan" is no text of anybody's.
-
-        Raises:
-            VariableError: names the item and the column, and the way out.
-        """
+        """Refuse an item, or a part of it, that holds no value: "nan" is no text of anybody's."""
         if is_missing(value):
             gap = Gap(0, str(ref.steps[-1][1]) if ref.steps else "", value)
             raise VariableError(f"{where}: {self.missing(gap, ref.shown)}")

@@ -234,21 +234,13 @@ class Renderer:
         ]
 
     def refuse_gaps(self) -> None:
-        """Refuse a table without a value in a cell that a prompt needs, however long it is.
-
-        Raises:
-            VariableError: names the row and the column, and the way out.
-        """
+        """Refuse a table without a value in a cell that a prompt needs, however long it is."""
         if self._items is not None and self._items.table is not None:
             refuse_gaps(self._prompts, self._typed, self._items.table)
 
 
 def _refuse_spread(workers: Sequence[WorkerSpec], items: str) -> None:
-    """Refuse a range of temperatures over items whose number nobody knows.
-
-    Raises:
-        OptionError: says the way out.
-    """
+    """Refuse a range of temperatures over items whose number nobody knows."""
     for low, high in (worker.span for worker in workers if worker.span is not None):
         raise OptionError(
             f"-t {low:g}..{high:g}: a range is spread over the workers, and how many items {items} has "

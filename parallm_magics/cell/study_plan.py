@@ -231,11 +231,7 @@ def study_of(
 
 
 def refuse_study(cell_layer: Layer, panels: Sequence[PanelBlock]) -> None:
-    """Refuse what belongs to a study where there are no items.
-
-    Raises:
-        OptionError: names the option or the block, and the form.
-    """
+    """Refuse what belongs to a study where there are no items."""
     if panels:
         block = panels[0].block
         raise OptionError(

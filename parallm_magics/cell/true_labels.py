@@ -61,11 +61,7 @@ class Labels:
         return label
 
     def label(self, at: int, item: Any) -> str | None:
-        """Return the true label of an item as its answers are counted; None where it has none.
-
-        Raises:
-            VariableError: as `note`.
-        """
+        """Return the true label of an item as its answers are counted; None where it has none."""
         if self._of is None:
             return None
         value = self._of(at, item)
