@@ -17,13 +17,7 @@ from parallm_magics.cell.calls import Calls
 from parallm_magics.cell.item_prompts import names_item
 from parallm_magics.cell.items import Items
 from parallm_magics.cell.option_entry import CELLS
-from parallm_magics.cell.option_layers import (
-    NOTHING,
-    Layer,
-    Layers,
-    read_keywords,
-    read_tokens,
-)
+from parallm_magics.cell.option_layers import NOTHING, Layer, Layers, read_keywords, read_tokens
 from parallm_magics.cell.options import TABLE, WORKERS, Options
 from parallm_magics.cell.prompts import Prompts
 from parallm_magics.cell.rendering import ParseModel, Renderer
@@ -301,11 +295,7 @@ def _items(cell: Cell, each: Any, prompts: Prompts) -> Items:
 
 
 def _workers(
-    cell: Cell,
-    layers: Layers,
-    cell_layer: Layer,
-    parts: _Parts,
-    parse_model: ParseModel,
+    cell: Cell, layers: Layers, cell_layer: Layer, parts: _Parts, parse_model: ParseModel
 ) -> tuple[list[WorkerSpec], tuple[System, ...]]:
     """Multiply the workers of a round; where a vote is measured, find the systems that they make."""
     if cell.magic == "fanout":

@@ -29,11 +29,7 @@ Parts = tuple[Part, ...]
 NO_VALUES: Mapping[str, Any] = MappingProxyType({})
 PER_ITEM = frozenset({"item", "index"})
 # Names that stand for answers or the shared text, with the blocks that they belong in.
-_LATER = {
-    "outputs": "%synthesis",
-    "candidates": "%judge",
-    "task": "%synthesis and %judge",
-}
+_LATER = {"outputs": "%synthesis", "candidates": "%judge", "task": "%synthesis and %judge"}
 
 
 class Keys(Protocol):

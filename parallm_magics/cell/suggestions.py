@@ -133,11 +133,7 @@ def _option(
 
 
 def _values(
-    option: Option,
-    typed: str,
-    line: str,
-    variables: Mapping[str, Any],
-    models: Sequence[str],
+    option: Option, typed: str, line: str, variables: Mapping[str, Any], models: Sequence[str]
 ) -> Iterable[tuple[str, str]]:
     if option.offers == "models":
         first = typed.rpartition(",")[0]
