@@ -199,7 +199,6 @@ class Accounts:
         """How the worker ended, after at least one try."""
         end = worker.tries[-1].end
         start = now if worker.start is None else worker.start
-        waited = round(start - worker.began, 6)
         measured = any(each.measured for each in worker.tries)
         seconds = now - start if measured else sum(each.seconds for each in worker.tries)
         spent = _spent(worker)
@@ -212,8 +211,8 @@ class Accounts:
             thinking_tokens=reply.thinking_tokens if reply else None,
             **spent,
             saved=self._saved(worker, usage, cost) if usage and cost is not None else None,
-            start=waited,
-            queued=waited,
+            start=round(start - worker.began, 6),
+            queued=round(start - worker.ready, 6),
             seconds=round(seconds, 6),
             model_answered=end.model,
             finish=reply.finish if reply else None,
@@ -242,7 +241,7 @@ class Accounts:
             thinking=thinking or None,
             **spent,
             start=round(start - worker.began, 6),
-            queued=round(start - worker.began, 6),
+            queued=round(start - worker.ready, 6),
             seconds=round(now - start, 6),
             error=fault,
             simulated=worker.provider.simulated,

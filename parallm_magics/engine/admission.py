@@ -177,6 +177,7 @@ class Admission:
         self._opened: dict[Model, tuple[Provider, Line]] = {}
         self._lines: dict[RateLimit, Line] = {}
         self._read_until = 0.0
+        self._ready: float | None = None
         self._pausing: list[tuple[float, int, Worker, Line]] = []
         self._again: dict[Worker, Line] = {}
         self._order = itertools.count()
@@ -274,10 +275,12 @@ class Admission:
             if isinstance(call, Record):
                 self._hooks.known(None, call)
                 continue
-            if self._slots.began is None:
-                self._slots.began = now
+            slots = self._slots
+            slots.began = now if slots.began is None else slots.began
+            self._ready = now if self._ready is None else self._ready
             provider, line = self._opened.get(call.model) or self._open(call, now)
-            line.workers.append(Worker(call, provider, self._slots.clock, self._slots.began))
+            worker = Worker(call, provider, slots.clock, slots.began, self._ready)
+            line.workers.append(worker)
             self.backlog += 1
             if call.cache_key and self.warmup is None and provider.caches(call):
                 self.warmup = CacheWarmup()

@@ -75,6 +75,7 @@ class Worker:
         provider: who is asked.
         clock: the run's clock.
         began: its time at which the run began; offsets count from there.
+        ready: its time from which on the worker could have begun, had there been a slot.
         start: its time of the first admission; None before that.
         tries: how each try ended.
         lost: tries that count against `--retries`.
@@ -91,6 +92,7 @@ class Worker:
     provider: Provider
     clock: Clock
     began: float
+    ready: float
     start: float | None = None
     tries: list[Try] = field(default_factory=list)
     lost: int = 0

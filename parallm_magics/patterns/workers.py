@@ -153,10 +153,6 @@ class Workers:
         records = await self.ask(tasks, anew=anew)
         # Kept answers have taken none of this run's time.
         records = [replace(record, start=max(record.start, since)) for record in records]
-        records = [
-            replace(record, queued=round(record.start - since, 6)) if record.simulated else record
-            for record in records
-        ]
         self.end = max([self.end, *(record.end for record in records)])
         return records
 

@@ -437,6 +437,14 @@ def test_lazy_votes_are_asked_as_needed(
     assert (full.winner, full.status == "decided") == (run.winner, run.status == "decided")
 
 
+def test_a_wave_is_not_said_to_have_waited_for_the_one_before() -> None:
+    """What is queued is the time without a slot: a later vote was not even wanted before."""
+    _, run, _ = waves("b a a a b", f"-n 5 {AB} --launch lazy")
+    assert [(record.start, record.queued) for record in run.results[:4]] == [(0, 0)] * 3 + [(3, 0)]
+    _, run, _ = waves("b a a a b", f"-n 5 {AB} --launch lazy -c 1")
+    assert [record.queued for record in run.results[:4]] == [0, 1, 3, 0]
+
+
 def test_a_decision_waits_for_its_wave() -> None:
     """Whoever is slow in a wave is awaited, so that the quick ones have no more say than others."""
     found, run, _ = waves("b a b a a", f"-n 5 {AB} --launch lazy --threshold 4")

@@ -291,7 +291,7 @@ def recorded(usage: Usage | None, price: Price, model: Model, simulated: bool = 
     task = Task(0, "w", model, "p")
 
     async def work() -> Record:
-        worker = Worker(task, fake, Clock(), 0.0)
+        worker = Worker(task, fake, Clock(), 0.0, 0.0)
         last = await worker.once(None)
         accounts = Accounts(price)
         accounts.charge(worker, last)
@@ -341,7 +341,7 @@ def test_workers_of_one_prompt_save_what_the_server_counted(server: Loopback) ->
         await provider.prepare()
         ended = []
         for task in asked:
-            worker = Worker(task, provider, Clock(), 0.0)
+            worker = Worker(task, provider, Clock(), 0.0, 0.0)
             last = await worker.once(None)
             accounts = Accounts(bill.price)
             accounts.charge(worker, last)
