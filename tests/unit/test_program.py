@@ -25,7 +25,7 @@ from parallm_magics.api import plan_cell
 from parallm_magics.errors import UnfinishedError
 from parallm_magics.export.code_text import literal, name_of, quoted
 from parallm_magics.export.program import program
-from parallm_magics.export.prompt_code import around
+from parallm_magics.export.prompt_code import frame_of
 from parallm_magics.providers import registry
 from parallm_magics.providers.address import shown_query
 from parallm_magics.voting import label_of
@@ -549,7 +549,7 @@ def test_any_prompt_makes_a_program(texts: list[str], shared: str) -> None:
 @given(st.lists(st.text("ab \n", max_size=9), min_size=1))
 def test_what_stands_around_items_is_common_to_all(texts: list[str]) -> None:
     """And the rest of each prompt is what was between."""
-    before, after = around(texts)
+    before, after = frame_of(texts)
     for text in texts:
         assert text.startswith(before)
         assert text.endswith(after)
