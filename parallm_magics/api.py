@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from parallm_magics.cell.blocks import parse
-from parallm_magics.cell.directives import BLANK, head
+from parallm_magics.cell.directives import BLANK_CHARS, head
 from parallm_magics.cell.help import keywords_of, with_options
 from parallm_magics.cell.plan import Plan, make_plan
 from parallm_magics.core import host
@@ -26,7 +26,7 @@ from parallm_magics.providers.registry import parse_model
 from parallm_magics.study.run_study import StudyPattern
 from parallm_magics.study.study_run import StudyRun
 
-_OTHER_MAGIC = re.compile(rf"[{BLANK}]*(%%\S+)")
+_OTHER_MAGIC = re.compile(rf"[{BLANK_CHARS}]*(%%\S+)")
 PATTERNS: dict[str, type[Pattern[Any]]] = {
     pattern.name: pattern for pattern in (FanoutPattern, VotePattern, StudyPattern)
 }

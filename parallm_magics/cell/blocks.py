@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from parallm_magics.cell import directives
-from parallm_magics.cell.directives import NAME, PAIR, SINGLE
+from parallm_magics.cell.directives import BLOCK_NAME, SINGLE_BLOCKS, SYSTEM_WORDS
 from parallm_magics.cell.typography import dash_problem, opening_quote, quote_problem
 from parallm_magics.cell.variables import found
 from parallm_magics.errors import CellSyntaxError
@@ -126,11 +126,11 @@ def parse(magic: str, line: str, body: str, first: int = 2) -> Cell:
     current, lead = preamble, ""
     notes: list[str] = []
     for number, text in _lines(body, first):
-        if any(sign in text for sign in directives.SIGNS):
+        if any(sign in text for sign in directives.PERCENT_SIGNS):
             read = directives.read(text, magic, number)
             notes += [read.note] if read.note else []
             lead = read.lead if read.word else lead
-            if read.word and read.word not in PAIR:
+            if read.word and read.word not in SYSTEM_WORDS:
                 current = []
                 cut.append((read, number, current))
                 continue
@@ -161,7 +161,7 @@ def _block(word: str, number: int, rest: str, lines: list[tuple[int, str]]) -> B
         name, arguments = arguments[0].text, arguments[1:]
         if not name.isascii() and (dash := dash_problem(name, [])):
             raise CellSyntaxError(f"line {number}: {dash}")
-        if not NAME.fullmatch(unicodedata.normalize("NFC", name)):
+        if not BLOCK_NAME.fullmatch(unicodedata.normalize("NFC", name)):
             raise CellSyntaxError(
                 f"line {number}: {name[:60]!r} cannot name a block: "
                 "a letter or _, then letters, digits, _ and -"
@@ -225,7 +225,7 @@ def _refuse_repeats(blocks: Sequence[Block]) -> None:
     seen: dict[str, Block] = {}
     for block in blocks:
         if (
-            block.word in SINGLE
+            block.word in SINGLE_BLOCKS
             and (first := seen.setdefault(f"%{block.word}", block)) is not block
         ):
             raise CellSyntaxError(

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any
 
-from parallm_magics.cell.items import AHEAD, AsyncReader, BrokenSourceError, Items, Reader
+from parallm_magics.cell.items import ITEMS_AHEAD, AsyncReader, BrokenSourceError, Items, Reader
 from parallm_magics.cell.options import Options
 from parallm_magics.cell.rendering import CallSpec, Renderer, brief
 from parallm_magics.core import user_code
@@ -90,7 +90,7 @@ class Calls:
         self._progress = _Progress()
         self._unfinished: dict[int, Call] = {}
         ahead: Iterable[Any] = () if self.asynchronous else [items.first if items else None]
-        few = self.known is not None and self.known <= AHEAD and not self.once
+        few = self.known is not None and self.known <= ITEMS_AHEAD and not self.once
         tasks = self._strictly(items if few and items is not None else ahead)
         self.rendered: tuple[Task, ...] | None = tasks if few else None
         self.head = tasks[: self.size]

@@ -17,26 +17,26 @@ from parallm_magics.core.characters import IGNORABLE
 from parallm_magics.errors import CellSyntaxError
 
 # Controls are seen by nobody either.
-BLANK = rf"\s\x00-\x1f\x7f-\x9f{IGNORABLE}"
+BLANK_CHARS = rf"\s\x00-\x1f\x7f-\x9f{IGNORABLE}"
 """White space and what cannot be seen, as the inside of a regular expression's brackets."""
 
-WORDS = {
+BLOCK_WORDS = {
     "fanout": ("section", "guardrail", "synthesis"),
     "vote": ("voter", "judge", "guardrail", "panel"),
 }
-PAIR = ("system", "prompt")
-SINGLE = ("synthesis", "judge")
-RESERVED = tuple(dict.fromkeys([*WORDS["fanout"], *WORDS["vote"], *PAIR]))
+SYSTEM_WORDS = ("system", "prompt")
+SINGLE_BLOCKS = ("synthesis", "judge")
+RESERVED_WORDS = tuple(dict.fromkeys([*BLOCK_WORDS["fanout"], *BLOCK_WORDS["vote"], *SYSTEM_WORDS]))
 
-NAME = re.compile(r"[A-Za-z_][\w-]*")
+BLOCK_NAME = re.compile(r"[A-Za-z_][\w-]*")
 
-SIGNS = "%\uff05\ufe6a\u066a"
+PERCENT_SIGNS = "%\uff05\ufe6a\u066a"
 """The percent sign, and the signs that look like it: full-width, small, Arabic."""
 
-LONGEST = 100
+LONGEST_WORD = 100
 """Most characters of a word that are looked at."""
 
-LEAST = 4
+LEAST_LETTERS = 4
 """Fewest letters by which a word is told to be the beginning of another."""
 
 # What people call a worker, a merge, a choice and a guard, with the words that say it here.
@@ -53,17 +53,17 @@ SYNONYMS: Mapping[str, Mapping[str, str]] = {
     **dict.fromkeys(("judgment", "judgement", "jury", "referee"), _CHOICE),
     **dict.fromkeys(("moderator", "checker"), _GUARD),
 }
-COMMENTED = frozenset({"part", "parts", "merge", "summarize", "aggregate"})
+COMMENT_SYNONYMS = frozenset({"part", "parts", "merge", "summarize", "aggregate"})
 """Synonyms that often begin comments in public MATLAB and LaTeX files: near misses only where the rest of
 the line is a directive's, as in `%merge` or `%part intro`; prose behind them gets a note."""
 
-_LEAD = re.compile(f"[{BLANK}]*")
+_LEAD = re.compile(f"[{BLANK_CHARS}]*")
 _INVISIBLE = re.compile(f"[{IGNORABLE}]")
-_MAGIC = re.compile(rf"([{BLANK}]*)%%(fanout|vote)(?!\S)")
-_ABOVE = re.compile(rf"[{BLANK}]*(?:#.*)?")
-_DIRECTIVE = re.compile(rf"([{BLANK}]*)%([a-z]+)(?!\S)")
+_MAGIC = re.compile(rf"([{BLANK_CHARS}]*)%%(fanout|vote)(?!\S)")
+_ABOVE = re.compile(rf"[{BLANK_CHARS}]*(?:#.*)?")
+_DIRECTIVE = re.compile(rf"([{BLANK_CHARS}]*)%([a-z]+)(?!\S)")
 _LETTERS = re.compile(r"[^\W\d_]+")
-_DIRECTIVES_REST = re.compile(rf"\s*(?:{NAME.pattern})?\s*(?:-.*)?", re.DOTALL)
+_DIRECTIVES_REST = re.compile(rf"\s*(?:{BLOCK_NAME.pattern})?\s*(?:-.*)?", re.DOTALL)
 _BACKSLASHES = re.compile(r"\\+")
 
 
@@ -161,13 +161,15 @@ def read(line: str, magic: str, number: int) -> Line:
         CellSyntaxError: nearly a directive, or another cell's first line; names the line, the
             nearest form and how to keep the line as text.
     """
-    if (match := _DIRECTIVE.match(line)) and (match[2] in WORDS[magic] or match[2] in PAIR):
+    if (match := _DIRECTIVE.match(line)) and (
+        match[2] in BLOCK_WORDS[magic] or match[2] in SYSTEM_WORDS
+    ):
         return Line(match[1], match[2], line[match.end() :])
     before = lead(line)
     core = line[len(before) :]
-    if not core.startswith(tuple(SIGNS)):
+    if not core.startswith(tuple(PERCENT_SIGNS)):
         return Line("")
-    if core[1:2] and core[1] in SIGNS:
+    if core[1:2] and core[1] in PERCENT_SIGNS:
         _refuse_magic(core, magic, number)
         return Line("")
     sign, word = core[0], _word(core)
@@ -184,27 +186,27 @@ def without_escape(line: str) -> str:
     before = lead(line)
     core = line[len(before) :]
     match = _BACKSLASHES.match(core)
-    if match is None or not core[match.end() :].startswith(tuple(SIGNS)):
+    if match is None or not core[match.end() :].startswith(tuple(PERCENT_SIGNS)):
         return line
     return before + core[1:] if _is_more(core[match.end() :]) else line
 
 
 def _is_more(core: str) -> bool:
     """Tell whether either magic takes this line for more than text."""
-    if core[1:2] and core[1] in SIGNS:
+    if core[1:2] and core[1] in PERCENT_SIGNS:
         return _magic(core) != ""
-    return any(_meant(_word(core), magic) for magic in WORDS)
+    return any(_meant(_word(core), magic) for magic in BLOCK_WORDS)
 
 
 def _word(core: str) -> str:
     """Return what stands behind the sign, up to a blank, of a long word its beginning; "" before a blank."""
-    return core[1:LONGEST].split(None, 1)[0] if core[1:2].strip() else ""
+    return core[1:LONGEST_WORD].split(None, 1)[0] if core[1:2].strip() else ""
 
 
 def _magic(core: str) -> str:
     """Return the magic of ours that a line behind two percent signs names; "" for any other."""
     word = unicodedata.normalize("NFKC", seen(_word(core[1:]))).casefold()
-    return next((name for name in WORDS if re.fullmatch(rf"{name}(?:[^\w-].*)?", word)), "")
+    return next((name for name in BLOCK_WORDS if re.fullmatch(rf"{name}(?:[^\w-].*)?", word)), "")
 
 
 def _refuse_magic(core: str, magic: str, number: int) -> None:
@@ -218,10 +220,10 @@ def _refuse_magic(core: str, magic: str, number: int) -> None:
 
 def _refusal(number: int, sign: str, word: str, meant: str, magic: str) -> str:
     other = "vote" if magic == "fanout" else "fanout"
-    form = ", ".join(f"%{known}" for known in WORDS[magic])
+    form = ", ".join(f"%{known}" for known in BLOCK_WORDS[magic])
     shown = sign + word[:60]
     keep = f"to keep the line as text write \\{shown}"
-    here = meant in WORDS[magic] or meant in PAIR
+    here = meant in BLOCK_WORDS[magic] or meant in SYSTEM_WORDS
     if not here:
         belongs = f"%{meant} belongs to %%{other}; %%{magic} knows {form}; {keep}"
         return f"line {number}: " + (
@@ -241,7 +243,7 @@ def _is_comment(word: str, core: str) -> bool:
     letters = _LETTERS.match(word)
     return (
         letters is not None
-        and letters[0].casefold() in COMMENTED
+        and letters[0].casefold() in COMMENT_SYNONYMS
         and _DIRECTIVES_REST.fullmatch(core[1 + letters.end() :]) is None
     )
 
@@ -260,8 +262,8 @@ def _meant(word: str, magic: str) -> str | None:
     letters = _LETTERS.match(whole)
     if letters is None:
         return None
-    own = (*WORDS[magic], *PAIR)
-    known = (*own, *(other for other in RESERVED if other not in own))
+    own = (*BLOCK_WORDS[magic], *SYSTEM_WORDS)
+    known = (*own, *(other for other in RESERVED_WORDS if other not in own))
     # `%section:a`, `%guard-rail`, `%section2`: what follows the letters hides nothing.
     for found in dict.fromkeys((whole, letters[0])):
         if found in known:
@@ -279,7 +281,7 @@ def _meant(word: str, magic: str) -> str | None:
 
 
 def _begins(a: str, b: str) -> bool:
-    return min(len(a), len(b)) >= LEAST and (a.startswith(b) or b.startswith(a))
+    return min(len(a), len(b)) >= LEAST_LETTERS and (a.startswith(b) or b.startswith(a))
 
 
 def _one_slip(a: str, b: str) -> bool:

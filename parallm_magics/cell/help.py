@@ -7,16 +7,16 @@ import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from parallm_magics.cell.directives import PAIR, WORDS
+from parallm_magics.cell.directives import BLOCK_WORDS, SYSTEM_WORDS
 from parallm_magics.cell.option_entry import Option
 from parallm_magics.cell.options import TABLE
 
-EXAMPLES = {
+EXAMPLE_CELLS = {
     "fanout": "%%fanout -o review\nReview this code for one concern only.\n\n{{code}}\n\n"
     "%section security\nReport injection and secrets.\n\n%section style\nReport naming.",
     "vote": "%%vote -n 5 --choices safe,unsafe -o verdict\nIs this content safe or unsafe?\n\n{{text}}",
 }
-BLOCKS = {
+BLOCK_HELP = {
     "section": "one worker's prompt",
     "voter": "one voter's prompt",
     "panel": "another panel to measure, its %voter blocks below",
@@ -31,14 +31,14 @@ BLOCKS = {
 
 def help_of(magic: str, first: str) -> str:
     """Return a magic's help: what it does, an example, its blocks, every option with its default."""
-    words = WORDS[magic]
-    blocks = "\n".join(f"  %{word}\n      {BLOCKS[word]}" for word in (*words, *PAIR))
+    words = BLOCK_WORDS[magic]
+    blocks = "\n".join(f"  %{word}\n      {BLOCK_HELP[word]}" for word in (*words, *SYSTEM_WORDS))
     options = "\n".join(
         _entry(option, magic, words)
         for option in TABLE.values()
         if magic in option.where or option.where & {*words}
     )
-    example = textwrap.indent(EXAMPLES[magic], "    ")
+    example = textwrap.indent(EXAMPLE_CELLS[magic], "    ")
     return (
         f"{first}\n\n{example}\n\nBlocks (blanks before them do not count; a backslash keeps a line as text, as in "
         f"\\%{words[0]}):\n{blocks}\n\nOptions:\n{options}\n"

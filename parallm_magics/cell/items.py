@@ -18,9 +18,9 @@ from parallm_magics.errors import OptionError, translated
 
 # Of a source that tells its length, so many items are read before the first call, so that what is
 # wrong with any of them costs nothing.
-AHEAD = 1_000
+ITEMS_AHEAD = 1_000
 # So many sources are remembered whose first item was looked at, and which no run has read then.
-REMEMBERED = 16
+REMEMBERED_SOURCES = 16
 
 
 class BrokenSourceError(Exception):
@@ -144,7 +144,7 @@ class _LookedAt:
     def remember(self, source: Any, reader: Reader) -> None:
         """Keep the reader until it goes on."""
         self._found[id(source)] = source, reader
-        while len(self._found) > REMEMBERED:
+        while len(self._found) > REMEMBERED_SOURCES:
             del self._found[next(iter(self._found))]
 
     def reader(self, source: Any) -> Reader | None:
@@ -255,7 +255,7 @@ def _read_once(value: Any, name: str) -> Items:
     Another one may go on where the first stopped, begin anew, or raise.
     """
     known = _length(value)
-    few = known is not None and known <= AHEAD
+    few = known is not None and known <= ITEMS_AHEAD
     reader = _LOOKED_AT.reader(value)
     if reader is None or not hasattr(value, "__next__"):
         looked_at = [] if reader is None else reader.first()

@@ -16,7 +16,7 @@ from parallm_magics.cell.blocks import Block, Cell, Text, Token
 from parallm_magics.cell.variables import IDENTIFIER, matches, normal, spelling_of
 from parallm_magics.errors import VariableError
 
-SIGNS = ("{", "$", "%(")
+VARIABLE_SIGNS = ("{", "$", "%(")
 """Without one of these nothing looks like a variable."""
 
 MOST_NOTES = 5
@@ -122,7 +122,7 @@ class _Looker:
             where: the place of each of its lines, as errors name it.
             outputs: whether `{{outputs.NAME}}` may name a block with `-` in it.
         """
-        if not any(sign in text for sign in SIGNS):
+        if not any(sign in text for sign in VARIABLE_SIGNS):
             return text
         taken = [match.span() for match in matches(text, outputs=outputs)]
         plain = {start for start, _ in taken}

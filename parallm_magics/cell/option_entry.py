@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from parallm_magics.cell import option_values as read
 
-CELLS = frozenset({"fanout", "vote"})
+MAGICS = frozenset({"fanout", "vote"})
 
 Offer = Literal["words", "models", "labels", "variables"]
 """What completion offers for a value: words of its own, models, labels of --choices, names of variables."""
@@ -40,7 +40,7 @@ class Option:
     read: Callable[[Any], Any]
     help: str
     form: str = ""
-    where: frozenset[str] = CELLS
+    where: frozenset[str] = MAGICS
     default: Any = None
     known: Collection[str] = ()
     offers: Offer = "words"
@@ -66,7 +66,7 @@ def option(
     reader: Callable[[Any], Any],
     text: str,
     *,
-    where: Iterable[str] = CELLS,
+    where: Iterable[str] = MAGICS,
     default: Any = None,
     also: str = "",
     **more: Any,

@@ -10,8 +10,8 @@ from typing import Any
 from parallm_magics.cell import option_lists as lists
 from parallm_magics.cell import option_values as read
 from parallm_magics.cell.blocks import Token
-from parallm_magics.cell.directives import WORDS
-from parallm_magics.cell.option_entry import CELLS, Option
+from parallm_magics.cell.directives import BLOCK_WORDS
+from parallm_magics.cell.option_entry import MAGICS, Option
 from parallm_magics.cell.options import TABLE, Options
 from parallm_magics.cell.typography import dash_problem
 from parallm_magics.cell.variables import Lookup, Ref, as_text, fill, split, whole
@@ -134,10 +134,10 @@ def _known(flag: str, place: str, at: str) -> Option:
     option = option_of(flag)
     if option is not None and place in option.where:
         return option
-    shown = f"%%{place}" if place in CELLS else f"%{place}"
+    shown = f"%%{place}" if place in MAGICS else f"%{place}"
     if option is not None:
-        cells_first = sorted(option.where, key=lambda word: (word not in CELLS, word))
-        takers = ", ".join(f"%%{word}" if word in CELLS else f"%{word}" for word in cells_first)
+        cells_first = sorted(option.where, key=lambda word: (word not in MAGICS, word))
+        takers = ", ".join(f"%%{word}" if word in MAGICS else f"%{word}" for word in cells_first)
         raise OptionError(f"{at}{flag} does not go on {shown}; it goes on {takers}")
     if flag in ("--help", "-h"):
         raise OptionError(f"{at}for help run {_help(place)} in a cell of its own")
@@ -150,7 +150,9 @@ def _known(flag: str, place: str, at: str) -> Option:
 
 def _help(place: str) -> str:
     """Return what shows the options of a place: blocks have no help of their own."""
-    return " or ".join(f"%%{cell}?" for cell in WORDS if place == cell or place in WORDS[cell])
+    return " or ".join(
+        f"%%{cell}?" for cell in BLOCK_WORDS if place == cell or place in BLOCK_WORDS[cell]
+    )
 
 
 def _unexpected(word: str, place: str, quoted: str = "") -> str:
@@ -162,7 +164,7 @@ def _unexpected(word: str, place: str, quoted: str = "") -> str:
     if dash := dash_problem(word, [flag for option in TABLE.values() for flag in option.flags]):
         return dash
     where, below = f"%{place}", "one name, then options; the prompt goes below"
-    if place in CELLS:
+    if place in MAGICS:
         where, below = f"%%{place}", "the prompt goes below this line"
     quotes = f", and a value that holds blanks needs quotes: {quoted}" if quoted else ""
     comma = "; write no blank after a comma" if ", " in quoted else ""

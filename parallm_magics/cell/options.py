@@ -10,16 +10,16 @@ from typing import Any
 
 from parallm_magics.cell import option_lists as lists
 from parallm_magics.cell import option_values as read
-from parallm_magics.cell.option_entry import CELLS, Option, option, switch, words
+from parallm_magics.cell.option_entry import MAGICS, Option, option, switch, words
 from parallm_magics.voting.pick_rules import DEFAULT, PICKS
 from parallm_magics.voting.ties import TIES
 
 FANOUT, VOTE = "fanout", "vote"
-WORKERS = frozenset({"section", "voter", "panel"})
-CALLS = CELLS | WORKERS | {"synthesis", "judge", "guardrail"}
-ANSWERS = CELLS | WORKERS
-VOTES = frozenset({VOTE, "section", "panel"})
-GUARDRAIL = frozenset({"guardrail"})
+WORKER_WORDS = frozenset({"section", "voter", "panel"})
+CALL_PLACES = MAGICS | WORKER_WORDS | {"synthesis", "judge", "guardrail"}
+ANSWER_PLACES = MAGICS | WORKER_WORDS
+VOTE_PLACES = frozenset({VOTE, "section", "panel"})
+GUARD_PLACES = frozenset({"guardrail"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +37,7 @@ class CallOptions:
         "--model -m A[,B…]",
         lists.models,
         "the model, or several to deal the workers to",
-        where=CALLS,
+        where=CALL_PLACES,
         default=(),
         offers="models",
     )
@@ -75,22 +75,26 @@ class CallOptions:
         offers="models",
     )
     system: str | None = option(
-        "--system TEXT", read.text, "the system prompt", where=CALLS, also="instructions persona"
+        "--system TEXT",
+        read.text,
+        "the system prompt",
+        where=CALL_PLACES,
+        also="instructions persona",
     )
     temperature: tuple[float, float] | None = option(
         "--temperature -t X|LO..HI",
         read.temperature,
         "one temperature, or a range spread over the workers",
-        where=CALLS,
+        where=CALL_PLACES,
     )
     effort: str | None = option(
-        "--effort LEVEL", read.word, "reasoning effort, as the model names it", where=CALLS
+        "--effort LEVEL", read.word, "reasoning effort, as the model names it", where=CALL_PLACES
     )
     param: tuple[tuple[str, Any], ...] = option(
         "--param KEY=JSON",
         read.parameter,
         "one more request field, sent as given",
-        where=CALLS,
+        where=CALL_PLACES,
         default=(),
         repeats=True,
     )
@@ -98,7 +102,7 @@ class CallOptions:
         "--max-tokens N",
         read.count,
         "most output tokens a worker, thinking included",
-        where=CALLS,
+        where=CALL_PLACES,
         default=4096,
     )
 
@@ -111,7 +115,7 @@ class AnswerOptions(CallOptions):
         "--choices A,B",
         lists.choices,
         "the answer is one of these labels",
-        where=ANSWERS | GUARDRAIL,
+        where=ANSWER_PLACES | GUARD_PLACES,
         also="labels options classes categories enum",
     )
     shuffle_choices: bool = switch(
@@ -123,10 +127,10 @@ class AnswerOptions(CallOptions):
         "--score LO..HI",
         read.span,
         "the answer is a score in this range",
-        where=ANSWERS | {"judge"},
+        where=ANSWER_PLACES | {"judge"},
     )
-    number: bool = switch("--number", "the answer is a number", where=ANSWERS)
-    open: bool = switch("--open", "the answer is free text", where=ANSWERS)
+    number: bool = switch("--number", "the answer is a number", where=ANSWER_PLACES)
+    open: bool = switch("--open", "the answer is free text", where=ANSWER_PLACES)
     flag: str | None = option(
         "--flag LABEL",
         read.text,
@@ -152,7 +156,7 @@ class RuleOptions(AnswerOptions):
         "--pick",
         PICKS,
         "the rule that picks the winner (a section's numbers: median)",
-        where=VOTES,
+        where=VOTE_PLACES,
         default=DEFAULT,
         also="rule method aggregation",
     )
@@ -160,27 +164,27 @@ class RuleOptions(AnswerOptions):
         "--threshold Q",
         read.threshold,
         "votes the winner needs, or a guard's block: 0.6, 2/3, 60% or a count",
-        where=VOTES | GUARDRAIL,
+        where=VOTE_PLACES | GUARD_PLACES,
         also="agreement",
     )
     base: str = words(
         "--base",
         ("requested", "valid"),
         "what majority, threshold and unanimous are shares of",
-        where=VOTES,
+        where=VOTE_PLACES,
         default="requested",
     )
     quorum: int | None = option(
         "--quorum N",
         read.count,
         "least valid votes for a result (half of the requested)",
-        where=VOTES,
+        where=VOTE_PLACES,
     )
     ties: str = words(
         "--ties",
         TIES,
         "what becomes of a tie: no winner, the lowest index, a lot by --seed, or a judge's choice",
-        where=VOTES,
+        where=VOTE_PLACES,
         default="report",
     )
     weight: Fraction | None = option(
@@ -222,7 +226,7 @@ class GuardOptions(RuleOptions):
         "--block LABEL",
         read.text,
         "the guard's label that blocks (BLOCK; needed where that is none of its choices)",
-        where=GUARDRAIL,
+        where=GUARD_PLACES,
         setting=False,
         offers="labels",
     )
@@ -230,21 +234,21 @@ class GuardOptions(RuleOptions):
         "--refusal TEXT",
         read.text,
         "what stands in place of blocked work",
-        where=GUARDRAIL,
+        where=GUARD_PLACES,
         default="Blocked by the guardrail.",
     )
     on_error: str = words(
         "--on-error",
         ("block", "pass"),
         "what a guard does that gives no verdict",
-        where=GUARDRAIL,
+        where=GUARD_PLACES,
         default="block",
     )
     on_block: str = words(
         "--on-block",
         ("return", "raise"),
         "whether a blocked run is a result or an error",
-        where=GUARDRAIL,
+        where=GUARD_PLACES,
         default="return",
     )
 
@@ -257,22 +261,26 @@ class Options(GuardOptions):
         "--timeout S",
         read.seconds,
         "seconds of silence before a worker has timed out (15; 60 for the first token and for unstreamed calls)",
-        where=CALLS,
+        where=CALL_PLACES,
     )
     deadline: float = option(
-        "--deadline S", read.seconds, "seconds for a worker as a whole", where=CALLS, default=120.0
+        "--deadline S",
+        read.seconds,
+        "seconds for a worker as a whole",
+        where=CALL_PLACES,
+        default=120.0,
     )
     retries: int = option(
         "--retries N",
         read.count_or_none,
         "further tries after a passing fault",
-        where=CALLS,
+        where=CALL_PLACES,
         default=2,
     )
     retry_timeouts: bool = switch(
         "--retry-timeouts",
         "try again after a time-out too, although it may have been billed",
-        where=CALLS,
+        where=CALL_PLACES,
     )
     concurrency: int | None = option(
         "--concurrency -c N",

@@ -16,9 +16,9 @@ from parallm_magics.cell.blocks import Block, Cell
 from parallm_magics.cell.calls import Calls
 from parallm_magics.cell.item_prompts import names_item
 from parallm_magics.cell.items import Items
-from parallm_magics.cell.option_entry import CELLS
+from parallm_magics.cell.option_entry import MAGICS
 from parallm_magics.cell.option_layers import NOTHING, Layer, Layers, read_keywords, read_tokens
-from parallm_magics.cell.options import TABLE, WORKERS, Options
+from parallm_magics.cell.options import TABLE, WORKER_WORDS, Options
 from parallm_magics.cell.prompts import Prompts
 from parallm_magics.cell.rendering import ParseModel, Renderer
 from parallm_magics.cell.study_plan import (
@@ -142,7 +142,7 @@ def make_plan(
 def _holds(name: str, magic: str) -> bool:
     """Tell whether a setting holds for this magic: how %%vote picks is no default of a section."""
     where = TABLE[name].where
-    return magic in where or not where & CELLS
+    return magic in where or not where & MAGICS
 
 
 def _readable(cell: Cell, variables: Mapping[str, Any], known: Layer) -> tuple[Cell, Prompts]:
@@ -154,7 +154,7 @@ def _readable(cell: Cell, variables: Mapping[str, Any], known: Layer) -> tuple[C
     lines = [cell.arguments, *(block.arguments for block in cell.blocks)]
     words = [token.text for tokens in lines for token in tokens]
     blind = bool(known.get("no_vars")) or "--no-vars" in words
-    if not blind and any(sign in cell.source for sign in near_misses.SIGNS):
+    if not blind and any(sign in cell.source for sign in near_misses.VARIABLE_SIGNS):
         by_item = "each" in known or any(
             token.text.partition("=")[0] == "--each" for token in cell.arguments
         )
@@ -286,7 +286,9 @@ def _implied_rule(options: Options, chosen: Layer, parts: _Parts, weighed: bool)
 def _items(cell: Cell, each: Any, prompts: Prompts) -> Items:
     """Find what --each runs over."""
     items = prompts.find_items(each)
-    prompting = [text for block in cell.blocks if block.word in WORKERS for text in block.texts]
+    prompting = [
+        text for block in cell.blocks if block.word in WORKER_WORDS for text in block.texts
+    ]
     if not names_item(prompts, cell.preamble, cell.system, *prompting):
         raise OptionError(
             "--each: no prompt says {{item}} or {{index}}, so every call would be the same"

@@ -25,7 +25,7 @@ from parallm_magics.core.tasks import Fault, Model, Plain, Reading, Record, Task
 from parallm_magics.errors import ModelError, OptionError, VariableError, translated
 from parallm_magics.voting.pick_rules import PICKS
 
-STREAMED = 200
+MOST_STREAMED = 200
 """Most workers of which `--stream auto` reads each as it is written: a panel is watched, a map is not."""
 
 SILENCE_SECONDS, FIRST_TOKEN_SECONDS = 15.0, 60.0
@@ -343,7 +343,7 @@ def call_fields(options: Options, total: int | None) -> dict[str, Any]:
     Args:
         total: how many calls there are; None, unknown, counts as many.
     """
-    few = total is not None and total <= STREAMED
+    few = total is not None and total <= MOST_STREAMED
     return {
         "effort": options.effort,
         "max_tokens": options.max_tokens,

@@ -9,8 +9,16 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from parallm_magics.cell.directives import BLANK, NAME, PAIR, SINGLE, WORDS, head, lead
-from parallm_magics.cell.help import BLOCKS
+from parallm_magics.cell.directives import (
+    BLANK_CHARS,
+    BLOCK_NAME,
+    BLOCK_WORDS,
+    SINGLE_BLOCKS,
+    SYSTEM_WORDS,
+    head,
+    lead,
+)
+from parallm_magics.cell.help import BLOCK_HELP
 from parallm_magics.cell.option_entry import Option
 from parallm_magics.cell.option_layers import option_of
 from parallm_magics.cell.options import TABLE
@@ -20,8 +28,8 @@ _DIRECTIVE = re.compile(r"%([a-z]+)(?=[ \t])")
 _WORD = re.compile(r"%[a-z]*")
 _NAME = re.compile(rf"(?<!\\)(?<![{{$])\{{\{{[ \t]*((?:{IDENTIFIER})?)$")
 _STEP = re.compile(rf"(?<!\\)(?<![{{$])\{{\{{[ \t]*({IDENTIFIER})\.([\w-]*)$")
-_LEAD = rf"(?m)^(?:(?!\n)[{BLANK}])*"
-_SECTION = re.compile(rf"{_LEAD}%section[ \t]+({NAME.pattern})")
+_LEAD = rf"(?m)^(?:(?!\n)[{BLANK_CHARS}])*"
+_SECTION = re.compile(rf"{_LEAD}%section[ \t]+({BLOCK_NAME.pattern})")
 _BLOCK = re.compile(rf"{_LEAD}%([a-z]+)")
 _PLACEHOLDER = re.compile(r"[A-Z]+")
 _CLAUSE = re.compile(r"[;:]| \(")
@@ -93,16 +101,16 @@ def suggest(
     if _WORD.fullmatch(line):
         return beginning_with(line, _directives(magic, text))
     match = _DIRECTIVE.match(line)
-    if match is None or match[1] not in WORDS[magic]:
+    if match is None or match[1] not in BLOCK_WORDS[magic]:
         return None
     return _option(line[match.end() :], match[1], variables, models)
 
 
 def _directives(magic: str, text: str) -> Iterator[tuple[str, str]]:
     above = _BLOCK.findall(text.rpartition("\n")[0])
-    for word in (*WORDS[magic], *PAIR):
-        if word not in SINGLE or word not in above:
-            yield f"%{word}", BLOCKS[word]
+    for word in (*BLOCK_WORDS[magic], *SYSTEM_WORDS):
+        if word not in SINGLE_BLOCKS or word not in above:
+            yield f"%{word}", BLOCK_HELP[word]
 
 
 def _option(

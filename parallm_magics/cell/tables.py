@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from parallm_magics.errors import OptionError
 
 # Rows that are turned into Python's own values at a time.
-ROWS = 500
+ROWS_AT_A_TIME = 500
 _PACKAGES = ("pandas", "polars", "pyarrow")
 
 
@@ -115,8 +115,8 @@ def _pandas(value: Any, name: str) -> Table | None:
 
 def _sliced(value: Any, read: Callable[[Any], Iterable[Any]]) -> Callable[[], Iterator[Any]]:
     def rows() -> Iterator[Any]:
-        for at in range(0, len(value), ROWS):
-            yield from read(value.iloc[at : at + ROWS])
+        for at in range(0, len(value), ROWS_AT_A_TIME):
+            yield from read(value.iloc[at : at + ROWS_AT_A_TIME])
 
     return rows
 
@@ -139,8 +139,8 @@ def _pyarrow(value: Any, name: str) -> Table | None:
     if hasattr(value, "slice") and hasattr(value, "to_pylist"):
 
         def rows() -> Iterator[Any]:
-            for at in range(0, len(value), ROWS):
-                yield from value.slice(at, ROWS).to_pylist()
+            for at in range(0, len(value), ROWS_AT_A_TIME):
+                yield from value.slice(at, ROWS_AT_A_TIME).to_pylist()
 
         return Table("pyarrow", len(value), False, rows, columns)
     if hasattr(value, "read_next_batch"):

@@ -17,7 +17,7 @@ from parallm_magics.core.tasks import Reading
 from parallm_magics.errors import OptionError, VariableError, nearest, translated
 from parallm_magics.voting import label_of, same_answer_key
 
-WORDS = 200
+SHOWN_CHARS = 200
 """Most characters of an item that are kept to show it."""
 
 Path = tuple[str | int, ...]
@@ -55,7 +55,7 @@ class Labels:
             VariableError: the item has no such part, or its label is no possible answer.
         """
         label = self.label(at, item)
-        self.words[at] = words[:WORDS]
+        self.words[at] = words[:SHOWN_CHARS]
         if label is not None:
             self.truth[at] = label
         return label

@@ -20,14 +20,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from parallm_magics.cell.directives import BLANK
+from parallm_magics.cell.directives import BLANK_CHARS
 from parallm_magics.cell.tables import is_missing, package_of
 from parallm_magics.errors import VariableError, nearest, translated
 
 # Wider than Python's identifiers, of which no regular expression knows all; `found` looks closer.
-IDENTIFIER = rf"[^\x00-@\[-^`{{-\x7f{BLANK}][^\x00-/:-@\[-^`{{-\x7f{BLANK}]*"
+IDENTIFIER = rf"[^\x00-@\[-^`{{-\x7f{BLANK_CHARS}][^\x00-/:-@\[-^`{{-\x7f{BLANK_CHARS}]*"
 _STEP = rf"""\.{IDENTIFIER}|\[(?:"[^"\n]*"|'[^'\n]*'|-?\d{{1,9}})\]"""
-_GAP = rf"(?:(?!\n)[{BLANK}])*"
+_GAP = rf"(?:(?!\n)[{BLANK_CHARS}])*"
 _VARIABLE = re.compile(
     rf"(?<!\\)(?P<escape>\\*)(?<![{{$])\{{\{{{_GAP}(?P<name>{IDENTIFIER})(?P<steps>(?:{_STEP})*)"
     rf"{_GAP}\}}\}}(?!\}})"

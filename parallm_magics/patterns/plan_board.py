@@ -8,7 +8,7 @@ from typing import Any
 
 from parallm_magics import display
 from parallm_magics.cell.plan import Plan
-from parallm_magics.cell.rendering import STREAMED
+from parallm_magics.cell.rendering import MOST_STREAMED
 from parallm_magics.core.tasks import Reading, Record
 from parallm_magics.display import Board
 from parallm_magics.patterns.ballots import count_ballots
@@ -48,7 +48,7 @@ def board_of(plan: Plan, clients: Clients, **fields: Any) -> Board:
 def announcement(plan: Plan) -> str:
     """What a large run is about to do, said before it is done; "" for a panel."""
     calls = plan.calls
-    if calls.known is not None and calls.known <= STREAMED:
+    if calls.known is not None and calls.known <= MOST_STREAMED:
         return ""
     number = "one call an item" if calls.known is None else f"{calls.known:,} calls"
     how = "plain requests (--stream on shows answers as they are written)"

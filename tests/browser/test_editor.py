@@ -14,7 +14,7 @@ from paths import LABEXTENSION
 from playwright.sync_api import Browser, Page, expect
 
 from parallm_magics.cell.blocks import Cell, Text, parse
-from parallm_magics.cell.directives import PAIR, head
+from parallm_magics.cell.directives import SYSTEM_WORDS, head
 from parallm_magics.cell.variables import Ref, split
 from parallm_magics.errors import ParallmError
 
@@ -482,7 +482,7 @@ def as_read(cell: Cell, lines: list[str], start: int) -> dict[int, tuple[list[st
     texts = {n for text in texts_of(cell) for n in text.numbers}
     for n in number_of:
         if n in words:
-            outputs = words[n] == "synthesis" if words[n] not in PAIR else outputs
+            outputs = words[n] == "synthesis" if words[n] not in SYSTEM_WORDS else outputs
         elif n not in texts:
             continue
         names = [
@@ -500,4 +500,4 @@ def texts_of(cell: Cell) -> list[Text]:
 
 def is_pair(line: str) -> bool:
     """Whether the line is one of those around a system prompt."""
-    return line.strip(BLANKS) in {f"%{word}" for word in PAIR}
+    return line.strip(BLANKS) in {f"%{word}" for word in SYSTEM_WORDS}

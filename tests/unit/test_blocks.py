@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from paths import DATA
 
 from parallm_magics.cell.blocks import parse
-from parallm_magics.cell.directives import RESERVED
+from parallm_magics.cell.directives import RESERVED_WORDS
 from parallm_magics.errors import CellSyntaxError
 
 BAD = {row["id"]: row for row in json.loads((DATA / "bad-inputs.json").read_text())["inputs"]}
@@ -99,7 +99,7 @@ def test_the_other_magics_words_are_errors(magic: str, line: str, says: str) -> 
         parse(magic, "", f"x\n{line}\ny")
 
 
-@pytest.mark.parametrize("word", RESERVED)
+@pytest.mark.parametrize("word", RESERVED_WORDS)
 def test_a_backslash_keeps_a_directive_as_text(word: str) -> None:
     """One backslash before a directive is taken off and the line stays text."""
     assert texts(f"%section a\n\\%{word} x\n\\\\%{word}")["a"] == f"%{word} x\n\\%{word}"

@@ -9,7 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from parallm_magics.cell.blocks import parse
-from parallm_magics.cell.directives import COMMENTED, PAIR, RESERVED, SYNONYMS, WORDS
+from parallm_magics.cell.directives import (
+    BLOCK_WORDS,
+    COMMENT_SYNONYMS,
+    RESERVED_WORDS,
+    SYNONYMS,
+    SYSTEM_WORDS,
+)
 from parallm_magics.errors import CellSyntaxError
 
 MAGICS = ("fanout", "vote")
@@ -34,7 +40,7 @@ BLANKS = {
 
 def text_of(line: str, magic: str = "fanout") -> str:
     """What a block's text says where this line stands in it."""
-    word = WORDS[magic][0]
+    word = BLOCK_WORDS[magic][0]
     cell = parse(magic, "", f"%{word} a\nx\n{line}\ny")
     assert len(cell.blocks) == 1
     return cell.blocks[0].text.value.removeprefix("x\n").removesuffix("\ny")
@@ -43,7 +49,7 @@ def text_of(line: str, magic: str = "fanout") -> str:
 def refusal(line: str, magic: str = "fanout") -> str:
     """What the error says of this line, which is the cell's fourth."""
     with pytest.raises(CellSyntaxError, match=r"^line 4: ") as error:
-        parse(magic, "", f"%{WORDS[magic][0]} a\nx\n{line}\ny")
+        parse(magic, "", f"%{BLOCK_WORDS[magic][0]} a\nx\n{line}\ny")
     return str(error.value)
 
 
@@ -151,7 +157,7 @@ def test_what_other_tools_call_a_block_is_an_error(magic: str, word: str) -> Non
         assert text_of(f"\\{line}", magic) == line
 
 
-@pytest.mark.parametrize("word", sorted(COMMENTED))
+@pytest.mark.parametrize("word", sorted(COMMENT_SYNONYMS))
 def test_comments_that_begin_with_such_a_word_are_text_with_a_note(word: str) -> None:
     """MATLAB's and LaTeX's comments begin so in public files."""
     line = f"%{word} of the first two, then the rest"
@@ -169,7 +175,7 @@ def test_comments_that_begin_with_such_a_word_are_text_with_a_note(word: str) ->
 
 @given(
     st.sampled_from(MAGICS),
-    st.sampled_from(RESERVED),
+    st.sampled_from(RESERVED_WORDS),
     st.integers(4, 20),
     st.text(string.ascii_letters, max_size=6),
 )
@@ -178,12 +184,12 @@ def test_beginnings_and_continuations_are_near_misses(
 ) -> None:
     """Of at least four letters, in any case; the word itself is a directive or the other magic's."""
     for typed in (word[:length], word + more, word[:length].upper()):
-        if typed in (*WORDS[magic], *PAIR):
+        if typed in (*BLOCK_WORDS[magic], *SYSTEM_WORDS):
             continue
         assert "write" in refusal(f"%{typed}", magic)
 
 
-@given(st.sampled_from(RESERVED), st.data())
+@given(st.sampled_from(RESERVED_WORDS), st.data())
 def test_one_slip_is_a_near_miss(word: str, data: st.DataObject) -> None:
     """A letter too many, too few, another one, or two that changed places."""
     at = data.draw(st.integers(0, len(word) - 1))
@@ -195,7 +201,7 @@ def test_one_slip_is_a_near_miss(word: str, data: st.DataObject) -> None:
         word[:at] + word[at + 1 : at + 2] + word[at : at + 1] + word[at + 2 :],
     )
     for typed in slips:
-        if typed not in RESERVED:
+        if typed not in RESERVED_WORDS:
             assert "to keep the line as text" in refusal(f"%{typed} x")
 
 

@@ -15,7 +15,7 @@ import pytest
 
 from parallm_magics import OptionError, VariableError
 from parallm_magics.cell.items import items_of
-from parallm_magics.cell.true_labels import WORDS, Labels, labels_of
+from parallm_magics.cell.true_labels import SHOWN_CHARS, Labels, labels_of
 from parallm_magics.core.tasks import Reading
 from parallm_magics.errors import ParallmError
 
@@ -219,6 +219,6 @@ def test_without_truth_the_words_are_kept() -> None:
     """Of long items the beginning, so that a study of many stays small."""
     found = labels_of(None, items_of(TEXTS, "items"), {}, CHOICES)
     assert not found.known
-    assert found.note(1, "a", "w" * 10 * WORDS) is None
-    assert found.words == {1: "w" * WORDS}
+    assert found.note(1, "a", "w" * 10 * SHOWN_CHARS) is None
+    assert found.words == {1: "w" * SHOWN_CHARS}
     assert found.truth == {}

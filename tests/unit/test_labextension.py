@@ -8,7 +8,7 @@ import tomllib
 
 from paths import LABEXTENSION, PROJECT
 
-from parallm_magics.cell.directives import PAIR, WORDS
+from parallm_magics.cell.directives import BLOCK_WORDS, SYSTEM_WORDS
 
 ABOUT = json.loads((LABEXTENSION / "package.json").read_text("utf-8"))
 CODE = (LABEXTENSION / ABOUT["jupyterlab"]["_build"]["load"]).read_text("utf-8")
@@ -40,7 +40,9 @@ def test_it_knows_the_words_of_the_grammar() -> None:
     """A directive that is added has its colour."""
     lists = re.findall(r"(?m)^\s*(?:const )?(\w+)(?::| =) (\[(?:'\w+'(?:, )?)+\])", CODE)
     found = {name: json.loads(words.replace("'", '"')) for name, words in lists}
-    assert found == {magic: [*words] for magic, words in WORDS.items()} | {"PAIR": [*PAIR]}
+    assert found == {magic: [*words] for magic, words in BLOCK_WORDS.items()} | {
+        "PAIR": [*SYSTEM_WORDS]
+    }
 
 
 def test_it_runs_no_text_and_reaches_nobody() -> None:

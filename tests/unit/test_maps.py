@@ -21,7 +21,7 @@ from virtual_time import run_virtual
 
 from parallm_magics import FanoutRun, ModelError, OptionError, TooFewSucceeded
 from parallm_magics.cell.blocks import parse
-from parallm_magics.cell.items import AHEAD
+from parallm_magics.cell.items import ITEMS_AHEAD
 from parallm_magics.cell.plan import Plan, make_plan
 from parallm_magics.core.provider import Heard, Reply
 from parallm_magics.core.tasks import Model, Record, Task
@@ -90,7 +90,7 @@ SOURCES: dict[str, Callable[[int], Any]] = {
 
 
 @pytest.mark.parametrize("source", SOURCES.values(), ids=SOURCES)
-@pytest.mark.parametrize("count", [1, 3, AHEAD + 5])
+@pytest.mark.parametrize("count", [1, 3, ITEMS_AHEAD + 5])
 def test_every_source_gives_every_result_in_order(source: Callable[[int], Any], count: int) -> None:
     """Whatever finishes first, and however many there are."""
     run, fake = mapped(source(count), echo)
@@ -147,13 +147,13 @@ def test_an_item_that_has_no_text_fails_alone_in_a_large_map() -> None:
     """Of few items all are looked at before the first call; of many, one costs only itself."""
     with pytest.raises(Exception, match="item 3"):
         planned(["x", "y", None])
-    run, fake = mapped(["x"] * AHEAD + [None, "z"], line="--min-success 0")
-    assert len(fake.calls) == AHEAD + 1
+    run, fake = mapped(["x"] * ITEMS_AHEAD + [None, "z"], line="--min-success 0")
+    assert len(fake.calls) == ITEMS_AHEAD + 1
     [lost] = run.failed
-    assert (lost.name, lost.error and lost.error.kind) == (str(AHEAD + 1), "bad_item")
+    assert (lost.name, lost.error and lost.error.kind) == (str(ITEMS_AHEAD + 1), "bad_item")
     assert lost.error is not None
-    assert f"item {AHEAD + 1}" in lost.error.message
-    assert str(AHEAD + 2) in run
+    assert f"item {ITEMS_AHEAD + 1}" in lost.error.message
+    assert str(ITEMS_AHEAD + 2) in run
 
 
 @pytest.mark.parametrize("kind", ["sync", "async"])
@@ -348,7 +348,7 @@ def test_a_stopped_map_goes_on_where_it_was(source: str) -> None:
             stop("interrupted")
         return Reply("fine")
 
-    count = AHEAD + 500
+    count = ITEMS_AHEAD + 500
     run, _ = mapped(SOURCES[source](count), act, line="-c 20", stop=stop)
     assert 50 <= len(run.succeeded) <= 70
     assert len(run.results) <= 150
@@ -429,8 +429,8 @@ def test_repeats_are_numbered_across_items() -> None:
     """Identical requests of one cell are samples, in the cell's order."""
     plan = planned(["x", "y", "x", "x"])
     assert [task.sample for task in plan.tasks] == [0, 0, 1, 2]
-    many = planned(["x"] * (AHEAD + 1))
-    assert [task.sample for task in many.tasks] == list(range(AHEAD + 1))
+    many = planned(["x"] * (ITEMS_AHEAD + 1))
+    assert [task.sample for task in many.tasks] == list(range(ITEMS_AHEAD + 1))
 
 
 def test_the_out_file_holds_every_result(tmp_path: Path) -> None:
@@ -554,7 +554,7 @@ def test_a_retry_that_is_stopped_carries_what_it_has() -> None:
 
 def test_one_item_that_is_too_dear_does_not_end_a_large_map() -> None:
     """The others still fit; only where nothing does is the rest not read."""
-    docs = ["x"] * 30 + ["x" * 3000] + ["x"] * AHEAD
+    docs = ["x"] * 30 + ["x" * 3000] + ["x"] * ITEMS_AHEAD
     plan = planned(docs, line="--max-cost 1000 --min-success 0")
     fake = Fake(QUICK)
 

@@ -21,7 +21,7 @@ from virtual_time import run_virtual
 
 from parallm_magics import OptionError, ParallmError, VariableError
 from parallm_magics.cell.blocks import parse
-from parallm_magics.cell.items import AHEAD, items_of
+from parallm_magics.cell.items import ITEMS_AHEAD, items_of
 from parallm_magics.cell.plan import Plan, make_plan
 from parallm_magics.cell.tables import is_missing
 from parallm_magics.cell.true_labels import labels_of
@@ -84,7 +84,7 @@ def test_what_is_a_value(value: object) -> None:
 
 
 @each_table
-@pytest.mark.parametrize("rows", [1, 3, AHEAD + 3])
+@pytest.mark.parametrize("rows", [1, 3, ITEMS_AHEAD + 3])
 def test_rows_are_items(table: Callable[..., Any], rows: int) -> None:
     """In order, each with its columns by name."""
     docs = table({"text": [f"t{n}" for n in range(rows)], "n": list(range(rows))})
@@ -93,7 +93,9 @@ def test_rows_are_items(table: Callable[..., Any], rows: int) -> None:
 
 @each_table
 @pytest.mark.parametrize("body", ["{{item.text}}", "{{item}}", '{{item["text"]}}'])
-@pytest.mark.parametrize(("rows", "at"), [(3, 2), (AHEAD + 5, 3), (AHEAD + 5, AHEAD + 2)])
+@pytest.mark.parametrize(
+    ("rows", "at"), [(3, 2), (ITEMS_AHEAD + 5, 3), (ITEMS_AHEAD + 5, ITEMS_AHEAD + 2)]
+)
 def test_a_cell_without_a_value_is_refused(
     table: Callable[..., Any], body: str, rows: int, at: int
 ) -> None:
@@ -123,7 +125,7 @@ def test_the_way_out_is_one(table: Callable[..., Any]) -> None:
 @each_table
 def test_a_column_that_no_prompt_needs_may_have_gaps(table: Callable[..., Any]) -> None:
     """Labels and notes often have."""
-    for rows in (3, AHEAD + 3):
+    for rows in (3, ITEMS_AHEAD + 3):
         docs = table({"text": ["x"] * rows, "note": [None, *["y"] * (rows - 1)]})
         assert prompts(docs) == ["x"] * rows
 

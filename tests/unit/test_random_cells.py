@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
 from parallm_magics.cell.blocks import NBVAL, Block, Cell, Text, parse
-from parallm_magics.cell.directives import SIGNS, WORDS, lead
+from parallm_magics.cell.directives import BLOCK_WORDS, PERCENT_SIGNS, lead
 from parallm_magics.cell.plan import Plan, make_plan
 from parallm_magics.core.tasks import Model
 from parallm_magics.errors import ParallmError
@@ -130,7 +130,7 @@ def lines(draw: st.DrawFn, magic: str, number: int) -> Typed:
         return Typed("option", text, text)
     if kind == "wrong":
         return Typed("wrong", before + draw(st.sampled_from(WRONG)))
-    word = draw(st.sampled_from([each for each in WORDS[magic] if each != "panel"]))
+    word = draw(st.sampled_from([each for each in BLOCK_WORDS[magic] if each != "panel"]))
     name = draw(st.sampled_from([None, f"n{number}", f"n{number}-x"]))
     options = draw(st.sampled_from(OPTIONS))
     blank = draw(st.sampled_from([" ", "\t", "\u00a0"]))
@@ -273,7 +273,7 @@ def test_every_line_has_one_place_or_the_cell_one_error(sheet: Sheet) -> None:
     )
 
 
-MORE_THAN_TEXT = re.compile(rf"\\*[{SIGNS}]")
+MORE_THAN_TEXT = re.compile(rf"\\*[{PERCENT_SIGNS}]")
 any_text = st.lists(
     st.one_of(
         st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\n"), max_size=30),

@@ -16,7 +16,7 @@ from virtual_time import run_virtual
 
 from parallm_magics import FanoutRun, OptionError, ParallmError
 from parallm_magics.cell.blocks import parse
-from parallm_magics.cell.items import AHEAD, items_of
+from parallm_magics.cell.items import ITEMS_AHEAD, items_of
 from parallm_magics.cell.plan import Plan, make_plan
 from parallm_magics.core.provider import CallFailed, Heard, Reply
 from parallm_magics.core.tasks import Fault, Model, Task
@@ -154,7 +154,7 @@ def mapped(docs: Any, fake: Fake, line: str = "") -> FanoutRun:
 
 
 @each_source
-@pytest.mark.parametrize("count", [1, 3, AHEAD, AHEAD + 3])
+@pytest.mark.parametrize("count", [1, 3, ITEMS_AHEAD, ITEMS_AHEAD + 3])
 def test_each_item_is_asked_once_and_in_order(source: Callable[[int], Any], count: int) -> None:
     """However the source keeps its place, and whether or not it has an end."""
     fake = Fake(echo)
@@ -166,7 +166,7 @@ def test_each_item_is_asked_once_and_in_order(source: Callable[[int], Any], coun
 @each_source
 def test_a_retry_asks_what_is_missing_and_nothing_else(source: Callable[[int], Any]) -> None:
     """Records stay where they were, and no item is lost to a second look at the source."""
-    for count in (5, AHEAD + 5):
+    for count in (5, ITEMS_AHEAD + 5):
         broken = {"1", "3"}
 
         def act(task: Task, heard: Heard, broken: set[str] = broken) -> Any:
@@ -193,7 +193,7 @@ def test_a_retry_asks_what_is_missing_and_nothing_else(source: Callable[[int], A
 
 
 @pytest.mark.parametrize("kind", [Endless, EndlessSequence, EndlessIterator])
-@pytest.mark.parametrize("count", [3, AHEAD + 3])
+@pytest.mark.parametrize("count", [3, ITEMS_AHEAD + 3])
 def test_a_length_is_the_end(kind: type[Endless], count: int) -> None:
     """So many items are asked for, and no more."""
     docs = kind(count)
@@ -203,7 +203,7 @@ def test_a_length_is_the_end(kind: type[Endless], count: int) -> None:
 
 def test_a_source_shorter_than_its_length_says_so() -> None:
     """A few are simply fewer; of many, the record of the first that never came tells."""
-    few, many = Counted(3), Counted(AHEAD + 5)
+    few, many = Counted(3), Counted(ITEMS_AHEAD + 5)
     next(few._numbers), next(many._numbers)
     assert len(mapped(few, Fake(answer(0.1)))) == 2
     run = mapped(many, Fake(answer(0.1)), "--min-success 0")

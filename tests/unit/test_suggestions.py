@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parallm_magics.cell.directives import WORDS
+from parallm_magics.cell.directives import BLOCK_WORDS
 from parallm_magics.cell.options import TABLE
 from parallm_magics.cell.suggestions import known_values, suggest
 from parallm_magics.voting.pick_rules import PICKS
@@ -153,7 +153,7 @@ def test_each_text_comes_with_what_it_does(before: str, text: str, about: str) -
 
 def test_every_option_and_directive_says_what_it_does() -> None:
     """In words of its own that fit beside it."""
-    for magic, words in WORDS.items():
+    for magic, words in BLOCK_WORDS.items():
         found = suggest(f"%%{magic} ", VARIABLES), suggest(f"%%{magic}\n%", VARIABLES)
         told = [each for some in found if some is not None for each in some.found]
         assert len(told) > 20 + len(words)
