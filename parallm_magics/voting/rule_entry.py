@@ -90,7 +90,7 @@ Settle = Callable[[Sequence[Vote], Terms], Decision]
 SureOf = Callable[[Sequence[Vote], Sequence[Fraction], Terms], Sure | None]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class PickRule:
     """One rule of `--pick`, and all that is known of it.
 
@@ -147,6 +147,9 @@ class PickRule:
     unmet: str = "No label has the votes that the rule asks for"
     claim: str = ""
 
+    def __repr__(self) -> str:
+        return f"<pick rule {self.name}: {self.help}>"
+
     def decide(self, votes: Sequence[Vote], terms: Terms) -> Decision:
         """How these votes end; a rule that fails costs nobody the votes."""
         try:
@@ -176,7 +179,7 @@ class PickRule:
 
     def _misfit(self, found: object, votes: Sequence[Vote], terms: Terms) -> str:
         """Why this is no decision of these votes; "" where it is one."""
-        if not isinstance(found, Decision):
+        if not isinstance(found, Decision) or not isinstance(found.how, str):
             return f"it gave {found!r:.60}, which is no Decision"
         if found.status not in get_args(Outcome):
             return f"{found.status!r:.60} is no status; known: {', '.join(get_args(Outcome))}"
@@ -194,9 +197,10 @@ class PickRule:
         self, winner: str | Number | None, counts: Mapping[str, int]
     ) -> float | None:
         """The votes for the winner over the valid ones; None where no label has won by its votes."""
-        if winner is None or not self.picks_label:
+        valid = sum(counts.values())
+        if winner is None or not self.picks_label or not valid:
             return None
-        return counts.get(label_of(winner), 0) / sum(counts.values())
+        return counts.get(label_of(winner), 0) / valid
 
 
 def counts_of(votes: Sequence[Vote]) -> Counter[str]:

@@ -57,7 +57,8 @@ def break_tie(decision: Decision, votes: Sequence[Vote], ties: str, seed: int) -
         return decision
     tied = frozenset(decision.tied)
     panel = (vote.label for vote in sorted(votes, key=lambda vote: vote.index))
-    labels = list(dict.fromkeys(label for label in panel if label in tied))
+    # A label may share the lead without a vote of its own, by a rule that looks further.
+    labels = list(dict.fromkeys([*(each for each in panel if each in tied), *decision.tied]))
     winner, by = broken(labels, seed)
     among = f"the tie between {_listed(labels)} was broken {by}"
     how = f"{decision.how}; {among}" if decision.how else among

@@ -35,6 +35,7 @@ from parallm_magics.voting import (
     register_rule,
 )
 from parallm_magics.voting.pick_rules import PICKS
+from parallm_magics.voting.ties import break_tie
 
 PAGE = (PACKAGE.parent / "docs" / "extending.md").read_text("utf-8")
 BLOCKS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
@@ -193,7 +194,16 @@ def test_a_choice_that_nobody_ranks_first_may_win() -> None:
     terms = Terms(3, choices=TEA)
     assert PICKS["borda"].decide(ranked, terms).winner == "tea"
     two = [Vote(0, "tea", said[0]), Vote(1, "water", said[1])]
-    assert PICKS["borda"].decide(two, terms).tied == TEA
+    tie = PICKS["borda"].decide(two, terms)
+    assert tie.tied == TEA
+    winners = {break_tie(tie, two, "random", seed).winner for seed in range(50)}
+    assert winners == {*TEA}
+    register_rule(
+        PickRule("odd", "an odd rule", lambda votes, terms: Decision("decided", terms.choices[-1]))
+    )
+    found = held(choices=TEA, pick="odd", model="sim:?scale=0&accuracy=1&truth=tea")
+    assert (found.winner, found.confidence, found.text) == ("water", 0.0, "water")
+    assert "water" in str(found)
 
 
 def test_a_counting_rule_can_end_a_vote_early() -> None:
@@ -216,6 +226,7 @@ def test_a_counting_rule_can_end_a_vote_early() -> None:
     [
         (failing, "ZeroDivisionError: division by zero"),
         (lambda votes, terms: "tea", "it gave 'tea', which is no Decision"),
+        (lambda votes, terms: Decision("decided", "tea", how=5), "it gave Decision"),  # type: ignore[arg-type]
         (lambda votes, terms: Decision("won"), "'won' is no status"),  # type: ignore[arg-type]
         (lambda votes, terms: Decision("decided"), "status decided with the winner None"),
         (lambda votes, terms: Decision("decided", "milk"), "'milk' is no label of a vote"),
@@ -283,6 +294,7 @@ def test_a_rule_may_be_registered_again() -> None:
     run(NUMBER_RULE)
     run(NUMBER_RULE)
     assert [*PICKS].count("trimmed") == 1
+    assert repr(PICKS["trimmed"]) == "<pick rule trimmed: the mean of all but the two ends>"
 
 
 class Point:
