@@ -299,6 +299,9 @@ def _check(rule: PickRule) -> None:
         )
     if rule.name in PICKS.own:
         raise OptionError(f"{rule.name} is a rule of this extension; choose another name")
+    for other in {rule.with_share, rule.with_flag} - {"", rule.name}:
+        if other not in PICKS:
+            raise OptionError(f"rule {rule.name}: --threshold makes it {other!r}, which is no rule")
     if unknown := sorted({rule.reads, *rule.kinds} - KINDS.keys()):
         known = ", ".join(KINDS)
         raise OptionError(
