@@ -190,7 +190,7 @@ async def _until_decided(
             workers.tell(Event("said", -1, 0.0, why))
             inner(why)
 
-    for record in await workers.recorded(tasks, anew):  # what is kept comes as it had come
+    for record in await workers.replay.recorded(tasks, anew):  # what is kept comes as it had come
         if not stopper.stopped:
             stopper.decides(record)
     if stopper.stopped:
@@ -204,13 +204,13 @@ async def _as_it_ended(
 ) -> list[Call]:
     """The votes that decided, and of the others how they had ended when they were asked."""
     why, heard = _why(len(stopper.heard), votes), stopper.heard
-    counted = [each.end for each in await workers.recorded(tasks) if each.index in heard]
+    counted = [each.end for each in await workers.replay.recorded(tasks) if each.index in heard]
     at = max(counted, default=0.0)
     calls: list[Call] = []
     for task in tasks:
         if task.index in heard:
             calls.append(task)
-        elif outcome := workers.outcome(task):
+        elif outcome := workers.replay.outcome(task):
             calls.append(outcome)
         else:
             calls.append(workers.unasked(task, "cancelled", why, at))

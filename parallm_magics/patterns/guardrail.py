@@ -87,7 +87,7 @@ async def guarded(
     left = [task for task in guard_tasks(guards) if task.index not in done]
     for record in kept:
         workers.tell(Event("ended", record.index, 0.0, record=replace(record, replayed=True)))
-    recorded = await workers.recorded(left, anew)
+    recorded = await workers.replay.recorded(left, anew)
     for record in (*kept, *recorded):
         watch.hear(record)
     served = {record.index for record in recorded}
@@ -98,7 +98,7 @@ async def guarded(
         records = await workers.ask(
             [task for task in left if task.index in served], stop=others, beside=True
         )
-        outcomes = {task.index: workers.outcome(task) for task in missing}
+        outcomes = {task.index: workers.replay.outcome(task) for task in missing}
         rest = [
             outcomes[task.index] or workers.unasked(task, "cancelled", f"not asked: {OTHER}")
             for task in missing
@@ -190,7 +190,7 @@ def blocked_records(
     why = why_blocked(blocks) if blocks is not None and whole else UNPASSED
     if records is None:
         unasked = [workers.unasked(task, "blocked", f"not asked: {why}") for task in tasks]
-        outcomes = [workers.outcome(task) for task in tasks]
+        outcomes = [workers.replay.outcome(task) for task in tasks]
         if not any(outcomes):
             return unasked
         pairs = zip(outcomes, unasked, strict=True)

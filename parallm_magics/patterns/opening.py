@@ -31,9 +31,10 @@ class OpenModels:
     """The models that a run asks: who provides them, and what they may cost.
 
     Attributes:
-        models: every one of them.
         providers: their providers by name.
+        real: those of them that a simulation does not stand for.
         budget: the caps on cost.
+        clock: a virtual one where no call takes real time, or none is made at all; else the loop's.
     """
 
     def __init__(
@@ -49,26 +50,27 @@ class OpenModels:
             ParallmError: nothing has been asked by then.
         """
         self._calls, self._auxiliary, self._context = calls, auxiliary, context
-        found = [*calls.models, *(task.model for task in auxiliary)]
-        self.models = tuple(dict.fromkeys(found))
-        names = dict.fromkeys(model.provider for model in self.models)
+        models = dict.fromkeys([*calls.models, *(task.model for task in auxiliary)])
         self.providers: Mapping[str, Provider] = {
-            name: context.clients.provider(name) for name in names
+            name: context.clients.provider(name)
+            for name in dict.fromkeys(model.provider for model in models)
         }
+        self.real = [model for model in models if not self.providers[model.provider].simulated]
         own = () if max_cost is None else (Ledger("--max-cost", max_cost),)
         self.budget = Budget((*own, *context.ledgers), self._worst)
         for task in (*(calls.rendered or calls.head), *auxiliary):
             self.providers[task.model.provider].check(task)
-        if context.recordings is None:
-            self._check_prices(self._real(self.models))
+        store = context.recordings
+        if store is None and self.budget.capped:
+            self._check_prices(self.real)
+        if store is not None and store.replays:
+            self.clock: Clock = VirtualClock()
+        else:
+            self.clock = Clock() if self.real else VirtualClock(scale_of(models))
 
-    def clock(self) -> Clock:
-        """A virtual clock where no call takes real time, or none is made at all; else the loop's."""
-        if self._context.replays:
-            return VirtualClock()
-        if all(provider.simulated for provider in self.providers.values()):
-            return VirtualClock(scale_of(self.models))
-        return Clock()
+    def check(self, task: Task) -> None:
+        """Refuse what the model of a call cannot do."""
+        self.providers[task.model.provider].check(task)
 
     async def open(self, models: Iterable[Model]) -> None:
         """Import and build what calls of these models need.
@@ -76,27 +78,23 @@ class OpenModels:
         Raises:
             ParallmError: a key is missing, a cap cannot be kept, or nothing may be asked at all.
         """
-        real = self._real(models)
-        if not real or self._context.replays:
+        real, stop, store = {*self.real} & {*models}, self._context.stop, self._context.recordings
+        if not real or (store is not None and store.replays):
             return
+        asked = [model for model in self.real if model in real]
         if self._context.offline:
             raise RecordingMissing(
-                f"{real[0]}: nothing may be asked of it, as {VARIABLE}=replay, and no file of "
+                f"{asked[0]}: nothing may be asked of it, as {VARIABLE}=replay, and no file of "
                 "recordings is named: %parallm recordings PATH, in the notebook"
             )
-        self._check_prices(real)
-        stop = self._context.stop
-        for model in {model.provider: model for model in real}.values():
+        if self.budget.capped:
+            self._check_prices(asked)
+        for model in {model.provider: model for model in asked}.values():
             await _unless_stopped(self._context.clients.get(model), stop)
             if bill.tariff(model) is not None and not stop.reason:
                 prices.prepare()
 
-    def _real(self, models: Iterable[Model]) -> list[Model]:
-        return [model for model in models if not self.providers[model.provider].simulated]
-
     def _check_prices(self, models: Sequence[Model]) -> None:
-        if not (models and self.budget.capped):
-            return
         for task in (*self._calls.kinds, *self._auxiliary):
             if task.model in models and (why := bill.unbounded(task)):
                 raise OptionError(f"{self.budget.name}: {why}")

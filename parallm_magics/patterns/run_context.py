@@ -57,10 +57,5 @@ class RunContext:
     offline: bool = field(default_factory=lambda: VARIABLE in os.environ and offline())
     renew: Renew = of_its_own
 
-    @property
-    def replays(self) -> bool:
-        """Whether nothing may be asked of anybody."""
-        return self.recordings is not None and self.recordings.replays
-
 
 Renew = Callable[[Plan], AbstractAsyncContextManager[RunContext]]

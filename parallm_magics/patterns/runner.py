@@ -112,7 +112,7 @@ class Pattern(ABC, Generic[R]):
                 workers.end = max(record.end for record in ended)
                 await self.follow(records)
         finally:
-            workers.close()
+            workers.notes += workers.sink.close()
         columns, notes = self.plan.options.columns, self.notes(records)
         common = Common(notes=notes, guards=guards, again=again, columns=columns)
         run = self.result(records, common)
