@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Unpack
 
 from parallm_magics import display
 from parallm_magics.cell.calls import Section
 from parallm_magics.cell.plan import Plan
 from parallm_magics.core.characters import without_invisible
 from parallm_magics.core.tasks import Record
-from parallm_magics.engine.cancel_token import Stop
 from parallm_magics.errors import OptionError
 from parallm_magics.patterns.ballots import says_more
 from parallm_magics.patterns.dry_run import Ahead
-from parallm_magics.patterns.guard_verdicts import Verdict
-from parallm_magics.patterns.run import Again, Run
+from parallm_magics.patterns.run import Common, Run
 from parallm_magics.patterns.run_view import counts_in_words, fanout_title, fanout_view
-from parallm_magics.patterns.runner import Common, Pattern
+from parallm_magics.patterns.runner import Pattern
 from parallm_magics.patterns.section_votes import SectionVote, section_vote_of, section_vote_rule
 from parallm_magics.patterns.synthesis import join, marked, open_call, synthesis_task
 from parallm_magics.voting import label_of
@@ -38,6 +36,9 @@ class FanoutRun(Run, Mapping[str, Value]):
         aggregate: how its text was made: "join", "synthesis" or "none".
         synthesis: the record of the merging call, or None.
         votes: the votes of sections that are one, by section.
+        flagged: the sections whose value is the label that `--flag` names.
+        unchecked: the sections with a `--flag` that gave no verdict, so that nobody knows whether it
+            is up.
     """
 
     def __init__(
@@ -50,10 +51,7 @@ class FanoutRun(Run, Mapping[str, Value]):
         counted: bool = False,
         checks: bool = False,
         whole: bool = True,
-        notes: Sequence[str] = (),
-        guards: Sequence[Verdict] = (),
-        again: Again | None = None,
-        columns: Sequence[str] = (),
+        **common: Unpack[Common],
     ) -> None:
         """Read the values out of the records.
 
@@ -62,38 +60,33 @@ class FanoutRun(Run, Mapping[str, Value]):
             checks: whether sections are checked for a flag, though there may be no record of them.
             whole: whether all sections are known; else no flag is known to be down.
         """
-        super().__init__(records, notes=notes, guards=guards, again=again, columns=columns)
+        super().__init__(records, **common)
+        self.auxiliary += () if synthesis is None else (synthesis,)
         self.votes: dict[str, SectionVote] = {}
         self._lost: dict[str, str] = {}
-        self._flagged: list[str] = []
-        self._unchecked: list[str] = []
         self._values: dict[str, Value] = {}
         for section, records_ in _all(sections, self.results):
             if not any(record.ok for record in records_):
                 self._lost[section.key] = counts_in_words(records_) or "not begun"
-                self._note_flag(section, None)
                 continue
-            vote = section_vote_of(section, records_)
+            vote = None if section.reading is None else section_vote_of(section, records_)
             if vote is not None:
                 self.votes[section.key] = vote
-            value = self._values[section.key] = _value(section, records_, vote)
-            self._note_flag(section, value)
-        self._checked = checks or any(section.flag is not None for section in sections)
-        self._whole = whole
+            self._values[section.key] = _value(section, records_, vote)
         if counted:
             self._values = {each.key: self._values.get(each.key) for each in sections}
+        # One without a verdict is never taken for a no.
+        said = {s.key: (self._values.get(s.key), s.flag) for s in sections if s.flag is not None}
+        self.flagged: tuple[str, ...] = tuple(
+            key for key, (value, flag) in said.items() if value == flag
+        )
+        self.unchecked: tuple[str, ...] = tuple(
+            key for key, (value, _) in said.items() if value is None
+        )
+        self._checked, self._whole = checks or bool(said), whole
         self._sections = sections
         self.synthesis = synthesis
         self.aggregate = aggregate
-
-    def _note_flag(self, section: Section, value: Value) -> None:
-        """Keep what a section says of its flag; one without a verdict is never taken for a no."""
-        if section.flag is None:
-            return
-        if value is None:
-            self._unchecked.append(section.key)
-        elif value == section.flag:
-            self._flagged.append(section.key)
 
     @functools.cached_property
     def text(self) -> str | None:
@@ -124,21 +117,6 @@ class FanoutRun(Run, Mapping[str, Value]):
         return self is other
 
     @property
-    def auxiliary(self) -> tuple[Record, ...]:
-        """The records of guards and of the merging call."""
-        return (*super().auxiliary, *((self.synthesis,) if self.synthesis else ()))
-
-    @property
-    def flagged(self) -> tuple[str, ...]:
-        """The sections whose value is the label that `--flag` names."""
-        return tuple(self._flagged)
-
-    @property
-    def unchecked(self) -> tuple[str, ...]:
-        """The sections with a `--flag` that gave no verdict, so that nobody knows whether it is up."""
-        return tuple(self._unchecked)
-
-    @property
     def clean(self) -> bool | None:
         """Whether every check gave a verdict and none is flagged; None where nothing is checked.
 
@@ -146,7 +124,7 @@ class FanoutRun(Run, Mapping[str, Value]):
         """
         if not self._checked:
             return None
-        return self._whole and not (self.blocked or self._flagged or self._unchecked)
+        return self._whole and not (self.blocked or self.flagged or self.unchecked)
 
     def _view(self) -> display.View:
         return fanout_view(self, self._sections)
@@ -199,17 +177,13 @@ class FanoutPattern(Pattern[FanoutRun]):
         """The synthesis, which reads all answers."""
         return [] if plan.synthesis is None else [Ahead(open_call(plan.synthesis), 1, answers)]
 
-    async def work(self, stop: Stop) -> Sequence[Record]:
-        """Ask all sections; where every answer is one of before, so is what was made of them."""
-        records = await super().work(stop)
-        if self.before is not None and [*map(id, records)] == [*map(id, self.kept)]:
-            self._synthesis = self.before.synthesis
-        return records
-
     async def follow(self, records: Sequence[Record]) -> None:
         """Merge the sections, where one more call is to do that."""
         synthesis = self.plan.synthesis
-        if synthesis is None or (self._synthesis is not None and self._synthesis.ok):
+        if synthesis is None:
+            return
+        earlier = self._merged_before(records)
+        if earlier is not None and earlier.ok:
             return
         notes = self.workers.notes
         if not any(record.ok for record in records):
@@ -229,7 +203,9 @@ class FanoutPattern(Pattern[FanoutRun]):
     def result(self, records: Sequence[Record], common: Common) -> FanoutRun:
         """The sections' answers, and what was made of them."""
         plan, calls = self.plan, self.plan.calls
-        merged = None if self.blocked else self._synthesis
+        merged = self._synthesis
+        if merged is None and self.before is not None and not self.blocked:
+            merged = self._merged_before(records)
         unmerged = plan.synthesis is not None and not (merged is not None and merged.ok)
         return FanoutRun(
             records,
@@ -241,6 +217,11 @@ class FanoutPattern(Pattern[FanoutRun]):
             whole=not self.unread(records),
             **common,
         )
+
+    def _merged_before(self, records: Sequence[Record]) -> Record | None:
+        """The synthesis of the run before, where every answer is still its own."""
+        same = [*map(id, records)] == [*map(id, self.kept)]
+        return self.before.synthesis if self.before is not None and same else None
 
     def _sections(self, records: Sequence[Record]) -> list[Section]:
         """All sections, begun or not; where only reading the items tells, those that were reached."""

@@ -6,7 +6,7 @@ import contextlib
 import importlib.util
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from decimal import Decimal
-from typing import Any, Self
+from typing import Any, Self, TypedDict
 
 from parallm_magics import display
 from parallm_magics.core.tasks import Record, Usage
@@ -17,6 +17,15 @@ from parallm_magics.patterns.pending import Pending
 Again = Callable[[Any], Awaitable[Any]]
 
 
+class Common(TypedDict, total=False):
+    """What the runs of all patterns are made with; see `Run`."""
+
+    notes: Sequence[str]
+    guards: Sequence[Verdict]
+    again: Again | None
+    columns: Sequence[str]
+
+
 class Run:
     """A finished run: what each worker said, what it took, and how it is shown.
 
@@ -24,6 +33,7 @@ class Run:
         results: one record a worker, in the cell's order.
         notes: what the reader should know, one line each.
         guards: the verdicts of its guardrails, in the cell's order.
+        auxiliary: the records of calls that are no worker's: of guards, a judge, a synthesis.
         columns: further columns of its table.
     """
 
@@ -41,6 +51,7 @@ class Run:
         self.results = tuple(records)
         self.notes = tuple(notes)
         self.guards = tuple(guards)
+        self.auxiliary = tuple(record for guard in self.guards for record in guard.records)
         self._again = again
         self.columns = tuple(columns)
 
@@ -59,11 +70,6 @@ class Run:
         """What stands in place of blocked work; None where nothing is blocked."""
         verdict = blocking(self.guards)
         return None if verdict is None else verdict.refusal
-
-    @property
-    def auxiliary(self) -> tuple[Record, ...]:
-        """The records of calls that are no worker's: of guards, a judge, a synthesis."""
-        return tuple(record for guard in self.guards for record in guard.records)
 
     @property
     def addresses(self) -> tuple[str, ...]:

@@ -90,7 +90,7 @@ def fanout_view(run: FanoutRun, sections: Sequence[Section]) -> display.View:
         "fanout",
         run.text if run.blocked or merged else None,
         "Synthesis",
-        _flags(run, sections),
+        _flags(run, sections) if run.flagged or run.unchecked else (),
         counts=_label_counts(run, sections),
         section_votes=tuple(map(_drawn, itertools.islice(run.votes.values(), MOST_SECTION_VOTES))),
     )
@@ -104,9 +104,8 @@ def fanout_title(run: FanoutRun, sections: Sequence[Section]) -> str:
     begun = {record.index for record in run.results}
     named = sum(not begun.isdisjoint(section.tasks) for section in sections)
     noun = "section" if total == named else "worker"
-    lost = counts_in_words(run.results)
     outcome = f"{good:,} of {display.count(total, noun)} succeeded"
-    outcome = f"{outcome} ({lost})" if lost else outcome
+    outcome = f"{outcome} ({counts_in_words(run.results)})" if good < total else outcome
     return f"{outcome}; {_without_verdict(run, sections)}" if run.unchecked else outcome
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, ClassVar, Generic, TypedDict, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 from parallm_magics.cell.auxiliary_calls import Guard
 from parallm_magics.cell.plan import Plan, least_successes
@@ -23,7 +23,7 @@ from parallm_magics.patterns.dry_run import Ahead, Preview, preview
 from parallm_magics.patterns.guard_verdicts import Verdict
 from parallm_magics.patterns.guardrail import blocked_records, guarded
 from parallm_magics.patterns.plan_board import board_of
-from parallm_magics.patterns.run import Again, Run
+from parallm_magics.patterns.run import Again, Common, Run
 from parallm_magics.patterns.run_context import RunContext
 from parallm_magics.patterns.workers import Workers
 from parallm_magics.providers.registry import Clients
@@ -31,15 +31,6 @@ from parallm_magics.providers.registry import Clients
 R = TypeVar("R", bound=Run)
 
 WAY_BACK = "the error's .run holds every record (sys.last_value.run), and its retry() goes on"
-
-
-class Common(TypedDict):
-    """What the runs of all patterns are made with."""
-
-    notes: Sequence[str]
-    guards: Sequence[Verdict]
-    again: Again
-    columns: Sequence[str]
 
 
 class Pattern(ABC, Generic[R]):

@@ -24,7 +24,8 @@ from parallm_magics.patterns.judge import (
 from parallm_magics.patterns.judge import warnings as judge_warnings
 from parallm_magics.patterns.panel import Rule, panel_reading, repeats, rule_of, warnings
 from parallm_magics.patterns.plan_board import label_reader
-from parallm_magics.patterns.runner import Common, Pattern
+from parallm_magics.patterns.run import Common
+from parallm_magics.patterns.runner import Pattern
 from parallm_magics.patterns.vote_run import VoteRun
 from parallm_magics.voting.pick_rules import rule_named
 from parallm_magics.voting.ties import TIES

@@ -6,20 +6,20 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
-from typing import Any
+from typing import Any, Unpack
 
 from parallm_magics import display
 from parallm_magics.core.tasks import BallotState, Reading, Record
 from parallm_magics.patterns.ballots import (
+    Ballot,
     count_ballots,
     votes_of,
     winning_value,
 )
 from parallm_magics.patterns.early_stopper import Gathered
-from parallm_magics.patterns.guard_verdicts import Verdict
 from parallm_magics.patterns.judge import Judgment
 from parallm_magics.patterns.panel import Rule
-from parallm_magics.patterns.run import Again, Picture, Run
+from parallm_magics.patterns.run import Common, Picture, Run
 from parallm_magics.patterns.run_view import vote_tally, vote_title, vote_view
 from parallm_magics.voting import (
     entropy_bits,
@@ -36,124 +36,15 @@ from parallm_magics.voting.rule_entry import Decision, counts_of
 P_MODE_VOTES = 500
 
 
-class VoteRun(Run):
-    """The result of a vote.
+class VoteStatistics:
+    """What the counts of a vote may be said to mean."""
 
-    Attributes:
-        ballots: one a requested vote, in the cell's order.
-        tally: votes by label, most first; labels nobody chose are left out.
-        winner: the winning label or number, or None when nobody won.
-        status: `decided`, `tie`, `no_majority`, `no_quorum`, or `not_cleared` where the votes that
-            gave no label could have raised the flag.
-        how: how the winner came about, where the counts alone do not tell it; else "".
-        decided_after: how many votes had ended when the vote was decided early; None where not.
-        judgment: what the judge said; None where it had no say.
-    """
-
-    def __init__(
-        self,
-        records: Sequence[Record],
-        rule: Rule,
-        reading: Reading,
-        *,
-        repeats: bool = False,
-        weights: Sequence[Fraction] = (),
-        gathered: Gathered | None = None,
-        judgment: Judgment | None = None,
-        notes: Sequence[str] = (),
-        guards: Sequence[Verdict] = (),
-        again: Again | None = None,
-        columns: Sequence[str] = (),
-    ) -> None:
-        uncounted = gathered.uncounted if gathered is not None else frozenset()
-        confident = rule.entry.states_confidence
-        asks = bool(rule.entry.asks)
-        read, ballots = count_ballots(records, reading, weights, uncounted, confident, asks)
-        super().__init__(read, notes=notes, guards=guards, again=again, columns=columns)
-        self.ballots = ballots
-        self.decided_after = gathered.decided_after if gathered is not None else None
-        self.judgment = judgment
-        self._rule, self._reading, self._repeats = rule, reading, repeats
-        self._votes = votes_of(read, ballots)
-        self.tally: Counter[str] = counts_of(self._votes)
-        decision = self._decision(judgment)
-        self.status: Outcome = decision.status
-        self.how = decision.how
-        self.tied = decision.tied
-        self.winner: str | int | float | None = decision.winner
-        if isinstance(self.winner, str):
-            self.winner = winning_value(self.winner, read, ballots)
-
-    def _decision(self, judgment: Judgment | None) -> Decision:
-        decision = self._rule.settled(self._votes, len(self.ballots), self._could_have_been)
-        if judgment is not None and judgment.decision is not None:
-            decision = judgment.decision
-        elif decision.status != "no_quorum":
-            decision = replace(decision, how=self._without_verdict(decision, judgment))
-        return self._rule.broken(decision, self._votes)
-
-    def _without_verdict(self, decision: Decision, judgment: Judgment | None) -> str:
-        """How the vote ended without a judge's help, where one was to help."""
-        missing = "no judge was asked"
-        if judgment is not None:
-            missing = f"the judge gave no verdict ({judgment.missing})"
-        if self._rule.entry.asks:
-            decided = "decided" if decision.status == "decided" else "a tie"
-            return f"{missing}: {decided} by plurality instead"
-        said = [decision.how, missing if judgment is not None else ""]
-        return "; ".join(part for part in said if part)
-
-    @property
-    def judgments(self) -> tuple[Record, ...]:
-        """The records of the judge's calls."""
-        return self.judgment.records if self.judgment is not None else ()
-
-    def said_the_same(self, records: Sequence[Record]) -> bool:
-        """Whether the voters' answers are these."""
-        return [(r.index, r.text) for r in self.results] == [(r.index, r.text) for r in records]
-
-    @property
-    def _could_have_been(self) -> int:
-        """The votes that were stopped because nothing could change the outcome any more."""
-        return self._in_state("cancelled") if self.decided_after is not None else 0
-
-    @property
-    def auxiliary(self) -> tuple[Record, ...]:
-        """The records of guards and of the judge."""
-        return (*super().auxiliary, *self.judgments)
-
-    @property
-    def text(self) -> str | None:
-        """The winning answer in full, of equal ones the first; the refusal of a blocked run.
-
-        None where nobody won.
-        """
-        if self.blocked:
-            return self._refusal
-        for record, ballot in zip(self.results, self.ballots, strict=True):
-            if self.winner is not None and ballot.label == label_of(self.winner):
-                return record.text
-        return None if self.winner is None else str(self.winner)
-
-    @property
-    def flagged(self) -> bool:
-        """Whether the label that `--flag` names has won."""
-        return self._rule.flag is not None and self.winner == self._rule.flag
-
-    @property
-    def unchecked(self) -> bool:
-        """Whether there is a `--flag`, and nobody can say whether it is raised."""
-        return self._rule.flag is not None and self.winner is None
-
-    @property
-    def clean(self) -> bool | None:
-        """Whether the flag was looked for and is not raised; False too where that is not known.
-
-        None without a `--flag`.
-        """
-        if self._rule.flag is None:
-            return None
-        return not (self.flagged or self.unchecked)
+    ballots: tuple[Ballot, ...]
+    tally: Counter[str]
+    winner: str | int | float | None
+    _rule: Rule
+    _reading: Reading
+    _repeats: bool
 
     @property
     def _counts(self) -> list[int]:
@@ -245,6 +136,119 @@ class VoteRun(Run):
 
     def _in_state(self, state: BallotState) -> int:
         return sum(ballot.state == state for ballot in self.ballots)
+
+
+class VoteRun(VoteStatistics, Run):
+    """The result of a vote.
+
+    Attributes:
+        ballots: one a requested vote, in the cell's order.
+        tally: votes by label, most first; labels nobody chose are left out.
+        winner: the winning label or number, or None when nobody won.
+        status: `decided`, `tie`, `no_majority`, `no_quorum`, or `not_cleared` where the votes that
+            gave no label could have raised the flag.
+        how: how the winner came about, where the counts alone do not tell it; else "".
+        decided_after: how many votes had ended when the vote was decided early; None where not.
+        judgment: what the judge said; None where it had no say.
+    """
+
+    def __init__(
+        self,
+        records: Sequence[Record],
+        rule: Rule,
+        reading: Reading,
+        *,
+        repeats: bool = False,
+        weights: Sequence[Fraction] = (),
+        gathered: Gathered | None = None,
+        judgment: Judgment | None = None,
+        **common: Unpack[Common],
+    ) -> None:
+        uncounted = gathered.uncounted if gathered is not None else frozenset()
+        confident = rule.entry.states_confidence
+        asks = bool(rule.entry.asks)
+        read, ballots = count_ballots(records, reading, weights, uncounted, confident, asks)
+        super().__init__(read, **common)
+        self.ballots = ballots
+        self.decided_after = gathered.decided_after if gathered is not None else None
+        self.judgment = judgment
+        self.auxiliary += self.judgments
+        self._rule, self._reading, self._repeats = rule, reading, repeats
+        self._votes = votes_of(read, ballots)
+        self.tally: Counter[str] = counts_of(self._votes)
+        decision = self._decision(judgment)
+        self.status: Outcome = decision.status
+        self.how = decision.how
+        self.tied = decision.tied
+        self.winner: str | int | float | None = decision.winner
+        if isinstance(self.winner, str):
+            self.winner = winning_value(self.winner, read, ballots)
+
+    def _decision(self, judgment: Judgment | None) -> Decision:
+        decision = self._rule.settled(self._votes, len(self.ballots), self._could_have_been)
+        if judgment is not None and judgment.decision is not None:
+            decision = judgment.decision
+        elif decision.status != "no_quorum":
+            decision = replace(decision, how=self._without_verdict(decision, judgment))
+        return self._rule.broken(decision, self._votes)
+
+    def _without_verdict(self, decision: Decision, judgment: Judgment | None) -> str:
+        """How the vote ended without a judge's help, where one was to help."""
+        missing = "no judge was asked"
+        if judgment is not None:
+            missing = f"the judge gave no verdict ({judgment.missing})"
+        if self._rule.entry.asks:
+            decided = "decided" if decision.status == "decided" else "a tie"
+            return f"{missing}: {decided} by plurality instead"
+        said = [decision.how, missing if judgment is not None else ""]
+        return "; ".join(part for part in said if part)
+
+    @property
+    def judgments(self) -> tuple[Record, ...]:
+        """The records of the judge's calls."""
+        return self.judgment.records if self.judgment is not None else ()
+
+    def said_the_same(self, records: Sequence[Record]) -> bool:
+        """Whether the voters' answers are these."""
+        return [(r.index, r.text) for r in self.results] == [(r.index, r.text) for r in records]
+
+    @property
+    def _could_have_been(self) -> int:
+        """The votes that were stopped because nothing could change the outcome any more."""
+        return self._in_state("cancelled") if self.decided_after is not None else 0
+
+    @property
+    def text(self) -> str | None:
+        """The winning answer in full, of equal ones the first; the refusal of a blocked run.
+
+        None where nobody won.
+        """
+        if self.blocked:
+            return self._refusal
+        for record, ballot in zip(self.results, self.ballots, strict=True):
+            if self.winner is not None and ballot.label == label_of(self.winner):
+                return record.text
+        return None if self.winner is None else str(self.winner)
+
+    @property
+    def flagged(self) -> bool:
+        """Whether the label that `--flag` names has won."""
+        return self._rule.flag is not None and self.winner == self._rule.flag
+
+    @property
+    def unchecked(self) -> bool:
+        """Whether there is a `--flag`, and nobody can say whether it is raised."""
+        return self._rule.flag is not None and self.winner is None
+
+    @property
+    def clean(self) -> bool | None:
+        """Whether the flag was looked for and is not raised; False too where that is not known.
+
+        None without a `--flag`.
+        """
+        if self._rule.flag is None:
+            return None
+        return not (self.flagged or self.unchecked)
 
     def _view(self) -> display.View:
         return vote_view(self, self._rule, self._reading, self._repeats)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Literal
 
 from parallm_magics.cell.plan import Plan, least_successes
-from parallm_magics.core.tasks import Call, Event, Fault, Record, Status, Task, Usage
+from parallm_magics.core.tasks import Call, Event, Fault, Listener, Record, Status, Task, Usage
 from parallm_magics.engine.accounts import Accounts
 from parallm_magics.engine.admission import Routes
 from parallm_magics.engine.cancel_token import Stop
@@ -28,6 +28,7 @@ class Workers:
     """Asks calls, takes what is recorded in their place, and keeps what they say.
 
     Attributes:
+        tell: tells whoever listens to the run.
         notes: what the user should know of how they ran, one line each.
         models: who provides the models that they ask.
         replay: what is recorded of their calls.
@@ -52,25 +53,18 @@ class Workers:
         self._follow_ups = [task.model for task in auxiliary if task.role != "guard"]
         self.models = OpenModels(plan.calls, auxiliary, context, options.max_cost)
         self.replay = Replay(context.recordings, further)
+        self.tell: Listener = context.tell or (lambda event: None)
         self.notes: list[str] = []
         self.clock = self.models.clock
-        self._rules = Rules(
-            options.concurrency or MOST_SLOTS,
-            asked=options.concurrency is not None,
-            rpm=options.rpm,
-            tpm=options.tpm,
-        )
+        wanted, rpm, tpm = options.concurrency, options.rpm, options.tpm
+        self._rules = Rules(wanted or MOST_SLOTS, asked=wanted is not None, rpm=rpm, tpm=tpm)
         self._slots = Slots(self._rules.concurrency, self.clock)
         self._after = 0.0  # the end of the kept answers, as far as known before the first call
         self.end = 0.0
         self.sink = RecordSink(context, options.out_file, further)
 
     async def open(self) -> None:
-        """Open all models; where answers are recorded, those that are still to be asked come later.
-
-        Raises:
-            ParallmError: nothing has been asked by then.
-        """
+        """Open all models; where answers are recorded, those that are still to be asked come later."""
         if self.models.real and not self._lazily:
             await self.models.open(self.models.real)
 
@@ -170,11 +164,6 @@ class Workers:
             if self._forgets and record.ok:
                 self._calls.forget(record.index)
         self.tell(Event("released", -1, 0.0))
-
-    def tell(self, event: Event) -> None:
-        """Tell whoever listens to the run."""
-        if self._context.tell is not None:
-            self._context.tell(event)
 
     def unasked(
         self, task: Task, kind: Literal["cancelled", "blocked"], why: str, at: float = 0.0

@@ -10,7 +10,8 @@ from parallm_magics.core.tasks import Record
 from parallm_magics.patterns.ballots import voted
 from parallm_magics.patterns.panel import warnings
 from parallm_magics.patterns.plan_board import label_reader
-from parallm_magics.patterns.runner import Common, Pattern
+from parallm_magics.patterns.run import Common
+from parallm_magics.patterns.runner import Pattern
 from parallm_magics.study.outcomes import reading_of_all, rules_of
 from parallm_magics.study.study_run import StudyRun
 from parallm_magics.voting.pick_rules import rule_named

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from functools import cached_property
-from typing import Any
+from typing import Any, Unpack
 
 from parallm_magics import display
 from parallm_magics.cell.plan import Plan
 from parallm_magics.core.tasks import Record
 from parallm_magics.errors import OptionError
-from parallm_magics.patterns.guard_verdicts import Verdict
-from parallm_magics.patterns.run import Again, Run, frame
+from parallm_magics.patterns.run import Common, Run, frame
 from parallm_magics.patterns.run_view import blocked_title, run_view
 from parallm_magics.study.findings import Findings, agreement
 from parallm_magics.study.study_report import report_of, title_of
@@ -29,13 +28,9 @@ class StudyRun(Findings, Run, Mapping[str, str | None]):
         self,
         records: Sequence[Record],
         plan: Plan,
-        *,
-        notes: Sequence[str] = (),
-        guards: Sequence[Verdict] = (),
-        again: Again | None = None,
-        columns: Sequence[str] = (),
+        **common: Unpack[Common],
     ) -> None:
-        Run.__init__(self, records, notes=notes, guards=guards, again=again, columns=columns)
+        Run.__init__(self, records, **common)
         Findings.__init__(self, plan, () if self.blocked else self.results)
 
     @cached_property

@@ -17,9 +17,9 @@ from parallm_magics import GuardrailBlocked, OptionError, TooFewSucceeded, api, 
 from parallm_magics.core.tasks import Event, Record
 from parallm_magics.engine.cancel_token import Stop
 from parallm_magics.patterns.dry_run import Preview
-from parallm_magics.patterns.run import Run
+from parallm_magics.patterns.run import Common, Run
 from parallm_magics.patterns.run_view import run_view
-from parallm_magics.patterns.runner import Common, Pattern
+from parallm_magics.patterns.runner import Pattern
 from parallm_magics.providers.registry import Clients, define_simulated, forget
 
 CELL = "The report.\n\n%section dates\nIts dates.\n\n%section names\nIts names.\n"
