@@ -32,7 +32,7 @@ class RecordSink:
             OptionError: it cannot be written, or is the one of the recordings.
         """
         self._store, self._spent, self._further = context.recordings, context.spent, further
-        self._tellings = self._store.tellings if self._store else 0
+        self._tellings = self._store.notices.count if self._store else 0
         self._held: list[tuple[Task | None, Record]] | None = None
         self._blocked = ""
         if out_file and self._store is not None and _is_at(out_file, self._store.path):

@@ -55,7 +55,7 @@ class BaseProvider:
     @property
     def account(self) -> str:
         """The same for providers that share one key at one address, and so its limits."""
-        return f"{self.entry.name} {self._mark()}"
+        return f"{self.host} {self._mark()}"
 
     def caches(self, task: Task) -> bool:
         """Whether the provider keeps the beginning that the task shares with others in its cache."""

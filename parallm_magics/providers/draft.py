@@ -5,18 +5,19 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from parallm_magics.core.finish_reasons import ending_of
 from parallm_magics.core.foreign_text import mended, one_line
-from parallm_magics.core.provider import Reply
+from parallm_magics.core.provider import CallFailed, Reply
 from parallm_magics.core.tasks import Fault, Finish, Task, Terms, Usage
 from parallm_magics.providers import keys
 from parallm_magics.providers.faults import Asked, fault_in_answer
 from parallm_magics.providers.json_values import mapping, string
 from parallm_magics.providers.terms import told
 
+UNSEEN = frozenset({403, 451})  # statuses by which a prompt is turned away
 TEXT = frozenset({"text", "output_text"})
 THINKING = frozenset({"thinking", "reasoning", "reasoning_text", "summary_text"})
 # Parts that hold nothing which a person reads as the answer.
@@ -194,6 +195,26 @@ class Draft:
         """Take in an error that stands in the place of the rest of the answer."""
         self.ended = True
         self.spoilt = fault_in_answer(error, self.asked)
+
+    def outcome(self, task: Task, fault: Fault | None) -> Reply | CallFailed:
+        """What the call comes to; `fault` is what ended it, None for its own end."""
+        self.usage = self.counted(task)
+        if self.ended:  # a connection that breaks after the stop has lost nothing
+            if self.spoilt is None:
+                return self.reply()
+            fault = self.spoilt
+        elif fault is None or (fault.kind in ("connection", "timeout") and self.begun):
+            fault = self.cut(fault, task)
+        # What is turned away before a model has seen it costs nothing.
+        is_free = fault.kind == "refusal" and fault.http in UNSEEN
+        return CallFailed(
+            replace(fault, request_id=fault.request_id or self.request_id),
+            text=self.text,
+            usage=Usage() if is_free else self.usage,
+            model=self.model,
+            terms=self.terms,
+            thinking=self.thought,
+        )
 
     def reply(self) -> Reply:
         """The answer, complete as it is."""

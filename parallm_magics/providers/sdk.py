@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 from parallm_magics.core.provider import CallFailed, Heard, Reply
-from parallm_magics.core.tasks import Fault, Model, Task, Usage
+from parallm_magics.core.tasks import Fault, Model, Task
 from parallm_magics.errors import ModelError
 from parallm_magics.providers.address import split_url
 from parallm_magics.providers.base import BaseProvider
@@ -33,7 +33,6 @@ from parallm_magics.providers.transport import environment, http_client
 from parallm_magics.providers.unwanted import Unwanted
 
 GOOD = frozenset({200, 201, 203})
-UNSEEN = frozenset({403, 451})
 
 
 class SdkProvider(BaseProvider):
@@ -53,11 +52,7 @@ class SdkProvider(BaseProvider):
     own_headers: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, entry: ProviderEntry) -> None:
-        """Take its entry.
-
-        Raises:
-            ModelError: nothing is known of the dialect.
-        """
+        """Take its entry, which must name a dialect."""
         super().__init__(entry)
         if entry.dialect is None:
             raise ModelError(f"{entry.name}: its entry names no dialect")
@@ -78,11 +73,6 @@ class SdkProvider(BaseProvider):
         super().check(task)
         if "stream" in task.params:
             raise ModelError("--param stream=… is not possible: use --stream on or --stream off")
-
-    @property
-    def account(self) -> str:
-        """The same for providers that share one key at one address, and so its limits."""
-        return f"{self._dialect.sdk} {self._mark()}"
 
     @property
     def _to_check(self) -> str | None:
@@ -139,25 +129,11 @@ class SdkProvider(BaseProvider):
             fault = fault_of(exc, draft.asked)
             if fault.kind == "bad_request":
                 fault = self._without(task, draft, fault, getattr(exc, "body", None))
-        draft.usage = draft.counted(task)
-        if draft.ended:  # a connection that breaks after the stop has lost nothing
-            if draft.spoilt is None:
-                return draft.reply()
-            fault = draft.spoilt
-        elif fault is None or (fault.kind in ("connection", "timeout") and draft.begun):
-            fault = draft.cut(fault, task)
         # Raised outside of the except blocks, so that no SDK exception hangs on it as its context.
-        fault = replace(fault, request_id=fault.request_id or draft.request_id)
-        # What is turned away before a model has seen it costs nothing.
-        usage = Usage() if fault.kind == "refusal" and fault.http in UNSEEN else draft.usage
-        raise CallFailed(
-            fault,
-            text=draft.text,
-            usage=usage,
-            model=draft.model,
-            terms=draft.terms,
-            thinking=draft.thought,
-        )
+        end = draft.outcome(task, fault)
+        if isinstance(end, CallFailed):
+            raise end
+        return end
 
     def _without(self, task: Task, draft: Draft, fault: Fault, body: object) -> Fault:
         """The fault, as a passing one where the next try goes without the field that it names."""

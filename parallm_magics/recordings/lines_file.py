@@ -27,46 +27,19 @@ class Place(NamedTuple):
     front: Front
 
 
-class RecordingFile:
-    """What stands in the file, looked up by places; followed, as others may write to it too.
+class Index:
+    """Which entries a file holds, found by request and sample.
 
     Attributes:
-        exists: whether there was a file when it was last looked at.
-        ours: whether something in it is a recording.
-        entries: how many whole lines it holds.
+        entries: how many there are, those that are served no more included.
         damaged: the numbers of lines that are no entries.
     """
 
-    def __init__(self, path: Path, keep_away: Callable[[str], None]) -> None:
-        """Nothing is opened yet.
-
-        Args:
-            keep_away: hears why nothing may be written to the file any more.
-        """
-        self._file = path.absolute()  # a later change of folder must not change the file
-        self._keep_away = keep_away
-        self._was_read = False
-        self.forget()
-
-    def forget(self) -> None:
-        """Give back the memory; the next look reads anew."""
-        self._identity: tuple[int, int] | None = None
-        self._size = 0  # of the file, when it was last looked at
-        self._known = 0  # bytes of it that need no second look
-        self._lines = self.entries = 0
-        self.ours = False
+    def __init__(self) -> None:
+        self.entries = 0
         self.damaged: list[int] = []
         # By request and sample: the last success under None, the last outcome of each try by its number.
         self._places: dict[tuple[str, int], dict[int | None, Place]] = {}
-
-    def is_at(self, path: Path) -> bool:
-        """Whether that path names this file."""
-        return path.absolute() == self._file
-
-    @property
-    def exists(self) -> bool:
-        """Whether there was a file when it was last looked at."""
-        return self._identity is not None
 
     @property
     def places(self) -> list[Place]:
@@ -85,12 +58,57 @@ class RecordingFile:
         known = self._places.get((key, sample), {})
         return next((known[each] for each in range(further, -1, -1) if each in known), None)
 
+    def add(self, place: Place) -> None:
+        """Take in an entry."""
+        self.entries += 1
+        front = place.front
+        known = self._places.setdefault((front.key, front.sample), {})
+        known[front.further] = place
+        if front.status == "ok":  # a failure hides no answer that was given before
+            known[None] = place
+
     def discard(self, place: Place) -> None:
         """Count a line that is whole, yet not what this version writes, among the damaged ones."""
         known = self._places[place.front.key, place.front.sample]
         for each in [each for each, at in known.items() if at == place]:
             del known[each]
         self.damaged.append(place.number)
+
+
+class RecordingFile:
+    """The file, followed as others may write to it too.
+
+    Attributes:
+        index: what stands in it, as far as it was looked at.
+    """
+
+    def __init__(self, path: Path, keep_away: Callable[[str], None]) -> None:
+        """Nothing is opened yet.
+
+        Args:
+            keep_away: hears why nothing may be written to the file any more.
+        """
+        self._file = path.absolute()  # a later change of folder must not change the file
+        self._keep_away = keep_away
+        self._was_read = False
+        self.forget()
+
+    def forget(self) -> None:
+        """Give back the memory; the next look reads anew."""
+        self.index = Index()
+        self._identity: tuple[int, int] | None = None
+        self._size = 0  # of the file, when it was last looked at
+        self._known = 0  # bytes of it that need no second look
+        self._lines = 0
+
+    def is_at(self, path: Path) -> bool:
+        """Whether that path names this file."""
+        return path.absolute() == self._file
+
+    @property
+    def exists(self) -> bool:
+        """Whether there was a file when it was last looked at."""
+        return self._identity is not None
 
     def read(self, places: Iterable[Place]) -> Iterator[bytes]:
         """The lines at these places, one after another.
@@ -144,7 +162,7 @@ class RecordingFile:
                     break
                 self._advance(len(line))
         may_be_begun = tail[: len(OPENING)] == OPENING[: len(tail)]
-        if not self.ours and (self.damaged or not may_be_begun):
+        if not self.index.entries and (self.index.damaged or not may_be_begun):
             self._keep_away("nothing in the file is a recording, so nothing is written to it")
         return False
 
@@ -158,18 +176,12 @@ class RecordingFile:
             self._refuse()
             return
         if front:
-            self._note(front, len(line))
+            self._add(front, len(line))
         elif line.endswith(b"\n"):
-            self.damaged.append(self._lines + 1)
+            self.index.damaged.append(self._lines + 1)
 
-    def _note(self, front: Front, length: int) -> None:
-        self.ours = True
-        self.entries += 1
-        place = Place(self._known, length, self._lines + 1, front)
-        known = self._places.setdefault((front.key, front.sample), {})
-        known[front.further] = place
-        if front.status == "ok":  # a failure hides no answer that was given before
-            known[None] = place
+    def _add(self, front: Front, length: int) -> None:
+        self.index.add(Place(self._known, length, self._lines + 1, front))
 
     def _advance(self, length: int) -> None:
         self._known += length
@@ -208,7 +220,7 @@ class RecordingFile:
             os.close(file)
         if end - len(line) == self._known:  # else others wrote too: the next look finds it all
             self._identity = self._identity or (now.st_dev, now.st_ino)
-            self._note(front, len(line))
+            self._add(front, len(line))
             self._advance(len(line))
             self._size = end
 

@@ -7,7 +7,7 @@ import os
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from parallm_magics.core.tasks import Record, Task
 from parallm_magics.errors import ParallmError, RecordingMissing
@@ -36,6 +36,32 @@ class Pruned(NamedTuple):
     backup: Path | None = None
 
 
+class Notices:
+    """What the reader should know about a file of recordings, one line each.
+
+    Attributes:
+        count: how often something was told so far.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._told: dict[str, float] = {}  # when last, as counted; inf where it lasts
+        self.count = 0
+
+    def about(self, text: str) -> str:
+        """What is told, with the file's name."""
+        return about(self._path, text)
+
+    def tell(self, text: str, *, of_a_request: bool = False) -> None:
+        """Tell of the file for good, or of one request."""
+        self.count += 1
+        self._told[self.about(text)] = self.count if of_a_request else math.inf
+
+    def since(self, count: int) -> tuple[str, ...]:
+        """What still holds of the file, and what was told of requests after so many tellings."""
+        return tuple(text for text, last in list(self._told.items()) if last > count)
+
+
 class Recordings:
     """One file of recorded outcomes.
 
@@ -45,6 +71,7 @@ class Recordings:
 
     Attributes:
         path: the file, as it was named.
+        notices: what was told of the file.
         mode: `auto` serves successes, and what else is asked is added; `replay` serves whatever
             was the outcome, and all else is a miss; `refresh` serves nothing and adds all.
     """
@@ -55,8 +82,7 @@ class Recordings:
         self.mode = mode
         self._file = RecordingFile(self.path, self._write_no_more)
         self._lock = threading.RLock()
-        self._told: dict[str, float] = {}  # when last, counted in tellings; inf where it lasts
-        self._tellings = 0
+        self.notices = Notices(self.path)
         self._reads = self._writes = True
         self._used: set[tuple[str, int]] = set()  # what was served or added, by key and sample
 
@@ -74,29 +100,19 @@ class Recordings:
         """What the reader should know about the file, one line each."""
         return self.warnings_since(0)
 
-    @property
-    def tellings(self) -> int:
-        """How often something was told so far, as `warnings_since` takes it."""
-        return self._tellings
-
-    def warnings_since(self, tellings: int) -> tuple[str, ...]:
-        """What still holds of the file, and what was told of single requests after so many tellings."""
-        with self._lock:
-            told = tuple(text for text, last in self._told.items() if last > tellings)
-            # A replay that needs what was in there says so in its error, and no other cell changes.
-            damaged = self._file.damaged
-            if not damaged or not self._file.ours or self.replays:
-                return told
-            skipped = f"{_named(damaged)} damaged and skipped; what was in there is asked again"
-            return (self._about(skipped), *told)
+    def warnings_since(self, count: int) -> tuple[str, ...]:
+        """What still holds of the file, and what was told of requests after so many tellings."""
+        told, index = self.notices.since(count), self._file.index
+        # A replay that needs what was in there says so in its error, and no other cell changes.
+        if not index.damaged or not index.entries or self.replays:
+            return told
+        skipped = f"{_named(index.damaged)} damaged and skipped; what was in there is asked again"
+        return (self.notices.about(skipped), *told)
 
     def catch_up(self) -> bool:
         """Take in a part of what is new in the file; whether there is more of it.
 
         `find` and `add` take in all of it at once, which of a large file holds up whoever waits.
-
-        Raises:
-            OptionError: as `find`.
         """
         with self._lock:
             try:
@@ -112,33 +128,24 @@ class Recordings:
 
         Args:
             further: how often the run has been taken up before; a replay serves what came of that.
-
-        Raises:
-            OptionError: the file is of a newer version; only before it could first be read.
         """
         return self._served(task, further, successes=not self.replays)
 
     def outcome(self, task: Task, further: int = 0) -> Record | None:
-        """How this request and sample ended when it was last asked, success or not; else None.
-
-        Raises:
-            OptionError: as `find`.
-        """
+        """How this request and sample ended when it was last asked, success or not; else None."""
         return self._served(task, further, successes=False)
 
     def add(self, task: Task, record: Record, further: int = 0) -> None:
-        """Keep how a worker ended, unless it was replayed or never asked.
-
-        Raises:
-            OptionError: as `find`.
-        """
+        """Keep how a worker ended, unless it was replayed or never asked."""
         if record.replayed or not _was_asked(record):
             return
-        request = request_of(task)
-        key = self._key(request)
-        front = Front(key or "", task.sample, record.status, further)
-        line = self._line(task, record, front, request) if key else None
-        if not line:
+        front = Front(self._key(task), task.sample, record.status, further)
+        if not front.key:
+            return
+        line, notice = _line(task, record, front)
+        if notice:
+            self.notices.tell(f"{notice}, as the file is plain text", of_a_request=True)
+        if line is None:
             return
         with self._lock:
             self._used.add((front.key, front.sample))
@@ -148,25 +155,19 @@ class Recordings:
                 if self._writes:
                     self._file.append(line, front)
             except (OSError, ValueError) as error:
-                self._write_no_more(
-                    f"cannot be written ({_reason(error)}); nothing more is recorded"
-                )
+                why = f"cannot be written ({_reason(error)}); nothing more is recorded"
+                self._write_no_more(why)
 
     def missing(self, tasks: Sequence[Task]) -> RecordingMissing:
         """The error that says what is not recorded, and in what it differs from what is."""
-        task, others = tasks[0], len(tasks) - 1
-        more = f", nor {'is' if others == 1 else 'are'} {others} more of its cell" if others else ""
+        task = tasks[0]
         with self._lock:
             known, problem = self._asked()
-            lines = self._file.damaged
-        damaged = [] if problem or not lines else [f"{_named(lines)} damaged"]
+            lines = self._file.index.damaged
         near = difference(task.name, task.sample, request_of(task), known)
-        why = "; ".join([problem or near or "it holds no recording", *damaged])
-        forced = f", without {VARIABLE}=replay" if offline() else ""
-        return RecordingMissing(
-            f"{task.name}: not recorded in {self.path.name!r}{more}: {why}. To ask for it: "
-            f"%parallm recordings {self._named} --mode auto{forced}"
-        )
+        why = problem or near or "it holds no recording"
+        why += f"; {_named(lines)} damaged" if lines and not problem else ""
+        return RecordingMissing(_not_recorded(task.name, len(tasks) - 1, self._named, why))
 
     def forget_use(self) -> None:
         """From now on what cells use of the file is counted anew."""
@@ -183,21 +184,19 @@ class Recordings:
         """
         with self._lock:
             if not self._used:
-                raise ParallmError(
-                    f"{self._about('no cell has used it yet')}; run the whole notebook, then prune"
-                )
+                unused = "no cell has used it yet; run the whole notebook, then prune"
+                raise ParallmError(self.notices.about(unused))
             if not self._writes:
-                raise ParallmError(self._about("it cannot be written, and is left as it is"))
+                raise ParallmError(self.notices.about("it cannot be written, and is left as it is"))
             try:
                 self._file.look()
-                used = self._used
-                stay = [p for p in self._file.places if (p.front.key, p.front.sample) in used]
-                dropped = self._file.entries + len(self._file.damaged) - len(stay)
+                used, index = self._used, self._file.index
+                stay = [p for p in index.places if (p.front.key, p.front.sample) in used]
+                dropped = index.entries + len(index.damaged) - len(stay)
                 backup = self._file.keep(stay) if dropped else None
             except (OSError, ValueError) as error:
-                raise ParallmError(
-                    self._about(f"cannot be pruned ({_reason(error)}); it is as it was")
-                ) from None
+                why = f"cannot be pruned ({_reason(error)}); it is as it was"
+                raise ParallmError(self.notices.about(why)) from None
             return Pruned(len(stay), dropped, backup)
 
     def close(self) -> None:
@@ -205,38 +204,16 @@ class Recordings:
         with self._lock:
             self._file.forget()
 
-    # --- what enters ------------------------------------------------------------------------------
-
-    def _key(self, request: dict[str, Any]) -> str | None:
-        key = key_of(request)
+    def _key(self, task: Task) -> str:
+        """The key of what is asked; "" where it cannot be recorded."""
+        key = key_of(request_of(task))
         if key is None:
-            self._tell("requests with parameters that JSON cannot hold are not recorded", False)
-        return key
-
-    def _line(
-        self, task: Task, record: Record, front: Front, request: dict[str, Any]
-    ) -> bytes | None:
-        """The entry's line without any key; None where the answer itself holds one."""
-        entry = entry_of(task, record, front, request)
-        if holds_key(entry):
-            if holds_key(entry["outcome"]["text"]):
-                self._tell(
-                    "an answer that holds what looks like a key is left out, as the file is plain "
-                    "text",
-                    False,
-                )
-                return None
-            entry = scrubbed(entry)
-            if entry["request"] != request:
-                self._tell(
-                    "what looks like a key in a prompt is hidden, as the file is plain text", False
-                )
-        return line_of(entry)
-
-    # --- what is in the file ----------------------------------------------------------------------
+            why = "requests with parameters that JSON cannot hold are not recorded"
+            self.notices.tell(why, of_a_request=True)
+        return key or ""
 
     def _served(self, task: Task, further: int, successes: bool) -> Record | None:
-        if self.mode == "refresh" or not (key := self._key(request_of(task))):
+        if self.mode == "refresh" or not (key := self._key(task)):
             return None
         with self._lock:
             try:
@@ -251,15 +228,11 @@ class Recordings:
     def _found(self, key: str, task: Task, further: int, successes: bool) -> Record | None:
         for is_last in (False, False, True):
             self._file.look()
-            at = (
-                self._file.success(key, task.sample)
-                if successes
-                else self._file.outcome(key, task.sample, further)
-            )
-            if at is None:
-                return None
-            if is_last:
-                self._file.discard(at)
+            index, sample = self._file.index, task.sample
+            at = index.success(key, sample) if successes else index.outcome(key, sample, further)
+            if at is not None and is_last:
+                index.discard(at)
+            if at is None or is_last:
                 return None
             [line] = self._file.read([at])
             if record := record_of(line, task, at.front):
@@ -273,7 +246,7 @@ class Recordings:
             self._file.look()
             if not self._file.exists:
                 return [], "there is no such file"
-            places = self._file.places
+            places = self._file.index.places
             read = zip(places, self._file.read(places), strict=True)
             pairs = [(place, asked_in(line, place.front)) for place, line in read]
             known = [Entry(p.number, *asked, p.front.sample) for p, asked in pairs if asked]
@@ -281,30 +254,39 @@ class Recordings:
         except (OSError, ValueError) as error:
             return [], f"it cannot be read ({_reason(error)})"
 
-    # --- what is told -----------------------------------------------------------------------------
-
     def _write_no_more(self, why: str) -> None:
         self._writes = False
-        self._tell(why)
+        self.notices.tell(why)
 
     def _cannot_be_read(self, error: Exception) -> None:
         self._reads = self._writes = False
-        self._tell(f"cannot be read ({_reason(error)}); nothing is taken or recorded")
-
-    def _tell(self, text: str, lasting: bool = True) -> None:
-        """Tell of the file, or else of one request."""
-        with self._lock:
-            self._tellings += 1
-            self._told[self._about(text)] = math.inf if lasting else self._tellings
-
-    def _about(self, text: str) -> str:
-        return about(self.path, text)
+        self.notices.tell(f"cannot be read ({_reason(error)}); nothing is taken or recorded")
 
 
 def from_environment() -> Recordings | None:
     """Recordings in the file that PARALLM_RECORDINGS names; None where it names none."""
     path, mode = from_variable()
     return None if path is None or mode == "off" else Recordings(path, mode or "auto")
+
+
+def _line(task: Task, record: Record, front: Front) -> tuple[bytes | None, str]:
+    """The entry's line without any key, None where the answer itself holds one; and what to tell of it."""
+    entry = entry_of(task, record, front, request_of(task))
+    if not holds_key(entry):
+        return line_of(entry), ""
+    if holds_key(entry["outcome"]["text"]):
+        return None, "an answer that holds what looks like a key is left out"
+    hidden = "what looks like a key in a prompt is hidden" if holds_key(entry["request"]) else ""
+    return line_of(scrubbed(entry)), hidden
+
+
+def _not_recorded(name: str, others: int, path: str, why: str) -> str:
+    more = f", nor {'is' if others == 1 else 'are'} {others} more of its cell" if others else ""
+    forced = f", without {VARIABLE}=replay" if offline() else ""
+    return (
+        f"{name}: not recorded in {Path(path).name!r}{more}: {why}. To ask for it: "
+        f"%parallm recordings {path} --mode auto{forced}"
+    )
 
 
 def _named(lines: list[int]) -> str:
