@@ -115,5 +115,8 @@ def translated(
     try:
         return call()
     except kinds as error:
-        found = into(error)
-    raise found
+        caught = error
+    try:
+        raise into(caught)
+    finally:
+        del caught  # its traceback holds this frame

@@ -72,38 +72,6 @@ def switch(value: Any) -> bool:
     raise ValueError(f"True or False is needed, not {shown(value)}")
 
 
-def count(value: Any) -> int:
-    """Read a whole number of at least 1."""
-    found = whole_number(value)
-    if found < 1:
-        raise ValueError(f"at least 1 is needed, not {found}")
-    return found
-
-
-def workers(value: Any) -> int:
-    """Read a whole number of at least 1 that a run can hold."""
-    found = count(value)
-    if found > MOST_WORKERS:
-        raise ValueError(f"at most {MOST_WORKERS} workers a cell, not {found}")
-    return found
-
-
-def count_or_none(value: Any) -> int:
-    """Read a whole number of at least 0."""
-    found = whole_number(value)
-    if found < 0:
-        raise ValueError(f"0 or more is needed, not {found}")
-    return found
-
-
-def concurrency(value: Any) -> int:
-    """Read a whole number from 1 to 200."""
-    found = count(value)
-    if found > 200:
-        raise ValueError(f"at most 200 at once, not {found}")
-    return found
-
-
 def whole_number(value: Any) -> int:
     """Read a whole number, of either sign."""
     if isinstance(value, str) and re.fullmatch(r"[+-]?[0-9]{1,18}", value.strip()):
@@ -111,6 +79,28 @@ def whole_number(value: Any) -> int:
     if isinstance(value, bool) or not hasattr(value, "__index__"):
         raise ValueError(f"a whole number is needed, not {shown(value)}")
     return int(value)
+
+
+def _bounded(
+    reader: Callable[[Any], int], fits: Callable[[int], bool], needed: str
+) -> Callable[[Any], int]:
+    """Make a reader of whole numbers of which not all fit."""
+
+    def read(value: Any) -> int:
+        found = reader(value)
+        if not fits(found):
+            raise ValueError(f"{needed}, not {found}")
+        return found
+
+    return read
+
+
+count = _bounded(whole_number, lambda found: found >= 1, "at least 1 is needed")
+count_or_none = _bounded(whole_number, lambda found: found >= 0, "0 or more is needed")
+concurrency = _bounded(count, lambda found: found <= 200, "at most 200 at once")
+workers = _bounded(
+    count, lambda found: found <= MOST_WORKERS, f"at most {MOST_WORKERS} workers a cell"
+)
 
 
 def dollars(value: Any) -> Decimal:

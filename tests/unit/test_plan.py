@@ -578,3 +578,10 @@ def test_what_is_no_text_is_not_offered_as_text(line: str, path: str) -> None:
     assert path in str(error.value)
     assert "\\" not in str(error.value)
     assert "{{" not in str(error.value)
+
+
+def test_an_unknown_variable_is_told_before_a_missing_model() -> None:
+    """Alone: the error of the model is no part of it, not even as its context."""
+    with pytest.raises(VariableError, match="no variable 'nix'") as error:
+        make_plan(parse("fanout", "", "{{nix}}"), {}, model_of)
+    assert error.value.__context__ is None
