@@ -100,44 +100,48 @@ def advise(
         found = recommend(voted.verdict, "worse", "worse", 0, 0)
         return Advice(found, _of_the_vote(found, voted, money))
     big, duel = comparisons[bigger, single], comparisons[bigger, vote]
+    if voted.verdict == big.verdict == "better":
+        return _both_better(duel, measures, bigger, vote, money)
+    found = recommend(voted.verdict, big.verdict, duel.verdict, 0, 0)
+    if found == "vote":
+        return Advice(found, _of_the_vote(found, voted, money))
+    if found == "bigger_model":
+        return Advice(found, f"{bigger} against a single call: {_priced(big, money)}.")
+    said = f"the vote {shown(voted)}; {bigger} {shown(big)}."
+    if found == "single":
+        return Advice(found, f"nothing is gained over a single call: {said}")
+    return Advice(found, f"cannot tell: {said}")
+
+
+def _both_better(
+    duel: Comparison, measures: Mapping[str, Measure], bigger: str, vote: str, money: Money
+) -> Advice:
+    """The cheaper one of a vote and a bigger model, unless the dearer one does better."""
     mine, other = measures[vote], measures[bigger]
-    known = mine.cost_complete and other.cost_complete
-    costs = [float(mine.cost or 0), float(other.cost or 0)]
-    both = voted.verdict == big.verdict == "better"
-    if both and not known:
+    if not (mine.cost_complete and other.cost_complete):
         reason = (
             f"the vote ({mine.calls or 0:.3g} calls an item) and {bigger} ({other.calls or 0:.3g}) are both "
             f"better than a single call, and as not every price is known, nobody can say which is "
             f"cheaper; {bigger} against the vote: {shown(duel)}."
         )
         return Advice("undecided", reason)
+    costs = [float(mine.cost or 0), float(other.cost or 0)]
     same = costs[0] == costs[1]
     if same and duel.verdict == "better":  # then the better one is as cheap
         costs = [1.0, 0.0]
-    found = recommend(voted.verdict, big.verdict, duel.verdict, *costs)
-    if found == "vote" and big.verdict != "better":
-        return Advice(found, _of_the_vote(found, voted, money))
-    if found == "bigger_model" and voted.verdict != "better":
-        return Advice(found, f"{bigger} against a single call: {_priced(big, money)}.")
-    if both and found != "undecided":
-        mine_, rest = (vote, bigger) if found == "vote" else (bigger, vote)
-        won = duel.verdict == ("worse" if found == "vote" else "better")
-        why = "and it has more right too" if won else "and neither is shown to beat the other"
-        cost = "costs the same" if same else "is the cheaper one"
-        return Advice(
-            found,
-            f"{_the(mine_, vote)} and {_the(rest, vote)} are both better than a single call; "
-            f"{_the(mine_, vote)} {cost}, {why}.",
-        )
-    if both:
+    found = recommend("better", "better", duel.verdict, *costs)
+    if found == "undecided":
         best, rest = (bigger, vote) if duel.verdict == "better" else (vote, bigger)
         return Advice(found, _your_call(best, rest, duel, costs, vote, money))
-    if found == "single":
-        return Advice(
-            found,
-            f"nothing is gained over a single call: the vote {shown(voted)}; {bigger} {shown(big)}.",
-        )
-    return Advice(found, f"cannot tell: the vote {shown(voted)}; {bigger} {shown(big)}.")
+    best, rest = (vote, bigger) if found == "vote" else (bigger, vote)
+    won = duel.verdict == ("worse" if found == "vote" else "better")
+    why = "and it has more right too" if won else "and neither is shown to beat the other"
+    cost = "costs the same" if same else "is the cheaper one"
+    return Advice(
+        found,
+        f"{_the(best, vote)} and {_the(rest, vote)} are both better than a single call; "
+        f"{_the(best, vote)} {cost}, {why}.",
+    )
 
 
 def _without_a_vote(big: Comparison, money: Money) -> Advice:

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 from parallm_magics import display
 from parallm_magics.study.advice import shown
-from parallm_magics.study.findings import (
-    LEAST_TO_LEARN,
-    Findings,
-    LearnedPanel,
-    LearnedWeights,
-)
+from parallm_magics.study.findings import Findings
+from parallm_magics.study.voter_findings import LEAST_TO_LEARN, LearnedPanel, LearnedWeights
 
 
 def learned(run: Findings) -> list[display.Block]:

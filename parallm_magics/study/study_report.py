@@ -9,11 +9,12 @@ from decimal import Decimal
 from parallm_magics import display
 from parallm_magics.study.advice import shown, signed
 from parallm_magics.study.error_report import errors
-from parallm_magics.study.findings import Findings, most_votes
+from parallm_magics.study.findings import Findings
 from parallm_magics.study.learned_report import learned
 from parallm_magics.study.measures import Comparison, Measure
 from parallm_magics.study.outcomes import Item
 from parallm_magics.study.report_numbers import between, chance, rights, whole
+from parallm_magics.study.voter_findings import most_votes
 
 WRONG = 10
 """Most items that are shown one by one."""

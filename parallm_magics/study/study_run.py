@@ -13,8 +13,9 @@ from parallm_magics.core.tasks import Record
 from parallm_magics.errors import OptionError
 from parallm_magics.patterns.run import Common, Run, frame
 from parallm_magics.patterns.run_view import blocked_title, run_view
-from parallm_magics.study.findings import Findings, agreement
+from parallm_magics.study.findings import Findings
 from parallm_magics.study.study_report import report_of, title_of
+from parallm_magics.study.voter_findings import agreement
 
 
 class StudyRun(Findings, Run, Mapping[str, str | None]):
