@@ -44,11 +44,7 @@ class AnthropicProvider(SdkProvider):
     custom_headers: ClassVar[str] = "ANTHROPIC_CUSTOM_HEADERS"
 
     def check(self, task: Task) -> None:
-        """Refuse, before any call, what this model cannot do.
-
-        Raises:
-            ModelError: a temperature for a model that takes none.
-        """
+        """Refuse, before any call, what this model cannot do."""
         super().check(task)
         size = len(task.prompt.encode("utf-8", "replace")) + len((task.system or "").encode())
         if size > MOST_BYTES:

@@ -42,11 +42,7 @@ class BaseProvider:
         raise NotImplementedError
 
     def check(self, task: Task) -> None:
-        """Refuse, before any call, what this model cannot do.
-
-        Raises:
-            ModelError: names the model, the option and the way out.
-        """
+        """Refuse, before any call, what this model cannot do."""
         if not task.model.name:
             raise ModelError(
                 f"{task.model.provider} needs a model name: {task.model.provider}:NAME"
@@ -62,12 +58,7 @@ class BaseProvider:
         return False
 
     async def prepare(self) -> None:
-        """Refuse what could not be asked anyway.
-
-        Raises:
-            MissingKeyError: the key's variable is not set.
-            ModelError: something else is missing.
-        """
+        """Refuse what could not be asked anyway."""
         self._locate()
         self._require()
 
@@ -133,12 +124,7 @@ class BaseProvider:
         return keys.read(*self.entry.keys)
 
     def _require(self) -> None:
-        """Refuse what could not be asked anyway, before anything slow is imported.
-
-        Raises:
-            MissingKeyError: no key is set; names the variables that it may stand in.
-            ModelError: names what is missing, and the way out.
-        """
+        """Refuse what could not be asked anyway, before anything slow is imported."""
         self._require_variables()
         if self.entry.keys:
             self.key()
@@ -153,9 +139,6 @@ class BaseProvider:
 
         Args:
             otherwise: what else would do.
-
-        Raises:
-            ModelError: says what to install.
         """
         try:
             found = importlib.util.find_spec(package)

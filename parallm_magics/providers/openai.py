@@ -51,11 +51,7 @@ class OpenAIProvider(SdkProvider):
         return self.host == "api.openai.com" or self.host.endswith(".api.openai.com")
 
     def check(self, task: Task) -> None:
-        """Refuse, before any call, what this model cannot do.
-
-        Raises:
-            ModelError: a model of another API, or a temperature beside reasoning.
-        """
+        """Refuse, before any call, what this model cannot do."""
         super().check(task)
         name = task.model.name
         if not self.entry.official:

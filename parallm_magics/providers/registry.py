@@ -8,7 +8,7 @@ import contextlib
 import functools
 import re
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from importlib import import_module
 from operator import is_
 from typing import Any
@@ -42,11 +42,7 @@ def _note(name: str, why: str) -> None:
 
 
 def _check(entry: ProviderEntry) -> None:
-    """Refuse an entry that cannot be used.
-
-    Raises:
-        OptionError: says which field, and why.
-    """
+    """Refuse an entry that cannot be used."""
     for problem in _problems(entry):
         named = str(getattr(entry, "name", entry))[:40]
         raise OptionError(f"provider {named!r}: {one_line(scrub(problem))}")
@@ -63,6 +59,16 @@ def _problems(entry: Any) -> Iterable[str]:
         texts = getattr(entry, name)
         if not isinstance(texts, tuple | list) or any(not isinstance(each, str) for each in texts):
             yield f"{name} takes texts"
+    for name in ("base_url", "client", "base_env", "bare", "unpriced", "limit", "extra", "quirks"):
+        if not isinstance(getattr(entry, name), str):
+            yield f"{name} takes a text"
+    for name in ("bare", "unpriced"):
+        try:
+            re.compile(getattr(entry, name))
+        except re.error as error:
+            yield f"{name} is no regular expression: {error}"
+    if not isinstance(entry.prices, str) and not _are_rates(entry.prices):
+        yield "prices takes an id of genai-prices, or {model: (dollars in, dollars out)} a million tokens"
     for key in entry.keys:
         if not VARIABLE.fullmatch(key):
             yield f"keys takes names of environment variables, not {scrub(key)!r}"
@@ -81,6 +87,16 @@ def _problems(entry: Any) -> Iterable[str]:
             host_of(entry.base_url)
         except ModelError as error:
             yield str(error)
+
+
+def _are_rates(prices: Any) -> bool:
+    """Whether it gives two amounts by the model's name."""
+    if not isinstance(prices, Mapping):
+        return False
+    pairs = list(prices.values())
+    if not all(isinstance(pair, tuple | list) and len(pair) == 2 for pair in pairs):
+        return False
+    return all(isinstance(price, int | float) and 0 <= price < 1e6 for p in pairs for price in p)
 
 
 def _wrong_name(name: Any) -> Iterable[str]:
@@ -181,11 +197,7 @@ def forget(name: str) -> None:
 
 
 def _added(entry: ProviderEntry) -> ProviderEntry:
-    """Take in what a user has named.
-
-    Raises:
-        OptionError: the name cannot be used.
-    """
+    """Take in what a user has named."""
     for problem in _wrong_name(entry.name):
         raise OptionError(problem)
     if entry.name not in BY_NAME:
@@ -242,11 +254,7 @@ def parse_model(text: str) -> Model:
 
 
 def _query(text: str) -> tuple[tuple[str, str], ...]:
-    """A simulation's parameters; a value may hold anything but "&".
-
-    Raises:
-        ModelError: a part is no `key=value`, or a key comes twice.
-    """
+    """A simulation's parameters; a value may hold anything but "&"."""
     pairs = [part.partition("=") for part in text.split("&")]
     for key, equals, value in pairs:
         if not (key and equals and value):

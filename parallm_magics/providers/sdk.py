@@ -65,11 +65,7 @@ class SdkProvider(BaseProvider):
         self._unwanted = Unwanted(self.unasked)
 
     def check(self, task: Task) -> None:
-        """Refuse, before any call, what this model cannot do.
-
-        Raises:
-            ModelError: names the model, the option and the way out.
-        """
+        """Refuse, before any call, what this model cannot do."""
         super().check(task)
         if "stream" in task.params:
             raise ModelError("--param stream=… is not possible: use --stream on or --stream off")

@@ -30,11 +30,7 @@ def _roots(file: str | None, folder: str | None) -> Any:
 
 
 def _trust() -> Any:
-    """The TLS context of now.
-
-    Raises:
-        ModelError: a variable leads to no certificates; names it.
-    """
+    """The TLS context of now."""
     file, folder = os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")
     if not file and folder and not os.path.isdir(folder):
         raise ModelError(f"SSL_CERT_DIR={folder} is no folder: correct it, or take it away")

@@ -66,11 +66,7 @@ class VertexProvider(AnthropicProvider):
 
 
 def _found() -> Any:
-    """The credentials of this computer.
-
-    Raises:
-        MissingKeyError: there are none.
-    """
+    """The credentials of this computer."""
     import google.auth
     from google.auth.exceptions import GoogleAuthError
 

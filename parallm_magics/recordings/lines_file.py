@@ -188,11 +188,7 @@ class RecordingFile:
         self._lines += 1
 
     def _refuse(self) -> None:
-        """Keep away from a file of a newer version; a run that has begun with it still ends.
-
-        Raises:
-            OptionError: nothing has begun.
-        """
+        """Keep away from a file of a newer version; a run that has begun with it still ends."""
         problem = f"line {self._lines + 1} was written by a newer version of parallm_magics"
         if not self._was_read:
             self.forget()

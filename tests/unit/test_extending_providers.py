@@ -207,6 +207,17 @@ class Half:
         pytest.param(
             "mine", {"base_url": "http://x/v1", "models": 7}, "models takes texts", id="models"
         ),
+        pytest.param("mine", {"base_url": 7}, "base_url takes a text", id="no text"),
+        pytest.param("mine", {"base_url": "http://x/v1", "bare": "("}, "bare is no", id="shape"),
+        pytest.param(
+            "mine", {"base_url": "http://x/v1", "prices": {"m": 1}}, "prices takes", id="prices"
+        ),
+        pytest.param(
+            "mine",
+            {"base_url": "http://x/v1", "prices": {"m": (-1, 0)}},
+            "prices takes",
+            id="price",
+        ),
         pytest.param(
             "mine", {"url": "http://x/v1"}, "unexpected keyword argument 'url'", id="field"
         ),
