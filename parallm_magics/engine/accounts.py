@@ -7,7 +7,6 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from decimal import ROUND_DOWN, ROUND_UP, Decimal, localcontext
-from typing import TypedDict
 
 from parallm_magics.answers.thinking import split_thinking
 from parallm_magics.core.provider import Reply
@@ -201,18 +200,18 @@ class Accounts:
         start = now if worker.start is None else worker.start
         measured = any(each.measured for each in worker.tries)
         seconds = now - start if measured else sum(each.seconds for each in worker.tries)
-        spent = _spent(worker)
-        usage, cost = spent["usage"], spent["cost"]
+        usage, cost, attempts = _spent(worker)
         reply = end if isinstance(end, Reply) else None
         return worker.task.ended(
             STATUS.get(fault.kind, "failed") if fault else "ok",
             text=end.text,
             thinking=end.thinking or None,
             thinking_tokens=reply.thinking_tokens if reply else None,
-            **spent,
+            usage=usage,
+            cost=cost,
+            attempts=attempts,
             saved=self._saved(worker, usage, cost) if usage and cost is not None else None,
-            start=round(start - worker.began, 6),
-            queued=round(start - worker.ready, 6),
+            **_begun(worker, start),
             seconds=round(seconds, 6),
             model_answered=end.model,
             finish=reply.finish if reply else None,
@@ -229,9 +228,7 @@ class Accounts:
             asked: whether a try was under way; it may be billed, so its tokens are unknown.
         """
         start = now if worker.start is None else worker.start
-        spent = _spent(worker)
-        if asked:
-            spent["usage"] = spent["cost"] = None
+        usage, cost, attempts = _spent(worker)
         # Half of a simulated answer tells nothing.
         heard = "".join(worker.heard) if asked and not worker.provider.simulated else ""
         thinking, text = split_thinking(heard)
@@ -239,9 +236,10 @@ class Accounts:
             STATUS.get(fault.kind, "failed"),
             text=text,
             thinking=thinking or None,
-            **spent,
-            start=round(start - worker.began, 6),
-            queued=round(start - worker.ready, 6),
+            usage=None if asked else usage,
+            cost=None if asked else cost,
+            attempts=attempts,
+            **_begun(worker, start),
             seconds=round(now - start, 6),
             error=fault,
             simulated=worker.provider.simulated,
@@ -261,22 +259,23 @@ def _said(last: Try) -> Said:
     return Said(last.end.terms, last.end.model)
 
 
-class Spent(TypedDict):
-    """What a worker's tries come to, as its record has it."""
-
-    usage: Usage | None
-    cost: Decimal | None
-    attempts: tuple[Attempt, ...]
-
-
-def _spent(worker: Worker) -> Spent:
-    """Tokens and US dollars of all tries, None where those of one are unknown, and the tries."""
-    usage: Usage | None = Usage()
-    cost: Decimal | None = None if worker.provider.simulated else NOTHING
-    attempts = []
-    for each in worker.tries:
+def _spent(worker: Worker) -> tuple[Usage | None, Decimal | None, tuple[Attempt, ...]]:
+    """Tokens and US dollars of all tries, None where those of one are unknown; and the tries."""
+    attempts = [
+        Attempt(each.fault.kind if each.fault else "ok", round(each.seconds, 6))
+        for each in worker.tries
+    ]
+    usage: Usage | None = worker.tries[0].used if worker.tries else Usage()
+    cost: Decimal | None = worker.tries[0].cost if worker.tries else NOTHING
+    for each in worker.tries[1:]:
         used = each.used
         usage = None if usage is None or used is None else usage + used
         cost = None if cost is None or each.cost is None else cost + each.cost
-        attempts.append(Attempt(each.fault.kind if each.fault else "ok", round(each.seconds, 6)))
-    return {"usage": usage, "cost": cost, "attempts": tuple(attempts)}
+    return usage, None if worker.provider.simulated else cost, tuple(attempts)
+
+
+def _begun(worker: Worker, start: float) -> dict[str, float]:
+    """When it began, and how long it had been queued by then."""
+    offset = round(start - worker.began, 6)
+    ready = worker.ready - worker.began
+    return {"start": offset, "queued": round(offset - ready, 6) if ready else offset}
