@@ -35,12 +35,8 @@ def pumped(fake: Fake, todo: list[Task], **rules: Any) -> tuple[list[Record], fl
     events: list[Event] = []
 
     async def main() -> list[Record]:
-        routes, began = (
-            Routes(lambda model: fake, RateLimits().of),
-            asyncio.get_running_loop().time(),
-        )
-        held = Rules(**rules)
-        shared = Slots(held.concurrency, began)
+        routes, held = Routes(lambda model: fake, RateLimits().of), Rules(**rules)
+        shared = Slots(held.concurrency)
         return await Scheduler(
             todo, routes, held, Accounts(price), events.append, Stop(), shared
         ).run()
