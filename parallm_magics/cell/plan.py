@@ -108,8 +108,8 @@ def make_plan(
     each = layers.options().each
     items = None if each is None else _items(cell, each, prompts)
     if cell.magic == "vote" and items is not None:
-        judged = parts.judge is not _NO_BLOCK
-        layers = measured_layers(layers, cell_layer, judged, parts.panels)
+        has_judge = parts.judge is not _NO_BLOCK
+        layers = measured_layers(layers, cell_layer, has_judge, parts.panels)
     workers, systems = _workers(cell, layers, cell_layer, parts, parse_model)
     options, study = layers.options(), None
     if items is not None and systems:
@@ -189,6 +189,7 @@ class _Parts:
 
 
 def _parts(cell: Cell, prompts: Prompts) -> _Parts:
+    """Sort the blocks by what they are for."""
     by_word: dict[str, list[tuple[Block, Layer]]] = defaultdict(list)
     blocks = [(block, _block_options(block, cell, prompts)) for block in cell.blocks]
     for block, own in blocks:
