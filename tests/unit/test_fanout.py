@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from fakes import Act, Fake, answer, by_name, failing, run_context
@@ -16,9 +16,11 @@ from parallm_magics.cell.blocks import parse
 from parallm_magics.cell.plan import make_plan
 from parallm_magics.core.characters import without_invisible
 from parallm_magics.core.provider import Heard, Reply
-from parallm_magics.core.tasks import Model, Task
+from parallm_magics.core.tasks import Model, Status, Task
+from parallm_magics.display.looks import STATES
 from parallm_magics.engine.cancel_token import Stop
 from parallm_magics.patterns.fanout import FanoutPattern
+from parallm_magics.patterns.synthesis import MARKS
 
 THREE = "pre\n%section a\nA\n%section b\nB\n%section c\nC"
 
@@ -137,6 +139,13 @@ def test_cut_and_refused_answers_are_marked_in_the_joined_text() -> None:
     assert run.text.split("\n\n") == [
         "## a", "half", "[cut off]", "## b", "[refused]", "## c", "half", "## d", "[no usable answer]",
     ]  # fmt: skip
+
+
+def test_every_status_has_a_look_and_a_mark() -> None:
+    """A status that is added is shown by a word and a colour, and marked where texts are joined."""
+    statuses = set(get_args(Status))
+    assert statuses <= STATES.keys()
+    assert statuses - {"ok"} == MARKS.keys()
 
 
 def test_values_are_read_and_flagged() -> None:
