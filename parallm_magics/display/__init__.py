@@ -23,7 +23,6 @@ from parallm_magics.display.text import (
     percent,
     points,
     seconds,
-    tokens,
 )
 from parallm_magics.display.to_html import html
 from parallm_magics.display.to_plain import plain
@@ -62,7 +61,6 @@ __all__ = [
     "run_blocks",
     "seconds",
     "timeline",
-    "tokens",
     "totals",
     "vote_bars",
 ]

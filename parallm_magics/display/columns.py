@@ -17,7 +17,9 @@ from parallm_magics.core.tasks import Record, Role, Task
 from parallm_magics.display import looks, text
 from parallm_magics.display.markup import Element, bar, bdi, boxed, dim, div, dot, joined
 
-NAME_LIMIT = 40
+CELL_LIMIT = 80
+"""Most characters of a cell on a page, whose box shows fewer."""
+
 ANSWER_LIMIT = 200
 
 
@@ -186,7 +188,6 @@ class Column:
         html: its cell on a page, where that is more than the words.
         ems: the width of its box on a page, which cuts off what is longer; 0 for no box.
         wide: most terminal columns that it takes.
-        limit: most characters on a page.
         right: whether it is aligned to the right, as numbers are.
         style: of its cells on a page.
         on_request: whether it is shown only where a run asks for it.
@@ -199,7 +200,6 @@ class Column:
     html: Callable[[Row], Markup] | None = None
     ems: int = 0
     wide: int = 160
-    limit: int = NAME_LIMIT
     right: bool = False
     style: str = ""
     on_request: bool = False
@@ -207,14 +207,14 @@ class Column:
     @property
     def drawn(self) -> Callable[[Row], str]:
         """From a row to its cell on a page."""
-        words, limit, ems = self.words, self.limit, self.ems
+        words, ems = self.words, self.ems
         if self.html is not None:
             return self.html
         if self.right:
             return words
         if not ems:
-            return lambda row: text.one_line(words(row), limit)
-        return lambda row: boxed(text.one_line(words(row), limit), ems)
+            return lambda row: text.one_line(words(row), CELL_LIMIT)
+        return lambda row: boxed(text.one_line(words(row), CELL_LIMIT), ems)
 
 
 def columns_of(rows: Sequence[Row], live: bool, asked: Sequence[str] = ()) -> list[Column]:
@@ -290,7 +290,6 @@ COLUMNS: tuple[Column, ...] = (
         lambda rows, live: any(row.about.item for row in rows),
         ems=20,
         wide=30,
-        limit=2 * NAME_LIMIT,
     ),
     Column("name", "Worker", lambda row: row.name, ems=14, wide=24),
     Column(
@@ -308,7 +307,7 @@ COLUMNS: tuple[Column, ...] = (
         lambda rows, live: any(row.vote for row in rows),
         lambda row: div(
             "font-weight:600" if row.voted else looks.DIM,
-            boxed(text.one_line(row.vote, NAME_LIMIT), 12),
+            boxed(text.one_line(row.vote, CELL_LIMIT), 12),
         ),
         wide=20,
     ),
@@ -319,7 +318,6 @@ COLUMNS: tuple[Column, ...] = (
         lambda rows, live: len({row.model for row in rows if row.role == "worker"}) > 1,
         ems=17,
         wide=30,
-        limit=2 * NAME_LIMIT,
     ),
     Column(
         "temperature",
@@ -336,7 +334,6 @@ COLUMNS: tuple[Column, ...] = (
         _differ("system"),
         ems=14,
         wide=20,
-        limit=2 * NAME_LIMIT,
     ),
     Column(
         "elapsed",
@@ -367,7 +364,6 @@ COLUMNS: tuple[Column, ...] = (
         lambda row: (row.record.request_id if row.record else None) or "–",
         ems=17,
         wide=30,
-        limit=2 * NAME_LIMIT,
         on_request=True,
     ),
     Column(
