@@ -81,7 +81,7 @@ for _function in (fanout, vote):
 
 
 async def run_cell(name: str, text: Any, variables: Any, options: Mapping[str, Any]) -> Any:
-    """The run of a cell's text by a pattern; with `dry_run` a preview of it."""
+    """Return the run of a cell's text by a pattern; with `dry_run` a preview of it."""
     magic = PATTERNS[name].grammar
     if not isinstance(variables, Mapping | None):
         raise OptionError(
@@ -112,7 +112,7 @@ def plan_cell(
     settings: Mapping[str, Any] | None = None,
     keywords: Mapping[str, Any] | None = None,
 ) -> Plan:
-    """The plan of a cell of that pattern, with PARALLM_MODEL as the model that nobody chose."""
+    """Return the plan of a cell of that pattern, with PARALLM_MODEL as the model that nobody chose."""
     grammar = PATTERNS[name].grammar
     model = default_model()
     base = {"model": (model,)} if model else {}
@@ -125,12 +125,12 @@ def plan_cell(
 
 
 def default_model() -> str:
-    """The model of PARALLM_MODEL, or "" where that is not set."""
+    """Return the model of PARALLM_MODEL, or "" where that is not set."""
     return os.environ.get("PARALLM_MODEL", "").strip()
 
 
 def _head(magic: str, text: Any) -> tuple[str, str, int]:
-    """The options' line, the body and the number of its first line."""
+    """Return the options' line, the body and the number of its first line."""
     if not isinstance(text, str):
         raise CellSyntaxError(f"{magic}() takes the cell's text, not {type(text).__name__}")
     begun = head(text)

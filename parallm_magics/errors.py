@@ -92,7 +92,7 @@ LONGEST = 1200
 
 
 def _one_line(message: str) -> str:
-    """The message on one line: what cannot be seen is spelt out, far too much is left out."""
+    """Return the message on one line: what cannot be seen is spelt out, far too much is left out."""
     text = " ".join(part.strip() for part in re.split(r"[\r\n]+", message.strip()))
     if len(text) > LONGEST:
         text = f"{text[: LONGEST // 2]} … {text[-LONGEST // 2 :]}"
@@ -100,7 +100,7 @@ def _one_line(message: str) -> str:
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """The known word most like this one as "; did you mean …?", or nothing where none is near."""
+    """Return the known word most like this one as "; did you mean …?", or nothing where none is near."""
     match = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
     return f"; did you mean {match[0]!r}?" if match else ""
 
@@ -108,7 +108,7 @@ def nearest(word: str, known: Iterable[str]) -> str:
 def translated(
     call: Callable[[], T], into: Callable[[Any], Exception], *kinds: type[BaseException]
 ) -> T:
-    """What the call gives; an error of these kinds is raised as the one made of it.
+    """Return what the call gives; an error of these kinds is raised as the one made of it.
 
     The new error does not carry the old one, not even as its context: IPython would show both.
     """

@@ -72,7 +72,7 @@ def marked_answer(
     *,
     is_label: bool = False,
 ) -> str | None:
-    """What follows the deciding marker; None without one, "" where nothing usable follows.
+    """Return what follows the deciding marker; None without one, "" where nothing usable follows.
 
     The last marker that starts a line, or stands directly behind a mark that may end thinking,
     decides. A later one within a line must not say otherwise: nobody could tell which one counts.
@@ -115,7 +115,7 @@ def says_otherwise(
     is_answer: Callable[[str], bool],
     read: Callable[[str], object | None],
 ) -> bool:
-    """Whether a later line is nothing but another answer, so that nobody can tell which one counts.
+    """Tell whether a later line is nothing but another answer, so that nobody can tell which one counts.
 
     Headings of thinking and of the final part have no end of names: "**Final**", "Conclusion:". So
     a line that is an answer as a whole, or ends in one behind at most a few words that introduce
@@ -141,7 +141,7 @@ def says_otherwise(
 
 
 def is_marked_within(text: str, start: int, end: int) -> bool:
-    """Whether a marker gives `text[start:end]` and the text says more than these two."""
+    """Tell whether a marker gives `text[start:end]` and the text says more than these two."""
     place = max(0, start - 60)
     marker = _JUST_BEFORE.search(text[place:start])
     return marker is not None and bool(
@@ -150,7 +150,7 @@ def is_marked_within(text: str, start: int, end: int) -> bool:
 
 
 def _worded(text: str, words: str, is_answer: Callable[[str], bool]) -> list[_Marked]:
-    """The last worded marker that starts a line or follows a mark directly."""
+    """Return the last worded marker that starts a line or follows a mark directly."""
     pattern = re.compile(
         rf"(?:^|{END_MARK}\s{{0,40}}){_LINE_PREFIX}{_RANK}(?:{words})\b{_REMARK}{_EMPHASIS}"
         r"(?:[:=]|[ \t][-–—]{1,2}[ \t]|[–—]|(?P<alone>$))",
@@ -165,7 +165,7 @@ def _worded(text: str, words: str, is_answer: Callable[[str], bool]) -> list[_Ma
 
 
 def _inline(text: str, words: str, begin: int | None = None) -> list[_Marked]:
-    """The last worded marker within a line, outside quotes and brackets, that gives a verdict.
+    """Return the last worded marker within a line, outside quotes and brackets, that gives a verdict.
 
     Args:
         begin: all of them from this place on, instead.
@@ -191,13 +191,13 @@ def _inline(text: str, words: str, begin: int | None = None) -> list[_Marked]:
 
 
 def _is_in_quotation(text: str, place: int) -> bool:
-    """Whether a place is in a line that begins as a quotation: "> Answer: yes"."""
+    """Tell whether a place is in a line that begins as a quotation: "> Answer: yes"."""
     line = text[max(text.rfind("\n", 0, place) + 1, place - 400) : place]
     return line.lstrip().startswith(">")
 
 
 def _boxed(text: str) -> list[tuple[_Marked, bool]]:
-    """The last `\\boxed{…}` with its content, and whether it starts a line."""
+    """Return the last `\\boxed{…}` with its content, and whether it starts a line."""
     boxes = list(_BOXED.finditer(text))
     if not boxes:
         return []
@@ -214,14 +214,14 @@ def _boxed(text: str) -> list[tuple[_Marked, bool]]:
 
 
 def _from_the_last(pattern: re.Pattern[str], text: str, begin: int = 0) -> list[re.Match[str]]:
-    """The matches, the last first."""
+    """Return the matches, the last first."""
     return [*reversed(deque(pattern.finditer(text, begin), maxlen=_MOST_REFUSED))]
 
 
 def _last_of(
     pattern: re.Pattern[str], text: str, accept: Callable[[str], bool]
 ) -> list[re.Match[str]]:
-    """The last match whose first group is accepted, as a list of none or one."""
+    """Return the last match whose first group is accepted, as a list of none or one."""
     for match in _from_the_last(pattern, text):
         if len(match[1]) < 200 and accept(match[1]):
             return [match]
@@ -229,14 +229,14 @@ def _last_of(
 
 
 def _value(text: str, start: int) -> str:
-    """What follows a marker: the rest of its line, or the next line that is not blank."""
+    """Return what follows a marker: the rest of its line, or the next line that is not blank."""
     end = text.find("\n", start)
     rest = text[start : end if end >= 0 else len(text)]
     return rest if rest.strip(" \t*_`#") else _line_after(text, start)
 
 
 def _line_after(text: str, start: int) -> str:
-    """The next line with something in it, fences left out; "" at the end of the text."""
+    """Return the next line with something in it, fences left out; "" at the end of the text."""
     end = text.find("\n", start)
     while end >= 0:
         begin, end = end + 1, text.find("\n", end + 1)
@@ -247,7 +247,7 @@ def _line_after(text: str, start: int) -> str:
 
 
 def _quoted_spans(text: str) -> list[tuple[int, int]]:
-    """The outermost stretches in quotes or brackets that open and close on one line."""
+    """Return the outermost stretches in quotes or brackets that open and close on one line."""
     spans: list[tuple[int, int]] = []
     opened: list[str] = []
     places: list[int] = []
@@ -280,6 +280,6 @@ def _quoted_spans(text: str) -> list[tuple[int, int]]:
 
 
 def _is_inside(place: int, spans: list[tuple[int, int]]) -> bool:
-    """Whether a place is within one of the spans, which are sorted and apart."""
+    """Tell whether a place is within one of the spans, which are sorted and apart."""
     at = bisect_right(spans, place, key=lambda span: span[0]) - 1
     return at >= 0 and spans[at][0] < place < spans[at][1]

@@ -125,7 +125,7 @@ _ORDER_ALONE = re.compile(
 
 
 def is_hollow(text: str) -> bool:
-    """Whether an answer says nothing: blank, punctuation alone, or openers that open nothing.
+    """Tell whether an answer says nothing: blank, punctuation alone, or openers that open nothing.
 
     A letter, a digit, an emoji, a mathematical or currency sign, one of `%&@§‰` and an empty value
     as in code (`[]`) are answers. Some openers ("Result") are words for an answer too; they are
@@ -145,7 +145,7 @@ def is_hollow(text: str) -> bool:
 
 
 def addresses_judge(text: str) -> bool:
-    """Whether a text speaks to a judge, or poses as its instructions, its labels or its verdict.
+    """Tell whether a text speaks to a judge, or poses as its instructions, its labels or its verdict.
 
     This is advice for a person, not a defence: it knows the usual wordings, and a text about
     prompt injection that quotes one of them is reported too.
@@ -166,7 +166,7 @@ def addresses_judge(text: str) -> bool:
 
 
 def _is_substance(char: str) -> bool:
-    """Whether a character can be part of an answer's words."""
+    """Tell whether a character can be part of an answer's words."""
     kind = unicodedata.category(char)
     return char in _NAMES_SOMETHING or not (
         kind[0] in "PZC" or kind == "Sk" or char == _BRAILLE_BLANK
@@ -174,18 +174,18 @@ def _is_substance(char: str) -> bool:
 
 
 def _words(text: str) -> str:
-    """The words of a text without difference of case, punctuation and wrapping."""
+    """Return the words of a text without difference of case, punctuation and wrapping."""
     return one_line("".join(c if _is_substance(c) else " " for c in fold(tidy(text))))
 
 
 def _is_heading(text: str) -> bool:
-    """Whether something was to follow."""
+    """Tell whether something was to follow."""
     text = text.strip()
     return text.startswith("#") or text.rstrip("*_` \n").endswith((":", "："))
 
 
 def _one_or_more(phrases: str) -> re.Pattern[str]:
-    """A pattern for a sequence of the phrases, which a semicolon or a line end sets apart."""
+    """Return a pattern for a sequence of the phrases, which a semicolon or a line end sets apart."""
     # The longer first, and never given up for a shorter: "the answer is" begins with "the answer".
     words = {_words(phrase) for phrase in re.split("[;\n]", phrases) if phrase}
     alternatives = sorted(map(re.escape, words), key=len, reverse=True)

@@ -40,7 +40,7 @@ _MANY_ACCENTS = 32
 
 
 def tidy(text: str) -> str:
-    """The text with one form for each character and line end; nothing a reader sees is lost."""
+    """Return the text with one form for each character and line end; nothing a reader sees is lost."""
     if text.isascii():
         return _LINE_END.sub("\n", text)
     # Wide quotes and primes exist before as well as after compatibility forms are resolved.
@@ -49,31 +49,31 @@ def tidy(text: str) -> str:
 
 
 def without_gaps(text: str) -> str:
-    """The text with a run of hundreds of blanks as a few: no reader sees more in it."""
+    """Return the text with a run of hundreds of blanks as a few: no reader sees more in it."""
     if len(text) < _LONG:
         return text
     return _GAP.sub(lambda gap: "\n\n" if "\n" in gap[0] else "  ", text)
 
 
 def one_line(text: str) -> str:
-    """The text with every run of white space as one space."""
+    """Return the text with every run of white space as one space."""
     return " ".join(text.split())
 
 
 def fold(text: str) -> str:
-    """The text without differences of case, the Turkish i's included."""
+    """Return the text without differences of case, the Turkish i's included."""
     return _composed(text.casefold()).replace("i\u0307", "i").replace("ı", "i")
 
 
 def without_fences(text: str) -> str:
-    """The text without the lines that begin and end code blocks."""
+    """Return the text without the lines that begin and end code blocks."""
     bare = _FENCE.sub("", text)
     # "```yes" may be all there is.
     return bare if bare.strip() else text
 
 
 def peelings(text: str) -> Iterator[str]:
-    """The text on one line, then with one layer of wrapping or punctuation less each time.
+    """Yield the text on one line, then with one layer of wrapping or punctuation less each time.
 
     The last one is the cleaned text. All are yielded because a label may have such a layer of its
     own, as "C (other)" and "A*" do.
@@ -89,13 +89,13 @@ def peelings(text: str) -> Iterator[str]:
 
 
 def cleaned(text: str) -> str:
-    """The text without its outer wrapping and punctuation, as spelt."""
+    """Return the text without its outer wrapping and punctuation, as spelt."""
     *_, last = peelings(text)
     return last
 
 
 def same_answer_key(text: str) -> str:
-    """What two answers have in common when they are the same but for case, space and wrapping.
+    """Return what two answers have in common when they are the same but for case, space and wrapping.
 
     >>> same_answer_key(" **Paris**. ") == same_answer_key("paris")
     True
@@ -104,7 +104,7 @@ def same_answer_key(text: str) -> str:
 
 
 def usual_spelling(answers: Sequence[str]) -> str:
-    """How equal answers are written most often, their outer blanks and punctuation left off.
+    """Tell how equal answers are written most often, their outer blanks and punctuation left off.
 
     Of equally frequent spellings the one in lower case, else the last.
 
@@ -119,13 +119,13 @@ def usual_spelling(answers: Sequence[str]) -> str:
 
 
 def _bare(answer: str) -> str:
-    """The answer without its outer punctuation, unless that is all that sets it apart."""
+    """Return the answer without its outer punctuation, unless that is all that sets it apart."""
     bare = cleaned(tidy(answer))
     return bare if same_answer_key(bare) == same_answer_key(answer) else answer.strip()
 
 
 def _composed(text: str) -> str:
-    """The text in the form NFKC.
+    """Return the text in the form NFKC.
 
     Python sorts the accents of one letter in quadratic time unless they are sorted already.
     """
@@ -145,7 +145,7 @@ def _composed(text: str) -> str:
 
 
 def _peel(text: str) -> str:
-    """The text with one layer less, or unchanged."""
+    """Return the text with one layer less, or unchanged."""
     bare = text.rstrip(_TRAILING).lstrip(_LEADING)
     if bare != text:
         return bare
@@ -163,7 +163,7 @@ def _peel(text: str) -> str:
 
 
 def _is_one_piece(opening: str, inner: str) -> bool:
-    """Whether an opening character and the one at the other end belong together."""
+    """Tell whether an opening character and the one at the other end belong together."""
     closing = _WRAPPERS[opening]
     if opening != closing:
         first_closing = inner.find(closing)
@@ -176,7 +176,7 @@ def _is_one_piece(opening: str, inner: str) -> bool:
 
 
 def label_of(value: str | float) -> str:
-    """A value as the label that it is counted under: 8 and 8.0 are one.
+    """Return a value as the label that it is counted under: 8 and 8.0 are one.
 
     >>> label_of(8.0), label_of("safe")
     ('8', 'safe')

@@ -50,7 +50,7 @@ _UNSPACED_AFTER = re.compile(
 
 
 def is_filled(words: str) -> bool:
-    """Whether words beside a label change nothing about it.
+    """Tell whether words beside a label change nothing about it.
 
     >>> is_filled("I think the answer is"), is_filled("nicht"), is_filled("hardly")
     (True, False, False)
@@ -62,17 +62,17 @@ def is_filled(words: str) -> bool:
 
 
 def is_negated_by_sign(before: str) -> bool:
-    """Whether the last sign before a label denies it: "!safe", "¬safe"."""
+    """Tell whether the last sign before a label denies it: "!safe", "¬safe"."""
     return _DENIES_BEFORE.search(before) is not None
 
 
 def is_unspaced(text: str) -> bool:
-    """Whether a text has words of a script that puts no spaces between them."""
+    """Tell whether a text has words of a script that puts no spaces between them."""
     return _UNSPACED.search(text) is not None
 
 
 def is_filled_unspaced(before: str, after: str) -> bool:
-    """The same as `is_filled` for what stands directly at a label in such a script."""
+    """Return the same as `is_filled` for what stands directly at a label in such a script."""
     return bool(_UNSPACED_BEFORE.fullmatch(before) and _UNSPACED_AFTER.fullmatch(after))
 
 
@@ -94,7 +94,7 @@ _FOREIGN_DENIAL = re.compile(
 
 
 def is_english(sentence: str) -> bool:
-    """Whether English rules may tell what a sentence says about a label in it.
+    """Tell whether English rules may tell what a sentence says about a label in it.
 
     Args:
         sentence: what stands beside the label; where nothing does, no language denies it.

@@ -31,7 +31,7 @@ _DEEPEST = 20
 
 
 def outside_of_frames(text: str, is_answer_name: Callable[[str], bool]) -> str:
-    """The text without blocks in marks of an unknown name that something follows.
+    """Return the text without blocks in marks of an unknown name that something follows.
 
     What such a block says is not the last word, whatever its name. One that ends the text may be
     the answer and stays. A mark that ends a block which nothing began, and a token (`<|…|>`), end
@@ -73,7 +73,7 @@ def outside_of_frames(text: str, is_answer_name: Callable[[str], bool]) -> str:
 
 
 def _is_mark(text: str, found: re.Match[str], is_answer_name: Callable[[str], bool]) -> bool:
-    """Whether it is a mark of its own, and neither quoted nor one of a text's looks."""
+    """Tell whether it is a mark of its own, and neither quoted nor one of a text's looks."""
     name = (found["name"] or "").casefold()
     if name in _LOOKS or (name and is_answer_name(name)):
         return False
@@ -81,7 +81,7 @@ def _is_mark(text: str, found: re.Match[str], is_answer_name: Callable[[str], bo
 
 
 def _divides(text: str, mark: re.Match[str]) -> bool:
-    """Whether a mark stands where nobody speaks of it: at a line's start or end, or joined."""
+    """Tell whether a mark stands where nobody speaks of it: at a line's start or end, or joined."""
     before = text[max(0, mark.start() - 40) : mark.start()]
     after = text[mark.end() : mark.end() + 40].lstrip(" \t")
     return (
@@ -92,7 +92,7 @@ def _divides(text: str, mark: re.Match[str]) -> bool:
 
 
 def _content_end(text: str, marks: Sequence[re.Match[str]]) -> int:
-    """Where the text ends, but for marks, white space and punctuation."""
+    """Tell where the text ends, but for marks, white space and punctuation."""
     end = len(text)
     for mark in reversed(marks):
         end = _content_before(text, end)

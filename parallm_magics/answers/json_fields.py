@@ -30,30 +30,30 @@ _INNER_TAG = re.compile(r"<[^<>]{1,80}>")
 
 
 def _fields(kind: ReadingKind) -> tuple[str, ...]:
-    """The names of answer fields of a kind, the more telling first."""
+    """Return the names of answer fields of a kind, the more telling first."""
     names = f"{kind.first_fields} {_TELLING} {_VAGUE} {kind.last_fields}"
     return tuple(dict.fromkeys(names.split()))
 
 
 def names_answer(name: str, kind: ReadingKind) -> bool:
-    """Whether a tag of that name holds an answer of that kind."""
+    """Tell whether a tag of that name holds an answer of that kind."""
     bare = _KEY_NOISE.sub("", name).casefold()
     return bare in {_KEY_NOISE.sub("", field) for field in (*_fields(kind), *_ENDINGS.split())}
 
 
 def is_json_like(text: str) -> bool:
-    """Whether a text seems meant to be JSON as a whole, so that marks in it are its strings'."""
+    """Tell whether a text seems meant to be JSON as a whole, so that marks in it are its strings'."""
     bare = without_fences(text).strip()
     return bare[-1:] in ("}", "]") and _JSON_START.match(bare) is not None
 
 
 def _any_of(names: Iterable[str]) -> str:
-    """A pattern for one of the names, however its words are joined."""
+    """Return a pattern for one of the names, however its words are joined."""
     return "|".join(re.sub("_", "[ _-]?", name) for name in names)
 
 
 def json_answer(text: str, kind: ReadingKind) -> str | None:
-    """The answer field of the last JSON object that has one; None without such an object.
+    """Return the answer field of the last JSON object that has one; None without such an object.
 
     A field that holds nothing readable gives "": the verdict is there, and is no vote. Objects
     with no word between them are a list: of labels with their scores, the one with the highest
@@ -78,7 +78,7 @@ def json_answer(text: str, kind: ReadingKind) -> str | None:
 
 
 def _likeliest(rows: Sequence[tuple[str, float | None]]) -> str:
-    """The label with the highest score; "" where one has none, or the highest is not the only one."""
+    """Return the label with the highest score; "" where one has none, or the highest is not the only one."""
     scores = [score for _, score in rows if score is not None]
     if len(scores) < len(rows) or scores.count(max(scores)) != 1:
         return ""
@@ -86,7 +86,7 @@ def _likeliest(rows: Sequence[tuple[str, float | None]]) -> str:
 
 
 def _score_of(data: Mapping[str, Any]) -> float | None:
-    """How sure an object is of its label; None where it does not say so as a number."""
+    """Tell how sure an object is of its label; None where it does not say so as a number."""
     for name, value in data.items():
         if _KEY_NOISE.sub("", name).casefold() in _SCORES:
             with contextlib.suppress(TypeError, ValueError):
@@ -96,7 +96,7 @@ def _score_of(data: Mapping[str, Any]) -> float | None:
 
 
 def _field(data: dict[str, Any], names: tuple[str, ...]) -> str | None:
-    """The value of the first of the names, at the shallowest level that has one.
+    """Return the value of the first of the names, at the shallowest level that has one.
 
     Objects of one level that say different things give "": a draft stands beside what is final.
     """
@@ -118,7 +118,7 @@ def _own_field(entry: dict[str, Any], names: tuple[str, ...]) -> str | None:
 
 
 def _as_text(value: Any, names: tuple[str, ...]) -> str:
-    """A field's value as an answer a model could have written."""
+    """Return a field's value as an answer a model could have written."""
     if isinstance(value, dict):
         return _field(value, names) or ""
     if isinstance(value, list):
@@ -130,7 +130,7 @@ def _as_text(value: Any, names: tuple[str, ...]) -> str:
 
 
 def _loose_answer(text: str, kind: ReadingKind) -> str | None:
-    """The answer field of a text that is an object but for quotes or commas: `{answer: 'no',}`."""
+    """Return the answer field of a text that is an object but for quotes or commas: `{answer: 'no',}`."""
     body = without_fences(text).strip()
     if not (body.startswith("{") and body.endswith("}")):
         return None
@@ -150,7 +150,7 @@ def _loose_answer(text: str, kind: ReadingKind) -> str | None:
 
 
 def tagged_answer(text: str, kind: ReadingKind) -> str | None:
-    """What stands in the last answer tag; None without one.
+    """Return what stands in the last answer tag; None without one.
 
     A tag that is never closed counts at the start of a line only, and reaches to the end.
     """

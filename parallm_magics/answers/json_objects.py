@@ -13,7 +13,7 @@ _DEEP = 200_000
 
 
 def objects_in(text: str, decoder: json.JSONDecoder) -> Iterator[tuple[int, int, Any]]:
-    """The outermost complete objects of a text: where each begins and ends, and what it holds.
+    """Yield the outermost complete objects of a text: where each begins and ends, and what it holds.
 
     Of a text that takes long, only as many are found as take no longer than its length allows.
     """

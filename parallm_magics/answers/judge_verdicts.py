@@ -102,7 +102,7 @@ def read_verdict(
 
 
 def _own_verdict(text: str, key: str, seen: Sequence[str], read: _Read) -> Number | None:
-    """The verdict of the objects that are no quotations of what was seen; None for several or none."""
+    """Return the verdict of the objects that are no quotations of what was seen; None for several or none."""
     stated, broken = _stated(text, key, read)
     if len(stated) + len(broken) > _MOST_PASSAGES:
         return None
@@ -113,7 +113,7 @@ def _own_verdict(text: str, key: str, seen: Sequence[str], read: _Read) -> Numbe
 
 
 def _stated(text: str, key: str, read: _Read) -> tuple[set[tuple[str, Number | None]], set[str]]:
-    """The objects that have the key, bare, each with its verdict; its mentions outside of objects."""
+    """Return the objects that have the key, bare, each with its verdict; its mentions outside of objects."""
     stated, between, end = set(), [], 0
     for start, stop, pairs in objects_in(text, _DECODER):
         if values := [value for name, value in pairs if name == key]:
@@ -126,7 +126,7 @@ def _stated(text: str, key: str, read: _Read) -> tuple[set[tuple[str, Number | N
 
 
 def _number(values: Sequence[Any], low: float, high: float, whole: bool) -> Number | None:
-    """The number that a key's values are; None for any that is no verdict."""
+    """Return the number that a key's values are; None for any that is no verdict."""
     value = values[0]
     if whole and isinstance(value, str) and _DIGITS.fullmatch(value):
         value = Decimal(value)
@@ -138,7 +138,7 @@ def _number(values: Sequence[Any], low: float, high: float, whole: bool) -> Numb
 
 
 def _named(bare: str, key: str) -> Iterator[float]:
-    """The numbers that a bare text names for the key, in an object or in prose."""
+    """Yield the numbers that a bare text names for the key, in an object or in prose."""
     for found in re.finditer(
         rf"{re.escape(key)}:(-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?)", bare
     ):
@@ -146,7 +146,7 @@ def _named(bare: str, key: str) -> Iterator[float]:
 
 
 def _is_one_object(text: str) -> bool:
-    """Whether a text is one object and nothing else but fences and white space."""
+    """Tell whether a text is one object and nothing else but fences and white space."""
     first = next(objects_in(text, _DECODER), None)
     if first is None:
         return False
@@ -155,5 +155,5 @@ def _is_one_object(text: str) -> bool:
 
 
 def _bare(text: str) -> str:
-    """The text without all that quoting it may change: white space, quotes and escapes."""
+    """Return the text without all that quoting it may change: white space, quotes and escapes."""
     return _NOISE.sub("", _UNICODE.sub(lambda found: chr(int(found[1], 16)), text))

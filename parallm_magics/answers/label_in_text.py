@@ -50,7 +50,7 @@ _NEGATIVE = ("no", "false")
 
 
 def read_label(text: str, menu: Menu, *, is_marked: bool = False) -> str | None:
-    """The label that a tidy text gives as its verdict, or None.
+    """Return the label that a tidy text gives as its verdict, or None.
 
     The text itself; else, of a short or marked verdict, the label of its first clause, where all
     other words there are known to change nothing. Else a label at its start that punctuation or a
@@ -69,7 +69,7 @@ def read_label(text: str, menu: Menu, *, is_marked: bool = False) -> str | None:
 
 
 def _short(text: str, menu: Menu) -> str | None:
-    """The label of a short verdict, unless what follows takes it back."""
+    """Return the label of a short verdict, unless what follows takes it back."""
     first = verdict_mention(text, menu)
     if first is None or _is_joined_to_another(text, first, menu):
         return None
@@ -80,7 +80,7 @@ def _short(text: str, menu: Menu) -> str | None:
 
 
 def _is_joined_to_another(text: str, first: Mention, menu: Menu) -> bool:
-    """Whether a sign joins the label to another one: "YES/NO", "safe: unsafe"."""
+    """Tell whether a sign joins the label to another one: "YES/NO", "safe: unsafe"."""
     assert menu.mention is not None
     for match in islice(menu.mention.finditer(text, first.end, first.end + _FAR), _MOST_MENTIONS):
         mention = mention_at(text, match, menu)
@@ -92,7 +92,7 @@ def _is_joined_to_another(text: str, first: Mention, menu: Menu) -> bool:
 def _unless_taken_back(
     text: str, first: Mention, end: int, sign: re.Match[str] | None, menu: Menu
 ) -> str | None:
-    """The leading label; None where what follows denies it, doubts it or lists others beside it."""
+    """Return the leading label; None where what follows denies it, doubts it or lists others beside it."""
     rest = sign.end() if sign else end
     mark = (sign[2] or sign[3] or sign[4]) if sign else None
     share = share_after(text, first.end)
@@ -112,7 +112,7 @@ def _unless_taken_back(
 
 
 def _leading(text: str, menu: Menu) -> str | None:
-    """The label at the start, where what follows sets it apart as the verdict."""
+    """Return the label at the start, where what follows sets it apart as the verdict."""
     if menu.mention is None:
         return None
     start = re.match(_OPENING, text)
@@ -132,7 +132,7 @@ def _leading(text: str, menu: Menu) -> str | None:
 
 
 def _lists_another(text: str, first: Mention, rest: int, menu: Menu) -> bool:
-    """Whether the leading label is only the first of several: "yes, no" or a list of options."""
+    """Tell whether the leading label is only the first of several: "yes, no" or a list of options."""
     assert menu.mention is not None
     place = first.end
     for match in islice(menu.mention.finditer(text, place, place + _FAR), _MOST_MENTIONS):
@@ -162,13 +162,13 @@ def _lists_another(text: str, first: Mention, rest: int, menu: Menu) -> bool:
 
 
 def _is_other(text: str, match: re.Match[str], first: Mention, menu: Menu) -> bool:
-    """Whether a match is a mention of another label than the first."""
+    """Tell whether a match is a mention of another label than the first."""
     mention = mention_at(text, match, menu)
     return mention is not None and mention.label != first.label
 
 
 def _single(text: str, menu: Menu) -> str | None:
-    """The only label that the text mentions and does not deny, hedge or merely speak of."""
+    """Return the only label that the text mentions and does not deny, hedge or merely speak of."""
     if menu.mention is None:
         return None
     mentions = [

@@ -71,7 +71,7 @@ class Menu:
     def of(
         cls, choices: Iterable[str], aliases: Mapping[str, Sequence[str] | str] | None = None
     ) -> Menu:
-        """The menu of the choices, in which aliases stand for the choice they belong to."""
+        """Return the menu of the choices, in which aliases stand for the choice they belong to."""
         forms: list[tuple[str, str]] = []
         canonical: dict[str, str] = {}
         for choice in dict.fromkeys(choices):
@@ -96,7 +96,7 @@ class Menu:
         )
 
     def exact(self, text: str) -> str | None:
-        """The label that the text is, give or take case, wrapping and outer punctuation."""
+        """Return the label that the text is, give or take case, wrapping and outer punctuation."""
         text = one_line(text)
         # Longer texts cannot be a label, and peeling them would only take time.
         if len(text) > 4 * self.longest + 400:
@@ -121,7 +121,7 @@ class Mention:
 
 
 def mention_at(text: str, match: re.Match[str], menu: Menu) -> Mention | None:
-    """The label at a match, unless the match is part of a word or a word of another meaning."""
+    """Return the label at a match, unless the match is part of a word or a word of another meaning."""
     start, end = match.span(1)
     form = one_line(match[1])
     labels = menu.spelt.get(form) or menu.folded.get(fold(form))
@@ -146,7 +146,7 @@ def mention_at(text: str, match: re.Match[str], menu: Menu) -> Mention | None:
 
 
 def _stands_alone(text: str, start: int, end: int) -> bool:
-    """Whether nothing joins `text[start:end]` to a longer word, name or number."""
+    """Tell whether nothing joins `text[start:end]` to a longer word, name or number."""
     form, before, after = text[start:end], text[max(0, start - 8) : start], text[end : end + 8]
     if any(unicodedata.category(char)[0] == "M" for char in before[-1:] + after[:1]):
         return False
@@ -172,7 +172,7 @@ def _stands_alone(text: str, start: int, end: int) -> bool:
 
 
 def _is_letter_meant(text: str, start: int, end: int, *, same_case: bool) -> bool:
-    """Whether a single letter stands for a label, and is not the article or the pronoun."""
+    """Tell whether a single letter stands for a label, and is not the article or the pronoun."""
     before = text[max(0, start - 40) : start]
     wrapped = _PAIRS.get(before[-1:]) == text[end : end + 1] != ""
     if wrapped or _POINTED_AT.search(before):
@@ -186,7 +186,7 @@ def _is_letter_meant(text: str, start: int, end: int, *, same_case: bool) -> boo
 
 
 def _grouped(pairs: Iterable[tuple[str, str]]) -> dict[str, frozenset[str]]:
-    """For each key the labels that have it."""
+    """Return for each key the labels that have it."""
     groups: dict[str, set[str]] = {}
     for key, label in pairs:
         groups.setdefault(key, set()).add(label)
@@ -194,12 +194,12 @@ def _grouped(pairs: Iterable[tuple[str, str]]) -> dict[str, frozenset[str]]:
 
 
 def _form_pattern(form: str) -> str:
-    """A pattern for a label as a whole word, whatever the white space in it."""
+    """Return a pattern for a label as a whole word, whatever the white space in it."""
     words = r"\s+".join(map(re.escape, form.split()))
     before = r"(?<![^\W_])" if form[0].isalnum() else ""
     return before + words + r"(?![^\W_])"
 
 
 def _is_punctuation(form: str) -> bool:
-    """Whether a label has no letter, digit or symbol by which prose could be searched for it."""
+    """Tell whether a label has no letter, digit or symbol by which prose could be searched for it."""
     return all(unicodedata.category(c)[0] in "PZ" or c in "+-=<>^|~`$" for c in form)

@@ -97,7 +97,7 @@ _LATEX_MARKS = (("{,}", ","), ("~\\", " \\"), ("\\,", ""), ("\\!", ""), ("\\%", 
 
 
 def tidy_digits(text: str) -> str:
-    """The text with ASCII digits, before compatibility forms turn "10²" into "102"."""
+    """Return the text with ASCII digits, before compatibility forms turn "10²" into "102"."""
     if not text.isascii():
         text = _THIN_SPACE.sub(",", text.translate(_SUPERSCRIPTS))
         # A hyphen before a space is a bullet; a minus sign never is.
@@ -111,7 +111,7 @@ def tidy_digits(text: str) -> str:
 
 
 def _quotient(fraction: re.Match[str]) -> str:
-    """The decimal number that a fraction of two numbers is, as text."""
+    """Return the decimal number that a fraction of two numbers is, as text."""
     top, bottom = Fraction(fraction[1]), Fraction(fraction[2])
     if not bottom:
         return fraction[0]
@@ -120,13 +120,13 @@ def _quotient(fraction: re.Match[str]) -> str:
 
 
 def _minus(word: re.Match[str]) -> str:
-    """A minus sign, unless the word takes one number from another: "10 minus 3"."""
+    """Return a minus sign, unless the word takes one number from another: "10 minus 3"."""
     before = word.string[max(0, word.start() - 8) : word.start()].rstrip(" *_`)]")
     return word[0] if before[-1:].isdigit() else "-"
 
 
 def is_number(text: str) -> bool:
-    """Whether a text is a number and nothing else, give or take wrapping."""
+    """Tell whether a text is a number and nothing else, give or take wrapping."""
     return _exact(text) is not None
 
 
@@ -138,7 +138,7 @@ def read_number(
     of_top: bool = False,
     is_marked: bool = False,
 ) -> int | float | None:
-    """The number that a tidy text gives as its answer, or None.
+    """Return the number that a tidy text gives as its answer, or None.
 
     The text itself; else a number at its start that punctuation or a line end sets apart; else the
     only number in it. A percentage is the number before the sign: "50%" is 50.
@@ -178,7 +178,7 @@ _Found = tuple[int | float, bool]
 
 
 def _without_top(text: str, top: float) -> str:
-    """The text with "8" for "8/10" where 10 is the top of the scale, and without that scale."""
+    """Return the text with "8" for "8/10" where 10 is the top of the scale, and without that scale."""
     whole = int(top) if float(top).is_integer() else top
     text = _SCALE.sub(
         lambda scale: (
@@ -196,7 +196,7 @@ def _without_top(text: str, top: float) -> str:
 
 
 def _parsed(text: str) -> _Found | None:
-    """The value of a text that is one number and nothing else, and whether it is a percentage."""
+    """Return the value of a text that is one number and nothing else, and whether it is a percentage."""
     match = _NUMBER.fullmatch(text) if len(text) <= _LONGEST else None
     if match is None:
         return None
@@ -211,7 +211,7 @@ def _parsed(text: str) -> _Found | None:
 
 
 def _exact(text: str) -> _Found | None:
-    """The number that the text is, give or take wrapping."""
+    """Return the number that the text is, give or take wrapping."""
     if len(text.strip()) > 4 * _LONGEST or re.search(r"[<>≤≥]\s*[\d$€£¥-]", text):
         return None
     for layer in peelings(text):
@@ -221,7 +221,7 @@ def _exact(text: str) -> _Found | None:
 
 
 def _leading(text: str, *, of_list: bool) -> _Found | None:
-    """The number at the start, where punctuation or a line end sets it apart.
+    """Return the number at the start, where punctuation or a line end sets it apart.
 
     Args:
         text: a tidy text.
@@ -245,7 +245,7 @@ def _leading(text: str, *, of_list: bool) -> _Found | None:
 
 
 def _single(text: str, *, of_things: bool) -> _Found | None:
-    """The only number in the text, if nothing denies, hedges or bounds it.
+    """Return the only number in the text, if nothing denies, hedges or bounds it.
 
     Args:
         text: a tidy text.
@@ -277,10 +277,10 @@ def _single(text: str, *, of_things: bool) -> _Found | None:
 
 
 def _bare(chunk: str) -> str:
-    """A run of characters without the punctuation of the sentence it stands in."""
+    """Return a run of characters without the punctuation of the sentence it stands in."""
     return chunk.rstrip(".,;:!?'\"")
 
 
 def _of_chunk(match: re.Match[str]) -> _Found | None:
-    """The number in a run of characters; None where the run is more than a number."""
+    """Return the number in a run of characters; None where the run is more than a number."""
     return _parsed(_bare(match[0]).lstrip("~≈=").strip())

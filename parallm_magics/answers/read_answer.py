@@ -99,7 +99,7 @@ def read_answer(
 
 
 def _verdict(raw: str, kind: ReadingKind, menu: Menu, span: Span | None) -> tuple[str, bool]:
-    """The part of the answer that counts, tidy, and whether a field, tag or marker gives it."""
+    """Return the part of the answer that counts, tidy, and whether a field, tag or marker gives it."""
     # Straight quotes in place of curly ones would end a JSON string, so the raw text comes first.
     field = json_answer(raw, kind)
     text = tidy(raw)

@@ -83,7 +83,7 @@ def _text(verdict: str, menu: Menu, span: Span | None, is_marked: bool) -> Value
 
 
 def _number_key(label: str) -> str:
-    """A number as precisely as it is read off answers."""
+    """Return a number as precisely as it is read off answers."""
     try:
         return label_of(float(f"{float(label):.15g}"))
     except ValueError:

@@ -42,12 +42,12 @@ _LINE = re.compile(r"^[\s*_#>-]{0,8}confidence[\s*_]{0,8}[:=].*$", re.IGNORECASE
 
 
 def without_confidence(text: str) -> str:
-    """An answer without the line that states how sure it is."""
+    """Return an answer without the line that states how sure it is."""
     return _LINE.sub("", text)
 
 
 def parse_confidence(text: str, scale: Number = 100) -> float | None:
-    """The confidence that an answer states, from 0 to 1; None where it states none of use.
+    """Return the confidence that an answer states, from 0 to 1; None where it states none of use.
 
     It is the number right after the last marker: "confidence" and a colon or equals sign, with
     Markdown or as the key of a JSON object; reasoning blocks do not count. Where the last marker

@@ -92,7 +92,7 @@ class _Mark(NamedTuple):
 
 
 def split_thinking(text: str) -> tuple[str, str]:
-    """What a model wrote to itself, and its answer.
+    """Return what a model wrote to itself, and its answer.
 
     Thinking is what known marks enclose at the very start; what comes before a closing mark that
     nothing has opened, as chat templates open it themselves, unless that mark is quoted or code;
@@ -122,7 +122,7 @@ def split_thinking(text: str) -> tuple[str, str]:
 
 
 def without_reasoning(text: str) -> str:
-    """What of an answer may be a vote: no thinking, wherever in it that stands.
+    """Return what of an answer may be a vote: no thinking, wherever in it that stands.
 
     An unclosed block reaches to the end; a closing mark without an opening one ends a block that
     began before the text did.
@@ -144,7 +144,7 @@ def without_reasoning(text: str) -> str:
 
 
 def _unframed(answer: str) -> str:
-    """The answer without the tokens that enclose it where thinking had such tokens too."""
+    """Return the answer without the tokens that enclose it where thinking had such tokens too."""
     opened = _ANSWER_BEGINS.match(answer)
     return _ANSWER_ENDS.sub("", answer[opened.end() :]) if opened else answer
 
@@ -152,7 +152,7 @@ def _unframed(answer: str) -> str:
 def _next_block(
     text: str, place: int, marks: Sequence[_Mark], fences: Sequence[int]
 ) -> tuple[int, int, int] | None:
-    """Where the next thought begins and ends, and where the text goes on; None without one."""
+    """Tell where the next thought begins and ends, and where the text goes on; None without one."""
     begins = _BLANK.match(text, place)
     start = begins.end() if begins else place
     at = bisect_left(marks, start, key=lambda mark: mark.start)
@@ -175,7 +175,7 @@ def _next_block(
 
 
 def _is_quoted(text: str, mark: _Mark, fences: int) -> bool:
-    """Whether a mark that stands at no start is spoken of: quoted, code, or a word among words."""
+    """Tell whether a mark that stands at no start is spoken of: quoted, code, or a word among words."""
     before, after = text[mark.start - 1 : mark.start], text[mark.end : mark.end + 1]
     if fences % 2 or before in tuple(_QUOTES) or (after and after in _QUOTES[:7]):
         return True
@@ -187,7 +187,7 @@ def _is_quoted(text: str, mark: _Mark, fences: int) -> bool:
 
 
 def _harmony(text: str) -> tuple[str, str] | None:
-    """Thinking and answer of a text in Harmony's form; None for one in another form."""
+    """Return thinking and answer of a text in Harmony's form; None for one in another form."""
     if "<|" in text and _FRAMED.search(text):
         headers = list(_HEADER.finditer(text))
         if headers:
@@ -233,12 +233,12 @@ def _joined(parts: Sequence[str]) -> str:
 
 
 def _known_marks(text: str) -> list[_Mark]:
-    """All marks whose name says that they are about thinking, in their order."""
+    """Return all marks whose name says that they are about thinking, in their order."""
     return [_mark(found) for found in _KNOWN.finditer(text)]
 
 
 def _reflecting_marks(text: str) -> list[_Mark]:
-    """All marks of blocks that a prompt may ask for: part of the answer, and no part of the vote."""
+    """Return all marks of blocks that a prompt may ask for: part of the answer, and no part of the vote."""
     return [_Mark(m.start(), m.end(), bool(m[1])) for m in _REFLECTING.finditer(text)]
 
 
@@ -253,7 +253,7 @@ def _mark(found: re.Match[str]) -> _Mark:
 
 
 def _first_mark(text: str, *, closes: bool = False) -> _Mark | None:
-    """The first known mark, or the first that ends thinking; None without one."""
+    """Return the first known mark, or the first that ends thinking; None without one."""
     marks = map(_mark, _KNOWN.finditer(text))
     return next((mark for mark in marks if mark.closes or not closes), None)
 
@@ -273,7 +273,7 @@ class Sieve:
         self._blocks = 0
 
     def shown(self, piece: str) -> str:
-        """What of the piece, and of what was held back before it, is answer; "" while it thinks."""
+        """Return what of the piece, and of what was held back before it, is answer; "" while it thinks."""
         if self._state == "answer":
             return piece
         self._held += piece
@@ -289,7 +289,7 @@ class Sieve:
         return held
 
     def _ends(self) -> bool:
-        """Whether the thinking ends in what is held; what comes before that is let go."""
+        """Tell whether the thinking ends in what is held; what comes before that is let go."""
         if self._is_harmony:
             final = _FINAL_BEGINS.search(self._held)
             end = final.end() if final else None
@@ -301,7 +301,7 @@ class Sieve:
         return end is not None
 
     def _begins(self) -> bool | None:
-        """Whether what is held begins with thinking; None where that cannot be told yet."""
+        """Tell whether what is held begins with thinking; None where that cannot be told yet."""
         begin = self._held.lstrip()
         if not begin or any(name.startswith(begin) for name in _CHANNEL_NAMES):
             return None

@@ -43,12 +43,12 @@ _SHARE_WITHIN = re.compile(
 
 
 def is_short(text: str) -> bool:
-    """Whether an answer is so short that all of it is a verdict."""
+    """Tell whether an answer is so short that all of it is a verdict."""
     return sum(1 for _ in islice(_WORD.finditer(text), MOST_WORDS + 1)) <= MOST_WORDS
 
 
 def share_after(text: str, end: int) -> float | None:
-    """The share, from 0 to 1, that is stated right after a label; None without one.
+    """Return the share, from 0 to 1, that is stated right after a label; None without one.
 
     >>> share_after("toxic (93 %)", 5), share_after("B: 0.9", 1), share_after("B: 42", 1)
     (0.93, 0.9, None)
@@ -58,7 +58,7 @@ def share_after(text: str, end: int) -> float | None:
 
 
 def is_low(share: float, menu: Menu) -> bool:
-    """Whether a share is below an even one: it says that another label is the likelier."""
+    """Tell whether a share is below an even one: it says that another label is the likelier."""
     return share * max(2, menu.size) < 1
 
 
@@ -70,7 +70,7 @@ def _share(found: re.Match[str]) -> float | None:
 
 
 def verdict_mention(text: str, menu: Menu) -> Mention | None:
-    """The label of the first clause that has one; None where any word there might change it.
+    """Return the label of the first clause that has one; None where any word there might change it.
 
     Clauses of nothing but such words as "Well," may stand before it.
     """
@@ -110,7 +110,7 @@ def verdict_mention(text: str, menu: Menu) -> Mention | None:
 
 
 def _only(mentions: list[Mention], line: str, place: int, end: int, menu: Menu) -> Mention | None:
-    """The one label of a clause whose other words are all known to change nothing."""
+    """Return the one label of a clause whose other words are all known to change nothing."""
     first = mentions[0]
     if any(each.label != first.label or not each.is_sure for each in mentions):
         return None
@@ -124,7 +124,7 @@ def _only(mentions: list[Mention], line: str, place: int, end: int, menu: Menu) 
 
 
 def _unspaced(text: str, place: int, end: int, menu: Menu) -> Mention | None:
-    """The label of a clause without spaces between its words: 我选B."""
+    """Return the label of a clause without spaces between its words: 我选B."""
     clause = fold(text[place:end])
     if len(clause) != end - place:
         return None

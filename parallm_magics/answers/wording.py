@@ -166,34 +166,34 @@ _DECLINE_START = re.compile(
 
 
 def clause_before(text: str, start: int) -> str:
-    """What stands before a place in its own clause."""
+    """Return what stands before a place in its own clause."""
     *_, clause = _CLAUSE_END.split(text[max(0, start - _REACH) : start])
     return clause
 
 
 def _clause_after(text: str, end: int) -> str:
-    """What stands after a place in its own clause."""
+    """Return what stands after a place in its own clause."""
     return _CLAUSE_END.split(text[end : end + _REACH], maxsplit=1)[0]
 
 
 def _sentence_before(text: str, start: int) -> str:
-    """What stands before a place in its own sentence."""
+    """Return what stands before a place in its own sentence."""
     *_, sentence = _SENTENCE_END.split(text[max(0, start - _REACH) : start])
     return sentence
 
 
 def _sentence_after(text: str, end: int) -> str:
-    """What stands after a place in its own sentence."""
+    """Return what stands after a place in its own sentence."""
     return _SENTENCE_END.split(text[end : end + _REACH], maxsplit=1)[0]
 
 
 def sentence_round(text: str, start: int, end: int) -> str:
-    """The sentence that a place stands in, as far as it is near."""
+    """Return the sentence that a place stands in, as far as it is near."""
     return _sentence_before(text, start) + " " + _sentence_after(text, end)
 
 
 def is_denied(text: str, start: int, end: int) -> bool:
-    """Whether the words round `text[start:end]` say that it is not so."""
+    """Tell whether the words round `text[start:end]` say that it is not so."""
     before = _NO_DENIAL.sub(" ", clause_before(text, start))
     sentence = _sentence_before(text, start)
     return bool(
@@ -206,12 +206,12 @@ def is_denied(text: str, start: int, end: int) -> bool:
 
 
 def is_denied_after(text: str, end: int) -> bool:
-    """Whether what follows a place says that what stood there is not so: "safe: no"."""
+    """Tell whether what follows a place says that what stood there is not so: "safe: no"."""
     return bool(_DENIED_AFTER.match(text[end : end + _REACH]))
 
 
 def is_only_mentioned(text: str, start: int, end: int) -> bool:
-    """Whether `text[start:end]` is asked about, supposed, or somebody else's answer."""
+    """Tell whether `text[start:end]` is asked about, supposed, or somebody else's answer."""
     before, after = clause_before(text, start), _clause_after(text, end)
     sentence = _SENTENCE_END.search(text, end, end + _REACH)
     return bool(
@@ -227,7 +227,7 @@ def is_only_mentioned(text: str, start: int, end: int) -> bool:
 
 
 def is_no_verdict(text: str, start: int) -> bool:
-    """Whether the words before an in-line marker take away its force: "I doubt the answer is"."""
+    """Tell whether the words before an in-line marker take away its force: "I doubt the answer is"."""
     before = clause_before(text, start)
     return bool(
         _DENIAL.search(_NO_DENIAL.sub(" ", before))
@@ -241,7 +241,7 @@ def is_no_verdict(text: str, start: int) -> bool:
 
 
 def starts_hedged(text: str) -> bool:
-    """Whether the text begins by taking back what came before it."""
+    """Tell whether the text begins by taking back what came before it."""
     start = text[:_REACH]
     added = _ADDED.match(start)
     start = start[added.end() :] if added else start
@@ -249,7 +249,7 @@ def starts_hedged(text: str) -> bool:
 
 
 def is_hedged(text: str, spans: Sequence[tuple[int, int]]) -> bool:
-    """Whether the text is unsure of the labels at `spans`, or refuses.
+    """Tell whether the text is unsure of the labels at `spans`, or refuses.
 
     Words inside the spans do not count: a label may be "not sure".
     """
@@ -262,7 +262,7 @@ def is_hedged(text: str, spans: Sequence[tuple[int, int]]) -> bool:
 
 
 def _masked(text: str, spans: Sequence[tuple[int, int]]) -> str:
-    """The text, as long as before, with nothing to read in the spans."""
+    """Return the text, as long as before, with nothing to read in the spans."""
     pieces, place = [], 0
     for start, end in spans:
         pieces += [text[place:start], "#" * (end - start)]
@@ -271,7 +271,7 @@ def _masked(text: str, spans: Sequence[tuple[int, int]]) -> str:
 
 
 def declines(text: str) -> bool:
-    """Whether a text without a readable vote declines in so many words, or hedges.
+    """Tell whether a text without a readable vote declines in so many words, or hedges.
 
     A long text is believed to say so near its start or its end.
     """
@@ -283,5 +283,5 @@ def declines(text: str) -> bool:
 
 
 def declines_to_answer(text: str) -> bool:
-    """Whether an open answer is nothing but a refusal or "I don't know"."""
+    """Tell whether an open answer is nothing but a refusal or "I don't know"."""
     return bool(_DECLINE_WHOLE.fullmatch(text) or _DECLINE_START.match(text[:400]))

@@ -50,7 +50,7 @@ _ONE = re.compile(f"[{_ASCII_CONTROLS}\ud800-\udfff{INVISIBLE}]")
 
 
 def is_invisible(char: str) -> bool:
-    """Whether a person cannot see this character; newline and tab are seen by what they do.
+    """Tell whether a person cannot see this character; newline and tab are seen by what they do.
 
     >>> is_invisible("\\u200b"), is_invisible("\\u3164"), is_invisible("\\n"), is_invisible("é")
     (True, True, False, False)
@@ -59,7 +59,7 @@ def is_invisible(char: str) -> bool:
 
 
 def visible(text: str) -> str:
-    """The text with every control and invisible character shown instead of obeyed.
+    """Return the text with every control and invisible character shown instead of obeyed.
 
     >>> visible("a\\x1b[2J\\u202eb")
     'a␛[2J[U+202E]b'
@@ -89,7 +89,7 @@ def visible(text: str) -> str:
 
 
 def without_invisible(text: str) -> str:
-    """The text without what a person cannot see but a model reads; emoji and letters keep their shapes.
+    """Return the text without what a person cannot see but a model reads; emoji and letters keep their shapes.
 
     >>> without_invisible("sa\\u200bfe")
     'safe'
@@ -110,7 +110,7 @@ def _needed_places(text: str) -> set[int]:
 
 
 def spelt_out(text: str) -> str:
-    """The same, and what looks like an ordinary blank and is none, or belongs to nobody yet, by number.
+    """Return the same, and what looks like an ordinary blank and is none, or belongs to nobody yet, by number.
 
     >>> spelt_out("a\\xa0b")
     'a[U+00A0]b'

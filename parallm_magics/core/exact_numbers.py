@@ -10,7 +10,7 @@ Number = Fraction | Decimal | int | float | str
 
 
 def exact_number(number: Number, what: str = "weight") -> Fraction:
-    """The number as a fraction; the float 0.1 is a tenth.
+    """Return the number as a fraction; the float 0.1 is a tenth.
 
     Args:
         number: at least 0, and finite.

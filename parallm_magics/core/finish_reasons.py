@@ -27,7 +27,7 @@ NONE = frozenset({"", "null", "none"})
 
 
 def ending_of(reason: str) -> Ending | None:
-    """What a finish reason says, in any letter case; None where it says nothing yet.
+    """Return what a finish reason says, in any letter case; None where it says nothing yet.
 
     >>> ending_of("MAX_TOKENS"), ending_of("FinishReason.SAFETY"), ending_of("spleen")
     ('length', 'refusal', 'unknown')

@@ -8,7 +8,7 @@ LONGEST = 200
 
 
 def one_line(text: str, most: int = LONGEST) -> str:
-    """The text in one line of printable characters, cut where it is too long.
+    """Return the text in one line of printable characters, cut where it is too long.
 
     >>> one_line("a\\n  b\\x1b[31m")
     'a b\ufffd[31m'
@@ -19,7 +19,7 @@ def one_line(text: str, most: int = LONGEST) -> str:
 
 
 def mended(text: str) -> str:
-    """The text with surrogates that belong together joined, and lone ones replaced by U+FFFD."""
+    """Return the text with surrogates that belong together joined, and lone ones replaced by U+FFFD."""
     if text.isascii():
         return text
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")

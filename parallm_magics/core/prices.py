@@ -33,7 +33,7 @@ class Tariff(NamedTuple):
 
 
 def cost(tariff: Tariff, usage: Usage) -> Decimal | None:
-    """US dollars for these tokens at this moment's price; None where no price is known."""
+    """Return US dollars for these tokens at this moment's price; None where no price is known."""
     try:
         total: Decimal = _found(tariff, usage).total_price
     # An answer that is paid for must not be lost to a table of prices, whatever that raises.
@@ -43,7 +43,7 @@ def cost(tariff: Tariff, usage: Usage) -> Decimal | None:
 
 
 def _found(tariff: Tariff, usage: Usage, at: datetime | None = None) -> Any:
-    """What the table says.
+    """Return what the table says.
 
     Raises:
         LookupError: nothing of these terms.
@@ -80,7 +80,7 @@ class Rates(NamedTuple):
     output: Decimal
 
     def cost(self, usage: Usage) -> Decimal:
-        """US dollars of one call."""
+        """Return US dollars of one call."""
         return (
             self.call
             + usage.input_tokens * self.plain
@@ -95,7 +95,7 @@ ONES = (Usage(1, 0, 0, 0), Usage(0, 1, 0, 0), Usage(0, 0, 1, 0), Usage(0, 0, 0, 
 
 @functools.lru_cache(256)
 def rates(tariff: Tariff, day: date) -> Rates | None:
-    """The rates below the first price tier, looked up once a day.
+    """Return the rates below the first price tier, looked up once a day.
 
     None where no price is known, and where it changes within the day.
     """
@@ -116,7 +116,7 @@ def rates(tariff: Tariff, day: date) -> Rates | None:
 
 
 def _moments(model: Any, day: date) -> list[datetime | None]:
-    """A moment in each span of the day that has a price of its own."""
+    """Return a moment in each span of the day that has a price of its own."""
     kinds = [each.constraint for each in model.prices] if isinstance(model.prices, list) else []
     starts = [start for kind in kinds if (start := getattr(kind, "start_time", None)) is not None]
     ends = [kind.end_time for kind in kinds if hasattr(kind, "end_time")]
@@ -125,7 +125,7 @@ def _moments(model: Any, day: date) -> list[datetime | None]:
 
 
 def at_once(tariff: Tariff, usage: Usage) -> Decimal | None:
-    """`cost`, without looking into the table for each call.
+    """Return `cost`, without looking into the table for each call.
 
     The table takes 0.14 ms a call, a fifth of what the call itself costs; a product takes 0.003.
     """
@@ -137,7 +137,7 @@ def at_once(tariff: Tariff, usage: Usage) -> Decimal | None:
 
 
 def worst(tariff: Tariff, prompt_bytes: int, max_tokens: int) -> Decimal | None:
-    """US dollars that one call can cost at most today; None where no price is known.
+    """Return US dollars that one call can cost at most today; None where no price is known.
 
     Args:
         prompt_bytes: length of prompt and system prompt in UTF-8; no token is shorter than a byte.
@@ -164,7 +164,7 @@ def worst(tariff: Tariff, prompt_bytes: int, max_tokens: int) -> Decimal | None:
 
 
 def today() -> date:
-    """The day of the price tables, by UTC."""
+    """Return the day of the price tables, by UTC."""
     return datetime.now(UTC).date()
 
 

@@ -103,7 +103,7 @@ class Provider(Protocol):
         """
 
     def caches(self, task: Task) -> bool:
-        """Whether the provider keeps the beginning that the task shares with others in its cache."""
+        """Tell whether the provider keeps the beginning that the task shares with others in its cache."""
 
     async def prepare(self) -> None:
         """Import and build what a call needs, so that no worker's time includes it.

@@ -90,7 +90,7 @@ class Model:
 
 @functools.lru_cache(256)
 def _written(model: Model) -> str:
-    """One text a model, as a map's thousands of records all name it."""
+    """Return one text a model, as a map's thousands of records all name it."""
     tail = "&".join(f"{key}={value}" for key, value in model.query)
     if not (model.name or tail):
         return model.provider
@@ -161,7 +161,7 @@ class Task:
     persona: str | None = None
 
     def ended(self, status: Status, **fields: Any) -> Record:
-        """A record of this call, with all that was known of it before it was made."""
+        """Return a record of this call, with all that was known of it before it was made."""
         return Record(
             index=self.index,
             name=self.name,
@@ -197,7 +197,7 @@ class Usage:
         )
 
     def to_dict(self) -> dict[str, int]:
-        """The four classes as plain JSON types."""
+        """Return the four classes as plain JSON types."""
         return {
             "input_tokens": self.input_tokens,
             "cache_read_tokens": self.cache_read_tokens,
@@ -336,7 +336,7 @@ class Record:
         return self.start + self.seconds
 
     def to_dict(self) -> dict[str, Any]:
-        """What a reader of results asks for, as plain JSON types."""
+        """Return what a reader of results asks for, as plain JSON types."""
         error = self.error
         return {
             "name": self.name,

@@ -42,7 +42,7 @@ MAIN_THREAD = _MainThread()
 
 
 def call(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """What the function gives.
+    """Return what the function gives.
 
     Raises:
         UserCodeInterrupted: the user interrupted it, or interrupted it a moment ago.
@@ -100,7 +100,7 @@ class _Ended:
 
 
 def _step(step: Callable[[], Any]) -> Any:
-    """What the code waits for, or its end."""
+    """Return what the code waits for, or its end."""
     try:
         return step()
     except StopIteration as end:
@@ -130,7 +130,7 @@ def interrupt() -> None:
 
 @contextlib.contextmanager
 def outside() -> Iterator[None]:
-    """For code of ours that code of the user's calls: nothing may be raised into its loop."""
+    """Keep interrupts out of code of ours that code of the user's calls: nothing may be raised into its loop."""
     before = MAIN_THREAD.inside
     MAIN_THREAD.inside = False
     try:

@@ -28,19 +28,19 @@ class Cells(threading.local):
         self.announced = self.compiled_next = False
 
     def enter(self) -> None:
-        """A cell begins in this thread; its code is compiled next."""
+        """Take in that a cell begins in this thread; its code is compiled next."""
         self.tasks.append(current_task())
         self.compiled_next, self.announced = self.announced, False
 
     def leave(self) -> None:
-        """A cell ended in this thread; the one that loaded us was never seen to begin."""
+        """Take in that a cell ended in this thread; the one that loaded us was never seen to begin."""
         if self.tasks:
             self.tasks.pop()
         self.compiled_next = False
 
 
 def current_task() -> _Task | None:
-    """The task that is running; None without one."""
+    """Return the task that is running; None without one."""
     try:
         return asyncio.current_task()
     except RuntimeError:
@@ -58,7 +58,7 @@ class CallCells:
     has_side_effects = True
 
     def __call__(self, lines: list[str]) -> list[str]:
-        """The lines, or one line that calls the magic."""
+        """Return the lines, or one line that calls the magic."""
         found = head("".join(lines))
         if found is None:
             return lines
@@ -81,7 +81,7 @@ class AwaitCells(ast.NodeTransformer):
         self._asked = shell.should_run_async
 
     def should_run_async(self, raw_cell: str, **more: Any) -> bool:
-        """What the shell's own method says, and True for a cell of ours that can be awaited now.
+        """Return what the shell's own method says, and True for a cell of ours that can be awaited now.
 
         One that runs inside another cell cannot.
         """
@@ -99,7 +99,7 @@ class AwaitCells(ast.NodeTransformer):
         return cells.announced
 
     def visit(self, node: Any) -> Any:
-        """The code of a cell, awaited where that was announced."""
+        """Return the code of a cell, awaited where that was announced."""
         wanted, self._cells.compiled_next = self._cells.compiled_next, False
         if wanted and _is_call(node):
             [cell] = node.body
@@ -109,7 +109,7 @@ class AwaitCells(ast.NodeTransformer):
 
 
 def _is_call(tree: Any) -> bool:
-    """Whether code is one call of a magic of ours by its text, and nothing else."""
+    """Tell whether code is one call of a magic of ours by its text, and nothing else."""
     match tree:
         case ast.Module(
             body=[
@@ -134,7 +134,7 @@ def _is_call(tree: Any) -> bool:
 
 
 def _awaited(call: ast.Call) -> ast.Await:
-    """`await` of the magic's own coroutine with the same line and body, and the body's first line."""
+    """Return `await` of the magic's own coroutine with the same line and body, and the body's first line."""
     name, below = call.args[0], ast.Constant(call.lineno + 1)
     found = ast.Attribute(call.func.value, "find_cell_magic", ast.Load())  # type: ignore[attr-defined]
     owner = ast.Attribute(ast.Call(found, [name], []), "__self__", ast.Load())

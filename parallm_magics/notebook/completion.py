@@ -23,7 +23,7 @@ _FIRST = 10_000
 
 
 def matcher(shell: Any) -> Matcher:
-    """What IPython asks with each Tab; it never raises, and is silent in cells that are not ours."""
+    """Return what IPython asks with each Tab; it never raises, and is silent in cells that are not ours."""
 
     @context_matcher(identifier="parallm", priority=_FIRST)
     def complete(context: CompletionContext) -> Any:
@@ -46,7 +46,7 @@ def matcher(shell: Any) -> Matcher:
 
 
 def _beside(suggestion: Suggestion) -> str:
-    """What stands beside a suggestion; JupyterLab breaks it at every blank that can be broken at."""
+    """Return what stands beside a suggestion; JupyterLab breaks it at every blank that can be broken at."""
     return textwrap.shorten(suggestion.about, _WIDTH, placeholder=" …").replace(" ", "\u00a0")
 
 
@@ -60,7 +60,7 @@ def _suggestions(context: CompletionContext, shell: Any) -> Suggestions | None:
 
 
 def _models() -> Sequence[str]:
-    """Names of models, then of every provider that is defined."""
+    """Return names of models, then of every provider that is defined."""
     from parallm_magics.providers import registry
     from parallm_magics.providers.entries import WELL_KNOWN
 
@@ -70,7 +70,7 @@ def _models() -> Sequence[str]:
 
 
 def _command(rest: str) -> Suggestions | None:
-    """The commands of `%parallm`, and the flags of each."""
+    """Return the commands of `%parallm`, and the flags of each."""
     from parallm_magics.notebook.commands import COMMANDS, FLAGS
     from parallm_magics.recordings.modes import MODES
 
@@ -86,5 +86,5 @@ def _command(rest: str) -> Suggestions | None:
 
 
 def _said(command: Callable[..., object]) -> str:
-    """What a command says of itself, in its first line."""
+    """Return what a command says of itself, in its first line."""
     return (command.__doc__ or "").partition("\n")[0].rstrip(".")

@@ -14,7 +14,7 @@ _ATTRIBUTE = "_parallm_loaded"
 
 
 def _magics(shell: Any) -> ParallmMagics:
-    """The magics with the configured settings, one of which may be bad: then nothing stays behind."""
+    """Return the magics with the configured settings, one of which may be bad: then nothing stays behind."""
     before = list(shell.configurables)
     try:
         return ParallmMagics(shell)

@@ -59,7 +59,7 @@ Interruption = RunInterrupted | TaskInterrupted | CallbackInterrupted
 
 
 def _interruption(cells: Cells) -> type[Interruption]:
-    """How code that runs here is told of an interrupt."""
+    """Tell how code that runs here is told of an interrupt."""
     with contextlib.suppress(RuntimeError):  # no loop runs
         task = asyncio.current_task()
         # What is raised beside a cell, in a task or a callback, would leave through the loop.
@@ -106,7 +106,7 @@ class InterruptibleWait:
             self.loop.call_soon_threadsafe(self._end, reason)
 
     async def wait_for(self, run: Coroutine[Any, Any, T]) -> T | None:
-        """The run's result; None where the wait ended before the run did."""
+        """Return the run's result; None where the wait ended before the run did."""
         loop = self.loop = asyncio.get_running_loop()
         left = self._left = loop.create_future()
         task = loop.create_task(run)
@@ -241,6 +241,6 @@ def _in_main_thread() -> bool:
 
 
 def _retrieve(task: asyncio.Task[Any]) -> None:
-    """Nobody waits for this task any more; its exception must not be reported as lost."""
+    """Take the exception of a task that nobody waits for, so that it is not reported as lost."""
     if not task.cancelled():
         task.exception()

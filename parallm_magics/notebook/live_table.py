@@ -92,7 +92,7 @@ def _say_once(why: str) -> None:
 
 
 def wanted(shell: Any) -> bool:
-    """Whether there is somebody to show a live table to; what `%%capture` shows later is not live."""
+    """Tell whether there is somebody to show a live table to; what `%%capture` shows later is not live."""
     return (
         os.environ.get("PARALLM_LIVE", "1") != "0"
         and not in_terminal(shell)
@@ -101,11 +101,11 @@ def wanted(shell: Any) -> bool:
 
 
 def in_terminal(shell: Any) -> bool:
-    """Whether the shell is IPython's own in a terminal, and no kernel's."""
+    """Tell whether the shell is IPython's own in a terminal, and no kernel's."""
     return getattr(shell, "kernel", None) is None
 
 
 def hears_clicks(shell: Any) -> bool:
-    """Whether the kernel takes in a click while a cell is awaited; ipykernel did not before 7.4."""
+    """Tell whether the kernel takes in a click while a cell is awaited; ipykernel did not before 7.4."""
     version = re.match(r"(\d+)\.(\d+)", getattr(shell.kernel, "implementation_version", ""))
     return version is not None and (int(version[1]), int(version[2])) >= (7, 4)

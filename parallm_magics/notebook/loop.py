@@ -49,11 +49,11 @@ def _nested(loop: Any, run: Coroutine[Any, Any, T]) -> T:
 
 
 def _nothing() -> None:
-    """Stands in the place of a callback that a nested run has taken."""
+    """Stand in the place of a callback that a nested run has taken."""
 
 
 def _nestable(loop: asyncio.AbstractEventLoop) -> bool:
-    """Whether the running loop can run another run inside a cell."""
+    """Tell whether the running loop can run another run inside a cell."""
     import nest_asyncio2
 
     # The archived nest_asyncio loses queued cells on current kernels; its patch is replaced.

@@ -54,7 +54,7 @@ class ParallmMagics(Settings, Magics):
         commands.run(self, line)
 
     async def awaited(self, magic: str, line: str, cell: str, first: int = 2) -> Any:
-        """What a top-level cell awaits, whose text below the magic begins with this line."""
+        """Return what a top-level cell awaits, whose text below the magic begins with this line."""
         wait = InterruptibleWait()
         with self._interrupts.end(wait):
             outcome = await self.session.execute(
@@ -72,11 +72,11 @@ class ParallmMagics(Settings, Magics):
         return _evaluated(outcome)
 
     def settings(self) -> dict[str, Any]:
-        """The settings that were made, which hold for `await vote(…)` too."""
+        """Return the settings that were made, which hold for `await vote(…)` too."""
         return dict(spoken_settings(self))
 
     async def run(self, plan: Any, runner: Any) -> Any:
-        """The run of a plan that code of the notebook awaits."""
+        """Return the run of a plan that code of the notebook awaits."""
         return await self.session.run_code(plan, runner)
 
 
@@ -85,7 +85,7 @@ for _magic in (ParallmMagics.fanout, ParallmMagics.vote):
 
 
 def _evaluated(outcome: Outcome) -> Any:
-    """What the cell evaluates to; a run that ends in an error is shown first."""
+    """Return what the cell evaluates to; a run that ends in an error is shown first."""
     if outcome.problem is None:
         return outcome.shown
     if outcome.shown is not None:

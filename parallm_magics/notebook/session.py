@@ -162,7 +162,7 @@ class Session:
     async def run_code(
         self, plan: Plan, runner: Callable[[Plan, RunContext], Awaitable[Run]]
     ) -> Run:
-        """The run of a plan that code of the notebook awaits: what holds for cells holds for it.
+        """Return the run of a plan that code of the notebook awaits: what holds for cells holds for it.
 
         It is not shown while it runs: code may run hundreds at once.
 
@@ -187,7 +187,7 @@ class Session:
 
     @contextlib.asynccontextmanager
     async def _beside(self, wait: InterruptibleWait) -> AsyncIterator[RunContext]:
-        """What a run of code needs: on a loop that no cell runs on, clients of its own."""
+        """Return what a run of code needs: on a loop that no cell runs on, clients of its own."""
         context = self._context(wait)
         if self._cells.tasks:
             yield context
@@ -234,7 +234,7 @@ class Session:
 
     @contextlib.asynccontextmanager
     async def _again(self, plan: Plan) -> AsyncIterator[RunContext]:
-        """What a further try needs, which user code awaits: an interrupt stops its workers."""
+        """Return what a further try needs, which user code awaits: an interrupt stops its workers."""
         wait = InterruptibleWait()
         async with self._listening(wait), self._watched(plan, wait) as context:
             yield context
@@ -252,7 +252,7 @@ class Session:
             wait.over.set()
 
     def _context(self, wait: InterruptibleWait) -> RunContext:
-        """What every run of the notebook needs."""
+        """Return what every run of the notebook needs."""
         self.ledger.allow(self._cap())
         self.spend.ran()
         return RunContext(
@@ -267,7 +267,7 @@ class Session:
 
     @contextlib.asynccontextmanager
     async def _watched(self, plan: Plan, wait: InterruptibleWait) -> AsyncIterator[RunContext]:
-        """What a run of this plan needs, watched on a live table where somebody can see one."""
+        """Return what a run of this plan needs, watched on a live table where somebody can see one."""
         context = self._context(wait)
         if plan.options.quiet or not wanted(self._shell):
             if plan.notes and not plan.options.quiet and in_terminal(self._shell):
@@ -287,7 +287,7 @@ class Session:
 def _told(
     problem: BaseException | None, run: Run | None, wait: InterruptibleWait, out: str | None
 ) -> BaseException | None:
-    """What the run ends in, with where its records are; None where it ends well."""
+    """Return what the run ends in, with where its records are; None where it ends well."""
     if wait.asked:
         interruption = wait.interruption(_interrupted(run, wait.asked, out))
         interruption.run = run

@@ -28,7 +28,7 @@ class OptionTrait(TraitType):
         self.tag(config=True)
 
     def validate(self, obj: Any, value: Any) -> Any:
-        """The value in the option's own type; None and the default clear the setting.
+        """Return the value in the option's own type; None and the default clear the setting.
 
         Raises:
             OptionError: in one line, rather than a TraitError with its stack.
@@ -54,7 +54,7 @@ SESSION_MAX_COST = Option(
 
 
 def traits_of(options: Iterable[Option]) -> dict[str, OptionTrait]:
-    """A trait for every option that may be a setting."""
+    """Return a trait for every option that may be a setting."""
     return {option.name: OptionTrait(option) for option in options if option.setting}
 
 
@@ -66,13 +66,13 @@ Settings: type[Any] = type(
 
 
 def spoken_settings(magics: Any) -> dict[str, Any]:
-    """The settings that differ from their defaults."""
+    """Return the settings that differ from their defaults."""
     values = {o.name: getattr(magics, o.name) for o in TABLE.values() if o.setting}
     return {name: value for name, value in values.items() if value != TABLE[name].default}
 
 
 def names_of(shell: Any) -> dict[str, Any]:
-    """The user's own names with their values: what IPython puts into the namespace is none of them."""
+    """Return the user's own names with their values: what IPython puts into the namespace is none of them."""
     hidden, nothing = shell.user_ns_hidden, object()
     own = {name: hidden.get(name, nothing) for name in _NAMES_OF_IPYTHON}
     return {

@@ -38,7 +38,7 @@ def show_status(magics: Any) -> None:
 
 
 def show_models() -> None:
-    """How models are named, a line for each provider."""
+    """Tell how models are named, a line for each provider."""
     _show([(entry.name, _models(entry)) for entry in registry.entries()])
 
 
@@ -49,7 +49,7 @@ def show_providers() -> None:
 
 
 def _broken() -> list[tuple[str, str]]:
-    """The providers of installed packages that cannot be loaded, and why."""
+    """Return the providers of installed packages that cannot be loaded, and why."""
     return [(f"provider {name}", why) for name, why in registry.PROBLEMS.items()]
 
 
@@ -71,7 +71,7 @@ def _models(entry: ProviderEntry) -> str:
 
 
 def _state(entry: ProviderEntry) -> str:
-    """Whether a provider can be asked, in words; never its key."""
+    """Tell whether a provider can be asked, in words; never its key."""
     if entry.simulated:
         return "SIMULATED, needs no key"
     is_shown = entry.shows_address or entry.is_local
@@ -100,7 +100,7 @@ def _spent(magics: Any) -> list[tuple[str, str]]:
 
 
 def recordings_state(session: Any, *, with_mode: bool = True) -> str:
-    """Where answers are kept, in a line."""
+    """Tell where answers are kept, in a line."""
     store = session.recordings
     if store is None:
         alone = with_mode and offline()
@@ -110,7 +110,7 @@ def recordings_state(session: Any, *, with_mode: bool = True) -> str:
 
 
 def _shown(path: Path) -> str:
-    """The path as it may stand in a notebook that is shared: without the folders of this computer."""
+    """Return the path as it may stand in a notebook that is shared: without the folders of this computer."""
     if not path.is_absolute():
         return str(path)
     for base, short in ((Path.cwd(), ""), (Path.home(), "~")):

@@ -72,7 +72,7 @@ class Judgment:
 def candidates_of(
     votes: Sequence[Vote], records: Sequence[Record], kind: Kind, among: Sequence[str] = ()
 ) -> list[Candidate]:
-    """The different answers, equal ones merged, hollow ones left out, in the panel's order.
+    """Return the different answers, equal ones merged, hollow ones left out, in the panel's order.
 
     Args:
         kind: how the answers are read: what was read as a label or a number is never hollow.
@@ -95,7 +95,7 @@ def candidates_of(
 
 
 def warnings(candidates: Sequence[Candidate], records: Sequence[Record], kind: Kind) -> list[str]:
-    """What the reader should know of what the judge was shown, one line each."""
+    """Return what the reader should know of what the judge was shown, one line each."""
     notes = []
     speaking = [each.voter for each in candidates if addresses_judge(each.text)]
     if speaking:
@@ -114,7 +114,7 @@ def warnings(candidates: Sequence[Candidate], records: Sequence[Record], kind: K
 
 
 def _some(names: Sequence[str]) -> str:
-    """The first few names, and how many more there are."""
+    """Return the first few names, and how many more there are."""
     more = [f"{len(names) - NAMED:,} more"] if len(names) > NAMED else []
     return ", ".join([*names[:NAMED], *more])
 
@@ -128,7 +128,7 @@ async def choose(
     *,
     again: bool = False,
 ) -> Judgment:
-    """The judge's choice, over several orders of the candidates.
+    """Return the judge's choice, over several orders of the candidates.
 
     Two candidates are shown in both orders, more in three rotations; the choice must be that of
     most of them. Each reply that cannot be read is asked for once more.
@@ -171,7 +171,7 @@ def _alone(candidates: Sequence[Candidate]) -> Judgment:
 def _weighed(
     chosen: Sequence[Verdict], candidates: Sequence[Candidate], records: Sequence[Record]
 ) -> Judgment:
-    """The choice of most orders; a judge that changes its mind with the order leaves a tie."""
+    """Return the choice of most orders; a judge that changes its mind with the order leaves a tie."""
     orders = len(chosen)
     named = [each.label for each in candidates if each.label in chosen]
     for label in named:
@@ -196,7 +196,7 @@ async def score(
     *,
     again: bool = False,
 ) -> Judgment:
-    """The candidate with the highest score of a judge that sees them one by one.
+    """Return the candidate with the highest score of a judge that sees them one by one.
 
     Of equal scores the one with more votes wins, then the one that stands first in the panel. The
     winning score is no measure of the answer: picking the highest of several picks luck as well.
@@ -239,7 +239,7 @@ async def score(
 
 
 def _whole(record: Record) -> str:
-    """The reply with its thinking, in which nothing is read, before it.
+    """Return the reply with its thinking, in which nothing is read, before it.
 
     A judge that quotes a candidate's mark would make thinking of what stands before it: that it has
     said something else there must be known.
@@ -250,7 +250,7 @@ def _whole(record: Record) -> str:
 async def _asked(
     tasks: Sequence[Task], read: _Read, form: str, workers: Workers, again: bool
 ) -> tuple[list[Record], list[Verdict]]:
-    """All records, and what was read for each task; what cannot be read is asked once more."""
+    """Return all records, and what was read for each task; what cannot be read is asked once more."""
 
     async def ask(asked: Sequence[Task], turns: Sequence[int]) -> list[Record]:
         anew = frozenset(task.index for task in asked) if again else frozenset()
@@ -277,7 +277,7 @@ async def _asked(
 
 
 def _valued(record: Record, value: Verdict) -> Record:
-    """A judge's record with its verdict; without one it is no success."""
+    """Return a judge's record with its verdict; without one it is no success."""
     if not record.ok or value is not None:
         return replace(record, value=value) if record.ok else record
     fault = Fault("unreadable", "no verdict can be read; the text is kept")
@@ -295,7 +295,7 @@ def _why_not(records: Sequence[Record]) -> str:
 
 
 def _orders(candidates: Sequence[Candidate], shared: str, seed: int) -> list[list[Candidate]]:
-    """The orders in which the candidates are shown: both of two, three rotations of more."""
+    """Return the orders in which the candidates are shown: both of two, three rotations of more."""
     lot = random.Random(_digest(candidates, shared, seed))
     # Sorted first, so that the order does not depend on the panel's.
     shuffled = sorted(candidates, key=lambda each: each.text)
@@ -331,7 +331,7 @@ def _score_prompt(judge: FollowUp, shared: str, candidate: Candidate, seed: int)
 def _prompt(
     judge: FollowUp, shared: str, nonce: str, shown: str, default: str, closing: str
 ) -> str:
-    """The task and the candidates as quoted data, the user's words, and the form of the verdict."""
+    """Return the task and the candidates as quoted data, the user's words, and the form of the verdict."""
     values: Mapping[str, str] = {"task": quoted("task", shared, nonce), "candidates": shown}
     used = {part.name for part in judge.parts if isinstance(part, Ref)}
     words = fill(judge.parts, lambda ref: values[ref.name]) or default
@@ -350,7 +350,7 @@ def _ask_score(judge: FollowUp) -> str:
 
 
 def open_call(judge: FollowUp, shared: str, scores: bool) -> Task:
-    """The judge's call, its candidates still open, as a dry run shows it."""
+    """Return the judge's call, its candidates still open, as a dry run shows it."""
     words = fill(judge.parts, lambda ref: shared if ref.name == "task" else ref.source)
     named = {part.name for part in judge.parts if isinstance(part, Ref)}
     parts = (
