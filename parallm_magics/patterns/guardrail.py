@@ -22,7 +22,7 @@ from parallm_magics.patterns.record_sink import UNPASSED, withheld
 from parallm_magics.patterns.workers import Workers
 
 Work = Callable[[Stop], Coroutine[Any, Any, Any]]
-OTHER = "another guardrail has blocked the work"
+STOPPED_BY_ANOTHER = "another guardrail has blocked the work"
 
 
 class _Watch:
@@ -94,13 +94,14 @@ async def guarded(
     missing = [task for task in left if task.index not in served]
     if (blocks := watch.blocks) is not None:
         workers.sink.block(why_blocked(blocks))
-        others = Stop(OTHER)
+        others = Stop(STOPPED_BY_ANOTHER)
         records = await workers.ask(
             [task for task in left if task.index in served], stop=others, beside=True
         )
         outcomes = {task.index: workers.replay.outcome(task) for task in missing}
         rest = [
-            outcomes[task.index] or workers.unasked(task, "cancelled", f"not asked: {OTHER}")
+            outcomes[task.index]
+            or workers.unasked(task, "cancelled", f"not asked: {STOPPED_BY_ANOTHER}")
             for task in missing
         ]
         return None, _verdicts(guards, [*kept, *records, *rest])
@@ -124,7 +125,7 @@ async def _both(
     def look() -> None:
         if not stop.reason and (blocks := watch.blocks) is not None:
             inner(why_blocked(blocks))
-            others(OTHER)
+            others(STOPPED_BY_ANOTHER)
 
     def hear(record: Record) -> None:
         watch.hear(record)
