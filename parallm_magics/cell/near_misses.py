@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from parallm_magics.cell.blocks import Block, Cell, Text, Token
+from parallm_magics.cell.blocks import PREAMBLE_PLACE, Block, Cell, Text, Token
 from parallm_magics.cell.variables import IDENTIFIER, matches, normal, spelling_of
 from parallm_magics.errors import VariableError
 
@@ -55,7 +55,7 @@ class _NearMiss:
 
 
 def look_over(cell: Cell, variables: Mapping[str, Any], *, each: bool) -> Cell:
-    """The cell as it is to be read, with notes on what looks like a variable and is text.
+    """Look the cell over: as it is to be read, with notes on what looks like a variable and is text.
 
     Args:
         each: whether `{{item}}` and `{{index}}` stand for something.
@@ -66,7 +66,7 @@ def look_over(cell: Cell, variables: Mapping[str, Any], *, each: bool) -> Cell:
     """
     looker = _Looker(variables, ("item", "index") if each else ())
     arguments = looker.tokens(cell.arguments)
-    preamble = looker.text(cell.preamble, "the text above the first block")
+    preamble = looker.text(cell.preamble, PREAMBLE_PLACE)
     system = cell.system and looker.text(cell.system, "%system")
     blocks = tuple(looker.block(block) for block in cell.blocks)
     notes = (*cell.notes, *looker.notes)
