@@ -16,7 +16,7 @@ get_ipython().run_line_magic("load_ext", "parallm_magics")
 alive = "all variables are here"
 
 def answer(task, index):
-    "One answer of each run is there at once, the others never come; the kernel begins to wait."
+    "One answer of each run is there at once, the next never comes; the kernel begins to wait."
     if index == 0:
         return "a"
     open("waiting", "a").write("x")
@@ -25,7 +25,7 @@ def answer(task, index):
 get_ipython().run_line_magic("parallm", "provider half --sim answer")
 
 def run(name):
-    line = f"-n 2 -m half:?scale=0 --choices a,b -o {name}"
+    line = f"-n 2 -c 1 -m half:?scale=0 --choices a,b -o {name}"
     return get_ipython().run_cell_magic("vote", line, f"which {name}")
 
 async def ask(name):
