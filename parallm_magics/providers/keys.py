@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Iterator
 from typing import Any
 
 from parallm_magics.errors import MissingKeyError
@@ -137,13 +136,16 @@ def holds_key(value: Any) -> bool:
     return scrub(text) != text
 
 
-def _texts(value: Any) -> Iterator[str]:
+def _texts(value: Any) -> list[str]:
+    found: list[str] = []
     left = [value]
     while left:
         item = left.pop()
         if isinstance(item, str):
-            yield item
+            found.append(item)
         elif isinstance(item, dict):
-            left += (*item.keys(), *item.values())
+            left += item.keys()
+            left += item.values()
         elif isinstance(item, list | tuple):
             left += item
+    return found

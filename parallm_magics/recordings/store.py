@@ -7,7 +7,7 @@ import os
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from parallm_magics.core.tasks import Record, Task
 from parallm_magics.errors import ParallmError, RecordingMissing
@@ -139,10 +139,11 @@ class Recordings:
         """Keep how a worker ended, unless it was replayed or never asked."""
         if record.replayed or not _was_asked(record):
             return
-        front = Front(self._key(task), task.sample, record.status, further)
+        request = request_of(task)
+        front = Front(self._key(request), task.sample, record.status, further)
         if not front.key:
             return
-        line, notice = _line(task, record, front)
+        line, notice = _line(entry_of(task, record, front, request))
         if notice:
             self.notices.tell(f"{notice}, as the file is plain text", of_a_request=True)
         if line is None:
@@ -204,16 +205,16 @@ class Recordings:
         with self._lock:
             self._file.forget()
 
-    def _key(self, task: Task) -> str:
+    def _key(self, request: dict[str, Any]) -> str:
         """The key of what is asked; "" where it cannot be recorded."""
-        key = key_of(request_of(task))
+        key = key_of(request)
         if key is None:
             why = "requests with parameters that JSON cannot hold are not recorded"
             self.notices.tell(why, of_a_request=True)
         return key or ""
 
     def _served(self, task: Task, further: int, successes: bool) -> Record | None:
-        if self.mode == "refresh" or not (key := self._key(task)):
+        if self.mode == "refresh" or not (key := self._key(request_of(task))):
             return None
         with self._lock:
             try:
@@ -269,9 +270,8 @@ def from_environment() -> Recordings | None:
     return None if path is None or mode == "off" else Recordings(path, mode or "auto")
 
 
-def _line(task: Task, record: Record, front: Front) -> tuple[bytes | None, str]:
+def _line(entry: dict[str, Any]) -> tuple[bytes | None, str]:
     """The entry's line without any key, None where the answer itself holds one; and what to tell of it."""
-    entry = entry_of(task, record, front, request_of(task))
     if not holds_key(entry):
         return line_of(entry), ""
     if holds_key(entry["outcome"]["text"]):
