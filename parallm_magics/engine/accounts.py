@@ -198,6 +198,7 @@ class Accounts:
         """How the worker ended, after at least one try."""
         end = worker.tries[-1].end
         start = now if worker.start is None else worker.start
+        offset = round(start - worker.began, 6)
         measured = any(each.measured for each in worker.tries)
         seconds = now - start if measured else sum(each.seconds for each in worker.tries)
         usage, cost, attempts = _spent(worker)
@@ -211,7 +212,8 @@ class Accounts:
             cost=cost,
             attempts=attempts,
             saved=self._saved(worker, usage, cost) if usage and cost is not None else None,
-            **_begun(worker, start),
+            start=offset,
+            queued=round(offset - worker.ready, 6) if worker.ready else offset,
             seconds=round(seconds, 6),
             model_answered=end.model,
             finish=reply.finish if reply else None,
@@ -228,6 +230,7 @@ class Accounts:
             asked: whether a try was under way; it may be billed, so its tokens are unknown.
         """
         start = now if worker.start is None else worker.start
+        offset = round(start - worker.began, 6)
         usage, cost, attempts = _spent(worker)
         # Half of a simulated answer tells nothing.
         heard = "".join(worker.heard) if asked and not worker.provider.simulated else ""
@@ -239,7 +242,8 @@ class Accounts:
             usage=None if asked else usage,
             cost=None if asked else cost,
             attempts=attempts,
-            **_begun(worker, start),
+            start=offset,
+            queued=round(offset - worker.ready, 6),
             seconds=round(now - start, 6),
             error=fault,
             simulated=worker.provider.simulated,
@@ -272,10 +276,3 @@ def _spent(worker: Worker) -> tuple[Usage | None, Decimal | None, tuple[Attempt,
         usage = None if usage is None or used is None else usage + used
         cost = None if cost is None or each.cost is None else cost + each.cost
     return usage, None if worker.provider.simulated else cost, tuple(attempts)
-
-
-def _begun(worker: Worker, start: float) -> dict[str, float]:
-    """When it began, and how long it had been queued by then."""
-    offset = round(start - worker.began, 6)
-    ready = worker.ready - worker.began
-    return {"start": offset, "queued": round(offset - ready, 6) if ready else offset}

@@ -277,7 +277,7 @@ class Admission:
                 continue
             slots = self._slots
             slots.began = now if slots.began is None else slots.began
-            self._ready = now if self._ready is None else self._ready
+            self._ready = now - slots.began if self._ready is None else self._ready
             provider, line = self._opened.get(call.model) or self._open(call, now)
             worker = Worker(call, provider, slots.clock, slots.began, self._ready)
             line.workers.append(worker)
@@ -290,7 +290,8 @@ class Admission:
         provider = self._routes.provider(task.model)
         limit = self._routes.limit(provider)
         if limit not in self._lines:
-            limit.opened(now, task.deadline)
+            if limit.gate > now or limit.down_since is not None:
+                limit.opened(now, task.deadline)
             self._lines[limit] = Line(limit)
             if self._rules.asked:
                 limit.wanted(self._rules.concurrency)

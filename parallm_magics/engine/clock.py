@@ -143,7 +143,8 @@ class VirtualClock(Clock):
         """Call this at a moment, or as soon as possible where that has passed."""
         number = next(self._numbers)
         if not (self._busy or self._advancing):  # a call from outside, such as an interrupt
-            self._resume()
+            if self._pause is not None:
+                self._resume(self._pause)
             self.loop.call_soon(self._advance)
         moment = max(round(moment, 6), self._now)
         heapq.heappush(self._alarms, (moment, order, number, callback))
@@ -171,7 +172,8 @@ class VirtualClock(Clock):
     def hold(self) -> None:
         """Nothing happens but by whoever holds the clock."""
         self._busy += 1
-        self._resume()
+        if self._pause is not None:
+            self._resume(self._pause)
 
     def release(self) -> None:
         """Go on to the next moment where nobody else holds the clock."""
@@ -207,13 +209,12 @@ class VirtualClock(Clock):
         finally:
             self._advancing = False
 
-    def _resume(self) -> None:
+    def _resume(self, pause: asyncio.TimerHandle) -> None:
         """Something happens before the moment that is waited for in real time."""
-        if self._pause is not None:
-            self._pause.cancel()
-            self._pause = None
-            passed = (self.loop.time() - self._zero) / self._scale
-            self._now = max(self._now, min(round(passed, 6), self._alarms[0][0]))
+        pause.cancel()
+        self._pause = None
+        passed = (self.loop.time() - self._zero) / self._scale
+        self._now = max(self._now, min(round(passed, 6), self._alarms[0][0]))
 
     def _is_ahead(self, moment: float) -> bool:
         """Whether the moment has still to come in real time, to which it is looked again then."""

@@ -75,7 +75,7 @@ class Worker:
         provider: who is asked.
         clock: the run's clock.
         began: its time at which the run began; offsets count from there.
-        ready: its time from which on the worker could have begun, had there been a slot.
+        ready: the offset from which on the worker could have begun, had there been a slot.
         start: its time of the first admission; None before that.
         tries: how each try ended.
         lost: tries that count against `--retries`.
