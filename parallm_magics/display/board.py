@@ -156,7 +156,7 @@ class Board:
         """The same as blocks."""
         workers = self._calls.workers()
         span = max(now, self._span)
-        rows = [each.row(now, span, self.redacted) for each in (*workers, *self._calls.beside())]
+        rows = [each.row(now, span, self.redacted) for each in (*workers, *self._calls.auxiliary())]
         blocks = self._header(now, rows)
         if self._notes:
             blocks.append(Notes(self._notes))

@@ -153,7 +153,7 @@ class Timeline:
 
     Attributes:
         rows: the slowest of the workers, in order.
-        beside: the calls beside them.
+        auxiliary: the calls that are no worker's.
         workers: how many workers there are.
         span: the length of the axis in seconds.
         together: the seconds of all at once; None where that is not compared.
@@ -162,7 +162,7 @@ class Timeline:
     """
 
     rows: tuple[Row, ...]
-    beside: tuple[Row, ...]
+    auxiliary: tuple[Row, ...]
     workers: int
     span: float
     together: float | None

@@ -12,16 +12,16 @@ from parallm_magics.display.live_worker import Worker
 MOST_ROWS = 200
 """Most rows drawn while a run goes on: the browser keeps up with these."""
 
-RUNNING = 15
+RUNNING_ROWS = 15
 """Rows of a large run that show who is under way; what matters must be in sight."""
 
-BESIDE = 30
+MOST_AUXILIARY = 30
 """Most rows of auxiliary calls: the guards first, then the last of the others."""
 
-TROUBLED = 15
+TROUBLED_ROWS = 15
 """How many of those without success keep a row: the last ones."""
 
-SLOWEST = 10
+SLOWEST_ROWS = 10
 
 _BLOCK = 10
 
@@ -57,7 +57,7 @@ class Notable:
 
     def takes(self, record: Record) -> bool:
         """Whether this end is notable, so far."""
-        few = len(self._by_seconds) < SLOWEST
+        few = len(self._by_seconds) < SLOWEST_ROWS
         return few or record.status != "ok" or record.seconds > self._by_seconds[0][0]
 
     def add(self, record: Record, index: int) -> list[int]:
@@ -65,13 +65,13 @@ class Notable:
         out = []
         if not record.ok:
             self.troubled[index] = None
-            if len(self.troubled) > TROUBLED:
+            if len(self.troubled) > TROUBLED_ROWS:
                 oldest = next(iter(self.troubled))
                 del self.troubled[oldest]
                 out.append(oldest)
         self.slowest.add(index)
         entry = (record.seconds, -index)
-        if len(self._by_seconds) < SLOWEST:
+        if len(self._by_seconds) < SLOWEST_ROWS:
             heapq.heappush(self._by_seconds, entry)
         else:
             quickest = -heapq.heappushpop(self._by_seconds, entry)[1]
@@ -180,7 +180,7 @@ class LiveRows:
         """The workers to draw, in order: all, or trouble, the longest running and the slowest."""
         seen = {at: worker for at, worker in self.live.items() if worker.role == "worker"}
         if self.large:
-            running = dict(itertools.islice(seen.items(), RUNNING))
+            running = dict(itertools.islice(seen.items(), RUNNING_ROWS))
             troubled = {at: self._kept[at] for at in reversed(self._notable.troubled)}
             return list((troubled | running | dict(sorted(self._kept.items()))).values())
         seen |= self._kept
@@ -188,13 +188,13 @@ class LiveRows:
             return [worker for _, worker in sorted(seen.items())]
         return [seen.get(at) or Worker(*row) for at, row in enumerate(self._known)]
 
-    def beside(self) -> list[Worker]:
+    def auxiliary(self) -> list[Worker]:
         """The auxiliary calls, in order: all, or of very many the first and the last."""
 
         def order(index: int) -> tuple[int, int]:
             return ROLES.index(self._auxiliary[index].role), index
 
         every = sorted(self._auxiliary, key=order)
-        if len(every) > BESIDE:
-            every = every[: BESIDE // 3] + every[BESIDE // 3 - BESIDE :]
+        if len(every) > MOST_AUXILIARY:
+            every = every[: MOST_AUXILIARY // 3] + every[MOST_AUXILIARY // 3 - MOST_AUXILIARY :]
         return [self._auxiliary[at] for at in every]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from parallm_magics.core.tasks import Event, Model, Record, Role
 from parallm_magics.display.columns import About, Read, Row, about_of, row_of
 
-TAIL = 120
+TAIL_LENGTH = 120
 """Characters of a streaming answer that are drawn."""
 
 REDACTED = "withheld until the guard has passed"
@@ -44,7 +44,7 @@ class Worker:
         elif event.kind == "heard":
             if event.text:
                 self.state = "answering"
-                self.tail = (self.tail + event.text[-TAIL:])[-TAIL:]
+                self.tail = (self.tail + event.text[-TAIL_LENGTH:])[-TAIL_LENGTH:]
         elif event.kind == "waiting":
             self.state, self.why = "waiting", event.text
 
@@ -75,7 +75,7 @@ class Worker:
             return REDACTED if self.tail else ""
         # Half a guard's answer may say the opposite of the whole.
         tail = "" if self.role == "guard" else self.tail
-        return f"…{tail}" if len(tail) >= TAIL else tail
+        return f"…{tail}" if len(tail) >= TAIL_LENGTH else tail
 
     def _ended(self, record: Record, span: float, hidden: bool) -> Row:
         row = row_of(record, span=span, read=self.read)

@@ -36,18 +36,18 @@ from parallm_magics.display.votes import section_votes, vote_bars
 MOST_ROWS = 200
 """Most workers that all have a line of their own."""
 
-SHOWN = 50
+SHOWN_ROWS = 50
 """How many of more workers than that have one: the saved notebook must stay readable."""
 
 MOST_TIMES = 60
 """Most bars of the timeline; of more workers the slowest are shown."""
 
-MOST_TIMES_BESIDE = 20
+MOST_AUXILIARY_TIMES = 20
 
-BUDGET = 300_000
+ANSWERS_BUDGET = 300_000
 """Characters of answers in one saved output: a notebook must stay openable."""
 
-FEW = 8
+FEW_ANSWERS = 8
 """Most answers that are open from the start where no aggregate stands above them."""
 
 MOST_REASON = 300
@@ -185,15 +185,15 @@ def worker_table(view: View) -> Workers:
     places: Iterable[int] = range(total)
     left = []
     if total > MOST_ROWS:
-        lost = [at for at, record in enumerate(view.records) if not record.ok][:SHOWN]
+        lost = [at for at, record in enumerate(view.records) if not record.ok][:SHOWN_ROWS]
         good = (at for at, record in enumerate(view.records) if record.ok)
-        places = [*lost, *itertools.islice(good, SHOWN - len(lost))]
-        left.append(f"{total - SHOWN:,} more workers in the result")
-    if len(view.extra) > SHOWN:
-        calls = text.count(len(view.extra) - SHOWN, "more call")
+        places = [*lost, *itertools.islice(good, SHOWN_ROWS - len(lost))]
+        left.append(f"{total - SHOWN_ROWS:,} more workers in the result")
+    if len(view.extra) > SHOWN_ROWS:
+        calls = text.count(len(view.extra) - SHOWN_ROWS, "more call")
         left.append(f"{calls} beside the workers in the result")
     rows = [row_of(view.records[at], ballots[at]) for at in places]
-    rows += map(row_of, view.extra[:SHOWN])
+    rows += map(row_of, view.extra[:SHOWN_ROWS])
     return Workers(tuple(rows), "; ".join(left), asked=view.columns)
 
 
@@ -207,10 +207,10 @@ def _answers(view: View, rows: Sequence[Row]) -> list[Block]:
         and row.state != "blocked"
         and (row.state != "ok" or row.record.thinking or row.answer.strip() not in told)
     ]
-    limit = min(text.LIMIT, max(1000, BUDGET // max(len(rows), 1)))
-    opened = view.pattern == "fanout" and view.text is None and len(rows) <= FEW
+    limit = min(text.LIMIT, max(1000, ANSWERS_BUDGET // max(len(rows), 1)))
+    opened = view.pattern == "fanout" and view.text is None and len(rows) <= FEW_ANSWERS
     folds = tuple(_answer(row, limit, opened) for row in rows)
-    if folds and (view.pattern == "vote" or len(rows) > 2 * FEW):
+    if folds and (view.pattern == "vote" or len(rows) > 2 * FEW_ANSWERS):
         folds = (Disclosure(f"Answers in full ({len(rows):,})", folds),)
     return [Folds(folds)] if folds else []
 
@@ -259,11 +259,11 @@ def timeline(
     sums = sums or totals(records, extra)
     compared = sums.speedup is not None and sums.speedup >= LEAST_SPEEDUP
     drawn = slowest(records, MOST_TIMES) if len(records) > MOST_TIMES else records
-    beside = slowest(extra, MOST_TIMES_BESIDE) if len(extra) > MOST_TIMES_BESIDE else extra
+    auxiliary = slowest(extra, MOST_AUXILIARY_TIMES) if len(extra) > MOST_AUXILIARY_TIMES else extra
     return [
         Timeline(
             tuple(map(row_of, drawn)),
-            tuple(map(row_of, beside)),
+            tuple(map(row_of, auxiliary)),
             len(records),
             max(record.end for record in (*records, *extra)) or 1.0,
             sums.working_seconds if compared else None,

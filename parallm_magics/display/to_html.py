@@ -249,7 +249,7 @@ _took = Element("td", style=f"{_TIGHT};text-align:right;padding-right:0")
 
 
 def _timeline(block: kinds.Timeline) -> Markup:
-    rows = [_time_row(row, block.span) for row in (*block.rows, *block.beside)]
+    rows = [_time_row(row, block.span) for row in (*block.rows, *block.auxiliary)]
     rows.append(_plain_row(_cell(), _axis(_start, _end(text.seconds(block.span))), _cell()))
     if block.together is not None:
         whole = sum(block.alone)

@@ -101,7 +101,7 @@ def _aligned(
 def _timeline(block: kinds.Timeline, columns: int) -> list[str]:
     """The picture: · waits, █ runs."""
     longest = slowest(block.rows, 30) if len(block.rows) > 30 else block.rows
-    rows = [*longest, *block.beside]
+    rows = [*longest, *block.auxiliary]
     names = [text.fit(text.one_line(row.titled), 20) for row in rows]
     wide = max(map(text.width, names))
     room = min(columns - wide - 24, 50)

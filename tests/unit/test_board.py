@@ -14,7 +14,13 @@ from hypothesis import strategies as st
 
 from parallm_magics.core.tasks import ROLES, Event, Fault, Model, Record, Role, Task
 from parallm_magics.display import Board
-from parallm_magics.display.live_rows import BESIDE, MOST_ROWS, RUNNING, SLOWEST, TROUBLED
+from parallm_magics.display.live_rows import (
+    MOST_AUXILIARY,
+    MOST_ROWS,
+    RUNNING_ROWS,
+    SLOWEST_ROWS,
+    TROUBLED_ROWS,
+)
 from parallm_magics.display.text import about, rate
 
 
@@ -130,7 +136,7 @@ def test_of_very_many_calls_beside_the_workers_some_are_drawn() -> None:
         begin(board, at, 0.0, f"judge{index}", "judge")
         board.tell(Event("ended", at, 1.0, record=record(at, f"judge{index}", role="judge")))
     text = text_of(board)
-    assert Page(board.live_html(1.0)).count("tr") == 1 + 1 + BESIDE
+    assert Page(board.live_html(1.0)).count("tr") == 1 + 1 + MOST_AUXILIARY
     assert "safety" in text
     assert "judge499" in text
 
@@ -295,16 +301,16 @@ def test_of_thousands_only_what_is_drawn_is_kept(total: int | None) -> None:
         board.tell(Event("ended", index, index + 1.0, record=ended))
     for index in range(2_000, 2_300):
         begin(board, index, 2_000.0)
-    assert len(board._calls._kept) <= TROUBLED + SLOWEST
+    assert len(board._calls._kept) <= TROUBLED_ROWS + SLOWEST_ROWS
     assert len(board._calls.live) == 300
     html = board.live_html(2_001.0)
-    drawn = TROUBLED + RUNNING + SLOWEST
+    drawn = TROUBLED_ROWS + RUNNING_ROWS + SLOWEST_ROWS
     assert Page(html).count("tr") == drawn + 1
     shown = re.findall(r"<bdi>(s\d+)</bdi>", html)
     assert shown[0] == "s1991", "the last without success come first"
-    assert shown[TROUBLED - 1] == f"s{1991 - 10 * (TROUBLED - 1)}"
-    assert shown[TROUBLED] == "s2001", "then those that run longest"
-    assert set(shown[-SLOWEST:]) > {"s500", "s1000", "s2000"}, "then the slowest"
+    assert shown[TROUBLED_ROWS - 1] == f"s{1991 - 10 * (TROUBLED_ROWS - 1)}"
+    assert shown[TROUBLED_ROWS] == "s2001", "then those that run longest"
+    assert set(shown[-SLOWEST_ROWS:]) > {"s500", "s1000", "s2000"}, "then the slowest"
     left = (total or 2_300) - drawn
     assert f"{left:,} more workers not shown" in html
 
@@ -315,8 +321,8 @@ def test_a_few_workers_of_an_unknown_number_all_have_rows() -> None:
     run(board, MOST_ROWS, 0.1)
     assert Page(board.live_html(20.0)).count("tr") == MOST_ROWS + 1
     run(board, 1, 0.1, begins=MOST_ROWS)
-    assert Page(board.live_html(20.0)).count("tr") == SLOWEST + 1
-    assert f"{MOST_ROWS + 1 - SLOWEST} more workers not shown" in text_of(board, 20.0)
+    assert Page(board.live_html(20.0)).count("tr") == SLOWEST_ROWS + 1
+    assert f"{MOST_ROWS + 1 - SLOWEST_ROWS} more workers not shown" in text_of(board, 20.0)
 
 
 def test_extra_rows_of_a_map_are_known_by_number() -> None:

@@ -158,3 +158,8 @@ def test_sums_are_those_of_the_html() -> None:
     view = fanout(record(0, cost=Decimal("0.5")))
     assert "$0.500" in static_plain(view)
     assert "$0.500" in static_html(view)
+
+
+def test_a_large_number_is_read_as_it_is_counted() -> None:
+    """Whole and in full, never rounded to six figures."""
+    assert "1234567" in static_plain(fanout(record(0, value=1234567.0)))
