@@ -24,7 +24,7 @@ from parallm_magics.errors import MissingKeyError, ModelError
 from parallm_magics.export.program import program
 from parallm_magics.notebook.completion import _models
 from parallm_magics.notebook.status import show_models, show_providers
-from parallm_magics.providers import MESSAGES, BaseProvider, ProviderEntry, registry
+from parallm_magics.providers import MESSAGES, BaseProvider, ProviderEntry, bill, registry
 
 PAGE = (PACKAGE.parent / "docs" / "extending.md").read_text()
 KEY = "ACME-CANARY-0123456789"
@@ -70,6 +70,8 @@ def test_the_example_answers_and_is_priced(acme: Loopback) -> None:
     assert record.address == acme.url.removeprefix("http://")
     assert acme.log[0].headers["authorization"] == f"Bearer {KEY}"
     assert asked("acme:another").cost is None
+    flex = (("service_tier", "flex"),)
+    assert bill.cost(registry.parse_model("acme:acme-1"), record.usage, flex) is None
 
 
 @pytest.mark.parametrize(
