@@ -26,6 +26,14 @@ _LATER_PARAGRAPHS = re.compile(
 )
 _LINT_NOTE = re.compile(r"  # (?:noqa|type: ignore).*$", re.MULTILINE)
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
+_SCOPES = (
+    *_Function.__args__,
+    ast.Lambda,
+    ast.ListComp,
+    ast.SetComp,
+    ast.DictComp,
+    ast.GeneratorExp,
+)
 _Definition = _Function | ast.ClassDef
 
 
@@ -55,8 +63,7 @@ class Inlined:
         """
         # A module is read once a program: one of a notebook may be another the next time.
         self._statements, self._imported = cache(_statements), cache(_imported)
-        homes = {each.__module__ for each in functions.values()}
-        self._own = {PACKAGE, *(home for home in homes if not _is_standard(home))}
+        self._is_imported = cache(_is_imported)
         self._instead = dict(instead or {})
         self._taken = {*taken, *functions}
         self._names: dict[Place, str] = {}
@@ -64,7 +71,7 @@ class Inlined:
         self.imports: dict[str, Place] = {}
         self._wanted = {(each.__module__, each.__name__): n for n, each in functions.items()}
         for place, called in self._wanted.items():
-            if self._is_foreign(place[0]):
+            if self._is_imported(place[0]):
                 self.imports[called] = place
             elif place[1] in self._statements(place[0]):
                 self._take(place)
@@ -75,16 +82,12 @@ class Inlined:
                 )
         self.source = re.sub(r"\n{4,}", "\n\n\n", "\n".join(self._found)).strip()
 
-    def _is_foreign(self, module: str) -> bool:
-        """Whether a module is imported rather than written out."""
-        return module not in self._own and module.partition(".")[0] not in self._own
-
     def _called(self, module: str, name: str) -> str:
         """What a name that a module uses is called in the program, where its definition is put."""
         if (module, name) in self._instead or name in self._statements(module):
             return self._take((module, name))
         place = self._imported(module).get(name)
-        if place is not None and not self._is_foreign(place[0]):
+        if place is not None and not self._is_imported(place[0]):
             return self._called(*place)
         if place is not None:
             self.imports[name] = place
@@ -114,9 +117,14 @@ def free_names(source: str) -> set[str]:
 
 
 def defined_names(source: str) -> set[str]:
-    """The names that a program defines."""
-    found = {node.name for node in ast.parse(source).body if isinstance(node, _Definition)}
-    return found | {name for node in ast.parse(source).body for name in _stored(node)}
+    """The names that a program defines or imports."""
+    found = set[str]()
+    for node in ast.parse(source).body:
+        if isinstance(node, _Definition):
+            found.add(node.name)
+        else:
+            found.update(*map(_bound, ast.walk(node)))
+    return found
 
 
 def import_lines(imports: Mapping[str, Place]) -> list[str]:
@@ -156,14 +164,22 @@ def _free(node: ast.AST, bound: frozenset[str] = frozenset()) -> Iterator[ast.Na
     """The names that a node loads from outside."""
     if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load) and node.id not in bound:
         yield node
-    if isinstance(node, _Function | ast.Lambda):
-        bound |= {each.arg for each in ast.walk(node) if isinstance(each, ast.arg)}
-        bound |= {each.name for each in ast.walk(node) if isinstance(each, _Function)} - {
-            getattr(node, "name", "")
-        }
-        bound |= {*_stored(node)}
+    if isinstance(node, _SCOPES):
+        bound |= {name for each in ast.walk(node) if each is not node for name in _bound(each)}
     for child in ast.iter_child_nodes(node):
         yield from _free(child, bound)
+
+
+def _bound(node: ast.AST) -> list[str]:
+    """The names that a node within a function binds there."""
+    if isinstance(node, ast.Name):
+        return [] if isinstance(node.ctx, ast.Load) else [node.id]
+    if isinstance(node, ast.alias):
+        return [node.asname or node.name.partition(".")[0]]
+    if isinstance(node, ast.arg):
+        return [node.arg]
+    named = node.name if isinstance(node, _Function | ast.ExceptHandler) else None
+    return [named] if named else []
 
 
 def _stored(node: ast.AST) -> Iterator[str]:
@@ -173,8 +189,12 @@ def _stored(node: ast.AST) -> Iterator[str]:
             yield each.id
 
 
-def _is_standard(module: str) -> bool:
-    return module.partition(".")[0] in sys.stdlib_module_names
+def _is_imported(module: str) -> bool:
+    """Whether a program imports a module; what is ours, a notebook's or needs ours is written out."""
+    if module.partition(".")[0] in (PACKAGE, *sys.stdlib_module_names):
+        return module.partition(".")[0] != PACKAGE
+    needed = {home.partition(".")[0] for home, _ in _imported(module).values()}
+    return hasattr(sys.modules.get(module), "__file__") and PACKAGE not in needed
 
 
 @cache

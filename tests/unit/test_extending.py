@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import linecache
 import re
 import sys
@@ -10,6 +11,7 @@ import types
 import warnings
 from collections.abc import Iterator
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -168,6 +170,29 @@ def test_a_program_holds_the_source_of_a_rule() -> None:
     said = {f"v{n}": f"ANSWER: {order}" for n, order in enumerate(orders, 1)}
     told = result_of_program(f"--pick borda --choices {','.join(TEA)} -n 3", said)
     assert "winner: coffee\ntally: {'tea': 1, 'water': 1, 'coffee': 1}" in told
+
+
+def test_a_rule_of_a_module_is_written_out_with_what_it_needs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A module that needs this package is in the program by its source; any other is imported.
+
+    What it calls as we call something else has another name there; a name of a function's own stays.
+    """
+    (tmp_path / "plain_helpers.py").write_text("def halved(number):\n    return number / 2\n")
+    (tmp_path / "my_rules.py").write_text(
+        "import parallm_magics\nfrom plain_helpers import halved as half\n\n"
+        "plurality = Vote = 4\n\n\ndef read(number):\n    return half(number) + plurality\n\n\n"
+        "def odd(numbers, Terms=Vote):\n    try:\n        [read(plurality) for plurality in numbers]\n"
+        "        return read(max(numbers)) + Vote / (Terms - 4)\n"
+        "    except ZeroDivisionError as computed:\n        return read(max(numbers)) * bool(computed)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    register_rule(number_rule("odd", "an odd rule", importlib.import_module("my_rules").odd))
+    said = {f"v{n}": f"ANSWER: {n}" for n in (1, 2, 3)}
+    found = held(pick="odd", score="1..10", model="sim:?scale=0")
+    assert found.winner == max(float(record.value or 0) for record in found.results) / 2 + 4
+    assert "winner: 5.5\n" in result_of_program("--pick odd --score 1..10 -n 3", said)
 
 
 def test_a_rule_whose_source_nobody_can_tell_is_not_written_out() -> None:

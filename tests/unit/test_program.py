@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import builtins
 import contextlib
 import io
 import re
@@ -24,6 +25,7 @@ from parallm_magics import OptionError, StudyRun, fanout, vote
 from parallm_magics.api import plan_cell
 from parallm_magics.errors import UnfinishedError
 from parallm_magics.export.code_text import literal, name_of, quoted
+from parallm_magics.export.inlining import free_names
 from parallm_magics.export.program import program
 from parallm_magics.export.prompt_code import frame_of
 from parallm_magics.providers import registry
@@ -57,6 +59,7 @@ def runs(text: str, home: Path) -> str:
     path = home / "program.py"
     path.write_text(text)
     assert "parallm_magics" not in "\n".join(imported(text))
+    assert not free_names(text) - {*dir(builtins)}
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
         runpy.run_path(str(path), run_name="__main__")
