@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import Literal
 
 from parallm_magics.cell.plan import Plan, least_successes
@@ -52,7 +53,7 @@ class Workers:
         self._forgets = plan.calls.once and not further
         self._follow_ups = [task.model for task in auxiliary if task.role != "guard"]
         self.models = OpenModels(plan.calls, auxiliary, context, options.max_cost)
-        self.replay = Replay(context.recordings, further)
+        self._further = further
         self.tell: Listener = context.tell or (lambda event: None)
         self.notes: list[str] = []
         self.clock = self.models.clock
@@ -62,6 +63,11 @@ class Workers:
         self._after = 0.0  # the end of the kept answers, as far as known before the first call
         self.end = 0.0
         self.sink = RecordSink(context, options.out_file, further)
+
+    @cached_property
+    def replay(self) -> Replay:
+        """What is recorded of its calls."""
+        return Replay(self._context.recordings, self._further)
 
     async def open(self) -> None:
         """Open all models; where answers are recorded, those that are still to be asked come later."""
@@ -204,9 +210,11 @@ class Workers:
                 heard(record)
             return record
 
+        if self._lazily:
+            source = self.replay.served(source, self._open, few=few, anew=anew, found=found)
         limits = self._context.rate_limits
         scheduler = Scheduler(
-            self.replay.served(source, self._open, few=few, anew=anew, found=found),
+            source,
             Routes(
                 lambda model: providers[model.provider],
                 lambda provider: limits.of(provider, self.clock),
