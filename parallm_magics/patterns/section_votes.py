@@ -29,7 +29,7 @@ class SectionVote:
         records: its voters' records.
         ballots: one a requested vote, in the cell's order.
         winner: the winning label or number; None where nobody won.
-        status: `decided`, `tie`, `no_majority`, `no_quorum` or `not_cleared`.
+        status: as that of a `VoteRun`.
         how: how the winner came about, where the counts alone do not tell it; else "".
     """
 

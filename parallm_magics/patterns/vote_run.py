@@ -145,8 +145,8 @@ class VoteRun(VoteStatistics, Run):
         ballots: one a requested vote, in the cell's order.
         tally: votes by label, most first; labels nobody chose are left out.
         winner: the winning label or number, or None when nobody won.
-        status: `decided`, `tie`, `no_majority`, `no_quorum`, or `not_cleared` where the votes that
-            gave no label could have raised the flag.
+        status: `decided`, `tie`, `no_majority`, `no_quorum`, `not_cleared` where the votes that gave
+            no label could have raised the flag, or `rule_failed`.
         how: how the winner came about, where the counts alone do not tell it; else "".
         decided_after: how many votes had ended when the vote was decided early; None where not.
         judgment: what the judge said; None where it had no say.

@@ -11,7 +11,8 @@ from typing import Literal
 from parallm_magics.errors import nearest
 
 Outcome = Literal["decided", "tie", "no_majority", "no_quorum", "not_cleared", "rule_failed"]
-"""How a vote ended; "not_cleared" is of a search for a flag that votes without a label could show."""
+"""How a vote ended; "not_cleared" is of a flag that votes without a label could show, "rule_failed" of
+a rule with an error in it."""
 
 Base = Literal["requested", "valid"]
 Share = Fraction | Decimal | int | float | str
