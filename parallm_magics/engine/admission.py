@@ -19,7 +19,7 @@ from parallm_magics.engine.retries import Outlook, too_late, why_not_again
 from parallm_magics.engine.worker import Line, Worker
 
 CALLS_AHEAD = 100
-# Seconds that a source may take to close; one that takes longer for a call holds no virtual time.
+# Seconds that a source may take to close.
 GRACE_SECONDS = 0.1
 # How many ended workers are told in one go, so that the loop is never held for long.
 CALLS_A_LOOK = 500
@@ -111,15 +111,11 @@ class Source:
 
     async def _next(self, reader: AsyncIterator[Call]) -> Call | None:
         """The next call that is read; None after the last one."""
-        if not self._clock.virtual:
-            return await anext(reader, None)
-        passing = self._clock.loop.call_later(GRACE_SECONDS, self._clock.release)
+        back = self._clock.wait_outside()
         try:
             return await anext(reader, None)
         finally:
-            if passing.when() <= self._clock.loop.time() and not passing.cancelled():
-                self._clock.hold()
-            passing.cancel()
+            back()
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,8 @@ FIRST = -1
 """The order of what is to happen in a moment before any call ends in it."""
 # Simulated time that is so many seconds behind its pace is not made up for.
 LATE_SECONDS = 0.5
+# How long virtual time waits for what takes real time, such as a function of the user's.
+GRACE_SECONDS = 0.2
 # How long virtual time goes on before others may run.
 STRETCH_SECONDS = 0.01
 
@@ -84,6 +86,10 @@ class Clock:
         task.add_done_callback(lambda _: self.release())
         return task
 
+    def wait_outside(self) -> Callable[[], None]:
+        """Wait for what takes real time in any case; gives back what is to be called after that."""
+        return _nothing
+
     def start(self, work: Coroutine[Any, Any, None], unbegun: Callable[[], None]) -> Cancellable:
         """Begin a call; `unbegun` is called where it was cancelled before its first step."""
         task = self.loop.create_task(work)
@@ -120,6 +126,7 @@ class VirtualClock(Clock):
         self._now = 0.0
         self._busy = 1
         self._advancing = False
+        self._patient = True
         self._alarms: list[tuple[float, int, int, Callable[[], object]]] = []
         self._off: set[int] = set()
         self._numbers = itertools.count()
@@ -142,7 +149,7 @@ class VirtualClock(Clock):
     ) -> Callable[[], object]:
         """Call this at a moment, or as soon as possible where that has passed."""
         number = next(self._numbers)
-        if not (self._busy or self._advancing):  # a call from outside, such as an interrupt
+        if not self._advancing and (order == FIRST or not self._busy):
             if self._pause is not None:
                 self._resume(self._pause)
             self.loop.call_soon(self._advance)
@@ -181,6 +188,27 @@ class VirtualClock(Clock):
         if not self._busy:
             self._advance()
 
+    def wait_outside(self) -> Callable[[], None]:
+        """Hold the clock no longer than is good for others; gives back what holds it again.
+
+        Where one takes long, real time is what it is about: nobody like it is waited for any more.
+        """
+        gone = False
+
+        def let_go() -> None:
+            nonlocal gone
+            gone, self._patient = True, False
+            self.release()
+
+        timer = self.loop.call_later(GRACE_SECONDS if self._patient else 0.0, let_go)
+
+        def back() -> None:
+            timer.cancel()
+            if gone:
+                self.hold()
+
+        return back
+
     def start(self, work: Coroutine[Any, Any, None], unbegun: Callable[[], None]) -> Cancellable:
         """Begin a call in this moment, whose steps the clock takes itself."""
         return Process(self, work, unbegun)
@@ -192,8 +220,10 @@ class VirtualClock(Clock):
         self._advancing = True
         alarms, off, until = self._alarms, self._off, self.loop.time() + STRETCH_SECONDS
         try:
-            while not self._busy and alarms:
-                moment, _, number, alarm = alarms[0]
+            while alarms:
+                moment, order, number, alarm = alarms[0]
+                if self._busy and (order != FIRST or moment > self._now):
+                    return
                 if number in off:
                     off.remove(number)
                     heapq.heappop(alarms)
@@ -242,7 +272,7 @@ class Moment(NamedTuple):
 class Process:
     """A call in virtual time. It is no task: a loop's turn for each step would cost more than the step."""
 
-    __slots__ = ("_clock", "_future", "_off", "_over", "_unbegun", "_work")
+    __slots__ = ("_back", "_clock", "_future", "_off", "_over", "_unbegun", "_work")
 
     def __init__(
         self, clock: VirtualClock, work: Coroutine[Any, Any, None], unbegun: Callable[[], None]
@@ -282,14 +312,16 @@ class Process:
                 self._wait_outside(waits)
 
     def _wait_outside(self, future: asyncio.Future[Any]) -> None:
-        """Hold the clock until code of the user's, which takes real time, has ended."""
+        """Hold the clock while code of the user's takes real time, as long as that is little."""
         self._clock.hold()
+        self._back = self._clock.wait_outside()
         self._future = future
         future._asyncio_future_blocking = False  # noqa: SLF001 (as a task does it)
         future.add_done_callback(self._go_on)
 
     def _go_on(self, _: object) -> None:
         self._future = None
+        self._back()
         self._step()
         self._clock.release()
 
@@ -319,6 +351,10 @@ class Waiter(asyncio.Future[None]):
             return False
         self._clock.hold()
         return super().cancel(msg)
+
+
+def _nothing() -> None:
+    """Do nothing."""
 
 
 _CLOCK: ContextVar[Clock] = ContextVar("clock")

@@ -263,6 +263,56 @@ def test_an_interrupt_ends_a_run_at_once() -> None:
     assert 0.1 < record.seconds <= real
 
 
+@pytest.mark.parametrize("scale", ["0", "0.01"])
+def test_functions_that_take_real_time_take_it_side_by_side(scale: str) -> None:
+    """As many at once as there are slots, and none waits for the simulated end of another."""
+    running = most = 0
+
+    async def answer(task: Any, sample: int) -> str:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        await asyncio.sleep(0.3)
+        running -= 1
+        return "fine"
+
+    define_simulated("slow", answer)
+    began = time.perf_counter()
+    try:
+        work = fanout("x {{item}}", each=[*range(30)], model=f"slow:?scale={scale}", concurrency=10)
+        run = asyncio.run(work)
+    finally:
+        forget("slow")
+    assert [*run.values()] == ["fine"] * 30
+    assert most == 10
+    assert time.perf_counter() - began < 4
+
+
+def test_an_answer_that_is_there_is_not_lost_to_one_that_never_comes() -> None:
+    """Virtual time goes on beside a function that hangs, so that an interrupt keeps the others."""
+
+    async def answer(task: Any, sample: int) -> str:
+        if task.name == "b":
+            await asyncio.sleep(60)
+        return "fine"
+
+    define_simulated("hanging", answer)
+    model = Model("hanging", query=(("latency", "1"), ("scale", "0")))
+    cell = parse("fanout", "", "%section a\nA\n%section b\nB")
+    plan = make_plan(cell, {}, lambda text: model, {"model": ("hanging",)})
+
+    async def main() -> Any:
+        stop = Stop()
+        asyncio.get_running_loop().call_later(1.0, stop, "interrupted")
+        return await FanoutPattern.run(plan, run_context(SimulatedProvider(answer), stop))
+
+    try:
+        run = asyncio.run(main())
+    finally:
+        forget("hanging")
+    assert [record.status for record in run.results] == ["ok", "cancelled"]
+
+
 def test_a_source_that_takes_its_time_holds_no_answers_back() -> None:
     """What waits for an answer before it gives the next item is not waited for in turn."""
     answered = 0
