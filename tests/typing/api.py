@@ -29,7 +29,15 @@ from parallm_magics import (
 from parallm_magics.core.tasks import Attempt, Fault, Record, Status, Usage
 from parallm_magics.patterns.dry_run import Preview
 from parallm_magics.providers import ProviderEntry
-from parallm_magics.voting import decide, read_answer, shares, wilson
+from parallm_magics.voting import (
+    PickRule,
+    decide,
+    number_rule,
+    read_answer,
+    register_rule,
+    shares,
+    wilson,
+)
 
 
 async def sections() -> str:
@@ -89,6 +97,13 @@ def provider() -> str:
     entry = register_provider("mine", "http://localhost:1/v1", "MINE_KEY", models="m")
     assert_type(entry, ProviderEntry)
     return entry.example
+
+
+def rule() -> PickRule:
+    """A rule over numbers is a function of what was voted."""
+    entry = register_rule(number_rule("highest", "the highest number", max))
+    assert_type(entry, PickRule)
+    return entry
 
 
 def one_record(record: Record) -> float:
