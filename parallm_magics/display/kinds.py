@@ -139,12 +139,14 @@ class Workers:
         more: a word on those without a row.
         live: whether the run is still going on.
         asked: columns that are shown on request.
+        folded: under which words a page folds it away, and a terminal leaves it out; "" where it is shown.
     """
 
     rows: tuple[Row, ...]
     more: str = ""
     live: bool = False
     asked: tuple[str, ...] = ()
+    folded: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,7 +256,6 @@ class Disclosure:
         title: what it is of.
         colour: of a mark before the title; "" for none.
         word: a dim word after the title, or in its place.
-        indented: whether what it opens stands further in than its title.
     """
 
     title: str
@@ -262,7 +263,6 @@ class Disclosure:
     opened: bool = False
     colour: str = ""
     word: str = ""
-    indented: bool = True
 
 
 @dataclass(frozen=True, slots=True)

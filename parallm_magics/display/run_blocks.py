@@ -83,9 +83,9 @@ def report_blocks(
     """
     view = drawable(view)
     sums = totals(view.records, view.extra)
-    calls = Disclosure(f"Calls ({len(view.records):,})", (worker_table(view),), indented=False)
+    calls = replace(worker_table(view), folded=f"Calls ({len(view.records):,})")
     footer = Footer(f"{about_line(view, sums)} · {sums_line(sums)}")
-    return [*above(view, title, about, lead), *blocks, Folds((calls,)), footer]
+    return [*above(view, title, about, lead), *blocks, calls, footer]
 
 
 def above(view: View, title: str, about: str, lead: str | None = None) -> list[Block]:

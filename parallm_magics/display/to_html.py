@@ -41,13 +41,15 @@ _footer = Element("div", style=f"{looks.BLOCK};{looks.SMALL_DIM}")
 _strong = Element("div", style="font-weight:600")
 
 
-def html(blocks: Sequence[kinds.Block]) -> str:
-    """The blocks one below the other, as static html."""
-    return str(_page(*(_DRAWN[type(block)](block) for block in blocks)))
+def html(blocks: Sequence[kinds.Block], *, framed: bool = True) -> str:
+    """The blocks one below the other, as static html; a part of a page needs no frame of its own."""
+    drawn = (_DRAWN[type(block)](block) for block in blocks)
+    return str(_page(*drawn) if framed else joined(drawn))
 
 
 def _heading(block: kinds.Heading) -> Markup:
-    title = bdi(text.one_line(block.title, 300))
+    title: str = text.one_line(block.title, 300)
+    title = bdi(title) if block.about else title
     parts = [_title(title, _badge if block.simulated else "")]
     parts += [_small(block.about)] if block.about else []
     parts += [] if block.lead is None else [_lead(text.one_line(block.lead, 900))]
@@ -76,6 +78,8 @@ _plain_row = Element("tr", style=looks.HEAD_ROW)
 _header = Element("thead", style="border:none")
 _scrolled = Element("div", style=looks.SCROLL)
 _body = Element("tbody")
+_fold = Element("details")
+_summary = Element("summary", style="cursor:pointer")
 _full_table = Element("table", style=looks.TABLE)
 _narrow_table = Element("table", style=looks.TABLE.replace("width:100%", "width:auto"))
 _cell = Element("td", style=looks.CELL)
@@ -103,7 +107,8 @@ def _workers(block: kinds.Workers) -> Markup:
     frames[0] = _th(f"{looks.CELL};{styles[0]}")
     drawn, filled = [column.drawn for column in shown], _row.holding(frames)
     rows = [filled([draw(row) for draw in drawn]) for row in block.rows]
-    return _block(_framed(head, rows), _small(block.more) if block.more else "")
+    table = (_framed(head, rows), _small(block.more) if block.more else "")
+    return _block(_fold(_summary(block.folded), *table) if block.folded else joined(table))
 
 
 _clipped = Element(
@@ -288,9 +293,9 @@ def _text(block: kinds.Text) -> Markup:
     return _block(_head(text.one_line(block.title)), drawn) if block.title else drawn
 
 
-_summary = Element("summary", style="cursor:pointer")
 _closed = Element("details", style="margin:.35em 0")
 _opened = Element("details", open="", style="margin:.35em 0")
+_opened_prompt = Element("details", style="margin:.35em 0", open="")
 _indented = Element("div", style="margin:.4em 0 .6em 1.1em")
 _fold_title = Element(
     "bdi",
@@ -303,7 +308,7 @@ _prompt_text = Element("pre", dir="auto", style="white-space:pre-wrap;margin:.4e
 
 def _prompt(block: kinds.Prompt) -> Markup:
     summary = _summary(_call(block.name), " ", dim(block.model))
-    return (_opened if block.opened else _closed)(summary, _prompt_text(block.text))
+    return (_opened_prompt if block.opened else _closed)(summary, _prompt_text(block.text))
 
 
 def _disclosure(block: kinds.Disclosure) -> Markup:
@@ -314,7 +319,7 @@ def _disclosure(block: kinds.Disclosure) -> Markup:
         title += [*([" "] if title else []), dim(block.word)]
     inside = joined(_DRAWN[type(each)](each) for each in block.blocks)
     fold = _opened if block.opened else _closed
-    return fold(_summary(*title), _indented(inside) if block.indented else inside)
+    return fold(_summary(*title), _indented(inside))
 
 
 _DRAWN: Mapping[type, Callable[[Any], Markup]] = {

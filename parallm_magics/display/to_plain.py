@@ -74,6 +74,8 @@ def _section_votes(block: kinds.SectionVotes, columns: int) -> list[str]:
 
 
 def _workers(block: kinds.Workers, columns: int) -> list[str]:
+    if block.folded:
+        return []
     shown = columns_of(block.rows, block.live, block.asked)
     cells = [
         [each.heading for each in shown],

@@ -59,7 +59,7 @@ def show_usage(magics: Any) -> None:
 
 
 def _show(facts: Sequence[tuple[str, str]]) -> None:
-    show(Picture([display.Facts(tuple(facts))]))
+    show(Picture([display.Facts(tuple(facts))], framed=True))
 
 
 def _models(entry: ProviderEntry) -> str:

@@ -224,12 +224,12 @@ class Run:
         return display.plain(self._blocks())
 
 
-def drawn(blocks: Sequence[display.Block]) -> dict[str, str]:
+def drawn(blocks: Sequence[display.Block], *, framed: bool = True) -> dict[str, str]:
     """The blocks as a notebook keeps them."""
     bundle = {"text/plain": display.plain(blocks)}
     # A bug in a picture must not turn a run that has been paid for into an error.
     with contextlib.suppress(Exception):
-        bundle["text/html"] = display.html(blocks)
+        bundle["text/html"] = display.html(blocks, framed=framed)
     return bundle
 
 
@@ -253,11 +253,11 @@ def frame(rows: Sequence[Mapping[str, Any]]) -> Any:
 class Picture:
     """Something to look at in a cell of its own."""
 
-    def __init__(self, blocks: Sequence[display.Block]) -> None:
-        self._blocks = tuple(blocks)
+    def __init__(self, blocks: Sequence[display.Block], *, framed: bool = False) -> None:
+        self._blocks, self._framed = tuple(blocks), framed
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        return drawn(self._blocks)
+        return drawn(self._blocks, framed=self._framed)
 
     def __repr__(self) -> str:
         return display.plain(self._blocks)
