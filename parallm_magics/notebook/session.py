@@ -145,7 +145,7 @@ class Session:
         self._loops.add(asyncio.get_running_loop())
         self._under_way.add(wait)
         run: Run | None = None
-        problem: BaseException | None = None
+        problem: UnfinishedError | None = None
         try:
             async with self._watched(plan, wait) as context:
                 run = await wait.wait_for(PATTERNS[plan.pattern].run(plan, context))
@@ -156,8 +156,10 @@ class Session:
             wait.over.set()
         if run is not None and plan.options.out:
             self._shell.user_ns[plan.options.out] = run
-        problem = _told(problem, run, wait, plan.options.out)
-        return Outcome(None if plan.options.quiet else run, problem)
+        shown = None if plan.options.quiet else run
+        if problem is None and not wait.asked:
+            return Outcome(shown)
+        return Outcome(shown, _told(problem, run, wait, plan.options.out))
 
     async def run_code(
         self, plan: Plan, runner: Callable[[Plan, RunContext], Awaitable[Run]]
@@ -170,7 +172,7 @@ class Session:
             KeyboardInterrupt: the user interrupted it; its `.run` holds what was done.
         """
         run: Run | None = None
-        problem: BaseException | None = None
+        problem: UnfinishedError | None = None
         wait = InterruptibleWait()
         async with self._listening(wait), self._beside(wait) as context:
             try:
@@ -180,8 +182,8 @@ class Session:
             except asyncio.CancelledError:
                 if not wait.asked:
                     raise
-        if (problem := _told(problem, run, wait, IN_CODE)) is not None:
-            raise problem
+        if problem is not None or wait.asked:
+            raise _told(problem, run, wait, IN_CODE)
         assert run is not None
         return run
 
@@ -285,17 +287,15 @@ class Session:
 
 
 def _told(
-    problem: BaseException | None, run: Run | None, wait: InterruptibleWait, out: str | None
-) -> BaseException | None:
-    """Return what the run ends in, with where its records are; None where it ends well."""
-    if wait.asked:
+    problem: UnfinishedError | None, run: Run | None, wait: InterruptibleWait, out: str | None
+) -> BaseException:
+    """Return what the run ends in, with where its records are: an interruption goes before all else."""
+    if problem is None or wait.asked:
         interruption = wait.interruption(_interrupted(run, wait.asked, out))
         interruption.run = run
         return interruption
-    if isinstance(problem, UnfinishedError):
-        text = f"{problem}; {out or IN_CODE} holds every record"
-        return type(problem)(text, problem.records, problem.run)
-    return problem
+    text = f"{problem}; {out or IN_CODE} holds every record"
+    return type(problem)(text, problem.records, problem.run)
 
 
 def _interrupted(run: Run | None, reason: str, out: str | None) -> str:
