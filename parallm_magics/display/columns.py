@@ -17,8 +17,9 @@ from parallm_magics.core.tasks import Record, Role, Task
 from parallm_magics.display import looks, text
 from parallm_magics.display.markup import Element, bar, bdi, boxed, dim, div, dot, joined
 
+NAME_LIMIT = 40
 CELL_LIMIT = 80
-"""Most characters of a cell on a page, whose box shows fewer."""
+"""Most characters of a cell on a page."""
 
 ANSWER_LIMIT = 200
 
@@ -188,6 +189,7 @@ class Column:
         html: its cell on a page, where that is more than the words.
         ems: the width of its box on a page, which cuts off what is longer; 0 for no box.
         wide: most terminal columns that it takes.
+        limit: most characters on a page.
         right: whether it is aligned to the right, as numbers are.
         style: of its cells on a page.
         on_request: whether it is shown only where a run asks for it.
@@ -200,6 +202,7 @@ class Column:
     html: Callable[[Row], Markup] | None = None
     ems: int = 0
     wide: int = 160
+    limit: int = CELL_LIMIT
     right: bool = False
     style: str = ""
     on_request: bool = False
@@ -207,14 +210,14 @@ class Column:
     @property
     def drawn(self) -> Callable[[Row], str]:
         """From a row to its cell on a page."""
-        words, ems = self.words, self.ems
+        words, limit, ems = self.words, self.limit, self.ems
         if self.html is not None:
             return self.html
         if self.right:
             return words
         if not ems:
-            return lambda row: text.one_line(words(row), CELL_LIMIT)
-        return lambda row: boxed(text.one_line(words(row), CELL_LIMIT), ems)
+            return lambda row: text.one_line(words(row), limit)
+        return lambda row: boxed(text.one_line(words(row), limit), ems)
 
 
 def columns_of(rows: Sequence[Row], live: bool, asked: Sequence[str] = ()) -> list[Column]:
@@ -291,7 +294,7 @@ COLUMNS: tuple[Column, ...] = (
         ems=20,
         wide=30,
     ),
-    Column("name", "Worker", lambda row: row.name, ems=14, wide=24),
+    Column("name", "Worker", lambda row: row.name, ems=14, wide=24, limit=NAME_LIMIT),
     Column(
         "state",
         "State",
@@ -307,7 +310,7 @@ COLUMNS: tuple[Column, ...] = (
         lambda rows, live: any(row.vote for row in rows),
         lambda row: div(
             "font-weight:600" if row.voted else looks.DIM,
-            boxed(text.one_line(row.vote, CELL_LIMIT), 12),
+            boxed(text.one_line(row.vote, NAME_LIMIT), 12),
         ),
         wide=20,
     ),
