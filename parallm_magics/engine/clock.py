@@ -149,7 +149,7 @@ class VirtualClock(Clock):
     ) -> Callable[[], object]:
         """Call this at a moment, or as soon as possible where that has passed."""
         number = next(self._numbers)
-        if not self._advancing and (order == FIRST or not self._busy):
+        if not (self._busy or self._advancing):  # a call from outside, such as an interrupt
             if self._pause is not None:
                 self._resume(self._pause)
             self.loop.call_soon(self._advance)

@@ -264,7 +264,8 @@ def test_an_interrupt_ends_a_run_at_once() -> None:
 
 
 @pytest.mark.parametrize("scale", ["0", "0.01"])
-def test_functions_that_take_real_time_take_it_side_by_side(scale: str) -> None:
+@pytest.mark.parametrize("seconds", [0.05, 0.3])
+def test_functions_that_take_real_time_take_it_side_by_side(seconds: float, scale: str) -> None:
     """As many at once as there are slots, and none waits for the simulated end of another."""
     running = most = 0
 
@@ -272,7 +273,7 @@ def test_functions_that_take_real_time_take_it_side_by_side(scale: str) -> None:
         nonlocal running, most
         running += 1
         most = max(most, running)
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(seconds)
         running -= 1
         return "fine"
 
