@@ -97,7 +97,7 @@ async def pump(sleeper: Sleeper, count: int, concurrency: int) -> list[Record]:
 
 async def through_fanout(sleeper: Sleeper, count: int, concurrency: int) -> list[Record]:
     """The function, over a generator of items."""
-    registry._add(registry.Definition(NAME, lambda: sleeper))
+    registry.register_provider(NAME, provider=lambda entry: sleeper)
     run = await fanout(
         "Say something about {{item}}.",
         model=f"{NAME}:m",
