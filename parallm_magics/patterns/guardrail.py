@@ -129,7 +129,7 @@ async def _both(
 
     def hear(record: Record) -> None:
         watch.hear(record)
-        workers.clock.finish_moment(look)
+        workers.models.clock.finish_moment(look)
 
     async def guard() -> list[Record]:
         records = await workers.ask(left, stop=others, heard=hear, anew=anew, beside=True)
@@ -137,11 +137,11 @@ async def _both(
         return records
 
     workers.sink.withhold()
-    guarding = workers.clock.spawn(guard())
-    working = workers.clock.spawn(work(inner))
+    guarding = workers.models.clock.spawn(guard())
+    working = workers.models.clock.spawn(work(inner))
     both = (guarding, working)
     try:
-        with workers.clock.waiting():
+        with workers.models.clock.waiting():
             done, _ = await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
             if working in done:
                 working.result()  # what is wrong with the work is told at once

@@ -34,15 +34,11 @@ class Workers:
         models: who provides the models that they ask.
         replay: what is recorded of their calls.
         sink: where their records are kept.
-        clock: the run's clock.
         end: when all that others wait for had ended, in seconds of the records.
     """
 
     def __init__(self, plan: Plan, context: RunContext, further: int) -> None:
         """Refuse what a model cannot do, a cap that cannot be kept, a file that cannot be written.
-
-        Args:
-            further: how often the run has been taken up before.
 
         Raises:
             ParallmError: nothing has been asked by then.
@@ -56,10 +52,9 @@ class Workers:
         self._further = further
         self.tell: Listener = context.tell or (lambda event: None)
         self.notes: list[str] = []
-        self.clock = self.models.clock
         wanted, rpm, tpm = options.concurrency, options.rpm, options.tpm
         self._rules = Rules(wanted or MOST_SLOTS, asked=wanted is not None, rpm=rpm, tpm=tpm)
-        self._slots = Slots(self._rules.concurrency, self.clock)
+        self._slots = Slots(self._rules.concurrency, self.models.clock)
         self._after = 0.0  # the end of the kept answers, as far as known before the first call
         self.end = 0.0
         self.sink = RecordSink(context, options.out_file, further)
@@ -111,9 +106,7 @@ class Workers:
         # Recorded as answers, these were none to whoever asks for a further try.
         anew = {record.index for record in before if record.status in CAME_BACK}
         records = await self._schedule(source, rules, stop, few=few, anew=anew, read=read)
-        late = max((r.end for r in records if r.replayed), default=0.0) - self._after
-        if late > 0:  # known only now, as the items were not known before
-            records = [record if record.replayed else _later(record, late) for record in records]
+        records = _moved(records, self._after) if self._lazily else records
         return sorted([*records, *kept.values()], key=lambda record: record.index)
 
     async def ask(
@@ -212,12 +205,11 @@ class Workers:
 
         if self._lazily:
             source = self.replay.served(source, self._open, few=few, anew=anew, found=found)
-        limits = self._context.rate_limits
         scheduler = Scheduler(
             source,
             Routes(
                 lambda model: providers[model.provider],
-                lambda provider: limits.of(provider, self.clock),
+                lambda provider: self._context.rate_limits.of(provider, self.models.clock),
             ),
             rules,
             Accounts(bill.price, finish, self.models.budget),
@@ -251,6 +243,14 @@ async def _checked(
         yield call
     async for call in calls:
         yield call
+
+
+def _moved(records: list[Record], after: float) -> list[Record]:
+    """The records, new ones begun after kept answers whose end is known only now, as items are read."""
+    late = max((record.end for record in records if record.replayed), default=0.0) - after
+    if late <= 0:
+        return records
+    return [record if record.replayed else _later(record, late) for record in records]
 
 
 def _later(record: Record, seconds: float) -> Record:
