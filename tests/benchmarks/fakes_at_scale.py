@@ -82,7 +82,7 @@ async def bare(sleeper: Sleeper, count: int, concurrency: int) -> list[Any]:
     return await asyncio.gather(*[asyncio.create_task(one(task)) for task in tasks(count)])
 
 
-async def pump(sleeper: Sleeper, count: int, concurrency: int) -> list[Record]:
+async def scheduled(sleeper: Sleeper, count: int, concurrency: int) -> list[Record]:
     """The engine alone."""
 
     def tell(event: Event) -> None:
@@ -108,7 +108,7 @@ async def through_fanout(sleeper: Sleeper, count: int, concurrency: int) -> list
     return list(run.results)
 
 
-WAYS: dict[str, Way] = {"bare": bare, "pump": pump, "fanout": through_fanout}
+WAYS: dict[str, Way] = {"bare": bare, "scheduler": scheduled, "fanout": through_fanout}
 
 
 def held(found: object) -> float:

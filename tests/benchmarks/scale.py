@@ -28,7 +28,7 @@ IN_CELLS = (
 
 FAKES = 50_000
 FAKE_ROUNDS = 5
-WAYS = {"pump": "Scheduler", "fanout": "`await fanout(…)`"}
+WAYS = {"scheduler": "Scheduler", "fanout": "`await fanout(…)`"}
 OVER_FAKES = (
     f"{FAKES:,} calls, {CONCURRENCY} at once, of a provider that only sleeps 2 ms, in a process of "
     "their own each: the engine's Scheduler over a generator of tasks, `await fanout(…, each=generator)`, "

@@ -281,7 +281,7 @@ def test_the_reason_is_true_to_the_figure(worst: int, cap: int, spent: int, said
 # What a try costs is booked.
 
 
-def pumped(
+def scheduled(
     act: Act, count: int = 1, stop_at: float | None = None, **fields: Any
 ) -> tuple[list[Record], Ledger]:
     """The records of some calls that cost at most 100 millionths each, and their ledger."""
@@ -336,7 +336,7 @@ def test_every_try_is_in_the_ledger(
     act: Act, fields: dict[str, Any], spent: int, cost: int | None
 ) -> None:
     """Failed and timed-out ones too; an unknown cost is None, and the reservation is kept."""
-    [record], ledger = pumped(act, **fields)
+    [record], ledger = scheduled(act, **fields)
     assert (ledger.spent, ledger.held) == (micro(spent), 0)
     assert record.cost == (None if cost is None else micro(cost))
 
@@ -344,7 +344,7 @@ def test_every_try_is_in_the_ledger(
 @pytest.mark.parametrize("at", [0.5, 3.0])
 def test_cancelled_calls_are_in_the_ledger(at: float) -> None:
     """Whoever stops a call may have paid for it."""
-    records, ledger = pumped(by_name({"w0": answer(1.0)}, hangs), 4, stop_at=at)
+    records, ledger = scheduled(by_name({"w0": answer(1.0)}, hangs), 4, stop_at=at)
     done = 1 if at > 1 else 0
     assert [record.status for record in records].count("cancelled") == 4 - done
     assert ledger.spent == micro(100 * (4 - done) + 15 * done)
@@ -353,7 +353,7 @@ def test_cancelled_calls_are_in_the_ledger(at: float) -> None:
 
 def test_a_stop_between_two_tries_keeps_the_cost_of_the_first() -> None:
     """It was told, so the record has it as well as the ledger."""
-    [record], ledger = pumped(
+    [record], ledger = scheduled(
         failing_then_waiting(Usage(7)), stop_at=1.0, deadline=100.0, retries=2
     )
     assert record.status == "cancelled"

@@ -26,7 +26,9 @@ from parallm_magics.engine.retries import Rules
 from parallm_magics.engine.scheduler import Scheduler
 
 
-def pumped(fake: Fake, todo: list[Task], **options: Any) -> tuple[list[Record], float, list[Event]]:
+def scheduled(
+    fake: Fake, todo: list[Task], **options: Any
+) -> tuple[list[Record], float, list[Event]]:
     """Records, virtual seconds and events of a run."""
     events: list[Event] = []
     stop = options.pop("stop", None) or Stop()
@@ -36,7 +38,7 @@ def pumped(fake: Fake, todo: list[Task], **options: Any) -> tuple[list[Record], 
 
     async def main() -> list[Record]:
         helper = asyncio.ensure_future(during(stop)) if during else None
-        records = await pump(todo, fake, rules, events.append, stop)
+        records = await schedule(todo, fake, rules, events.append, stop)
         if helper:
             await helper
         return records
@@ -45,7 +47,7 @@ def pumped(fake: Fake, todo: list[Task], **options: Any) -> tuple[list[Record], 
     return records, elapsed, events
 
 
-async def pump(
+async def schedule(
     todo: Iterable[Task],
     fake: Fake,
     rules: Rules,
@@ -53,7 +55,7 @@ async def pump(
     stop: Stop,
     pool: RateLimit | None = None,
 ) -> list[Record]:
-    """A pump over one fake provider."""
+    """A scheduler over one fake provider."""
     pools = RateLimits()
     routes = Routes(lambda model: fake, lambda provider: pool or pools.of(provider))
     shared = Slots(rules.concurrency)
@@ -105,7 +107,7 @@ def test_a_closed_door_leaves_the_models_still_to_come() -> None:
 
 def test_wall_time_is_the_longest_worker() -> None:
     """Workers run at once: three of 1 s take 1 s."""
-    records, elapsed, _ = pumped(Fake(answer(1.0)), tasks(3))
+    records, elapsed, _ = scheduled(Fake(answer(1.0)), tasks(3))
     assert elapsed == pytest.approx(1.0)
     assert [record.status for record in records] == ["ok"] * 3
 
@@ -113,7 +115,7 @@ def test_wall_time_is_the_longest_worker() -> None:
 def test_concurrency_is_an_exact_ceiling() -> None:
     """Never more at once than allowed, and always as many as allowed."""
     fake = Fake(answer(1.0))
-    _, elapsed, _ = pumped(fake, tasks(500), concurrency=7)
+    _, elapsed, _ = scheduled(fake, tasks(500), concurrency=7)
     assert fake.most == 7
     assert elapsed == pytest.approx(72.0)
 
@@ -144,7 +146,7 @@ def test_a_long_probe_is_waited_for_at_rest(monkeypatch: pytest.MonkeyPatch) -> 
         look(self)
 
     monkeypatch.setattr(Scheduler, "_look", counted)
-    records, _, _ = pumped(Fake(act), todo, concurrency=1)
+    records, _, _ = scheduled(Fake(act), todo, concurrency=1)
     assert [record.status for record in records[10:]] == ["timed_out", "failed"]
 
 
@@ -155,14 +157,14 @@ def test_records_keep_the_cells_order() -> None:
         await asyncio.sleep(10 - task.index)
         return Reply(task.name)
 
-    records, _, events = pumped(Fake(act), tasks(10))
+    records, _, events = scheduled(Fake(act), tasks(10))
     assert [record.name for record in records] == [f"w{i}" for i in range(10)]
     assert [e.index for e in events if e.kind == "ended"] == list(range(9, -1, -1))
 
 
 def test_a_record_says_what_happened() -> None:
     """Text, tokens, cost, offsets and attempts of a success."""
-    [record], _, events = pumped(Fake(answer(1.5)), tasks(1))
+    [record], _, events = scheduled(Fake(answer(1.5)), tasks(1))
     assert (record.text, record.usage, record.cost) == (
         "fine",
         Usage(10, 0, 0, 5),
@@ -175,7 +177,7 @@ def test_a_record_says_what_happened() -> None:
 
 def test_a_queued_worker_says_how_long_it_waited() -> None:
     """Offsets count from the run's start."""
-    records, _, _ = pumped(Fake(answer(2.0)), tasks(2), concurrency=1)
+    records, _, _ = scheduled(Fake(answer(2.0)), tasks(2), concurrency=1)
     assert [(r.start, r.queued, r.seconds) for r in records] == [(0.0, 0.0, 2.0), (2.0, 2.0, 2.0)]
 
 
@@ -183,7 +185,7 @@ def test_a_queued_worker_says_how_long_it_waited() -> None:
 def test_passing_faults_are_tried_again(kind: Any) -> None:
     """Up to --retries further tries, with a pause."""
     fake = Fake(failing(kind, times=2))
-    [record], _, events = pumped(fake, tasks(1))
+    [record], _, events = scheduled(fake, tasks(1))
     assert record.status == "ok"
     assert [a.outcome for a in record.attempts] == [kind, kind, "ok"]
     assert kinds(events, 0) == ["started", "waiting"] * 2 + ["started", "ended"]
@@ -192,7 +194,7 @@ def test_passing_faults_are_tried_again(kind: Any) -> None:
 def test_retries_end() -> None:
     """After them the worker has failed, at no cost where nothing was billed."""
     fake = Fake(failing("server", times=99))
-    [record], _, _ = pumped(fake, tasks(1, retries=1))
+    [record], _, _ = scheduled(fake, tasks(1, retries=1))
     assert (record.status, len(fake.calls)) == ("failed", 2)
     assert (record.usage, record.cost) == (Usage(), Decimal(0))
 
@@ -214,7 +216,7 @@ def test_retries_end() -> None:
 def test_lasting_faults_are_not_tried_again(kind: Any) -> None:
     """One call, and the record names the fault."""
     fake = Fake(failing(kind, times=99))
-    [record], _, _ = pumped(fake, tasks(1))
+    [record], _, _ = scheduled(fake, tasks(1))
     assert len(fake.calls) == 1
     assert record.error is not None
     assert record.error.kind == kind
@@ -222,14 +224,14 @@ def test_lasting_faults_are_not_tried_again(kind: Any) -> None:
 
 def test_a_hint_is_the_least_pause() -> None:
     """Retry-After is waited for, and shown."""
-    _, elapsed, events = pumped(Fake(failing("rate_limit", 1, retry_after=7.0)), tasks(1))
+    _, elapsed, events = scheduled(Fake(failing("rate_limit", 1, retry_after=7.0)), tasks(1))
     assert 7.2 <= elapsed <= 7.2 + 0.5
     assert next(e.text for e in events if e.kind == "waiting").startswith("waiting 7")
 
 
 def test_a_hint_beyond_the_deadline_ends_the_worker_now() -> None:
     """It says what was asked instead of waiting for it."""
-    [record], elapsed, _ = pumped(Fake(failing("rate_limit", 9, retry_after=3600.0)), tasks(1))
+    [record], elapsed, _ = scheduled(Fake(failing("rate_limit", 9, retry_after=3600.0)), tasks(1))
     assert elapsed < 1
     assert record.error is not None
     assert "asks to wait 3600 s" in record.error.message
@@ -250,7 +252,7 @@ def test_silence_ends_a_worker() -> None:
         return Reply("never")
 
     acts = by_name({"w1": stuck}, slow)
-    records, elapsed, _ = pumped(Fake(acts), tasks(2, deadline=5000.0))
+    records, elapsed, _ = scheduled(Fake(acts), tasks(2, deadline=5000.0))
     assert [record.status for record in records] == ["ok", "timed_out"]
     assert records[1].text == "half"
     assert records[1].seconds == pytest.approx(15.0)
@@ -262,7 +264,7 @@ def test_silence_ends_a_worker() -> None:
 
 def test_the_first_token_may_take_longer() -> None:
     """Reasoning models think before they speak; 60 s by default."""
-    records, elapsed, _ = pumped(Fake(by_name({"w1": answer(61)}, answer(59))), tasks(2))
+    records, elapsed, _ = scheduled(Fake(by_name({"w1": answer(61)}, answer(59))), tasks(2))
     assert [record.status for record in records] == ["ok", "timed_out"]
     assert elapsed == pytest.approx(60.0)
     assert records[1].error is not None
@@ -277,11 +279,11 @@ def test_the_deadline_bounds_everything() -> None:
             await asyncio.sleep(1)
             heard("x")
 
-    [record], elapsed, _ = pumped(Fake(drip), tasks(1, deadline=30.0))
+    [record], elapsed, _ = scheduled(Fake(drip), tasks(1, deadline=30.0))
     assert (record.status, elapsed) == ("timed_out", pytest.approx(30.0))
     assert record.error is not None
     assert "deadline of 30 s" in record.error.message
-    _, elapsed, _ = pumped(Fake(failing("server", 99)), tasks(1, deadline=3.0, retries=99))
+    _, elapsed, _ = scheduled(Fake(failing("server", 99)), tasks(1, deadline=3.0, retries=99))
     assert elapsed <= 3.1
 
 
@@ -299,7 +301,7 @@ def test_who_waits_for_a_next_try_ends_at_its_deadline(
     monkeypatch.setattr(Scheduler, "_look", looking)
     first = failing("server", 1)
     fake = Fake(by_name({"w0": first, "w1": answer(3.0 + late - 0.1)}, answer()))
-    records, _, events = pumped(fake, tasks(2, deadline=3.0, first=60.0), concurrency=1)
+    records, _, events = scheduled(fake, tasks(2, deadline=3.0, first=60.0), concurrency=1)
     assert [event.at for event in events if (event.kind, event.index) == ("ended", 0)] == [
         pytest.approx(3.0, abs=5e-6)
     ]
@@ -312,10 +314,10 @@ def test_time_outs_are_tried_again_only_when_asked() -> None:
     """They may have been billed."""
     hang = answer(100)
     fake = Fake(hang)
-    pumped(fake, tasks(1, first=1.0))
+    scheduled(fake, tasks(1, first=1.0))
     assert len(fake.calls) == 1
     fake = Fake(hang)
-    [record], _, _ = pumped(fake, tasks(1, first=1.0, retry_timeouts=True))
+    [record], _, _ = scheduled(fake, tasks(1, first=1.0, retry_timeouts=True))
     assert (len(fake.calls), record.status, record.cost) == (3, "timed_out", None)
 
 
@@ -336,7 +338,7 @@ def test_what_is_no_success_has_a_status_of_its_own(reply: Reply, status: str, k
         return reply
 
     fake = Fake(act)
-    [record], _, _ = pumped(fake, tasks(1))
+    [record], _, _ = scheduled(fake, tasks(1))
     assert (record.status, record.error and record.error.kind, len(fake.calls)) == (status, kind, 1)
     assert record.text == reply.text
 
@@ -347,7 +349,7 @@ def test_one_failure_never_touches_another() -> None:
     async def bug(task: Task, heard: Heard) -> Reply:
         raise RuntimeError("sk-secret")
 
-    records, elapsed, _ = pumped(Fake(by_name({"w1": bug}, answer(1.0))), tasks(3))
+    records, elapsed, _ = scheduled(Fake(by_name({"w1": bug}, answer(1.0))), tasks(3))
     assert [record.status for record in records] == ["ok", "failed", "ok"]
     assert elapsed == pytest.approx(1.0)
     assert "sk-secret" not in repr(records)
@@ -356,7 +358,7 @@ def test_one_failure_never_touches_another() -> None:
 def test_nothing_more_starts_once_the_minimum_is_out_of_reach() -> None:
     """What is in flight ends; the rest is never asked."""
     fake = Fake(failing("auth", 99))
-    records, _, _ = pumped(fake, tasks(100), concurrency=4, least=90)
+    records, _, _ = scheduled(fake, tasks(100), concurrency=4, least=90)
     assert len(fake.calls) <= 10 + 4
     assert len(records) == 100
     assert {record.status for record in records} == {"failed", "cancelled"}
@@ -365,7 +367,7 @@ def test_nothing_more_starts_once_the_minimum_is_out_of_reach() -> None:
 def test_who_was_asked_before_the_run_gave_up_is_not_said_to_be_new() -> None:
     """A worker that waits for its next try when too many have failed is told apart from one that never began."""
     script = by_name({"w1": failing("server", 99)}, failing("auth", 99))
-    records, _, _ = pumped(Fake(script), tasks(4), concurrency=3, least=3)
+    records, _, _ = scheduled(Fake(script), tasks(4), concurrency=3, least=3)
     told = {record.name: (len(record.attempts), record.error) for record in records}
     for tries, error in told.values():
         assert error is not None
@@ -388,7 +390,7 @@ def test_a_stop_keeps_what_is_done() -> None:
         stop("again")
 
     fake = Fake(act)
-    records, elapsed, _ = pumped(fake, tasks(6), concurrency=4, during=during)
+    records, elapsed, _ = scheduled(fake, tasks(6), concurrency=4, during=during)
     assert elapsed == pytest.approx(2.5)
     assert [r.status for r in records] == ["ok", "ok"] + ["cancelled"] * 4
     assert [r.text for r in records[2:4]] == ["par", "par"]
@@ -401,7 +403,7 @@ def test_a_stop_before_the_first_step_asks_nobody() -> None:
     """All workers have a record all the same."""
     stop = Stop("already")
     fake = Fake(answer())
-    records, _, _ = pumped(fake, tasks(3), stop=stop)
+    records, _, _ = scheduled(fake, tasks(3), stop=stop)
     assert [record.status for record in records] == ["cancelled"] * 3
     assert fake.calls == []
 
@@ -412,7 +414,7 @@ def test_a_cancelled_caller_leaves_nothing_running() -> None:
 
     async def main() -> bool:
         rules = Rules(5)
-        run = asyncio.ensure_future(pump(tasks(9), fake, rules, lambda event: None, Stop()))
+        run = asyncio.ensure_future(schedule(tasks(9), fake, rules, lambda event: None, Stop()))
         await asyncio.sleep(1)
         run.cancel()
         done, _ = await asyncio.wait({run})
@@ -448,7 +450,7 @@ def test_every_worker_ends_in_exactly_one_record(seed: int, count: int, places: 
 
     stop_at = rng.random() * 60
     fake = Fake(act)
-    records, _, events = pumped(fake, tasks(count), concurrency=places, during=during)
+    records, _, events = scheduled(fake, tasks(count), concurrency=places, during=during)
     assert [record.index for record in records] == list(range(count))
     assert sorted(e.index for e in events if e.kind == "ended") == list(range(count))
     assert fake.running == 0
@@ -467,7 +469,7 @@ def test_a_listener_that_raises_loses_no_answer() -> None:
 
     fake = Fake(answer())
     records = run_virtual(
-        pump(tasks(3), fake, Rules(2), tell, Stop()),
+        schedule(tasks(3), fake, Rules(2), tell, Stop()),
     )[0]
     assert [record.status for record in records] == ["ok"] * 3
 
@@ -482,7 +484,7 @@ def test_whatever_a_provider_does_each_worker_has_a_record() -> None:
         return None
 
     fake = Fake(by_name({"w0": cancels, "w1": no_reply}, answer()))
-    records, _, _ = pumped(fake, tasks(3))
+    records, _, _ = scheduled(fake, tasks(3))
     assert [record.status for record in records] == ["failed", "failed", "ok"]
     assert [r.error.kind for r in records if r.error] == ["bug", "bug"]
 
@@ -498,6 +500,6 @@ def test_workers_cancelled_by_a_stranger_have_records() -> None:
                 task.cancel()
 
     fake = Fake(answer())
-    records, _, _ = pumped(fake, tasks(5), concurrency=2, during=during)
+    records, _, _ = scheduled(fake, tasks(5), concurrency=2, during=during)
     assert [record.status for record in records] == ["cancelled"] * 5
     assert len(fake.calls) == 2

@@ -54,8 +54,8 @@ class Metered:
         """One cell of so many calls."""
         routes = Routes(lambda model: self.fake, self.pools.of)
         todo = tasks(count, **(tries or {}))
-        pump = Scheduler(todo, routes, Rules(**rules), Accounts(price), None, stop or Stop())
-        return await pump.run()
+        scheduler = Scheduler(todo, routes, Rules(**rules), Accounts(price), None, stop or Stop())
+        return await scheduler.run()
 
     @property
     def most(self) -> int:

@@ -30,7 +30,9 @@ from parallm_magics.providers.registry import define_simulated, forget
 SOON = 0.3  # after its deadline a worker has ended, on a quiet machine that does not stall
 
 
-def pumped(fake: Fake, todo: list[Task], **rules: Any) -> tuple[list[Record], float, list[Event]]:
+def scheduled(
+    fake: Fake, todo: list[Task], **rules: Any
+) -> tuple[list[Record], float, list[Event]]:
     """Records, virtual seconds and events of a run over a fake provider."""
     events: list[Event] = []
 
@@ -183,7 +185,7 @@ def test_most_succeed_where_a_fifth_of_the_calls_fail() -> None:
         return Reply("fine")
 
     fake = Fake(act)
-    records, _, _ = pumped(fake, tasks(1000))
+    records, _, _ = scheduled(fake, tasks(1000))
     assert sum(record.ok for record in records) >= 980
 
 
@@ -198,7 +200,7 @@ def test_pauses_are_drawn_from_the_whole_span() -> None:
     pauses = []
     for _ in range(100):
         fake = Fake(once)
-        pauses.append(pumped(fake, tasks(1))[1])
+        pauses.append(scheduled(fake, tasks(1))[1])
     assert min(pauses) < 0.1
     assert 0.4 < max(pauses) <= 1.0
 
@@ -252,7 +254,7 @@ def test_a_worker_is_asked_again_when_the_provider_is_back() -> None:
         return Reply("fine")
 
     fake = Fake(act)
-    records, seconds, _ = pumped(fake, tasks(50, deadline=900.0))
+    records, seconds, _ = scheduled(fake, tasks(50, deadline=900.0))
     assert all(record.ok for record in records)
     assert seconds <= back + longest + 5
     probes = [at for at in began if 30 <= at < back]
