@@ -55,13 +55,17 @@ async def main():
         print({result})"""
 
 
-def program(plan: Plan) -> str:
+def program(plan: Plan, *, by_itself: bool = True) -> str:
     """The source of a program that asks what the plan asks, and merges or counts the answers alike.
+
+    Args:
+        by_itself: whether it needs nothing of this package; else it imports what reads and counts,
+            and is short enough to be read.
 
     Raises:
         OptionError: the calls cannot be written out.
     """
-    return _Program(plan).source
+    return _Program(plan).source(by_itself)
 
 
 class _Program:
@@ -92,8 +96,7 @@ class _Program:
         self._prompts = Prompts(plan, tasks)
         self._results = Results(plan, tasks, self._prompts, self._asking)
 
-    @property
-    def source(self) -> str:
+    def source(self, by_itself: bool) -> str:
         """The whole program."""
         results = self._results
         result = results.votes() if self._plan.pattern == "vote" else results.merged()
@@ -112,6 +115,7 @@ class _Program:
             self._asking.imports,
             results.sources,
             results.kinds,
+            by_itself=by_itself,
         )
 
     @property

@@ -14,6 +14,7 @@ from parallm_magics.answers.stated_confidence import parse_confidence, without_c
 from parallm_magics.answers.thinking import split_thinking
 from parallm_magics.export.code_text import quoted
 from parallm_magics.export.inlining import (
+    PACKAGE,
     Inlined,
     Place,
     defined_names,
@@ -49,6 +50,7 @@ _INLINED: Mapping[str, Callable[..., Any]] = {
 }
 _HEADING = """\
 # --- how answers are read and votes are counted: the source of parallm_magics --------------"""
+_IMPORTED = "# `%parallm code NAME.py` writes the source of these into the program, so that it runs by itself."
 _END = "# In a notebook: await main()\nasyncio.run(main())"
 _OF_READING = [
     "tidied",
@@ -70,6 +72,8 @@ def written(
     sdks: Sequence[str],
     sources: Sources,
     kinds: Sequence[str],
+    *,
+    by_itself: bool,
 ) -> str:
     """The program of these parts.
 
@@ -79,6 +83,7 @@ def written(
         sdks: the lines that import what makes the calls.
         sources: further functions that it calls.
         kinds: the kinds of answers that it reads.
+        by_itself: whether the source of what reads and counts is put into it; else it is imported.
     """
     helpers: list[str] = []
     own = "\n\n\n".join([*first, *then, _END])
@@ -87,15 +92,24 @@ def written(
         own = "\n\n\n".join([own, *(HELPERS[name] for name in more)])
     used = free_names(own)
     called = {name: each for name, each in _INLINED.items() if name in used}
+    # A kind of the user's own is known to a program by its source alone.
+    by_itself = by_itself or not all(_is_ours(KINDS[name].read) for name in kinds)
     # What reads is known by name where the kinds are told, so it comes first.
+    told = kinds if by_itself else ()
     known = (
         "KINDS = {\n"
-        + "".join(f"    {quoted(n)}: {_kind(KINDS[n], sources)},\n" for n in kinds)
+        + "".join(f"    {quoted(n)}: {_kind(KINDS[n], sources)},\n" for n in told)
         + "}"
     )
-    inlined = Inlined({**sources.functions, **called}, defined_names(own), {_KINDS: known})
+    functions = {**sources.functions, **called}
+    ours = {} if by_itself else {n: each for n, each in functions.items() if _is_ours(each)}
+    rest = {n: each for n, each in functions.items() if n not in ours}
+    inlined = Inlined(rest, {*defined_names(own), *ours}, {_KINDS: known})
     imports = inlined.imports | {name: _STANDARD[name] for name in used & _STANDARD.keys()}
     head = ["\n".join(import_lines(imports)), "\n".join(sdks)]
+    if ours:
+        places = {name: (each.__module__, each.__name__) for name, each in ours.items()}
+        head.append("\n".join([_IMPORTED, *import_lines(places)]))
     if "\nclass " in f"\n{inlined.source}":
         head.insert(0, "from __future__ import annotations")
     parts = [*first, *(HELPERS[name] for name in HELPERS if name in helpers), *then]
@@ -103,6 +117,10 @@ def written(
         parts.append(f"{_HEADING}\n\n\n{inlined.source}")
     body = "\n\n\n".join(part for part in [*parts, _END] if part)
     return "\n\n".join([f'"""{title}"""', *head, body]) + "\n"
+
+
+def _is_ours(function: Any) -> bool:
+    return str(function.__module__).partition(".")[0] == PACKAGE
 
 
 def _kind(kind: ReadingKind, sources: Sources) -> str:

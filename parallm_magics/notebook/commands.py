@@ -130,14 +130,17 @@ def _parted(word: str) -> list[str]:
 
 
 def code(magics: Any, rest: Sequence[Token]) -> None:
-    """Print the plain asyncio program that the last cell stands for, or write it to a new file."""
+    """Print the plain asyncio program that the last cell stands for, or write it to a new file.
+
+    What reads and counts is imported where it is printed, to be read, and in the file by its source.
+    """
     _no_more(rest[1:], "code")
     plan = magics.session.last
     if plan is None:
         raise OptionError(
             "%parallm code: no cell has run yet; run a %%fanout or %%vote cell, --dry-run is enough"
         )
-    text = scrub(program(plan))
+    text = scrub(program(plan, by_itself=bool(rest)))
     if not rest:
         print(text, end="")
         return

@@ -123,10 +123,11 @@ class Stalls:
 class Server:
     """The scripted provider in another process, each answer so long; a context manager."""
 
-    def __init__(self, milliseconds: float, **more: float) -> None:
+    def __init__(self, milliseconds: float, models: Sequence[str] = (), **more: float) -> None:
         program = str(Path(__file__).with_name("server.py"))
         behaviour = json.dumps({"delay": milliseconds / 1000, **more})
-        self._command = [sys.executable, program, behaviour, *MODELS.values()]
+        names = dict.fromkeys((*MODELS.values(), *models))
+        self._command = [sys.executable, program, behaviour, *names]
 
     def __enter__(self) -> Self:
         self._process = subprocess.Popen(
@@ -186,6 +187,7 @@ class Cell(NamedTuple):
         result: whether it gave out a result.
         updates: how many messages it sent to widgets.
         grown: by how many MiB the process was larger than before, at its largest.
+        comm: how many bytes it sent to widgets.
     """
 
     seconds: float
@@ -197,6 +199,7 @@ class Cell(NamedTuple):
     result: bool
     updates: int = 0
     grown: float = 0.0
+    comm: int = 0
 
 
 # The marks are taken by IPython's own events, around all that a cell does, its display included.
@@ -252,9 +255,13 @@ class Kernel:
             timeout: after so many seconds the cell is a fault of the benchmark.
         """
         kinds: list[str] = []
+        comm = 0
 
         def hear(message: Mapping[str, Any]) -> None:
+            nonlocal comm
             kinds.append(message["msg_type"])
+            if message["msg_type"].startswith("comm_"):
+                comm += len(json.dumps(message["content"]))
             if message["content"].get("execution_state") == "busy":
                 began()
 
@@ -285,6 +292,7 @@ class Kernel:
             "execute_result" in kinds,
             kinds.count("comm_msg"),
             memory(self.pid, peak=True) - size,
+            comm,
         )
 
 

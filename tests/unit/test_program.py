@@ -66,6 +66,34 @@ def runs(text: str, home: Path) -> str:
     return printed.getvalue()
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "vote -n 3 --choices yes,no",
+        "vote -n 3 --score 1..10 --pick median",
+        "vote -n 3 --choices yes,no --pick judge",
+        "vote -n 3 --choices yes,no --pick confidence",
+        "fanout -n 2 --choices yes,no",
+        "fanout -n 2",
+    ],
+)
+def test_the_program_to_be_read_does_what_the_one_by_itself_does(
+    server: Loopback, tmp_path: Path, line: str
+) -> None:
+    """It is short, as it imports what reads and counts, and prints the same."""
+    server.answers = lambda body: "I am sure.\nCONFIDENCE: 90\nANSWER: 7" if "1" in line else "yes"
+    magic, _, options = f"{line} -m gpt-6-luna".partition(" ")
+    plan = plan_cell(magic, options, "Is it?", {})
+    short = program(plan, by_itself=False)
+    assert len(short.splitlines()) <= 140
+    printed = io.StringIO()
+    path = tmp_path / "short.py"
+    path.write_text(short)
+    with contextlib.redirect_stdout(printed):
+        runpy.run_path(str(path), run_name="__main__")
+    assert printed.getvalue() == runs(program(plan), tmp_path)
+
+
 @each_known
 def test_the_program_asks_each_known_provider(
     server: Loopback, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
