@@ -182,7 +182,8 @@ async def answer(request, index):
         return "done"
     started.append(index)
     if len(started) == 2:
-        os.kill(os.getpid(), signal.SIGINT)
+        # Virtual time waits a moment for what takes real time; the first answer is there after that.
+        asyncio.get_running_loop().call_later(0.5, os.kill, os.getpid(), signal.SIGINT)
     try:
         await asyncio.sleep(60)
     except asyncio.CancelledError:
@@ -211,7 +212,7 @@ def test_a_second_interrupt_waits_for_nobody(kernel: Kernel, server: Loopback, h
     kernel.run("%parallm provider teacher --sim answer")
     began = time.monotonic()
     cell = kernel.run(f"{head}%%vote -n 3 -m teacher:?scale=0 -o kept\nwhich\n")
-    assert cell.replied - began < SOON + 0.25
+    assert cell.replied - began < SOON + 0.75
     interrupted(cell)
 
 
