@@ -192,6 +192,29 @@ def test_a_retry_asks_what_is_missing_and_nothing_else(source: Callable[[int], A
         assert dict(run.items()) == {str(n + 1): f"said {n}" for n in range(count)}
 
 
+def test_a_retry_with_less_than_a_round_left_asks_it() -> None:
+    """Of an async source too: the one section that failed is asked again, and not lost."""
+    broken = {"b 1"}
+
+    async def act(task: Task, heard: Heard) -> Reply:
+        if task.prompt in broken:
+            raise CallFailed(Fault("bad_request", "no"))
+        return Reply(f"said {task.prompt}")
+
+    async def items() -> Any:
+        yield 1
+
+    async def twice() -> FanoutRun:
+        body = "%section a\na {{item}}\n%section b\nb {{item}}"
+        plan, context = planned(items(), "--min-success 0", body=body), run_context(Fake(act))
+        run = await FanoutPattern.run(plan, context)
+        broken.clear()
+        return await FanoutPattern.run(plan, context, run, 1)
+
+    run, _ = run_virtual(twice())
+    assert [record.text for record in run.results] == ["said a 1", "said b 1"]
+
+
 @pytest.mark.parametrize("kind", [Endless, EndlessSequence, EndlessIterator])
 @pytest.mark.parametrize("count", [3, ITEMS_AHEAD + 3])
 def test_a_length_is_the_end(kind: type[Endless], count: int) -> None:
