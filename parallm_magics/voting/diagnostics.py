@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from itertools import combinations
+from statistics import fmean
 from typing import Any
 
 from parallm_magics.voting.panel_accuracy import effective_votes, majority_accuracy
@@ -36,20 +37,20 @@ def error_diagnostics(correct: Sequence[Sequence[bool | int | None]]) -> dict[st
     accuracy = [sum(column) / len(column) for column in columns]
     pairs = list(combinations(map(_bits, columns), 2))
     found = [phi for one, other in pairs if (phi := _phi(one, other, len(rows))) is not None]
-    rho = math.fsum(found) / len(found) if found else None
+    rho = fmean(found) if found else None
     known = bool(rows and voters)
     return {
         "accuracy": accuracy,
         "best_single": max(accuracy, default=None),
-        "mean_single": math.fsum(accuracy) / voters if known else None,
+        "mean_single": fmean(accuracy) if known else None,
         "mean_error_correlation": rho,
         "pairs_used": len(found),
         "pairs": len(pairs),
         "effective_votes": None if rho is None else effective_votes(voters, rho),
-        "all_wrong": _share(not any(row) for row in rows) if known else None,
+        "all_wrong": fmean(not any(row) for row in rows) if known else None,
         "all_wrong_if_independent": math.prod(1 - p for p in accuracy) if known else None,
-        "oracle": _share(any(row) for row in rows) if known else None,
-        "majority": _share(_majority(row) for row in rows) if known else None,
+        "oracle": fmean(any(row) for row in rows) if known else None,
+        "majority": fmean(map(_majority, rows)) if known else None,
         "majority_if_independent": majority_accuracy(accuracy) if known else None,
     }
 
@@ -101,8 +102,3 @@ def _phi(one: int, other: int, n: int) -> float | None:
 def _majority(row: Sequence[bool]) -> float:
     twice = 2 * sum(row)
     return 1.0 if twice > len(row) else 0.5 if twice == len(row) else 0.0
-
-
-def _share(values: Any) -> float:
-    found = [float(value) for value in values]
-    return math.fsum(found) / len(found)

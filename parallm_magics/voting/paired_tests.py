@@ -7,11 +7,14 @@ Items on which both are right or both are wrong say nothing about the difference
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Sequence
 from fractions import Fraction
 from itertools import accumulate
 from statistics import NormalDist
 from typing import Literal
+
+from parallm_magics.voting.vote_statistics import exact_beta_half_tail
 
 Verdict = Literal["no_items", "same", "too_few", "better", "worse", "not_shown"]
 
@@ -29,9 +32,7 @@ def mcnemar_exact(gains: int, losses: int) -> float:
     >>> mcnemar_exact(5, 0)
     0.0625
     """
-    n, least = gains + losses, min(gains, losses)
-    tail = sum(math.comb(n, k) for k in range(least + 1))
-    return float(min(Fraction(1), Fraction(2 * tail, 2**n)))
+    return float(min(Fraction(1), _two_tails(gains, losses)))
 
 
 def mcnemar_midp(gains: int, losses: int) -> float:
@@ -42,10 +43,13 @@ def mcnemar_midp(gains: int, losses: int) -> float:
     >>> mcnemar_midp(5, 0)
     0.03125
     """
-    n, least = gains + losses, min(gains, losses)
-    tail = Fraction(2 * sum(math.comb(n, k) for k in range(least + 1)), 2**n)
-    own = Fraction(math.comb(n, least), 2**n)
-    return float(min(Fraction(1), tail - own))
+    own = Fraction(math.comb(gains + losses, gains), 2 ** (gains + losses))
+    return float(min(Fraction(1), _two_tails(gains, losses) - own))
+
+
+def _two_tails(gains: int, losses: int) -> Fraction:
+    fewer, more = sorted((gains, losses))
+    return 2 * exact_beta_half_tail(fewer, more - 1)
 
 
 def paired_bootstrap(
@@ -71,8 +75,8 @@ def paired_bootstrap(
         half = NormalDist().inv_cdf((1 + conf) / 2) * spread
         return mean - half, mean + half
     below = list(accumulate(_power((losses, same, gains), items)))
-    low = _quantile(below, Fraction(1 - conf).limit_denominator(10**6) / 2)
-    high = _quantile(below, 1 - Fraction(1 - conf).limit_denominator(10**6) / 2)
+    outside = Fraction(1 - conf).limit_denominator(10**6) / 2
+    low, high = (bisect_left(below, share * below[-1]) for share in (outside, 1 - outside))
     return (low - items) / items, (high - items) / items
 
 
@@ -135,8 +139,3 @@ def _power(shares: Sequence[int], exponent: int) -> list[int]:
             value += (2 * (exponent + 1) - k) * c * found[k - 2]
         found.append(value // (k * a))
     return found
-
-
-def _quantile(below: Sequence[int], share: Fraction) -> int:
-    """The first place at which so large a share of the total has been reached."""
-    return next(at for at, count in enumerate(below) if count >= share * below[-1])

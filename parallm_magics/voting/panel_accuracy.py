@@ -51,7 +51,9 @@ def beta_binomial_majority(n: int, p: float, rho: float, tie: Tie = "half") -> f
     right = [0.0, *itertools.accumulate(math.log(p + at * step) for at in range(n))]
     wrong = [0.0, *itertools.accumulate(math.log(1 - p + at * step) for at in range(n))]
     whole = math.fsum(math.log1p(at * step) for at in range(n))
-    chances = [math.exp(_log_choose(n, k) + right[k] + wrong[n - k] - whole) for k in range(n + 1)]
+    chances = [
+        math.exp(math.log(math.comb(n, k)) + right[k] + wrong[n - k] - whole) for k in range(n + 1)
+    ]
     return _more_than_half(chances, tie)
 
 
@@ -67,10 +69,6 @@ def effective_votes(n: int, rho: float) -> float:
         return 0.0
     spread = 1 + (n - 1) * rho
     return min(max(n / spread, 1.0), float(n)) if spread > 0 else float(n)
-
-
-def _log_choose(n: int, k: int) -> float:
-    return math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)
 
 
 def _more_than_half(chances: Sequence[float], tie: Tie) -> float:

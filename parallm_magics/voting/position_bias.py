@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from fractions import Fraction
 
-from parallm_magics.voting.vote_statistics import exact_beta_half_tail
+from parallm_magics.voting.paired_tests import mcnemar_exact
 
 _CHOICES = ("A", "B", "tie")
 
@@ -32,12 +31,9 @@ def judge_swap(pairs: Iterable[tuple[str, str]]) -> dict[str, float | None]:
             raise ValueError(f"unknown choice {choice!r}; known: {', '.join(_CHOICES)}")
     same = sum(count for (first, second), count in seen.items() if first == second)
     to_first, to_second = seen["A", "B"], seen["B", "A"]
-    # The tail is P(X <= a) of a + b + 1 tosses of a fair coin.
-    fewer, more = sorted((to_first, to_second))
-    tail = exact_beta_half_tail(fewer, more - 1)
     return {
         "consistent": same / seen.total() if seen else None,
         "flips": to_first + to_second,
         "first_slot_flips": to_first,
-        "p_value": float(min(Fraction(1), 2 * tail)),
+        "p_value": mcnemar_exact(to_first, to_second),
     }

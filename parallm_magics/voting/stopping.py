@@ -38,11 +38,7 @@ def clinch(
     Args:
         counts: the valid votes of each label so far.
         pending: votes still open; the rest of the requested ones are lost.
-        requested: all votes asked for.
-        rule: as `decide`.
-        q: the share that rule "threshold" demands.
-        base: what shares are taken of, as in `decide`.
-        quorum: fewest valid votes, as in `decide`.
+        requested, rule, q, base, quorum: as `decide`.
 
     Raises:
         ValueError: what `decide` raises, or more open votes than there can be.
@@ -81,9 +77,7 @@ def clinch_flag(
     None: there is nothing to wait for, and how to break a tie is not decided here.
 
     Args:
-        counts: the valid votes of each label so far.
-        pending: votes still open; the rest of the requested ones are lost.
-        requested: all votes asked for.
+        counts, pending, requested: as `clinch`.
         flag: the label that wins first.
         needed: votes for the flag with which it wins, at least 1.
         quorum: fewest valid votes for another winner; half of the requested, rounded up, unless
