@@ -8,7 +8,7 @@ from itertools import islice, pairwise
 from parallm_magics.answers.answer_markers import is_marked_within
 from parallm_magics.answers.cleaning import fold
 from parallm_magics.answers.fillers import is_english
-from parallm_magics.answers.mentions import JUDGED, Mention, Menu, mention_at
+from parallm_magics.answers.mentions import JUDGED, Mention, Menu, mention_at, mentions_in
 from parallm_magics.answers.verdict_line import is_low, is_short, share_after, verdict_mention
 from parallm_magics.answers.wording import (
     RETRACTION,
@@ -61,7 +61,7 @@ def read_label(text: str, menu: Menu, *, is_marked: bool = False) -> str | None:
     """
     text = _STRUCK_OUT.sub(" ", text).strip()
     exact = menu.exact(text)
-    if exact is not None or menu.mention is None:
+    if exact is not None:
         return exact
     if is_marked or is_short(text):
         return _short(text, menu)
@@ -81,12 +81,9 @@ def _short(text: str, menu: Menu) -> str | None:
 
 def _is_joined_to_another(text: str, first: Mention, menu: Menu) -> bool:
     """Tell whether a sign joins the label to another one: "YES/NO", "safe: unsafe"."""
-    assert menu.mention is not None
-    for match in islice(menu.mention.finditer(text, first.end, first.end + _FAR), _MOST_MENTIONS):
-        mention = mention_at(text, match, menu)
-        if mention is not None and mention.label != first.label:
-            return bool(_SIGN.fullmatch(text[first.end : mention.start]))
-    return False
+    near = mentions_in(text, menu, first.end, first.end + _FAR, _MOST_MENTIONS)
+    other = next((each for each in near if each.label != first.label), None)
+    return other is not None and bool(_SIGN.fullmatch(text, first.end, other.start))
 
 
 def _unless_taken_back(
@@ -113,8 +110,6 @@ def _unless_taken_back(
 
 def _leading(text: str, menu: Menu) -> str | None:
     """Return the label at the start, where what follows sets it apart as the verdict."""
-    if menu.mention is None:
-        return None
     start = re.match(_OPENING, text)
     match = menu.mention.match(text, start.end()) if start else None
     # Underscores and the like may belong to the label, and so may a bullet: "-1".
@@ -133,13 +128,9 @@ def _leading(text: str, menu: Menu) -> str | None:
 
 def _lists_another(text: str, first: Mention, rest: int, menu: Menu) -> bool:
     """Tell whether the leading label is only the first of several: "yes, no" or a list of options."""
-    assert menu.mention is not None
     place = first.end
-    for match in islice(menu.mention.finditer(text, place, place + _FAR), _MOST_MENTIONS):
-        between = text[place : match.start(1)]
-        mention = mention_at(text, match, menu)
-        if mention is None:
-            continue
+    for mention in mentions_in(text, menu, place, place + _FAR, _MOST_MENTIONS):
+        between = text[place : mention.start]
         if not _BETWEEN.fullmatch(between):
             break
         if mention.label != first.label:
@@ -149,8 +140,8 @@ def _lists_another(text: str, first: Mention, rest: int, menu: Menu) -> bool:
             break
         place = mention.end
     if share_after(text, first.end) is not None and any(
-        _is_other(text, match, first, menu) and share_after(text, match.end()) is not None
-        for match in islice(menu.mention.finditer(text, rest), _MOST_MENTIONS)
+        each.label != first.label and share_after(text, each.end) is not None
+        for each in mentions_in(text, menu, rest, len(text), _MOST_MENTIONS)
     ):
         return True
     set_off = text[first.end : rest].strip(" \t*_`~\"'")
@@ -158,24 +149,13 @@ def _lists_another(text: str, first: Mention, rest: int, menu: Menu) -> bool:
         return False
     item = rf"^{_OPENING}{menu.mention.pattern}[*_`\"']{{0,6}}{re.escape(set_off[:1])}"
     found = re.compile(item, re.IGNORECASE | re.MULTILINE).finditer(text, rest)
-    return any(_is_other(text, match, first, menu) for match in islice(found, _MOST_MENTIONS))
-
-
-def _is_other(text: str, match: re.Match[str], first: Mention, menu: Menu) -> bool:
-    """Tell whether a match is a mention of another label than the first."""
-    mention = mention_at(text, match, menu)
-    return mention is not None and mention.label != first.label
+    items = (mention_at(text, match, menu) for match in islice(found, _MOST_MENTIONS))
+    return any(each is not None and each.label != first.label for each in items)
 
 
 def _single(text: str, menu: Menu) -> str | None:
     """Return the only label that the text mentions and does not deny, hedge or merely speak of."""
-    if menu.mention is None:
-        return None
-    mentions = [
-        mention
-        for match in islice(menu.mention.finditer(text), _MOST_MENTIONS + 1)
-        if (mention := mention_at(text, match, menu))
-    ]
+    mentions = [*mentions_in(text, menu, 0, len(text), _MOST_MENTIONS + 1)]
     if len(mentions) > _MOST_MENTIONS:
         return None
     if any(

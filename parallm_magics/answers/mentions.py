@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 
 from parallm_magics.answers.cleaning import fold, one_line, peelings, tidy
 
@@ -46,6 +47,7 @@ _RIVAL = re.compile(r"(?:\s+\w+\.?){0,2}\s+[*_`\"'(\[]{0,3}([^\W\d_])(?![^\W_])"
 _ENDS_THERE = re.compile(r"[)\]\"'*_`]*(?:[.!]?\s*(?:\n|\Z)|[,;]|\s+(?:and|or|because|since)\b)")
 _NO_PRONOUN = re.compile(r"\s+because\b|,\s*(?:since|because|it|this|that|the|not|which)\b")
 _PAIRS = dict(zip("([{<\"'`*_", ")]}>\"'`*_", strict=True))
+_NOTHING = r"(?!)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,7 @@ class Menu:
     spelt: Mapping[str, frozenset[str]]
     folded: Mapping[str, frozenset[str]]
     bare: Mapping[str, frozenset[str]]
-    mention: re.Pattern[str] | None
+    mention: re.Pattern[str]
     longest: int = field(default=0)
     size: int = field(default=0)
 
@@ -88,9 +90,9 @@ class Menu:
             spelt=_grouped((form, label) for form, label in forms),
             folded=_grouped((fold(form), label) for form, label in forms),
             bare=_grouped((fold([*peelings(form)][-1]), label) for form, label in forms),
-            mention=re.compile(f"({'|'.join(map(_form_pattern, in_prose))})", re.IGNORECASE)
-            if in_prose
-            else None,
+            mention=re.compile(
+                f"({'|'.join(map(_form_pattern, in_prose)) or _NOTHING})", re.IGNORECASE
+            ),
             size=len({label for _, label in forms}),
             longest=max((len(form) for form, _ in forms), default=0),
         )
@@ -118,6 +120,13 @@ class Mention:
     end: int
     is_sure: bool = True
     """Whether it may be the vote; one that may not still contradicts another label."""
+
+
+def mentions_in(text: str, menu: Menu, begin: int, end: int, most: int) -> Iterator[Mention]:
+    """Yield the labels that `text[begin:end]` mentions; of more places than `most` the first ones."""
+    for match in islice(menu.mention.finditer(text, begin, end), most):
+        if (mention := mention_at(text, match, menu)) is not None:
+            yield mention
 
 
 def mention_at(text: str, match: re.Match[str], menu: Menu) -> Mention | None:

@@ -12,7 +12,7 @@ from parallm_magics.answers.fillers import (
     is_negated_by_sign,
     is_unspaced,
 )
-from parallm_magics.answers.mentions import Mention, Menu, mention_at
+from parallm_magics.answers.mentions import Mention, Menu, mentions_in
 from parallm_magics.answers.wording import EMPTY_BOX
 
 MOST_WORDS = 5
@@ -74,12 +74,9 @@ def verdict_mention(text: str, menu: Menu) -> Mention | None:
 
     Clauses of nothing but such words as "Well," may stand before it.
     """
-    if menu.mention is None:
-        return None
     is_cut = len(text) > _REACH
     text = _TAG.sub(lambda tag: " " * len(tag[0]), text[:_REACH])
-    matches = islice(menu.mention.finditer(text), _MOST_MENTIONS)
-    mentions = [mention for match in matches if (mention := mention_at(text, match, menu))]
+    mentions = [*mentions_in(text, menu, 0, _REACH, _MOST_MENTIONS)]
     if any(EMPTY_BOX.search(text[max(0, m.start - 12) : m.start]) for m in mentions[:1]):
         return None
     masked = list(text)

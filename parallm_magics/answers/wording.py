@@ -122,7 +122,7 @@ RETRACTION = (
 )
 """Words by which what was said is taken back for what follows, as a pattern."""
 
-_ADDED = re.compile(r"\W*(?:(?:or|and|but|well)\s+)?", re.IGNORECASE)
+_ADDED = re.compile(r"\A\W*(?:(?:or|and|but|well)\s+)?", re.IGNORECASE)
 _UNSURE = (
     r"\b(?:it|that|this)\s+(?:really\s+|all\s+|entirely\s+)?depends\b|\bdepend(?:s|ing)\s+on\b"
     r"|(?:\bnot|n't)\s+(?:\w+\s+)?(?:sure|certain|confident|clear)\b|\bunsure\b|\buncertain\b"
@@ -165,44 +165,34 @@ _DECLINE_START = re.compile(
 )
 
 
-def clause_before(text: str, start: int) -> str:
-    """Return what stands before a place in its own clause."""
-    *_, clause = _CLAUSE_END.split(text[max(0, start - _REACH) : start])
-    return clause
+def _before(ends: re.Pattern[str], text: str, start: int) -> str:
+    """Return what stands between the last of such ends and a place."""
+    return ends.split(text[max(0, start - _REACH) : start])[-1]
 
 
-def _clause_after(text: str, end: int) -> str:
-    """Return what stands after a place in its own clause."""
-    return _CLAUSE_END.split(text[end : end + _REACH], maxsplit=1)[0]
-
-
-def _sentence_before(text: str, start: int) -> str:
-    """Return what stands before a place in its own sentence."""
-    *_, sentence = _SENTENCE_END.split(text[max(0, start - _REACH) : start])
-    return sentence
-
-
-def _sentence_after(text: str, end: int) -> str:
-    """Return what stands after a place in its own sentence."""
-    return _SENTENCE_END.split(text[end : end + _REACH], maxsplit=1)[0]
+def _after(ends: re.Pattern[str], text: str, end: int) -> str:
+    """Return what stands between a place and the next of such ends."""
+    return ends.split(text[end : end + _REACH], maxsplit=1)[0]
 
 
 def sentence_round(text: str, start: int, end: int) -> str:
     """Return the sentence that a place stands in, as far as it is near."""
-    return _sentence_before(text, start) + " " + _sentence_after(text, end)
+    return _before(_SENTENCE_END, text, start) + " " + _after(_SENTENCE_END, text, end)
 
 
 def is_denied(text: str, start: int, end: int) -> bool:
     """Tell whether the words round `text[start:end]` say that it is not so."""
-    before = _NO_DENIAL.sub(" ", clause_before(text, start))
-    sentence = _sentence_before(text, start)
     return bool(
-        _DENIAL.search(before)
+        _denies(_before(_CLAUSE_END, text, start))
         or EMPTY_BOX.search(text[max(0, start - 12) : start])
         or _SIGN_BEFORE.search(text[max(0, start - 3) : start])
-        or _DENIAL_OF_ALL.search(sentence)
-        or _DENIED_AFTER.match(text[end : end + _REACH])
+        or _DENIAL_OF_ALL.search(_before(_SENTENCE_END, text, start))
+        or is_denied_after(text, end)
     )
+
+
+def _denies(clause: str) -> bool:
+    return _DENIAL.search(_NO_DENIAL.sub(" ", clause)) is not None
 
 
 def is_denied_after(text: str, end: int) -> bool:
@@ -212,40 +202,39 @@ def is_denied_after(text: str, end: int) -> bool:
 
 def is_only_mentioned(text: str, start: int, end: int) -> bool:
     """Tell whether `text[start:end]` is asked about, supposed, or somebody else's answer."""
-    before, after = clause_before(text, start), _clause_after(text, end)
+    after = _after(_CLAUSE_END, text, end)
     sentence = _SENTENCE_END.search(text, end, end + _REACH)
     return bool(
         (sentence and "?" in sentence[0])
-        or _SUPPOSED.match(_sentence_before(text, start))
-        or _HYPOTHETICAL.search(before)
         or _HYPOTHETICAL.search(after)
         or _HYPOTHETICAL_AFTER.match(after)
-        or _OTHERS_SAY.search(before)
-        or _OTHERS_SAY_THIS.search(_sentence_before(text, start))
-        or _ASKED_TO.search(_sentence_before(text, start))
+        or _is_supposed_or_told(text, start)
+    )
+
+
+def _is_supposed_or_told(text: str, start: int) -> bool:
+    """Tell whether the words before a place suppose what follows, or give it as another's words."""
+    clause, sentence = _before(_CLAUSE_END, text, start), _before(_SENTENCE_END, text, start)
+    return bool(
+        _SUPPOSED.match(sentence)
+        or _HYPOTHETICAL.search(clause)
+        or _OTHERS_SAY.search(clause)
+        or _OTHERS_SAY_THIS.search(sentence)
+        or _ASKED_TO.search(sentence)
     )
 
 
 def is_no_verdict(text: str, start: int) -> bool:
     """Tell whether the words before an in-line marker take away its force: "I doubt the answer is"."""
-    before = clause_before(text, start)
-    return bool(
-        _DENIAL.search(_NO_DENIAL.sub(" ", before))
-        or _HYPOTHETICAL.search(before)
-        or _SUPPOSED.match(_sentence_before(text, start))
-        or _OTHERS_SAY.search(before)
-        or _OTHERS_SAY_THIS.search(_sentence_before(text, start))
-        or _ASKED_TO.search(_sentence_before(text, start))
-        or _OTHERS_ANSWER.search(before)
-    )
+    clause = _before(_CLAUSE_END, text, start)
+    said = _denies(clause) or _OTHERS_ANSWER.search(clause)
+    return bool(said or _is_supposed_or_told(text, start))
 
 
 def starts_hedged(text: str) -> bool:
     """Tell whether the text begins by taking back what came before it."""
-    start = text[:_REACH]
-    added = _ADDED.match(start)
-    start = start[added.end() :] if added else start
-    return bool(_HEDGE.match(start) or _BLOCKING.match(start))
+    said = _ADDED.sub("", text[:_REACH], count=1)
+    return bool(_HEDGE.match(said) or _BLOCKING.match(said))
 
 
 def is_hedged(text: str, spans: Sequence[tuple[int, int]]) -> bool:
@@ -253,21 +242,13 @@ def is_hedged(text: str, spans: Sequence[tuple[int, int]]) -> bool:
 
     Words inside the spans do not count: a label may be "not sure".
     """
-    masked = _masked(text, spans)
-    return bool(_BLOCKING.search(masked)) or any(
-        _HEDGE.search(_sentence_before(masked, start))
-        or _HEDGE.search(_sentence_after(masked, end))
-        for start, end in spans
-    )
-
-
-def _masked(text: str, spans: Sequence[tuple[int, int]]) -> str:
-    """Return the text, as long as before, with nothing to read in the spans."""
-    pieces, place = [], 0
+    chars = list(text)
     for start, end in spans:
-        pieces += [text[place:start], "#" * (end - start)]
-        place = end
-    return "".join((*pieces, text[place:]))
+        chars[start:end] = "#" * (end - start)
+    masked = "".join(chars)
+    return bool(_BLOCKING.search(masked)) or any(
+        _HEDGE.search(sentence_round(masked, *span)) for span in spans
+    )
 
 
 def declines(text: str) -> bool:
