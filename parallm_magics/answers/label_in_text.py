@@ -7,13 +7,13 @@ from itertools import islice, pairwise
 
 from parallm_magics.answers.answer_markers import is_marked_within
 from parallm_magics.answers.cleaning import fold
-from parallm_magics.answers.fillers import is_english
 from parallm_magics.answers.mentions import JUDGED, Mention, Menu, mention_at, mentions_in
 from parallm_magics.answers.verdict_line import is_low, is_short, share_after, verdict_mention
 from parallm_magics.answers.wording import (
     RETRACTION,
     is_denied,
     is_denied_after,
+    is_english,
     is_hedged,
     is_only_mentioned,
     sentence_round,

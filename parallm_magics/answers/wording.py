@@ -164,6 +164,22 @@ _DECLINE_START = re.compile(
     re.IGNORECASE,
 )
 
+_ENGLISH = re.compile(
+    r"\b(?:the|this|that|these|those|it|its|it's|which|because|would|should|could|does|has|have"
+    r"|having|with|from|they|their|there|been|being|were|what|when|where|while|you|your|think"
+    r"|believe|choose|answer|based|says|seems|appears|clearly|likely|however|therefore|and|can"
+    r"|i'm|i'd|i've|i|we|by|about|who|how|but|only|both|here|as|is\s+(?:a|an|in|no|my)|look|looks"
+    r"|choice|final|found|got|says|said|if|then|right|wrong|between|pick)\b",
+    re.IGNORECASE,
+)
+_FOREIGN_DENIAL = re.compile(
+    r"\b(?:nicht|kein\w*|nie|niemals|nein|weder|ohne|ne|n['’]\w+|pas|non|jamais|aucun\w*|ni|sans"
+    r"|nunca|ning[uú]n\w*|sin|n[aã]o|nem|sem|nessun\w*|mai|senza|niet|geen|nooit|nee|inte|ej|ikke"
+    r"|ikkje|aldrig|ei|nej|nije|nu|nav|не|ни|нет|без|ні|değil|hayır|tidak|bukan|tak|không|ez|nyet)\b"
+    r"|[不没沒非未無无否]|ない|ません|なし|없|않|아니|لا|ليس|غير|לא|אין|नहीं|ไม่",
+    re.IGNORECASE,
+)
+
 
 def _before(ends: re.Pattern[str], text: str, start: int) -> str:
     """Return what stands between the last of such ends and a place."""
@@ -173,6 +189,17 @@ def _before(ends: re.Pattern[str], text: str, start: int) -> str:
 def _after(ends: re.Pattern[str], text: str, end: int) -> str:
     """Return what stands between a place and the next of such ends."""
     return ends.split(text[end : end + _REACH], maxsplit=1)[0]
+
+
+def is_english(sentence: str) -> bool:
+    """Tell whether English rules may tell what a sentence says about a label in it.
+
+    Args:
+        sentence: what stands beside the label; where nothing does, no language denies it.
+    """
+    if not re.search(r"\w", sentence):
+        return True
+    return bool(_ENGLISH.search(sentence)) and not _FOREIGN_DENIAL.search(sentence)
 
 
 def sentence_round(text: str, start: int, end: int) -> str:

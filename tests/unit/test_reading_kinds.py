@@ -7,7 +7,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from parallm_magics.answers import framing
-from parallm_magics.answers.fillers import is_filled
+from parallm_magics.answers.verdict_line import is_filled
 from parallm_magics.voting import read_answer
 
 NO_VOTE = ("abstain", "invalid")
