@@ -272,18 +272,19 @@ class Moment(NamedTuple):
 class Process:
     """A call in virtual time. It is no task: a loop's turn for each step would cost more than the step."""
 
-    __slots__ = ("_back", "_clock", "_future", "_off", "_over", "_unbegun", "_work")
+    __slots__ = ("_back", "_cancelled", "_clock", "_future", "_off", "_over", "_unbegun", "_work")
 
     def __init__(
         self, clock: VirtualClock, work: Coroutine[Any, Any, None], unbegun: Callable[[], None]
     ) -> None:
         self._clock, self._work, self._unbegun = clock, work, unbegun
-        self._over = False
+        self._over = self._cancelled = False
         self._future: asyncio.Future[Any] | None = None
         self._off = clock.call_at(clock.now(), self._step, FIRST)
 
     def cancel(self) -> None:
         """End it in this moment, or as soon as what it waits for outside of virtual time has ended."""
+        self._cancelled = True
         if self._future is not None:
             self._future.cancel()
             return
@@ -291,9 +292,13 @@ class Process:
         self._off = self._clock.call_at(self._clock.now(), self._end, FIRST)
 
     def _end(self) -> None:
-        if not self._over:  # one that was cancelled by its own last step has ended
-            self._off()
-            self._step(asyncio.CancelledError())
+        if self._over:  # by the very step that has cancelled it
+            return
+        if self._future is not None:  # for which that step waits
+            self._future.cancel()
+            return
+        self._off()
+        self._step(asyncio.CancelledError())
 
     def _step(self, error: BaseException | None = None) -> None:
         """Take one step, and see to it that the next one is taken."""
@@ -322,7 +327,8 @@ class Process:
     def _go_on(self, _: object) -> None:
         self._future = None
         self._back()
-        self._step()
+        # What was awaited may have ended before it could be cancelled, or in spite of that.
+        self._step(asyncio.CancelledError() if self._cancelled else None)
         self._clock.release()
 
 

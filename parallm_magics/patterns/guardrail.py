@@ -149,7 +149,8 @@ async def _both(
     finally:
         for each in both:
             each.cancel()
-        await asyncio.gather(*both, return_exceptions=True)
+        with workers.models.clock.waiting():
+            await asyncio.gather(*both, return_exceptions=True)
 
 
 def _settle(watch: _Watch, workers: Workers, stop: Stop) -> None:

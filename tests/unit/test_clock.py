@@ -263,6 +263,47 @@ def test_an_interrupt_ends_a_run_at_once() -> None:
     assert 0.1 < record.seconds <= real
 
 
+@pytest.mark.parametrize("turns", [1, 2, 3, 5, 8])
+def test_a_guarded_run_that_is_cancelled_ends(turns: int) -> None:
+    """Whoever sees to the end of guard and work holds no time back that these need to end."""
+    cell = "p\n%section a\nA\n%guardrail g\nB"
+
+    async def main() -> None:
+        run = asyncio.ensure_future(fanout(cell, model="sim:?latency=100"))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        run.cancel()
+        await asyncio.wait({run}, timeout=5)
+        assert run.cancelled()
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("late", [True, False])
+def test_a_function_cannot_undo_an_interrupt(late: bool) -> None:
+    """Neither by an answer that comes in the very moment, nor by one in spite of it."""
+    stop = Stop()
+
+    async def answer(task: Any, sample: int) -> str:
+        if late:
+            asyncio.get_running_loop().call_soon(stop, "interrupted")
+            return "fine"
+        try:
+            asyncio.get_running_loop().call_later(0.05, stop, "interrupted")
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            return "fine"
+        return "never"
+
+    model = Model("sim", query=(("latency", "10"),))
+    cell = parse("fanout", "", "%section a\nA")
+    plan = make_plan(cell, {}, lambda text: model, {"model": ("sim",)})
+    began = time.perf_counter()
+    run = asyncio.run(FanoutPattern.run(plan, run_context(SimulatedProvider(answer), stop)))
+    assert time.perf_counter() - began < 5
+    assert [record.status for record in run.results] == ["cancelled"]
+
+
 @pytest.mark.parametrize("scale", ["0", "0.01"])
 @pytest.mark.parametrize("seconds", [0.05, 0.3])
 def test_functions_that_take_real_time_take_it_side_by_side(seconds: float, scale: str) -> None:
