@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import heapq
-import operator
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from operator import attrgetter
 from typing import TypeVar
 
 from markupsafe import Markup
@@ -15,7 +15,7 @@ from markupsafe import Markup
 from parallm_magics.answers.cleaning import label_of
 from parallm_magics.core.tasks import Record, Role, Task
 from parallm_magics.display import looks, text
-from parallm_magics.display.markup import Element, bar, bdi, boxed, dim, div, dot, joined
+from parallm_magics.display.markup import Element, bar, bdi, box, dim, dot, joined
 
 NAME_LIMIT = 40
 CELL_LIMIT = 80
@@ -41,6 +41,7 @@ class Row:
     Attributes:
         model: the model asked and, when it is another, the one that answered.
         state: a name in `looks.STATES`.
+        titled: the name and, where there are items, what a finished call is about.
         vote: the label or value read, or why there is none; "" where none was asked for.
         voted: whether `vote` is a label that was read.
         answer: the answer's beginning, or what has arrived of it last.
@@ -54,6 +55,7 @@ class Row:
     name: str
     model: str
     state: str
+    titled: str = ""
     vote: str = ""
     voted: bool = False
     start: float = 0.0
@@ -69,15 +71,6 @@ class Row:
     about: About = About()
     record: Record | None = None
 
-    @property
-    def titled(self) -> str:
-        """The name and, where there are items, what it is about."""
-        return (
-            f"{self.name} · {self.about.item}"
-            if self.about.item not in ("", self.name)
-            else self.name
-        )
-
 
 def row_of(record: Record, ballot: str = "", span: float = 0.0, read: Read | None = None) -> Row:
     """The line of a finished call.
@@ -91,8 +84,11 @@ def row_of(record: Record, ballot: str = "", span: float = 0.0, read: Read | Non
         known = ballot or record.value is not None
         read = read_as(ballot, record.value) if known else ("", False)
     vote, voted = read
+    about = about_of(record)
+    item = "" if about.item in ("", record.name) else f" · {about.item}"
     return Row(
         name=record.name,
+        titled=f"{record.name}{item}",
         model=asked_and_answered(record) if record.model_answered else record.model,
         state=record.status,
         vote=vote,
@@ -107,7 +103,7 @@ def row_of(record: Record, ballot: str = "", span: float = 0.0, read: Read | Non
         answer=record.text,
         problem=record.error.message if record.error and not record.ok else "",
         role=record.role,
-        about=about_of(record),
+        about=about,
         record=record,
     )
 
@@ -207,18 +203,6 @@ class Column:
     style: str = ""
     on_request: bool = False
 
-    @property
-    def drawn(self) -> Callable[[Row], str]:
-        """From a row to its cell on a page."""
-        words, limit, ems = self.words, self.limit, self.ems
-        if self.html is not None:
-            return self.html
-        if self.right:
-            return words
-        if not ems:
-            return lambda row: text.one_line(words(row), limit)
-        return lambda row: boxed(text.one_line(words(row), limit), ems)
-
 
 def columns_of(rows: Sequence[Row], live: bool, asked: Sequence[str] = ()) -> list[Column]:
     """The columns that these rows need, and those that are asked for."""
@@ -235,14 +219,13 @@ def _state(row: Row) -> Markup:
     return joined((dot(state.colour), state.word, *tries))
 
 
-_lowered = Element("div", style="padding-top:.35em")
-
-
-def _elapsed(row: Row) -> Markup:
+def elapsed(row: Row) -> Markup:
+    """When the call waited and ran, on the common axis."""
     if row.seconds is None or row.span <= 0:
-        return _lowered(bar(0, 0, 0, "transparent"))
-    start, queued = (row.start - row.queued) / row.span, row.queued / row.span
-    return _lowered(bar(start, queued, row.seconds / row.span, looks.STATES[row.state].colour))
+        return bar()
+    lengths = (row.start - row.queued, row.queued, row.seconds)
+    colours = ("", looks.LINE, looks.STATES[row.state].colour)
+    return bar(*((length / row.span, each) for length, each in zip(lengths, colours, strict=True)))
 
 
 _MARKS = re.compile(r"(?m)^[ \t]*(?:#{1,6}[ \t]+|```.*$)|\*\*|`")
@@ -257,8 +240,9 @@ def _said(row: Row) -> str:
     return f"{problem} · {answer}" if answer else problem
 
 
+_strong = Element("div", style="font-weight:600")
 # The end of what has arrived, pushed to the right: the newest words stay in sight.
-_answering = Element(
+_arriving = Element(
     "div",
     style="display:flex;justify-content:flex-end;max-width:fit-content;max-height:1.6em;overflow:hidden",
 )
@@ -270,31 +254,23 @@ _problem = Element(
 _gist = Element("div", style="max-height:1.6em;overflow:hidden;text-overflow:ellipsis", dir="auto")
 
 
-def _answer(row: Row) -> Markup:
-    said = _said(row)
-    if row.state == "answering":
-        return _answering(bdi(said))
-    return _problem(said) if row.problem else _gist(said)
+def _said_of(field: str) -> Callable[[Sequence[Row], bool], bool]:
+    """Whether the field says something in any of the rows."""
+    value = attrgetter(field)
+    return lambda rows, live: any(value(row) not in ("", None) for row in rows)
 
 
-def _differ(setting: str) -> Callable[[Sequence[Row], bool], bool]:
-    """Whether the workers that have begun are not all asked in this way alike."""
-    asked = operator.attrgetter(f"about.{setting}")
+def _differ(field: str) -> Callable[[Sequence[Row], bool], bool]:
+    """Whether the workers that have begun are not all alike in this field."""
+    value = attrgetter(field)
     return lambda rows, live: (
-        len({asked(row) for row in rows if row.role == "worker" and row.state != "queued"}) > 1
+        len({value(row) for row in rows if row.role == "worker" and row.state != "queued"}) > 1
     )
 
 
 COLUMNS: tuple[Column, ...] = (
-    Column(
-        "item",
-        "Item",
-        lambda row: row.about.item,
-        lambda rows, live: any(row.about.item for row in rows),
-        ems=20,
-        wide=30,
-    ),
-    Column("name", "Worker", lambda row: row.name, ems=14, wide=24, limit=NAME_LIMIT),
+    Column("item", "Item", attrgetter("about.item"), _said_of("about.item"), ems=20, wide=30),
+    Column("name", "Worker", attrgetter("name"), ems=14, wide=24, limit=NAME_LIMIT),
     Column(
         "state",
         "State",
@@ -306,18 +282,15 @@ COLUMNS: tuple[Column, ...] = (
     Column(
         "vote",
         "Read as",
-        lambda row: row.vote,
-        lambda rows, live: any(row.vote for row in rows),
-        lambda row: div(
-            "font-weight:600" if row.voted else looks.DIM,
-            boxed(text.one_line(row.vote, NAME_LIMIT), 12),
-        ),
+        attrgetter("vote"),
+        _said_of("vote"),
+        lambda row: (_strong if row.voted else dim)(box(12)(text.one_line(row.vote, NAME_LIMIT))),
         wide=20,
     ),
     Column(
         "model",
         "Model",
-        lambda row: row.model,
+        attrgetter("model"),
         lambda rows, live: len({row.model for row in rows if row.role == "worker"}) > 1,
         ems=17,
         wide=30,
@@ -325,42 +298,31 @@ COLUMNS: tuple[Column, ...] = (
     Column(
         "temperature",
         "Temp.",
-        lambda row: row.about.temperature,
-        _differ("temperature"),
+        attrgetter("about.temperature"),
+        _differ("about.temperature"),
         right=True,
     ),
-    Column("effort", "Effort", lambda row: row.about.effort, _differ("effort"), wide=10),
+    Column("effort", "Effort", attrgetter("about.effort"), _differ("about.effort"), wide=10),
     Column(
-        "system",
-        "System",
-        lambda row: row.about.system,
-        _differ("system"),
-        ems=14,
-        wide=20,
+        "system", "System", attrgetter("about.system"), _differ("about.system"), ems=14, wide=20
     ),
     Column(
         "elapsed",
         "Elapsed",
         lambda row: "",
         lambda rows, live: live,
-        _elapsed,
-        style=";min-width:4em;width:24%",
+        elapsed,
+        style=";min-width:4em;width:24%;padding-top:.7em",
     ),
     Column("seconds", "Time", lambda row: text.seconds(row.seconds), right=True),
     Column(
         "tokens",
         "Tokens",
-        lambda row: text.tokens(row.tokens),
+        lambda row: text.count(row.tokens),
         lambda rows, live: live or any(row.tokens is not None for row in rows),
         right=True,
     ),
-    Column(
-        "cost",
-        "Cost",
-        lambda row: text.money(row.cost),
-        lambda rows, live: any(row.cost is not None for row in rows),
-        right=True,
-    ),
+    Column("cost", "Cost", lambda row: text.money(row.cost), _said_of("cost"), right=True),
     Column(
         "request",
         "Request",
@@ -373,7 +335,11 @@ COLUMNS: tuple[Column, ...] = (
         "answer",
         "Answer",
         _said,
-        html=_answer,
+        html=lambda row: (
+            _arriving(bdi(_said(row)))
+            if row.state == "answering"
+            else (_problem if row.problem else _gist)(_said(row))
+        ),
         style=";width:100%;max-width:0;min-width:8em;padding-right:0",
     ),
 )

@@ -26,14 +26,8 @@ if TYPE_CHECKING:
 _safe: Callable[[str], Markup] = functools.partial(str.__new__, Markup)
 
 
-_SPECIAL = re.compile("[&<>\"']")
-
-
-def _escaped(words: str) -> str:
-    # The quick way out is for names and numbers, of which a live table is full.
-    if not (words.isascii() and words.isprintable() and len(words) <= texts.LIMIT):
-        words = texts.plain(words)
-    return words if _SPECIAL.search(words) is None else html.escape(words)
+_SPECIAL = re.compile("[^ !#-%(-;=?-~]")
+"""What is not drawn as it is; the quick way out is for names and numbers, of which a live table is full."""
 
 
 def escape(text: object, limit: int = texts.LIMIT) -> Markup:
@@ -47,7 +41,13 @@ def escape(text: object, limit: int = texts.LIMIT) -> Markup:
 
 def joined(inside: Iterable[str]) -> Markup:
     """Parts one after the other, escaped unless they are html already."""
-    return _safe("".join([each if type(each) is Markup else _escaped(each) for each in inside]))
+    drawn = [
+        each
+        if type(each) is Markup or (len(each) <= texts.LIMIT and _SPECIAL.search(each) is None)
+        else html.escape(texts.plain(each))
+        for each in inside
+    ]
+    return _safe("".join(drawn))
 
 
 class Element:
@@ -66,33 +66,48 @@ class Element:
             f'{each.rstrip("_")}="{html.escape(value)}"' if value else each
             for each, value in attributes.items()
         ]
-        self._opening, self._closing = f"<{' '.join([name, *pairs])}>", f"</{name}>"
+        self._opening, self._closing = _safe(f"<{' '.join([name, *pairs])}>"), _safe(f"</{name}>")
 
     def __call__(self, *inside: str) -> Markup:
         """The element with this in it."""
-        held = [each if type(each) is Markup else _escaped(each) for each in inside]
-        return _safe("".join([self._opening, *held, self._closing]))
+        return joined((self._opening, *inside, self._closing))
 
-    def enclose(self, inner: Element, before: str = "") -> Element:
-        """Both as one, so that what is large is written down once; `before` stands before the inner."""
-        whole = Element("")
-        whole._opening = f"{self._opening}{joined([before])}{inner._opening}"
-        whole._closing = f"{inner._closing}{self._closing}"
-        return whole
 
-    def holding(self, parts: Sequence[Element]) -> Callable[[Iterable[str]], Markup]:
-        """From what each of these parts holds to the element with all of them in it."""
-        ends = ["", *(part._closing for part in parts)]  # noqa: SLF001
-        begins = [*(part._opening for part in parts), self._closing]  # noqa: SLF001
-        first, *seams = map(str.__add__, ends, begins)
+def grid(
+    styles: Sequence[str],
+    rows: Iterable[Iterable[str]],
+    head: Iterable[str] = (),
+    *,
+    ruled: bool = False,
+    narrow: bool = False,
+) -> Markup:
+    """A table of these rows that scrolls sideways where it is too wide; the first cell names its row.
 
-        def filled(inside: Iterable[str]) -> Markup:
-            drawn = [self._opening, first]
-            for each, seam in zip(inside, seams, strict=True):
-                drawn += (each if type(each) is Markup else _escaped(each), seam)
-            return _safe("".join(drawn))
-
-        return filled
+    Args:
+        styles: of each column's cells.
+        head: the headings, styled as what is below them; none without.
+        ruled: whether a line is above each row.
+        narrow: whether it is no wider than what is in it.
+    """
+    begins = [_safe(f'<td style="{looks.CELL};{style}">') for style in styles]
+    begins[0] = _safe(f'<th scope="row" style="{looks.CELL};{styles[0]}">')
+    ends = [_safe("</th>"), *[_safe("</td>")] * (len(styles) - 1)]
+    row = _safe(f'<tr style="{looks.ROW if ruled else looks.HEAD_ROW}">')
+    table = looks.TABLE.replace("width:100%", "width:auto") if narrow else looks.TABLE
+    drawn: list[str] = [_safe(f'<div style="{looks.SCROLL}"><table style="{table}">')]
+    if names := [*head]:
+        drawn.append(_safe(f'<thead style="border:none"><tr style="{looks.HEAD_ROW}">'))
+        for name, style in zip(names, styles, strict=True):
+            begin = _safe(f'<th scope="col" style="{looks.HEAD_CELL};{style}">')
+            drawn += begin, name, _safe("</th>")
+        drawn.append(_safe("</tr></thead>"))
+    drawn.append(_safe("<tbody>"))
+    for cells in rows:
+        drawn.append(row)
+        for cell in zip(begins, cells, ends, strict=True):
+            drawn += cell
+        drawn.append(_safe("</tr>"))
+    return joined([*drawn, _safe("</tbody></table></div>")])
 
 
 def div(style: str, *inside: str) -> Markup:
@@ -112,42 +127,43 @@ def sentence(words: str) -> Markup:
     return _safe("".join(drawn))
 
 
+@functools.cache
 def dot(colour: str) -> Markup:
     """A round mark in that colour, beside a word that says the same."""
+    return Element(
+        "span",
+        style="display:inline-block;width:.6em;height:.6em;border-radius:50%;"
+        f"background:{colour};margin-right:.5em",
+    )()
+
+
+@functools.cache
+def box(ems: int) -> Element:
+    """What keeps words within that width and one line."""
+    style = f"display:block;max-width:{ems}em;max-height:1.6em;overflow:hidden;"
+    return Element("bdi", style=f"{style}text-overflow:ellipsis")
+
+
+def bar(*parts: tuple[float, str]) -> Markup:
+    """One bar on an axis from 0 to 1, made of parts: the length of each and its colour, "" for none.
+
+    What ends the bar is never too short to be seen.
+    """
+    drawn, left = [], 1.0
+    for at, (length, colour) in enumerate(parts):
+        wide = min(max(length, 0.0), left)
+        left -= wide
+        if length > 0:
+            least = "min-width:2px;border-radius:2px;" if at == len(parts) - 1 else ""
+            # Rounded down: a last part that does not fit would wrap under the bar.
+            drawn.append(
+                f'<div style="float:left;width:{int(wide * 10_000) / 100}%;{least}height:100%;'
+                f'background:{colour or "none"}"></div>'
+            )
+    # Where the reader's system sets all colours, a bar without its own could not be seen.
     return _safe(
-        '<span style="display:inline-block;width:.6em;height:.6em;border-radius:50%;'
-        f'background:{colour};margin-right:.5em"></span>'
-    )
-
-
-def boxed(words: str, ems: int) -> Markup:
-    """Words kept inside a box of at most that width and one line."""
-    return _safe(
-        f'<div style="max-width:{ems}em;max-height:1.6em;overflow:hidden;text-overflow:ellipsis">'
-        f"<bdi>{_escaped(words)}</bdi></div>"
-    )
-
-
-# Where the reader's system sets all colours, a bar without its own could not be seen.
-_TRACK = (
-    f"height:.72em;background:{looks.FAINT};border-radius:2px;overflow:hidden;"
-    "forced-color-adjust:none"
-)
-
-
-def bar(start: float, queued: float, running: float, colour: str) -> Markup:
-    """One bar on an axis from 0 to 1: from `start`, first the queued part, then the running one."""
-    if queued + running <= 0:
-        return div(_TRACK)
-    start, queued, running = (min(max(part, 0.0), 1.0) for part in (start, queued, running))
-    whole = min(queued + running, 1.0 - start)
-    share = queued / (queued + running)
-    return _safe(
-        f'<div style="{_TRACK}">'
-        f'<div style="margin-left:{start * 100:.2f}%;width:{whole * 100:.2f}%;min-width:2px;'
-        f'height:100%;background:{looks.LINE}">'
-        f'<div style="margin-left:{share * 100:.2f}%;height:100%;background:{colour};'
-        'border-radius:2px;min-width:1px"></div></div></div>'
+        f'<div style="height:.72em;background:{looks.FAINT};border-radius:2px;overflow:hidden;'
+        f'forced-color-adjust:none">{"".join(drawn)}</div>'
     )
 
 
@@ -158,16 +174,6 @@ def bracket(low: float, high: float) -> Markup:
         "box-sizing:border-box;border:1px solid currentColor;border-top:none;opacity:.5;"
         "margin-top:2px"
     )
-
-
-def segments(shares: Sequence[float], colour: str) -> Markup:
-    """One bar made of parts that add up to 1, each set off from the next while they are few."""
-    if len(shares) > 60:
-        return bar(0, 0, 1, colour)
-    part = div(f"height:100%;background:{colour};margin-right:1px")
-    # Rounded down: a last part that does not fit would wrap under the bar.
-    widths = [int(share * 10_000) / 100 for share in shares]
-    return div(_TRACK, *(div(f"float:left;width:{wide}%;height:100%", part) for wide in widths))
 
 
 # --- a model's Markdown ---------------------------------------------------------------------------

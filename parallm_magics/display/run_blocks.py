@@ -107,7 +107,7 @@ def about_line(view: View, sums: Totals) -> str:
     rows = [*map(row_of, reversed(different.values())), *map(row_of, view.extra)]
     parts = [text.count(len(view.records), noun), models_line(rows), text.seconds(sums.seconds)]
     if sums.usage is not None:
-        parts.append(f"{text.tokens(sums.usage.total_tokens, sums.usage_complete)} tokens")
+        parts.append(text.count(sums.usage.total_tokens, "token", sums.usage_complete))
     if sums.cost is not None:
         parts.append(text.money(sums.cost, sums.cost_complete))
     parts += [f"asked at {text.one_line(address, 80)}" for address in view.addresses]
@@ -258,14 +258,15 @@ def timeline(
         return []
     sums = sums or totals(records, extra)
     compared = sums.speedup is not None and sums.speedup >= LEAST_SPEEDUP
+    span = max(record.end for record in (*records, *extra)) or 1.0
     drawn = slowest(records, MOST_TIMES) if len(records) > MOST_TIMES else records
     auxiliary = slowest(extra, MOST_AUXILIARY_TIMES) if len(extra) > MOST_AUXILIARY_TIMES else extra
     return [
         Timeline(
-            tuple(map(row_of, drawn)),
-            tuple(map(row_of, auxiliary)),
+            tuple(row_of(each, span=span) for each in drawn),
+            tuple(row_of(each, span=span) for each in auxiliary),
             len(records),
-            max(record.end for record in (*records, *extra)) or 1.0,
+            span,
             sums.working_seconds if compared else None,
             tuple(each.seconds for each in records if each.seconds > 0) if compared else (),
             comparison(records, extra, sums),

@@ -7,6 +7,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from decimal import Decimal
+from typing import Literal
 
 from wcwidth import wcwidth
 
@@ -80,13 +81,6 @@ def rate(value: float) -> str:
     return f"{count(round(value * 3600), 'call')} per hour"
 
 
-def tokens(count: int | None, complete: bool = True) -> str:
-    """A number of tokens: `1,234`, `at least 1,234`; `–` where unknown."""
-    if count is None:
-        return "–"
-    return f"{count:,}" if complete else f"at least {count:,}"
-
-
 def money(cost: Decimal | None, complete: bool = True) -> str:
     """US dollars: `$0.0012`, `at least $0.0012`; `–` where unknown.
 
@@ -105,9 +99,12 @@ def money(cost: Decimal | None, complete: bool = True) -> str:
     return amount if complete else f"at least {amount}"
 
 
-def count(number: int, noun: str) -> str:
-    """A number with its noun: `1 vote`, `3 votes`."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+def count(number: int | None, noun: str = "", complete: bool = True) -> str:
+    """A number with its noun: `1 vote`, `3 votes`, `at least 1,234 tokens`; `–` where unknown."""
+    if number is None:
+        return "–"
+    least = "" if complete else "at least "
+    return f"{least}{number:,}" + (f" {noun}{'' if number == 1 else 's'}" if noun else "")
 
 
 _WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
@@ -156,24 +153,24 @@ def width(text: str) -> int:
     return sum(max(wcwidth(c), 0) for c in text if unicodedata.category(c) != "Cf")
 
 
-def fit(text: str, columns: int) -> str:
-    """The text cut to that many terminal columns, with an ellipsis where something is missing."""
-    if width(text) <= columns:
+def fit(text: str, columns: int, fill: Literal["", "left", "right"] = "") -> str:
+    """The text cut to that many terminal columns, with an ellipsis where something is missing.
+
+    With `fill` it takes all of them, set to that side.
+    """
+    if width(text) > columns:
+        kept: list[str] = []
+        left = columns - 1
+        for char in text:
+            left -= width(char)
+            if left < 0:
+                break
+            kept.append(char)
+        text = "".join(kept) + "…" if columns > 0 else ""
+    if not fill:
         return text
-    kept: list[str] = []
-    left = columns - 1
-    for char in text:
-        left -= width(char)
-        if left < 0:
-            break
-        kept.append(char)
-    return "".join(kept) + "…" if columns > 0 else ""
-
-
-def pad(text: str, columns: int, right: bool = False) -> str:
-    """The text filled with blanks to that many terminal columns."""
     blanks = " " * (columns - width(text))
-    return blanks + text if right else text + blanks
+    return blanks + text if fill == "right" else text + blanks
 
 
 def wrap(text: str, columns: int) -> list[str]:

@@ -8,19 +8,19 @@ from typing import Any
 from markupsafe import Markup
 
 from parallm_magics.display import kinds, looks, text
-from parallm_magics.display.columns import Row, columns_of
+from parallm_magics.display.columns import columns_of, elapsed
 from parallm_magics.display.markup import (
     Element,
     bar,
     bdi,
-    boxed,
+    box,
     bracket,
     dim,
     div,
     dot,
+    grid,
     joined,
     markdown,
-    segments,
     sentence,
 )
 
@@ -73,42 +73,30 @@ def _says(block: kinds.Says) -> Markup:
 
 # --- tables ---------------------------------------------------------------------------------------
 
-_row = Element("tr", style=looks.ROW)
-_plain_row = Element("tr", style=looks.HEAD_ROW)
-_header = Element("thead", style="border:none")
-_scrolled = Element("div", style=looks.SCROLL)
-_body = Element("tbody")
+_Frame = Callable[[str], str]
 _fold = Element("details")
 _summary = Element("summary", style="cursor:pointer")
-_full_table = Element("table", style=looks.TABLE)
-_narrow_table = Element("table", style=looks.TABLE.replace("width:100%", "width:auto"))
-_cell = Element("td", style=looks.CELL)
-
-
-def _th(style: str, scope: str = "row") -> Element:
-    return Element("th", scope=scope, style=style)
-
-
-def _framed(head: Sequence[Markup], rows: Sequence[Markup], table: Element = _full_table) -> Markup:
-    """A table of these rows that scrolls sideways where it is too wide."""
-    header = _header(_plain_row(*head)) if head else ""
-    return _scrolled.enclose(table.enclose(_body, before=header))(*rows)
 
 
 def _workers(block: kinds.Workers) -> Markup:
     """A real table: one <tr> in its <tbody> for each row, no more, no less."""
     shown = columns_of(block.rows, block.live, block.asked)
     styles = [f"{looks.RIGHT if each.right else looks.LEFT}{each.style}" for each in shown]
-    head = [
-        _th(f"{looks.HEAD_CELL};{style}", "col")(column.heading)
-        for column, style in zip(shown, styles, strict=True)
-    ]
-    frames = [Element("td", style=f"{looks.CELL};{style}") for style in styles]
-    frames[0] = _th(f"{looks.CELL};{styles[0]}")
-    drawn, filled = [column.drawn for column in shown], _row.holding(frames)
-    rows = [filled([draw(row) for draw in drawn]) for row in block.rows]
-    table = (_framed(head, rows), _small(block.more) if block.more else "")
-    return _block(_fold(_summary(block.folded), *table) if block.folded else joined(table))
+    # Numbers are ours: they need neither a box nor a look at their letters.
+    drawn = [each.html or (each.words if each.right else None) for each in shown]
+    frames: list[_Frame] = [box(each.ems) if each.ems else str for each in shown]
+    rows = (
+        [
+            draw(row) if draw else frame(text.one_line(column.words(row), column.limit))
+            for draw, frame, column in zip(drawn, frames, shown, strict=True)
+        ]
+        for row in block.rows
+    )
+    table = grid(styles, rows, [each.heading for each in shown], ruled=True)
+    below = _small(block.more) if block.more else ""
+    return _block(
+        _fold(_summary(block.folded), table, below) if block.folded else joined((table, below))
+    )
 
 
 _clipped = Element(
@@ -119,24 +107,16 @@ _clipped = Element(
 
 
 def _table(table: kinds.Table) -> Markup:
-    def style(at: int, base: str) -> str:
-        side = looks.RIGHT if table.right(at) else looks.LEFT
-        rest = ";width:100%;max-width:0;min-width:12em" if at == table.rest and at else ""
-        return f"{base};{side}{rest}"
-
-    def cell(at: int, words: str) -> str:
-        inside = text.one_line(words, 200)
-        if at == table.rest and at:
-            return _clipped(inside)
-        return inside if table.right(at) else boxed(inside, 22)
-
-    head = [_th(style(at, looks.HEAD_CELL), "col")(name) for at, name in enumerate(table.headings)]
-    frames = [Element("td", style=style(at, looks.CELL)) for at in range(len(head))]
-    frames[0] = _th(style(0, looks.CELL))
-    rows = [
-        _row(*(frame(cell(at, row[at])) for at, frame in enumerate(frames))) for row in table.rows
-    ]
-    return _noted(table, _framed(head, rows))
+    styles = [looks.RIGHT if table.right(at) else looks.LEFT for at in range(len(table.head))]
+    frames: list[_Frame] = [str if table.right(at) else box(22) for at in range(len(table.head))]
+    if table.rest:
+        styles[table.rest] += ";width:100%;max-width:0;min-width:12em"
+        frames[table.rest] = _clipped
+    rows = (
+        [frame(text.one_line(cell, 200)) for frame, cell in zip(frames, row, strict=True)]
+        for row in table.rows
+    )
+    return _noted(table, grid(styles, rows, table.headings, ruled=True))
 
 
 def _noted(block: kinds.Lines | kinds.Table | kinds.Matrix | kinds.Curve, inside: Markup) -> Markup:
@@ -145,75 +125,72 @@ def _noted(block: kinds.Lines | kinds.Table | kinds.Matrix | kinds.Curve, inside
     return _block(title, inside, _small(block.note) if block.note else "")
 
 
-_LEFT_HEAD, _LEFT_CELL = f"{looks.HEAD_CELL};{looks.LEFT}", f"{looks.CELL};{looks.LEFT}"
-
-
 def _matrix(matrix: kinds.Matrix) -> Markup:
     names = [text.one_line(name, 60) for name in matrix.names]
-    head = [Element("th", style=looks.HEAD_CELL)()]
-    head += [_th(_LEFT_HEAD, "col")(boxed(name, 8)) for name in names]
-    rows = []
-    for at, (name, values) in enumerate(zip(names, matrix.values, strict=True)):
-        cells = [_th(_LEFT_CELL)(boxed(name, 14))]
-        for other, value in enumerate(values):
-            colour = "transparent" if at == other or value is None else _heat(value)
-            shown = "" if at == other else text.correlation(value)
-            cells.append(
-                Element("td", style=f"{_LEFT_CELL};padding-left:.5em;background:{colour}")(shown)
-            )
-        rows.append(_row(*cells))
-    return _noted(matrix, _framed(head, rows, _narrow_table))
+    rows = (
+        [
+            box(14)(name),
+            *("" if at == other else _heat(value) for other, value in enumerate(values)),
+        ]
+        for at, (name, values) in enumerate(zip(names, matrix.values, strict=True))
+    )
+    styles = [looks.LEFT, *[f"{looks.LEFT};padding:0"] * len(names)]
+    return _noted(matrix, grid(styles, rows, ["", *map(box(8), names)], ruled=True, narrow=True))
 
 
-def _heat(value: float) -> str:
-    """Shared errors in a warm tone, opposite ones in a cool one, the stronger the denser."""
-    tone = "217,83,79" if value > 0 else "65,131,215"
-    return f"rgba({tone},{min(abs(value), 1.0) * 0.75:.2f})"
+def _heat(value: float | None) -> Markup:
+    """Shared errors on a warm ground, opposite ones on a cool one, the stronger the denser."""
+    tone, strength = ("217,83,79" if (value or 0) > 0 else "65,131,215"), min(abs(value or 0), 1.0)
+    ground = f"padding:.34em .9em .34em .5em;background:rgba({tone},{strength * 0.75:.2f})"
+    return div(ground, text.correlation(value))
+
+
+_GROWS = f"{looks.LEFT};width:100%;min-width:8em"
 
 
 def _curve(curve: kinds.Curve) -> Markup:
-    right = f"{looks.CELL};{looks.RIGHT}"
-    head = [Element("th", style=_LEFT_HEAD)("Votes"), Element("th", style=looks.HEAD_CELL)()]
-    for name, colour in zip(curve.names, (looks.GREEN, looks.GREY), strict=True):
-        head.append(_th(f"{looks.HEAD_CELL};{looks.RIGHT}", "col")(dot(colour), name))
+    colours = (looks.GREEN, looks.GREY)
+    named = (joined((dot(each), name)) for each, name in zip(colours, curve.names, strict=True))
     rows = []
-    for votes, (seen, ideal) in enumerate(curve.values, 1):
-        upper = div("margin-bottom:2px", bar(0, 0, seen, looks.GREEN))
-        cells = [
-            _th(_LEFT_CELL)(str(votes)),
-            Element("td", style=f"{looks.CELL};width:100%;min-width:8em")(
-                upper, bar(0, 0, ideal, looks.GREY)
-            ),
-            Element("td", style=right)(text.points(seen)),
-            Element("td", style=f"{right};padding-right:0")(text.points(ideal)),
-        ]
-        rows.append(_row(*cells))
-    return _noted(curve, _framed(head, rows))
+    for votes, shares in enumerate(curve.values, 1):
+        upper, lower = map(bar, zip(shares, colours, strict=True))
+        rows.append(
+            [
+                str(votes),
+                joined((div("margin-bottom:2px", upper), lower)),
+                *map(text.points, shares),
+            ]
+        )
+    styles = (looks.LEFT, _GROWS, looks.RIGHT, f"{looks.RIGHT};padding-right:0")
+    return _noted(curve, grid(styles, rows, ["Votes", "", *named], ruled=True))
 
 
-_TIGHT = f"{_LEFT_CELL};{looks.TIGHT}"
+_TIGHT = f"{looks.LEFT};{looks.TIGHT}"
+_told = Element("div", dir="auto")
 
 
 def _facts(block: kinds.Facts) -> Markup:
-    heading = _th(f"{_TIGHT};font-weight:600")
-    style = f"{_TIGHT};width:100%;white-space:normal;padding-right:0"
-    told = Element("td", style=style, dir="auto")
     rows = (
-        _row(heading(boxed(text.one_line(name), 20)), told(text.one_line(value, 500)))
+        (box(20)(text.one_line(name)), _told(text.one_line(value, 500)))
         for name, value in block.facts
     )
-    return _framed([], [*rows])
+    value = f"{_TIGHT};width:100%;white-space:normal;padding-right:0"
+    return grid((f"{_TIGHT};font-weight:600", value), rows, ruled=True)
 
 
 # --- votes and times ------------------------------------------------------------------------------
 
+_NAMED, _LAST = f"{_TIGHT};font-weight:normal", f"{_TIGHT};padding-right:0"
+_MIDDLE = f"{_GROWS};{looks.TIGHT}"
+
 
 def _bars(block: kinds.Bars) -> Markup:
     weighed = any(each.weighs for each in block.bars)
+    styles = [_NAMED, _MIDDLE, *([_TIGHT] if weighed else []), _LAST]
     rows = [_bar_row(each, max(block.requested, 1), weighed) for each in block.bars]
-    parts = [_framed([], rows)] if rows else []
+    parts = [grid(styles, rows)] if rows else []
     if rows and block.more > 0:
-        parts.append(div(f"{looks.DIM};{looks.SMALL}", text.count(block.more, "more label")))
+        parts.append(_small(text.count(block.more, "more label")))
     said = [_strong(sentence(block.verdict))] if block.verdict else []
     said += [_line(sentence(line)) for line in block.lines if line]
     said += [div(looks.DIM, block.figures)] if block.figures else []
@@ -224,78 +201,67 @@ def _bars(block: kinds.Bars) -> Markup:
     return _block(div(f"{looks.HEAD};margin-bottom:-.6em", title), drawn)
 
 
-def _bar_row(each: kinds.Bar, requested: int, weighed: bool) -> Markup:
-    picture = [bar(0, 0, each.votes / requested, looks.GREEN if each.mark else looks.GREY)]
+def _bar_row(each: kinds.Bar, requested: int, weighed: bool) -> Sequence[str]:
+    picture = [bar((each.votes / requested, looks.GREEN if each.mark else looks.GREY))]
     if each.interval is not None:
         low, high = (min(max(end / requested, 0.0), 1.0) for end in each.interval)
         picture.append(bracket(low, high))
-    strength = "font-weight:600" if each.mark else "font-weight:normal"
-    mark = (" ", dim(each.mark)) if each.mark else ()
-    return _plain_row(
-        _th(f"{_TIGHT};{strength}")(boxed(text.one_line(each.label, 60), 16)),
-        Element("td", style=f"{_TIGHT};width:100%;min-width:6em")(*picture),
-        Element("td", style=_TIGHT)(each.weighs) if weighed else "",
-        Element("td", style=f"{_TIGHT};padding-right:0")(f"{each.votes:,} of {requested:,}", *mark),
-    )
+    name, votes = box(16)(text.one_line(each.label, 60)), f"{each.votes:,} of {requested:,}"
+    if each.mark:
+        name, votes = _strong(name), joined((votes, " ", dim(each.mark)))
+    return name, joined(picture), *([each.weighs] if weighed else []), votes
 
 
 def _section_votes(block: kinds.SectionVotes) -> Markup:
     return joined([*map(_bars, block.votes), _small(block.more) if block.more else ""])
 
 
-_WIDE = f"{_LEFT_CELL};width:100%;min-width:8em"
-_axis = Element("td", style=f"{_WIDE};{looks.DIM};{looks.SMALL};padding-top:0")
+_axis = Element("div", style=f"{looks.DIM};{looks.SMALL}")
 _start = Element("div", style="float:left")("0 s")
 _end = Element("div", style="float:right")
 _said = Element("div", style=f"{looks.SMALL};margin-top:.3em")
-_named = _th(f"{_TIGHT};font-weight:normal")
-_track = Element("td", style=f"{_WIDE};{looks.TIGHT}")
-_took = Element("td", style=f"{_TIGHT};text-align:right;padding-right:0")
+_GAP = (0.003, "")
+_MOST_PARTS = 60
+"""Most workers that are set off from each other in the bar of all."""
 
 
 def _timeline(block: kinds.Timeline) -> Markup:
-    rows = [_time_row(row, block.span) for row in (*block.rows, *block.auxiliary)]
-    rows.append(_plain_row(_cell(), _axis(_start, _end(text.seconds(block.span))), _cell()))
+    rows: list[Sequence[str]] = []
+    for row in (*block.rows, *block.auxiliary):
+        took = text.seconds(row.seconds or 0.0)
+        late = "" if row.state == "ok" else joined((" ", dim(looks.STATES[row.state].word)))
+        name = box(14)(text.one_line(row.titled, 40))
+        rows.append((name, elapsed(row), joined((took, late))))
+    rows.append(("", _axis(_start, _end(text.seconds(block.span))), ""))
     if block.together is not None:
         whole = sum(block.alone)
-        together = bar(0, 0, block.together / whole, looks.BLUE)
-        alone = segments([part / whole for part in block.alone], looks.BLUE)
-        for name, picture, seconds in (
-            ("all at once", together, block.together),
-            ("one by one", alone, whole),
-        ):
-            rows.append(_plain_row(_named(name), _track(picture), _took(text.seconds(seconds))))
+        parts = block.alone if len(block.alone) <= _MOST_PARTS else (whole,)
+        alone = [each for part in parts for each in ((part / whole - _GAP[0], looks.BLUE), _GAP)]
+        together = bar((block.together / whole, looks.BLUE))
+        rows.append(("all at once", together, text.seconds(block.together)))
+        rows.append(("one by one", bar(*alone), text.seconds(whole)))
     drawn = len(block.rows)
     said = (block.left_out(drawn) if drawn < block.workers else "") + block.said
-    return _block(_head("Timeline"), _framed([], rows), _said(said))
-
-
-def _time_row(row: Row, span: float) -> Markup:
-    state, seconds = looks.STATES[row.state], row.seconds or 0.0
-    start, queued = (row.start - row.queued) / span, row.queued / span
-    word = () if row.state == "ok" else (" ", dim(state.word))
-    return _plain_row(
-        _named(boxed(text.one_line(row.titled, 40), 14)),
-        _track(bar(start, queued, seconds / span, state.colour)),
-        _took(text.seconds(seconds), *word),
-    )
+    return _block(_head("Timeline"), grid((_NAMED, _MIDDLE, _LAST), rows), _said(said))
 
 
 # --- texts and folds ------------------------------------------------------------------------------
 
 
+_QUOTED = f"border-left:3px solid {looks.LINE};padding:0 0 0 .9em;overflow:auto"
+_aggregate = Element("div", dir="auto", style=f"{_QUOTED};max-height:60em")
+_answer = Element("div", dir="auto", style=f"{_QUOTED};max-height:40em")
+
+
 def _text(block: kinds.Text) -> Markup:
-    ems = 60 if block.title else 40
-    style = (
-        f"border-left:3px solid {looks.LINE};padding:0 0 0 .9em;max-height:{ems}em;overflow:auto"
-    )
-    drawn = Element("div", dir="auto", style=style)(markdown(block.text, block.limit))
-    return _block(_head(text.one_line(block.title)), drawn) if block.title else drawn
+    drawn = markdown(block.text, block.limit)
+    if not block.title:
+        return _answer(drawn)
+    return _block(_head(text.one_line(block.title)), _aggregate(drawn))
 
 
 _closed = Element("details", style="margin:.35em 0")
 _opened = Element("details", open="", style="margin:.35em 0")
-_opened_prompt = Element("details", style="margin:.35em 0", open="")
 _indented = Element("div", style="margin:.4em 0 .6em 1.1em")
 _fold_title = Element(
     "bdi",
@@ -308,7 +274,7 @@ _prompt_text = Element("pre", dir="auto", style="white-space:pre-wrap;margin:.4e
 
 def _prompt(block: kinds.Prompt) -> Markup:
     summary = _summary(_call(block.name), " ", dim(block.model))
-    return (_opened_prompt if block.opened else _closed)(summary, _prompt_text(block.text))
+    return (_opened if block.opened else _closed)(summary, _prompt_text(block.text))
 
 
 def _disclosure(block: kinds.Disclosure) -> Markup:
@@ -343,7 +309,7 @@ _DRAWN: Mapping[type, Callable[[Any], Markup]] = {
     kinds.Prompt: _prompt,
     kinds.Progress: lambda block: div(
         "margin:.4em 0;max-width:24em",
-        "" if block.share is None else bar(0, 0, block.share, looks.BLUE),
+        "" if block.share is None else bar((block.share, looks.BLUE)),
     ),
     kinds.Disclosure: _disclosure,
     kinds.Folds: lambda block: _block(*map(_disclosure, block.folds)),

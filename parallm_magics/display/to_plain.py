@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from parallm_magics.display import kinds, looks, text
-from parallm_magics.display.columns import Row, columns_of, slowest
+from parallm_magics.display.columns import columns_of, slowest
 
 COLUMNS = 100
 """How wide a terminal is taken to be."""
@@ -60,7 +60,7 @@ def _bars(block: kinds.Bars, columns: int) -> list[str]:
     lines = []
     for name, bar in zip(names, block.bars, strict=True):
         filled = min(round(bar.votes / max(block.requested, 1) * room), room)
-        cells = [text.pad(name, wide), ("█" * filled).ljust(room, "·")]
+        cells = [text.fit(name, wide, "left"), ("█" * filled).ljust(room, "·")]
         cells += [bar.weighs.ljust(weighs)] if weighs else []
         cells += [f"{bar.votes:,} of {block.requested:,}", bar.mark]
         lines.append("  ".join(cells).rstrip())
@@ -93,7 +93,7 @@ def _aligned(
     """Cells in columns of these widths, cut where they are longer."""
     return [
         "  ".join(
-            text.pad(text.fit(cell, wide), wide, flush)
+            text.fit(cell, wide, "right" if flush else "left")
             for cell, wide, flush in zip(line, widths, right, strict=True)
         ).rstrip()
         for line in cells
@@ -109,23 +109,19 @@ def _timeline(block: kinds.Timeline, columns: int) -> list[str]:
     room = min(columns - wide - 24, 50)
     lines = []
     for name, row in zip(names, rows, strict=True):
+        took = row.seconds or 0.0
+        shares = (
+            at / block.span * room for at in (row.start - row.queued, row.start, row.start + took)
+        )
+        begin, run, end = (
+            min(max(round(share), 0), room) if math.isfinite(share) else 0 for share in shares
+        )
+        end = max(end, run + (took > 0))
+        picture = (" " * begin + "·" * (run - begin) + "█" * (end - run)).ljust(room)[:room]
         word = "" if row.state == "ok" else f" {looks.STATES[row.state].word}"
-        picture = _track(row, block.span, room)
-        took = text.seconds(row.seconds or 0.0)
-        lines.append(f"{text.pad(name, wide)}  {picture}  {took}{word}")
+        lines.append(f"{text.fit(name, wide, 'left')}  {picture}  {text.seconds(took)}{word}")
     drawn = len(longest)
     return [*lines, (block.left_out(drawn) if drawn < block.workers else "") + block.said]
-
-
-def _track(row: Row, span: float, room: int) -> str:
-    seconds = row.seconds or 0.0
-    moments = (row.start - row.queued, row.start, row.start + seconds)
-    shares = [at / span * room for at in moments]
-    begin, run, end = (
-        min(max(round(share), 0), room) if math.isfinite(share) else 0 for share in shares
-    )
-    end = max(end, run + (seconds > 0))
-    return (" " * begin + "·" * (run - begin) + "█" * (end - run)).ljust(room)[:room]
 
 
 def _table(table: kinds.Table, columns: int) -> list[str]:
@@ -178,7 +174,7 @@ def _facts(block: kinds.Facts, columns: int) -> list[str]:
     lines = []
     for name, (_, value) in zip(names, block.facts, strict=True):
         first, *rest = text.wrap(text.one_line(value, 500), columns - wide - 2) or [""]
-        lines.append(f"{text.pad(name, wide)}  {first}".rstrip())
+        lines.append(f"{text.fit(name, wide, 'left')}  {first}".rstrip())
         lines += [" " * (wide + 2) + line for line in rest]
     return lines
 

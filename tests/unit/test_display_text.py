@@ -110,7 +110,7 @@ def test_fitted_text_fits(raw: str, columns: int) -> None:
     """Cut, padded and wrapped text keeps to its columns."""
     line = text.one_line(raw)
     assert text.width(text.fit(line, columns)) <= columns
-    assert text.width(text.pad(text.fit(line, columns), columns)) == columns
+    assert text.width(text.fit(line, columns, "left")) == columns
     assert all(text.width(part) <= max(columns, 2) for part in text.wrap(text.plain(raw), columns))
 
 
@@ -149,6 +149,6 @@ def test_money(cost: str, shown: str) -> None:
 
 def test_unknown_amounts_are_said() -> None:
     """Nothing known is a dash, something known is a lower bound."""
-    assert text.money(None) == text.tokens(None) == "–"
+    assert text.money(None) == text.count(None) == "–"
     assert text.money(Decimal("0.0012"), complete=False) == "at least $0.0012"
-    assert text.tokens(1234, complete=False) == "at least 1,234"
+    assert text.count(1234, "token", complete=False) == "at least 1,234 tokens"
