@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
 from typing import Any
 
 from parallm_magics.answers import reading_kinds
@@ -52,16 +53,7 @@ _HEADING = """\
 # --- how answers are read and votes are counted: the source of parallm_magics --------------"""
 _IMPORTED = "# `%parallm code NAME.py` writes the source of these into the program, so that it runs by itself."
 _END = "# In a notebook: await main()\nasyncio.run(main())"
-_OF_READING = [
-    "tidied",
-    "is_answer",
-    "is_label",
-    "is_number",
-    "is_text",
-    "marker_words",
-    "first_fields",
-    "last_fields",
-]
+_NOT_OF_READING = ("read", "asks", "key", "label", "noun", "all_answers")
 _KINDS: Place = (reading_kinds.__name__, "KINDS")
 
 
@@ -126,6 +118,7 @@ def _is_ours(function: Any) -> bool:
 def _kind(kind: ReadingKind, sources: Sources) -> str:
     """The expression of a kind of answers, as far as reading needs it."""
     usual = ReadingKind(kind.read)
-    told = [name for name in _OF_READING if getattr(kind, name) != getattr(usual, name)]
-    fields = [f"{name}={sources.value(getattr(kind, name))}" for name in told]
-    return f"ReadingKind({', '.join([sources.value(kind.read), *fields])})"
+    names = [each.name for each in fields(kind) if each.name not in _NOT_OF_READING]
+    told = [name for name in names if getattr(kind, name) != getattr(usual, name)]
+    own = [f"{name}={sources.value(getattr(kind, name))}" for name in told]
+    return f"ReadingKind({', '.join([sources.value(kind.read), *own])})"

@@ -12,6 +12,7 @@ from parallm_magics.voting.recommending import Recommendation, recommend
 
 Money = Callable[[Decimal], str]
 
+_VOTE = "the vote"
 NO_LABELS = "no labelled items: nothing can be said of who is right"
 
 
@@ -92,21 +93,21 @@ def advise(
     if measures and all(each.unanswered == 1 for each in measures.values()):
         return Advice("undecided", "nobody gave an answer that can be counted; see the calls.")
     if bigger is not None and (vote, single) not in comparisons:
-        return _without_a_vote(comparisons[bigger, single], money)
+        big = comparisons[bigger, single]
+        return _of_one(recommend("worse", big.verdict, "worse", 0, 0), bigger, big, money)
     voted = comparisons[vote, single]
     if voted.items < FEWEST:
         return Advice("undecided", f"cannot tell of so few items: {shown(voted)}.")
     if bigger is None:
-        found = recommend(voted.verdict, "worse", "worse", 0, 0)
-        return Advice(found, _of_the_vote(found, voted, money))
+        return _of_one(recommend(voted.verdict, "worse", "worse", 0, 0), _VOTE, voted, money)
     big, duel = comparisons[bigger, single], comparisons[bigger, vote]
     if voted.verdict == big.verdict == "better":
         return _both_better(duel, measures, bigger, vote, money)
     found = recommend(voted.verdict, big.verdict, duel.verdict, 0, 0)
     if found == "vote":
-        return Advice(found, _of_the_vote(found, voted, money))
+        return _of_one(found, _VOTE, voted, money)
     if found == "bigger_model":
-        return Advice(found, f"{bigger} against a single call: {_priced(big, money)}.")
+        return _of_one(found, bigger, big, money)
     said = f"the vote {shown(voted)}; {bigger} {shown(big)}."
     if found == "single":
         return Advice(found, f"nothing is gained over a single call: {said}")
@@ -144,22 +145,15 @@ def _both_better(
     )
 
 
-def _without_a_vote(big: Comparison, money: Money) -> Advice:
-    """A bigger model against one call alone, where nobody votes."""
-    name = big.alternative
-    if big.verdict == "better":
-        return Advice("bigger_model", f"{name} against a single call: {_priced(big, money)}.")
-    if recommend("worse", big.verdict, "worse", 0, 0) == "single":
-        return Advice("single", f"{name} gains nothing over a single call: {shown(big)}.")
-    return Advice("undecided", f"cannot tell: {name} against a single call {shown(big)}.")
-
-
-def _of_the_vote(found: Recommendation, voted: Comparison, money: Money) -> str:
-    if found == "vote":
-        return f"the vote against a single call: {_priced(voted, money)}."
+def _of_one(found: Recommendation, name: str, comparison: Comparison, money: Money) -> Advice:
+    """What is said where one alternative alone decides, against a single call."""
+    if found == "undecided":
+        of = "" if name == _VOTE else f"{name} against a single call "
+        return Advice(found, f"cannot tell: {of}{shown(comparison)}.")
     if found == "single":
-        return f"the vote gains nothing over a single call: {shown(voted)}."
-    return f"cannot tell: {shown(voted)}."
+        return Advice(found, f"{name} gains nothing over a single call: {shown(comparison)}.")
+    each = f"each extra right answer takes {price(comparison, money)}"
+    return Advice(found, f"{name} against a single call: {shown(comparison)}; {each}.")
 
 
 def _your_call(
@@ -173,12 +167,8 @@ def _your_call(
     )
 
 
-def _priced(comparison: Comparison, money: Money) -> str:
-    return f"{shown(comparison)}; each extra right answer takes {price(comparison, money)}"
-
-
 def _the(name: str, vote: str) -> str:
-    return "the vote" if name == vote else name
+    return _VOTE if name == vote else name
 
 
 def _calls(number: float) -> str:

@@ -47,9 +47,7 @@ class Panel:
 
     Attributes:
         voters: the places of those who are asked.
-        need: how many of them must say `label`; None where the most votes win.
-        label: what is said where enough do; the other one of two labels is said otherwise.
-        other: that other label.
+        need: how many of them must say `label`, else `other` is said; None where the most votes win.
     """
 
     voters: tuple[int, ...]
@@ -79,15 +77,13 @@ def choose_panel(labels: Labels, truth: Sequence[str], kinds: Sequence[str] = ()
         labels, truth: as `learned_weights`.
         kinds: the labels of a closed set.
     """
-    voters = max((len(row) for row in labels), default=0)
     tried: list[tuple[int, Panel]] = []
-    for at in range(voters):
-        alone = sum(row[at] == true for row, true in zip(labels, truth, strict=True))
-        tried.append((alone, Panel((at,))))
     counts = [Counter[str]() for _ in labels]
-    for at in range(voters):
-        for count, row in zip(counts, labels, strict=True):
-            if (label := row[at]) is not None:
+    for at, column in enumerate(zip(*labels, strict=True)):
+        alone = sum(label == true for label, true in zip(column, truth, strict=True))
+        tried.append((alone, Panel((at,))))
+        for count, label in zip(counts, column, strict=True):
+            if label is not None:
                 count[label] += 1
         who = tuple(range(at + 1))
         if at:

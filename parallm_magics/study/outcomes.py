@@ -20,6 +20,9 @@ from parallm_magics.voting import label_of
 from parallm_magics.voting.pick_rules import rule_named
 from parallm_magics.voting.rule_entry import Vote
 
+Records = Sequence[Record]
+Ballots = Sequence[Ballot]
+
 _NOT_ASKED = ("cancelled", "blocked")
 _NEVER_CAME = ("budget", "bad_item", "cancelled")
 
@@ -33,7 +36,7 @@ class Item:
         words: what the prompts say of it, of long ones the beginning.
         truth: its true label as answers are counted; None where that is not known.
         ballots: the votes of the cell's own panel, in the panel's order.
-        outcomes: what each system made of it, by the system's name.
+        outcomes: by the system's name.
     """
 
     number: int
@@ -53,11 +56,8 @@ class Counting:
     """How the calls of one system are counted.
 
     Attributes:
-        system: the system.
-        reading: how its answers are read.
-        rule: by which its votes are counted.
-        weights: what each of them counts.
-        repeats: whether they all ask one model the same.
+        weights: what each of its votes counts.
+        repeats: whether all of its calls ask one model the same.
     """
 
     system: System
@@ -86,12 +86,12 @@ def _rule(system: System, reading: Reading, flag: str | None) -> Rule:
     """The rule of a system that is a vote; what is asked once has none to keep."""
     if system.kind in ("single", "model"):
         return Rule()
-    problem = ""
     try:
         return rule_of(system.options, len(system.places), reading, flag)
     except OptionError as error:
-        problem = str(error)
-    raise OptionError(problem if system.kind == "vote" else f"{system.name}: {problem}")
+        if system.kind == "vote":
+            raise
+        raise OptionError(f"{system.name}: {error}") from None
 
 
 def reading_of_all(plan: Plan) -> Reading:
@@ -146,9 +146,7 @@ def _was_asked(record: Record) -> bool:
     return record.error is None or record.error.kind not in _NEVER_CAME
 
 
-def _single(
-    counting: Counting, records: Sequence[Record], ballots: Sequence[Ballot], truth: str | None
-) -> Outcome:
+def _single(counting: Counting, records: Records, ballots: Ballots, truth: str | None) -> Outcome:
     """One call: every vote is a draw of it where all ask the same, else it is the first voter's."""
     drawn = len(ballots) if counting.repeats else 1
     answers = [ballot.label for ballot in ballots[:drawn]]
@@ -157,16 +155,12 @@ def _single(
     return replace(found, cost=found.cost / drawn, calls=1.0)
 
 
-def _vote(
-    counting: Counting, records: Sequence[Record], ballots: Sequence[Ballot], truth: str | None
-) -> Outcome:
+def _vote(counting: Counting, records: Records, ballots: Ballots, truth: str | None) -> Outcome:
     """All votes at once."""
     return _decided(counting, votes_of(records, ballots), records, ballots, truth)
 
 
-def _stopped(
-    counting: Counting, records: Sequence[Record], ballots: Sequence[Ballot], truth: str | None
-) -> Outcome:
+def _stopped(counting: Counting, records: Records, ballots: Ballots, truth: str | None) -> Outcome:
     """The same votes, ended as soon as those still open could not change the outcome."""
     stopper = EarlyStopper(counting.rule, counting.reading, counting.weights)
     order = sorted(records, key=lambda record: (record.seconds, record.index))
@@ -190,8 +184,8 @@ _KINDS: Mapping[str, Callable[..., Outcome]] = {
 def _decided(
     counting: Counting,
     votes: Sequence[Vote],
-    records: Sequence[Record],
-    ballots: Sequence[Ballot],
+    records: Records,
+    ballots: Ballots,
     truth: str | None,
 ) -> Outcome:
     """What a vote comes to once these have ended: it takes as long as the longest of them."""
@@ -207,8 +201,8 @@ def _outcome(
     counting: Counting,
     answers: Sequence[str | None],
     seconds: Sequence[float],
-    records: Sequence[Record],
-    ballots: Sequence[Ballot],
+    records: Records,
+    ballots: Ballots,
     truth: str | None,
 ) -> Outcome:
     """What was made of an item, held against the truth.

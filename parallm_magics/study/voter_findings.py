@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import combinations
 from typing import Any
 
 from parallm_magics.cell.plan import Plan
@@ -39,9 +40,9 @@ class LearnedWeights:
     """Log-odds weights from one half of the labelled items, tested on the other.
 
     Attributes:
-        items: how many items they were learnt from.
+        items: how many they were learnt from.
         weights: one a voter; 0 for one that is no better than chance.
-        tested: what they do on the other half, against a plurality of equal weights.
+        tested: against a plurality of equal weights.
     """
 
     items: int
@@ -54,9 +55,8 @@ class LearnedPanel:
     """The number of votes and the threshold that do best on one half, tested on the other.
 
     Attributes:
-        items: how many items they were chosen on.
-        panel: what was chosen.
-        tested: what it does on the other half, against a plurality of all voters.
+        items: how many they were chosen on.
+        tested: against a plurality of all voters.
     """
 
     items: int
@@ -138,13 +138,9 @@ class VoterFindings(MeasuredItems):
             for item in self.labelled
         ]
         truth = [item.truth or "" for item in self.labelled]
-        columns = list(zip(*labels, strict=True))
-        rates = [
-            rate
-            for at, one in enumerate(columns)
-            for other in columns[at + 1 :]
-            if (rate := same_wrong_rate(one, other, truth)) is not None
-        ]
+        pairs = combinations(zip(*labels, strict=True), 2)
+        found = [same_wrong_rate(one, other, truth) for one, other in pairs]
+        rates = [rate for rate in found if rate is not None]
         kinds = self.label_count
         everyone = [list(item.labels) for item in self.measured]
         seen = sorted({label for row in everyone for label in row if label is not None})
