@@ -6,6 +6,7 @@ import re
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable
+from itertools import islice
 from typing import NamedTuple
 
 from parallm_magics.answers.framing import END_MARK
@@ -79,7 +80,6 @@ def marked_answer(
     Without a deciding one it is the last within a line.
 
     Args:
-        text: a tidy text.
         words: the words that are markers of such an answer, as a pattern.
         is_answer: whether a text is an answer as it stands. "####" is a marker only before such a
             one, and a heading otherwise.
@@ -179,12 +179,10 @@ def _inline(text: str, words: str, begin: int | None = None) -> list[_Marked]:
     quotes = _quoted_spans(text) if matches else []
     found = []
     for match in matches:
-        if (
-            not _is_inside(match.start(), quotes)
-            and not _is_in_quotation(text, match.start())
-            and not is_no_verdict(text, match.start())
-        ):
-            found.append(_Marked(match.start(), match.end(), _value(text, match.end())))
+        place = match.start()
+        is_quoted = _is_inside(place, quotes) or _is_in_quotation(text, place)
+        if not is_quoted and not is_no_verdict(text, place):
+            found.append(_Marked(place, match.end(), _value(text, match.end())))
             if begin is None:
                 break
     return found
@@ -222,10 +220,8 @@ def _last_of(
     pattern: re.Pattern[str], text: str, accept: Callable[[str], bool]
 ) -> list[re.Match[str]]:
     """Return the last match whose first group is accepted, as a list of none or one."""
-    for match in _from_the_last(pattern, text):
-        if len(match[1]) < 200 and accept(match[1]):
-            return [match]
-    return []
+    matches = _from_the_last(pattern, text)
+    return [*islice((m for m in matches if len(m[1]) < 200 and accept(m[1])), 1)]
 
 
 def _value(text: str, start: int) -> str:

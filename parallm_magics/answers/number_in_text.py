@@ -144,7 +144,6 @@ def read_number(
     only number in it. A percentage is the number before the sign: "50%" is 50.
 
     Args:
-        text: a tidy text.
         span: least and largest value; one outside is no answer, and is never moved inside.
         whole: whether only whole numbers will do.
         of_top: whether "8/10" and "8 out of 10" are 8 where the span ends at 10, and a scale of 1
@@ -223,15 +222,12 @@ def _exact(text: str) -> _Found | None:
 def _leading(text: str, *, of_list: bool) -> _Found | None:
     """Return the number at the start, where punctuation or a line end sets it apart.
 
-    Args:
-        text: a tidy text.
-        of_list: whether it may be named as one of a list: "Candidate 2".
+    Of a list it may be named as one: "Candidate 2".
     """
     one = rf"(?:(?:the\s+best\s+is\s+)?{_ONE}\s+)?" if of_list else ""
     start = re.match(rf"\s*(?:[-*+•]\s+)?[*_`\"'(\[$]{{0,6}}{one}", text, re.IGNORECASE)
     match = _CHUNK.match(text, start.end() if start else 0)
-    found = _of_chunk(match) if match else None
-    if match is None or found is None:
+    if match is None or (found := _of_chunk(match)) is None:
         return None
     end = match.start() + len(_bare(match[0]))
     sign = _VERDICT_END.match(text, end)
@@ -247,9 +243,7 @@ def _leading(text: str, *, of_list: bool) -> _Found | None:
 def _single(text: str, *, of_things: bool) -> _Found | None:
     """Return the only number in the text, if nothing denies, hedges or bounds it.
 
-    Args:
-        text: a tidy text.
-        of_things: whether it may say how many there are: "3 errors" gives no score.
+    Unless it is of things, it may not say how many there are: "3 errors" gives no score.
     """
     if "\\" in text and _FORMULA.search(text):
         return None

@@ -55,7 +55,6 @@ def parse_confidence(text: str, scale: Number = 100) -> float | None:
     text raises.
 
     Args:
-        text: the answer as the model wrote it.
         scale: the largest number of the scale that was asked for; "1" of 100 is 0.01. A "%" or
             "/10" after the number goes before it. Of 100, a decimal with a point from 0 to 1 is a
             share: "0.95", "1.0".

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal, NamedTuple
 
 # What models call it by themselves. "analysis" and the like are tags that prompts ask for as part
@@ -33,6 +33,7 @@ _MAY_THINK = re.compile(
 _LONGEST_MARK = 140
 """Characters of the longest mark."""
 
+# Blocks that a prompt may ask for: part of the answer, and no part of the vote.
 _REFLECTING = re.compile(
     r"<\s{0,4}(/?)\s{0,4}(?:reflection|scratchpad|analysis)\b[^<>]{0,80}>", re.IGNORECASE
 )
@@ -109,7 +110,7 @@ def split_thinking(text: str) -> tuple[str, str]:
     harmony = _harmony(text)
     if harmony is not None:
         return harmony
-    marks = _known_marks(text)
+    marks = [*_known_marks(text)]
     thoughts: list[str] = []
     place = 0
     fences = [fence.start() for fence in _FENCE.finditer(text)]
@@ -130,7 +131,8 @@ def without_reasoning(text: str) -> str:
     _, text = split_thinking(text)
     kept: list[str] = []
     start, inside = 0, False
-    for mark in sorted([*_known_marks(text), *_reflecting_marks(text)]):
+    asked_for = (_Mark(m.start(), m.end(), bool(m[1])) for m in _REFLECTING.finditer(text))
+    for mark in sorted([*_known_marks(text), *asked_for]):
         if mark.closes:
             if not inside:
                 kept.clear()
@@ -161,14 +163,11 @@ def _next_block(
     if marks[at].start == start and not marks[at].closes:
         if marks[at].is_empty:
             return marks[at].end, marks[at].end, marks[at].end
-        later = range(at + 1, len(marks))
-        close = next((marks[next_] for next_ in later if marks[next_].closes), None)
-        if close is None:
-            return marks[at].end, len(text), len(text)
+        later = (marks[place] for place in range(at + 1, len(marks)))
+        close = next((mark for mark in later if mark.closes), _Mark(len(text), len(text), True))
         return marks[at].end, close.start, close.end
     before = bisect_left(fences, place)
-    for next_ in range(at, len(marks)):
-        mark = marks[next_]
+    for mark in (marks[place] for place in range(at, len(marks))):
         if not _is_quoted(text, mark, bisect_left(fences, mark.start) - before):
             return (start, mark.start, mark.end) if mark.closes else None
     return None
@@ -198,8 +197,7 @@ def _harmony(text: str) -> tuple[str, str] | None:
 def _messages(text: str, headers: Sequence[re.Match[str]]) -> tuple[str, str]:
     thoughts = [text[: headers[0].start()]]
     answers: list[str] = []
-    ends = [header.start() for header in headers[1:]] + [len(text)]
-    for header, end in zip(headers, ends, strict=True):
+    for header, end in _with_ends(text, headers):
         stop = _MESSAGE_END.search(text, header.end(), end)
         said = text[header.end() : stop.start() if stop else end].strip()
         channel = (header["channel"] or header["bare"] or "final").split()[0].casefold()
@@ -222,24 +220,23 @@ def _bare_harmony(text: str) -> tuple[str, str] | None:
         return _joined([text[start.end() :]]), ""
     thoughts = [text[start.end() if start else 0 : headers[0].start()]]
     answers: list[str] = []
-    ends = [header.start() for header in headers[1:]] + [len(text)]
-    for header, end in zip(headers, ends, strict=True):
+    for header, end in _with_ends(text, headers):
         (answers if header["channel"] == "final" else thoughts).append(text[header.end() : end])
     return _joined(thoughts), _joined(answers)
+
+
+def _with_ends(text: str, headers: Sequence[re.Match[str]]) -> Iterable[tuple[re.Match[str], int]]:
+    """Pair each header with where its message ends."""
+    return zip(headers, [*(header.start() for header in headers[1:]), len(text)], strict=True)
 
 
 def _joined(parts: Sequence[str]) -> str:
     return "\n\n".join(filter(None, (part.strip() for part in parts)))
 
 
-def _known_marks(text: str) -> list[_Mark]:
-    """Return all marks whose name says that they are about thinking, in their order."""
-    return [_mark(found) for found in _KNOWN.finditer(text)]
-
-
-def _reflecting_marks(text: str) -> list[_Mark]:
-    """Return all marks of blocks that a prompt may ask for: part of the answer, and no part of the vote."""
-    return [_Mark(m.start(), m.end(), bool(m[1])) for m in _REFLECTING.finditer(text)]
+def _known_marks(text: str) -> Iterator[_Mark]:
+    """Yield all marks whose name says that they are about thinking, in their order."""
+    return map(_mark, _KNOWN.finditer(text))
 
 
 def _mark(found: re.Match[str]) -> _Mark:
@@ -254,8 +251,7 @@ def _mark(found: re.Match[str]) -> _Mark:
 
 def _first_mark(text: str, *, closes: bool = False) -> _Mark | None:
     """Return the first known mark, or the first that ends thinking; None without one."""
-    marks = map(_mark, _KNOWN.finditer(text))
-    return next((mark for mark in marks if mark.closes or not closes), None)
+    return next((mark for mark in _known_marks(text) if mark.closes or not closes), None)
 
 
 class Sieve:
