@@ -85,11 +85,15 @@ def _votes(number: int) -> str:
     return "1 vote" if number == 1 else f"{number} votes"
 
 
+def _sums(votes: Sequence[Vote]) -> dict[str, Fraction]:
+    return weight_sums((vote.label, vote.weight) for vote in votes)
+
+
 def weighted(votes: Sequence[Vote], terms: Terms) -> Decision:
     """The label with the largest sum of weights."""
     if terms.lacks_quorum(votes):
         return Decision("no_quorum")
-    sums = weight_sums([(vote.label, vote.weight) for vote in votes])
+    sums = _sums(votes)
     most = max(sums.values(), default=Fraction(0))
     top = tuple(label for label in counts_of(votes) if sums.get(label) == most)
     if not most:
@@ -163,7 +167,7 @@ def _weights_sure(votes: Sequence[Vote], open_: Sequence[Fraction], terms: Terms
     quorum = max(1, terms.quorum)
     if len(votes) + len(open_) < quorum:
         return "no_winner", None
-    sums = weight_sums([(vote.label, vote.weight) for vote in votes])
+    sums = _sums(votes)
     winner = clinch_weighted(sums, list(open_)) if len(votes) >= quorum else None
     return None if winner is None else ("winner", winner)
 
@@ -176,7 +180,7 @@ def _flag(votes: Sequence[Vote], terms: Terms) -> str | None:
 
 
 def _heaviest(votes: Sequence[Vote], terms: Terms) -> str | None:
-    sums = weight_sums([(vote.label, vote.weight) for vote in votes])
+    sums = _sums(votes)
     return max(sums, key=sums.__getitem__, default=None)
 
 
@@ -212,9 +216,7 @@ def number_rule(
         partial(computed, compute, name),
         kinds=frozenset(NUMERIC),
         wants="is for numbers: ask for them with --score LO..HI or --number",
-        picks_label=False,
         computes=True,
-        agrees=False,
         may_tie=False,
         **more,
     )
@@ -255,7 +257,6 @@ _OWN = (
         "--flag LABEL as soon as one vote says it",
         any_flag,
         _flag_sure,
-        agrees=False,
         front=_flag,
         with_share="any",
         needs_flag=True,
@@ -270,13 +271,7 @@ _OWN = (
         weighs=True,
     ),
     PickRule("judge", "a judge's choice", partial(counted, plurality), asks="winner"),
-    PickRule(
-        "best",
-        "the highest score of a judge",
-        partial(counted, plurality),
-        asks="score",
-        picks_label=False,
-    ),
+    PickRule("best", "the highest score of a judge", partial(counted, plurality), asks="score"),
     number_rule("median", "the median", statistics.median),
     number_rule("mean", "the mean", statistics.mean),
 )

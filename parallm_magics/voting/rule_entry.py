@@ -106,9 +106,7 @@ class PickRule:
         reads: the kind of an answer among `--choices`, where that is not one of them.
         asks: whether a judge has the last word, and what it is asked for.
         by_count: whether the votes of each label alone tell who has won.
-        picks_label: whether the winner is a label that has votes of its own.
         computes: whether the winner is a number that nobody need have voted for.
-        agrees: whether it is a bad sign for the question where few voters say the same.
         may_tie: whether several labels can do what it asks for.
         wants_odd: whether an even number of votes on two labels is one too many.
         heuristic: whether `--stop beta` says anything of it.
@@ -131,9 +129,7 @@ class PickRule:
     reads: Kind = "choice"
     asks: Literal["", "winner", "score"] = ""
     by_count: bool = False
-    picks_label: bool = True
     computes: bool = False
-    agrees: bool = True
     may_tie: bool = True
     wants_odd: bool = False
     heuristic: bool = False
@@ -198,9 +194,14 @@ class PickRule:
     ) -> float | None:
         """The votes for the winner over the valid ones; None where no label has won by its votes."""
         valid = sum(counts.values())
-        if winner is None or not self.picks_label or not valid:
+        if winner is None or self.computes or self.asks == "score" or not valid:
             return None
         return counts.get(label_of(winner), 0) / valid
+
+    @property
+    def agrees(self) -> bool:
+        """Whether it is a bad sign for the question where few voters say the same."""
+        return not (self.computes or self.needs_flag)
 
 
 def counts_of(votes: Sequence[Vote]) -> Counter[str]:
