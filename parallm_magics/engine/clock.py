@@ -8,7 +8,7 @@ import heapq
 import itertools
 import types
 from collections.abc import Callable, Coroutine, Generator, Iterator
-from contextvars import ContextVar, copy_context
+from contextvars import Context, ContextVar, copy_context
 from functools import partial
 from typing import Any, NamedTuple, Protocol, TypeVar
 
@@ -327,9 +327,11 @@ class Process:
     def _go_on(self, _: object) -> None:
         self._future = None
         self._back()
-        # What was awaited may have ended before it could be cancelled, or in spite of that.
-        self._step(asyncio.CancelledError() if self._cancelled else None)
-        self._clock.release()
+        try:
+            # What was awaited may have ended before it could be cancelled, or in spite of that.
+            self._step(asyncio.CancelledError() if self._cancelled else None)
+        finally:
+            self._clock.release()
 
 
 class Waiter(asyncio.Future[None]):
@@ -363,9 +365,16 @@ def _nothing() -> None:
     """Do nothing."""
 
 
-_CLOCK: ContextVar[Clock] = ContextVar("clock")
+_CLOCK: ContextVar[Clock | None] = ContextVar("clock", default=None)
 
 
 def running_clock() -> Clock:
     """The clock of the run that the caller is a part of; the loop's where there is none."""
-    return _CLOCK.get(None) or Clock()
+    return _CLOCK.get() or Clock()
+
+
+def real_time() -> Context:
+    """A context for code of the user's: a run that it begins is no part of the one that calls it."""
+    context = copy_context()
+    context.run(_CLOCK.set, None)
+    return context

@@ -138,8 +138,10 @@ class Scheduler:
             fault = self._outlook.stopped()
             if not self._stop.reason:
                 fault = Fault("bug", "unexpected CancelledError in the provider")
+        except (KeyboardInterrupt, SystemExit, GeneratorExit):
+            raise
         # Every worker ends in a record, whatever a provider lets slip.
-        except Exception as error:
+        except BaseException as error:
             fault = Fault("bug", f"unexpected {type(error).__name__}")
         finally:
             if fault is not None:

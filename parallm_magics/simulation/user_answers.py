@@ -11,6 +11,7 @@ from parallm_magics.core import user_code
 from parallm_magics.core.provider import CallFailed
 from parallm_magics.core.tasks import Fault, Task, Usage
 from parallm_magics.core.user_code import UserCodeInterrupted
+from parallm_magics.engine.clock import real_time
 from parallm_magics.errors import ModelError
 
 Answers = Mapping[str, str | Sequence[str]] | Callable[[Task, int], str | Awaitable[str]]
@@ -86,10 +87,11 @@ async def user_answer(answers: Answers | None, task: Task) -> str | None:
     try:
         if isinstance(answers, Mapping):
             return find_answer(answers, task)
-        text: Any = user_code.call(answers, task, task.sample)
+        context = real_time()
+        text: Any = context.run(user_code.call, answers, task, task.sample)
         if inspect.isawaitable(text):
             limited = _in_time(text, min(task.first, task.deadline))
-            text = await asyncio.get_running_loop().create_task(limited)
+            text = await asyncio.get_running_loop().create_task(limited, context=context)
     except CallFailed:
         raise
     except UserCodeInterrupted:

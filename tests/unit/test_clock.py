@@ -14,15 +14,17 @@ from fakes import run_context
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parallm_magics import fanout, vote
+from parallm_magics import fanout, register_provider, vote
 from parallm_magics.cell.blocks import parse
 from parallm_magics.cell.plan import make_plan
-from parallm_magics.core.tasks import Model, Record
+from parallm_magics.core.provider import Reply
+from parallm_magics.core.tasks import Model, Record, Usage
 from parallm_magics.engine import clock as clock_module
 from parallm_magics.engine.cancel_token import Stop
 from parallm_magics.engine.clock import VirtualClock, Waiter
 from parallm_magics.engine.scheduler import Scheduler
 from parallm_magics.patterns.fanout import FanoutPattern
+from parallm_magics.providers import BaseProvider
 from parallm_magics.providers.registry import define_simulated, forget
 from parallm_magics.simulation.simulated import SimulatedProvider
 
@@ -302,6 +304,55 @@ def test_a_function_cannot_undo_an_interrupt(late: bool) -> None:
     run = asyncio.run(FanoutPattern.run(plan, run_context(SimulatedProvider(answer), stop)))
     assert time.perf_counter() - began < 5
     assert [record.status for record in run.results] == ["cancelled"]
+
+
+def test_a_run_within_an_answer_has_its_own_time() -> None:
+    """A function of simulated time may ask a real model beside a simulated one."""
+
+    class Real(BaseProvider):
+        async def complete(self, task: Any, heard: Any) -> Reply:
+            await asyncio.sleep(0.01)
+            return Reply("real", usage=Usage(1, output_tokens=1))
+
+    async def answer(task: Any, sample: int) -> str:
+        run = await fanout("%section a -m sim:?scale=0.01\nA\n%section b -m realone:x\nB")
+        return ",".join(record.status for record in run.results)
+
+    register_provider("realone", provider=Real)
+    define_simulated("outer", answer)
+    try:
+        run = asyncio.run(fanout("x", n=1, model="outer:?scale=0"))
+    finally:
+        forget("outer")
+        forget("realone")
+    assert [*run.values()] == ["ok,ok"]
+
+
+@pytest.mark.parametrize("function", [True, False])
+def test_whatever_a_function_raises_ends_in_a_record(function: bool) -> None:
+    """Also what is no Exception, such as the error of a test; other answers are kept, and nothing hangs."""
+
+    class Failed(BaseException):
+        pass
+
+    def fails(task: Any, sample: int) -> str:
+        if task.name == "a":
+            raise Failed
+        return "fine"
+
+    async def later(task: Any, sample: int) -> str:
+        await asyncio.sleep(0.01)
+        return fails(task, sample)
+
+    define_simulated("failing", fails if function else later)
+    work = fanout("%section a\nA\n%section b\nB", model="failing:?scale=0", min_success=1)
+    try:
+        run = asyncio.run(asyncio.wait_for(work, 5))
+    finally:
+        forget("failing")
+    assert [record.status for record in run.results] == ["failed", "ok"]
+    assert run.results[0].error is not None
+    assert run.results[0].error.message == "unexpected Failed"
 
 
 @pytest.mark.parametrize("scale", ["0", "0.01"])
