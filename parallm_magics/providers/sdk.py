@@ -8,6 +8,7 @@ import importlib
 import os
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any, ClassVar
 
 from parallm_magics.core.provider import CallFailed, Heard, Reply
@@ -16,6 +17,7 @@ from parallm_magics.errors import ModelError
 from parallm_magics.providers.address import split_url
 from parallm_magics.providers.base import BaseProvider
 from parallm_magics.providers.body import MOST_BYTES, Body, TooMuchError
+from parallm_magics.providers.direct_requests import Template, post, posted_by, template_of
 from parallm_magics.providers.draft import Draft
 from parallm_magics.providers.entry import ProviderEntry
 from parallm_magics.providers.error_body import read_error
@@ -29,7 +31,7 @@ from parallm_magics.providers.receiving import (
     receive_events,
     receive_whole,
 )
-from parallm_magics.providers.transport import environment, http_client
+from parallm_magics.providers.transport import environment, http_client, session_of
 from parallm_magics.providers.unwanted import Unwanted
 
 GOOD = frozenset({200, 201, 203})
@@ -58,6 +60,8 @@ class SdkProvider(BaseProvider):
             raise ModelError(f"{entry.name}: its entry names no dialect")
         self._dialect = entry.dialect
         self._client: Any = None
+        self._http: Any = None
+        self._templates: dict[bool, Template | None] = {}
         self._proxy: Proxy | None = None
         self._made_for = ""
         self._retired: list[Any] = []
@@ -149,13 +153,18 @@ class SdkProvider(BaseProvider):
         """The SDK's client: no retries and no time limits of its own, no redirects, a wide pool."""
         self._proxy = proxy_of(self.base_url)
         plain = self.base_url.startswith("http://")
-        transport = http_client(module, self._proxy.url if self._proxy else None, plain)
+        self._http = http_client(module, self._proxy.url if self._proxy else None, plain)
+        self._templates = {}
+        return self._client_on(module, self._http)
+
+    def _client_on(self, module: Any, http: Any) -> Any:
+        """The SDK's client on an HTTP client."""
         base, query, credentials = split_url(self.base_url)
         with contextlib.suppress(Exception):  # its frames hold the key: only our own error leaves
             return getattr(module, self.entry.client or self._dialect.client)(
                 max_retries=0,
                 timeout=None,
-                http_client=transport,
+                http_client=http,
                 default_query=query,
                 default_headers=self._headers(module) | credentials,
                 **self._place(base),
@@ -180,22 +189,13 @@ class SdkProvider(BaseProvider):
         return {name: module.Omit() for name in foreign if name.lower() != "authorization"}
 
     async def _post(self, task: Task, heard: Heard, draft: Draft) -> None:
-        from httpx2 import Response
-
         model = task.model.name
         request = self._unwanted.without(model, self._request(task))
         request |= {"stream": True} if task.stream else {}
         draft.adapted = self._unwanted.said(model)
         draft.sent = request
         draft.several = request.get("n") not in (None, 1)
-        response = await self._client.post(
-            self.path,
-            # The raw response, unread: typed models hide what foreign or broken servers send.
-            cast_to=Response,
-            body=request,
-            stream=True,
-            stream_cls=object,
-        )
+        response = await self._answer(request, task.stream)
         draft.begun = True
         draft.request_id = request_id(response.headers)
         body = Body(response)
@@ -214,6 +214,30 @@ class SdkProvider(BaseProvider):
             ) from None
         finally:
             await response.aclose()
+
+    async def _answer(self, request: Mapping[str, Any], stream: bool) -> Any:
+        """The head of the answer to a request, by the shortest way there is."""
+        session = self._session()
+        if session is not None and (template := await self._template(stream)) is not None:
+            return await post(session, template, request)
+        return await posted_by(self._client, self.path, request)
+
+    async def _template(self, stream: bool) -> Template | None:
+        if stream not in self._templates:
+            async with self._building:
+                if stream not in self._templates:
+                    build = partial(self._client_on, importlib.import_module(self._dialect.sdk))
+                    self._templates[stream] = await template_of(build, self.path, stream)
+        return self._templates[stream]
+
+    def _session(self) -> Any:
+        """Where requests can be sent by a template; None where each is the SDK's own affair.
+
+        What signs requests, changes its credentials or asks elsewhere for each model says so by a
+        `_place` or a client of its own.
+        """
+        usual = type(self)._place is SdkProvider._place and not self.entry.client  # noqa: SLF001
+        return session_of(self._http) if usual and self._proxy is None else None
 
     def _events_of(self, body: Body) -> AsyncGenerator[str]:
         """The data of each event of a stream; "" for another sign of life."""

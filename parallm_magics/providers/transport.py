@@ -10,9 +10,9 @@ from typing import Any
 from parallm_magics.errors import ModelError
 from parallm_magics.providers import keys
 from parallm_magics.providers.address import split_url
+from parallm_magics.providers.direct_requests import ERROR_BYTES
 
 CONNECTIONS = 2_000  # the engine's limits rule; the pool must never be the narrow place
-ERROR_BYTES = 16_384  # of an error's body, before decompression
 # Of one line of a response's head. aiohttp takes 8,190, and gateways send longer ones; the call would be
 # paid for and its answer lost.
 HEADER_BYTES = 100_000
@@ -117,6 +117,18 @@ def http_client(sdk: Any, proxy: str | None = None, plain: bool = False) -> Any:
         if callable(getattr(transport, "get_client", None)):
             transport.client = functools.partial(_session, transport)
     return client
+
+
+def session_of(client: Any) -> Any:
+    """The aiohttp session under an HTTP client, for requests over the same connections; or None."""
+    transport = client._transport  # noqa: SLF001
+    if not callable(getattr(transport, "get_client", None)):
+        return None
+    import aiohttp
+
+    if not isinstance(transport.client, aiohttp.ClientSession):
+        transport.client = transport.get_client()
+    return transport.client
 
 
 def _session(transport: Any) -> Any:
