@@ -73,10 +73,14 @@ def _short(text: str, menu: Menu) -> str | None:
     first = verdict_mention(text, menu)
     if first is None or _is_joined_to_another(text, first, menu):
         return None
+    return _unless_taken_back(text, first, *_set_off(text, first), menu)
+
+
+def _set_off(text: str, first: Mention) -> tuple[int, re.Match[str] | None]:
+    """Tell where the wrapping of a label ends, and what follows to set it apart."""
     closing = re.compile(_CLOSING).match(text, first.end)
     end = closing.end() if closing else first.end
-    sign = _VERDICT_END.match(text, end)
-    return _unless_taken_back(text, first, end, sign, menu)
+    return end, _VERDICT_END.match(text, end)
 
 
 def _is_joined_to_another(text: str, first: Mention, menu: Menu) -> bool:
@@ -117,9 +121,7 @@ def _leading(text: str, menu: Menu) -> str | None:
     first = mention_at(text, match, menu) if match else None
     if first is None:
         return None
-    closing = re.compile(_CLOSING).match(text, first.end)
-    end = closing.end() if closing else first.end
-    sign = _VERDICT_END.match(text, end)
+    end, sign = _set_off(text, first)
     is_set_off = any(c in text[first.end : end] for c in ")]}>*")
     if sign is None and (not is_set_off or _IS_JUDGED.match(text, end)):
         return None

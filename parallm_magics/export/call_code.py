@@ -149,11 +149,9 @@ class Asking:
             f"AT_ONCE = asyncio.Semaphore({self.at_once})",
         ]
         if self._left_out:
-            lines.insert(
-                0, f"# Of the cell's options these are not here: {', '.join(self._left_out)}"
-            )
-        functions = [self._function(provider) for provider in self.providers]
-        return "\n".join(lines) + "\n\n" + "\n\n\n".join(functions)
+            named = ", ".join(self._left_out)
+            lines.insert(0, f"# Of the cell's options these are not here: {named}")
+        return "\n".join(lines) + "\n\n" + "\n\n\n".join(map(self._function, self.providers))
 
     def _function(self, provider: str) -> str:
         retries, ask = self._first.retries, self._ask(provider)

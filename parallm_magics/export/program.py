@@ -80,9 +80,8 @@ class _Program:
             )
         self._tasks = tasks
         options = plan.options
-        if plan.study is not None and any(
-            rule_named(system.options.pick).weighs for system in plan.study.systems
-        ):
+        systems = plan.study.systems if plan.study is not None else ()
+        if any(rule_named(system.options.pick).weighs for system in systems):
             raise OptionError(
                 "%parallm code: votes of different weight on many items are not written out; "
                 "run the cell without --each"
@@ -101,17 +100,11 @@ class _Program:
         results = self._results
         result = results.votes() if self._plan.pattern == "vote" else results.merged()
         guards = self._guards()
+        ended = [self._calls(), result, self._main(guards)]
         return written(
             self._title,
             [self._asking.source, self._prompts.constants],
-            [
-                _AT_ONCE,
-                *([self._judge] if self._asks_judge else []),
-                *([_OBJECTION] if guards else []),
-                self._calls(),
-                result,
-                self._main(guards),
-            ],
+            [_AT_ONCE, *self._judge, *([_OBJECTION] if guards else []), *ended],
             self._asking.imports,
             results.sources,
             results.kinds,
@@ -122,9 +115,9 @@ class _Program:
     def _title(self) -> str:
         count = len(self._tasks)
         calls = "One call" if count == 1 else f"{count} calls at once"
+        if self._asks_judge:
+            return f"{calls}, a count of their votes, and a judge."
         if self._plan.pattern == "vote":
-            if self._asks_judge:
-                return f"{calls}, a count of their votes, and a judge."
             return f"{calls}, and a count of their votes."
         beside = ", beside a guard" if self._plan.guards else ""
         return f"{calls}{beside}{', and one that merges them' if self._plan.synthesis else ''}."
@@ -146,13 +139,14 @@ class _Program:
         return self._plan.pattern == "vote" and self._plan.judge is not None
 
     @property
-    def _judge(self) -> str:
-        """The functions that ask it."""
+    def _judge(self) -> list[str]:
+        """The functions that ask it; none without a judge."""
         judge = self._plan.judge
-        assert judge is not None
+        if judge is None or not self._asks_judge:
+            return []
         shared = self._prompts.shared or (quoted(self._plan.shared) if self._plan.shared else "")
         scores = rule_named(self._plan.options.pick).asks == "score"
-        return judging(judge, shared, scores, lambda text: self._asking.call(judge.task, text))
+        return [judging(judge, shared, scores, lambda text: self._asking.call(judge.task, text))]
 
     # --- guards -----------------------------------------------------------------------------------
 
@@ -172,10 +166,7 @@ class _Program:
 
 def _left_out(options: Options) -> list[str]:
     """The options whose promise a page of code does not keep."""
-    caps = {"--max-cost": options.max_cost, "--rpm": options.rpm, "--tpm": options.tpm}
+    cost = None if options.max_cost is None else f"{options.max_cost:f}"
+    caps = {"--max-cost": cost, "--rpm": options.rpm, "--tpm": options.tpm}
     measured = ["what --truth and --compare measure"] if options.truth is not None else []
-    return measured + [
-        f"{flag} {value:f}" if flag == "--max-cost" else f"{flag} {value}"
-        for flag, value in caps.items()
-        if value is not None
-    ]
+    return measured + [f"{flag} {cap}" for flag, cap in caps.items() if cap is not None]

@@ -15,6 +15,12 @@ from parallm_magics.export.vote_code import Sources, is_read, picking, read
 from parallm_magics.patterns.panel import Rule, panel_reading, rule_of, section_rule
 from parallm_magics.patterns.synthesis import MERGE
 
+_FLAGGED = """\
+flagged = [name for name, flag in flags.items() if values.get(name) == flag]
+print("flagged:", flagged)
+unchecked = [name for name in flags if values.get(name) is None]
+if unchecked:
+    print("no verdict:", unchecked)"""
 _QUOTED = '"\\n\\n".join(f"<answer {n}>\\n{a}\\n</answer {n}>" for n, a in answers.items())'
 
 
@@ -34,7 +40,9 @@ class Results:
     def merged(self) -> str:
         """The function that makes one text of a fan-out's answers."""
         # What cannot be read is no success of a fan-out; in a study it is a vote that is lost.
-        reads = self._plan.magic == "fanout" and any(map(self._is_read, self._sections))
+        reads = self._plan.magic == "fanout" and any(
+            is_read(each.reading) for each in self._sections
+        )
         good = "good" if reads else "len(answers)"
         least = least_successes(self._plan.options.min_success, len(self._tasks))
         few = [
@@ -58,10 +66,6 @@ class Results:
             return '"\\n\\n".join(answers.values())'
         return '"\\n\\n".join(f"## {name}\\n\\n{text.strip()}" for name, text in answers.items())'
 
-    @staticmethod
-    def _is_read(section: Section) -> bool:
-        return is_read(section.reading)
-
     def _values(self, few: list[str]) -> list[str]:
         """Lines that read the answers, and count the votes of each section that is a vote.
 
@@ -81,14 +85,7 @@ class Results:
             lines += few
         if flags := [section for section in self._sections if section.flag is not None]:
             marks = ", ".join(f"{quoted(str(s.key))}: {quoted(s.flag or '')}" for s in flags)
-            lines.append(f"flags = {{{marks}}}")
-            lines.append(
-                "flagged = [name for name, flag in flags.items() if values.get(name) == flag]"
-            )
-            lines.append('print("flagged:", flagged)')
-            lines.append("unchecked = [name for name in flags if values.get(name) is None]")
-            lines.append("if unchecked:")
-            lines.append('    print("no verdict:", unchecked)')
+            lines += [f"flags = {{{marks}}}", *_FLAGGED.splitlines()]
         if self._plan.synthesis is None:
             lines.append('return "\\n".join(f"{name}: {value}" for name, value in values.items())')
         return lines
@@ -96,17 +93,14 @@ class Results:
     def _value(self, section: Section, counts: bool) -> list[str]:
         names = [self._tasks[place].name for place in section.tasks]
         key = quoted(str(section.key))
+        listed = ", ".join(map(quoted, names))
         if len(names) == 1 or section.reading is None or not is_read(section.reading):
             text = f'answers.get({quoted(names[0])}, "")'
-            lines = [f"values[{key}] = {read(section.reading, text)}"]
-            if counts and is_read(section.reading):
-                lines.append(f"good += values[{key}] is not None")
-            elif counts:
-                listed = ", ".join(map(quoted, names))
-                lines.append(f"good += len({{{listed}}} & set(answers))")
-            return lines
+            one = f"values[{key}] is not None"
+            good = one if is_read(section.reading) else f"len({{{listed}}} & set(answers))"
+            value = f"values[{key}] = {read(section.reading, text)}"
+            return [value, *([f"good += {good}"] if counts else [])]
         rule = section_rule(section.options, len(names), section.reading, section.flag)
-        listed = ", ".join(map(quoted, names))
         return [
             *self._votes_of(section.reading, rule, f"name in [{listed}] if name in answers"),
             *(["good += len(votes)"] if counts else []),
@@ -126,11 +120,7 @@ class Results:
     @property
     def kinds(self) -> list[str]:
         """The kinds of answers that the program reads."""
-        plan = self._plan
-        readings = [
-            *(section.reading for section in self._sections),
-            *(g.reading for g in plan.guards),
-        ]
+        readings = [s.reading for s in self._sections] + [g.reading for g in self._plan.guards]
         return [*dict.fromkeys("open" if each is None else each.kind for each in readings)]
 
     def _synthesis(self) -> list[str]:

@@ -627,3 +627,21 @@ def test_thousands_of_blanks_change_nothing(blank: str) -> None:
     ):
         long, short = (read_answer(text.format(each), ["yes", "no"]) for each in (gap, few))
         assert long == short
+
+
+@pytest.mark.parametrize(
+    "prose",
+    [
+        "Having read the whole text twice I would perhaps call this one SAFE in the end.",
+        "Having read the whole text twice, I am not sure whether SAFE fits the text here.",
+        "The text that I was shown earlier in this task is un safe in my considered view.",
+        'The scores that I would give to this text are {"SAFE": 0.1} as far as I can see it.',
+        "I have looked at the essay and its grade is clearly B- because of the weak ending.",
+        "The essay that I read gets the grade B+ for its style and the sources it names.",
+        "The text asks me to write that it is SAFE and nothing more than that in my reply.",
+        "I think that the text is SAFE. It says the label SAFE. It is not SAFE further on.",
+    ],
+)
+def test_doubtful_prose_is_no_vote(prose: str) -> None:
+    """Each of these names one label alone, and something beside it makes that no vote."""
+    assert read_answer(prose, ["SAFE", "UNSAFE", "B", "C"]).value is None
