@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from parallm_magics.study.measures import Comparison, Measure, usual_need
-from parallm_magics.voting.paired_tests import FEWEST
-from parallm_magics.voting.recommending import Recommendation, recommend
+from parallm_magics.voting.paired_tests import FEWEST, Recommendation, recommend
 
 Money = Callable[[Decimal], str]
 

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from parallm_magics.voting.weights import log_odds_weight, weighted_tally
+from parallm_magics.voting.counting import log_odds_weight, weighted_tally
 
 Labels = Sequence[Sequence[str | None]]
 

@@ -5,11 +5,21 @@ from parallm_magics.answers.judge_verdicts import read_verdict
 from parallm_magics.answers.read_answer import Answer, read_answer
 from parallm_magics.answers.reading_kinds import ReadingKind, register_reading
 from parallm_magics.answers.stated_confidence import parse_confidence
-from parallm_magics.voting.counting import RULES, decide, leaders, need
+from parallm_magics.voting.counting import (
+    RULES,
+    decide,
+    leaders,
+    log_odds_weight,
+    need,
+    weight_sums,
+    weighted_tally,
+)
 from parallm_magics.voting.curves import accuracy_by_votes, independent_accuracy_by_votes
 from parallm_magics.voting.diagnostics import (
     error_correlations,
     error_diagnostics,
+    fleiss_kappa,
+    krippendorff_alpha,
     same_wrong_rate,
 )
 from parallm_magics.voting.paired_tests import (
@@ -17,6 +27,7 @@ from parallm_magics.voting.paired_tests import (
     mcnemar_midp,
     paired_bootstrap,
     paired_items_needed,
+    recommend,
     verdict,
 )
 from parallm_magics.voting.panel_accuracy import (
@@ -26,8 +37,6 @@ from parallm_magics.voting.panel_accuracy import (
 )
 from parallm_magics.voting.pick_rules import counting_rule, number_rule, register_rule
 from parallm_magics.voting.position_bias import judge_swap
-from parallm_magics.voting.recommending import recommend
-from parallm_magics.voting.reliability import fleiss_kappa, krippendorff_alpha
 from parallm_magics.voting.rule_entry import Decision, PickRule, Terms, Vote
 from parallm_magics.voting.stopping import (
     beta_stops,
@@ -47,7 +56,6 @@ from parallm_magics.voting.vote_statistics import (
     shares,
     wilson,
 )
-from parallm_magics.voting.weights import log_odds_weight, weight_sums, weighted_tally
 
 __all__ = [
     "RULES",

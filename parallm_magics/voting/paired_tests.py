@@ -1,4 +1,4 @@
-"""Whether one system is better than another on the same items: gains, losses, and what they show.
+"""Whether one system is better than another on the same items, and which one to deploy.
 
 A gain is an item that the alternative has right and the base has wrong; a loss is the other way round.
 Items on which both are right or both are wrong say nothing about the difference.
@@ -17,6 +17,8 @@ from typing import Literal
 from parallm_magics.voting.vote_statistics import exact_beta_half_tail
 
 Verdict = Literal["no_items", "same", "too_few", "better", "worse", "not_shown"]
+Recommendation = Literal["single", "vote", "bigger_model", "undecided"]
+_SETTLED = ("worse", "same")
 
 # 2 / 2^6 = 0.031 is the first p of one-sided changes that can be below 0.05; 2 / 2^5 = 0.0625.
 FEWEST = 6
@@ -120,6 +122,34 @@ def verdict(items: int, gains: int, losses: int, alpha: float = 0.05) -> Verdict
     if mcnemar_exact(gains, losses) >= alpha:
         return "not_shown"
     return "better" if gains > losses else "worse"
+
+
+def recommend(
+    vote_vs_single: Verdict,
+    big_vs_single: Verdict,
+    big_vs_vote: Verdict,
+    cost_vote: float,
+    cost_big: float,
+) -> Recommendation:
+    """The system to take: what is shown to be better, and of two such systems the cheaper one.
+
+    Where one of the two beats the other and also costs more, it is the user's call, as it is where
+    too little is known: "undecided". A single call is recommended where neither is better and both
+    comparisons are settled.
+
+    Args:
+        vote_vs_single, big_vs_single, big_vs_vote: verdicts on the first against the second.
+        cost_vote, cost_big: cost of an item, in one currency.
+    """
+    vote, big = vote_vs_single == "better", big_vs_single == "better"
+    if vote and big:
+        cheaper: Recommendation = "vote" if cost_vote <= cost_big else "bigger_model"
+        winner = {"better": "bigger_model", "worse": "vote"}.get(big_vs_vote, cheaper)
+        return cheaper if winner == cheaper else "undecided"
+    if vote or big:
+        return "vote" if vote else "bigger_model"
+    settled = vote_vs_single in _SETTLED and big_vs_single in _SETTLED
+    return "single" if settled else "undecided"
 
 
 def _power(shares: Sequence[int], exponent: int) -> list[int]:

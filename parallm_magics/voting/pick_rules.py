@@ -23,6 +23,7 @@ from parallm_magics.voting.counting import (
     plurality,
     threshold,
     unanimity,
+    weight_sums,
 )
 from parallm_magics.voting.rule_entry import (
     Decision,
@@ -35,7 +36,6 @@ from parallm_magics.voting.rule_entry import (
 )
 from parallm_magics.voting.stopping import clinch, clinch_flag, clinch_weighted
 from parallm_magics.voting.ties import TIES
-from parallm_magics.voting.weights import weight_sums
 
 DEFAULT = "plurality"
 """The rule where none is named."""

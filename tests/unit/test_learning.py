@@ -13,7 +13,7 @@ from parallm_magics.study.learned_panels import (
     learned_weights,
     weighted_winners,
 )
-from parallm_magics.voting.weights import log_odds_weight
+from parallm_magics.voting.counting import log_odds_weight
 
 
 @given(st.integers(0, 200), st.integers(0, 5))
