@@ -12,12 +12,11 @@ from parallm_magics.core.tasks import Event, Record, Role
 from parallm_magics.display import looks, text
 from parallm_magics.display.columns import Row, models_line, read_as
 from parallm_magics.display.kinds import Block, Heading, Notes, Progress, Says, Workers
-from parallm_magics.display.live_rows import LiveRows
-from parallm_magics.display.live_votes import ReadLabel, Votes, ballot
-from parallm_magics.display.live_worker import Worker
+from parallm_magics.display.live_rows import LiveRows, Worker
 from parallm_magics.display.pace import Pace
 from parallm_magics.display.to_html import html
 from parallm_magics.display.totals import called
+from parallm_magics.display.votes import ReadLabel, Votes, ballot
 
 _RUNS = "The work runs beside its guardrails; what it says is withheld until they have passed."
 _LEFT = "more workers not shown; here are the last without success, those running longest and the slowest"

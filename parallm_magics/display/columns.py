@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import heapq
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -47,8 +46,6 @@ class Row:
         answer: the answer's beginning, or what has arrived of it last.
         problem: why there is no success; "" otherwise.
         span: seconds of the common axis.
-        role: what the call is for.
-        about: what it is about, and how it was asked.
         record: all that is known of it; None while it runs, and where a guard has not let it pass.
     """
 
@@ -89,7 +86,7 @@ def row_of(record: Record, ballot: str = "", span: float = 0.0, read: Read | Non
     return Row(
         name=record.name,
         titled=f"{record.name}{item}",
-        model=asked_and_answered(record) if record.model_answered else record.model,
+        model=asked_and_answered(record),
         state=record.status,
         vote=vote,
         voted=voted,
@@ -153,9 +150,7 @@ Timed = TypeVar("Timed", Record, Row)
 
 def slowest(calls: Sequence[Timed], most: int) -> list[Timed]:
     """The calls that get a bar where they are too many, in order."""
-    longest = heapq.nsmallest(
-        most, range(len(calls)), key=lambda at: (-(calls[at].seconds or 0.0), at)
-    )
+    longest = sorted(range(len(calls)), key=lambda at: -(calls[at].seconds or 0.0))[:most]
     return [calls[at] for at in sorted(longest)]
 
 
@@ -179,7 +174,6 @@ class Column:
 
     Attributes:
         name: how code and `%config ParallmMagics.columns` refer to it.
-        heading: what stands above it.
         words: its cell in words, whoever wrote them.
         shown: whether these rows need it; the flag says whether the run is still going on.
         html: its cell on a page, where that is more than the words.

@@ -14,11 +14,9 @@ from parallm_magics.display.columns import Row
 
 @dataclass(frozen=True, slots=True)
 class Heading:
-    """The outcome, and below it who and how much.
+    """The outcome, below it who and how much, and why in a sentence of its own.
 
-    Attributes:
-        simulated: whether a badge says that answers come from no model.
-        lead: why, in a sentence of its own; None where there is no place for one.
+    A badge says of simulated answers that they come from no model.
     """
 
     title: str
@@ -58,11 +56,10 @@ class Footer:
 
 @dataclass(frozen=True, slots=True)
 class Lines:
-    """Sentences under a heading, with a note below."""
+    """Sentences under a heading."""
 
     title: str
     lines: tuple[str, ...]
-    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +87,9 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class Bars:
-    """How votes stand against each other, a bar a label, and what is said of them.
+    """How votes stand against each other, a bar a label on an axis of those requested, and what is said of them.
 
     Attributes:
-        requested: the length of the axis.
         more: how many further labels have no bar.
         verdict: the first of the sentences, in bold.
         figures: further numbers in small print.
@@ -119,12 +115,7 @@ class SectionVotes:
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A text as Markdown.
-
-    Attributes:
-        title: what stands above it; "" within a fold, where it is an answer among others.
-        limit: most of its characters that are drawn.
-    """
+    """A text as Markdown, drawn up to a limit; without a title it is an answer among others, in a fold."""
 
     title: str
     text: str
@@ -133,12 +124,10 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Workers:
-    """The table of workers.
+    """The table of workers, with a word on those without a row, and the columns that are asked for.
 
     Attributes:
-        more: a word on those without a row.
         live: whether the run is still going on.
-        asked: columns that are shown on request.
         folded: under which words a page folds it away, and a terminal leaves it out; "" where it is shown.
     """
 
@@ -154,9 +143,8 @@ class Timeline:
     """A bar a worker on a common axis, and all at once against one after another.
 
     Attributes:
-        rows: the slowest of the workers, in order.
+        rows: the slowest of that many workers, in order.
         auxiliary: the calls that are no worker's.
-        workers: how many workers there are.
         span: the length of the axis in seconds.
         together: the seconds of all at once; None where that is not compared.
         alone: each worker's seconds, where that is compared.
@@ -178,14 +166,11 @@ class Timeline:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Rows under headings; everything in them is text.
+    """Rows under headings, all of them text, with a title above and a note below.
 
     Attributes:
-        title: what stands above it; "" where nothing does.
         head: the headings; one that begins with ">" is over numbers and is set to the right.
-        rows: as many cells as headings.
         rest: the place of the column that takes the room that the others leave.
-        note: a line below.
     """
 
     title: str
@@ -252,10 +237,7 @@ class Progress:
 class Disclosure:
     """What a click opens; a page alone has it, as plain text would be too long with it.
 
-    Attributes:
-        title: what it is of.
-        colour: of a mark before the title; "" for none.
-        word: a dim word after the title, or in its place.
+    Before its title may stand a coloured mark, after it or in its place a dim word.
     """
 
     title: str

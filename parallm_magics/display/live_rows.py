@@ -1,29 +1,100 @@
-"""Which calls of a run that goes on have a row, so that tens of thousands cost no memory."""
+"""What the live table knows of its calls, and which have a row, so that tens of thousands cost no memory."""
 
 from __future__ import annotations
 
 import heapq
 import itertools
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
-from parallm_magics.core.tasks import ROLES, Event, Record, Role
-from parallm_magics.display.live_worker import Worker
+from parallm_magics.core.tasks import ROLES, Event, Model, Record, Role
+from parallm_magics.display.columns import About, Read, Row, about_of, row_of
 
 MOST_ROWS = 200
 """Most rows drawn while a run goes on: the browser keeps up with these."""
 
-RUNNING_ROWS = 15
-"""Rows of a large run that show who is under way; what matters must be in sight."""
+RUNNING_ROWS, TROUBLED_ROWS, SLOWEST_ROWS = 15, 15, 10
+"""Rows of a large run: who is under way, who ended last without success, who took longest."""
 
 MOST_AUXILIARY = 30
 """Most rows of auxiliary calls: the guards first, then the last of the others."""
 
-TROUBLED_ROWS = 15
-"""How many of those without success keep a row: the last ones."""
+TAIL_LENGTH = 120
+"""Characters of a streaming answer that are drawn."""
 
-SLOWEST_ROWS = 10
+REDACTED = "withheld until the guard has passed"
 
 _BLOCK = 10
+
+
+@dataclass(slots=True)
+class Worker:
+    """A call that is queued or runs, or that has ended and keeps a row.
+
+    Attributes:
+        role: what the call is for; a guard's words, which are about what goes in, are not redacted.
+        read: what was read from the answer.
+        about: what it is about and how it is asked, once it has begun.
+    """
+
+    name: str
+    model: str | Model
+    role: Role = "worker"
+    start: float = 0.0
+    state: str = "queued"
+    attempts: int = 0
+    tail: str = ""
+    why: str = ""
+    record: Record | None = None
+    read: Read = ("", False)
+    about: About = field(default_factory=About)
+
+    def tell(self, event: Event) -> None:
+        """Take in what happened before the end."""
+        if event.kind == "started":
+            self.state, self.tail, self.why = "running", "", ""
+            self.about = About() if event.task is None else about_of(event.task)
+            self.attempts += 1
+        elif event.kind == "heard":
+            if event.text:
+                self.state = "answering"
+                self.tail = (self.tail + event.text[-TAIL_LENGTH:])[-TAIL_LENGTH:]
+        elif event.kind == "waiting":
+            self.state, self.why = "waiting", event.text
+
+    def row(self, now: float, span: float, redacted: bool) -> Row:
+        """What may be drawn at that time; while redacted, nothing that the answer could be told by."""
+        hidden = redacted and self.role != "guard"
+        if self.record is not None:
+            return self._ended(self.record, span, hidden)
+        row = Row(self.name, str(self.model), self.state, span=span, role=self.role)
+        if self.state == "queued":
+            return row
+        return replace(
+            row,
+            about=self.about,
+            start=self.start,
+            seconds=max(now - self.start, 0.0),
+            attempts=self.attempts,
+            answer=self._streaming(hidden),
+            problem="" if hidden else self.why,
+        )
+
+    def _streaming(self, hidden: bool) -> str:
+        """The end of a streaming answer, with a sign that it has a beginning."""
+        if hidden:
+            return REDACTED if self.tail else ""
+        # Half a guard's answer may say the opposite of the whole.
+        tail = "" if self.role == "guard" else self.tail
+        return f"…{tail}" if len(tail) >= TAIL_LENGTH else tail
+
+    def _ended(self, record: Record, span: float, hidden: bool) -> Row:
+        row = row_of(record, span=span, read=self.read)
+        if not hidden and record.status != "blocked":
+            return row
+        # An error may quote the answer that it could not read.
+        answer = REDACTED if hidden else ""
+        return replace(row, vote="", voted=False, answer=answer, problem="", record=None)
 
 
 class Indices:

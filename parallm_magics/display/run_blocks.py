@@ -7,21 +7,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from parallm_magics.core.tasks import Record
-from parallm_magics.display import looks, text
+from parallm_magics.display import kinds, looks, text
 from parallm_magics.display.columns import Row, models_line, row_of, slowest
-from parallm_magics.display.kinds import (
-    Block,
-    Disclosure,
-    Folds,
-    Footer,
-    Heading,
-    Marks,
-    Notes,
-    Says,
-    Text,
-    Timeline,
-    Workers,
-)
+from parallm_magics.display.kinds import Block, Says
 from parallm_magics.display.totals import (
     LEAST_SPEEDUP,
     Totals,
@@ -33,16 +21,11 @@ from parallm_magics.display.totals import (
 from parallm_magics.display.view import Guard, View
 from parallm_magics.display.votes import section_votes, vote_bars
 
-MOST_ROWS = 200
-"""Most workers that all have a line of their own."""
+MOST_ROWS, SHOWN_ROWS = 200, 50
+"""Most workers that all have a line, and how many of more have one: a saved notebook must stay readable."""
 
-SHOWN_ROWS = 50
-"""How many of more workers than that have one: the saved notebook must stay readable."""
-
-MOST_TIMES = 60
-"""Most bars of the timeline; of more workers the slowest are shown."""
-
-MOST_AUXILIARY_TIMES = 20
+MOST_TIMES, MOST_AUXILIARY_TIMES = 60, 20
+"""Most bars of the timeline; of more calls the slowest are shown."""
 
 ANSWERS_BUDGET = 300_000
 """Characters of answers in one saved output: a notebook must stay openable."""
@@ -63,13 +46,13 @@ def run_blocks(view: View) -> list[Block]:
     if view.tally is not None:
         blocks.append(vote_bars(view.tally, view.records))
     if view.text is not None:
-        blocks.append(Text(view.text_title, view.text, text.LIMIT))
+        blocks.append(kinds.Text(view.text_title, view.text, text.LIMIT))
     if view.section_votes:
-        blocks.append(section_votes(view.section_votes))
+        blocks.append(section_votes(view.section_votes, view.more_section_votes))
     if view.counts:
         blocks.append(Says(tuple(_counted(*each) for each in view.counts), "strong"))
     blocks += [workers, *_answers(view, workers.rows)]
-    return [*blocks, *timeline(view.records, view.extra, sums), Footer(sums_line(sums))]
+    return [*blocks, *timeline(view.records, view.extra, sums), kinds.Footer(sums_line(sums))]
 
 
 def report_blocks(
@@ -84,7 +67,7 @@ def report_blocks(
     view = drawable(view)
     sums = totals(view.records, view.extra)
     calls = replace(worker_table(view), folded=f"Calls ({len(view.records):,})")
-    footer = Footer(f"{about_line(view, sums)} · {sums_line(sums)}")
+    footer = kinds.Footer(f"{about_line(view, sums)} · {sums_line(sums)}")
     return [*above(view, title, about, lead), *blocks, calls, footer]
 
 
@@ -92,10 +75,12 @@ def above(view: View, title: str, about: str, lead: str | None = None) -> list[B
     """The outcome, what guardrails said, and what the reader should know."""
     calls = (*view.records, *view.extra)
     simulated = view.simulated or any(record.simulated for record in calls)
-    blocks: list[Block] = [Heading(title, about, simulated, lead)]
+    blocks: list[Block] = [kinds.Heading(title, about, simulated, lead)]
     if view.guards:
-        blocks.append(Marks(tuple((_colour(guard), guard_line(guard)) for guard in view.guards)))
-    return [*blocks, Notes(view.notes)] if view.notes else blocks
+        blocks.append(
+            kinds.Marks(tuple((_colour(guard), guard_line(guard)) for guard in view.guards))
+        )
+    return [*blocks, kinds.Notes(view.notes)] if view.notes else blocks
 
 
 def about_line(view: View, sums: Totals) -> str:
@@ -175,7 +160,7 @@ def _colour(guard: Guard) -> str:
 # --- the table and the answers --------------------------------------------------------------------
 
 
-def worker_table(view: View) -> Workers:
+def worker_table(view: View) -> kinds.Workers:
     """A row a worker and a call beside them, and a word on what is left out.
 
     Of too many workers those without success come first, then the first of the others.
@@ -194,7 +179,7 @@ def worker_table(view: View) -> Workers:
         left.append(f"{calls} beside the workers in the result")
     rows = [row_of(view.records[at], ballots[at]) for at in places]
     rows += map(row_of, view.extra[:SHOWN_ROWS])
-    return Workers(tuple(rows), "; ".join(left), asked=view.columns)
+    return kinds.Workers(tuple(rows), "; ".join(left), asked=view.columns)
 
 
 def _answers(view: View, rows: Sequence[Row]) -> list[Block]:
@@ -211,11 +196,11 @@ def _answers(view: View, rows: Sequence[Row]) -> list[Block]:
     opened = view.pattern == "fanout" and view.text is None and len(rows) <= FEW_ANSWERS
     folds = tuple(_answer(row, limit, opened) for row in rows)
     if folds and (view.pattern == "vote" or len(rows) > 2 * FEW_ANSWERS):
-        folds = (Disclosure(f"Answers in full ({len(rows):,})", folds),)
-    return [Folds(folds)] if folds else []
+        folds = (kinds.Disclosure(f"Answers in full ({len(rows):,})", folds),)
+    return [kinds.Folds(folds)] if folds else []
 
 
-def _answer(row: Row, limit: int, opened: bool) -> Disclosure:
+def _answer(row: Row, limit: int, opened: bool) -> kinds.Disclosure:
     state, record = looks.STATES[row.state], row.record
     assert record is not None
     blocks: list[Block] = []
@@ -223,14 +208,14 @@ def _answer(row: Row, limit: int, opened: bool) -> Disclosure:
         blocks.append(Says(tuple(text.one_line(line, 1000) for line in _facts(record)), "dim"))
     if record.thinking:
         words = f"thinking: {text.count(len(record.thinking.split()), 'word')}"
-        blocks.append(Disclosure("", (Text("", record.thinking, limit),), word=words))
+        blocks.append(kinds.Disclosure("", (kinds.Text("", record.thinking, limit),), word=words))
     elif record.thinking_tokens:
         tokens = text.count(record.thinking_tokens, "token")
         blocks.append(Says((f"Thinking: {tokens}, not sent",), "dim"))
     if record.text.strip():
-        blocks.append(Text("", record.text, limit))
+        blocks.append(kinds.Text("", record.text, limit))
     word = "" if record.ok else state.word
-    return Disclosure(row.titled, tuple(blocks), opened, state.colour, word)
+    return kinds.Disclosure(row.titled, tuple(blocks), opened, state.colour, word)
 
 
 def _facts(record: Record) -> list[str]:
@@ -262,7 +247,7 @@ def timeline(
     drawn = slowest(records, MOST_TIMES) if len(records) > MOST_TIMES else records
     auxiliary = slowest(extra, MOST_AUXILIARY_TIMES) if len(extra) > MOST_AUXILIARY_TIMES else extra
     return [
-        Timeline(
+        kinds.Timeline(
             tuple(row_of(each, span=span) for each in drawn),
             tuple(row_of(each, span=span) for each in auxiliary),
             len(records),

@@ -34,9 +34,12 @@ _small = Element("div", style=looks.SMALL_DIM)
 _block = Element("div", style=looks.BLOCK)
 _head = Element("div", style=looks.HEAD)
 _line = Element("div")
-_dim_line = Element("div", dir="auto", style=looks.SMALL_DIM)
-_small_text = Element("div", style=looks.SMALL)
-_strong_block = Element("div", style=f"{looks.BLOCK};font-weight:600")
+_SAYS = {
+    "plain": _line,
+    "strong": Element("div", style=f"{looks.BLOCK};font-weight:600"),
+    "small": Element("div", style=looks.SMALL),
+    "dim": _small,
+}
 _footer = Element("div", style=f"{looks.BLOCK};{looks.SMALL_DIM}")
 _strong = Element("div", style="font-weight:600")
 
@@ -62,13 +65,8 @@ def _marks(block: kinds.Marks) -> Markup:
 
 
 def _says(block: kinds.Says) -> Markup:
-    if block.look == "dim":
-        return joined(map(_dim_line, block.lines))
-    lines = map(sentence, block.lines)
-    if block.look == "small":
-        return _small_text(*lines)
-    drawn = joined(map(_line, lines))
-    return _strong_block(drawn) if block.look == "strong" else drawn
+    line = Element("div", dir="auto") if block.look == "dim" else _line
+    return _SAYS[block.look](*(line(sentence(words)) for words in block.lines))
 
 
 # --- tables ---------------------------------------------------------------------------------------
@@ -119,7 +117,7 @@ def _table(table: kinds.Table) -> Markup:
     return _noted(table, grid(styles, rows, table.headings, ruled=True))
 
 
-def _noted(block: kinds.Lines | kinds.Table | kinds.Matrix | kinds.Curve, inside: Markup) -> Markup:
+def _noted(block: kinds.Table | kinds.Matrix | kinds.Curve, inside: Markup) -> Markup:
     """What is below the block's title, and its note below that."""
     title = _head(block.title) if block.title else ""
     return _block(title, inside, _small(block.note) if block.note else "")
@@ -294,8 +292,8 @@ _DRAWN: Mapping[type, Callable[[Any], Markup]] = {
     kinds.Marks: _marks,
     kinds.Says: _says,
     kinds.Footer: lambda block: _footer(block.line),
-    kinds.Lines: lambda block: _noted(
-        block, joined(_report_line(text.one_line(line, 500)) for line in block.lines)
+    kinds.Lines: lambda block: _block(
+        _head(block.title), *(_report_line(text.one_line(line, 500)) for line in block.lines)
     ),
     kinds.Bars: _bars,
     kinds.SectionVotes: _section_votes,

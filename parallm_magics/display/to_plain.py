@@ -140,7 +140,7 @@ def _table(table: kinds.Table, columns: int) -> list[str]:
     return _noted(table, *_aligned(cells, widths, right))
 
 
-def _noted(block: kinds.Lines | kinds.Table | kinds.Matrix | kinds.Curve, *lines: str) -> list[str]:
+def _noted(block: kinds.Table | kinds.Matrix | kinds.Curve, *lines: str) -> list[str]:
     """The lines under the block's title, its note below."""
     return _titled(block.title, *lines, *([text.one_line(block.note, 500)] if block.note else []))
 
@@ -185,8 +185,8 @@ _DRAWN: Mapping[type, Callable[[Any, int], list[str]]] = {
     kinds.Marks: lambda block, _: [text.together(line) for _, line in block.lines],
     kinds.Says: lambda block, _: [text.together(line) for line in block.lines],
     kinds.Footer: lambda block, _: [text.one_line(block.line, 1000)],
-    kinds.Lines: lambda block, _: _noted(
-        block, *(text.one_line(each, 500) for each in block.lines)
+    kinds.Lines: lambda block, _: _titled(
+        block.title, *(text.one_line(each, 500) for each in block.lines)
     ),
     kinds.Bars: _bars,
     kinds.SectionVotes: _section_votes,

@@ -18,8 +18,6 @@ class Totals:
     """The sums of a run.
 
     Attributes:
-        workers: how many records.
-        succeeded: how many of them are ok.
         seconds: first start to last end, of workers and extra calls.
         working_seconds: the same of the workers alone.
         sequential_seconds: the sum of the workers' lengths: what one after another would take.
@@ -35,8 +33,6 @@ class Totals:
             None where none took part.
     """
 
-    workers: int
-    succeeded: int
     seconds: float
     working_seconds: float
     sequential_seconds: float
@@ -64,10 +60,9 @@ _NAMED = 3
 def totals(records: Sequence[Record], extra: Sequence[Record] = ()) -> Totals:
     """Sums of the workers, and of the extra calls too where seconds, tokens and cost are meant."""
     # One pass in plain numbers: a run of fifty thousand is summed several times for one picture.
-    start, end, sequential, longest, succeeded = math.inf, -math.inf, 0.0, 0.0, 0
+    start, end, sequential, longest = math.inf, -math.inf, 0.0, 0.0
     lost = at_most = False
     for record in records:
-        succeeded += record.ok
         lost = lost or record.status in _LOST
         if called(record):
             start, end = min(start, record.start), max(end, record.end)
@@ -85,8 +80,6 @@ def totals(records: Sequence[Record], extra: Sequence[Record] = ()) -> Totals:
     costs = [record.cost for record in paid if record.cost is not None]
     savings = [record.saved for record in paid if record.saved is not None]
     return Totals(
-        workers=len(records),
-        succeeded=succeeded,
         seconds=end - start if end >= start else 0.0,
         working_seconds=working,
         sequential_seconds=sequential,
@@ -163,11 +156,8 @@ def _beside(records: Sequence[Record], extra: Sequence[Record]) -> list[str]:
     end = max(record.end for record in records if called(record))
     beside = [each for each in extra if each.start < end]
     after = [each for each in extra if not each.start < end]
-    return [
-        f"{when} {_lengths(calls)}"
-        for when, calls in (("beside it", beside), ("then", after))
-        if calls
-    ]
+    told = (("beside it", beside), ("then", after))
+    return [f"{when} {_lengths(calls)}" for when, calls in told if calls]
 
 
 def _lengths(calls: Sequence[Record]) -> str:

@@ -21,7 +21,6 @@ class Tally:
     Attributes:
         counts: labels with their votes, each label once.
         winner: the winning label or number as text, or None.
-        status: how the vote ended.
         valid, requested, abstained, invalid, failed, cancelled: votes by state.
         agreement: the leader's share of the valid votes; None without one.
         interval: Wilson 95 % of the agreement; None where it means nothing.
@@ -35,8 +34,8 @@ class Tally:
             votes are no repeats of one prompt.
         entropy: of the labels, in bits; None without a vote.
         pairwise: the share of pairs of votes that agree; None for fewer than two votes.
-        decided_after: how many votes had ended when the vote was decided early; None where it was not.
-        heuristic: whether the early decision is a heuristic, so that open votes might have changed it.
+        decided_after: how many votes had ended by an early decision; None where there was none.
+        heuristic: whether open votes might have changed the early decision.
         tied: the labels that share the lead, in a tie.
         counted: whether votes were counted, rather than texts given to a judge to choose from.
     """
@@ -77,7 +76,6 @@ class Guard:
     """What one guardrail said.
 
     Attributes:
-        name: the guard's name.
         passed: whether the work may be shown as far as this guard goes.
         verdict: the label that it gave; None where it gave none.
         reason: its words, or why there is no verdict.
@@ -93,13 +91,7 @@ class Guard:
 
 @dataclass(frozen=True, slots=True)
 class SectionVote:
-    """A vote within a fan-out.
-
-    Attributes:
-        name: the section's name.
-        tally: how its votes fell.
-        records: its voters' records.
-    """
+    """A vote within a fan-out, by the section's name, and its voters' records."""
 
     name: str
     tally: Tally
@@ -112,21 +104,18 @@ class View:
 
     Attributes:
         title: the outcome in words.
-        pattern: what it is a run of.
         records: one a worker, in the cell's order.
         extra: records of guard, judge and synthesis.
         text: the aggregate as Markdown; None where the answers stand for themselves.
-        text_title: heading of the aggregate.
         notes: warnings, one line each.
-        simulated: whether answers come from no model.
         addresses: hosts that are not the provider's usual ones.
         tally: the votes; None for a fan-out.
         ballots: the state of each record as a ballot, in the same order; empty for a fan-out.
-        section_votes: the votes within a fan-out, in the cell's order.
-        guards: what the guardrails said, in the cell's order.
+        section_votes, guards: in the cell's order.
         blocked: whether a guardrail withholds the work; `text` is then the refusal.
-        counts: of a map, how often each label was read: by section, "" where there is one only.
+        counts: of a map.
         columns: further columns of the table that are asked for.
+        more_section_votes: how many are left out of many.
     """
 
     title: str
@@ -145,3 +134,4 @@ class View:
     blocked: bool = False
     counts: Counts = ()
     columns: tuple[str, ...] = ()
+    more_section_votes: int = 0

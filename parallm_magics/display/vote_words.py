@@ -239,17 +239,13 @@ def states_line(tally: Tally, records: Sequence[Record] = ()) -> str:
 
     With the records, votes that ran out of time are told from those that failed otherwise.
     """
-    late = sum(record.status == "timed_out" for record in records)
-    late = min(late, tally.failed)
+    late = min(sum(record.status == "timed_out" for record in records), tally.failed)
     failed = tally.failed - late
     parts = [f"{tally.valid:,} valid"]
-    if late:
-        parts.append(f"{late:,} timed out")
-    if failed or not late:
-        parts.append(f"{failed:,} failed")
+    parts += [f"{late:,} timed out"] if late else []
+    parts += [f"{failed:,} failed"] if failed or not late else []
     parts += [f"{tally.abstained:,} abstained", f"{tally.invalid:,} unreadable"]
-    if tally.cancelled:
-        parts.append(f"{tally.cancelled:,} cancelled")
+    parts += [f"{tally.cancelled:,} cancelled"] if tally.cancelled else []
     return ", ".join(parts)
 
 

@@ -1,83 +1,155 @@
-"""How votes are drawn: a bar a label, the verdict, and what the counts do and do not say."""
+"""Votes as bars and what is said of them: of a run that goes on, and of one that has ended."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import get_args
 
-from parallm_magics.core.tasks import Record
-from parallm_magics.display import text
+from parallm_magics.answers.cleaning import label_of
+from parallm_magics.core.tasks import BallotState, Record
+from parallm_magics.display import looks, text, vote_words
 from parallm_magics.display.kinds import Bar, Bars, SectionVotes
 from parallm_magics.display.view import SectionVote, Tally
-from parallm_magics.display.vote_words import (
-    agreement,
-    further,
-    most_frequent,
-    number,
-    repeated,
-    states_line,
-    verdict,
-)
+from parallm_magics.voting import wilson
 
 MOST_BARS = 20
 """Most labels that get a bar."""
-
-MOST_SECTION_VOTES = 20
-"""Most votes within a fan-out that are drawn."""
 
 
 def vote_bars(
     tally: Tally, records: Sequence[Record] = (), *, brief: bool = False, title: str = ""
 ) -> Bars:
     """The bars and what they say; in brief only how the vote ended and the states of all votes."""
-    brief = brief or not tally.counted
-    states = states_line(tally, records)
-    said = (states,) if brief else (agreement(tally), most_frequent(tally), states)
-    return Bars(
-        tuple(_bars(tally)) if tally.counted else (),
-        tally.requested,
-        len(tally.counts) - MOST_BARS if tally.counted else 0,
-        verdict(tally),
-        said,
-        "" if brief else further(tally),
-        title,
-    )
+    said, figures = [vote_words.states_line(tally, records)], ""
+    if tally.counted and not brief:
+        said = [vote_words.agreement(tally), vote_words.most_frequent(tally), *said]
+        figures = vote_words.further(tally)
+    bars = _bars(tally) if tally.counted else []
+    more = len(tally.counts) - MOST_BARS if tally.counted else 0
+    ended = vote_words.verdict(tally)
+    return Bars(tuple(bars), tally.requested, more, ended, tuple(said), figures, title)
 
 
-def section_votes(votes: Sequence[SectionVote]) -> SectionVotes:
-    """Each vote within a fan-out under its section's name."""
-    left = len(votes) - MOST_SECTION_VOTES
-    return SectionVotes(
-        tuple(
-            vote_bars(vote.tally, vote.records, brief=True, title=vote.name)
-            for vote in votes[:MOST_SECTION_VOTES]
-        ),
-        f"{text.count(left, 'more vote')} in the result" if left > 0 else "",
-    )
+def section_votes(votes: Sequence[SectionVote], left: int) -> SectionVotes:
+    """Each vote within a fan-out under its section's name, and how many are left out."""
+    bars = (vote_bars(vote.tally, vote.records, brief=True, title=vote.name) for vote in votes)
+    more = f"{text.count(left, 'more vote')} in the result" if left > 0 else ""
+    return SectionVotes(tuple(bars), more)
 
 
 def _bars(tally: Tally) -> list[Bar]:
     """The labels that get a bar: numbers in their order, others by what decided."""
-    weights, between = dict(tally.weights), repeated(tally)
+    weights, between = dict(tally.weights), vote_words.repeated(tally)
     mark = tally.pick if tally.rule.computes else "winner"
-    bars = [
-        Bar(
-            label,
-            votes,
-            mark if label == tally.winner else "",
-            weights.get(label, 0.0) if weights else None,
-            between.get(label),
-        )
-        for label, votes in tally.counts
-    ]
+    bars = []
+    for label, votes in tally.counts:
+        weight = weights.get(label, 0.0) if weights else None
+        won = mark if label == tally.winner else ""
+        bars.append(Bar(label, votes, won, weight, between.get(label)))
     bars.sort(key=_strength)
     if len(bars) > MOST_BARS:
         # A judge may have picked what hardly anybody voted for.
         bars = sorted(bars, key=lambda bar: not bar.mark)[:MOST_BARS]
         bars.sort(key=_strength)
     if tally.rule.computes:
-        bars.sort(key=lambda bar: number(bar.label))
+        bars.sort(key=lambda bar: vote_words.number(bar.label))
     return bars
 
 
 def _strength(bar: Bar) -> tuple[float, int]:
     return -(bar.weight or 0.0), -bar.votes
+
+
+# --- while a run goes on ---------------------------------------------------------------------------
+
+ReadLabel = Callable[[Record], tuple[str, str]]
+"""What a record is as a ballot: valid, abstain, invalid, failed or cancelled, and its label or ""."""
+
+_STATES = get_args(BallotState)
+
+
+def ballot(record: Record, read_label: ReadLabel | None) -> tuple[str, str]:
+    """The record's state as a ballot and its label; without a reader, its value is the label."""
+    state = looks.STATES[record.status].ballot or "invalid"
+    try:
+        if read_label is None:
+            label = label_of(record.value) if record.ok and record.value is not None else ""
+            return ("valid", label) if label else (state, "")
+        read, label = read_label(record)
+        if read not in (*_STATES, ""):
+            return (state, "")
+        return (read, label_of(label) if read == "valid" else "")
+    except Exception:  # a reader that fails must cost no answer; the final tally reports it
+        return (state, "")
+
+
+class Votes:
+    """Counts ballots; their states and what is still open always add up to what was requested."""
+
+    def __init__(self, repeats: bool = False, choices: Sequence[str] = ()) -> None:
+        """Take whether all votes repeat one prompt, and the labels where they are known before.
+
+        Known ones keep their places from the first vote to the last; others stand as they lead.
+        """
+        self._repeats = repeats
+        self._choices = tuple(map(label_of, choices))
+        self._labels: Counter[str] = Counter()
+        self._states: Counter[str] = Counter()
+
+    def add(self, state: str, label: str) -> None:
+        """Take in one ballot; one without a label or of no known state cannot be read."""
+        known = state in _STATES and (state != "valid" or label)
+        self._states[state if known else "invalid"] += 1
+        if known and state == "valid":
+            self._labels[label] += 1
+
+    def bars(self, requested: int) -> Bars:
+        """The bars, who leads, the states of the votes so far, and what is open."""
+        pending = max(requested - self._states.total(), 0)
+        top, counts = self._labels.most_common(2), self._counts()
+        leads = bool(top) and (len(top) == 1 or top[0][1] > top[1][1])
+        bars = tuple(
+            Bar(label, votes, "leads" if leads and label == top[0][0] else "")
+            for label, votes in counts[:MOST_BARS]
+        )
+        said = (self._standing(leads, requested), self._agreement(leads), self._identity(pending))
+        return Bars(bars, requested, len(counts) - MOST_BARS, lines=said)
+
+    def _counts(self) -> list[tuple[str, int]]:
+        if len(self._choices) <= MOST_BARS and self._labels.keys() <= set(self._choices):
+            return [(label, self._labels[label]) for label in self._choices]
+        return self._labels.most_common()
+
+    def _standing(self, leads: bool, requested: int) -> str:
+        if not self._labels:
+            return "no votes yet"
+        label, votes = self._labels.most_common(1)[0]
+        of = f"{votes:,} of {requested:,}"
+        return f"'{text.isolated(label, 60)}' leads with {of}" if leads else f"level at {of}"
+
+    def _agreement(self, leads: bool) -> str:
+        # Of the votes that come in before a decision more agree than of all.
+        if not leads or self._states["cancelled"]:
+            return ""
+        votes, valid = self._labels.most_common(1)[0][1], self._states["valid"]
+        said = f"Agreement so far: {votes:,} of {text.count(valid, 'valid vote')}"
+        if votes < valid:
+            said += f", {text.percent(votes / valid)} %"
+        interval = wilson(votes, valid) if self._repeats else None
+        if interval is None:
+            return said
+        return f"{said} (a repeat of this prompt would agree {text.between(interval)} of the time)"
+
+    def _identity(self, pending: int) -> str:
+        count = self._states
+        words = {
+            "valid": "valid",
+            "abstain": "abstained",
+            "invalid": "unreadable",
+            "failed": "failed",
+        }
+        if count["cancelled"]:
+            words["cancelled"] = "cancelled"
+        parts = (f"{count[state]:,} {word}" for state, word in words.items())
+        return f"{', '.join(parts)}; {f'{pending:,} still open' if pending else 'all in'}"

@@ -93,6 +93,7 @@ def fanout_view(run: FanoutRun, sections: Sequence[Section]) -> display.View:
         _flags(run, sections) if run.flagged or run.unchecked else (),
         counts=_label_counts(run, sections),
         section_votes=tuple(map(_drawn, itertools.islice(run.votes.values(), MOST_SECTION_VOTES))),
+        more_section_votes=len(run.votes) - MOST_SECTION_VOTES,
     )
 
 
@@ -118,9 +119,8 @@ def counts_in_words(records: Sequence[Record]) -> str:
 def _flags(run: FanoutRun, sections: Sequence[Section]) -> list[str]:
     """Which sections say what `--flag` looks for, and which say nothing, a line each."""
     lines = [f"flagged: {_some(run.flagged)}"] if run.flagged else []
-    if run.unchecked:
-        lines.append(f"{_without_verdict(run, sections)}: {_some(run.unchecked)}")
-    return lines
+    unchecked = f"{_without_verdict(run, sections)}: {_some(run.unchecked)}"
+    return [*lines, *([unchecked] if run.unchecked else [])]
 
 
 def _without_verdict(run: FanoutRun, sections: Sequence[Section]) -> str:

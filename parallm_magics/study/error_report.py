@@ -19,32 +19,18 @@ def errors(run: Findings) -> list[display.Block]:
     blocks: list[display.Block] = [
         display.Lines("How far the voters share their errors", _told(run))
     ]
-    if len(voters) <= VOTERS and any(
-        value is not None
-        for at, row in enumerate(found["correlations"])
-        for other, value in enumerate(row)
-        if at != other
-    ):
-        blocks.append(
-            display.Matrix(
-                "Correlation of two voters' being right",
-                tuple(voters),
-                tuple(map(tuple, found["correlations"])),
-                "0: independent; 1: always right or wrong together; –: one of them never varies.",
-            )
-        )
-    seen, ideal = run.curve
-    blocks.append(
-        display.Curve(
-            "Accuracy by the number of votes",
-            ("as voted", "if independent"),
-            tuple(zip(seen, ideal, strict=True)),
-            f"As voted: the mean over all choices of voters, {_ties(run)}; beside it the same if their "
-            "errors were independent. More votes can help no further than "
-            "the errors are independent.",
-        )
+    if len(voters) <= VOTERS and found["pairs_used"]:
+        title = "Correlation of two voters' being right"
+        note = "0: independent; 1: always right or wrong together; –: one of them never varies."
+        rows = tuple(map(tuple, found["correlations"]))
+        blocks.append(display.Matrix(title, tuple(voters), rows, note))
+    ties = "ties by lot" if run.label_count else "right where more than half of them are"
+    note = (
+        f"As voted: the mean over all choices of voters, {ties}; beside it the same if their errors were "
+        "independent. More votes can help no further than the errors are independent."
     )
-    return blocks
+    names, shares = ("as voted", "if independent"), tuple(zip(*run.curve, strict=True))
+    return [*blocks, display.Curve("Accuracy by the number of votes", names, shares, note)]
 
 
 def _told(run: Findings) -> tuple[str, ...]:
@@ -52,12 +38,13 @@ def _told(run: Findings) -> tuple[str, ...]:
     voters, accuracy = found["voters"], found["accuracy"]
     best = max(range(len(voters)), key=accuracy.__getitem__)
     seen, ideal = run.curve
-    alone = (
-        f"One voter is right on {display.points(found['mean_single'])} of the items in the mean; the best, "
-        f"{voters[best]}, on {display.points(accuracy[best])}. At least one is right on "
-        f"{display.points(found['oracle'])}."
-    )
-    lines = [alone]
+    lines = [
+        (
+            f"One voter is right on {display.points(found['mean_single'])} of the items in the mean; the best, "
+            f"{voters[best]}, on {display.points(accuracy[best])}. At least one is right on "
+            f"{display.points(found['oracle'])}."
+        )
+    ]
     rho = found["mean_error_correlation"]
     if rho is None:
         lines.append("No correlation can be told, as voters are always right or always wrong.")
@@ -66,14 +53,19 @@ def _told(run: Findings) -> tuple[str, ...]:
             f"Mean correlation of errors {display.correlation(rho)} (over {found['pairs_used']} of {found['pairs']} "
             f"pairs): {len(voters)} votes are worth {found['effective_votes']:.1f} independent ones."
         )
-    lines.append(
-        f"All are wrong together on {display.points(found['all_wrong'])} of the items; independent errors "
-        f"would make it {display.points(found['all_wrong_if_independent'])}."
-    )
-    lines.append(
-        f"{_all_of(run)} right on {display.points(seen[-1])} of the items; "
-        f"independent errors would make it {display.points(ideal[-1])} ({signed(ideal[-1] - seen[-1])} points)."
-    )
+    # What all votes together are held to be, where there is a closed set of labels and where not.
+    closed = "A plurality of all of them, ties by lot, is"
+    together = closed if run.label_count else "More than half of them are"
+    lines += [
+        (
+            f"All are wrong together on {display.points(found['all_wrong'])} of the items; independent errors "
+            f"would make it {display.points(found['all_wrong_if_independent'])}."
+        ),
+        (
+            f"{together} right on {display.points(seen[-1])} of the items; "
+            f"independent errors would make it {display.points(ideal[-1])} ({signed(ideal[-1] - seen[-1])} points)."
+        ),
+    ]
     chance = found["same_wrong_by_chance"]
     if found["same_wrong"] is not None and chance is not None and chance < 1:
         lines.append(
@@ -82,16 +74,6 @@ def _told(run: Findings) -> tuple[str, ...]:
         )
     lines.append(_reliability(found))
     return tuple(lines)
-
-
-def _all_of(run: Findings) -> str:
-    """What all votes together are held to be, where there is a closed set of labels and where not."""
-    closed = "A plurality of all of them, ties by lot, is"
-    return closed if run.label_count else "More than half of them are"
-
-
-def _ties(run: Findings) -> str:
-    return "ties by lot" if run.label_count else "right where more than half of them are"
 
 
 def _reliability(found: dict[str, float | None]) -> str:

@@ -19,11 +19,7 @@ from parallm_magics.study.voter_findings import most_votes
 WRONG = 10
 """Most items that are shown one by one."""
 
-_WORDS = {
-    "single": "Keep the single call",
-    "vote": "Take the vote",
-    "undecided": "Undecided",
-}
+_WORDS = {"single": "Keep the single call", "vote": "Take the vote", "undecided": "Undecided"}
 
 
 def report_of(run: Findings, view: display.View) -> list[display.Block]:
@@ -32,9 +28,7 @@ def report_of(run: Findings, view: display.View) -> list[display.Block]:
     Args:
         view: the calls behind it.
     """
-    blocks: list[display.Block] = []
-    if run.measured:
-        blocks.append(_systems(run))
+    blocks: list[display.Block] = [_systems(run)] if run.measured else []
     if run.labelled:
         blocks += [*_comparisons(run), *_wrong(run), *errors(run), *learned(run)]
     elif run.measured:
@@ -83,11 +77,7 @@ def title_of(run: Findings) -> str:
 
 
 # What a comparison with the single call shows of the vote, and one with the vote of a bigger model.
-_PAYS = {
-    "better": "Voting pays",
-    "worse": "Voting does not pay",
-    "same": "Voting changes nothing",
-}
+_PAYS = {"better": "Voting pays", "worse": "Voting does not pay", "same": "Voting changes nothing"}
 _BESIDE = {
     "better": ("a bigger model does better", " and costs more"),
     "worse": ("a bigger model does less well", " and costs less"),
@@ -130,18 +120,10 @@ def _about(run: Findings) -> str:
 
 def _systems(run: Findings) -> display.Table:
     labelled = bool(run.labelled)
-    head = [
-        "System",
-        *([">Right", ">Accuracy (95 %)"] if labelled else []),
-        ">Cost",
-        ">Median",
-        ">p95",
-        ">Calls",
-        ">Unread",
-        ">No answer",
-    ]
-    rows = [_system_row(name, found, labelled) for name, found in run.measures.items()]
-    return display.Table("What each system did", tuple(head), tuple(rows), note=_about_single(run))
+    right = [">Right", ">Accuracy (95 %)"] if labelled else []
+    head = ("System", *right, ">Cost", ">Median", ">p95", ">Calls", ">Unread", ">No answer")
+    rows = tuple(_system_row(name, found, labelled) for name, found in run.measures.items())
+    return display.Table("What each system did", head, rows, note=_about_single(run))
 
 
 def _system_row(name: str, found: Measure, labelled: bool) -> tuple[str, ...]:
@@ -163,19 +145,17 @@ def _system_row(name: str, found: Measure, labelled: bool) -> tuple[str, ...]:
 
 
 def _about_single(run: Findings) -> str:
-    votes = len(run.measured[0].ballots)
-    kinds = {system.kind for system in run.systems}
     parts = ["Cost, times and calls are those of one item, as it would be deployed"]
     if run.single == run.vote:
         return f"{parts[0]}."
     if len(run.measured[0].outcomes[run.single].seconds) > 1:
         parts.append(
-            f"single: each of the {votes} votes is a draw of it; what it has right is their mean, and "
-            "it is compared by the first one"
+            f"single: each of the {len(run.measured[0].ballots)} votes is a draw of it; what it has right "
+            "is their mean, and it is compared by the first one"
         )
     else:
         parts.append("single: the first voter's call, so put the one that you would deploy first")
-    if "stop" in kinds:
+    if any(system.kind == "stop" for system in run.systems):
         parts.append(
             "stop=clinch: told from the same votes; what its stopped calls would have cost is not known"
         )
@@ -185,17 +165,7 @@ def _about_single(run: Findings) -> str:
 def _comparisons(run: Findings) -> list[display.Block]:
     if not run.comparisons:
         return []
-    head = (
-        "System",
-        "Against",
-        ">Gained",
-        ">Lost",
-        ">Points (95 %)",
-        ">p",
-        ">P(better)",
-        "Verdict",
-        "Price",
-    )
+    head = ("System", "Against", ">Gained", ">Lost", ">Points (95 %)", ">p", ">P(better)")
     rows = tuple(_comparison_row(each) for each in run.comparisons)
     primary = [each for each in run.comparisons if each.primary]
     several = len(run.comparisons) > 1
@@ -210,7 +180,10 @@ def _comparisons(run: Findings) -> list[display.Block]:
     sentences = [f"{each.alternative} against {each.base}: {shown(each)}." for each in told]
     sentences += _early(run)
     lines = [display.Lines("What the items show", tuple(sentences))] if sentences else []
-    return [display.Table("The same items compared", head, rows, note=note), *lines]
+    return [
+        display.Table("The same items compared", (*head, "Verdict", "Price"), rows, note=note),
+        *lines,
+    ]
 
 
 def _is_further(run: Findings, found: Comparison) -> bool:
@@ -275,15 +248,12 @@ def _wrong(run: Findings) -> list[display.Block]:
     if not wrong:
         return [display.Lines("Where the vote is wrong", ("Nowhere on these items.",))]
     more = f"{len(wrong) - WRONG:,} more in run.wrong" if len(wrong) > WRONG else ""
-    return [
-        display.Table(
-            "Where the vote is wrong, most votes first",
-            (">Item", "What it says", "Truth", "Vote", "Votes"),
-            tuple(_item_row(run, item) for item in wrong[:WRONG]),
-            rest=1,
-            note=more,
-        )
-    ]
+    title, head = (
+        "Where the vote is wrong, most votes first",
+        (">Item", "What it says", "Truth", "Vote", "Votes"),
+    )
+    rows = tuple(_item_row(run, item) for item in wrong[:WRONG])
+    return [display.Table(title, head, rows, rest=1, note=more)]
 
 
 def _doubtful(run: Findings) -> display.Table:

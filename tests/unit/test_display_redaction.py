@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from parallm_magics.core.tasks import Event, Fault, Role
 from parallm_magics.display import Board, SectionVote, Tally, View
-from parallm_magics.display.live_worker import REDACTED
+from parallm_magics.display.live_rows import REDACTED
 
 SECRET = "sesame"
 QUOTING = Fault("unreadable", f"no label in '{SECRET}'")

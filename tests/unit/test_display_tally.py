@@ -423,12 +423,13 @@ def test_a_poll_is_a_small_block_under_its_name() -> None:
     assert plain.index("Worker") < plain.index("toxicity\n--------\n") < plain.index("All in all")
 
 
-def test_of_very_many_polls_the_first_are_drawn() -> None:
-    """The others are counted."""
-    polls = tuple(SectionVote(f"p{i}", tally({"a": 1}, "a"), ()) for i in range(200))
-    assert "180 more votes in the result" in static_plain(fanout(section_votes=polls))
-    assert "180 more votes in the result" in static_html(fanout(section_votes=polls))
-    assert "p20<" not in static_html(fanout(section_votes=polls))
+def test_of_very_many_polls_the_others_are_counted() -> None:
+    """Below those that are drawn."""
+    view = fanout(
+        section_votes=(SectionVote("p", tally({"a": 1}, "a"), ()),), more_section_votes=180
+    )
+    assert "180 more votes in the result" in static_plain(view)
+    assert "180 more votes in the result" in static_html(view)
 
 
 def test_a_label_does_not_turn_our_words_around() -> None:

@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 
 from parallm_magics.core.tasks import Event, Record
 from parallm_magics.display import Board, html
-from parallm_magics.display.live_votes import Votes, ballot
-from parallm_magics.display.votes import MOST_BARS
+from parallm_magics.display.votes import MOST_BARS, Votes, ballot
 
 STATES = ("valid", "abstain", "invalid", "failed", "cancelled")
 

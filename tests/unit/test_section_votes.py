@@ -418,7 +418,9 @@ def test_of_many_votes_some_are_drawn_and_all_are_kept() -> None:
     run, _ = run_virtual(FanoutPattern.run(plan, run_context(Fake(of_items(docs)))))
     assert len(run.votes) == 100
     assert {*run.values()} == {"safe"}
-    assert len(run._repr_mimebundle_()["text/html"]) < 2_000_000
+    shown = run._repr_mimebundle_()
+    assert len(shown["text/html"]) < 2_000_000
+    assert "80 more votes in the result" in shown["text/plain"]
 
 
 def test_a_synthesis_reads_the_winners() -> None:

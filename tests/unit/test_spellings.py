@@ -15,7 +15,7 @@ from parallm_magics.answers.cleaning import usual_spelling
 from parallm_magics.cell.blocks import parse
 from parallm_magics.cell.plan import make_plan
 from parallm_magics.core.tasks import Model, Reading
-from parallm_magics.display.live_votes import ballot
+from parallm_magics.display.votes import ballot
 from parallm_magics.patterns.ballots import count_ballots
 from parallm_magics.patterns.panel import Rule
 from parallm_magics.patterns.plan_board import label_reader
