@@ -115,6 +115,11 @@ class BaseProvider:
     def _has_key(self) -> bool:
         return self._key_env is not None and keys.is_set(self._key_env)
 
+    @property
+    def _to_check(self) -> str | None:
+        """The variable to look at where the provider does not accept who asks."""
+        return self._key_env
+
     def key(self) -> str:
         """The key; never kept by its caller.
 

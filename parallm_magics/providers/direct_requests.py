@@ -6,6 +6,7 @@ template of all that follow; only their bodies differ.
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
@@ -69,6 +70,30 @@ class Answer:
     async def aclose(self) -> None:
         """Give the connection back, or end it where the body was not read to its end."""
         self._response.release()
+
+
+class DirectRequests:
+    """Sends the requests of one SDK client over that client's own connections."""
+
+    def __init__(self, session: ClientSession, build: Callable[[Any], Any], path: str) -> None:
+        """Take the connections, what builds the SDK's client on an HTTP client, and the path."""
+        self._session, self._build, self._path = session, build, path
+        self._templates: dict[bool, Template | None] = {}
+        self._filling = asyncio.Lock()
+
+    async def post(self, body: Mapping[str, Any], stream: bool) -> Answer | None:
+        """The answer to a request; None where the SDK has to send it.
+
+        Raises:
+            StatusError: the answer's status is an error.
+            aiohttp.ClientError: there is no answer.
+        """
+        if stream not in self._templates:
+            async with self._filling:
+                if stream not in self._templates:
+                    self._templates[stream] = await template_of(self._build, self._path, stream)
+        template = self._templates[stream]
+        return None if template is None else await post(self._session, template, body)
 
 
 def encoded(body: Mapping[str, Any]) -> bytes:

@@ -17,7 +17,7 @@ from parallm_magics.errors import ModelError
 from parallm_magics.providers.address import split_url
 from parallm_magics.providers.base import BaseProvider
 from parallm_magics.providers.body import MOST_BYTES, Body, TooMuchError
-from parallm_magics.providers.direct_requests import Template, post, posted_by, template_of
+from parallm_magics.providers.direct_requests import DirectRequests, posted_by
 from parallm_magics.providers.draft import Draft
 from parallm_magics.providers.entry import ProviderEntry
 from parallm_magics.providers.error_body import read_error
@@ -60,8 +60,7 @@ class SdkProvider(BaseProvider):
             raise ModelError(f"{entry.name}: its entry names no dialect")
         self._dialect = entry.dialect
         self._client: Any = None
-        self._http: Any = None
-        self._templates: dict[bool, Template | None] = {}
+        self._direct: DirectRequests | None = None
         self._proxy: Proxy | None = None
         self._made_for = ""
         self._retired: list[Any] = []
@@ -73,11 +72,6 @@ class SdkProvider(BaseProvider):
         super().check(task)
         if "stream" in task.params:
             raise ModelError("--param stream=… is not possible: use --stream on or --stream off")
-
-    @property
-    def _to_check(self) -> str | None:
-        """The variable to look at where the provider does not accept who asks."""
-        return self._key_env
 
     def least_prefix(self, model: Model) -> int | None:
         """The fewest tokens of a common beginning that are cached; None where nothing is."""
@@ -112,9 +106,9 @@ class SdkProvider(BaseProvider):
         Raises:
             CallFailed: with the fault and what had been received, for all that is no whole reply.
         """
-        through = str(self._proxy or "")
         prompt = f"{task.system or ''} {task.prompt}"
-        draft = Draft(Asked(self.host, task.model.name, self._to_check, through, prompt))
+        proxy = str(self._proxy or "")
+        draft = Draft(Asked(self.host, task.model.name, self._to_check, proxy, prompt))
         fault: Fault | None = None
         try:
             await self._post(task, heard, draft)
@@ -137,8 +131,7 @@ class SdkProvider(BaseProvider):
 
     def _without(self, task: Task, draft: Draft, fault: Fault, body: object) -> Fault:
         """The fault, as a passing one where the next try goes without the field that it names."""
-        error = read_error(body)
-        name = self._unwanted.learn(task.model.name, draft.sent, task.params, error)
+        name = self._unwanted.learn(task.model.name, draft.sent, task.params, read_error(body))
         return replace(fault, kind="parameter") if name else fault
 
     async def close(self) -> None:
@@ -153,9 +146,13 @@ class SdkProvider(BaseProvider):
         """The SDK's client: no retries and no time limits of its own, no redirects, a wide pool."""
         self._proxy = proxy_of(self.base_url)
         plain = self.base_url.startswith("http://")
-        self._http = http_client(module, self._proxy.url if self._proxy else None, plain)
-        self._templates = {}
-        return self._client_on(module, self._http)
+        http = http_client(module, self._proxy.url if self._proxy else None, plain)
+        # What signs requests, or asks elsewhere for each model, has a place or a client of its own.
+        usual = type(self)._place is SdkProvider._place and not self.entry.client  # noqa: SLF001
+        session = session_of(http) if usual and self._proxy is None else None
+        build = partial(self._client_on, module)
+        self._direct = session and DirectRequests(session, build, self.path)
+        return build(http)
 
     def _client_on(self, module: Any, http: Any) -> Any:
         """The SDK's client on an HTTP client."""
@@ -217,27 +214,9 @@ class SdkProvider(BaseProvider):
 
     async def _answer(self, request: Mapping[str, Any], stream: bool) -> Any:
         """The head of the answer to a request, by the shortest way there is."""
-        session = self._session()
-        if session is not None and (template := await self._template(stream)) is not None:
-            return await post(session, template, request)
+        if self._direct is not None and (answer := await self._direct.post(request, stream)):
+            return answer
         return await posted_by(self._client, self.path, request)
-
-    async def _template(self, stream: bool) -> Template | None:
-        if stream not in self._templates:
-            async with self._building:
-                if stream not in self._templates:
-                    build = partial(self._client_on, importlib.import_module(self._dialect.sdk))
-                    self._templates[stream] = await template_of(build, self.path, stream)
-        return self._templates[stream]
-
-    def _session(self) -> Any:
-        """Where requests can be sent by a template; None where each is the SDK's own affair.
-
-        What signs requests, changes its credentials or asks elsewhere for each model says so by a
-        `_place` or a client of its own.
-        """
-        usual = type(self)._place is SdkProvider._place and not self.entry.client  # noqa: SLF001
-        return session_of(self._http) if usual and self._proxy is None else None
 
     def _events_of(self, body: Body) -> AsyncGenerator[str]:
         """The data of each event of a stream; "" for another sign of life."""

@@ -14,7 +14,6 @@ from provider import KEY, Act
 from parallm_magics import ParallmError, VoteRun
 from parallm_magics.core.tasks import Record
 from parallm_magics.providers.direct_requests import Template
-from parallm_magics.providers.sdk import SdkProvider
 
 MODELS = ("anthropic:claude-haiku-5-5", "openai:gpt-6-luna", "openai-responses:gpt-6-luna")
 REFUSED = b"HTTP/1.1 400 Bad Request\r\ncontent-length: 2\r\n\r\n{}"
@@ -22,7 +21,7 @@ REFUSED = b"HTTP/1.1 400 Bad Request\r\ncontent-length: 2\r\n\r\n{}"
 
 def by_the_sdk(monkeypatch: pytest.MonkeyPatch) -> None:
     """From now on the SDKs send every request themselves."""
-    monkeypatch.setattr(SdkProvider, "_session", lambda provider: None)
+    monkeypatch.setattr("parallm_magics.providers.sdk.session_of", lambda http: None)
 
 
 async def heard(ask: Any, monkeypatch: pytest.MonkeyPatch, query: str = "") -> list[bytes]:
