@@ -115,6 +115,16 @@ def rates(tariff: Tariff, day: date) -> Rates | None:
         return None
 
 
+@functools.lru_cache(1024)
+def is_priced(tariff: Tariff, day: date) -> bool:
+    """Whether the table knows a price, looked up once a day: a name that it lacks takes longest."""
+    try:
+        _found(tariff, Usage())
+    except Exception:  # as above
+        return False
+    return True
+
+
 def _moments(model: Any, day: date) -> list[datetime | None]:
     """Return a moment in each span of the day that has a price of its own."""
     kinds = [each.constraint for each in model.prices] if isinstance(model.prices, list) else []
@@ -129,7 +139,9 @@ def at_once(tariff: Tariff, usage: Usage) -> Decimal | None:
 
     The table takes 0.14 ms a call, a fifth of what the call itself costs; a product takes 0.003.
     """
-    rate = rates(tariff, today())
+    rate = rates(tariff, day := today())
+    if rate is None and not is_priced(tariff, day):
+        return None
     took = usage.input_tokens + usage.cache_read_tokens + usage.cache_write_tokens
     if rate is None or took > rate.most:
         return cost(tariff, usage)
@@ -149,11 +161,13 @@ def worst(tariff: Tariff, prompt_bytes: int, max_tokens: int) -> Decimal | None:
         Usage(cache_read_tokens=fed, output_tokens=max_tokens),
         Usage(cache_write_tokens=fed, output_tokens=max_tokens),
     )
-    rate = rates(tariff, today())
+    rate = rates(tariff, day := today())
     if rate is not None and fed <= rate.most:
         return max(rate.cost(usage) for usage in usages)
+    if not is_priced(tariff, day):
+        return None
     try:
-        moments = _moments(_found(tariff, Usage()).model, today())
+        moments = _moments(_found(tariff, Usage()).model, day)
         return max(
             Decimal(_found(tariff, usage, moment).total_price)
             for usage in usages

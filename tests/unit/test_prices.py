@@ -112,3 +112,25 @@ def test_terms_that_the_table_does_not_know_have_no_price() -> None:
     for name, tier in (("groq:llama-3.3-70b-versatile", "flex"), ("gpt-6-luna", "ultra")):
         assert bill.cost(parse_model(name), used) is not None
         assert bill.cost(parse_model(name), used, (("service_tier", tier),)) is None
+
+
+@pytest.mark.parametrize("name", ["openai:a-model-that-nobody-sells", "anthropic:nor-this"])
+def test_a_model_without_a_price_is_looked_up_once_a_day(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """To find nothing takes longest, and a thousand calls ask for it four thousand times."""
+    looked: list[Tariff] = []
+    real = prices._found
+
+    def found(tariff: Tariff, *more: object) -> object:
+        looked.append(tariff)
+        return real(tariff, *more)  # type: ignore[arg-type]
+
+    prices.rates.cache_clear()
+    prices.is_priced.cache_clear()
+    monkeypatch.setattr(prices, "_found", found)
+    model = parse_model(name)
+    for _ in range(100):
+        assert bill.cost(model, Usage(1000, output_tokens=10)) is None
+        assert bill.worst(model, 1000, 10) is None
+    assert len(looked) <= 2
