@@ -42,8 +42,6 @@ def outside_of_frames(text: str, is_answer_name: Callable[[str], bool]) -> str:
         is_answer_name: whether a name is that of an answer: "answer", or a label.
     """
     marks = [found for found in _MARK.finditer(text) if _is_mark(text, found, is_answer_name)]
-    if not marks:
-        return text
     content_end = _content_end(text, marks)
     cut = 0
     blocks: list[tuple[int, int]] = []

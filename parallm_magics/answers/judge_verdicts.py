@@ -90,8 +90,6 @@ def read_verdict(
         return None if is_torn else read([_DECODER.decode(number["number"])])
     seen = [*map(_bare, shown)]
     verdict = _own_verdict(text, key, seen, read)
-    if verdict is None:
-        return None
     is_disputed = any(each != verdict for each in _named(_bare(reply), key))
     if is_disputed and (is_torn or any(verdict in _named(one, key) for one in seen)):
         return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import islice
 
 from parallm_magics.answers.cleaning import fold, one_line, peelings, tidy
@@ -66,8 +66,8 @@ class Menu:
     folded: Mapping[str, frozenset[str]]
     bare: Mapping[str, frozenset[str]]
     mention: re.Pattern[str]
-    longest: int = field(default=0)
-    size: int = field(default=0)
+    longest: int
+    size: int
 
     @classmethod
     def of(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Literal, NamedTuple
 
 # What models call it by themselves. "analysis" and the like are tags that prompts ask for as part
@@ -58,6 +58,7 @@ _FRAMED = re.compile(
 )
 # The same where a server drops its special tokens: "analysisWe need … assistantfinalIt is …".
 _BARE_HEADER = re.compile(r"assistant(?P<channel>analysis|commentary|final)")
+_NO_TOKEN = re.compile(r"\Z")
 _BARE_START = re.compile(r"\s{0,40}(?:analysis|commentary)(?P<glued>(?=[A-Z]))?")
 _ANSWER_BEGINS = re.compile(
     r"<[|｜](?:start|begin)[^<>|｜\n]{0,40}(?:response|solution|answer|text|output)[|｜]>\s*",
@@ -190,17 +191,21 @@ def _harmony(text: str) -> tuple[str, str] | None:
     if "<|" in text and _FRAMED.search(text):
         headers = list(_HEADER.finditer(text))
         if headers:
-            return _messages(text, headers)
+            return _messages(text, 0, headers, _MESSAGE_END)
     return _bare_harmony(text)
 
 
-def _messages(text: str, headers: Sequence[re.Match[str]]) -> tuple[str, str]:
-    thoughts = [text[: headers[0].start()]]
+def _messages(
+    text: str, begin: int, headers: Sequence[re.Match[str]], message_end: re.Pattern[str]
+) -> tuple[str, str]:
+    """Return what of the messages from a place on is not on the final channel, and what is."""
+    thoughts = [text[begin : headers[0].start()]]
     answers: list[str] = []
-    for header, end in _with_ends(text, headers):
-        stop = _MESSAGE_END.search(text, header.end(), end)
-        said = text[header.end() : stop.start() if stop else end].strip()
-        channel = (header["channel"] or header["bare"] or "final").split()[0].casefold()
+    ends = [*(header.start() for header in headers[1:]), len(text)]
+    for header, end in zip(headers, ends, strict=True):
+        stop = message_end.search(text, header.end(), end)
+        said = text[header.end() : stop.start() if stop else end]
+        channel = next(filter(None, header.groups()), "final").split()[0].casefold()
         (answers if channel == "final" else thoughts).append(said)
     return _joined(thoughts), _joined(answers)
 
@@ -218,16 +223,7 @@ def _bare_harmony(text: str) -> tuple[str, str] | None:
         if start is None or start["glued"] is None:
             return None
         return _joined([text[start.end() :]]), ""
-    thoughts = [text[start.end() if start else 0 : headers[0].start()]]
-    answers: list[str] = []
-    for header, end in _with_ends(text, headers):
-        (answers if header["channel"] == "final" else thoughts).append(text[header.end() : end])
-    return _joined(thoughts), _joined(answers)
-
-
-def _with_ends(text: str, headers: Sequence[re.Match[str]]) -> Iterable[tuple[re.Match[str], int]]:
-    """Pair each header with where its message ends."""
-    return zip(headers, [*(header.start() for header in headers[1:]), len(text)], strict=True)
+    return _messages(text, start.end() if start else 0, headers, _NO_TOKEN)
 
 
 def _joined(parts: Sequence[str]) -> str:

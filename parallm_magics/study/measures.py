@@ -72,8 +72,7 @@ class Measure:
     """What one system did on all items.
 
     Attributes:
-        items: the items.
-        labelled: those of them whose truth is known.
+        labelled: how many of the items have a known truth.
         right: how many of these it has right; of a single call that was drawn several times for each
             item the mean, so that it need not be whole.
         accuracy: the share of the labelled ones; None without any.
@@ -137,8 +136,7 @@ class Comparison:
     """An alternative against a base, on the items that both have done.
 
     Attributes:
-        alternative, base: their names.
-        items: the labelled items.
+        items: the labelled ones.
         right, base_right: how many of them each has right, a single call by its first draw.
         gains: items that the alternative alone has right.
         losses: items that the base alone has right.

@@ -173,8 +173,7 @@ class VoterFindings(MeasuredItems):
         Ties are decided by lot. Of answers without a closed set of labels a vote is right where
         more than half of it is.
         """
-        truth = [item.truth or "" for item in self.labelled]
-        labels: Sequence[Sequence[str | None]] = [item.labels for item in self.labelled]
+        labels, truth = _told(self.labelled)
         if not self.label_count:
             labels = [["right" if right else "wrong" for right in row] for row in self._correct]
             truth = ["right"] * len(labels)
@@ -187,8 +186,7 @@ class VoterFindings(MeasuredItems):
         if not (self.asks_for_weights and self._can_learn):
             return None
         learn, test = self._halves
-        kinds = max(self.label_count, 2)
-        weights = learned_weights([i.labels for i in learn], [i.truth or "" for i in learn], kinds)
+        weights = learned_weights(*_told(learn), max(self.label_count, 2))
         winners = weighted_winners([item.labels for item in test], weights)
         tested = self._tested("learned weights", test, winners, len(self._voters))
         return LearnedWeights(len(learn), tuple(weights), tested)
@@ -199,8 +197,7 @@ class VoterFindings(MeasuredItems):
         if not self._can_learn:
             return None
         learn, test = self._halves
-        labels, truth = [item.labels for item in learn], [item.truth or "" for item in learn]
-        panel = choose_panel(labels, truth, self._reading.choices)
+        panel = choose_panel(*_told(learn), self._reading.choices)
         winners = [panel.winner(item.labels) for item in test]
         tested = self._tested("chosen panel", test, winners, len(panel.voters))
         return LearnedPanel(len(learn), panel, tested)
@@ -238,6 +235,11 @@ class VoterFindings(MeasuredItems):
         """What the same votes come to if they are counted in another way."""
         right = winner is not None and winner == item.truth
         return rejudged(item.outcomes[self.vote], winner, right, calls)
+
+
+def _told(items: Sequence[Item]) -> tuple[list[Sequence[str | None]], list[str]]:
+    """The labels that voters gave to items, and the true ones."""
+    return [item.labels for item in items], [item.truth or "" for item in items]
 
 
 def most_votes(item: Item) -> int:

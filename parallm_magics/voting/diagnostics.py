@@ -60,10 +60,7 @@ def error_diagnostics(correct: Sequence[Sequence[bool | int | None]]) -> dict[st
 def error_correlations(correct: Sequence[Sequence[bool | int | None]]) -> list[list[float | None]]:
     """Pearson's correlation of being right for each two voters, as a square table.
 
-    None where one of the two is always right or always wrong, as it then has none.
-
-    Args:
-        correct: as `error_diagnostics`.
+    None where one of the two is always right or always wrong. Rows as in `error_diagnostics`.
     """
     columns = [_bits(column) for column in zip(*correct, strict=True)]
     return [[_phi(one, other, len(correct)) for other in columns] for one in columns]
