@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 
 from parallm_magics.answers.reading_kinds import KINDS
 from parallm_magics.errors import ModelError
-from parallm_magics.simulation.sim_settings import number
+from parallm_magics.simulation.sim_settings import SHAPES, number
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -101,7 +101,8 @@ def fate(task: Task, settings: Settings) -> Literal["answer", "fail", "refuse"]:
 
 def latency(task: Task, settings: Settings) -> float:
     """How long this call takes, in simulated seconds."""
-    return settings.latency.seconds(_unit(sample_stream(task, "latency")))
+    drawn, share = settings.latency, _unit(sample_stream(task, "latency"))
+    return round(SHAPES[drawn.shape].quantile(share, *drawn.numbers), 6)
 
 
 # --- answers --------------------------------------------------------------------------------------

@@ -46,10 +46,6 @@ class Latency:
     shape: str
     numbers: tuple[float, ...]
 
-    def seconds(self, u: float) -> float:
-        """The latency below which a share `u` of all calls lies."""
-        return round(SHAPES[self.shape].quantile(u, *self.numbers), 6)
-
 
 def number(text: str, low: float, high: float, expected: str) -> float:
     """A finite number in a range, both ends included.

@@ -101,7 +101,7 @@ class SimulatedProvider:
         if fate == "refuse":
             return Reply(REFUSED, "refusal")
         try:
-            said = await user_answer(self._answers, task)
+            said = None if self._answers is None else await user_answer(self._answers, task)
         except CallFailed as error:
             return error
         return Reply(simulation.answer(task, settings) if said is None else mended(said))

@@ -75,15 +75,13 @@ def find_answer(answers: Mapping[str, str | Sequence[str]], task: Task) -> str |
     return None
 
 
-async def user_answer(answers: Answers | None, task: Task) -> str | None:
+async def user_answer(answers: Answers, task: Task) -> str | None:
     """What the user's dict or function answers to this task; None where it has no answer.
 
     Raises:
         CallFailed: the function raised, gave no text, or did not end in time.
             A `CallFailed` of its own passes, so that a function can play any fault.
     """
-    if answers is None:
-        return None
     try:
         if isinstance(answers, Mapping):
             return find_answer(answers, task)
