@@ -100,8 +100,7 @@ _SPEAKS_TO_JUDGE = re.compile(
     r"|(?:choose|pick|select|prefer|favou?r|declare|vote for|vote)(?: only)? (?:this|my)(?: \w{1,20})?"
     r" (?:answer|candidate|response|submission|reply|entry)\b"
     r"|(?:output|print|return|answer with|reply with|respond with|write)(?: only| just)"
-    r" (?:its|my|this|the candidate's|the answer's|this answer's)"
-    r" (?:number|label|index|letter)\b"
+    r" (?:its|my|this|the candidate's|the answer's|this answer's) (?:number|label|index|letter)\b"
     r"|(?:give|award|rate|score) (?:it|this|me|my)(?: (?:answer|candidate|response|submission))?"
     r"(?: (?:the|a|an|with|at)){0,3} (?:full marks|full score|maximum score|highest score|perfect score"
     r"|top score|10/10|10 out of 10)"
@@ -110,8 +109,7 @@ _SPEAKS_TO_JUDGE = re.compile(
     r"|ignorier\w{1,3} (?:alle |die |bitte ){0,3}(?:vorherigen|bisherigen|vorigen|obigen)"
     r" (?:anweisung|instruktion)"
     r"|ignor(?:a|e|en|ez|are)(?: (?:todas|todos|toutes|tutte|las|as|les|le)){0,2}"
-    r" (?:instru(?:ctions|cciones|ções)|istruzioni)"
-    r" (?:anteriores|previas|pr[ée]c[ée]dent\w{1,2})"
+    r" (?:instru(?:ctions|cciones|ções)|istruzioni) (?:anteriores|previas|pr[ée]c[ée]dent\w{1,2})"
     r")|(?:忽略|无视|忽視)[^\s。]{0,10}(?:指令|指示|说明|說明|命令)"
     r"|(?:以前|これまで|上記|前)の?(?:すべての)?(?:指示|命令)を(?:すべて)?無視",
     re.IGNORECASE,

@@ -24,8 +24,7 @@ _NUMBER = re.compile(
 # "5km" or "2024-05-01", is no number; letters before the digits make it a name, such as "gpt-4".
 _CHUNK = re.compile(
     r"(?<![^\W_])(?<![^\W_][-.'/\\])(?<![√∛])[-+~≈#$€£¥₹<>≤≥=±–—.]{0,4}(?:(?:USD|EUR|GBP|CHF|JPY"
-    r"|US\$)\s?)?[-+]?"
-    r"[0-9][^\s()\[\]{}\"|;*`_]*(?:\s?%)?"
+    r"|US\$)\s?)?[-+]?[0-9][^\s()\[\]{}\"|;*`_]*(?:\s?%)?"
     r"(?:[*^_](?=[0-9])[^\s()\[\]{}\"|;*`_]*)*",
     re.IGNORECASE,
 )
@@ -37,8 +36,7 @@ _SCALED = re.compile(
 )
 _BOUND = re.compile(
     r"(?:\bat\s+(?:least|most)|\b(?:more|less|fewer|greater|larger|smaller|lower|higher)\s+than"
-    r"|\bover"
-    r"|\bunder|\babove|\bbelow|\bup\s+to|\bbetween|[<>≤≥±]"
+    r"|\bover|\bunder|\babove|\bbelow|\bup\s+to|\bbetween|[<>≤≥±]"
     r"|\\(?!(?:text|math|[df]?box|bf|rm)\w*)[a-z]+\s*[{[]?)\s*[*_`]*$",
     re.IGNORECASE,
 )
@@ -67,8 +65,7 @@ _BOUNDS = (
 )
 _SCALE = re.compile(
     rf"\b(?:(?:on|using|with|in)\s+)?(?:(?:a|the|this)\s+)?(?:scale|range)\s*(?:of|from|:)?\s*\(?"
-    rf"{_BOUNDS}(?:\s?\([^()\n]{{0,40}}\))?"
-    rf"|\bfrom\s+{_BOUNDS}(?=\s*[:,])|\b{_BOUNDS}\s+scale\b"
+    rf"{_BOUNDS}(?:\s?\([^()\n]{{0,40}}\))?|\bfrom\s+{_BOUNDS}(?=\s*[:,])|\b{_BOUNDS}\s+scale\b"
     r"|\b(?:(?:on|using|with)\s+)?(?:(?:a|the|this)\s+)?(\d{1,6})[- ]points?\s+scale\b",
     re.IGNORECASE,
 )

@@ -29,8 +29,7 @@ _MORE_NUMBER = (
 _STATED = re.compile(
     # On a line of its own, "1." begins a list.
     rf"{_OPENING}(?:\n\s{{0,12}}+{_OPENING}(?![0-9]{{1,2}}[.)][ \t]))?"
-    rf"(?P<number>(?>{_NUMBER})){_CLOSING}"
-    rf"(?>[ \t]?(?P<percent>%|per[ ]?cent\b|pct\b)"
+    rf"(?P<number>(?>{_NUMBER})){_CLOSING}(?>[ \t]?(?P<percent>%|per[ ]?cent\b|pct\b)"
     rf"|[ \t]{{0,4}}\(?[ \t]{{0,4}}(?:[/⁄]|\b(?:out[ \t]+)?of\b){_OPENING}(?P<top>{_NUMBER}))?+"
     rf"{_CLOSING}(?=\Z|[\s.,;:!?|<(}}—–…])(?!{_MORE_NUMBER})",
     re.IGNORECASE,

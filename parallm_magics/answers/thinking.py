@@ -45,8 +45,7 @@ _QUOTES = "`\"'“”‘’«»([{"
 _CHANNEL = r"[a-z]{1,20}(?:[ \t][^<|\n]{0,120})?"
 _HEADER = re.compile(
     rf"(?:<\|start\|>[^<|\n]{{0,120}})?<\|channel\|>\s{{0,4}}(?P<channel>{_CHANNEL})"
-    r"(?:<\|constrain\|>[^<|\n]{0,80})?<\|message\|>"
-    r"|<\|start\|>[^<|\n]{0,120}<\|message\|>"
+    r"(?:<\|constrain\|>[^<|\n]{0,80})?<\|message\|>|<\|start\|>[^<|\n]{0,120}<\|message\|>"
     r"|\A\s{0,40}(?P<bare>analysis|commentary|final)\s{0,4}<\|message\|>",
     re.IGNORECASE,
 )

@@ -645,3 +645,15 @@ def test_thousands_of_blanks_change_nothing(blank: str) -> None:
 def test_doubtful_prose_is_no_vote(prose: str) -> None:
     """Each of these names one label alone, and something beside it makes that no vote."""
     assert read_answer(prose, ["SAFE", "UNSAFE", "B", "C"]).value is None
+
+
+@pytest.mark.parametrize("text", ["YES\n<answer>NO", "At first I would say YES.\n\n<answer>\nNO"])
+def test_a_tag_that_is_never_closed_has_the_last_word(text: str) -> None:
+    """A model that stops before the end of the tag has still answered in it."""
+    assert read_answer(text, ["YES", "NO"]) == Answer("valid", "NO")
+
+
+def test_a_mark_of_how_a_text_looks_hides_no_answer() -> None:
+    """Bold is no block of thinking, whatever follows it."""
+    text = "After a long look at everything that was said here, <b>YES</b> is what I choose."
+    assert read_answer(text, ["YES", "NO"]) == Answer("valid", "YES")
