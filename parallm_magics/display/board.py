@@ -100,7 +100,8 @@ class Board:
     def tell(self, event: Event) -> None:
         """Take in one event; an unknown call or kind is ignored, as is what follows an end."""
         if event.index < 0:
-            self._told_of_all(event)
+            self.redacted = self.redacted and event.kind != "released"
+            self._said = event.text if event.kind == "said" else self._said
             return
         worker = self._calls.live.get(event.index) or self._calls.begin(event)
         if worker is None:
@@ -109,12 +110,6 @@ class Board:
             worker.tell(event)
         elif event.record is not None:
             self._end(event.index, worker, event.record, event.at)
-
-    def _told_of_all(self, event: Event) -> None:
-        if event.kind == "released":
-            self.redacted = False
-        elif event.kind == "said":
-            self._said = event.text
 
     def _end(self, index: int, worker: Worker, record: Record, at: float) -> None:
         self._calls.end(index, worker, record)
@@ -189,18 +184,18 @@ class Board:
 
     def _counts(self) -> list[str]:
         """How many workers are in which state; success goes without saying."""
-        counts = [
-            f"{self._states[name]:,} {looks.STATES[name].word}"
-            for name in looks.STATES
-            if self._states[name] and name != "ok"
-        ]
         waiting = self._calls.waiting
-        running = self._calls.begun - self.done - waiting
-        counts += [f"{running:,} running"] if running else []
-        counts += [f"{waiting:,} waiting"] if waiting else []
-        if self._replayed:
-            counts.append(f"{self._replayed:,} kept from before")
-        return counts
+        counts = [
+            *(
+                (self._states[name], looks.STATES[name].word)
+                for name in looks.STATES
+                if name != "ok"
+            ),
+            (self._calls.begun - self.done - waiting, "running"),
+            (waiting, "waiting"),
+            (self._replayed, "kept from before"),
+        ]
+        return [f"{number:,} {word}" for number, word in counts if number]
 
     def _rate(self, now: float) -> list[str]:
         """How fast calls end, and when the last one may."""

@@ -14,7 +14,7 @@ from markupsafe import Markup
 from parallm_magics.answers.cleaning import label_of
 from parallm_magics.core.tasks import Record, Role, Task
 from parallm_magics.display import looks, text
-from parallm_magics.display.markup import Element, bar, bdi, box, dim, dot, joined
+from parallm_magics.display.markup import Element, bar, bdi, box, clip, dim, dot, joined
 
 NAME_LIMIT = 40
 CELL_LIMIT = 80
@@ -240,11 +240,7 @@ _arriving = Element(
     "div",
     style="display:flex;justify-content:flex-end;max-width:fit-content;max-height:1.6em;overflow:hidden",
 )
-_problem = Element(
-    "div",
-    style="max-height:4.2em;overflow:hidden;white-space:normal;overflow-wrap:anywhere",
-    dir="auto",
-)
+_problem = clip(4.2)
 _gist = Element("div", style="max-height:1.6em;overflow:hidden;text-overflow:ellipsis", dir="auto")
 
 

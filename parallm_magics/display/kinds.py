@@ -159,9 +159,12 @@ class Timeline:
     alone: tuple[float, ...]
     said: str
 
-    def left_out(self, shown: int) -> str:
-        """Which workers have a bar, where not all of them have one."""
-        return f"The slowest {shown:,} of {self.workers:,} workers. "
+    def told(self, drawn: int) -> str:
+        """What is said where so many of the workers have a bar."""
+        some = (
+            f"The slowest {drawn:,} of {self.workers:,} workers. " if drawn < self.workers else ""
+        )
+        return some + self.said
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -97,22 +98,6 @@ class Worker:
         return replace(row, vote="", voted=False, answer=answer, problem="", record=None)
 
 
-class Indices:
-    """A set of whole numbers that takes a bit for each."""
-
-    def __init__(self) -> None:
-        self._blocks: dict[int, int] = {}
-
-    def add(self, index: int) -> None:
-        """Take the number in."""
-        block = index >> _BLOCK
-        self._blocks[block] = self._blocks.get(block, 0) | 1 << (index & (1 << _BLOCK) - 1)
-
-    def __contains__(self, index: int) -> bool:
-        bits = self._blocks.get(index >> _BLOCK)
-        return bits is not None and bits >> (index & (1 << _BLOCK) - 1) & 1 == 1
-
-
 class Notable:
     """The last workers without success, and the slowest.
 
@@ -180,7 +165,8 @@ class LiveRows:
         self.large = self._total is not None and self._total > MOST_ROWS
         self._kept: dict[int, Worker] = {}
         self._auxiliary = {at: Worker(*row) for at, row in extra.items()}
-        self._over = Indices()
+        # A bit for each call that has ended, a thousand and some in a number.
+        self._over: Counter[int] = Counter()
         self._notable = Notable()
 
     @property
@@ -197,7 +183,7 @@ class LiveRows:
     def begin(self, event: Event) -> Worker | None:
         """The call that begins; None for one that nobody knows, or that has ended."""
         index = event.index
-        if index in self._over:
+        if self._over[index >> _BLOCK] >> index % (1 << _BLOCK) & 1:
             return None
         worker = self._auxiliary.get(index) or self._named(event)
         if worker is None:
@@ -234,7 +220,7 @@ class LiveRows:
         """Take in that a call has ended."""
         worker.record, worker.tail = record, ""
         del self.live[index]
-        self._over.add(index)
+        self._over[index >> _BLOCK] |= 1 << index % (1 << _BLOCK)
         if worker.role != "worker" or (self.large and not self._notable.takes(record)):
             return
         self._kept[index] = worker
@@ -261,11 +247,8 @@ class LiveRows:
 
     def auxiliary(self) -> list[Worker]:
         """The auxiliary calls, in order: all, or of very many the first and the last."""
-
-        def order(index: int) -> tuple[int, int]:
-            return ROLES.index(self._auxiliary[index].role), index
-
-        every = sorted(self._auxiliary, key=order)
+        roles = {at: ROLES.index(worker.role) for at, worker in self._auxiliary.items()}
+        every = sorted(roles, key=lambda at: (roles[at], at))
         if len(every) > MOST_AUXILIARY:
             every = every[: MOST_AUXILIARY // 3] + every[MOST_AUXILIARY // 3 - MOST_AUXILIARY :]
         return [self._auxiliary[at] for at in every]

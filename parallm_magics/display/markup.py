@@ -144,6 +144,12 @@ def box(ems: int) -> Element:
     return Element("bdi", style=f"{style}text-overflow:ellipsis")
 
 
+def clip(ems: float) -> Element:
+    """What keeps words within that height, in as many lines as they need."""
+    style = f"max-height:{ems}em;overflow:hidden;white-space:normal;overflow-wrap:anywhere"
+    return Element("div", style=style, dir="auto")
+
+
 def bar(*parts: tuple[float, str]) -> Markup:
     """One bar on an axis from 0 to 1, made of parts: the length of each and its colour, "" for none.
 

@@ -77,9 +77,7 @@ def above(view: View, title: str, about: str, lead: str | None = None) -> list[B
     simulated = view.simulated or any(record.simulated for record in calls)
     blocks: list[Block] = [kinds.Heading(title, about, simulated, lead)]
     if view.guards:
-        blocks.append(
-            kinds.Marks(tuple((_colour(guard), guard_line(guard)) for guard in view.guards))
-        )
+        blocks.append(kinds.Marks(tuple(map(guard_mark, view.guards))))
     return [*blocks, kinds.Notes(view.notes)] if view.notes else blocks
 
 
@@ -91,10 +89,9 @@ def about_line(view: View, sums: Totals) -> str:
     different = {(record.model, record.model_answered): record for record in view.records[::-1]}
     rows = [*map(row_of, reversed(different.values())), *map(row_of, view.extra)]
     parts = [text.count(len(view.records), noun), models_line(rows), text.seconds(sums.seconds)]
-    if sums.usage is not None:
-        parts.append(text.count(sums.usage.total_tokens, "token", sums.usage_complete))
-    if sums.cost is not None:
-        parts.append(text.money(sums.cost, sums.cost_complete))
+    used = sums.usage and text.count(sums.usage.total_tokens, "token", sums.usage_complete)
+    parts += [used] if used else []
+    parts += [] if sums.cost is None else [text.money(sums.cost, sums.cost_complete)]
     parts += [f"asked at {text.one_line(address, 80)}" for address in view.addresses]
     return " · ".join(parts)
 
@@ -151,10 +148,10 @@ def guard_line(guard: Guard) -> str:
     return f"{who} blocked: {label}" + (f". {told}" if reason not in ("", guard.verdict) else "")
 
 
-def _colour(guard: Guard) -> str:
-    if not guard.passed:
-        return looks.RED
-    return looks.AMBER if guard.verdict is None else looks.GREEN
+def guard_mark(guard: Guard) -> tuple[str, str]:
+    """The same with its colour before it."""
+    passed = looks.AMBER if guard.verdict is None else looks.GREEN
+    return passed if guard.passed else looks.RED, guard_line(guard)
 
 
 # --- the table and the answers --------------------------------------------------------------------

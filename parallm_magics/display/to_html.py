@@ -15,6 +15,7 @@ from parallm_magics.display.markup import (
     bdi,
     box,
     bracket,
+    clip,
     dim,
     div,
     dot,
@@ -97,11 +98,7 @@ def _workers(block: kinds.Workers) -> Markup:
     )
 
 
-_clipped = Element(
-    "div",
-    style="max-height:2.9em;overflow:hidden;white-space:normal;overflow-wrap:anywhere",
-    dir="auto",
-)
+_clipped = clip(2.9)
 
 
 def _table(table: kinds.Table) -> Markup:
@@ -238,9 +235,8 @@ def _timeline(block: kinds.Timeline) -> Markup:
         together = bar((block.together / whole, looks.BLUE))
         rows.append(("all at once", together, text.seconds(block.together)))
         rows.append(("one by one", bar(*alone), text.seconds(whole)))
-    drawn = len(block.rows)
-    said = (block.left_out(drawn) if drawn < block.workers else "") + block.said
-    return _block(_head("Timeline"), grid((_NAMED, _MIDDLE, _LAST), rows), _said(said))
+    said = _said(block.told(len(block.rows)))
+    return _block(_head("Timeline"), grid((_NAMED, _MIDDLE, _LAST), rows), said)
 
 
 # --- texts and folds ------------------------------------------------------------------------------

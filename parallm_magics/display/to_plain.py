@@ -120,8 +120,7 @@ def _timeline(block: kinds.Timeline, columns: int) -> list[str]:
         picture = (" " * begin + "·" * (run - begin) + "█" * (end - run)).ljust(room)[:room]
         word = "" if row.state == "ok" else f" {looks.STATES[row.state].word}"
         lines.append(f"{text.fit(name, wide, 'left')}  {picture}  {text.seconds(took)}{word}")
-    drawn = len(longest)
-    return [*lines, (block.left_out(drawn) if drawn < block.workers else "") + block.said]
+    return [*lines, block.told(len(longest))]
 
 
 def _table(table: kinds.Table, columns: int) -> list[str]:

@@ -25,10 +25,8 @@ class Totals:
         longest: the longest worker's seconds.
         speedup: sequential over working seconds; None where nothing took time, or where a worker
             did not come back: nobody knows how long it would have taken.
-        usage: tokens of workers and extra calls; None where all are unknown.
-        usage_complete: whether every call's tokens are known.
-        cost: US dollars of workers and extra calls; None where all are unknown.
-        cost_complete: whether every call's cost is known; if not, `cost` is a lower bound.
+        usage, cost: tokens and US dollars of workers and extra calls; None where all are unknown.
+        usage_complete, cost_complete: whether every call's are known; if not, it is a lower bound.
         saved: US dollars that prompt caches saved, as far as known; negative where they cost more,
             None where none took part.
     """

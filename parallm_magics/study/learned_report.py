@@ -42,17 +42,11 @@ def _panel(run: Findings, found: LearnedPanel) -> str:
     tried = f"Tried on {found.items:,} items: each voter alone, the first two, three and so on{thresholds}."
     if len(panel.voters) == len(names) and panel.need is None:
         return f"{tried} Best is the plurality of all {len(names)}."
-    who = (
-        f"{names[panel.voters[0]]} alone"
-        if len(panel.voters) == 1
-        else f"the first {len(panel.voters)} voters"
-    )
-    rule = (
-        ""
-        if panel.need is None
-        else f", {panel.label} where {panel.need} or more say so, else {panel.other}"
-    )
+    count = len(panel.voters)
+    who = f"{names[panel.voters[0]]} alone" if count == 1 else f"the first {count} voters"
+    if panel.need is not None:
+        who += f", {panel.label} where {panel.need} or more say so, else {panel.other}"
     return (
-        f"{tried} Best is {who}{rule}. On the other {found.tested.items:,}, against a plurality of all "
+        f"{tried} Best is {who}. On the other {found.tested.items:,}, against a plurality of all "
         f"{len(names)}: {shown(found.tested)}."
     )

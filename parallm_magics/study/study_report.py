@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from decimal import Decimal
 
 from parallm_magics import display
@@ -165,43 +164,36 @@ def _about_single(run: Findings) -> str:
 def _comparisons(run: Findings) -> list[display.Block]:
     if not run.comparisons:
         return []
-    head = ("System", "Against", ">Gained", ">Lost", ">Points (95 %)", ">p", ">P(better)")
+    head = ["System", "Against", ">Gained", ">Lost", ">Points (95 %)", ">p", ">P(better)"]
     rows = tuple(_comparison_row(each) for each in run.comparisons)
     primary = [each for each in run.comparisons if each.primary]
+    pairs = " and ".join(f"{each.alternative} against {each.base}" for each in primary)
     several = len(run.comparisons) > 1
     note = (
         "Gained: items that only the system has right, lost: only the other; p: McNemar's exact test, "
-        "two-sided"
-        + (f", not adjusted; primary are {_primary(primary)}" if several and primary else "")
-        + "; the interval: bootstrap over items. The test decides, not the interval. Price: of one more "
-        "right answer."
+        f"two-sided{f', not adjusted; primary are {pairs}' if several and primary else ''}; the interval: "
+        "bootstrap over items. The test decides, not the interval. Price: of one more right answer."
     )
-    told = [*primary, *(each for each in run.comparisons if _is_further(run, each))]
-    sentences = [f"{each.alternative} against {each.base}: {shown(each)}." for each in told]
+    further = {system.name for system in run.systems if system.kind in ("panel", "model")}
+    told = [
+        each
+        for each in run.comparisons
+        if not each.primary and each.alternative in further and each.base == run.panel
+    ]
+    sentences = [
+        f"{each.alternative} against {each.base}: {shown(each)}." for each in (*primary, *told)
+    ]
     sentences += _early(run)
     lines = [display.Lines("What the items show", tuple(sentences))] if sentences else []
-    return [
-        display.Table("The same items compared", (*head, "Verdict", "Price"), rows, note=note),
-        *lines,
-    ]
-
-
-def _is_further(run: Findings, found: Comparison) -> bool:
-    """Whether it is one of a further panel or model against the vote."""
-    kinds = {system.name: system.kind for system in run.systems}
-    further = kinds[found.alternative] in ("panel", "model") and not found.primary
-    return further and found.base == run.panel
-
-
-def _primary(found: Sequence[Comparison]) -> str:
-    return " and ".join(f"{each.alternative} against {each.base}" for each in found)
+    head += ["Verdict", "Price"]
+    return [display.Table("The same items compared", tuple(head), rows, note=note), *lines]
 
 
 def _early(run: Findings) -> list[str]:
     """What stopping early would have saved."""
-    lines = []
+    lines, whole = [], run.measures[run.vote]
     for system in run.systems:
-        found, whole = run.measures[system.name], run.measures[run.vote]
+        found = run.measures[system.name]
         if system.kind == "stop" and found.calls and whole.calls and found.median is not None:
             lines.append(
                 f"{system.name}: the same winners after {found.calls:.1f} of {whole.calls:g} votes in "
@@ -248,10 +240,8 @@ def _wrong(run: Findings) -> list[display.Block]:
     if not wrong:
         return [display.Lines("Where the vote is wrong", ("Nowhere on these items.",))]
     more = f"{len(wrong) - WRONG:,} more in run.wrong" if len(wrong) > WRONG else ""
-    title, head = (
-        "Where the vote is wrong, most votes first",
-        (">Item", "What it says", "Truth", "Vote", "Votes"),
-    )
+    title = "Where the vote is wrong, most votes first"
+    head = (">Item", "What it says", "Truth", "Vote", "Votes")
     rows = tuple(_item_row(run, item) for item in wrong[:WRONG])
     return [display.Table(title, head, rows, rest=1, note=more)]
 
@@ -269,15 +259,9 @@ def _doubtful(run: Findings) -> display.Table:
 
 def _item_row(run: Findings, item: Item) -> tuple[str, ...]:
     counts = Counter(label for label in item.labels if label is not None)
-    votes = len(item.ballots)
     fell = [f"{count} {display.one_line(label, 30)}" for label, count in counts.most_common(4)]
-    if unread := votes - counts.total():
+    if unread := len(item.ballots) - counts.total():
         fell.append(f"{unread} without a label")
     answer = item.outcomes[run.vote].answer
-    return (
-        f"{item.number:,}",
-        item.words,
-        item.truth or "–",
-        "no winner" if answer is None else answer,
-        ", ".join(fell),
-    )
+    vote = "no winner" if answer is None else answer
+    return f"{item.number:,}", item.words, item.truth or "–", vote, ", ".join(fell)
