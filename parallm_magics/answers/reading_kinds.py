@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from parallm_magics.answers.answer_markers import MARKER_WORDS
 from parallm_magics.answers.cleaning import cleaned, label_of, same_answer_key
@@ -90,6 +91,10 @@ def _number_key(label: str) -> str:
         return label
 
 
+_of_numbers = partial(
+    ReadingKind, key=_number_key, tidied=tidy_digits, is_answer=_is_number, is_number=True
+)
+
 KINDS: dict[str, ReadingKind] = {
     "choice": ReadingKind(
         _label,
@@ -98,32 +103,17 @@ KINDS: dict[str, ReadingKind] = {
         all_answers=lambda reading: reading.choices,
         is_label=True,
     ),
-    "number": ReadingKind(
-        _number,
-        key=_number_key,
-        tidied=tidy_digits,
-        is_answer=_is_number,
-        is_number=True,
-        last_fields="number total score",
-    ),
-    "score": ReadingKind(
+    "number": _of_numbers(_number, last_fields="number total score"),
+    "score": _of_numbers(
         _score,
         asks=lambda reading: f"<a number from {reading.low:g} to {reading.high:g}>",
-        key=_number_key,
         noun="score",
-        tidied=tidy_digits,
-        is_answer=_is_number,
-        is_number=True,
         marker_words=f"{MARKER_WORDS}|score|rating",
         first_fields="score rating final_score overall_score",
         last_fields="points total number",
     ),
-    "index": ReadingKind(
+    "index": _of_numbers(
         _index,
-        key=_number_key,
-        tidied=tidy_digits,
-        is_answer=_is_number,
-        is_number=True,
         marker_words=f"{_BEST}|{MARKER_WORDS}",
         first_fields="best best_candidate best_answer best_index winner index",
         last_fields="candidate number",
