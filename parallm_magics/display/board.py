@@ -65,11 +65,8 @@ class Board:
         self._votes = Votes(repeats, choices)
         self._pace = Pace()
         self._span = 0.0
-        self._tokens = 0
+        self._tokens = self._priced = self._unpriced = self._replayed = 0
         self._cost = Decimal()
-        self._priced = 0
-        self._unpriced = 0
-        self._replayed = 0
 
     @property
     def done(self) -> int:

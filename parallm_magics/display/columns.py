@@ -7,20 +7,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from operator import attrgetter
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from markupsafe import Markup
 
 from parallm_magics.answers.cleaning import label_of
 from parallm_magics.core.tasks import Record, Role, Task
 from parallm_magics.display import looks, text
-from parallm_magics.display.markup import Element, bar, bdi, box, clip, dim, dot, joined
+from parallm_magics.display.markup import Element, bar, bdi, box, clip, dim, dot, joined, strong
 
-NAME_LIMIT = 40
-CELL_LIMIT = 80
-"""Most characters of a cell on a page."""
-
-ANSWER_LIMIT = 200
+NAME_LIMIT, CELL_LIMIT, ANSWER_LIMIT = 40, 80, 200
+"""Most characters of a name, of a cell on a page, and of an answer's beginning."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,7 +231,6 @@ def _said(row: Row) -> str:
     return f"{problem} · {answer}" if answer else problem
 
 
-_strong = Element("div", style="font-weight:600")
 # The end of what has arrived, pushed to the right: the newest words stay in sight.
 _arriving = Element(
     "div",
@@ -250,12 +246,15 @@ def _said_of(field: str) -> Callable[[Sequence[Row], bool], bool]:
     return lambda rows, live: any(value(row) not in ("", None) for row in rows)
 
 
-def _differ(field: str) -> Callable[[Sequence[Row], bool], bool]:
-    """Whether the workers that have begun are not all alike in this field."""
-    value = attrgetter(field)
-    return lambda rows, live: (
-        len({value(row) for row in rows if row.role == "worker" and row.state != "queued"}) > 1
-    )
+def _setting(name: str, heading: str, **look: Any) -> Column:
+    """How calls are asked: shown where the workers that have begun are not all asked alike."""
+    asked = attrgetter(f"about.{name}")
+
+    def differs(rows: Sequence[Row], live: bool) -> bool:
+        begun = (row for row in rows if row.role == "worker" and row.state != "queued")
+        return len(set(map(asked, begun))) > 1
+
+    return Column(name, heading, asked, differs, **look)
 
 
 COLUMNS: tuple[Column, ...] = (
@@ -274,7 +273,7 @@ COLUMNS: tuple[Column, ...] = (
         "Read as",
         attrgetter("vote"),
         _said_of("vote"),
-        lambda row: (_strong if row.voted else dim)(box(12)(text.one_line(row.vote, NAME_LIMIT))),
+        lambda row: (strong if row.voted else dim)(box(12)(text.one_line(row.vote, NAME_LIMIT))),
         wide=20,
     ),
     Column(
@@ -285,17 +284,9 @@ COLUMNS: tuple[Column, ...] = (
         ems=17,
         wide=30,
     ),
-    Column(
-        "temperature",
-        "Temp.",
-        attrgetter("about.temperature"),
-        _differ("about.temperature"),
-        right=True,
-    ),
-    Column("effort", "Effort", attrgetter("about.effort"), _differ("about.effort"), wide=10),
-    Column(
-        "system", "System", attrgetter("about.system"), _differ("about.system"), ems=14, wide=20
-    ),
+    _setting("temperature", "Temp.", right=True),
+    _setting("effort", "Effort", wide=10),
+    _setting("system", "System", ems=14, wide=20),
     Column(
         "elapsed",
         "Elapsed",

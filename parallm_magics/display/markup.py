@@ -117,6 +117,7 @@ def div(style: str, *inside: str) -> Markup:
 
 bdi = Element("bdi")
 dim = Element("span", style=looks.DIM)
+strong = Element("div", style="font-weight:600")
 
 
 def sentence(words: str) -> Markup:
@@ -175,10 +176,10 @@ def bar(*parts: tuple[float, str]) -> Markup:
 
 def bracket(low: float, high: float) -> Markup:
     """A bracket below a bar, between two places of its axis from 0 to 1."""
+    low, high = (min(max(end, 0.0), 1.0) for end in (low, high))
     return div(
         f"margin-left:{low * 100:.2f}%;width:{max(high - low, 0) * 100:.2f}%;height:.3em;"
-        "box-sizing:border-box;border:1px solid currentColor;border-top:none;opacity:.5;"
-        "margin-top:2px"
+        "box-sizing:border-box;border:1px solid currentColor;border-top:none;opacity:.5;margin-top:2px"
     )
 
 

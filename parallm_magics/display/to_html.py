@@ -23,6 +23,7 @@ from parallm_magics.display.markup import (
     joined,
     markdown,
     sentence,
+    strong,
 )
 
 _page = Element("div", class_=looks.ROOT_CLASS, style=looks.ROOT)
@@ -42,7 +43,6 @@ _SAYS = {
     "dim": _small,
 }
 _footer = Element("div", style=f"{looks.BLOCK};{looks.SMALL_DIM}")
-_strong = Element("div", style="font-weight:600")
 
 
 def html(blocks: Sequence[kinds.Block], *, framed: bool = True) -> str:
@@ -186,7 +186,7 @@ def _bars(block: kinds.Bars) -> Markup:
     parts = [grid(styles, rows)] if rows else []
     if rows and block.more > 0:
         parts.append(_small(text.count(block.more, "more label")))
-    said = [_strong(sentence(block.verdict))] if block.verdict else []
+    said = [strong(sentence(block.verdict))] if block.verdict else []
     said += [_line(sentence(line)) for line in block.lines if line]
     said += [div(looks.DIM, block.figures)] if block.figures else []
     drawn = _block(*parts, div(f"{looks.SMALL};margin-top:.4em", *said))
@@ -199,11 +199,10 @@ def _bars(block: kinds.Bars) -> Markup:
 def _bar_row(each: kinds.Bar, requested: int, weighed: bool) -> Sequence[str]:
     picture = [bar((each.votes / requested, looks.GREEN if each.mark else looks.GREY))]
     if each.interval is not None:
-        low, high = (min(max(end / requested, 0.0), 1.0) for end in each.interval)
-        picture.append(bracket(low, high))
+        picture.append(bracket(*(end / requested for end in each.interval)))
     name, votes = box(16)(text.one_line(each.label, 60)), f"{each.votes:,} of {requested:,}"
     if each.mark:
-        name, votes = _strong(name), joined((votes, " ", dim(each.mark)))
+        name, votes = strong(name), joined((votes, " ", dim(each.mark)))
     return name, joined(picture), *([each.weighs] if weighed else []), votes
 
 

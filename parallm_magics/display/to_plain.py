@@ -12,11 +12,8 @@ from parallm_magics.display.columns import columns_of, slowest
 COLUMNS = 100
 """How wide a terminal is taken to be."""
 
-_WIDE = 44
-"""Most characters of a cell of a report."""
-
-_LEAST = 8
-"""To fewer columns no cell of words is cut."""
+_WIDE, _LEAST = 44, 8
+"""Most characters of a cell of a report; to fewer columns than the second no cell of words is cut."""
 
 
 def plain(blocks: Sequence[kinds.Block], columns: int = COLUMNS) -> str:
@@ -39,9 +36,10 @@ _PLACES = {
 """A terminal shows its end: there the text of a run stands below its table."""
 
 
-def _titled(title: str, *lines: str) -> list[str]:
+def _titled(title: str, *lines: str, note: str = "") -> list[str]:
     title = text.one_line(title, COLUMNS)
-    return [*([title, "-" * text.width(title)] if title else []), *lines]
+    above = [title, "-" * text.width(title)] if title else []
+    return [*above, *lines, *([text.one_line(note, 500)] if note else [])]
 
 
 def _heading(block: kinds.Heading, columns: int) -> list[str]:
@@ -136,12 +134,7 @@ def _table(table: kinds.Table, columns: int) -> list[str]:
         over = sum(widths) + 2 * (len(widths) - 1) - columns
         if over > 0:
             widths[at] = max(widths[at] - over, min(widths[at], _LEAST))
-    return _noted(table, *_aligned(cells, widths, right))
-
-
-def _noted(block: kinds.Table | kinds.Matrix | kinds.Curve, *lines: str) -> list[str]:
-    """The lines under the block's title, its note below."""
-    return _titled(block.title, *lines, *([text.one_line(block.note, 500)] if block.note else []))
+    return _titled(table.title, *_aligned(cells, widths, right), note=table.note)
 
 
 def _matrix(matrix: kinds.Matrix, columns: int) -> list[str]:
@@ -151,10 +144,9 @@ def _matrix(matrix: kinds.Matrix, columns: int) -> list[str]:
         [name, *("" if at == other else text.correlation(v) for other, v in enumerate(values))]
         for at, (name, values) in enumerate(zip(names, matrix.values, strict=True))
     ]
-    widths = [wide, *(max(5, wide) for _ in names)]
-    return _noted(
-        matrix, *_aligned([["", *names], *cells], widths, [False, *(True for _ in names)])
-    )
+    widths, right = [wide, *(max(5, wide) for _ in names)], [False, *(True for _ in names)]
+    lines = _aligned([["", *names], *cells], widths, right)
+    return _titled(matrix.title, *lines, note=matrix.note)
 
 
 def _curve(curve: kinds.Curve, columns: int) -> list[str]:
@@ -164,7 +156,7 @@ def _curve(curve: kinds.Curve, columns: int) -> list[str]:
     for votes, (seen, ideal) in enumerate(curve.values, 1):
         bar = ("█" * round(seen * room)).ljust(room, "·")
         lines.append(f"{votes:>3}  {bar}  {text.points(seen):>14}  {text.points(ideal):>14}")
-    return _noted(curve, *lines)
+    return _titled(curve.title, *lines, note=curve.note)
 
 
 def _facts(block: kinds.Facts, columns: int) -> list[str]:

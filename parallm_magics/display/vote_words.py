@@ -40,8 +40,11 @@ def _won(tally: Tally, label: str) -> str:
         return f"{text.isolated(label, 60)}, from {text.count(tally.valid, 'valid vote')}"
     if not tally.rule.by_count or votes < second:
         return f"{winner} was picked, with {of} votes"
+    if votes == tally.requested == 1:
+        return f"{winner} has the only vote"
     if votes == tally.requested:
-        return f"{winner} has the only vote" if votes == 1 else _unanimous(tally, winner)
+        repeat = "" if tally.interval is None else f" ({_repeat(tally.interval)})"
+        return f"{of} votes agree on {winner}{repeat}"
     if 2 * votes > tally.requested:
         return f"{winner} has {of} votes: a majority"
     if tally.rule.claim and 2 * votes > tally.valid:
@@ -49,11 +52,6 @@ def _won(tally: Tally, label: str) -> str:
     if votes == second:
         return f"{winner} has {of} votes"
     return f"{winner} leads with {of}: a plurality, not a majority"
-
-
-def _unanimous(tally: Tally, winner: str) -> str:
-    said = f"{tally.requested:,} of {tally.requested:,} votes agree on {winner}"
-    return said if tally.interval is None else f"{said} ({_repeat(tally.interval)})"
 
 
 def _early(tally: Tally, lead: int) -> str:
@@ -134,9 +132,8 @@ def agreement(tally: Tally) -> str:
         return f"{after}{all_of}, {text.between(span)} would have agreed{on}."
     if tally.agreement is None or tally.heuristic or not labels:
         return after.strip()
-    if tally.p_mode is not None:
-        return f"{after}{_agreed(tally, labels, votes)}".strip()
-    return f"{after}{_agreed(tally, labels, votes)} {_CAVEAT}".strip()
+    caveat = _CAVEAT if tally.p_mode is None else ""
+    return f"{after}{_agreed(tally, labels, votes)} {caveat}".strip()
 
 
 def _spread(tally: Tally) -> str:

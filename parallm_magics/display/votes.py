@@ -108,12 +108,18 @@ class Votes:
         """The bars, who leads, the states of the votes so far, and what is open."""
         pending = max(requested - self._states.total(), 0)
         top, counts = self._labels.most_common(2), self._counts()
-        leads = bool(top) and (len(top) == 1 or top[0][1] > top[1][1])
+        first, most = top[0] if top else ("", 0)
+        leads = len(top) == 1 or (len(top) == 2 and most > top[1][1])
         bars = tuple(
-            Bar(label, votes, "leads" if leads and label == top[0][0] else "")
+            Bar(label, votes, "leads" if leads and label == first else "")
             for label, votes in counts[:MOST_BARS]
         )
-        said = (self._standing(leads, requested), self._agreement(leads), self._identity(pending))
+        standing = f"level at {most:,} of {requested:,}" if top else "no votes yet"
+        if leads:
+            standing = f"'{text.isolated(first, 60)}' leads with {most:,} of {requested:,}"
+        # Of the votes that come in before a decision more agree than of all.
+        agreement = self._agreement(most) if leads and not self._states["cancelled"] else ""
+        said = (standing, agreement, self._identity(pending))
         return Bars(bars, requested, len(counts) - MOST_BARS, lines=said)
 
     def _counts(self) -> list[tuple[str, int]]:
@@ -121,18 +127,8 @@ class Votes:
             return [(label, self._labels[label]) for label in self._choices]
         return self._labels.most_common()
 
-    def _standing(self, leads: bool, requested: int) -> str:
-        if not self._labels:
-            return "no votes yet"
-        label, votes = self._labels.most_common(1)[0]
-        of = f"{votes:,} of {requested:,}"
-        return f"'{text.isolated(label, 60)}' leads with {of}" if leads else f"level at {of}"
-
-    def _agreement(self, leads: bool) -> str:
-        # Of the votes that come in before a decision more agree than of all.
-        if not leads or self._states["cancelled"]:
-            return ""
-        votes, valid = self._labels.most_common(1)[0][1], self._states["valid"]
+    def _agreement(self, votes: int) -> str:
+        valid = self._states["valid"]
         said = f"Agreement so far: {votes:,} of {text.count(valid, 'valid vote')}"
         if votes < valid:
             said += f", {text.percent(votes / valid)} %"

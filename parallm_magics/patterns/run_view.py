@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import itertools
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Literal
 
 from parallm_magics import display
 from parallm_magics.cell.calls import Section
 from parallm_magics.core.tasks import Reading, Record
-from parallm_magics.patterns.ballots import Ballot, votes_of
+from parallm_magics.patterns.ballots import votes_of
 from parallm_magics.patterns.guard_verdicts import blocking, why_blocked
 from parallm_magics.patterns.panel import Rule
 from parallm_magics.voting import label_of, leaders
@@ -26,11 +25,8 @@ if TYPE_CHECKING:
 MOST_SECTION_VOTES = 20
 """Votes within a fan-out that are drawn; of a map there may be one an item."""
 
-MOST_NAMED = 10
-"""Flagged sections, and unchecked ones, that are named."""
-
-MOST_TIED = 5
-"""Tied labels that a title names."""
+MOST_NAMED, MOST_TIED = 10, 5
+"""Flagged or unchecked sections that are named, and tied labels that a title names."""
 
 COPIED = 60
 """Characters from which on equal answers are no coincidence of a short label."""
@@ -92,7 +88,7 @@ def fanout_view(run: FanoutRun, sections: Sequence[Section]) -> display.View:
         "Synthesis",
         _flags(run, sections) if run.flagged or run.unchecked else (),
         counts=_label_counts(run, sections),
-        section_votes=tuple(map(_drawn, itertools.islice(run.votes.values(), MOST_SECTION_VOTES))),
+        section_votes=tuple(map(_drawn, [*run.votes.values()][:MOST_SECTION_VOTES])),
         more_section_votes=len(run.votes) - MOST_SECTION_VOTES,
     )
 
@@ -154,27 +150,24 @@ def _label_counts(run: FanoutRun, sections: Sequence[Section]) -> display.Counts
 def _drawn(vote: SectionVote) -> display.SectionVote:
     """The vote of one section, under the section's name and item."""
     reading = vote.section.reading
-    tally = display.Tally(
-        **_counted(vote.ballots, vote.tally, reading.choices if reading else ()),
-        winner=None if vote.winner is None else label_of(vote.winner),
-        status=vote.status,
-        agreement=vote.agreement,
-        pick=vote.rule.pick,
-        how=vote.how,
-    )
+    fallen = _fallen(vote, vote.rule.pick, reading.choices if reading else ())
     key, item = str(vote.section.key), display.item_of(vote.records[0])
     name = key if item in ("", key) else f"{key} · {item}"
-    return display.SectionVote(name, tally, vote.records)
+    return display.SectionVote(name, display.Tally(**fallen), vote.records)
 
 
-def _counted(
-    ballots: Sequence[Ballot], counts: Mapping[str, int], choices: Sequence[str]
-) -> dict[str, Any]:
-    """The fields of a tally that count ballots: by label, those nobody chose last, and by state."""
-    states = Counter(ballot.state for ballot in ballots)
+def _fallen(vote: VoteRun | SectionVote, pick: str, choices: Sequence[str]) -> dict[str, Any]:
+    """The fields of a tally that every vote has; labels that nobody chose come last."""
+    states = Counter(ballot.state for ballot in vote.ballots)
+    nobody = ((label, 0) for label in choices if label not in vote.tally)
     return {
-        "counts": (*counts.items(), *((label, 0) for label in choices if label not in counts)),
-        "requested": len(ballots),
+        "counts": (*vote.tally.items(), *nobody),
+        "winner": None if vote.winner is None else label_of(vote.winner),
+        "status": vote.status,
+        "agreement": vote.agreement,
+        "pick": pick,
+        "how": vote.how,
+        "requested": len(vote.ballots),
         "valid": states["valid"],
         "abstained": states["abstain"],
         "invalid": states["invalid"],
@@ -249,14 +242,9 @@ def vote_tally(run: VoteRun, rule: Rule, reading: Reading, repeats: bool) -> dis
         if ballot.label is not None:
             weights[ballot.label] = weights.get(ballot.label, Fraction(0)) + ballot.weight
     return display.Tally(
-        **_counted(run.ballots, run.tally, reading.choices),
-        winner=None if run.winner is None else label_of(run.winner),
-        status=run.status,
-        agreement=run.agreement,
+        **_fallen(run, rule.pick, reading.choices),
         interval=run.interval if repeats else None,  # else there is no prompt to repeat
         range=run.confidence_range,
-        pick=rule.pick,
-        how=run.how,
         weights=tuple((label, float(weight)) for label, weight in weights.items()),
         share_requested=run.share_requested if run.valid else None,
         margin=run.margin,

@@ -240,21 +240,18 @@ def _wrong(run: Findings) -> list[display.Block]:
     if not wrong:
         return [display.Lines("Where the vote is wrong", ("Nowhere on these items.",))]
     more = f"{len(wrong) - WRONG:,} more in run.wrong" if len(wrong) > WRONG else ""
-    title = "Where the vote is wrong, most votes first"
-    head = (">Item", "What it says", "Truth", "Vote", "Votes")
     rows = tuple(_item_row(run, item) for item in wrong[:WRONG])
-    return [display.Table(title, head, rows, rest=1, note=more)]
+    head = (">Item", "What it says", "Truth", "Vote", "Votes")
+    return [display.Table("Where the vote is wrong, most votes first", head, rows, 1, more)]
 
 
 def _doubtful(run: Findings) -> display.Table:
     """Without labels: where the voters agree least, as these items teach most once labelled."""
     items = sorted(run.measured, key=lambda item: (most_votes(item), item.number))[:WRONG]
-    return display.Table(
-        "Least agreement first: label these, and name the labels by --truth",
-        (">Item", "What it says", "Vote", "Votes"),
-        tuple((*row[:2], *row[3:]) for row in (_item_row(run, item) for item in items)),
-        rest=1,
-    )
+    rows = (_item_row(run, item) for item in items)
+    without = tuple((number, words, *vote) for number, words, _, *vote in rows)
+    title = "Least agreement first: label these, and name the labels by --truth"
+    return display.Table(title, (">Item", "What it says", "Vote", "Votes"), without, 1)
 
 
 def _item_row(run: Findings, item: Item) -> tuple[str, ...]:
