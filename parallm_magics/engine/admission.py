@@ -189,10 +189,14 @@ class Admission:
         looks = [self._pausing[0][0] - now] if self._pausing else []
         looks += [worker.left(now) for worker in self._again]
         lines = [*self._lines.values()]
+        left: list[int] = []
         for line in lines:
             looks += self._admit(line, now)
+            left.append(len(line.workers))
+        # Room in one line lets calls of another one be read.
+        grown = [len(line.workers) for line in lines] != left
         hungry = not self.source.ended and self.backlog < 2 * self._rules.concurrency
-        if len(self._lines) > len(lines) or (hungry and not self.source.waits):
+        if grown or len(self._lines) > len(lines) or (hungry and not self.source.waits):
             return 0.0
         return min(looks, default=None)
 

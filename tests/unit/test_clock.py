@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import random
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -15,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from parallm_magics import fanout, register_provider, vote
+from parallm_magics.api import plan_cell
 from parallm_magics.cell.blocks import parse
 from parallm_magics.cell.plan import make_plan
 from parallm_magics.core.provider import Reply
@@ -24,9 +26,11 @@ from parallm_magics.engine.cancel_token import Stop
 from parallm_magics.engine.clock import VirtualClock, Waiter
 from parallm_magics.engine.scheduler import Scheduler
 from parallm_magics.patterns.fanout import FanoutPattern
+from parallm_magics.patterns.run_context import of_its_own
 from parallm_magics.providers import BaseProvider
 from parallm_magics.providers.registry import define_simulated, forget
 from parallm_magics.simulation.simulated import SimulatedProvider
+from parallm_magics.study.run_study import StudyPattern
 
 Work = Callable[[VirtualClock], Coroutine[Any, Any, None]]
 MODEL = "sim:?scale=0&latency=lognormal(1,0.8)"
@@ -353,6 +357,29 @@ def test_whatever_a_function_raises_ends_in_a_record(function: bool) -> None:
     assert [record.status for record in run.results] == ["failed", "ok"]
     assert run.results[0].error is not None
     assert run.results[0].error.message == "unexpected Failed"
+
+
+@pytest.mark.parametrize("concurrency", [1, 2])
+def test_a_run_of_two_providers_that_is_stopped_ends(concurrency: int) -> None:
+    """Whichever of them is the last call's: one that was read while the other's were turned away too."""
+    define_simulated("one")
+    define_simulated("two")
+
+    async def main(voters: int, items: int) -> int:
+        line = f"-m one,two --concurrency {concurrency} -n {voters} --choices a,b --each items --truth labels"
+        names = {"items": [*range(items)], "labels": ["a"] * items}
+        plan = plan_cell("vote", line, "? {{item}}", names)
+        async with of_its_own(plan) as context:
+            asyncio.get_running_loop().call_soon(context.stop, "interrupted")
+            run = await asyncio.wait_for(StudyPattern.run(plan, context), 5)
+        return len(run.results)
+
+    try:
+        for voters, items in itertools.product((2, 3, 5), range(1, 8)):
+            assert asyncio.run(main(voters, items)) == voters * items
+    finally:
+        forget("one")
+        forget("two")
 
 
 @pytest.mark.parametrize("scale", ["0", "0.01"])
