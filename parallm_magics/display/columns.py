@@ -231,6 +231,7 @@ def _said(row: Row) -> str:
     return f"{problem} · {answer}" if answer else problem
 
 
+_lowered = Element("div", style="padding-top:.35em")
 # The end of what has arrived, pushed to the right: the newest words stay in sight.
 _arriving = Element(
     "div",
@@ -292,8 +293,8 @@ COLUMNS: tuple[Column, ...] = (
         "Elapsed",
         lambda row: "",
         lambda rows, live: live,
-        elapsed,
-        style=";min-width:4em;width:24%;padding-top:.7em",
+        lambda row: _lowered(elapsed(row)),
+        style=";min-width:4em;width:24%",
     ),
     Column("seconds", "Time", lambda row: text.seconds(row.seconds), right=True),
     Column(

@@ -214,7 +214,7 @@ _axis = Element("div", style=f"{looks.DIM};{looks.SMALL}")
 _start = Element("div", style="float:left")("0 s")
 _end = Element("div", style="float:right")
 _said = Element("div", style=f"{looks.SMALL};margin-top:.3em")
-_GAP = (0.003, "")
+_GAP = (0.002, "")
 _MOST_PARTS = 60
 """Most workers that are set off from each other in the bar of all."""
 
@@ -235,7 +235,8 @@ def _timeline(block: kinds.Timeline) -> Markup:
         rows.append(("all at once", together, text.seconds(block.together)))
         rows.append(("one by one", bar(*alone), text.seconds(whole)))
     said = _said(block.told(len(block.rows)))
-    return _block(_head("Timeline"), grid((_NAMED, _MIDDLE, _LAST), rows), said)
+    table = grid((_NAMED, _MIDDLE, f"{_LAST};text-align:right"), rows)
+    return _block(_head("Timeline"), table, said)
 
 
 # --- texts and folds ------------------------------------------------------------------------------
