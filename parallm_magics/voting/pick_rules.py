@@ -288,7 +288,7 @@ def _check(rule: PickRule) -> None:
             f"a rule is a PickRule, not {type(rule).__name__}; number_rule and counting_rule make one "
             "of a function"
         )
-    if not re.fullmatch(r"[A-Za-z][\w-]*", rule.name):
+    if not (isinstance(rule.name, str) and re.fullmatch(r"[A-Za-z][\w-]*", rule.name)):
         raise OptionError(
             f"{rule.name!r:.60} cannot be typed after --pick; use letters, digits and _"
         )

@@ -288,6 +288,7 @@ def test_a_number_that_is_none_is_told() -> None:
         (failing, "a rule is a PickRule, not function; number_rule and counting_rule make one"),
         (PickRule("mean", "", failing), "mean is a rule of this extension; choose another name"),
         (PickRule("two words", "", failing), "'two words' cannot be typed after --pick"),
+        (PickRule(None, "", failing), "None cannot be typed after --pick"),  # type: ignore[arg-type]
         (PickRule("odd", "", failing, with_share="x"), "rule odd: --threshold makes it 'x', which"),
         (PickRule("odd", "", failing, reads="ranks"), "rule odd: unknown kind of answers 'ranks'"),
     ],
