@@ -77,7 +77,6 @@ def row_of(record: Record, ballot: str = "", span: float = 0.0, read: Read | Non
     if read is None:
         known = ballot or record.value is not None
         read = read_as(ballot, record.value) if known else ("", False)
-    vote, voted = read
     about = about_of(record)
     item = "" if about.item in ("", record.name) else f" · {about.item}"
     return Row(
@@ -85,8 +84,8 @@ def row_of(record: Record, ballot: str = "", span: float = 0.0, read: Read | Non
         titled=f"{record.name}{item}",
         model=asked_and_answered(record),
         state=record.status,
-        vote=vote,
-        voted=voted,
+        vote=read[0],
+        voted=read[1],
         start=record.start,
         queued=record.queued,
         seconds=record.seconds if record.seconds > 0 or record.attempts else None,
@@ -250,12 +249,15 @@ def _said_of(field: str) -> Callable[[Sequence[Row], bool], bool]:
 def _setting(name: str, heading: str, **look: Any) -> Column:
     """How calls are asked: shown where the workers that have begun are not all asked alike."""
     asked = attrgetter(f"about.{name}")
-
-    def differs(rows: Sequence[Row], live: bool) -> bool:
-        begun = (row for row in rows if row.role == "worker" and row.state != "queued")
-        return len(set(map(asked, begun))) > 1
-
-    return Column(name, heading, asked, differs, **look)
+    return Column(
+        name,
+        heading,
+        asked,
+        lambda rows, live: (
+            len({asked(row) for row in rows if row.role == "worker" and row.state != "queued"}) > 1
+        ),
+        **look,
+    )
 
 
 COLUMNS: tuple[Column, ...] = (

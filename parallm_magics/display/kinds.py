@@ -159,12 +159,9 @@ class Timeline:
     alone: tuple[float, ...]
     said: str
 
-    def told(self, drawn: int) -> str:
-        """What is said where so many of the workers have a bar."""
-        some = (
-            f"The slowest {drawn:,} of {self.workers:,} workers. " if drawn < self.workers else ""
-        )
-        return some + self.said
+    def left_out(self, drawn: int) -> str:
+        """Which workers have a bar, where not all of them have one."""
+        return f"The slowest {drawn:,} of {self.workers:,} workers. "
 
 
 @dataclass(frozen=True, slots=True)

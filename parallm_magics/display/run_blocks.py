@@ -207,8 +207,8 @@ def _answer(row: Row, limit: int, opened: bool) -> kinds.Disclosure:
         words = f"thinking: {text.count(len(record.thinking.split()), 'word')}"
         blocks.append(kinds.Disclosure("", (kinds.Text("", record.thinking, limit),), word=words))
     elif record.thinking_tokens:
-        tokens = text.count(record.thinking_tokens, "token")
-        blocks.append(Says((f"Thinking: {tokens}, not sent",), "dim"))
+        words = f"Thinking: {text.count(record.thinking_tokens, 'token')}, not sent"
+        blocks.append(Says((words,), "dim"))
     if record.text.strip():
         blocks.append(kinds.Text("", record.text, limit))
     word = "" if record.ok else state.word

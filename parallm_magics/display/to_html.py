@@ -30,6 +30,7 @@ _page = Element("div", class_=looks.ROOT_CLASS, style=looks.ROOT)
 _title = Element("div", style=looks.TITLE)
 _badge = Element("span", style=looks.BADGE)("SIMULATED")
 _lead = Element("div", style="margin:.5em 0 0", dir="auto")
+_mark = Element("div", style=f"{looks.SMALL};margin:.3em 0 0;overflow:hidden")
 _note = Element("div", style=f"{looks.NOTE};overflow:hidden", dir="auto")
 _report_line = Element("div", style=f"{looks.SMALL};margin:.15em 0", dir="auto")
 _small = Element("div", style=looks.SMALL_DIM)
@@ -52,17 +53,11 @@ def html(blocks: Sequence[kinds.Block], *, framed: bool = True) -> str:
 
 
 def _heading(block: kinds.Heading) -> Markup:
-    title: str = text.one_line(block.title, 300)
-    title = bdi(title) if block.about else title
-    parts = [_title(title, _badge if block.simulated else "")]
+    title = text.one_line(block.title, 300)
+    parts = [_title(bdi(title) if block.about else title, _badge if block.simulated else "")]
     parts += [_small(block.about)] if block.about else []
     parts += [] if block.lead is None else [_lead(text.one_line(block.lead, 900))]
     return joined(parts)
-
-
-def _marks(block: kinds.Marks) -> Markup:
-    style = f"{looks.SMALL};margin:.3em 0 0;overflow:hidden"
-    return joined(div(style, dot(colour), sentence(line)) for colour, line in block.lines)
 
 
 def _says(block: kinds.Says) -> Markup:
@@ -234,7 +229,8 @@ def _timeline(block: kinds.Timeline) -> Markup:
         together = bar((block.together / whole, looks.BLUE))
         rows.append(("all at once", together, text.seconds(block.together)))
         rows.append(("one by one", bar(*alone), text.seconds(whole)))
-    said = _said(block.told(len(block.rows)))
+    drawn = len(block.rows)
+    said = _said(block.left_out(drawn) if drawn < block.workers else "", block.said)
     table = grid((_NAMED, _MIDDLE, f"{_LAST};text-align:right"), rows)
     return _block(_head("Timeline"), table, said)
 
@@ -285,7 +281,9 @@ def _disclosure(block: kinds.Disclosure) -> Markup:
 _DRAWN: Mapping[type, Callable[[Any], Markup]] = {
     kinds.Heading: _heading,
     kinds.Notes: lambda block: joined(_note(text.one_line(each, 500)) for each in block.notes),
-    kinds.Marks: _marks,
+    kinds.Marks: lambda block: joined(
+        _mark(dot(colour), sentence(line)) for colour, line in block.lines
+    ),
     kinds.Says: _says,
     kinds.Footer: lambda block: _footer(block.line),
     kinds.Lines: lambda block: _block(

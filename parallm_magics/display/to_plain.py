@@ -43,10 +43,10 @@ def _titled(title: str, *lines: str, note: str = "") -> list[str]:
 
 
 def _heading(block: kinds.Heading, columns: int) -> list[str]:
-    mark = "  [SIMULATED]" if block.simulated else ""
+    title = text.one_line(block.title, 300) + ("  [SIMULATED]" if block.simulated else "")
     about = [text.one_line(block.about, 1000)] if block.about else []
     lead = ["", text.one_line(block.lead, 900)] if block.lead else []
-    return [text.one_line(block.title, 300) + mark, *about, *lead]
+    return [title, *about, *lead]
 
 
 def _bars(block: kinds.Bars, columns: int) -> list[str]:
@@ -118,7 +118,8 @@ def _timeline(block: kinds.Timeline, columns: int) -> list[str]:
         picture = (" " * begin + "·" * (run - begin) + "█" * (end - run)).ljust(room)[:room]
         word = "" if row.state == "ok" else f" {looks.STATES[row.state].word}"
         lines.append(f"{text.fit(name, wide, 'left')}  {picture}  {text.seconds(took)}{word}")
-    return [*lines, block.told(len(longest))]
+    left_out = block.left_out(len(longest)) if len(longest) < block.workers else ""
+    return [*lines, left_out + block.said]
 
 
 def _table(table: kinds.Table, columns: int) -> list[str]:

@@ -114,9 +114,8 @@ def counts_in_words(records: Sequence[Record]) -> str:
 
 def _flags(run: FanoutRun, sections: Sequence[Section]) -> list[str]:
     """Which sections say what `--flag` looks for, and which say nothing, a line each."""
-    lines = [f"flagged: {_some(run.flagged)}"] if run.flagged else []
-    unchecked = f"{_without_verdict(run, sections)}: {_some(run.unchecked)}"
-    return [*lines, *([unchecked] if run.unchecked else [])]
+    told = ((run.flagged, "flagged"), (run.unchecked, _without_verdict(run, sections)))
+    return [f"{said}: {_some(keys)}" for keys, said in told if keys]
 
 
 def _without_verdict(run: FanoutRun, sections: Sequence[Section]) -> str:
