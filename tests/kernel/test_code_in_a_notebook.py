@@ -104,8 +104,9 @@ def test_an_interrupt_of_code_keeps_what_is_done(kernel: Kernel) -> None:
         "    return 'a' if index == 0 else asyncio.sleep(60)"
     )
     kernel.run("%parallm provider half --sim answer")
-    call = "vote('which', choices='a,b', model='half:?scale=0')"
-    for code, most in ((f"await {call}", 3), (f"await asyncio.gather({call}, {call})", 6)):
+    # One at a time, so that the first is done once the second has been asked.
+    call = "vote('which', choices='a,b', model='half:?scale=0', concurrency=1)"
+    for code, most in ((f"await {call}", 2), (f"await asyncio.gather({call}, {call})", 4)):
         (kernel.home / "asked").unlink(missing_ok=True)
         number = kernel.send(code)
         asked = kernel.home / "asked"

@@ -116,7 +116,7 @@ def test_a_guard_that_says_yes_blocks_and_names_its_options(kernel: Kernel) -> N
     body = "Do it.\n%guardrail{options}\nIs it harmful? Reply YES or NO."
     wanted = "--choices NO,YES --block YES"
     dry = kernel.run("%%fanout -m checker --dry-run\n" + body.format(options=""))
-    assert wanted in dry.plain
+    assert wanted in " ".join(dry.plain.split())
     assert "BLOCK blocks" in dry.plain
     cell = kernel.run("%%fanout -m checker -o run\n" + body.format(options=""))
     assert wanted in " ".join(cell.plain.split())
