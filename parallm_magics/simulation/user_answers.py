@@ -89,7 +89,10 @@ async def user_answer(answers: Answers, task: Task) -> str | None:
         text: Any = context.run(user_code.call, answers, task, task.sample)
         if inspect.isawaitable(text):
             limited = _in_time(text, min(task.first, task.deadline))
-            text = await asyncio.get_running_loop().create_task(limited, context=context)
+            answering = asyncio.get_running_loop().create_task(limited, context=context)
+            # Where the call has been cancelled meanwhile, nobody hears how the function ended.
+            answering.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
+            text = await answering
     except CallFailed:
         raise
     except UserCodeInterrupted:

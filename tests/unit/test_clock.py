@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import itertools
 import random
 import time
@@ -454,3 +455,29 @@ def test_a_source_that_takes_its_time_holds_no_answers_back() -> None:
     finally:
         forget("chained")
     assert [*run.values()] == ["fine"] * 3
+
+
+def test_an_interrupted_function_that_fails_at_its_end_is_not_told_beside_the_run() -> None:
+    """Its call has been cancelled by then, and nothing is left that nobody has looked at."""
+    stop, told = Stop(), list[str]()
+
+    async def answer(task: Any, sample: int) -> str:
+        try:
+            asyncio.get_running_loop().call_later(0.01, stop, "interrupted")
+            await asyncio.sleep(60)
+        finally:
+            raise RuntimeError("broken off")
+
+    async def main() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, seen: told.append(str(seen)))
+        context = run_context(SimulatedProvider(answer), stop)
+        cell = parse("fanout", "", "%section a\nA\n%section b\nB")
+        plan = make_plan(cell, {}, lambda text: Model("sim"), {"model": ("sim",)})
+        run = await FanoutPattern.run(plan, context)
+        assert {record.status for record in run.results} == {"cancelled"}
+        await asyncio.sleep(0.05)
+        gc.collect()
+
+    asyncio.run(main())
+    gc.collect()
+    assert not told
