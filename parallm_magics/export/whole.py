@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
+from parallm_magics import voting
 from parallm_magics.answers import reading_kinds
 from parallm_magics.answers.cleaning import same_answer_key, usual_spelling
 from parallm_magics.answers.judge_verdicts import read_verdict
@@ -100,7 +101,7 @@ def written(
     imports = inlined.imports | {name: _STANDARD[name] for name in used & _STANDARD.keys()}
     head = ["\n".join(import_lines(imports)), "\n".join(sdks)]
     if ours:
-        places = {name: (each.__module__, each.__name__) for name, each in ours.items()}
+        places = {name: _home(each) for name, each in ours.items()}
         head.append("\n".join([_IMPORTED, *import_lines(places)]))
     if "\nclass " in f"\n{inlined.source}":
         head.insert(0, "from __future__ import annotations")
@@ -109,6 +110,13 @@ def written(
         parts.append(f"{_HEADING}\n\n\n{inlined.source}")
     body = "\n\n\n".join(part for part in [*parts, _END] if part)
     return "\n\n".join([f'"""{title}"""', *head, body]) + "\n"
+
+
+def _home(function: Any) -> Place:
+    """Where a function is imported from: from `parallm_magics.voting` where that has it."""
+    name = function.__name__
+    public = getattr(voting, name, None) is function
+    return (voting.__name__ if public else function.__module__), name
 
 
 def _is_ours(function: Any) -> bool:
