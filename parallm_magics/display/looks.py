@@ -27,14 +27,21 @@ class State:
     """How a call may stand.
 
     Attributes:
-        word: what it is called.
+        word: what it is called, wherever a user meets it.
         colour: of its mark and its bar.
         ballot: what a vote in this state counts as; "" where that is for its answer to say.
+        lack: what a text in which its answer is missing says, where the word alone would not.
     """
 
     word: str
     colour: str
     ballot: BallotState | Literal[""] = ""
+    lack: str = ""
+
+    @property
+    def mark(self) -> str:
+        """What stands in a text in the place of its answer, such as "[timed out]"."""
+        return f"[{self.lack or self.word}]"
 
 
 class _States(dict[str, State]):
@@ -47,7 +54,7 @@ STATES = _States(
         "ok": State("ok", GREEN),
         "truncated": State("cut off", AMBER),
         "refused": State("refused", PURPLE, "abstain"),
-        "invalid": State("invalid", AMBER, "invalid"),
+        "invalid": State("invalid", AMBER, "invalid", "no usable answer"),
         "failed": State("failed", RED, "failed"),
         "timed_out": State("timed out", RED, "failed"),
         "cancelled": State("cancelled", GREY, "cancelled"),

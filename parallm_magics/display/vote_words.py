@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from parallm_magics.core.tasks import Record
 from parallm_magics.display import text
+from parallm_magics.display.looks import STATES
 from parallm_magics.display.view import Tally
 
 _PROBABLY = 0.75
@@ -239,10 +240,10 @@ def states_line(tally: Tally, records: Sequence[Record] = ()) -> str:
     late = min(sum(record.status == "timed_out" for record in records), tally.failed)
     failed = tally.failed - late
     parts = [f"{tally.valid:,} valid"]
-    parts += [f"{late:,} timed out"] if late else []
-    parts += [f"{failed:,} failed"] if failed or not late else []
+    parts += [f"{late:,} {STATES['timed_out'].word}"] if late else []
+    parts += [f"{failed:,} {STATES['failed'].word}"] if failed or not late else []
     parts += [f"{tally.abstained:,} abstained", f"{tally.invalid:,} unreadable"]
-    parts += [f"{tally.cancelled:,} cancelled"] if tally.cancelled else []
+    parts += [f"{tally.cancelled:,} {STATES['cancelled'].word}"] if tally.cancelled else []
     return ", ".join(parts)
 
 

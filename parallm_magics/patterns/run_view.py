@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from parallm_magics import display
 from parallm_magics.cell.calls import Section
 from parallm_magics.core.tasks import Reading, Record
+from parallm_magics.display.looks import STATES
 from parallm_magics.patterns.ballots import votes_of
 from parallm_magics.patterns.guard_verdicts import blocking, why_blocked
 from parallm_magics.patterns.panel import Rule
@@ -109,7 +110,7 @@ def fanout_title(run: FanoutRun, sections: Sequence[Section]) -> str:
 def counts_in_words(records: Sequence[Record]) -> str:
     """How the workers that did not succeed ended, such as "1 timed out, 2 failed"."""
     words = Counter(record.status for record in records if not record.ok)
-    return ", ".join(f"{n} {word.replace('_', ' ')}" for word, n in words.items())
+    return ", ".join(f"{n} {STATES[status].word}" for status, n in words.items())
 
 
 def _flags(run: FanoutRun, sections: Sequence[Section]) -> list[str]:

@@ -8,7 +8,8 @@ from dataclasses import replace
 from parallm_magics.cell.auxiliary_calls import FollowUp
 from parallm_magics.cell.variables import Ref, fill
 from parallm_magics.core.characters import without_invisible
-from parallm_magics.core.tasks import Record, Status, Task
+from parallm_magics.core.tasks import Record, Task
+from parallm_magics.display.looks import STATES
 from parallm_magics.patterns.quoting import framed, nonce_of, quoted
 
 MERGE = (
@@ -16,15 +17,6 @@ MERGE = (
     "first, and say where the answers disagree."
 )
 # How a section that is no success is marked wherever its text is put beside others.
-MARKS: dict[Status, str] = {
-    "truncated": "[cut off]",
-    "refused": "[refused]",
-    "invalid": "[no usable answer]",
-    "failed": "[failed]",
-    "timed_out": "[timed out]",
-    "cancelled": "[cancelled]",
-    "blocked": "[blocked]",
-}
 # Shown beside the mark: the text of these is part of a real answer.
 _PARTIAL = frozenset({"truncated", "failed", "timed_out"})
 
@@ -34,7 +26,8 @@ def marked(record: Record) -> str:
     if record.ok:
         return record.text.strip()
     text = record.text.strip() if record.status in _PARTIAL else ""
-    return f"{text}\n\n{MARKS[record.status]}" if text else MARKS[record.status]
+    mark = STATES[record.status].mark
+    return f"{text}\n\n{mark}" if text else mark
 
 
 def join(texts: Mapping[str, str]) -> str:

@@ -207,7 +207,8 @@ def number_rule(
     """A rule whose winner is computed from numbers.
 
     Args:
-        compute: from the numbers that were voted, exact as they are written, to the winner.
+        name: a noun, as reports say "the median of 5 votes".
+        compute: from the numbers that were voted, one `Fraction` a vote, at least one, to the winner.
         more: further fields of the entry.
     """
     return PickRule(
@@ -222,7 +223,7 @@ def number_rule(
     )
 
 
-_OWN = (
+BUILT_IN = (
     counting_rule(
         "plurality",
         "the most votes",
@@ -304,7 +305,7 @@ def _check(rule: PickRule) -> None:
         )
 
 
-PICKS = EntryTable("parallm_magics.rules", _OWN, _check)
+PICKS = EntryTable("parallm_magics.rules", BUILT_IN, _check)
 """Every rule by its name."""
 
 

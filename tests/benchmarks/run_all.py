@@ -19,6 +19,7 @@ import kills
 import lessons
 import load_ext
 import page
+import panels
 import random_cells
 import recordings
 import scale
@@ -43,6 +44,7 @@ ALL = (
     studies,
     random_cells,
     page,
+    panels,
     recordings,
     lessons,
 )

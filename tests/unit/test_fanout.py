@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, get_args
 
 import pytest
 from fakes import Act, Fake, answer, by_name, failing, run_context
 from virtual_time import run_virtual
 
-from parallm_magics import FanoutRun, TooFewSucceeded
+from parallm_magics import FanoutRun, TooFewSucceeded, fanout, vote
 from parallm_magics.cell.blocks import parse
 from parallm_magics.cell.plan import make_plan
 from parallm_magics.core.characters import without_invisible
@@ -20,7 +21,6 @@ from parallm_magics.core.tasks import Model, Status, Task
 from parallm_magics.display.looks import STATES
 from parallm_magics.engine.cancel_token import Stop
 from parallm_magics.patterns.fanout import FanoutPattern
-from parallm_magics.patterns.synthesis import MARKS
 
 THREE = "pre\n%section a\nA\n%section b\nB\n%section c\nC"
 
@@ -143,9 +143,22 @@ def test_cut_and_refused_answers_are_marked_in_the_joined_text() -> None:
 
 def test_every_status_has_a_look_and_a_mark() -> None:
     """A status that is added is shown by a word and a colour, and marked where texts are joined."""
-    statuses = set(get_args(Status))
-    assert statuses <= STATES.keys()
-    assert statuses - {"ok"} == MARKS.keys()
+    assert set(get_args(Status)) <= STATES.keys()
+
+
+def test_a_status_is_called_the_same_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the heading, in a worker's row, in the joined text and in the line of a vote."""
+    late = replace(STATES["timed_out"], word="out of time")
+    monkeypatch.setitem(STATES, "timed_out", late)
+    run = asyncio.run(
+        fanout("Hi", n=2, model="sim:?scale=0&latency=100", timeout=1, min_success="0")
+    )
+    cell = vote("Hi", n=3, model="sim:?scale=0&latency=100", timeout=1, min_success="0")
+    shown = f"{run}\n{run.text}\n{asyncio.run(cell)}"
+    assert "2 out of time" in shown
+    assert "[out of time]" in shown
+    assert "3 out of time" in shown
+    assert "timed out" not in shown
 
 
 def test_values_are_read_and_flagged() -> None:

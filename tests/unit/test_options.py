@@ -19,6 +19,7 @@ from parallm_magics.cell.options import TABLE, Options, table_of
 from parallm_magics.cell.suggestions import suggest
 from parallm_magics.errors import CellSyntaxError, OptionError, ParallmError
 from parallm_magics.notebook.settings import traits_of
+from parallm_magics.voting.pick_rules import BUILT_IN
 
 
 def given(line: str, place: str = "fanout", lookup: Any = None) -> dict[str, Any]:
@@ -230,6 +231,8 @@ def test_the_readme_lists_every_option() -> None:
     for option, row in zip(TABLE.values(), rows, strict=True):
         assert all(f"`{flag}`" in row for flag in option.flags)
         assert option.help in row
+    [pick] = [row for row in rows if row.startswith("| `--pick`")]
+    assert "\\|".join(rule.name for rule in BUILT_IN) in pick
 
 
 def test_every_option_is_complete() -> None:
