@@ -19,7 +19,7 @@ ABOUT = (
     f"in random order, medians of ratios. A plain call takes {CALL} ms, 20 at once; a stream has {TOKENS} "
     f"tokens, one every {GAP * 1000:g} ms. The lean cell is the SDK's `client.post` on aiohttp under a "
     "semaphore with a table of its own in an HTML widget, ten times a second; the naive cell is the SDK's "
-    "usual client under a semaphore and `asyncio.gather`, without a table; raw aiohttp reads bytes and makes JSON of them. "
+    "usual client under a semaphore, without a table; raw aiohttp reads bytes and makes JSON of them. "
     "Comm is what the kernel sent to widgets; lag is the longest time that a timer of 5 ms was late."
 )
 
