@@ -75,8 +75,10 @@ class Answer:
 class DirectRequests:
     """Sends the requests of one SDK client over that client's own connections."""
 
-    def __init__(self, session: ClientSession, build: Callable[[Any], Any], path: str) -> None:
-        """Take the connections, what builds the SDK's client on an HTTP client, and the path."""
+    def __init__(
+        self, session: Callable[[], ClientSession], build: Callable[[Any], Any], path: str
+    ) -> None:
+        """Take what gives the connections, what builds the SDK's client on an HTTP client, and the path."""
         self._session, self._build, self._path = session, build, path
         self._templates: dict[bool, Template | None] = {}
         self._filling = asyncio.Lock()
@@ -93,7 +95,7 @@ class DirectRequests:
                 if stream not in self._templates:
                     self._templates[stream] = await template_of(self._build, self._path, stream)
         template = self._templates[stream]
-        return None if template is None else await post(self._session, template, body)
+        return None if template is None else await post(self._session(), template, body)
 
 
 def encoded(body: Mapping[str, Any]) -> bytes:

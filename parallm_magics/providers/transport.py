@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from parallm_magics.errors import ModelError
@@ -119,16 +119,23 @@ def http_client(sdk: Any, proxy: str | None = None, plain: bool = False) -> Any:
     return client
 
 
-def session_of(client: Any) -> Any:
-    """The aiohttp session under an HTTP client, for requests over the same connections; or None."""
+def session_of(client: Any) -> Callable[[], Any] | None:
+    """What gives the aiohttp session under an HTTP client, opened on first use; None without one.
+
+    Requests over it and those of the SDK share their connections, and are closed together.
+    """
     transport = client._transport  # noqa: SLF001
     if not callable(getattr(transport, "get_client", None)):
         return None
-    import aiohttp
 
-    if not isinstance(transport.client, aiohttp.ClientSession):
-        transport.client = transport.get_client()
-    return transport.client
+    def session() -> Any:
+        import aiohttp
+
+        if not isinstance(transport.client, aiohttp.ClientSession):
+            transport.client = transport.get_client()
+        return transport.client
+
+    return session
 
 
 def _session(transport: Any) -> Any:
