@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from parallm_magics.answers.cleaning import label_of
 from parallm_magics.core.tasks import Record, Role, Task
-from parallm_magics.display import looks, text
+from parallm_magics.display import looks, preview, text
 from parallm_magics.display.markup import Element, bar, bdi, box, clip, dim, dot, joined, strong
 
 NAME_LIMIT, CELL_LIMIT, ANSWER_LIMIT = 40, 80, 200
@@ -218,12 +218,9 @@ def elapsed(row: Row) -> Markup:
     return bar(*((length / row.span, each) for length, each in zip(lengths, colours, strict=True)))
 
 
-_MARKS = re.compile(r"(?m)^[ \t]*(?:#{1,6}[ \t]+|```.*$)|\*\*|`")
-
-
 def _said(row: Row) -> str:
-    """The answer without its commonest marks, or why there is none; both where it broke off."""
-    answer = text.one_line(_MARKS.sub("", row.answer[: ANSWER_LIMIT * 4]), ANSWER_LIMIT)
+    """The answer's first words, or why there is none; both where it broke off."""
+    answer = text.one_line(preview.words(row.answer, ANSWER_LIMIT), ANSWER_LIMIT)
     if not row.problem:
         return answer
     problem = text.one_line(row.problem, ANSWER_LIMIT)

@@ -239,8 +239,8 @@ _STYLES = {
     "ul": "margin:.45em 0;padding-left:1.6em",
     "ol": "margin:.45em 0;padding-left:1.6em",
     "li": "margin:.1em 0",
-    "pre": f"margin:.5em 0;padding:.5em .7em;overflow-x:auto;background:{looks.FAINT};"
-    "border-radius:3px;color:inherit;font-size:.92em;line-height:1.4",
+    "pre": f"margin:.5em 0;padding:.5em .7em;background:{looks.FAINT};"
+    "white-space:pre-wrap;border-radius:3px;color:inherit;font-size:.92em;line-height:1.4",
     "code": "background:transparent;padding:0;color:inherit;font-size:inherit",
     "blockquote": f"margin:.5em 0;padding:0 0 0 .8em;border-left:3px solid {looks.LINE};{looks.DIM}",
     "table": "border-collapse:collapse;margin:.5em 0;font-size:inherit",
@@ -276,7 +276,7 @@ def _parser() -> MarkdownIt:
                 raise _TooMuchWork
             super().skipToken(state)
 
-    parser = MarkdownIt("commonmark", {"html": False}).enable("table")
+    parser = MarkdownIt("commonmark", {"html": False, "breaks": True}).enable("table")
     counting = Counting()
     counting.ruler, counting.ruler2 = parser.inline.ruler, parser.inline.ruler2
     parser.inline = counting

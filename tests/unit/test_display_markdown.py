@@ -26,6 +26,19 @@ def test_markdown_is_formatted(source: str, tag: str) -> None:
     assert Page(markdown(source)).count(tag) == 1
 
 
+def test_a_line_break_of_the_model_is_one() -> None:
+    """Signatures, addresses and poems keep their lines."""
+    page = Page(markdown("Kind regards\nAda\n\nnext"))
+    assert page.count("br") == 1
+    assert page.count("p") == 2
+
+
+def test_code_wraps() -> None:
+    """No line of code widens the page, nor is it cut off on paper."""
+    assert '<pre style="' in markdown("```\nx\n```")
+    assert "white-space:pre-wrap" in markdown("```\nx\n```")
+
+
 def test_html_of_the_model_is_text() -> None:
     """A tag is shown, not obeyed."""
     page = Page(markdown("<script>alert(1)</script> <b onclick='x'>y</b>"))
