@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from types import MappingProxyType
 from typing import Literal
@@ -12,14 +13,20 @@ from parallm_magics.core.tasks import Event, Record, Role
 from parallm_magics.display import looks, text
 from parallm_magics.display.columns import Row, models_line, read_as
 from parallm_magics.display.kinds import Block, Heading, Notes, Progress, Says, Workers
-from parallm_magics.display.live_rows import LiveRows, Worker
-from parallm_magics.display.pace import Pace
+from parallm_magics.display.live_rows import MOST_ROWS, LiveRows, Worker
+from parallm_magics.display.pace import Pace, axis
 from parallm_magics.display.to_html import html
 from parallm_magics.display.totals import called
 from parallm_magics.display.votes import ReadLabel, Votes, ballot
 
 _RUNS = "The work runs beside its guardrails; what it says is withheld until they have passed."
-_LEFT = "more workers not shown; here are the last without success, those running longest and the slowest"
+_LEFT = "more workers not shown; here are those that run, the last without success and the last that ended"
+
+MANY = 100
+"""From so many workers on the table is drawn less often."""
+
+_MOST_PROGRESS = 0.99
+"""The whole bar would say that nothing runs any more."""
 
 
 class Board:
@@ -61,6 +68,7 @@ class Board:
         self._columns = tuple(columns)
         self._line = ""
         self._said: str | None = None
+        self._loading = False
         self._states: Counter[str] = Counter()
         self._votes = Votes(repeats, choices)
         self._pace = Pace()
@@ -74,9 +82,9 @@ class Board:
         return sum(self._states.values())
 
     @property
-    def large(self) -> bool:
-        """Whether there are more workers than rows."""
-        return self._calls.large
+    def many(self) -> bool:
+        """Whether there are so many workers that events come thick and fast."""
+        return (self.total or self._calls.begun) >= MANY
 
     @property
     def total(self) -> int | None:
@@ -99,10 +107,12 @@ class Board:
         if event.index < 0:
             self.redacted = self.redacted and event.kind != "released"
             self._said = event.text if event.kind == "said" else self._said
+            self._loading = self._loading or event.kind == "loading"
             return
         worker = self._calls.live.get(event.index) or self._calls.begin(event)
         if worker is None:
             return
+        self._loading = False
         if event.kind != "ended":
             worker.tell(event)
         elif event.record is not None:
@@ -145,39 +155,49 @@ class Board:
 
     def blocks(self, now: float) -> list[Block]:
         """The same as blocks."""
-        workers = self._calls.workers()
-        span = max(now, self._span)
-        rows = [each.row(now, span, self.redacted) for each in (*workers, *self._calls.auxiliary())]
-        blocks = self._header(now, rows)
+        beside = self._calls.auxiliary()
+        workers = self._calls.workers(MOST_ROWS - len(beside))
+        span = axis(max(now, self._span))
+        rows = [each.row(now, span, self.redacted) for each in (*workers, *beside)]
+        if self._loading:
+            rows = [replace(r, state="loading") if r.state == "queued" else r for r in rows]
+        left = (self.total or self._calls.begun) - len(workers)
+        blocks = self._header(now, rows, left > 0)
         if self._notes:
             blocks.append(Notes(self._notes))
         if self._pattern == "vote" and not self.redacted:
             blocks.append(self._votes.bars(self._calls.begun if self.total is None else self.total))
-        left = (self.total or self._calls.begun) - len(workers) if self.large else 0
-        more = f"{left:,} {_LEFT}" if left else ""
+        more = f"{left:,} {_LEFT}" if left > 0 else ""
         return [*blocks, Workers(tuple(rows), more, live=True, asked=self._columns)]
 
-    def _header(self, now: float, rows: Sequence[Row]) -> list[Block]:
+    def _header(self, now: float, rows: Sequence[Row], some_left: bool) -> list[Block]:
         total, done = self.total, self.done
         title = f"{done:,} done" if total is None else f"{done:,} of {total:,} done"
         parts = [models_line(rows)] if rows else []
         parts.append(text.seconds(now))
         counts = self._counts()
-        apart = self.large or total is None
+        apart = some_left or total is None
         if not apart:
             parts += counts
         parts.append(f"{self._tokens:,} tokens")
         if self._priced:
             parts.append(text.money(self._cost, not self._unpriced))
         parts += [f"asked at {text.one_line(address, 80)}" for address in self._addresses]
-        share = None if total is None else done / max(total, 1)
-        blocks: list[Block] = [Heading(title, " · ".join(parts), self._simulated), Progress(share)]
+        heading = Heading(title, " · ".join(parts), self._simulated)
+        blocks: list[Block] = [heading, Progress(self._share())]
         if apart:
             blocks.append(Says((" · ".join([*counts, *self._rate(now)]),), "small"))
         # While redacted only what was known before the run began is said.
         said = self._line if self.redacted or self._said is None else self._said
         lines = [_RUNS if self.redacted else "", text.isolated(said, 300) if said else ""]
         return [*blocks, Says(tuple(filter(None, lines)))]
+
+    def _share(self) -> float | None:
+        """How much of the run is done, the calls beside its workers included."""
+        if self.total is None:
+            return None
+        ended, known = self._calls.beside
+        return min((self.done + ended) / max(self.total + known, 1), _MOST_PROGRESS)
 
     def _counts(self) -> list[str]:
         """How many workers are in which state; success goes without saying."""

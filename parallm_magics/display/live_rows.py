@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-import heapq
 import itertools
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from parallm_magics.core.tasks import ROLES, Event, Model, Record, Role
 from parallm_magics.display.columns import About, Read, Row, about_of, row_of
 
-MOST_ROWS = 200
-"""Most rows drawn while a run goes on: the browser keeps up with these."""
+MOST_ROWS = 30
+"""Most rows drawn while a run goes on, of however many calls."""
 
-RUNNING_ROWS, TROUBLED_ROWS, SLOWEST_ROWS = 15, 15, 10
-"""Rows of a large run: who is under way, who ended last without success, who took longest."""
+TROUBLED_ROWS = 10
+"""Rows kept for workers without success where very many run."""
 
-MOST_AUXILIARY = 30
+MOST_AUXILIARY = 10
 """Most rows of auxiliary calls: the guards first, then the last of the others."""
 
-TAIL_LENGTH = 120
-"""Characters of a streaming answer that are drawn."""
+TAIL_LENGTH, TAIL_SHOWN = 240, 60
+"""Characters of a streaming answer that are kept, and that are drawn."""
 
 REDACTED = "withheld until the guard has passed"
 
@@ -82,12 +81,11 @@ class Worker:
         )
 
     def _streaming(self, hidden: bool) -> str:
-        """The end of a streaming answer, with a sign that it has a beginning."""
+        """The end of a streaming answer."""
         if hidden:
             return REDACTED if self.tail else ""
         # Half a guard's answer may say the opposite of the whole.
-        tail = "" if self.role == "guard" else self.tail
-        return f"…{tail}" if len(tail) >= TAIL_LENGTH else tail
+        return "" if self.role == "guard" else last_words(self.tail, TAIL_SHOWN)
 
     def _ended(self, record: Record, span: float, hidden: bool) -> Row:
         row = row_of(record, span=span, read=self.read)
@@ -98,58 +96,30 @@ class Worker:
         return replace(row, vote="", voted=False, answer=answer, problem="", record=None)
 
 
-class Notable:
-    """The last workers without success, and the slowest.
+def last_words(text: str, most: int) -> str:
+    """The end of a text, from where a word begins; an ellipsis stands for what is before it.
 
-    Attributes:
-        troubled: those without success, the last to end at the end.
-        slowest: those that took longest.
+    >>> last_words("The quick brown fox", 12)
+    '…brown fox'
     """
-
-    def __init__(self) -> None:
-        self.troubled: dict[int, None] = {}
-        self.slowest: set[int] = set()
-        self._by_seconds: list[tuple[float, int]] = []
-
-    def takes(self, record: Record) -> bool:
-        """Whether this end is notable, so far."""
-        few = len(self._by_seconds) < SLOWEST_ROWS
-        return few or record.status != "ok" or record.seconds > self._by_seconds[0][0]
-
-    def add(self, record: Record, index: int) -> list[int]:
-        """Take in a worker that has ended; those that no longer are notable, it may be among them."""
-        out = []
-        if not record.ok:
-            self.troubled[index] = None
-            if len(self.troubled) > TROUBLED_ROWS:
-                oldest = next(iter(self.troubled))
-                del self.troubled[oldest]
-                out.append(oldest)
-        self.slowest.add(index)
-        entry = (record.seconds, -index)
-        if len(self._by_seconds) < SLOWEST_ROWS:
-            heapq.heappush(self._by_seconds, entry)
-        else:
-            quickest = -heapq.heappushpop(self._by_seconds, entry)[1]
-            self.slowest.discard(quickest)
-            out.append(quickest)
-        return [each for each in out if each not in self]
-
-    def __contains__(self, index: int) -> bool:
-        return index in self.troubled or index in self.slowest
+    words = " ".join(text.split())
+    if len(words) <= most:
+        return words
+    left, shown = words[:-most], words[-most:]
+    # Where no word begins, as in a script without spaces, any letter may come first.
+    return f"…{shown if left[-1] == ' ' else shown.partition(' ')[2] or shown}"
 
 
 class LiveRows:
-    """The calls of a run by their numbers: those under way, and those that have ended and are shown.
+    """The calls of a run by their numbers: those under way, and those that have ended and may be shown.
 
     With `known` rows the workers are known before they start. Without, each is learnt from the task
-    or the record of its first event, as are all auxiliary calls. Of more than MOST_ROWS workers only
-    those keep their state that have a row.
+    or the record of its first event, as are all auxiliary calls. Of those that have ended only the
+    last keep their state: as many as there are rows, and as many without success.
 
     Attributes:
         live: the calls under way.
         begun: how many workers have begun.
-        large: whether there are more workers than rows.
     """
 
     def __init__(
@@ -162,12 +132,13 @@ class LiveRows:
         self._total = total if known is None else len(known)
         self.live: dict[int, Worker] = {}
         self.begun = 0
-        self.large = self._total is not None and self._total > MOST_ROWS
-        self._kept: dict[int, Worker] = {}
+        self._succeeded: dict[int, Worker] = {}
+        self._troubled: dict[int, Worker] = {}
         self._auxiliary = {at: Worker(*row) for at, row in extra.items()}
         # A bit for each call that has ended, a thousand and some in a number.
         self._over: Counter[int] = Counter()
-        self._notable = Notable()
+        self._next = 0
+        self._places: list[int] = []
 
     @property
     def total(self) -> int | None:
@@ -178,12 +149,11 @@ class LiveRows:
         """Take how many workers there are, where no rows were known."""
         if self._known is None:
             self._total = total
-            self._grow()
 
     def begin(self, event: Event) -> Worker | None:
         """The call that begins; None for one that nobody knows, or that has ended."""
         index = event.index
-        if self._over[index >> _BLOCK] >> index % (1 << _BLOCK) & 1:
+        if self._ended(index):
             return None
         worker = self._auxiliary.get(index) or self._named(event)
         if worker is None:
@@ -194,9 +164,10 @@ class LiveRows:
             self._auxiliary[index] = worker
         else:
             self.begun += 1
-            if not self.large:
-                self._grow()
         return worker
+
+    def _ended(self, index: int) -> int:
+        return self._over[index >> _BLOCK] >> index % (1 << _BLOCK) & 1
 
     def _named(self, event: Event) -> Worker | None:
         """The call by its row, or as the event tells of it: one that begins or was never begun."""
@@ -210,40 +181,53 @@ class LiveRows:
             return None
         return Worker(source.name, source.model, source.role)
 
-    def _grow(self) -> None:
-        """Once the workers are more than can be drawn, forget those without a row."""
-        if max(self._total or 0, self.begun) > MOST_ROWS:
-            self.large = True
-            self._kept = {at: kept for at, kept in self._kept.items() if at in self._notable}
-
     def end(self, index: int, worker: Worker, record: Record) -> None:
         """Take in that a call has ended."""
         worker.record, worker.tail = record, ""
         del self.live[index]
         self._over[index >> _BLOCK] |= 1 << index % (1 << _BLOCK)
-        if worker.role != "worker" or (self.large and not self._notable.takes(record)):
+        if worker.role != "worker":
             return
-        self._kept[index] = worker
-        for each in self._notable.add(record, index):
-            if self.large:
-                self._kept.pop(each, None)
+        kept = self._succeeded if record.ok else self._troubled
+        kept[index] = worker
+        if len(kept) > MOST_ROWS:
+            del kept[next(iter(kept))]
 
     @property
     def waiting(self) -> int:
         """How many workers wait for a further try."""
         return sum(w.state == "waiting" for w in self.live.values() if w.role == "worker")
 
-    def workers(self) -> list[Worker]:
-        """The workers to draw, in order: all, or trouble, the longest running and the slowest."""
-        seen = {at: worker for at, worker in self.live.items() if worker.role == "worker"}
-        if self.large:
-            running = dict(itertools.islice(seen.items(), RUNNING_ROWS))
-            troubled = {at: self._kept[at] for at in reversed(self._notable.troubled)}
-            return list((troubled | running | dict(sorted(self._kept.items()))).values())
-        seen |= self._kept
-        if self._known is None:
-            return [worker for _, worker in sorted(seen.items())]
-        return [seen.get(at) or Worker(*row) for at, row in enumerate(self._known)]
+    def workers(self, room: int) -> list[Worker]:
+        """The workers to draw, at most that many: all of them in order, or those that matter most."""
+        chosen = dict(itertools.islice(self._by_rank(room), room))
+        if max(self.total or 0, self.begun) <= room:
+            self._places = sorted(chosen)
+        else:
+            # A row stays where it is as long as it is drawn; a new one takes the place of one that goes.
+            new = iter(sorted(chosen.keys() - set(self._places)))
+            old = [at if at in chosen else next(new, None) for at in self._places]
+            self._places = [*(at for at in old if at is not None), *new]
+        return [chosen[at] for at in self._places]
+
+    def _by_rank(self, room: int) -> Iterator[tuple[int, Worker]]:
+        """Those under way, those without success, the last that ended, then those to come."""
+        live = [each for each in self.live.items() if each[1].role == "worker"]
+        most = max(room - TROUBLED_ROWS, room - len(self._troubled))
+        yield from live[:most]
+        yield from reversed(self._troubled.items())
+        yield from reversed(self._succeeded.items())
+        for at in self._to_come():
+            yield at, Worker(*(self._known or ())[at])
+        yield from live[most:]
+
+    def _to_come(self) -> Iterator[int]:
+        """The numbers of known workers that have not begun."""
+        known = self._known or ()
+        while self._next < len(known) and (self._next in self.live or self._ended(self._next)):
+            self._next += 1
+        places = range(self._next, len(known))
+        return (at for at in places if at not in self.live and not self._ended(at))
 
     def auxiliary(self) -> list[Worker]:
         """The auxiliary calls, in order: all, or of very many the first and the last."""
@@ -252,3 +236,9 @@ class LiveRows:
         if len(every) > MOST_AUXILIARY:
             every = every[: MOST_AUXILIARY // 3] + every[MOST_AUXILIARY // 3 - MOST_AUXILIARY :]
         return [self._auxiliary[at] for at in every]
+
+    @property
+    def beside(self) -> tuple[int, int]:
+        """How many of the auxiliary calls have ended, and how many are known."""
+        ended = sum(each.record is not None for each in self._auxiliary.values())
+        return ended, len(self._auxiliary)

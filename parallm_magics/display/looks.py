@@ -60,6 +60,7 @@ STATES = _States(
         "cancelled": State("cancelled", GREY, "cancelled"),
         "blocked": State("blocked", GREY, "cancelled"),
         "queued": State("queued", GREY),
+        "loading": State("loading", GREY),
         "running": State("running", BLUE),
         "answering": State("answering", BLUE),
         "waiting": State("waiting", AMBER),

@@ -13,6 +13,23 @@ _LENGTHS = 3
 
 _WEIGHT = 0.05
 
+_AXES = (5, 10, 20, 60, 120, 300, 600, 1200, 1800, 3600)
+_HOUR = 3600
+
+
+def axis(seconds: float) -> float:
+    """The length of an axis on which so many seconds, and a little more, have room.
+
+    It changes seldom, so that bars on it grow and hardly ever shrink.
+
+    >>> axis(3.0), axis(5.0), axis(4000.0)
+    (5.0, 10.0, 7200.0)
+    """
+    if not math.isfinite(seconds):
+        return float(_AXES[0])
+    hours = math.floor(seconds / _HOUR) + 1
+    return float(next((each for each in _AXES if each > seconds), hours * _HOUR))
+
 
 class Pace:
     """The rate at which calls have ended lately: after a pause it is soon what it was before."""

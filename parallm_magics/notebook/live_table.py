@@ -19,8 +19,8 @@ from parallm_magics.notebook.widget import Cancel, Table
 
 APPEARS_AFTER = 0.25
 EVERY = 0.2
-EVERY_OF_MANY = 0.3
-"""Seconds between two drawings of a large run, each of which costs the page more."""
+EVERY_OF_MANY = 0.25
+"""Seconds between two drawings, and of a run of many workers, each of which costs the page more."""
 
 
 class LiveTable:
@@ -71,7 +71,7 @@ class LiveTable:
                 self._table.draw(self._board.live_html(loop.time() - began))
             # Elapsed times move even where nothing happened, only more slowly.
             for _ in range(5):
-                await asyncio.sleep(EVERY_OF_MANY if self._board.large else EVERY)
+                await asyncio.sleep(EVERY_OF_MANY if self._board.many else EVERY)
                 if self._changed:
                     break
 

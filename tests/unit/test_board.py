@@ -17,10 +17,10 @@ from parallm_magics.display import Board
 from parallm_magics.display.live_rows import (
     MOST_AUXILIARY,
     MOST_ROWS,
-    RUNNING_ROWS,
-    SLOWEST_ROWS,
     TROUBLED_ROWS,
+    last_words,
 )
+from parallm_magics.display.pace import axis
 from parallm_magics.display.text import about, rate
 
 
@@ -185,18 +185,64 @@ def test_simulated_unusual_hosts_and_lines_are_shown() -> None:
     assert "decided after 3 of 5" in text
 
 
-def test_of_thousands_the_failed_and_the_slowest_are_drawn() -> None:
-    """At most 200 rows; the failure is among them, the rest is counted."""
-    board = board_of(20_000)
-    for index in range(19_000):
-        end(board, index, record(index, f"w{index}", seconds=99.0 if index == 7 else 1.0))
-    end(board, 19_000, failed(19_000, "w19000"))
-    board.tell(Event("started", 19_001, 5.0))
-    html = board.live_html(6.0)
-    assert Page(html).count("tr") <= MOST_ROWS + 1
-    for name in ("w7<", "w19000<", "w19001<"):
-        assert f">{name}" in html
-    assert "more workers not shown" in html
+def names(board: Board, now: float = 2.0) -> list[str]:
+    """The workers that have a row, from top to bottom."""
+    return re.findall(r"<bdi[^>]*>([ws]\d+)</bdi>", board.live_html(now))
+
+
+@pytest.mark.parametrize("count", [MOST_ROWS + 1, 200, 50_000])
+def test_of_many_those_that_matter_are_drawn(count: int) -> None:
+    """One rule for any number: who runs, who has failed, who ended last, then who is to come."""
+    board = board_of(count)
+    end(board, 0, failed(0, "w0"))
+    for index in range(1, 5):
+        end(board, index, record(index, f"w{index}"))
+    for index in range(5, 15):
+        board.tell(Event("started", index, 2.0))
+    assert names(board) == [f"w{index}" for index in range(MOST_ROWS)]
+    for index in range(5, 15):
+        board.tell(Event("ended", index, 3.0, record=record(index, f"w{index}")))
+    for index in range(15, 31):
+        board.tell(Event("started", index, 3.0))
+    drawn = {0, *range(2, 31)}
+    assert set(names(board)) == {f"w{index}" for index in drawn}, (
+        "the one that ended first is left out"
+    )
+    assert f"{count - MOST_ROWS:,} more workers not shown" in text_of(board)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.randoms(use_true_random=False))
+def test_rows_do_not_jump(chance: Any) -> None:
+    """A row that is drawn again is where it was, whatever has happened to the others."""
+    board, live, begun = Board(total=500), [], 0
+    before: list[str] = []
+    for _ in range(40):
+        for _ in range(chance.randrange(8)):
+            if live and chance.random() < 0.5:
+                index = live.pop(chance.randrange(len(live)))
+                ended = record(index) if chance.random() < 0.8 else failed(index)
+                board.tell(Event("ended", index, 1.0, record=ended))
+            else:
+                begin(board, begun)
+                live.append(begun)
+                begun += 1
+        after = names(board)
+        assert len(after) == min(begun, MOST_ROWS)
+        kept = [name for name in after if name in before]
+        assert all(before.index(name) == after.index(name) for name in kept)
+        before = after
+
+
+def test_very_many_that_run_leave_room_for_failures() -> None:
+    """Of a thousand at once the longest running are drawn, and the last without success."""
+    board = Board(total=5_000)
+    for index in range(1_000):
+        begin(board, index)
+    for index in range(900, 1_000):
+        board.tell(Event("ended", index, 1.0, record=failed(index)))
+    running = [f"s{index + 1}" for index in range(MOST_ROWS - TROUBLED_ROWS)]
+    assert names(board) == [*running, *(f"s{index + 1}" for index in range(990, 1_000))]
 
 
 def test_events_and_pictures_are_cheap() -> None:
@@ -292,37 +338,83 @@ def test_a_source_that_gives_more_than_it_promised_is_counted() -> None:
 
 
 @pytest.mark.parametrize("total", [50_000, None])
-def test_of_thousands_only_what_is_drawn_is_kept(total: int | None) -> None:
-    """Ended workers leave counters, the last failures and the slowest; the drawing rule holds."""
+def test_of_thousands_only_what_may_be_drawn_is_kept(total: int | None) -> None:
+    """Ended workers leave counters, the last failures and the last successes."""
     board = Board(total=total)
     for index in range(2_000):
         begin(board, index, float(index))
-        ended = failed(index) if index % 10 == 0 else record(index, seconds=index % 500)
+        ended = failed(index) if index % 10 == 0 else record(index)
         board.tell(Event("ended", index, index + 1.0, record=ended))
     for index in range(2_000, 2_300):
         begin(board, index, 2_000.0)
-    assert len(board._calls._kept) <= TROUBLED_ROWS + SLOWEST_ROWS
-    assert len(board._calls.live) == 300
+    calls = board._calls
+    assert len(calls._succeeded) == len(calls._troubled) == MOST_ROWS
+    assert len(calls.live) == 300
     html = board.live_html(2_001.0)
-    drawn = TROUBLED_ROWS + RUNNING_ROWS + SLOWEST_ROWS
-    assert Page(html).count("tr") == drawn + 1
-    shown = re.findall(r"<bdi[^>]*>(s\d+)</bdi>", html)
-    assert shown[0] == "s1991", "the last without success come first"
-    assert shown[TROUBLED_ROWS - 1] == f"s{1991 - 10 * (TROUBLED_ROWS - 1)}"
-    assert shown[TROUBLED_ROWS] == "s2001", "then those that run longest"
-    assert set(shown[-SLOWEST_ROWS:]) > {"s500", "s1000", "s2000"}, "then the slowest"
-    left = (total or 2_300) - drawn
-    assert f"{left:,} more workers not shown" in html
+    assert Page(html).count("tr") == MOST_ROWS + 1
+    assert f"{(total or 2_300) - MOST_ROWS:,} more workers not shown" in html
 
 
 def test_a_few_workers_of_an_unknown_number_all_have_rows() -> None:
-    """As long as they can be drawn; one more, and those that ended unremarkably go."""
+    """As long as they can be drawn; one more, and the one that ended first goes."""
     board = Board()
     run(board, MOST_ROWS, 0.1)
-    assert Page(board.live_html(20.0)).count("tr") == MOST_ROWS + 1
+    assert names(board) == [f"s{index + 1}" for index in range(MOST_ROWS)]
+    assert "not shown" not in text_of(board)
     run(board, 1, 0.1, begins=MOST_ROWS)
-    assert Page(board.live_html(20.0)).count("tr") == SLOWEST_ROWS + 1
-    assert f"{MOST_ROWS + 1 - SLOWEST_ROWS} more workers not shown" in text_of(board, 20.0)
+    assert names(board) == [
+        f"s{MOST_ROWS + 1}",
+        *(f"s{index + 1}" for index in range(1, MOST_ROWS)),
+    ]
+    assert "1 more workers not shown" in text_of(board, 20.0)
+
+
+def test_the_axis_changes_seldom_and_nothing_fills_it_while_it_runs() -> None:
+    """Bars stand on 5, 10, 20, 60 s and so on; the whole bar would say that all has ended."""
+    assert [axis(at) for at in (0, 4.9, 5, 19.9, 59, 61, 3599)] == [5, 5, 10, 20, 60, 120, 3600]
+    assert axis(3600) == 7200
+    assert axis(float("nan")) == 5
+    board = board_of(1)
+    end(board, 0, record(0, seconds=3.0))
+    for now in (3.0, 4.0):
+        assert "width:60.0%" in board.live_html(now)
+        assert "width:100.0%" not in board.live_html(now)
+    board = board_of(2, extra={FOLLOW_UP: ("synthesis", HAIKU, "synthesis")})
+    for index in range(2):
+        end(board, index, record(index))
+    assert "width:66.66%" in board.live_html(1.0), "a synthesis is to come"
+
+
+def test_a_streaming_answer_begins_with_a_word() -> None:
+    """Its end is drawn, an ellipsis for what is before it."""
+    board = board_of(1)
+    board.tell(Event("started", 0, 0.0))
+    board.tell(Event("heard", 0, 0.5, "a short beginning"))
+    assert "…" not in text_of(board)
+    board.tell(
+        Event("heard", 0, 0.6, " of an answer that becomes far longer than a row has room for")
+    )
+    assert "…of an answer that becomes far longer than a row has room for" in text_of(board)
+
+
+@given(st.text(max_size=200), st.integers(1, 40))
+def test_last_words_are_the_end(text: str, most: int) -> None:
+    """Never longer, never something else, and cut where a word begins if one does."""
+    shown, words = last_words(text, most), " ".join(text.split())
+    assert words.endswith(shown.removeprefix("…"))
+    assert len(shown) <= most + 1
+    cut = words[: len(words) - len(shown) + 1]
+    assert shown == words or cut.endswith(" ") or " " not in words[-most:].rstrip()
+
+
+def test_what_is_not_ready_is_loading() -> None:
+    """Workers that wait for an import say so, and the first that begins ends it."""
+    board = board_of(2)
+    board.tell(Event("loading", -1, 0.0))
+    assert text_of(board).count("loading") == 2
+    assert "queued" not in text_of(board)
+    board.tell(Event("started", 0, 1.0))
+    assert "loading" not in text_of(board)
 
 
 def test_extra_rows_of_a_map_are_known_by_number() -> None:
@@ -524,7 +616,7 @@ def test_a_map_escapes_what_its_events_say(payload: str) -> None:
         assert page.count(tag) == calm.count(tag)
 
 
-KINDS = ["started", "heard", "waiting", "ended", "released", "said"]
+KINDS = ["started", "heard", "waiting", "ended", "released", "said", "loading"]
 BESIDE_THEM = st.integers(GUARD - 1, GUARD + 2) | st.integers(FOLLOW_UP - 1, FOLLOW_UP + 2)
 
 events = st.builds(
