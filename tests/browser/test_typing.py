@@ -106,11 +106,15 @@ def ours(sources: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(source for source in sources if head(source) is not None))
 
 
-def of_readme() -> list[str]:
-    """The README's cells."""
-    pieces = re.split(r"(?m)^```.*\n", (PROJECT / "README.md").read_text())
+def of_pages() -> list[str]:
+    """The cells of the README and of the pages for users."""
+    paths = [PROJECT / "README.md", *sorted((PROJECT / "docs").glob("*.md"))]
+    paths.remove(PROJECT / "docs" / "extending.md")  # its rules are not registered here
+    pieces = [
+        piece for path in paths for piece in re.split(r"(?m)^```.*\n", path.read_text())[1::2]
+    ]
     # The grammar on one screen begins like a cell and is none.
-    return ours([piece.strip("\n") for piece in pieces[1::2] if "[OPTIONS]" not in piece])
+    return ours([piece.strip("\n") for piece in pieces if "[OPTIONS]" not in piece])
 
 
 def of_lesson(path: Path) -> list[str]:
@@ -150,9 +154,9 @@ def typed(chromium: Browser, lab: Lab, sources: Sequence[str], app: str = "doc/t
 
 
 @pytest.mark.parametrize("app", ["doc/tree", "notebooks"], ids=["lab", "notebook"])
-def test_the_readmes_cells_can_be_typed(chromium: Browser, lab: Lab, app: str) -> None:
+def test_the_cells_of_the_pages_can_be_typed(chromium: Browser, lab: Lab, app: str) -> None:
     """In both front ends each comes to the plan that pasting gives."""
-    cells = of_readme()
+    cells = of_pages()
     assert len(cells) > 5
     found = typed(chromium, lab, cells, app)
     assert [planned(source) for source in found] == [planned(source) for source in cells]
@@ -181,8 +185,8 @@ def test_forty_ordinary_lines_before_a_directive_change_no_plan(
 def test_with_the_extension_the_file_holds_what_was_typed(
     chromium: Browser, edited: Lab, app: str
 ) -> None:
-    """The README's cells and the ordinary lines, to the last blank, in both front ends."""
-    cells = [*of_readme(), "\n".join(["%%fanout", *ORDINARY])]
+    """The cells of the pages and the ordinary lines, to the last blank, in both front ends."""
+    cells = [*of_pages(), "\n".join(["%%fanout", *ORDINARY])]
     assert typed(chromium, edited, cells, app) == cells
 
 
@@ -190,7 +194,7 @@ def test_brackets_that_close_themselves_change_no_plan(chromium: Browser, lab: L
     """Where the editor is set to put closing brackets and quotes, they are typed over."""
     lab.set(SETTING, {"windowingMode": "none", "codeCellConfig": {"autoClosingBrackets": True}})
     try:
-        cells = of_readme()
+        cells = of_pages()
         found = typed(chromium, lab, cells)
     finally:
         lab.set(SETTING, {"windowingMode": "none"})
@@ -205,7 +209,7 @@ def results(notebook: Notebook, index: int) -> str:
 
 def test_typed_cells_run_as_pasted_ones(chromium: Browser, lab: Lab) -> None:
     """The README's fan-out has both sections and its synthesis; the lesson's guard withholds."""
-    fanout = next(cell for cell in of_readme() if cell.startswith("%%fanout -o review"))
+    fanout = next(cell for cell in of_pages() if cell.startswith("%%fanout -o review"))
     guarded = next(
         cell
         for cell in of_lesson(PROJECT / "notebooks/guardrails.ipynb")

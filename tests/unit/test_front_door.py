@@ -17,6 +17,7 @@ from parallm_magics import FanoutRun, fanout
 
 ROOT = PACKAGE.parent
 ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text()
+GLOSSARY = (ROOT / "docs" / "glossary.md").read_text()
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
 DOCUMENTS = (
     "README.md",
@@ -24,12 +25,11 @@ DOCUMENTS = (
     "CHANGELOG.md",
     "SECURITY.md",
     "CODE_OF_CONDUCT.md",
-    "docs/architecture.md",
-    "docs/extending.md",
+    *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md"))),
 )
 FILE = re.compile(r"`((?:[\w.-]+/)*[\w-]+\.(?:py|md|ipynb|toml|yaml|yml|jsonl))`")
 FUNCTION = re.compile(r"`([\w/]+\.py)`\s+`([\w.]+)`")
-LINK = re.compile(r"\]\((?!https?:|#)([^)#\s]+)")
+LINK = re.compile(r"\]\((?!https?:)([^)#\s]*)(?:#([^)\s]+))?\)")
 TERMS = (
     "ballot clinch majority plurality quorum panel voter worker section verdict tally record run plan task "
     "provider recording replay synthesis judge guardrail study map wave deadline attempt fault tie "
@@ -46,9 +46,15 @@ def files_in(text: str) -> list[str]:
     return sorted(set(FILE.findall(text)))
 
 
+def slugs_of(path: Path) -> set[str]:
+    """What the headings of a document are linked by."""
+    headings = re.findall(r"^#+ (.+)$", path.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", text.lower()).replace(" ", "-") for text in headings}
+
+
 def rows_below(heading: str) -> list[list[str]]:
-    """The cells of the first table's rows below a text of the architecture page."""
-    lines = ARCHITECTURE.partition(heading)[2].split("\n")
+    """The cells of the first table's rows below a text of the architecture page, or of the glossary."""
+    lines = f"{ARCHITECTURE}{GLOSSARY}".partition(heading)[2].split("\n")
     start = next(at for at, line in enumerate(lines) if line.startswith("| ---"))
     found = []
     for line in lines[start + 1 :]:
@@ -97,10 +103,12 @@ def functions_called() -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_links_lead_to_files(name: str) -> None:
-    """Every relative link of a document leads to something that is there."""
+    """Every relative link of a document leads to a file, or to a heading, that is there."""
     path = ROOT / name
-    for target in LINK.findall(path.read_text()):
-        assert (path.parent / target).exists(), target
+    for target, heading in LINK.findall(path.read_text()):
+        file = path.parent / target if target else path
+        assert file.exists(), target
+        assert not heading or heading in slugs_of(file), f"{target}#{heading}"
 
 
 @pytest.mark.parametrize("name", files_in(ARCHITECTURE))
@@ -153,7 +161,7 @@ def _parts(rows: list[list[str]]) -> Iterator[list[str]]:
 
 def test_the_glossary_has_its_words() -> None:
     """The field's words that code and messages use are explained, in the order of the alphabet."""
-    words = [row[0] for row in rows_below("## Glossary")]
+    words = [row[0] for row in rows_below("# Glossary")]
     assert not set(TERMS.split()) - set(words)
     assert words == sorted(words)
 

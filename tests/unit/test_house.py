@@ -265,7 +265,7 @@ def test_examples_in_docstrings_are_true(module: Path) -> None:
     assert not found.failed
 
 
-# Words that meant something here alone; the field's stand in the glossary of docs/architecture.md.
+# Words that meant something here alone; the field's stand in docs/glossary.md.
 PRIVATE_WORDS = frozenset(
     [
         "pump",

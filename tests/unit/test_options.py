@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 import pytest
 from growth import assert_in_proportion
-from paths import PROJECT
 
 from parallm_magics.cell.blocks import tokens
 from parallm_magics.cell.help import help_of, keywords_of, with_options
@@ -19,7 +18,6 @@ from parallm_magics.cell.options import TABLE, Options, table_of
 from parallm_magics.cell.suggestions import suggest
 from parallm_magics.errors import CellSyntaxError, OptionError, ParallmError
 from parallm_magics.notebook.settings import traits_of
-from parallm_magics.voting.pick_rules import BUILT_IN
 
 
 def given(line: str, place: str = "fanout", lookup: Any = None) -> dict[str, Any]:
@@ -221,18 +219,6 @@ def test_bad_keywords_are_refused(keywords: dict[str, Any], says: str) -> None:
     """A script gets the same errors as a cell."""
     with pytest.raises(OptionError, match=says):
         read_keywords(keywords, "vote")
-
-
-def test_the_readme_lists_every_option() -> None:
-    """Each option's flags and help stand in the README's table, and nothing else does."""
-    readme = (PROJECT / "README.md").read_text()
-    rows = [row for row in readme.splitlines() if row.startswith(("| `-", "| `--"))]
-    assert len(rows) == len(TABLE)
-    for option, row in zip(TABLE.values(), rows, strict=True):
-        assert all(f"`{flag}`" in row for flag in option.flags)
-        assert option.help in row
-    [pick] = [row for row in rows if row.startswith("| `--pick`")]
-    assert "\\|".join(rule.name for rule in BUILT_IN) in pick
 
 
 def test_every_option_is_complete() -> None:

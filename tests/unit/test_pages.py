@@ -1,0 +1,135 @@
+"""The pages for users say what the code says: their tables, their cells and the files that they name."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any, get_args
+
+import generated
+import pytest
+from make import Page, problems
+from paths import PACKAGE, PROJECT
+
+from parallm_magics.api import plan_cell
+from parallm_magics.cell.directives import head
+from parallm_magics.cell.options import TABLE
+from parallm_magics.core.tasks import Status
+from parallm_magics.display.columns import COLUMNS
+from parallm_magics.providers.entries import ENTRIES
+
+DOCS = PROJECT / "docs"
+PAGES = sorted(DOCS.glob("*.md"))
+USERS_PAGES = [PROJECT / "README.md", *PAGES]
+EXAMPLES: dict[str, Any] = {
+    "code": "def f(x): return eval(x)",
+    "text": "Call me on Monday.",
+    "docs": ["good", "bad"],
+    "tickets": [{"text": "it broke", "topic": "damage"}, {"text": "too late", "topic": "delivery"}],
+}
+
+
+def cells_of(path: Path) -> list[str]:
+    """The cells that a page shows; the grammar on one screen begins like one and is none."""
+    blocks = re.findall(r"(?ms)^```(\w*)\n(.*?)^```", path.read_text("utf-8"))
+    cells = [text for language, text in blocks if not language and head(text) is not None]
+    return [text for text in cells if "[OPTIONS]" not in text]
+
+
+def test_the_tables_are_those_of_the_code() -> None:
+    """`python docs/generated.py` writes them anew."""
+    assert not generated.stale(), "run: python docs/generated.py"
+
+
+def test_a_table_that_is_out_of_date_is_found(tmp_path: Path, monkeypatch: Any) -> None:
+    """A row that the code does not have makes the page stale, and writing takes it out."""
+    old = (DOCS / "options.md").read_text("utf-8")
+    (tmp_path / "options.md").write_text(old.replace("| `--each`", "| `--every`"), "utf-8")
+    monkeypatch.setattr(generated, "DOCS", tmp_path)
+    assert generated.stale() == [tmp_path / "options.md"]
+    assert generated.page((tmp_path / "options.md").read_text("utf-8")) == old
+
+
+def test_every_table_stands_on_a_page() -> None:
+    """Options, settings, rules, providers and all the others are to be found."""
+    shown = "".join(path.read_text("utf-8") for path in PAGES)
+    assert {name for _, name, _ in generated.BLOCK.findall(shown)} == set(generated.BLOCKS)
+    assert all(f"`{flag}`" in generated.options() for o in TABLE.values() for flag in o.flags)
+    assert all(f"`{entry.name}:" in generated.providers() for entry in ENTRIES if entry.dialect)
+
+
+def test_the_tables_explain_each_status_column_and_variable() -> None:
+    """None of them stands there without a meaning, and none is explained that is not there."""
+    assert set(generated.STATUS_MEANINGS) == set(get_args(Status))
+    assert set(generated.COLUMN_MEANINGS) == {column.name for column in COLUMNS}
+    assert "|  |" not in generated.variables()
+
+
+@pytest.mark.parametrize("path", USERS_PAGES, ids=lambda path: path.stem)
+def test_the_cells_of_a_page_can_be_typed(path: Path) -> None:
+    """Every cell that a page shows has a plan: no option, directive or variable in it is wrong."""
+    for text in cells_of(path):
+        begun = head(text)
+        assert begun is not None
+        settings = {"model": ("sim",)}
+        plan = plan_cell(begun.magic, begun.line, begun.body, EXAMPLES, settings=settings)
+        assert plan.options is not None
+
+
+def test_the_pages_show_cells() -> None:
+    """The test above has something to look at."""
+    assert len(cells_of(PROJECT / "README.md")) == 2
+    assert sum(len(cells_of(path)) for path in PAGES) >= 8
+
+
+def test_the_readme_is_short() -> None:
+    """It is read in a few minutes; everything else is a page of its own."""
+    assert len((PROJECT / "README.md").read_text("utf-8").splitlines()) <= 200
+
+
+@pytest.mark.parametrize("path", USERS_PAGES, ids=lambda path: path.stem)
+def test_a_page_names_files_that_exist(path: Path) -> None:
+    """Whoever wants to look something up finds it."""
+    for name in re.findall(
+        r"`((?:tests|parallm_magics)/[\w/]+\.(?:py|md))`", path.read_text("utf-8")
+    ):
+        assert (PROJECT / name).exists(), name
+
+
+def test_notebooks_compare_no_list_of_providers() -> None:
+    """So that one more changes none of them."""
+    for path in (PACKAGE.parent / "notebooks").glob("*.ipynb"):
+        for cell in json.loads(path.read_text())["cells"]:
+            lists = re.search(
+                r"(?m)^%parallm( *| +(models|provider|status) *)$", "".join(cell["source"])
+            )
+            if cell["cell_type"] == "code" and lists:
+                assert "nbval-ignore-output" in cell["metadata"]["tags"], (path.name, lists[0])
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        pytest.param('<a href="b.html">b</a>', "which is not there", id="no page"),
+        pytest.param('<a href="a.html#c">c</a>', "which has no such heading", id="no heading"),
+        pytest.param('<a href="#c">c</a>', "which has no such heading", id="no heading here"),
+        pytest.param('<script src="https://cdn.example/x.js"></script>', "loads https", id="host"),
+        pytest.param('<img src="//cdn.example/x.png">', "loads //cdn", id="same protocol"),
+        pytest.param('<link rel="stylesheet" href="x.css">', "not there", id="no style sheet"),
+    ],
+)
+def test_what_is_wrong_with_a_site_is_found(tmp_path: Path, body: str, says: str) -> None:
+    """A link that leads nowhere, and a file that would come from another host."""
+    (tmp_path / "a.html").write_text(body)
+    [problem] = problems(tmp_path)
+    assert says in problem
+
+
+def test_a_good_site_has_no_problems(tmp_path: Path) -> None:
+    """Pages, headings and other sites can be linked to; nothing is asked of those."""
+    (tmp_path / "a.html").write_text(
+        '<h2 id="x">x</h2><a href="a.html#x">x</a> <a href="#x">x</a> <a href="https://a.example/b#c">c</a>'
+    )
+    assert list(problems(tmp_path)) == []
+    assert Page(tmp_path / "a.html").anchors == {"", "x"}
