@@ -14,7 +14,8 @@ def one_line(text: str, most: int = LONGEST) -> str:
     'a b\ufffd[31m'
     """
     line = " ".join(text[: 4 * most].split())
-    line = "".join("\ufffd" if is_invisible(c) or not c.isprintable() else c for c in line)
+    if not (line.isascii() and line.isprintable()):
+        line = "".join("\ufffd" if is_invisible(c) or not c.isprintable() else c for c in line)
     return line if len(line) <= most else f"{line[: most - 1]}…"
 
 

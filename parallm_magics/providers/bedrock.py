@@ -75,7 +75,7 @@ class BedrockProvider(AnthropicProvider):
         values = {name: keys.hide(os.environ.get(var, "")) for name, var in SIGNING.items()}
         return where | {name: value for name, value in values.items() if value}
 
-    def _events_of(self, body: Body) -> AsyncGenerator[str]:
+    def _events_of(self, body: Body) -> AsyncGenerator[list[str]]:
         return framed(aiter(body)) if body.kind == KIND else super()._events_of(body)
 
     def _plain(self, name: str) -> str:

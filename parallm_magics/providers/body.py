@@ -46,7 +46,7 @@ class Body:
         begun = b""
         with contextlib.suppress(StopAsyncIteration):
             while not begun or BOM.startswith(begun):
-                begun = (begun + await self._read()).lstrip()
+                begun = (begun + await anext(self)).lstrip()
                 if begun.startswith(BOM):
                     begun = begun[len(BOM) :].lstrip()
         self._begun = begun
@@ -66,9 +66,6 @@ class Body:
         if self._begun:
             begun, self._begun = self._begun, b""
             return begun
-        return await self._read()
-
-    async def _read(self) -> bytes:
         chunk = await anext(self._chunks)
         self._left -= len(chunk)
         if self._left < 0:

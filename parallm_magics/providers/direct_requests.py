@@ -65,7 +65,7 @@ class Answer:
         """The body's bytes, decompressed."""
         if "content-encoding" in self.headers:
             return decoded(self._response).aiter_bytes()
-        return self._response.content.iter_chunked(CHUNK_BYTES)
+        return self._response.content.iter_any()
 
     async def aclose(self) -> None:
         """Give the connection back, or end it where the body was not read to its end."""

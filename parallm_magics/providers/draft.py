@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import functools
 import re
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
@@ -26,6 +26,9 @@ SILENT = re.compile(
     r"container_upload|reference|citation|compaction|"
     r"(?:input_|output_)?(?:image|audio|file|document|video)(?:_url)?"
 )
+
+
+MOST_NAME = 1_000  # characters of a model's name that are looked at
 
 
 class Content(NamedTuple):
@@ -76,6 +79,12 @@ def _part(part: Any) -> Content:
     return Content(unknown=one_line(kind, 60) or "?")
 
 
+@functools.lru_cache(256)
+def _name_of(model: str) -> str:
+    """A model's name as it is shown; one text serves all the records of a map."""
+    return one_line(keys.scrub(model), 100)
+
+
 @dataclass(slots=True)
 class Draft:
     """What has been received of one answer so far.
@@ -96,7 +105,6 @@ class Draft:
         model: the model as the provider names it.
         request_id: the provider's id of the request.
         begun: whether a good status has arrived.
-        waiting: the end of what has arrived, where it may be the beginning of a key.
         sent: the request.
         adapted: what was sent otherwise than usual, as the endpoint does not take it, in words.
     """
@@ -116,7 +124,6 @@ class Draft:
     model: str | None = None
     request_id: str | None = None
     begun: bool = False
-    waiting: str = ""
     sent: Mapping[str, Any] = field(default_factory=dict)
     adapted: str = ""
 
@@ -130,13 +137,6 @@ class Draft:
         """The thinking so far, likewise."""
         return keys.without_keys(mended("".join(self.thinking))).strip()
 
-    def tellable(self, piece: str) -> str:
-        """What may be told of a piece: what may be the beginning of a key waits for the next one."""
-        text = keys.without_keys(self.waiting + piece)
-        size = keys.begun(text)
-        self.waiting = text[len(text) - size :]
-        return text[: len(text) - size]
-
     def priced(self, data: Mapping[str, Any]) -> None:
         """Take in what an answer, or its usage, says of its price."""
         if new := [each for each in told(data) if each not in self.terms]:
@@ -147,12 +147,12 @@ class Draft:
         used = self.usage
         if used is None or used.total_tokens == used.output_tokens:
             return None
-        return None if self.text and not used.output_tokens else used
+        return used if used.output_tokens or not self.text else None
 
     def named(self, model: object) -> None:
-        """Take in the model's name; one text serves all the records of a map."""
-        if name := one_line(keys.scrub(string(model)), 100):
-            self.model = sys.intern(name)
+        """Take in the model's name."""
+        if name := _name_of(string(model)[:MOST_NAME]):
+            self.model = name
 
     def take(self, content: Content) -> None:
         """Take in a message's content, or a piece of it."""

@@ -34,8 +34,8 @@ class BrokenFrameError(ValueError):
     """The bytes are no frame of such a stream."""
 
 
-async def framed(chunks: AsyncIterator[bytes]) -> AsyncGenerator[str]:
-    """The data of each event; an exception comes out as an event of the type "error".
+async def framed(chunks: AsyncIterator[bytes]) -> AsyncGenerator[list[str]]:
+    """The data of the events that a chunk ends; an exception comes out as an event of the type "error".
 
     Raises:
         BrokenFrameError: a checksum or a length is wrong; half a frame at the end is left out.
@@ -43,13 +43,21 @@ async def framed(chunks: AsyncIterator[bytes]) -> AsyncGenerator[str]:
     left = bytearray()
     async for chunk in chunks:
         left += chunk
-        while len(left) >= PRELUDE:
-            size = _size(left)
-            if len(left) < size:
-                break
-            if data := _data(bytes(left[:size])):
-                yield data
-            del left[:size]
+        found: list[str] = []
+        try:
+            while len(left) >= PRELUDE:
+                size = _size(left)
+                if len(left) < size:
+                    break
+                if data := _data(bytes(left[:size])):
+                    found.append(data)
+                del left[:size]
+        except BrokenFrameError:
+            if found:
+                yield found
+            raise
+        if found:
+            yield found
 
 
 def _size(left: bytearray) -> int:

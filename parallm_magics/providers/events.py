@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 
 from parallm_magics.providers.json_values import parsed
 
 DONE = "[DONE]"
 
 
-async def events(chunks: AsyncIterator[bytes]) -> AsyncGenerator[str]:
-    """The data of each event; "" for a comment, which is a sign of life.
+async def events(chunks: AsyncIterator[bytes]) -> AsyncGenerator[list[str]]:
+    """The data of the events that a chunk ends, all at once; "" for a comment, which is a sign of life.
 
     Event names are left out, as both dialects repeat them in the data; what is named an error comes
     out as one. A last event that no blank line ends is given out if it is whole, also where the
@@ -21,15 +21,13 @@ async def events(chunks: AsyncIterator[bytes]) -> AsyncGenerator[str]:
     broken: Exception | None = None
     try:
         async for chunk in chunks:
-            for line in lines.of(chunk):
-                for data in event.take(line):
-                    yield data
+            if ended := event.take(lines.of(chunk)):
+                yield ended
     except Exception as error:
         broken = error
-    event.take(lines.rest())
-    for data in event.ended():
-        if data == DONE or parsed(data) is not None:
-            yield data
+    event.take([lines.rest()])
+    if last := [data for data in event.ended() if data == DONE or parsed(data) is not None]:
+        yield last
     if broken is not None:
         raise broken
 
@@ -50,13 +48,14 @@ class _Lines:
         self._after_return = chunk.endswith(b"\r")
         if b"\r" in chunk:
             chunk = chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-        first, *more = chunk.split(b"\n")
-        self._open.append(first)
-        if not more:
+        ended, end, rest = chunk.rpartition(b"\n")
+        if not end:
+            self._open.append(rest)
             return []
-        ended = [b"".join(self._open), *more[:-1]]
-        self._open = [more[-1]]
-        return [line.decode("utf-8", "replace") for line in ended]
+        self._open.append(ended)
+        whole = b"".join(self._open)
+        self._open = [rest]
+        return whole.decode("utf-8", "replace").split("\n")
 
     def rest(self) -> str:
         """The last line, which nothing ends."""
@@ -70,17 +69,19 @@ class _Event:
         self._data: list[str] = []
         self._name = ""
 
-    def take(self, line: str) -> list[str]:
-        """Take in a line; what it lets be given out."""
-        if line.startswith("data:"):
-            self._data.append(line[5:].removeprefix(" "))
-        elif line.startswith("event:"):
-            self._name = line[6:].strip()
-        elif line.startswith(":"):
-            return [""]
-        elif not line:
-            return self.ended()
-        return []
+    def take(self, lines: Sequence[str]) -> list[str]:
+        """Take in lines; what they let be given out."""
+        found: list[str] = []
+        for line in lines:
+            if line.startswith("data:"):
+                self._data.append(line[5:].removeprefix(" "))
+            elif not line:
+                found += self.ended()
+            elif line.startswith("event:"):
+                self._name = line[6:].strip()
+            elif line.startswith(":"):
+                found.append("")
+        return found
 
     def ended(self) -> list[str]:
         """The data of the event that ends here; of each line, where only they make sense alone."""

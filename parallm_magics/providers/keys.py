@@ -82,18 +82,47 @@ def read(*variables: str) -> str:
 
 def without_keys(text: str) -> str:
     """The text of an answer without any known key; what only looks like one is the model's own."""
-    for secret in _known():
+    for secret in _known() if text else ():
         text = text.replace(secret, HIDDEN)
     return text
 
 
-def begun(text: str) -> int:
-    """How many of the last characters may be the beginning of a known key, which has still to come."""
-    for secret in _known():
-        for size in range(min(len(secret) - 1, len(text)), LEAST_BEGUN - 1, -1):
-            if text.endswith(secret[:size]):
-                return size
-    return 0
+class KeyFilter:
+    """Lets the pieces of one text pass without any key that is known when it begins.
+
+    What may be the beginning of a key waits for the piece behind it.
+    """
+
+    __slots__ = ("_beginnings", "_secrets", "_told", "_waiting")
+
+    def __init__(self) -> None:
+        self._secrets = _known()
+        self._beginnings = [secret[:LEAST_BEGUN] for secret in self._secrets]
+        self._told = self._waiting = ""
+
+    def passed(self, piece: str) -> str:
+        """What may be told now that this piece has come."""
+        if not piece:
+            return ""
+        # The last characters that were told count too: a key comes in pieces of any size.
+        text, start = self._told + self._waiting + piece, len(self._told)
+        end = len(text)
+        if any(beginning in text for beginning in self._beginnings):
+            for secret in self._secrets:
+                text = text.replace(secret, HIDDEN)
+            while not text.startswith(self._told[:start]):
+                start -= 1
+            end = max(start, len(text) - self._begun(text))
+        self._told, self._waiting = text[:end][1 - LEAST_BEGUN :], text[end:]
+        return text[start:end]
+
+    def _begun(self, text: str) -> int:
+        """How many of the last characters may be the beginning of a key."""
+        for secret in self._secrets:
+            for size in range(min(len(secret) - 1, len(text)), LEAST_BEGUN - 1, -1):
+                if text.endswith(secret[:size]):
+                    return size
+        return 0
 
 
 def _known() -> list[str]:

@@ -46,28 +46,26 @@ async def receive_whole(body: Body, draft: Draft, take: TakeWhole) -> None:
 
 
 async def receive_events(
-    body: Body, stream: AsyncGenerator[str], heard: Heard, draft: Draft, take: TakeEvent
+    body: Body, stream: AsyncGenerator[list[str]], heard: Heard, draft: Draft, take: TakeEvent
 ) -> None:
-    """Read a body that is a stream, and take in and tell one event after the other.
+    """Read a body that is a stream; what comes at once is taken in and told at once.
 
     Args:
-        stream: the data of the body's events; "" for another sign of life.
+        stream: the data of the events that came at once; "" for another sign of life.
 
     Raises:
         CallFailed: an event is an error.
         NotAnAnswerError: it is no stream of this API.
     """
-    came = False
+    came, teller = False, _Teller(heard, draft)
     try:
         async with asyncio.timeout(None) as limit, contextlib.aclosing(stream):
-            async for event in stream:
-                before, thought = len(draft.parts), len(draft.thinking)
-                if event == DONE:
-                    draft.over = True
-                elif event:
-                    came = True
-                    _take_event(event, body, draft, take)
-                _tell(heard, draft, before, thought)
+            async for events in stream:
+                came = came or any(events)
+                try:
+                    _take_events(events, body, draft, take)
+                finally:
+                    teller.tell()
                 if draft.over:
                     await body.drain()
                     return
@@ -80,12 +78,39 @@ async def receive_events(
         raise NotAnAnswerError(instead("a stream", body))
 
 
-def _take_event(event: str, body: Body, draft: Draft, take: TakeEvent) -> None:
-    data = parsed(event)
-    _raise_error(data, draft)
-    if not isinstance(data, dict):
-        raise NotAnAnswerError(instead("a stream of this API", body))
-    take(data, draft)
+def _take_events(events: list[str], body: Body, draft: Draft, take: TakeEvent) -> None:
+    for event in filter(None, events):
+        if event == DONE:
+            draft.over = True
+        else:
+            data = parsed(event)
+            _raise_error(data, draft)
+            if not isinstance(data, dict):
+                raise NotAnAnswerError(instead("a stream of this API", body))
+            take(data, draft)
+        if draft.over:
+            return
+
+
+class _Teller:
+    """Tells what has been added to a draft since the last time."""
+
+    def __init__(self, heard: Heard, draft: Draft) -> None:
+        self._heard, self._draft = heard, draft
+        self._parts = self._thoughts = 0
+        self._text, self._thinking = keys.KeyFilter(), keys.KeyFilter()
+
+    def tell(self) -> None:
+        """Tell it; nothing new is a sign of life."""
+        parts, thoughts = self._draft.parts, self._draft.thinking
+        text = self._text.passed(mended("".join(parts[self._parts :])))
+        self._parts = len(parts)
+        if len(thoughts) == self._thoughts:
+            self._heard(text)
+            return
+        thinking = self._thinking.passed("".join(thoughts[self._thoughts :]))
+        self._thoughts = len(thoughts)
+        self._heard(text, thinking)
 
 
 def instead(wanted: str, body: Body, status: int = 200) -> str:
@@ -113,15 +138,6 @@ def _error_in(data: object) -> object:
 def _half_an_event(head: bytes) -> bool:
     """Whether a stream had begun that broke off in its first event."""
     return head.lstrip().removeprefix(BOM).lstrip().startswith((b"data:", b"event:", b":"))
-
-
-def _tell(heard: Heard, draft: Draft, before: int, thought: int) -> None:
-    """Tell what has been added since the draft had so many pieces of text and of thinking."""
-    piece = draft.tellable(mended("".join(draft.parts[before:])))
-    if thinking := keys.without_keys("".join(draft.thinking[thought:])):
-        heard(piece, thinking)
-    else:
-        heard(piece)
 
 
 def _shorten(limit: asyncio.Timeout, seconds: float) -> None:

@@ -218,8 +218,8 @@ class SdkProvider(BaseProvider):
             return answer
         return await posted_by(self._client, self.path, request)
 
-    def _events_of(self, body: Body) -> AsyncGenerator[str]:
-        """The data of each event of a stream; "" for another sign of life."""
+    def _events_of(self, body: Body) -> AsyncGenerator[list[str]]:
+        """The data of the events that come at once in a stream; "" for another sign of life."""
         return events(aiter(body))
 
     def _request(self, task: Task) -> dict[str, Any]:

@@ -12,12 +12,16 @@ TERMS = ("service_tier", "speed")
 USUAL = frozenset({"", "default", "standard", "standard_only", "auto", "on_demand"})
 """Values of those that stand for the base price."""
 
+CHARGED = frozenset({*TERMS, "server_tool_use", "cache_creation", "inference_geo"})
+"""Fields that say anything of a price besides the tokens."""
 SAID = "said"
 """The term of a reply that names what it charges for besides tokens."""
 
 
 def told(data: Mapping[str, Any]) -> Terms:
     """What a request, an answer or its usage says of its price."""
+    if CHARGED.isdisjoint(data):
+        return ()
     named = ((name, data.get(name)) for name in TERMS)
     found = [(name, value.lower()) for name, value in named if isinstance(value, str)]
     return (*found, *((SAID, each) for each in _charges(data)))

@@ -32,7 +32,7 @@ def read(chunks: Sequence[bytes]) -> list[str]:
             yield chunk
 
     async def all_of() -> list[str]:
-        return [data async for data in framed(stream())]
+        return [data async for ended in framed(stream()) for data in ended]
 
     return asyncio.run(all_of())
 

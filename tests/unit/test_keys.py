@@ -18,7 +18,6 @@ from parallm_magics.core.provider import CallFailed
 from parallm_magics.core.tasks import Fault
 from parallm_magics.errors import MissingKeyError, ModelError
 from parallm_magics.providers import keys
-from parallm_magics.providers.draft import Draft
 from parallm_magics.providers.faults import Asked, fault_of, fault_of_answer
 
 BAD = {
@@ -158,18 +157,6 @@ def test_a_key_that_a_server_echoes_in_an_answer(endpoint: Endpoint, server: Loo
     assert reply.text == "your key is [key], keep it"
     assert reply.model == "[key]"
     assert "TEST-0123" not in "".join(heard)
-
-
-@pytest.mark.parametrize("cut", range(1, len(ECHOED)))
-def test_a_key_that_comes_in_two_pieces(cut: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Wherever a stream cuts it, no more than three characters of it are told."""
-    monkeypatch.setenv("TEST_KEY", ECHOED)
-    keys.read("TEST_KEY")
-    draft = Draft()
-    told = [draft.tellable(piece) for piece in (f"it is {ECHOED[:cut]}", f"{ECHOED[cut:]} now", "")]
-    assert "".join(told) in ("it is [key] now", f"it is {ECHOED[:cut]}{ECHOED[cut:]} now")
-    if cut > 3:
-        assert "".join(told) == "it is [key] now"
 
 
 def test_what_only_looks_like_a_key_stays_in_an_answer(server: Loopback) -> None:

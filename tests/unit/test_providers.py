@@ -39,12 +39,10 @@ def test_a_call_gives_text_usage_model_and_request_id(server: Loopback, endpoint
 
 
 @each_stream
-def test_pieces_are_heard_as_they_come(server: Loopback, endpoint: Endpoint) -> None:
-    """A stream is told piece by piece, other events as signs of life, and adds up to the text."""
+def test_what_is_heard_of_a_stream_is_its_text(server: Loopback, endpoint: Endpoint) -> None:
+    """However the network cuts it; thinking is not heard."""
     pieces: list[str] = []
     reply = endpoint.reply(server, "thinking", heard=pieces.append)
-    assert len([piece for piece in pieces if piece]) == 4
-    assert "" in pieces
     assert "".join(pieces) == reply.text == "echo: hello there"
 
 

@@ -37,8 +37,8 @@ def read(chunks: Sequence[bytes], broken: bool = False) -> tuple[list[str], bool
     async def main() -> tuple[list[str], bool]:
         found: list[str] = []
         try:
-            async for data in events(sent()):
-                found.append(data)  # noqa: PERF401 - what came before a break counts
+            async for ended in events(sent()):
+                found += ended
         except OSError:
             return found, True
         return found, False
