@@ -15,6 +15,7 @@ from parallm_magics.display.kinds import (
     Table,
 )
 from parallm_magics.display.run_blocks import report_blocks, run_blocks, timeline
+from parallm_magics.display.stylesheet import StyleSheet
 from parallm_magics.display.text import (
     correlation,
     count,
@@ -32,7 +33,7 @@ from parallm_magics.display.votes import vote_bars
 
 __all__ = [
     "Block", "Board", "Counts", "Curve", "Facts", "Guard", "Heading", "Lines", "Matrix", "Notes",
-    "Prompt", "Says", "SectionVote", "Table", "Tally", "Totals", "View", "correlation", "count",
+    "Prompt", "Says", "SectionVote", "StyleSheet", "Table", "Tally", "Totals", "View", "correlation", "count",
     "html", "item_of", "money", "one_line", "percent", "plain", "points", "report_blocks",
     "run_blocks", "seconds", "timeline", "totals", "vote_bars",
 ]  # fmt: skip

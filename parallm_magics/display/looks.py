@@ -72,9 +72,11 @@ BALLOTS = {"abstain": "abstained", "invalid": "unreadable", "failed": "–", "ca
 """Why there is no vote, in the word of the line that counts it; a failed call says it itself."""
 
 
+# By `parallm-run` the live table knows that the result stands beside it.
+#
 # `mathjax_ignore` (MathJax 3, Lab) and `tex2jax_ignore` (MathJax 2, nbconvert) keep "$5 and $6" in
 # a model's text from being typeset.
-ROOT_CLASS = "mathjax_ignore tex2jax_ignore"
+ROOT_CLASS = "parallm-run mathjax_ignore tex2jax_ignore"
 
 ROOT = (
     "color:inherit;line-height:1.45;max-width:100%;overflow-wrap:anywhere;"

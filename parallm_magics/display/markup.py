@@ -164,7 +164,7 @@ def bar(*parts: tuple[float, str]) -> Markup:
             least = "min-width:2px;border-radius:2px;" if at == len(parts) - 1 else ""
             # Rounded down: a last part that does not fit would wrap under the bar.
             drawn.append(
-                f'<div style="float:left;width:{int(wide * 10_000) / 100}%;{least}height:100%;'
+                f'<div style="width:{int(wide * 10_000) / 100}%;float:left;{least}height:100%;'
                 f'background:{colour or "none"}"></div>'
             )
     # Where the reader's system sets all colours, a bar without its own could not be seen.

@@ -6,6 +6,7 @@ import ast
 import asyncio
 import contextlib
 import threading
+from collections.abc import Callable
 from typing import Any
 
 from parallm_magics.cell.directives import head
@@ -26,6 +27,7 @@ class Cells(threading.local):
     def __init__(self) -> None:
         self.tasks: list[_Task | None] = []
         self.announced = self.compiled_next = False
+        self._at_end: list[Callable[[], None]] = []
 
     def enter(self) -> None:
         """Take in that a cell begins in this thread; its code is compiled next."""
@@ -34,9 +36,21 @@ class Cells(threading.local):
 
     def leave(self) -> None:
         """Take in that a cell ended in this thread; the one that loaded us was never seen to begin."""
+        self.finish()
         if self.tasks:
             self.tasks.pop()
         self.compiled_next = False
+
+    def at_end(self, do: Callable[[], None]) -> None:
+        """Do this once the cell has shown its result; at once where this thread executes none."""
+        self._at_end.append(do)
+        if not self.tasks:
+            self.finish()
+
+    def finish(self) -> None:
+        """Do now what was to be done at the cell's end."""
+        while self._at_end:
+            self._at_end.pop(0)()
 
 
 def current_task() -> _Task | None:

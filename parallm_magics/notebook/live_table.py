@@ -5,43 +5,63 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import operator
 import os
 import re
 import sys
-from collections.abc import AsyncIterator
-from typing import Any
+from collections.abc import AsyncIterator, Callable
+from typing import Any, Protocol
 
 from IPython.core.displaypub import CapturingDisplayPublisher
 
 from parallm_magics.core.tasks import Event
 from parallm_magics.display import Board
-from parallm_magics.notebook.widget import Cancel, Table
 
 APPEARS_AFTER = 0.25
 EVERY = 0.2
 EVERY_OF_MANY = 0.25
-"""Seconds between two drawings, and of a run of many workers, each of which costs the page more."""
+EVERY_OF_NOTHING = 1.0
+"""Seconds between two drawings; of a run of many workers, and where only the clock has moved on."""
+
+
+class Surface(Protocol):
+    """What a board is drawn on."""
+
+    def draw(self, board: Board, now: float) -> None:
+        """Show how things stand at that many seconds since the run's start."""
+
+    def finish(self) -> None:
+        """Take in that nothing runs any more."""
+
+    def take_down(self) -> None:
+        """Leave nothing behind."""
 
 
 class LiveTable:
-    """Shows a board while a run lasts, at most five updates a second.
+    """Shows a board while a run lasts, at most five times a second.
 
     A failing front end never fails a run: whatever goes wrong here ends the table, not the work.
     """
 
     def __init__(
-        self, board: Board, cancel: Cancel | None = None, after: float = APPEARS_AFTER
+        self,
+        board: Board,
+        surface: Surface,
+        after: float = APPEARS_AFTER,
+        later: Callable[[Callable[[], None]], None] = operator.call,
     ) -> None:
-        """Take what is to be shown, and what a click on Cancel does; None for no button.
+        """Take what is to be shown, and on what.
 
         Args:
-            after: seconds until the table appears.
+            after: seconds until it appears.
+            later: calls what it is given once the result stands beside the table.
         """
         self._after = after
+        self._later = later
         self._board = board
         self._changed = True
-        self._table = Table(cancel)
-        self._broken = False
+        self._surface = surface
+        self._shown = self._broken = False
 
     def tell(self, event: Event) -> None:
         """Take an event in; drawing waits for its turn."""
@@ -52,28 +72,40 @@ class LiveTable:
 
     @contextlib.asynccontextmanager
     async def shown(self) -> AsyncIterator[None]:
-        """Show the table as long as this block runs."""
-        drawing = asyncio.ensure_future(self._draw())
+        """Show the table as long as this block runs, and then until the result is there."""
+        began = asyncio.get_running_loop().time()
+        drawing = asyncio.ensure_future(self._draw(began))
         try:
             yield
         finally:
             drawing.cancel()
-            self._table.take_down()
+            if self._shown:
+                self._show_last(asyncio.get_running_loop().time() - began)
             await asyncio.wait({drawing})
 
-    async def _draw(self) -> None:
+    async def _draw(self, began: float) -> None:
         loop = asyncio.get_running_loop()
-        began = loop.time()
         await asyncio.sleep(self._after)
         while not self._broken:
-            self._changed = False
+            self._changed, self._shown = False, True
             with self._surviving():
-                self._table.draw(self._board.live_html(loop.time() - began))
+                self._surface.draw(self._board, loop.time() - began)
+            every = EVERY_OF_MANY if self._board.many else EVERY
+            await asyncio.sleep(every)
             # Elapsed times move even where nothing happened, only more slowly.
-            for _ in range(5):
-                await asyncio.sleep(EVERY_OF_MANY if self._board.many else EVERY)
+            for _ in range(round(EVERY_OF_NOTHING / every) - 1):
                 if self._changed:
                     break
+                await asyncio.sleep(every)
+
+    def _show_last(self, now: float) -> None:
+        """Leave the last picture where it is until the result has taken its place."""
+        if not self._broken:
+            with self._surviving():
+                if self._changed:
+                    self._surface.draw(self._board, now)
+                self._surface.finish()
+        self._later(self._surface.take_down)
 
     @contextlib.contextmanager
     def _surviving(self) -> Any:

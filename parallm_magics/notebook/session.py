@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import operator
 import sys
 import threading
 import weakref
@@ -31,6 +32,7 @@ from parallm_magics.notebook.live_table import (
     wanted,
 )
 from parallm_magics.notebook.settings import names_of
+from parallm_magics.notebook.widget import Table
 from parallm_magics.patterns.run import Run
 from parallm_magics.patterns.run_context import RunContext
 from parallm_magics.providers.registry import Clients
@@ -280,7 +282,10 @@ class Session:
         cancel = partial(wait.end, "cancelled") if heard else None
         # A note tells of what the calls may be wasted on: it is there before them.
         after = 0.0 if plan.notes else APPEARS_AFTER
-        table = LiveTable(PATTERNS[plan.pattern].board(plan, self.clients), cancel, after)
+        self._cells.finish()  # a table at a time
+        later = operator.call if wait.beside else self._cells.at_end
+        board = PATTERNS[plan.pattern].board(plan, self.clients)
+        table = LiveTable(board, Table(cancel), after, later)
         context.tell = table.tell
         async with table.shown():
             yield context

@@ -1,4 +1,4 @@
-"""The live table's widgets: one HTML, beside it a button where clicks are heard."""
+"""The live table's widgets: an HTML and its style sheet, beside it a button where clicks are heard."""
 
 from __future__ import annotations
 
@@ -7,9 +7,20 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from parallm_magics.display import Board, StyleSheet
+
 VIEW = "application/vnd.jupyter.widget-view+json"
 
 Cancel = Callable[[], None]
+
+CLASS = "parallm-live"
+SHEET = f"""<style>
+/* The result has come to stand below the table: both would be one picture too many, none a jump. */
+.jp-OutputArea-child:has(.{CLASS}):has(~ .jp-OutputArea-child .parallm-run) {{ display: none; }}
+.{CLASS} {{ display: flex; align-items: flex-start; }}
+%s
+</style>"""
+"""Sent with the first drawing, and again only when a look is new."""
 
 
 class Table:
@@ -22,31 +33,45 @@ class Table:
     def __init__(self, cancel: Cancel | None = None) -> None:
         """Take what a click on the button does; without it there is no button."""
         self._cancel = cancel
+        self._looks, self._rules = StyleSheet(CLASS), ""
         self._html: Any = None
+        self._sheet: Any = None
         self._button: Any = None
         self._parts: list[Any] = []
         self._handle: Any = None
 
-    def draw(self, html: str) -> None:
+    def draw(self, board: Board, now: float) -> None:
+        """Show how things stand at that many seconds since the run's start."""
+        self.show(board.live_html(now))
+
+    def finish(self) -> None:
+        """Take back the offer to stop, as nothing runs any more."""
+        if self._button is not None:
+            self._button.layout.visibility = "hidden"
+
+    def show(self, html: str) -> None:
         """Show this instead of what was shown before."""
+        drawn, rules = self._looks.classed(html), self._looks.rules
         if self._html is not None:
-            self._html.value = html
+            if rules != self._rules:
+                self._sheet.value = SHEET % rules
+            self._html.value, self._rules = drawn, rules
             return
         from IPython.display import display
-        from ipywidgets import HTML, Button, HBox
+        from ipywidgets import HTML, Box, Button
 
-        if self._cancel is None:
-            shown = self._html = HTML(html)
-        else:
-            # Given at once: a layout that is set later leaves an open one behind.
-            wide = {"flex": "1 1 auto", "min_width": "0", "width": "auto"}
+        # Given at once: a layout that is set later leaves an open one behind.
+        self._sheet = HTML(SHEET % rules, layout={"display": "none"})
+        wide = {"flex": "1 1 auto", "min_width": "0", "width": "auto"}
+        self._html, self._rules = HTML(drawn, layout=wide), rules
+        if self._cancel is not None:
             narrow = {"flex": "0 0 auto", "width": "auto", "margin": "2px"}
-            self._html = HTML(html, layout=wide)
             tooltip = "Stop the workers; keep what is done"
             self._button = Button(description="Cancel", tooltip=tooltip, layout=narrow)
-            shown = HBox([self._html, self._button], layout={"align_items": "flex-start"})
+        children = [each for each in (self._sheet, self._html, self._button) if each is not None]
+        shown = Box(children, _dom_classes=(CLASS,))
         # Models of their own, which closing a widget leaves open in front end and kernel.
-        for widget in (shown, self._html, self._button):
+        for widget in (shown, *children):
             for part in (widget, *(getattr(widget, name, None) for name in ("layout", "style"))):
                 if part is not None and part not in self._parts:
                     self._parts.append(part)

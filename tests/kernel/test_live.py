@@ -29,7 +29,7 @@ def updates(cell: Cell) -> list[tuple[Any, str]]:
     for message in cell.messages:
         if message["msg_type"] in ("comm_open", "comm_msg"):
             html = message["content"]["data"].get("state", {}).get("value")
-            if html is not None:
+            if html is not None and "<style>" not in html:
                 found.append((message["header"]["date"], html))
     return found
 
@@ -48,7 +48,58 @@ def test_the_table_shows_and_goes(kernel: Kernel, head: str) -> None:
     assert {c["comm_id"] for c in cell.of("comm_close")} == opened
     assert "6 of 6 sections succeeded" in cell.plain
     kinds = [m["msg_type"] for m in cell.messages]
-    assert kinds.index("update_display_data") < kinds.index("execute_result")
+    assert kinds.index("execute_result") < kinds.index("update_display_data"), (
+        "never neither of them"
+    )
+
+
+FAILS = "%section bad -m sim:?fail=1&latency=0.4&scale=1\nx\n"
+RUN = f"get_ipython().run_cell_magic('fanout', {SECOND!r}, {WORKERS!r})"
+AGAIN = """
+import asyncio
+async def again(): return await kept.retry()
+await asyncio.create_task(again())
+"""
+OUTPUTS = ("stream", "display_data", "execute_result", "error")
+ENDS = {
+    "result": (f"%%fanout {SECOND}\n{WORKERS}", 1, ["execute_result"]),
+    "hidden-result": (f"%%fanout {SECOND} -o kept\n{WORKERS};", 1, []),
+    "too-few": (f"%%fanout {SECOND} --min-success 7\n{WORKERS}{FAILS}", 1, ["display_data", "error"]),
+    "interrupted": (
+        "%%fanout -m sim:?latency=600 --deadline 1000\n%section a\nx\n", 1, ["display_data", "error"]
+    ),
+    "timed": (f"%%time\n%%fanout {SECOND}\n{WORKERS}", 1, ["stream", "execute_result"]),
+    "captured": (f"%%capture kept\n%%fanout {SECOND}\n{WORKERS}", 0, []),
+    "two-in-a-cell": (f"{RUN}\n{RUN}", 2, ["execute_result"]),
+    "in-a-cell-in-a-cell": (f"get_ipython().run_cell({RUN!r}); 1", 1, ["execute_result"] * 2),
+    "one-fails": (f"%%fanout {SECOND} -o kept\n{WORKERS}{FAILS}", 1, ["execute_result"]),
+    "in-a-task": (AGAIN, 1, ["execute_result"]),
+}  # fmt: skip
+"""By name: a cell, how many tables it shows one after the other, and what stays of it."""
+
+
+@pytest.mark.parametrize("name", ENDS)
+def test_however_a_cell_ends_nothing_live_stays(kernel: Kernel, name: str) -> None:
+    """Each table has gone when the cell is over, and the next comes after the one before has gone."""
+    code, tables, stays = ENDS[name]
+    number = kernel.send(code)
+    if name == "interrupted":
+        kernel.until(lambda: bool(kernel._cells[number].of("display_data")), "the table")
+        kernel.interrupt()
+    cell = kernel.cell(number)
+    told = [m["content"] for m in cell.messages]
+    slots = [c for c in told if WIDGET_VIEW in c.get("data", {})]
+    gone = cell.of("update_display_data")
+    assert len(slots) == tables
+    assert [c["transient"] for c in slots] == [c["transient"] for c in gone]
+    assert all(c["data"] == {} for c in gone)
+    assert all(told.index(a) < told.index(b) for a, b in zip(gone, slots[1:], strict=False))
+    closed = {c["comm_id"] for c in cell.of("comm_close")}
+    assert {c["comm_id"] for c in cell.of("comm_open")} == closed
+    shown = [
+        m for m in cell.messages if m["msg_type"] in cell.outputs and m["content"] not in slots
+    ]
+    assert [m["msg_type"] for m in shown if m["msg_type"] in {"stream", *stays}] == stays
 
 
 LONG = """%%fanout -m sim:?latency=600 --timeout 1000 --deadline 1000 -o kept
@@ -94,7 +145,7 @@ import random
 from parallm_magics.notebook.widget import Table
 chance, clicks = random.Random(7), []
 table = Table(lambda: clicks.append(1))
-table.draw("<b>drawn</b>")
+table.show("<b>drawn</b>")
 words = ["method", "content", "data", "event", "click", "custom", "update", "state", "value", "echo_update",
          "disabled", "description", "_model_name", "layout", "__class__", None, 1, -0.5, True, "", "request_state"]
 def value(depth=0):
@@ -140,17 +191,18 @@ def test_no_widget_stays(kernel: Kernel) -> None:
 
 
 def test_at_most_five_drawings_a_second(kernel: Kernel) -> None:
-    """However much happens, the front end gets five updates a second; the first and last rows show.
+    """However much happens, the front end gets five updates a second, with no more rows than are drawn.
 
-    The last update takes the table down, and comes whenever the run ends.
+    The last two come whenever the run and its cell end: the last picture, and the empty one.
     """
     many = "".join(f"%section s{n}\nprompt {n}\n" for n in range(60))
     cell = kernel.run(f"%%fanout -m sim:?latency=lognormal(0.3,0.5)&scale=1 -c 60\n{many}")
     drawn = updates(cell)
     assert len(drawn) >= 3
-    for n, (at, _) in enumerate(drawn[5:-1]):
+    for n, (at, _) in enumerate(drawn[5:-2]):
         assert (at - drawn[n][0]).total_seconds() > 0.9
-    assert all(f">s{n}<" in drawn[-2][1] for n in (0, 59))
+    assert all(html.count("<tr") <= 1 + 30 for _, html in drawn)
+    assert "60 of 60 done" in drawn[-2][1]
     assert drawn[-1][1] == ""
 
 

@@ -104,7 +104,7 @@ def test_no_line_of_a_report_is_faked(payload: str) -> None:
 def test_math_is_not_typeset() -> None:
     """Dollars are dollars: both MathJax versions are told to keep out."""
     tag, attrs = Page(static("$5 today and $6")).elements[0]
-    assert (tag, attrs["class"]) == ("div", "mathjax_ignore tex2jax_ignore")
+    assert (tag, attrs["class"]) == ("div", "parallm-run mathjax_ignore tex2jax_ignore")
 
 
 def test_status_stands_apart_from_a_models_words() -> None:

@@ -1,0 +1,64 @@
+"""How the live table gives way to the result: in one frame, and what is below does not jump."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from browser import Lab, Notebook
+from playwright.sync_api import Browser
+
+LOAD = "%load_ext parallm_magics"
+SECTIONS = "".join(f"%section s{n}\nprompt {n}\n" for n in range(4))
+CELLS = {
+    "fanout": f"%%fanout -m sim:?latency=1&scale=0.7\n{SECTIONS}",
+    "vote": "%%vote -n 5 --choices safe,unsafe -m sim:?latency=1&scale=0.7\nSafe or unsafe?",
+    "timed": f"%%time\n%%fanout -m sim:?latency=1&scale=0.7\n{SECTIONS}",
+    "too few": f"%%fanout --min-success 4 -m sim:?latency=1&scale=0.7&fail=1\n{SECTIONS}",
+}
+MOST_DROP = 0.10
+# Of every frame of the page: how high the output is, and how much of it each part takes.
+WATCH = """cell => {
+    const frames = window.parallmFrames = [];
+    const output = cell.querySelector('.jp-Cell-outputArea');
+    const height = element => element.getBoundingClientRect().height;
+    const sum = (inside) => [...output.querySelectorAll('.jp-OutputArea-child')]
+        .filter(child => child.querySelector(inside)).reduce((all, child) => all + height(child), 0);
+    const look = () => {
+        frames.push([height(output), sum('.parallm-live'), sum(':not(.parallm-live *).parallm-run')]);
+        window.parallmWatch = requestAnimationFrame(look);
+    };
+    look();
+}"""
+
+
+@pytest.mark.parametrize("app", ["doc/tree", "notebooks"], ids=["lab", "notebook-7"])
+def test_the_result_takes_the_place_of_the_live_table(
+    lab: Lab, chromium: Browser, app: str
+) -> None:
+    """In no frame are both of them there, or neither; the height falls below neither's."""
+    lab.write("gives-way.ipynb", [LOAD, *CELLS.values()])
+    notebook = Notebook.open(chromium, lab, "gives-way.ipynb", app=app)
+    notebook.run(0)
+    seen: dict[str, list[Any]] = {}
+    for index, name in enumerate(CELLS, 1):
+        notebook.cell(index).evaluate(WATCH)
+        notebook.run(index)
+        notebook.page.wait_for_timeout(200)
+        seen[name] = notebook.page.evaluate("cancelAnimationFrame(parallmWatch), parallmFrames")
+    notebook.save()
+    saved = [c["outputs"] for c in lab.saved("gives-way.ipynb")["cells"][1:]]
+    notebook.close()
+    lab.shut_down_kernels()
+    for name, frames in seen.items():
+        shown = [at for at, (_, live, _) in enumerate(frames) if live > 0]
+        assert len(shown) > 3, name
+        since = frames[shown[0] :]
+        assert all((live > 0) != (result > 0) for _, live, result in since), name
+        lowest = min(height for height, *_ in since)
+        first, last = since[0][0], since[-1][0]
+        assert lowest >= (1 - MOST_DROP) * min(first, last), name
+    kinds = [
+        sorted({kind for output in outputs for kind in output.get("data", {})}) for outputs in saved
+    ]
+    assert kinds[: len(CELLS)] == [["text/html", "text/plain"]] * len(CELLS)
