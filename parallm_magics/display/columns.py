@@ -14,7 +14,7 @@ from markupsafe import Markup
 from parallm_magics.answers.cleaning import label_of
 from parallm_magics.core.tasks import Record, Role, Task
 from parallm_magics.display import looks, preview, text
-from parallm_magics.display.markup import Element, bar, bdi, box, clip, dim, dot, joined, strong
+from parallm_magics.display.markup import Element, bar, bdi, box, dim, dot, joined, strong
 
 NAME_LIMIT, CELL_LIMIT, ANSWER_LIMIT = 40, 80, 200
 """Most characters of a name, of a cell on a page, and of an answer's beginning."""
@@ -94,11 +94,20 @@ def row_of(record: Record, ballot: str = "", span: float = 0.0, read: Read | Non
         cost=record.cost,
         attempts=len(record.attempts),
         answer=record.text,
-        problem=record.error.message if record.error and not record.ok else "",
+        problem=_why(record),
         role=record.role,
         about=about,
         record=record,
     )
+
+
+def _why(record: Record) -> str:
+    """Why it is no success, as its error says it."""
+    if record.ok or record.error is None:
+        return ""
+    http = f"HTTP {record.error.http}"
+    known = not record.error.http or http in record.error.message
+    return record.error.message if known else f"{record.error.message} ({http})"
 
 
 Read = tuple[str, bool]
@@ -173,7 +182,11 @@ class Column:
         words: its cell in words, whoever wrote them.
         shown: whether these rows need it; the flag says whether the run is still going on.
         html: its cell on a page, where that is more than the words.
+        heads: its heading on a page, where that is more than the name; the flag as above.
+        names: whether it names its row.
+        picture: whether its cell is a drawing that has no words.
         ems: the width of its box on a page, which cuts off what is longer; 0 for no box.
+        room: from which width of the page on, in ems, it is shown: a column of less weight gives way.
         wide: most terminal columns that it takes.
         limit: most characters on a page.
         right: whether it is aligned to the right, as numbers are.
@@ -186,7 +199,11 @@ class Column:
     words: Callable[[Row], str]
     shown: Callable[[Sequence[Row], bool], bool] = lambda rows, live: True
     html: Callable[[Row], Markup] | None = None
+    heads: Callable[[Sequence[Row], bool], Markup] | None = None
+    names: bool = False
+    picture: bool = False
     ems: int = 0
+    room: int = 0
     wide: int = 160
     limit: int = CELL_LIMIT
     right: bool = False
@@ -203,10 +220,24 @@ def columns_of(rows: Sequence[Row], live: bool, asked: Sequence[str] = ()) -> li
     ]
 
 
-def _state(row: Row) -> Markup:
+def _name(row: Row) -> Markup:
     state = looks.STATES[row.state]
-    tries = (" ", dim(f"×{row.attempts}")) if row.attempts > 1 else ()
-    return joined((dot(state.colour), state.word, *tries))
+    return joined((dot(state.colour), _named(text.one_line(row.name, NAME_LIMIT))))
+
+
+def _state(row: Row) -> str:
+    tries = f" ×{row.attempts}" if row.attempts > 1 else ""
+    return f"{looks.STATES[row.state].word}{tries}"
+
+
+def _axis(rows: Sequence[Row], live: bool) -> Markup:
+    """Where the bars begin and end."""
+    return _ends(_from("0 s"), _to(text.seconds(max(row.span for row in rows))))
+
+
+def _openable(rows: Sequence[Row], live: bool) -> Markup:
+    opens = not live and any(row.record and row.record.text.strip() for row in rows)
+    return joined(("Answer", " (click to open)" if opens else ""))
 
 
 def elapsed(row: Row) -> Markup:
@@ -218,7 +249,7 @@ def elapsed(row: Row) -> Markup:
     return bar(*((length / row.span, each) for length, each in zip(lengths, colours, strict=True)))
 
 
-def _said(row: Row) -> str:
+def said(row: Row) -> str:
     """The answer's first words, or why there is none; both where it broke off."""
     answer = text.one_line(preview.words(row.answer, ANSWER_LIMIT), ANSWER_LIMIT)
     if not row.problem:
@@ -227,14 +258,21 @@ def _said(row: Row) -> str:
     return f"{problem} · {answer}" if answer else problem
 
 
+_named = Element(
+    "bdi",
+    style="display:inline-block;max-width:13em;overflow:hidden;text-overflow:ellipsis;"
+    "vertical-align:bottom;font-weight:600",
+)
+_ends, _from, _to = (
+    Element("div", style=style)
+    for style in ("display:flex;justify-content:space-between", "padding-right:1em", "")
+)
 _lowered = Element("div", style="padding-top:.35em")
 # The end of what has arrived, pushed to the right: the newest words stay in sight.
 _arriving = Element(
     "div",
     style="display:flex;justify-content:flex-end;max-width:fit-content;max-height:1.6em;overflow:hidden",
 )
-_problem = clip(4.2)
-_gist = Element("div", style="max-height:1.6em;overflow:hidden;text-overflow:ellipsis", dir="auto")
 
 
 def _said_of(field: str) -> Callable[[Sequence[Row], bool], bool]:
@@ -259,14 +297,13 @@ def _setting(name: str, heading: str, **look: Any) -> Column:
 
 COLUMNS: tuple[Column, ...] = (
     Column("item", "Item", attrgetter("about.item"), _said_of("about.item"), ems=20, wide=30),
-    Column("name", "Worker", attrgetter("name"), ems=14, wide=24, limit=NAME_LIMIT),
+    Column("name", "Worker", attrgetter("name"), html=_name, names=True, wide=24, limit=NAME_LIMIT),
     Column(
         "state",
         "State",
-        lambda row: (
-            looks.STATES[row.state].word + (f" ×{row.attempts}" if row.attempts > 1 else "")
-        ),
-        html=_state,
+        _state,
+        # That all went well at once goes without saying.
+        lambda rows, live: live or any(row.state != "ok" or row.attempts > 1 for row in rows),
     ),
     Column(
         "vote",
@@ -281,19 +318,22 @@ COLUMNS: tuple[Column, ...] = (
         "Model",
         attrgetter("model"),
         lambda rows, live: len({row.model for row in rows if row.role == "worker"}) > 1,
-        ems=17,
+        ems=15,
+        room=58,
         wide=30,
     ),
-    _setting("temperature", "Temp.", right=True),
-    _setting("effort", "Effort", wide=10),
-    _setting("system", "System", ems=14, wide=20),
+    _setting("temperature", "Temp.", right=True, room=52),
+    _setting("effort", "Effort", wide=10, room=52),
+    _setting("system", "System", ems=14, room=70, wide=20),
     Column(
         "elapsed",
         "Elapsed",
         lambda row: "",
-        lambda rows, live: live,
+        lambda rows, live: live or any(row.span > 0 for row in rows),
         lambda row: _lowered(elapsed(row)),
-        style=";min-width:4em;width:24%",
+        _axis,
+        picture=True,
+        style=";width:18%;min-width:6em",
     ),
     Column("seconds", "Time", lambda row: text.seconds(row.seconds), right=True),
     Column(
@@ -302,8 +342,9 @@ COLUMNS: tuple[Column, ...] = (
         lambda row: text.count(row.tokens),
         lambda rows, live: live or any(row.tokens is not None for row in rows),
         right=True,
+        room=46,
     ),
-    Column("cost", "Cost", lambda row: text.money(row.cost), _said_of("cost"), right=True),
+    Column("cost", "Cost", lambda row: text.money(row.cost), _said_of("cost"), right=True, room=50),
     Column(
         "request",
         "Request",
@@ -315,12 +356,9 @@ COLUMNS: tuple[Column, ...] = (
     Column(
         "answer",
         "Answer",
-        _said,
-        html=lambda row: (
-            _arriving(bdi(_said(row)))
-            if row.state == "answering"
-            else (_problem if row.problem else _gist)(_said(row))
-        ),
-        style=";width:100%;max-width:0;min-width:8em;padding-right:0",
+        said,
+        html=lambda row: _arriving(bdi(said(row))) if row.state == "answering" else bdi(said(row)),
+        heads=_openable,
+        style=";width:100%;max-width:0;min-width:11em;padding-right:0;overflow:hidden;text-overflow:ellipsis",
     ),
 )

@@ -33,25 +33,11 @@ class Notes:
 
 
 @dataclass(frozen=True, slots=True)
-class Marks:
-    """Sentences, each with a coloured mark that says no more than its words."""
-
-    lines: tuple[tuple[str, str], ...]
-
-
-@dataclass(frozen=True, slots=True)
 class Says:
     """Sentences of ours, a line each."""
 
     lines: tuple[str, ...]
     look: Literal["plain", "strong", "small", "dim"] = "plain"
-
-
-@dataclass(frozen=True, slots=True)
-class Footer:
-    """The last line, in small print."""
-
-    line: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,16 +92,8 @@ class Bars:
 
 
 @dataclass(frozen=True, slots=True)
-class SectionVotes:
-    """The votes within a fan-out, and a word on those that are not drawn."""
-
-    votes: tuple[Bars, ...]
-    more: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class Text:
-    """A text as Markdown, drawn up to a limit; without a title it is an answer among others, in a fold."""
+    """A text as Markdown, drawn up to a limit; without a title it is a worker's, in its row."""
 
     title: str
     text: str
@@ -127,15 +105,20 @@ class Workers:
     """The table of workers, with a word on those without a row, and the columns that are asked for.
 
     Attributes:
+        details: what each row's answer opens to, none where there is no more to see; empty where
+            nothing opens.
+        opened: the places of the rows whose details are open from the start.
         live: whether the run is still going on.
-        folded: under which words a page folds it away, and a terminal leaves it out; "" where it is shown.
+        caption: what is in the rows, for who cannot see the page.
     """
 
     rows: tuple[Row, ...]
     more: str = ""
     live: bool = False
     asked: tuple[str, ...] = ()
-    folded: str = ""
+    details: tuple[tuple[Block, ...], ...] = ()
+    opened: tuple[int, ...] = ()
+    caption: str = "Workers"
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,26 +218,18 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Disclosure:
-    """What a click opens; a page alone has it, as plain text would be too long with it.
+    """What a click opens on a page; in plain text it stands open under its title.
 
-    Before its title may stand a coloured mark, after it or in its place a dim word.
+    Attributes:
+        page_only: whether plain text leaves it out.
     """
 
     title: str
     blocks: tuple[Block, ...]
-    opened: bool = False
-    colour: str = ""
-    word: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Folds:
-    """What a page has folded away below what is above it."""
-
-    folds: tuple[Disclosure, ...]
+    page_only: bool = False
 
 
 Block = (
-    Heading | Notes | Marks | Says | Footer | Lines | Bars | SectionVotes | Text | Workers | Timeline
-    | Table | Matrix | Curve | Facts | Prompt | Progress | Disclosure | Folds
+    Heading | Notes | Says | Lines | Bars | Text | Workers | Timeline
+    | Table | Matrix | Curve | Facts | Prompt | Progress | Disclosure
 )  # fmt: skip

@@ -94,6 +94,12 @@ BADGE = (
 )
 NOTE = f"border-left:3px solid {AMBER};padding:.1em 0 .1em .7em;margin:.6em 0 0;{SMALL}"
 SCROLL = "overflow-x:auto;max-width:100%"
+# What is in it can ask how wide the page is. A narrow least width: as a container it has none of its own.
+CONTAINER = f"{SCROLL};container-type:inline-size;width:100%;min-width:14em"
+# Said to who cannot see the page, and out of sight.
+UNSEEN = (
+    "position:absolute;width:1px;height:1px;overflow:hidden;clip:rect(0 0 0 0);white-space:nowrap"
+)
 
 # Notebook front ends stripe, right-align and shrink tables; each line here undoes one of those.
 TABLE = (
@@ -103,8 +109,7 @@ TABLE = (
 ROW = f"background:transparent;border:none;border-top:1px solid {LINE}"
 HEAD_ROW = "background:transparent;border:none"
 CELL = (
-    "padding:.34em .9em .34em 0;border:none;vertical-align:top;background:transparent;"
-    "color:inherit;white-space:nowrap;line-height:1.4"
+    "padding:.22em .9em .22em 0;border:none;vertical-align:top;white-space:nowrap;line-height:1.4"
 )
 HEAD_CELL = f"{CELL};font-weight:600;opacity:.72;font-size:.9em"
 TIGHT = "padding-top:.12em;padding-bottom:.12em;vertical-align:middle"

@@ -80,21 +80,29 @@ def grid(
     *,
     ruled: bool = False,
     narrow: bool = False,
+    named: int = 0,
+    caption: str = "",
 ) -> Markup:
-    """A table of these rows that scrolls sideways where it is too wide; the first cell names its row.
+    """A table of these rows that scrolls sideways where it is too wide.
 
     Args:
         styles: of each column's cells.
         head: the headings, styled as what is below them; none without.
         ruled: whether a line is above each row.
         narrow: whether it is no wider than what is in it.
+        named: the place of the column that names its row.
+        caption: what is in it, for who cannot see it; where it is given, columns may give way.
     """
     begins = [_safe(f'<td style="{looks.CELL};{style}">') for style in styles]
-    begins[0] = _safe(f'<th scope="row" style="{looks.CELL};{styles[0]}">')
-    ends = [_safe("</th>"), *[_safe("</td>")] * (len(styles) - 1)]
+    ends = [_safe("</td>")] * len(styles)
+    begins[named] = _safe(f'<th scope="row" style="{looks.CELL};{styles[named]}">')
+    ends[named] = _safe("</th>")
     row = _safe(f'<tr style="{looks.ROW if ruled else looks.HEAD_ROW}">')
     table = looks.TABLE.replace("width:100%", "width:auto") if narrow else looks.TABLE
-    drawn: list[str] = [_safe(f'<div style="{looks.SCROLL}"><table style="{table}">')]
+    around = looks.CONTAINER if caption else looks.SCROLL
+    drawn: list[str] = [_safe(f'<div style="{around}"><table style="{table}">')]
+    if caption:
+        drawn.append(_caption(caption))
     if names := [*head]:
         drawn.append(_safe(f'<thead style="border:none"><tr style="{looks.HEAD_ROW}">'))
         for name, style in zip(names, styles, strict=True):
@@ -115,6 +123,7 @@ def div(style: str, *inside: str) -> Markup:
     return Element("div", style=style)(*inside)
 
 
+_caption = Element("caption", style=looks.UNSEEN)
 bdi = Element("bdi")
 dim = Element("span", style=looks.DIM)
 strong = Element("div", style="font-weight:600")
@@ -139,9 +148,13 @@ def dot(colour: str) -> Markup:
 
 
 @functools.cache
-def box(ems: int) -> Element:
-    """What keeps words within that width and one line."""
-    style = f"display:block;max-width:{ems}em;max-height:1.6em;overflow:hidden;"
+def box(ems: int, room: int = 0) -> Element:
+    """What keeps words within that width and one line, out of sight on a page of less than `room` ems.
+
+    Where a page does not know of containers the words are always there.
+    """
+    width = f"clamp(0px,(100cqw - {room}em)*99,{ems}em)" if room else f"{ems}em"
+    style = f"display:block;max-width:{width};max-height:1.6em;overflow:hidden;"
     return Element("bdi", style=f"{style}text-overflow:ellipsis")
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from markupsafe import Markup
 
 from parallm_magics.display import kinds, looks, text
-from parallm_magics.display.columns import columns_of, elapsed
+from parallm_magics.display.columns import Column, Row, columns_of, elapsed
 from parallm_magics.display.markup import (
     Element,
     bar,
@@ -30,7 +30,6 @@ _page = Element("div", class_=looks.ROOT_CLASS, style=looks.ROOT)
 _title = Element("div", style=looks.TITLE)
 _badge = Element("span", style=looks.BADGE)("SIMULATED")
 _lead = Element("div", style="margin:.5em 0 0", dir="auto")
-_mark = Element("div", style=f"{looks.SMALL};margin:.3em 0 0;overflow:hidden")
 _note = Element("div", style=f"{looks.NOTE};overflow:hidden", dir="auto")
 _report_line = Element("div", style=f"{looks.SMALL};margin:.15em 0", dir="auto")
 _small = Element("div", style=looks.SMALL_DIM)
@@ -43,7 +42,6 @@ _SAYS = {
     "small": Element("div", style=looks.SMALL),
     "dim": _small,
 }
-_footer = Element("div", style=f"{looks.BLOCK};{looks.SMALL_DIM}")
 
 
 def html(blocks: Sequence[kinds.Block], *, framed: bool = True) -> str:
@@ -68,29 +66,59 @@ def _says(block: kinds.Says) -> Markup:
 # --- tables ---------------------------------------------------------------------------------------
 
 _Frame = Callable[[str], str]
-_fold = Element("details")
+_closed, _opened = Element("details"), Element("details", open="")
 _summary = Element("summary", style="cursor:pointer")
+_gist = Element("summary", style="cursor:pointer;overflow:hidden;text-overflow:ellipsis")
+
+
+_NUMBER_EMS = 12
+_detail = Element("div", style="white-space:normal;margin:.3em 0 .5em 1.1em")
 
 
 def _workers(block: kinds.Workers) -> Markup:
     """A real table: one <tr> in its <tbody> for each row, no more, no less."""
     shown = columns_of(block.rows, block.live, block.asked)
     styles = [f"{looks.RIGHT if each.right else looks.LEFT}{each.style}" for each in shown]
-    # Numbers are ours: they need neither a box nor a look at their letters.
-    drawn = [each.html or (each.words if each.right else None) for each in shown]
-    frames: list[_Frame] = [box(each.ems) if each.ems else str for each in shown]
+    draws = [_cell(each) for each in shown]
+    head = [
+        _fitting(each)(each.heads(block.rows, block.live) if each.heads else each.heading)
+        for each in shown
+    ]
+    details = block.details or ((),) * len(block.rows)
     rows = (
-        [
-            draw(row) if draw else frame(text.one_line(column.words(row), column.limit))
-            for draw, frame, column in zip(drawn, frames, shown, strict=True)
-        ]
-        for row in block.rows
+        [*(draw(row) for draw in draws[:-1]), _opens(draws[-1](row), detail, at in block.opened)]
+        for at, (row, detail) in enumerate(zip(block.rows, details, strict=True))
     )
-    table = grid(styles, rows, [each.heading for each in shown], ruled=True)
-    below = _small(block.more) if block.more else ""
-    return _block(
-        _fold(_summary(block.folded), table, below) if block.folded else joined((table, below))
+    named = next((at for at, each in enumerate(shown) if each.names), 0)
+    table = grid(styles, rows, head, ruled=True, named=named, caption=block.caption)
+    return _block(table, _small(block.more) if block.more else "")
+
+
+def _fitting(column: Column) -> _Frame:
+    """What gives a column's cells and its heading their width, where it has one."""
+    if column.ems or column.room:
+        return box(column.ems or _NUMBER_EMS, column.room)
+    return lambda words: words
+
+
+def _cell(column: Column) -> Callable[[Row], str]:
+    if column.html is not None:
+        return column.html
+    frame, words, limit = _fitting(column), column.words, column.limit
+    # Numbers are ours: nobody need look at their letters.
+    return (
+        (lambda row: frame(words(row)))
+        if column.right
+        else (lambda row: frame(text.one_line(words(row), limit)))
     )
+
+
+def _opens(answer: str, detail: Sequence[kinds.Block], opened: bool) -> str:
+    """The answer's beginning, which opens where there is more to see."""
+    if not detail:
+        return answer
+    inside = joined(_DRAWN[type(each)](each) for each in detail)
+    return (_opened if opened else _closed)(_gist(answer), _detail(inside))
 
 
 _clipped = clip(2.9)
@@ -201,10 +229,6 @@ def _bar_row(each: kinds.Bar, requested: int, weighed: bool) -> Sequence[str]:
     return name, joined(picture), *([each.weighs] if weighed else []), votes
 
 
-def _section_votes(block: kinds.SectionVotes) -> Markup:
-    return joined([*map(_bars, block.votes), _small(block.more) if block.more else ""])
-
-
 _axis = Element("div", style=f"{looks.DIM};{looks.SMALL}")
 _start = Element("div", style="float:left")("0 s")
 _end = Element("div", style="float:right")
@@ -250,47 +274,31 @@ def _text(block: kinds.Text) -> Markup:
     return _block(_head(text.one_line(block.title)), _aggregate(drawn))
 
 
-_closed = Element("details", style="margin:.35em 0")
-_opened = Element("details", open="", style="margin:.35em 0")
-_indented = Element("div", style="margin:.4em 0 .6em 1.1em")
-_fold_title = Element(
-    "bdi",
-    style="display:inline-block;max-width:85%;max-height:1.45em;overflow:hidden;"
-    "text-overflow:ellipsis;vertical-align:bottom;font-weight:600",
-)
+_apart = Element("div", style="margin:.35em 0")
+_indented = Element("div", style="margin:.2em 0 .4em 1.1em")
+_dimmed = Element("span", style=looks.SMALL_DIM)
 _call = Element("bdi", style="font-weight:600")
 _prompt_text = Element("pre", dir="auto", style="white-space:pre-wrap;margin:.4em 0 .6em 1.1em")
 
 
 def _prompt(block: kinds.Prompt) -> Markup:
     summary = _summary(_call(block.name), " ", dim(block.model))
-    return (_opened if block.opened else _closed)(summary, _prompt_text(block.text))
+    return _apart((_opened if block.opened else _closed)(summary, _prompt_text(block.text)))
 
 
 def _disclosure(block: kinds.Disclosure) -> Markup:
-    title = [block.title] if block.title else []
-    if block.colour:
-        title = [dot(block.colour), _fold_title(text.one_line(block.title, 80))]
-    if block.word:
-        title += [*([" "] if title else []), dim(block.word)]
     inside = joined(_DRAWN[type(each)](each) for each in block.blocks)
-    fold = _opened if block.opened else _closed
-    return fold(_summary(*title), _indented(inside))
+    return _apart(_closed(_summary(_dimmed(block.title)), _indented(inside)))
 
 
 _DRAWN: Mapping[type, Callable[[Any], Markup]] = {
     kinds.Heading: _heading,
     kinds.Notes: lambda block: joined(_note(text.one_line(each, 500)) for each in block.notes),
-    kinds.Marks: lambda block: joined(
-        _mark(dot(colour), sentence(line)) for colour, line in block.lines
-    ),
     kinds.Says: _says,
-    kinds.Footer: lambda block: _footer(block.line),
     kinds.Lines: lambda block: _block(
         _head(block.title), *(_report_line(text.one_line(line, 500)) for line in block.lines)
     ),
     kinds.Bars: _bars,
-    kinds.SectionVotes: _section_votes,
     kinds.Text: _text,
     kinds.Workers: _workers,
     kinds.Timeline: _timeline,
@@ -304,5 +312,4 @@ _DRAWN: Mapping[type, Callable[[Any], Markup]] = {
         "" if block.share is None else bar((block.share, looks.BLUE)),
     ),
     kinds.Disclosure: _disclosure,
-    kinds.Folds: lambda block: _block(*map(_disclosure, block.folds)),
 }

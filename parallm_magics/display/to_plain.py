@@ -27,12 +27,7 @@ def plain(blocks: Sequence[kinds.Block], columns: int = COLUMNS) -> str:
     return "\n".join(lines[1:])
 
 
-_PLACES = {
-    kind: at
-    for at, kind in enumerate(
-        (kinds.Workers, kinds.SectionVotes, kinds.Text, kinds.Timeline, kinds.Footer), 1
-    )
-}
+_PLACES = {kind: at for at, kind in enumerate((kinds.Workers, kinds.Text, kinds.Timeline), 1)}
 """A terminal shows its end: there the text of a run stands below its table."""
 
 
@@ -66,15 +61,9 @@ def _bars(block: kinds.Bars, columns: int) -> list[str]:
     return _titled(block.title, *lines, *map(text.together, said))
 
 
-def _section_votes(block: kinds.SectionVotes, columns: int) -> list[str]:
-    groups = [*(_bars(vote, columns) for vote in block.votes), [block.more] if block.more else []]
-    return [line for group in groups if group for line in ("", *group)][1:]
-
-
 def _workers(block: kinds.Workers, columns: int) -> list[str]:
-    if block.folded:
-        return []
-    shown = columns_of(block.rows, block.live, block.asked)
+    every = columns_of(block.rows, block.live, block.asked)
+    shown = [column for column in every if not column.picture]
     cells = [
         [each.heading for each in shown],
         *([text.fit(text.one_line(c.words(row)), c.wide) for c in shown] for row in block.rows),
@@ -171,17 +160,21 @@ def _facts(block: kinds.Facts, columns: int) -> list[str]:
     return lines
 
 
+def _disclosure(block: kinds.Disclosure, columns: int) -> list[str]:
+    if block.page_only:
+        return []
+    drawn = [line for each in block.blocks for line in _DRAWN[type(each)](each, columns)]
+    return _titled(block.title, *drawn)
+
+
 _DRAWN: Mapping[type, Callable[[Any, int], list[str]]] = {
     kinds.Heading: _heading,
     kinds.Notes: lambda block, _: [f"Note: {text.one_line(note, 500)}" for note in block.notes],
-    kinds.Marks: lambda block, _: [text.together(line) for _, line in block.lines],
     kinds.Says: lambda block, _: [text.together(line) for line in block.lines],
-    kinds.Footer: lambda block, _: [text.one_line(block.line, 1000)],
     kinds.Lines: lambda block, _: _titled(
         block.title, *(text.one_line(each, 500) for each in block.lines)
     ),
     kinds.Bars: _bars,
-    kinds.SectionVotes: _section_votes,
     kinds.Text: lambda block, _: _titled(block.title, *text.plain(block.text.strip()).split("\n")),
     kinds.Workers: _workers,
     kinds.Timeline: _timeline,
@@ -195,6 +188,5 @@ _DRAWN: Mapping[type, Callable[[Any, int], list[str]]] = {
     ],
     # A picture of the page alone.
     kinds.Progress: lambda block, _: [],
-    kinds.Disclosure: lambda block, _: [],
-    kinds.Folds: lambda block, _: [],
+    kinds.Disclosure: _disclosure,
 }

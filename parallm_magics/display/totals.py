@@ -22,6 +22,7 @@ class Totals:
         working_seconds: the same of the workers alone.
         sequential_seconds: the sum of the workers' lengths: what one after another would take.
         at_most: whether that sum is a most, as workers waited for a place or for a further try.
+        one_by_one: the sum of all lengths, of workers and extra calls.
         longest: the longest worker's seconds.
         speedup: sequential over working seconds; None where nothing took time, or where a worker
             did not come back: nobody knows how long it would have taken.
@@ -35,6 +36,7 @@ class Totals:
     working_seconds: float
     sequential_seconds: float
     at_most: bool
+    one_by_one: float
     longest: float
     speedup: float | None
     usage: Usage | None
@@ -68,8 +70,10 @@ def totals(records: Sequence[Record], extra: Sequence[Record] = ()) -> Totals:
             sequential += record.seconds
             at_most = at_most or record.queued >= _QUEUED or len(record.attempts) > 1
     working = end - start if end >= start else 0.0
+    one_by_one = sequential
     for record in extra:
         if called(record):
+            one_by_one += record.seconds
             start, end = min(start, record.start), max(end, record.end)
     paid = [record for record in itertools.chain(records, extra) if called(record)]
     usages = [record.usage for record in paid if record.usage is not None]
@@ -82,6 +86,7 @@ def totals(records: Sequence[Record], extra: Sequence[Record] = ()) -> Totals:
         working_seconds=working,
         sequential_seconds=sequential,
         at_most=at_most,
+        one_by_one=one_by_one,
         longest=longest,
         speedup=sequential / working if working > 0 and not lost else None,
         usage=Usage(*sums) if usages else None,
@@ -100,20 +105,33 @@ def called(record: Record) -> bool:
 # --- in words -------------------------------------------------------------------------------------
 
 
-def sums_line(sums: Totals) -> str:
-    """Tokens by class and the cost, with what is unknown said."""
-    parts = ["Tokens: –"]
+def sums_parts(sums: Totals) -> list[str]:
+    """Tokens by class and the cost, as far as they are known, with what is unknown said."""
+    parts = []
     if (usage := sums.usage) is not None:
         fed = usage.total_tokens - usage.output_tokens
         least = "" if sums.usage_complete else "at least "
         cached = _cached(usage) if fed > usage.input_tokens else ""
-        parts = [f"Tokens: {least}{fed:,} in{cached}, {usage.output_tokens:,} out"]
-    parts.append(f"Cost: {text.money(sums.cost, sums.cost_complete)}")
+        parts = [f"{least}{fed:,} tokens in{cached}, {usage.output_tokens:,} out"]
+    parts += [] if sums.cost is None else [text.money(sums.cost, sums.cost_complete)]
     if sums.saved:
         amount = text.money(abs(sums.saved))
         saved = f"saved {amount}" if sums.saved > 0 else f"cost {amount} more"
         parts.append(f"prompt caching {saved}")
-    return " · ".join(parts)
+    return parts
+
+
+def took(sums: Totals) -> str:
+    """How long the run took, and how long its calls would have taken one by one.
+
+    A run that lost a worker is not compared: nobody knows how long that one would have taken.
+    """
+    whole = text.seconds(sums.seconds)
+    if sums.speedup is None or sums.one_by_one < LEAST_SPEEDUP * sums.seconds:
+        return whole
+    most = "at most " if sums.at_most else ""
+    times = sums.one_by_one / sums.seconds
+    return f"{whole} (one by one: {most}{text.seconds(sums.one_by_one)}, {times:.1f} times faster)"
 
 
 def _cached(usage: Usage) -> str:

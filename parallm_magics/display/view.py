@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from parallm_magics.core.tasks import Record
@@ -115,7 +115,6 @@ class View:
         blocked: whether a guardrail withholds the work; `text` is then the refusal.
         counts: of a map.
         columns: further columns of the table that are asked for.
-        more_section_votes: how many are left out of many.
     """
 
     title: str
@@ -134,4 +133,32 @@ class View:
     blocked: bool = False
     counts: Counts = ()
     columns: tuple[str, ...] = ()
-    more_section_votes: int = 0
+
+
+_OURS = ("blocked", "cancelled")
+
+
+def drawable(view: View) -> View:
+    """The view without anything that a guard withholds, however the records came to hold it."""
+    if not view.blocked and all(r.status != "blocked" for r in (*view.records, *view.extra)):
+        return view
+    blocked = view.blocked
+    return replace(
+        view,
+        records=tuple(_bare(r) if blocked or r.status == "blocked" else r for r in view.records),
+        # A guard's words are about what goes in.
+        extra=tuple(
+            _bare(r) if r.status == "blocked" or (blocked and r.role != "guard") else r
+            for r in view.extra
+        ),
+        tally=None if blocked else view.tally,
+        section_votes=() if blocked else view.section_votes,
+        counts=() if blocked else view.counts,
+        ballots=() if blocked else view.ballots,
+    )
+
+
+def _bare(record: Record) -> Record:
+    # An error may quote the answer that it is about; only those of our own making cannot.
+    error = record.error if record.error and record.error.kind in _OURS else None
+    return replace(record, text="", thinking=None, value=None, error=error)

@@ -9,8 +9,8 @@ from typing import get_args
 from parallm_magics.answers.cleaning import label_of
 from parallm_magics.core.tasks import BallotState, Record
 from parallm_magics.display import looks, text, vote_words
-from parallm_magics.display.kinds import Bar, Bars, SectionVotes
-from parallm_magics.display.view import SectionVote, Tally
+from parallm_magics.display.kinds import Bar, Bars
+from parallm_magics.display.view import Tally
 from parallm_magics.voting import wilson
 
 MOST_BARS = 20
@@ -29,13 +29,6 @@ def vote_bars(
     more = len(tally.counts) - MOST_BARS if tally.counted else 0
     ended = vote_words.verdict(tally)
     return Bars(tuple(bars), tally.requested, more, ended, tuple(said), figures, title)
-
-
-def section_votes(votes: Sequence[SectionVote], left: int) -> SectionVotes:
-    """Each vote within a fan-out under its section's name, and how many are left out."""
-    bars = (vote_bars(vote.tally, vote.records, brief=True, title=vote.name) for vote in votes)
-    more = f"{text.count(left, 'more vote')} in the result" if left > 0 else ""
-    return SectionVotes(tuple(bars), more)
 
 
 def _bars(tally: Tally) -> list[Bar]:

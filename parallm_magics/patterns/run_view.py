@@ -23,9 +23,6 @@ if TYPE_CHECKING:
     from parallm_magics.patterns.section_votes import SectionVote
     from parallm_magics.patterns.vote_run import VoteRun
 
-MOST_SECTION_VOTES = 20
-"""Votes within a fan-out that are drawn; of a map there may be one an item."""
-
 MOST_NAMED, MOST_TIED = 10, 5
 """Flagged or unchecked sections that are named, and tied labels that a title names."""
 
@@ -89,8 +86,7 @@ def fanout_view(run: FanoutRun, sections: Sequence[Section]) -> display.View:
         "Synthesis",
         _flags(run, sections) if run.flagged or run.unchecked else (),
         counts=_label_counts(run, sections),
-        section_votes=tuple(map(_drawn, [*run.votes.values()][:MOST_SECTION_VOTES])),
-        more_section_votes=len(run.votes) - MOST_SECTION_VOTES,
+        section_votes=tuple(map(_drawn, run.votes.values())),
     )
 
 
@@ -148,12 +144,10 @@ def _label_counts(run: FanoutRun, sections: Sequence[Section]) -> display.Counts
 
 
 def _drawn(vote: SectionVote) -> display.SectionVote:
-    """The vote of one section, under the section's name and item."""
+    """The vote of one section, under the section's key."""
     reading = vote.section.reading
     fallen = _fallen(vote, vote.rule.pick, reading.choices if reading else ())
-    key, item = str(vote.section.key), display.item_of(vote.records[0])
-    name = key if item in ("", key) else f"{key} · {item}"
-    return display.SectionVote(name, display.Tally(**fallen), vote.records)
+    return display.SectionVote(str(vote.section.key), display.Tally(**fallen), vote.records)
 
 
 def _fallen(vote: VoteRun | SectionVote, pick: str, choices: Sequence[str]) -> dict[str, Any]:

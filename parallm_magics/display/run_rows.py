@@ -1,0 +1,205 @@
+"""A finished run's rows: workers, votes of a section, guards and other calls, and what each opens to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from parallm_magics.core.tasks import Record
+from parallm_magics.display import kinds, text
+from parallm_magics.display.columns import Row, about_of, asked_and_answered, row_of
+from parallm_magics.display.kinds import Block, Says
+from parallm_magics.display.totals import totals
+from parallm_magics.display.view import Guard, SectionVote, View
+from parallm_magics.display.votes import vote_bars
+
+SHOWN_ROWS = 30
+"""Most rows that are in sight; the further ones are folded away below them."""
+
+MOST_ROWS, MANY_ROWS = 200, 50
+"""Most workers that all have a row, and how many of more have one: a saved notebook must stay readable."""
+
+ANSWERS_BUDGET = 300_000
+"""Characters of answers in one saved output: a notebook must stay openable."""
+
+FEW_ANSWERS = 4
+"""Most answers that are open from the start where no aggregate stands above them."""
+
+MOST_REASON = 300
+"""Most characters of a guard's reason that are drawn."""
+
+SHORT, LINE = 30, 90
+"""Characters of an answer that are seen whole in its row: on a narrow page, and on a wide one."""
+
+ABOVE = "shown above"
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """One row before it is drawn: a call, or the votes of a section.
+
+    Attributes:
+        sure: its place where the least sure come first: 0 without success, then by agreement.
+    """
+
+    record: Record
+    ballot: str = ""
+    vote: SectionVote | None = None
+
+    @property
+    def sure(self) -> float:
+        if self.vote is None:
+            return 1.0 if self.record.ok else -1.0
+        tally = self.vote.tally
+        return 0.0 if tally.winner is None else tally.agreement or 0.0
+
+
+def worker_tables(view: View) -> list[Block]:
+    """A row a worker and a call beside them; of many those that are less sure first, the rest folded."""
+    lines = _lines(view)
+    if len(lines) > SHOWN_ROWS or any(line.record.key is not None for line in lines):
+        lines.sort(key=lambda line: line.sure)
+    drawn = lines if len(lines) <= MOST_ROWS else lines[:MANY_ROWS]
+    shown, folded = drawn[:SHOWN_ROWS], drawn[SHOWN_ROWS:]
+    beside = [_Line(record) for record in view.extra[:SHOWN_ROWS]]
+    table = _Table(view, len(drawn) + len(beside))
+    left = [text.count(len(lines) - len(drawn), "more worker")] if len(lines) > len(drawn) else []
+    if len(view.extra) > SHOWN_ROWS:
+        left.append(f"{text.count(len(view.extra) - SHOWN_ROWS, 'more call')} beside the workers")
+    more = f"{' and '.join(left)} in the result" if left else ""
+    if not folded:
+        return [table.block([*shown, *beside], more)]
+    rest = kinds.Disclosure(f"{len(folded):,} more", (table.block(folded, more),))
+    return [table.block([*shown, *beside]), rest]
+
+
+def _lines(view: View) -> list[_Line]:
+    """The workers in the cell's order, those of one vote as one."""
+    votes = {record.index: vote for vote in view.section_votes for record in vote.records}
+    ballots = view.ballots or ("",) * len(view.records)
+    lines, told = [], set()
+    for record, ballot in zip(view.records, ballots, strict=True):
+        vote = votes.get(record.index)
+        if vote is None:
+            lines.append(_Line(record, ballot))
+        elif vote.name not in told:
+            told.add(vote.name)
+            lines.append(_Line(record, vote=vote))
+    return lines
+
+
+class _Table:
+    """Draws the rows of one run."""
+
+    def __init__(self, view: View, rows: int) -> None:
+        """Take the run, and how many rows share the room for answers."""
+        self._above = (view.text or "").strip()
+        self._guards = {guard.name: guard for guard in view.guards}
+        self._limit = min(text.LIMIT, max(1000, ANSWERS_BUDGET // max(rows, 1)))
+        self._opens = view.pattern == "fanout" and view.text is None and rows <= FEW_ANSWERS
+        self._span = max((record.end for record in (*view.records, *view.extra)), default=0.0)
+        self._asked = view.columns
+        self._caption = "Votes" if view.pattern == "vote" else "Workers"
+
+    def block(self, lines: Sequence[_Line], more: str = "") -> kinds.Workers:
+        """The table of these lines, and a word on those that have none."""
+        drawn = [self._vote(each.vote) if each.vote else self._call(each) for each in lines]
+        details = tuple(detail for _, detail in drawn)
+        opened = range(len(drawn)) if self._opens else ()
+        return kinds.Workers(
+            tuple(row for row, _ in drawn),
+            more,
+            asked=self._asked,
+            details=details if any(details) else (),
+            opened=tuple(at for at in opened if _long(drawn[at][0], LINE)),
+            caption=self._caption,
+        )
+
+    def _call(self, line: _Line) -> tuple[Row, tuple[Block, ...]]:
+        record = line.record
+        row = row_of(record, line.ballot, self._span)
+        guard = self._guards.get(record.name) if record.role == "guard" else None
+        detail = tuple(_facts(row, record, self._limit))
+        if record.status == "blocked":
+            return replace(row, problem=""), ()
+        if guard is not None:
+            row = replace(row, vote="", voted=False, answer=guard_said(guard), problem="")
+        elif self._above and record.text.strip() == self._above:
+            return replace(row, answer=ABOVE), detail
+        if _long(row) or detail or guard is not None:
+            detail += (kinds.Text("", record.text, self._limit),) if record.text.strip() else ()
+        return row, detail
+
+    def _vote(self, vote: SectionVote) -> tuple[Row, tuple[Block, ...]]:
+        voters = [_Line(record) for record in vote.records]
+        bars = vote_bars(vote.tally, vote.records, brief=True)
+        return _row_of_votes(vote, self._span), (bars, self.block(voters))
+
+
+def _long(row: Row, most: int = SHORT) -> bool:
+    """Whether there is more of the answer than its row shows."""
+    return len(row.answer.strip()) > most or "\n" in row.answer.strip()
+
+
+def _row_of_votes(vote: SectionVote, span: float) -> Row:
+    """The votes of a section as one row."""
+    first, tally, sums = vote.records[0], vote.tally, totals(vote.records)
+    models = dict.fromkeys(map(asked_and_answered, vote.records))
+    begun = min(record.start for record in vote.records)
+    lost = tally.requested - tally.valid
+    counts = [f"{label} {votes:,}" for label, votes in tally.counts if votes]
+    return Row(
+        name=vote.name,
+        model=next(iter(models)) if len(models) == 1 else text.count(len(models), "model"),
+        state="ok",
+        vote=tally.winner or tally.status.replace("_", " "),
+        voted=tally.winner is not None,
+        start=begun,
+        seconds=max(record.end for record in vote.records) - begun,
+        span=span,
+        tokens=sums.usage.total_tokens if sums.usage else None,
+        cost=sums.cost,
+        answer=" · ".join([*counts, *([f"{lost:,} without a label"] if lost else [])]),
+        about=replace(about_of(first), temperature="", effort="", system=""),
+    )
+
+
+def _facts(row: Row, record: Record, limit: int) -> Iterator[Block]:
+    """What the row does not show of a call: the whole of its item, why it failed, its tries, its thinking."""
+    lines = []
+    if len(row.about.item) > SHORT:
+        lines.append(row.about.item)
+    if record.error and len(row.problem) > SHORT:
+        lines.append(row.problem)
+    if len(record.attempts) > 1 or (record.attempts and not record.ok):
+        tries = (f"{tried.outcome} {text.seconds(tried.seconds)}" for tried in record.attempts)
+        lines.append(f"Attempts: {', '.join(tries)}")
+    if not record.ok and record.request_id:
+        lines.append(f"Request: {record.request_id}")
+    if record.thinking_tokens and not record.thinking:
+        lines.append(f"Thinking: {text.count(record.thinking_tokens, 'token')}, not sent")
+    if lines:
+        yield Says(tuple(text.isolated(line, 1000) for line in lines), "dim")
+    if record.thinking:
+        words = f"thinking: {text.count(len(record.thinking.split()), 'word')}"
+        yield kinds.Disclosure(words, (kinds.Text("", record.thinking, limit),), page_only=True)
+
+
+# --- guardrails -----------------------------------------------------------------------------------
+
+
+def guard_line(guard: Guard) -> str:
+    """What a guard said and what follows from it, in words."""
+    return f"Guardrail '{text.isolated(guard.name, 60)}' {text.isolated(guard_said(guard), 500)}"
+
+
+def guard_said(guard: Guard) -> str:
+    """The same without the guard's name."""
+    reason = text.one_line(guard.reason.strip(), MOST_REASON)
+    if guard.verdict is None:
+        why = f" ({reason})" if reason else ""
+        return f"gave no verdict{why}, which {'lets pass' if guard.passed else 'blocks'}"
+    label = text.one_line(guard.verdict, 60)
+    if guard.passed:
+        return f"passed: {label}"
+    return f"blocked: {label}" + (f". {reason}" if reason not in ("", guard.verdict) else "")
