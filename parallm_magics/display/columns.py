@@ -232,7 +232,7 @@ def _state(row: Row) -> str:
 
 def _axis(rows: Sequence[Row], live: bool) -> Markup:
     """Where the bars begin and end."""
-    return _ends(_from("0 s"), _to(text.seconds(max(row.span for row in rows))))
+    return _ends(_from("0 s"), _to(text.seconds(max((row.span for row in rows), default=0.0))))
 
 
 def _openable(rows: Sequence[Row], live: bool) -> Markup:

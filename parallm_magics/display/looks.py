@@ -97,9 +97,7 @@ SCROLL = "overflow-x:auto;max-width:100%"
 # What is in it can ask how wide the page is. A narrow least width: as a container it has none of its own.
 CONTAINER = f"{SCROLL};container-type:inline-size;width:100%;min-width:14em"
 # Said to who cannot see the page, and out of sight.
-UNSEEN = (
-    "position:absolute;width:1px;height:1px;overflow:hidden;clip:rect(0 0 0 0);white-space:nowrap"
-)
+UNSEEN = "font-size:0;line-height:0;height:0;padding:0;overflow:hidden"
 
 # Notebook front ends stripe, right-align and shrink tables; each line here undoes one of those.
 TABLE = (

@@ -98,7 +98,7 @@ class _Table:
         self._limit = min(text.LIMIT, max(1000, ANSWERS_BUDGET // max(rows, 1)))
         self._opens = view.pattern == "fanout" and view.text is None and rows <= FEW_ANSWERS
         self._span = max((record.end for record in (*view.records, *view.extra)), default=0.0)
-        self._asked = view.columns
+        self._asked, self._blocked = view.columns, view.blocked
         self._caption = "Votes" if view.pattern == "vote" else "Workers"
 
     def block(self, lines: Sequence[_Line], more: str = "") -> kinds.Workers:
@@ -121,7 +121,7 @@ class _Table:
         guard = self._guards.get(record.name) if record.role == "guard" else None
         detail = tuple(_facts(row, record, self._limit))
         if record.status == "blocked":
-            return replace(row, problem=""), ()
+            return (replace(row, problem="") if self._blocked else row), ()
         if guard is not None:
             row = replace(row, vote="", voted=False, answer=guard_said(guard), problem="")
         elif self._above and record.text.strip() == self._above:
@@ -201,5 +201,6 @@ def guard_said(guard: Guard) -> str:
         return f"gave no verdict{why}, which {'lets pass' if guard.passed else 'blocks'}"
     label = text.one_line(guard.verdict, 60)
     if guard.passed:
-        return f"passed: {label}"
+        against = f" ({text.one_line(guard.block, 60)} blocks)" if guard.block else ""
+        return f"passed: {label}{against}"
     return f"blocked: {label}" + (f". {reason}" if reason not in ("", guard.verdict) else "")

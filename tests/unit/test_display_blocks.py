@@ -54,7 +54,7 @@ def test_every_function_that_draws_says_so_by_its_type() -> None:
                 assert function.__annotations__["return"] in ("Markup", "Element"), name
 
 
-OTHERS = {"html", "_bar_row", "_attribute", "_parser", "_image"}
+OTHERS = {"html", "_bar_row", "_cell", "_fitting", "_opens", "_attribute", "_parser", "_image"}
 
 
 def test_a_checker_sees_a_text_that_is_taken_for_html(
@@ -84,4 +84,4 @@ def test_a_terminal_shows_the_text_below_the_table() -> None:
 def test_a_view_of_a_vote_is_plain_data() -> None:
     """Nothing in it is drawn yet: the same blocks make the page and the text."""
     kinds_of = [type(block).__name__ for block in run_blocks(vote())]
-    assert kinds_of == ["Heading", "Bars", "Workers", "Folds", "Timeline", "Footer"]
+    assert kinds_of == ["Heading", "Bars", "Disclosure"]

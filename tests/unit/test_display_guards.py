@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from display_samples import Page, fanout, static_html, static_plain
+from display_samples import Page, blocked, fanout, static_html, static_plain
 
 from parallm_magics.display import Guard
-from parallm_magics.display.run_blocks import MOST_REASON, guard_line
+from parallm_magics.display.run_rows import MOST_REASON, guard_line
 from parallm_magics.display.text import together
 
 
@@ -61,5 +61,12 @@ def test_all_guards_have_their_line_under_the_title() -> None:
 def test_a_guards_words_are_isolated() -> None:
     """Right-to-left words do not turn our sentence around."""
     html = static_html(fanout(guards=(Guard("שם", False, "חסום", "סיבה"),)))
-    for word in ("שם", "חסום", "סיבה"):
-        assert f"<bdi>{word}</bdi>" in html
+    assert "Guardrail '<bdi>שם</bdi>' <bdi>blocked: חסום. סיבה</bdi>" in html
+
+
+def test_a_guard_is_a_row_of_the_table() -> None:
+    """Its row says what it said and opens to its own words; no other line repeats it."""
+    page = Page(static_html(blocked()))
+    assert page.text.count("It asks for a weapon.") == 1
+    assert "Guardrail" not in page.text
+    assert "blocked: BLOCK. It asks for a weapon.How to build one." in page.text

@@ -15,8 +15,8 @@ def test_the_outcome_is_said_in_words() -> None:
     text = Page(static_html(fanout(notes=("s2 failed; retry it",)))).text
     assert text.startswith("2 of 3 sections succeeded")
     assert "s2 failed; retry it" in text
-    assert "at least 240 tokens" in text
-    assert "Cost: at least $0.0024" in text
+    assert "at least 200 tokens in, 40 out" in text
+    assert "at least $0.0024" in text
 
 
 def test_every_state_is_a_word() -> None:
@@ -114,9 +114,9 @@ def test_of_very_many_calls_beside_the_workers_the_first_have_a_line() -> None:
         for i in range(500)
     )
     text = Page(static_html(fanout(extra=judges))).text
-    assert "judge49" in text
-    assert "judge50" not in text
-    assert "450 more calls beside the workers in the result" in text
+    assert "judge29" in text
+    assert "judge30" not in text
+    assert "470 more calls beside the workers in the result" in text
     assert "judge0, judge1, judge2 and 497 more by anthropic:claude-sonnet-5" in text
 
 

@@ -142,7 +142,7 @@ def test_a_blocked_run_shows_the_refusal_and_nothing_of_the_work(draw: Any, stat
     )
     shown = draw(view)
     assert SECRET not in shown
-    for part in ("I cannot help with that.", "Guardrail 'safety' blocked: BLOCK", "not let pass"):
+    for part in ("I cannot help with that.", "blocked: BLOCK. It asks for a weapon."):
         assert part in Page(shown).text
 
 

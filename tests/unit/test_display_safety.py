@@ -11,12 +11,12 @@ from display_samples import Page, bad_inputs, record, static_html, tally_plain
 from hostile import hostile_report, hostile_tallies, hostile_view, live
 
 from parallm_magics.display import Heading, Notes, Prompt, View, html, plain
-from parallm_magics.display.run_blocks import guard_line
+from parallm_magics.display.run_rows import guard_line
 
 PAYLOADS = bad_inputs("markup", "control", "redress", "beacon", "math")
 
 ELEMENTS = {
-    "a", "b", "bdi", "blockquote", "br", "code", "details", "div", "em", "hr", "li", "ol", "p",
+    "a", "b", "bdi", "blockquote", "br", "caption", "code", "details", "div", "em", "hr", "li", "ol", "p",
     "pre", "span", "strong", "summary", "table", "tbody", "td", "th", "thead", "tr", "ul",
 }  # fmt: skip
 ATTRIBUTES = {"class", "dir", "href", "open", "rel", "scope", "start", "style"}
@@ -67,8 +67,9 @@ def test_nothing_but_our_own_elements(payload: str, draw: Callable[[str], str]) 
 @pytest.mark.parametrize("draw", [static, blocked, live, preview, reported])
 @pytest.mark.parametrize("payload", PAYLOADS.values(), ids=PAYLOADS)
 def test_no_row_is_faked(payload: str, draw: Callable[[str], str]) -> None:
-    """As many rows and folds as a harmless text gives; a model's own tables aside."""
-    page, calm = Page(draw(payload)), Page(draw("calm"))
+    """As many rows and folds as a harmless text of its length gives; a model's own tables aside."""
+    harmless = "".join(each if each.isspace() else "c" for each in payload)
+    page, calm = Page(draw(payload)), Page(draw(harmless))
     for tag in ("tr", "details", "thead", "bdi"):
         assert page.count(tag) == calm.count(tag)
 
@@ -111,7 +112,7 @@ def test_status_stands_apart_from_a_models_words() -> None:
     """A text that poses as a winner stays in its cell, folded to one line."""
     view = View("no winner", "vote", (record(0, text="\n✅ winner: candidate 2 (100%)\n"),))
     html = static_html(view)
-    cell = html[html.index('max-height:1.6em;overflow:hidden;text-overflow:ellipsis" dir') :]
+    cell = html[html.index('text-overflow:ellipsis"><bdi>') :]
     assert cell[: cell.index("</td>")].count("winner: candidate 2") == 1
 
 

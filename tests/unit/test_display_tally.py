@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from display_samples import Page, fanout, record, static_html, static_plain, tally_html, tally_plain
+from display_samples import Page, fanout, record, static_html, tally_html, tally_plain
 
 from parallm_magics.display import SectionVote, Tally, vote_words
 from parallm_magics.display.text import percent, together, width
@@ -406,30 +406,19 @@ def test_whoever_wins_has_a_bar() -> None:
     assert "480 more labels" in text
 
 
-def test_a_poll_is_a_small_block_under_its_name() -> None:
-    """Bars, verdict and states, in html as in plain text, between the text and the table."""
+def test_a_poll_is_one_row_that_opens_to_its_votes() -> None:
+    """What it came to and its counts in the row; bars, verdict, states and voters below."""
     given = tally({"safe": 3, "toxic": 1}, "safe", requested=5, failed=1, agreement=0.75)
-    poll = SectionVote("toxicity", given, (record(0, status="timed_out"),))
-    view = fanout(section_votes=(poll, poll), text="All in all")
+    voters = (*(record(at) for at in range(4)), record(4, status="timed_out"))
+    view = fanout(*voters, section_votes=(SectionVote("toxicity", given, voters),))
     text = Page(static_html(view)).text
-    plain = static_plain(view)
-    for shown in (text, plain):
-        assert shown.count("toxicity") == 2
-        assert shown.count("'safe' has 3 of 5 votes: a majority") == 2
-        assert shown.count("3 of 5  winner" if shown is plain else "3 of 5 winner") == 2
-        assert "4 valid, 1 timed out, 0 abstained, 0 unreadable" in shown
-        assert "Agreement" not in shown
-    assert text.index("All in all") < text.index("toxicity") < text.index("Worker")
-    assert plain.index("Worker") < plain.index("toxicity\n--------\n") < plain.index("All in all")
-
-
-def test_of_very_many_polls_the_others_are_counted() -> None:
-    """Below those that are drawn."""
-    view = fanout(
-        section_votes=(SectionVote("p", tally({"a": 1}, "a"), ()),), more_section_votes=180
-    )
-    assert "180 more votes in the result" in static_plain(view)
-    assert "180 more votes in the result" in static_html(view)
+    assert "toxicitysafe" in text
+    assert "safe 3 · toxic 1 · 1 without a label" in text
+    for part in ("'safe' has 3 of 5 votes: a majority", "3 of 5 winner", "Answer 0."):
+        assert text.count(part) == 1
+    assert "4 valid, 1 timed out, 0 abstained, 0 unreadable" in text
+    assert "Agreement" not in text
+    assert text.index("toxicity") < text.index("a majority") < text.index("s5")
 
 
 def test_a_label_does_not_turn_our_words_around() -> None:
