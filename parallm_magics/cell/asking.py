@@ -60,5 +60,7 @@ def flag_label(worker: WorkerSpec, reading: Reading | None) -> str | None:
     label = next((c for c in choices if c.casefold() == wanted.casefold()), None)
     if label is None and "flag" in worker.own:
         known = ", ".join(choices) or "none (add --choices)"
-        raise OptionError(f"--flag {wanted}: {worker.name} cannot say that; its choices: {known}")
+        raise OptionError(
+            f"--flag {wanted}: {worker.name} has no such choice; its choices: {known}"
+        )
     return label

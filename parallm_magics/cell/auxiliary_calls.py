@@ -97,8 +97,8 @@ class AuxiliaryCalls:
         if block is not None:
             if options.aggregate in ("join", "none"):
                 raise OptionError(
-                    f"line {block.line}: --aggregate {options.aggregate} and a %synthesis block exclude "
-                    "each other"
+                    f"line {block.line}: --aggregate {options.aggregate} cannot be combined with "
+                    f"a %synthesis block; remove one of them"
                 )
             parts = self._prompts.template(block.text, block.where, "outputs", calls)
         system = options.system
@@ -122,7 +122,8 @@ class AuxiliaryCalls:
             system = self._prompts.render(block.system, f"{block.where} %system")
         if len(options.model) > 1:
             raise OptionError(
-                f"line {block.line if block else 1}: the {name} is one call; give it one model with -m"
+                f"line {block.line if block else 1}: the {name} is a single call; give it one "
+                f"model with -m"
             )
         low, high = options.temperature or (None, None)
         if block is not None and "temperature" in own:
@@ -150,7 +151,8 @@ class AuxiliaryCalls:
             calls_so_far += len(guard.tasks)
         if calls_so_far > _MOST_GUARD_CALLS:
             raise OptionError(
-                f"there are {calls_so_far:,} guard calls; at most {_MOST_GUARD_CALLS:,} a cell"
+                f"there are {calls_so_far:,} guard calls; a cell may have at most "
+                f"{_MOST_GUARD_CALLS:,}"
             )
         return tuple(found)
 
@@ -160,8 +162,8 @@ class AuxiliaryCalls:
         at = f"line {block.line}: {block.where}"
         if names_item(self._prompts, block.text, block.system):
             raise OptionError(
-                f"{at}: one guard stands beside all items and cannot name {{{{item}}}}; "
-                "check items one by one with %section, --choices and --flag"
+                f"{at}: a guard runs once for all items, so it cannot use {{{{item}}}}; to check "
+                f"each item, use a %section with --choices and --flag"
             )
         options = self._layers.options(own)
         choices = own.get("choices") or VERDICTS
@@ -169,7 +171,7 @@ class AuxiliaryCalls:
         asks_for = None if "choices" in own else pair_asked_for(block.text.value)
         if asks_for is not None:
             self._prompts.notes.append(
-                f"{at} asks for {asks_for[1]} or {asks_for[0]}, and its choices are "
+                f"{at} asks for {asks_for[1]} or {asks_for[0]}, but its choices are "
                 f"{', '.join(choices)}: add {way_out(asks_for)}"
             )
         tasks = self._guard_calls(block, own, name, options, Reading("choice", choices=choices))
@@ -201,7 +203,10 @@ class AuxiliaryCalls:
         models = own.get("model") or options.model[:1] or (None,)
         count = own.get("n") or len(models)
         if count < len(models):
-            raise OptionError(f"{at}: -n {count} leaves out some of {len(models)} models")
+            raise OptionError(
+                f"{at}: -n {count} is too few for {len(models)} models; raise -n or "
+                f"list fewer models"
+            )
         span = own.get("temperature")
         if span is not None and count == 1:
             _refuse_range(span, at)
@@ -233,13 +238,14 @@ def _least(threshold: str | None, votes: int, at: str) -> int | None:
         return None
     if votes == 1:
         raise OptionError(
-            f"{at}: --threshold {threshold} counts votes, and this guard has one; "
-            "ask for several with -n, or leave it out"
+            f"{at}: --threshold {threshold} counts votes, but this guard has only one; add votes "
+            f"with -n, or remove --threshold"
         )
     asked = Fraction(threshold.removesuffix("%")) / (100 if threshold.endswith("%") else 1)
     if asked > votes:
         raise OptionError(
-            f"{at}: --threshold {threshold}: there are only {votes} votes; lower it, or raise -n"
+            f"{at}: --threshold {threshold}: there are only {votes} votes; lower the threshold, "
+            f"or raise -n"
         )
     return need(asked, votes) if asked <= 1 else int(asked)
 
@@ -249,8 +255,8 @@ def _refuse_range(span: tuple[float, float], at: str) -> None:
     low, high = span
     if low != high:
         raise OptionError(
-            f"{at}: -t {low:g}..{high:g} is a range for several calls, and it makes one; "
-            "give it one temperature"
+            f"{at}: -t {low:g}..{high:g} is a range for several calls, but this block makes only "
+            f"one; write one temperature"
         )
 
 

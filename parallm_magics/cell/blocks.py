@@ -119,7 +119,7 @@ def parse(magic: str, line: str, body: str, first: int = 2) -> Cell:
     source = f"{line}\n{body}"
     if not source.isascii() and re.search("[\ud800-\udfff]", source):
         raise CellSyntaxError(
-            "the cell holds half a surrogate pair, which no provider can be sent; retype that character"
+            "the cell contains half a surrogate pair, which cannot be sent; retype that character"
         )
     preamble: list[tuple[int, str]] = []
     cut: list[tuple[directives.Line, int, list[tuple[int, str]]]] = []
@@ -163,8 +163,8 @@ def _block(word: str, number: int, rest: str, lines: list[tuple[int, str]]) -> B
             raise CellSyntaxError(f"line {number}: {dash}")
         if not BLOCK_NAME.fullmatch(unicodedata.normalize("NFC", name)):
             raise CellSyntaxError(
-                f"line {number}: {name[:60]!r} cannot name a block: "
-                "a letter or _, then letters, digits, _ and -"
+                f"line {number}: {name[:60]!r} is not a valid block name: start with a letter or "
+                f"_, then use letters, digits, _ and -"
             )
     system, text = _split_system(lines)
     return Block(word, number, name, arguments, text, system)
@@ -177,8 +177,8 @@ def _split_system(lines: Sequence[tuple[int, str]]) -> tuple[Text | None, Text]:
         if mark not in ("%system", "%prompt"):
             word = mark[1:7]
             raise CellSyntaxError(
-                f"line {lines[at][0]}: %{word} stands alone on its line; put the text below it "
-                f"(or use --system on the line above; to keep the line as text write \\%{word})"
+                f"line {lines[at][0]}: %{word} must be alone on its line; put the text below it, "
+                f"or use --system on the line above (to keep this line as text, write \\%{word})"
             )
     said = [mark for _, mark in marks]
     if not said:
@@ -186,15 +186,17 @@ def _split_system(lines: Sequence[tuple[int, str]]) -> tuple[Text | None, Text]:
     at = lines[marks[0][0]][0]
     if said[0] == "%prompt":
         raise CellSyntaxError(
-            f"line {at}: %prompt without %system above it; to keep the line as text write \\%prompt"
+            f"line {at}: %prompt needs a %system line above it; to keep this line as text, write "
+            f"\\%prompt"
         )
     if len(said) == 1 or said[1] == "%system":
         raise CellSyntaxError(
-            f"line {at}: %system needs a %prompt line below it, where the prompt begins"
+            f"line {at}: %system needs a %prompt line below it, to mark where the prompt starts"
         )
     if len(said) > 2:
         raise CellSyntaxError(
-            f"line {lines[marks[2][0]][0]}: one %system … %prompt pair a block; this is a second {said[2]}"
+            f"line {lines[marks[2][0]][0]}: a block takes one %system … %prompt pair; this is a "
+            f"second {said[2]}"
         )
     (start, _), (end, _) = marks
     system = _text(lines[start + 1 : end])
@@ -229,13 +231,15 @@ def _refuse_repeats(blocks: Sequence[Block]) -> None:
             and (first := seen.setdefault(f"%{block.word}", block)) is not block
         ):
             raise CellSyntaxError(
-                f"line {block.line}: a second %{block.word}; the first is on line {first.line}"
+                f"line {block.line}: only one %{block.word} is allowed per cell; the first is on "
+                f"line {first.line}"
             )
         if block.name is None:
             continue
         if (first := seen.setdefault(name_key(block.name), block)) is not block:
             raise CellSyntaxError(
-                f"line {block.line}: the name {block.name[:60]!r} is used twice; first on line {first.line}"
+                f"line {block.line}: the name {block.name[:60]!r} is used twice; it is first used "
+                f"on line {first.line}"
             )
 
 
@@ -264,7 +268,7 @@ def tokens(line: str, number: int) -> tuple[Token, ...]:
             word, begun = [], False
     if quote:
         raise CellSyntaxError(
-            f'line {number}: a quote is not closed; put a text that holds \' into "…", and the reverse'
+            f'line {number}: a quote is not closed; put text that contains \' in "…", or the other way round'
         )
     if begun:
         split.append(Token("".join(word), number))

@@ -213,8 +213,9 @@ def _refuse_magic(core: str, magic: str, number: int) -> None:
     name = _magic(core)
     if name:
         raise CellSyntaxError(
-            f"line {number}: a second magic, %%{name}, in a %%{magic} cell: one magic a cell; put it into "
-            f"a cell of its own, or to keep the line as text write \\{core[:2]}{_word(core[1:])[:60]}"
+            f"line {number}: a cell takes one magic, but this %%{name} is inside a %%{magic} "
+            f"cell; move it to its own cell, or to keep the line as text, write "
+            f"\\{core[:2]}{_word(core[1:])[:60]}"
         )
 
 
@@ -222,19 +223,19 @@ def _refusal(number: int, sign: str, word: str, meant: str, magic: str) -> str:
     other = "vote" if magic == "fanout" else "fanout"
     form = ", ".join(f"%{known}" for known in BLOCK_WORDS[magic])
     shown = sign + word[:60]
-    keep = f"to keep the line as text write \\{shown}"
+    keep = f"to keep the line as text, write \\{shown}"
     here = meant in BLOCK_WORDS[magic] or meant in SYSTEM_WORDS
     if not here:
-        belongs = f"%{meant} belongs to %%{other}; %%{magic} knows {form}; {keep}"
+        belongs = f"%{meant} belongs to %%{other}; %%{magic} takes {form}; {keep}"
         return f"line {number}: " + (
             belongs if shown == f"%{meant}" else f"{shown} is not a block; {belongs}"
         )
     why = "is not a block"
     if sign != "%":
-        why = f"begins with {sign} (U+{ord(sign):04X}), which is not the percent sign %"
+        why = f"begins with {sign} (U+{ord(sign):04X}), which only looks like the percent sign %"
     elif seen(word) != word:
         hidden = next(char for char in word if char != seen(char))
-        why = f"is not a block: it holds U+{ord(hidden):04X}, which cannot be seen"
+        why = f"is not a block: it contains the invisible character U+{ord(hidden):04X}"
     return f"line {number}: {shown} {why}; write %{meant}, or {keep}"
 
 
@@ -250,8 +251,8 @@ def _is_comment(word: str, core: str) -> bool:
 
 def _note(number: int, shown: str, meant: str) -> str:
     return (
-        f"line {number}: {shown[:60]} is text here; to begin a block write %{meant} alone on its "
-        f"line, or to do without this note \\{shown[:60]}"
+        f"line {number}: {shown[:60]} is sent as text; to start a block, write %{meant} alone on "
+        f"its line; to hide this note, write \\{shown[:60]}"
     )
 
 

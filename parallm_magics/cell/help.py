@@ -14,17 +14,18 @@ from parallm_magics.cell.options import TABLE
 EXAMPLE_CELLS = {
     "fanout": "%%fanout -o review\nReview this code for one concern only.\n\n{{code}}\n\n"
     "%section security\nReport injection and secrets.\n\n%section style\nReport naming.",
-    "vote": "%%vote -n 5 --choices safe,unsafe -o verdict\nIs this content safe or unsafe?\n\n{{text}}",
+    "vote": "%%vote -n 5 --choices safe,unsafe -o verdict\nIs this content safe or "
+    "unsafe?\n\n{{text}}",
 }
 BLOCK_HELP = {
     "section": "one worker's prompt",
     "voter": "one voter's prompt",
-    "panel": "another panel to measure, its %voter blocks below",
-    "guardrail": "what must not pass",
+    "panel": "another panel to compare; its %voter blocks follow",
+    "guardrail": "what the guard must catch",
     "synthesis": "how to merge the answers",
     "judge": "how to choose among the answers",
-    "system": "a long system prompt, down to %prompt",
-    "prompt": "the prompt below a long system prompt",
+    "system": "a long system prompt; it ends at %prompt",
+    "prompt": "the prompt that follows the system prompt",
 }
 """What stands below each directive."""
 
@@ -40,8 +41,8 @@ def help_of(magic: str, first: str) -> str:
     )
     example = textwrap.indent(EXAMPLE_CELLS[magic], "    ")
     return (
-        f"{first}\n\n{example}\n\nBlocks (blanks before them do not count; a backslash keeps a line as text, as in "
-        f"\\%{words[0]}):\n{blocks}\n\nOptions:\n{options}\n"
+        f"{first}\n\n{example}\n\nBlocks (spaces before % do not matter; a backslash keeps a line "
+        f"as text: \\%{words[0]}):\n{blocks}\n\nOptions:\n{options}\n"
     )
 
 

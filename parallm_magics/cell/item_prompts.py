@@ -52,9 +52,9 @@ def refuse_label(
             steps = _resolved(tuple(step for _, step in ref.steps), item)
             if text is not None and ref.name == "item" and steps == hidden[: len(steps)]:
                 raise OptionError(
-                    f"line {text.line_at(ref.position)}, {place}: {ref.source} would tell the model the "
-                    "true label that it is to find; put in another part of the item, such as "
-                    "{{item.text}}, or keep the labels in a list beside the items"
+                    f"line {text.line_at(ref.position)}, {place}: {ref.source} would show the "
+                    f"model the true label it has to find; use another part of the item, such as "
+                    "{{item.text}}, or keep the labels in a separate list"
                 )
 
 

@@ -76,7 +76,9 @@ class Reader(Iterator[Any]):
         except StopIteration:
             if self._known is None or not self._exactly:
                 raise
-            problem = f"{self._name} has a length of {self._known:,} and ended after {self._read:,}"
+            problem = (
+                f"{self._name} says it has {self._known:,} items but ended after {self._read:,}"
+            )
         except UserCodeInterrupted:
             self._refuse_closed()
             raise
@@ -204,12 +206,12 @@ def items_of(value: Any, name: str) -> Items:
     """
     if isinstance(value, str | bytes):
         raise OptionError(
-            f"--each: {name} is one text; a list of items is needed, such as {name}.split()"
+            f"--each: {name} is a single text; --each needs a list of items, such as {name}.split()"
         )
     if isinstance(value, Mapping):
         return _keyed(value, name)
     if isinstance(value, set | frozenset):
-        raise OptionError(f"--each: {name} is a set, without an order; use sorted({name})")
+        raise OptionError(f"--each: {name} is a set, which has no order; use sorted({name})")
     if hasattr(type(value), "__aiter__"):
         return _asynchronous(value, name)
     if (table := table_of(value, name)) is not None:
@@ -264,8 +266,8 @@ def _read_once(value: Any, name: str) -> Items:
         if looked_at and not _alike(looked_at, reader.first()):
             _LOOKED_AT.remember(value, reader)
             raise OptionError(
-                f"--each: {name} gave its first item to a cell that did not run, and now goes on "
-                f"after it; open it anew, or make a list of it first: list({name})"
+                f"--each: {name} lost its first item to a cell that did not run; create it again, "
+                f"or make a list of it first: list({name})"
             )
     first = _first(reader, name)
     if few:
@@ -306,7 +308,7 @@ def _iterator(value: Any, name: str, known: int | None) -> Iterator[Any]:
     def told(error: Exception) -> Exception:
         if isinstance(error, TypeError):
             kind = type(value).__name__
-            return OptionError(f"--each: {name} is of type {kind}; a list of items is needed")
+            return OptionError(f"--each: {name} is of type {kind}; --each needs a list of items")
         return _broken(name, error)
 
     return translated(lambda: user_code.call(iter, value), told, Exception)
@@ -339,7 +341,7 @@ def _alike_keys(keys: Sequence[Any], name: str) -> str:
     for key in keys:
         other = seen.setdefault(str(key), key)
         if other is not key:
-            return f"the keys {other!r} and {key!r} of {name} read the same; rename one"
+            return f"the keys {other!r} and {key!r} of {name} look the same as text; rename one"
     return ""
 
 
@@ -365,7 +367,7 @@ def _length(value: Any) -> int | None:
 
 
 def _cut(name: str, number: int) -> str:
-    return f"{name} is a generator, which an interrupt ended while it made item {number:,}"
+    return f"{name} is a generator that was interrupted while it produced item {number:,}"
 
 
 def broke_off(name: str, error: BaseException, number: int = 0) -> str:
@@ -374,4 +376,4 @@ def broke_off(name: str, error: BaseException, number: int = 0) -> str:
     with contextlib.suppress(Exception):  # an exception's text is the user's code too
         why = " ".join(str(error).split())[:200]
     at = f" at item {number:,}" if number else ""
-    return f"{name} broke off{at} with {type(error).__name__}" + (f": {why}" if why else "")
+    return f"{name} failed{at} with {type(error).__name__}" + (f": {why}" if why else "")

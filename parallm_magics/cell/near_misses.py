@@ -87,7 +87,7 @@ class _Looker:
         """A line each, in the cell's order, of many the first."""
         lines = tuple(self._noted.values())
         left = len(lines) - MOST_NOTES
-        more = (f"{left} more pieces of text look like variables and are none",) if left > 0 else ()
+        more = (f"{left} more pieces of text look like variables but are not",) if left > 0 else ()
         return lines[:MOST_NOTES] + more
 
     def block(self, block: Block) -> Block:
@@ -162,12 +162,12 @@ def _named(inside: str, known: Known) -> str:
 
 def _refusal(match: re.Match[str], text: str, name: str) -> str:
     source = match[0][:100]
-    keep = f"to keep it as text write \\{source}"
+    keep = f"to keep it as text, write \\{source}"
     if text[match.end() : match.end() + 1] == "}" and re.fullmatch(r"[\w.\s]*", match["inside"]):
-        return f"{source}}} ends in three braces; write a blank before the last one, or {keep}"
+        return f"{source}}} ends in three braces; put a space before the last one, or {keep}"
     return (
-        f"{source} is no plain path such as {{{{{name}}}}}, {{{{{name}.part}}}} or {{{{{name}[0]}}}}; "
-        f"put its result into a variable of its own, or {keep}"
+        f"{source} is not a plain path such as {{{{{name}}}}}, {{{{{name}.part}}}} or "
+        f"{{{{{name}[0]}}}}; store its result in a variable and use that, or {keep}"
     )
 
 
@@ -194,5 +194,5 @@ def _near_misses(text: str, taken: list[tuple[int, int]], known: Known) -> list[
 
 def _note(miss: _NearMiss) -> str:
     unclosed = miss.source.startswith("{{") and not miss.source.endswith("}")
-    why = "is not closed, so it is sent as it stands" if unclosed else "is sent as it stands"
-    return f"{miss.source} {why}; for the variable write {{{{{miss.name}}}}}"
+    why = "is not closed and is sent as text" if unclosed else "is sent as text"
+    return f"{miss.source} {why}; for the variable, write {{{{{miss.name}}}}}"

@@ -50,7 +50,7 @@ def read_tokens(found: Sequence[Token], place: str, lookup: Lookup | None) -> di
         option = _known(flag, place, at)
         if option.read is read.switch:
             if glued is not None:
-                raise OptionError(f"{at}{flag} is a switch and takes no value")
+                raise OptionError(f"{at}{flag} is a switch; it takes no value")
             value: Any = True
         elif glued is not None:
             value = glued
@@ -65,8 +65,8 @@ def read_tokens(found: Sequence[Token], place: str, lookup: Lookup | None) -> di
             value = _substitute(value, option, lookup, f"{at}{flag}")
         value = _read(option, value, f"{at}{flag}")
         if option.name in layer and not option.repeats:
-            hint = "; several models are one list: -m a,b" if option.name == "model" else ""
-            raise OptionError(f"{at}{flag} is given twice{hint}")
+            hint = "; write several models as one list: -m a,b" if option.name == "model" else ""
+            raise OptionError(f"{at}{flag} is set twice{hint}")
         layer[option.name] = (*layer.get(option.name, ()), *value) if option.repeats else value
     if len(layer) > 1:
         _refuse_two_readings(layer, f"line {found[0].line}: ")
@@ -138,13 +138,13 @@ def _known(flag: str, place: str, at: str) -> Option:
     if option is not None:
         cells_first = sorted(option.where, key=lambda word: (word not in MAGICS, word))
         takers = ", ".join(f"%%{word}" if word in MAGICS else f"%{word}" for word in cells_first)
-        raise OptionError(f"{at}{flag} does not go on {shown}; it goes on {takers}")
+        raise OptionError(f"{at}{flag} is not allowed on {shown}; it is allowed on {takers}")
     if flag in ("--help", "-h"):
-        raise OptionError(f"{at}for help run {_help(place)} in a cell of its own")
+        raise OptionError(f"{at}for help, run {_help(place)} in a separate cell")
     here = {f: known for known in TABLE.values() if place in known.where for f in known.flags}
     if dash := dash_problem(flag, here):
         raise OptionError(f"{at}{dash}")
-    hint = _meant(flag, here) or f"; {_help(place)} lists those that there are"
+    hint = _meant(flag, here) or f"; {_help(place)} lists all options"
     raise OptionError(f"{at}{shown} has no option {flag[:60]}{hint}")
 
 
@@ -163,11 +163,11 @@ def _unexpected(word: str, place: str, quoted: str = "") -> str:
     """
     if dash := dash_problem(word, [flag for option in TABLE.values() for flag in option.flags]):
         return dash
-    where, below = f"%{place}", "one name, then options; the prompt goes below"
+    where, below = f"%{place}", "write one name, then options; the prompt starts on the next line"
     if place in MAGICS:
-        where, below = f"%%{place}", "the prompt goes below this line"
-    quotes = f", and a value that holds blanks needs quotes: {quoted}" if quoted else ""
-    comma = "; write no blank after a comma" if ", " in quoted else ""
+        where, below = f"%%{place}", "the prompt starts on the next line"
+    quotes = f"; a value with spaces needs quotes: {quoted}" if quoted else ""
+    comma = "; write no space after a comma" if ", " in quoted else ""
     return f"unexpected {word[:60]!r} after {where}; {below}{quotes}{comma}"
 
 
@@ -222,7 +222,7 @@ def _embedded(ref: Ref, option: Option, lookup: Lookup, where: str) -> str:
     shown = ref.shown
     if option.read in (lists.models, lists.choices) and not isinstance(value, str | Number):
         raise OptionError(
-            f"{where}: {shown} is a {type(value).__name__}; a list must stand alone, "
+            f"{where}: {shown} is a {type(value).__name__}; pass the list by itself, "
             f"as in {option.flags[0]} {ref.source}"
         )
     return translated(
@@ -238,7 +238,7 @@ def _read(option: Option, value: Any, where: str) -> Any:
         if isinstance(error, ValueError):
             problem = str(error)
         if issubclass(type(value), str) and whole(f"{{{value}}}") is not None:
-            problem += f"; for a variable write {{{value}}}"
+            problem += f"; for a variable, write {{{value}}}"
         return OptionError(f"{where}: {problem}")
 
     # A value of the user's may raise anything when it is looked at; it becomes one line.
@@ -260,5 +260,5 @@ def _refuse_two_readings(layer: Layer, at: str) -> None:
     named = [TABLE[name].flags[0] for name in _READINGS if layer.get(name)]
     if len(named) > 1:
         raise OptionError(
-            f"{at}{' and '.join(named)} exclude each other: an answer is read in one way"
+            f"{at}{' and '.join(named)} cannot be combined: an answer is read in one way only"
         )

@@ -18,7 +18,7 @@ def models(value: Any) -> tuple[str, ...]:
     """Read model names; commas separate them, except within brackets."""
     found = listed(value, "a model")
     if len(set(found)) < len(found):
-        raise ValueError("a model is named twice; for more calls of one model use -n")
+        raise ValueError("the same model is listed twice; for more calls to one model, use -n")
     return found
 
 
@@ -28,7 +28,7 @@ def columns(value: Any) -> tuple[str, ...]:
     known = [column.name for column in table.COLUMNS if column.on_request]
     for name in found:
         if name not in known:
-            raise ValueError(f"there is no further column {name!r}; known: {', '.join(known)}")
+            raise ValueError(f"there is no extra column {name!r}; known: {', '.join(known)}")
     return found
 
 
@@ -37,19 +37,20 @@ def choices(value: Any) -> tuple[str, ...]:
     found = listed(value, "a label")
     if len(found) < 2:
         other = next((char for char in ";|/" if char in found[0]), "")
-        hint = f"; commas separate them, not {other}" if other else ""
-        raise ValueError(f"two labels or more are needed, such as yes,no{hint}")
+        hint = f"; separate them with commas, not {other}" if other else ""
+        raise ValueError(f"expected at least two labels, such as yes,no{hint}")
     seen: dict[str, str] = {}
     for label in found:
         if any(unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp") for char in label):
-            raise ValueError(f"the label {label!r} holds a line break or a control character")
+            raise ValueError(f"the label {label!r} contains a line break or a control character")
         seen_as = "".join(char for char in label if not is_invisible(char))
         key = " ".join(unicodedata.normalize("NFKC", seen_as).casefold().split())
         if not key:
             raise ValueError(f"the label {label!r} is blank")
         if key in seen:
             raise ValueError(
-                f"the labels {seen[key]!r} and {label!r} are the same to a reader of answers"
+                f"the labels {seen[key]!r} and {label!r} differ only in case or spaces, so "
+                "answers cannot tell them apart"
             )
         seen[key] = label
     return found
@@ -64,12 +65,14 @@ def listed(value: Any, what: str) -> tuple[str, ...]:
     else:
         found: Any = getattr(value, "tolist", list)()
         if not isinstance(found, list) or not found:
-            raise ValueError(f"a list or a text with commas is needed, not {shown(value)}")
+            raise ValueError(f"expected a list, or text with commas, got {shown(value)}")
         parts = [str(part).strip() for part in found]
     if not parts or not all(parts):
-        last = "; write no blank after a comma" if len(parts) > 1 and not parts[-1] else ""
+        last = "; write no space after a comma" if len(parts) > 1 and not parts[-1] else ""
         raise ValueError(
-            f"{what} is missing between the commas{last}" if len(parts) > 1 else f"{what} is needed"
+            f"{what} is missing between the commas{last}"
+            if len(parts) > 1
+            else f"{what} is missing"
         )
     return tuple(parts)
 
@@ -93,8 +96,8 @@ def _split_list(typed: str) -> list[str]:
         inside = re.sub(f"[{COMMAS}]", ",", inside)
     elif commas:
         raise ValueError(
-            f"the comma {named(min(commas))} beside the plain one: separate the labels with , only, or "
-            "give a list, as in --choices {{labels}}"
+            f"the comma {named(min(commas))} is mixed with plain commas: separate the labels with , only, "
+            "or pass a list, as in --choices {{labels}}"
         )
     parts, depth = [""], 0
     for char in inside:
@@ -122,8 +125,8 @@ def _unquoted(part: str) -> str:
         begun = part.startswith(opening) and closing not in part
         if begun or (part.endswith(closing) and opening not in part and closing != ")"):
             raise ValueError(
-                f"{part[:40]!r} holds {opening if begun else closing} without its partner; write the "
-                "list with commas alone, such as yes,no"
+                f"{part[:40]!r} contains {opening if begun else closing} without its partner; "
+                "write the list with commas only, such as yes,no"
             )
     return part
 

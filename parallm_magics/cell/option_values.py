@@ -26,7 +26,7 @@ MOST_WORKERS = 100_000
 # What a request says elsewhere: given twice, one of the two would silently lose.
 _ELSEWHERE = {
     "model": "-m",
-    "messages": "the prompt below the line",
+    "messages": "the prompt in the cell",
     "stream": "--stream",
     "n": "-n",
 }
@@ -37,11 +37,13 @@ _IPYTHONS = re.compile(r"__\w*|_|_i+|_i?\d+|_[doi]h")
 def text(value: Any) -> str:
     """Read a text that is not blank."""
     if not isinstance(value, str):
-        raise ValueError(f"a text is needed, not {shown(value)}")
+        raise ValueError(f"expected text, got {shown(value)}")
     if not value.strip():
         raise ValueError("it is empty")
     if re.search("[\ud800-\udfff]", value):
-        raise ValueError("it holds half a surrogate pair, which no provider can be sent")
+        raise ValueError(
+            "it contains half a surrogate pair, which cannot be sent; retype that character"
+        )
     return value
 
 
@@ -49,7 +51,7 @@ def word(value: Any) -> str:
     """Read one word."""
     found = text(value).strip()
     if len(found.split()) != 1 or not found.isprintable():
-        raise ValueError(f"one word is needed, not {found[:40]!r}")
+        raise ValueError(f"expected one word, got {found[:40]!r}")
     return found
 
 
@@ -58,10 +60,10 @@ def identifier(value: Any) -> str:
     name = text(value).strip()
     if not name.isidentifier() or keyword.iskeyword(name):
         raise ValueError(
-            f"{name[:40]!r} cannot be a variable; use letters, digits and _, such as result"
+            f"{name[:40]!r} is not a valid variable name; use letters, digits and _, such as result"
         )
     if name in _SHADOWS or _IPYTHONS.fullmatch(name):
-        raise ValueError(f"{name!r} would hide Python's own {name}; choose another name")
+        raise ValueError(f"{name!r} would replace Python's own {name}; choose another name")
     return name
 
 
@@ -69,7 +71,7 @@ def switch(value: Any) -> bool:
     """Read on or off."""
     if isinstance(value, bool):
         return value
-    raise ValueError(f"True or False is needed, not {shown(value)}")
+    raise ValueError(f"expected True or False, got {shown(value)}")
 
 
 def whole_number(value: Any) -> int:
@@ -77,7 +79,7 @@ def whole_number(value: Any) -> int:
     if isinstance(value, str) and re.fullmatch(r"[+-]?[0-9]{1,18}", value.strip()):
         return int(value)
     if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise ValueError(f"a whole number is needed, not {shown(value)}")
+        raise ValueError(f"expected a whole number, got {shown(value)}")
     return int(value)
 
 
@@ -89,17 +91,17 @@ def _bounded(
     def read(value: Any) -> int:
         found = reader(value)
         if not fits(found):
-            raise ValueError(f"{needed}, not {found}")
+            raise ValueError(f"expected {needed}, got {found}")
         return found
 
     return read
 
 
-count = _bounded(whole_number, lambda found: found >= 1, "at least 1 is needed")
-count_or_none = _bounded(whole_number, lambda found: found >= 0, "0 or more is needed")
+count = _bounded(whole_number, lambda found: found >= 1, "at least 1")
+count_or_none = _bounded(whole_number, lambda found: found >= 0, "0 or more")
 concurrency = _bounded(count, lambda found: found <= 200, "at most 200 at once")
 workers = _bounded(
-    count, lambda found: found <= MOST_WORKERS, f"at most {MOST_WORKERS} workers a cell"
+    count, lambda found: found <= MOST_WORKERS, f"at most {MOST_WORKERS} workers per cell"
 )
 
 
@@ -107,7 +109,9 @@ def dollars(value: Any) -> Decimal:
     """Read an amount of US dollars above 0; a dollar sign may lead it."""
     shown = value.strip().removeprefix("$") if isinstance(value, str) else value
     if not _number(shown) > 0:
-        raise ValueError(f"US dollars above 0 are needed (None for no cap), not {str(shown)[:40]}")
+        raise ValueError(
+            f"expected an amount in US dollars above 0 (None for no cap), got {str(shown)[:40]}"
+        )
     return Decimal(str(shown))
 
 
@@ -115,7 +119,7 @@ def file_path(value: Any) -> str:
     """Read the path of a file, `~` for the home folder."""
     found = str(value) if isinstance(value, pathlib.PurePath) else text(value).strip()
     if "\0" in found or found.endswith(("/", "\\")):
-        raise ValueError(f"the path of a file is needed, not {found[:60]!r}")
+        raise ValueError(f"expected the path of a file, got {found[:60]!r}")
     return found
 
 
@@ -123,7 +127,7 @@ def seconds(value: Any) -> float:
     """Read a finite number of seconds above 0; a unit `s` may follow."""
     found = _number(value.strip().removesuffix("s") if isinstance(value, str) else value)
     if not found > 0:
-        raise ValueError(f"seconds above 0 are needed, not {found:g}")
+        raise ValueError(f"expected a number of seconds above 0, got {found:g}")
     return found
 
 
@@ -136,7 +140,7 @@ def temperature(value: Any) -> tuple[float, float]:
     else:
         low = high = _number(value)
     if low < 0 or high > 2:
-        raise ValueError("a temperature from 0 to 2 is needed, or a range such as 0..1")
+        raise ValueError("expected a temperature from 0 to 2, or a range such as 0..1")
     return low, high
 
 
@@ -145,11 +149,11 @@ def span(value: Any, least_width: float = 1e-9, such_as: str = "1..10") -> tuple
     parts = re.split(r"(?<!\.)\.\.(?!\.)", value) if isinstance(value, str) else value
     if not isinstance(parts, tuple | list) or len(parts) != 2:
         raise ValueError(
-            f"a range such as {such_as} is needed, not {shown(value)}{_as_range(value)}"
+            f"expected a range such as {such_as}, got {shown(value)}{_as_range(value)}"
         )
     low, high = (_number(part) for part in parts)
     if high - low < least_width:
-        raise ValueError(f"the range {low:g}..{high:g} is empty; the lower end comes first")
+        raise ValueError(f"the range {low:g}..{high:g} is empty; put the lower end first")
     return low, high
 
 
@@ -169,7 +173,7 @@ def items(value: Any) -> Any:
     if isinstance(value, str):
         found = _key_quoted(value.strip())
         if path(found) is None and whole(found) is None:
-            raise ValueError(f"the name of a variable is needed, not {found[:40]!r}")
+            raise ValueError(f"expected the name of a variable, got {found[:40]!r}")
         return found
     return value
 
@@ -188,13 +192,13 @@ def comparisons(value: Any) -> tuple[str, ...]:
     """Read systems to compare with: `single`, models, names of panels, `stop=clinch`."""
     found = listed(value, "a system") if value != () else ()
     if len(set(found)) < len(found):
-        raise ValueError("a system is named twice")
+        raise ValueError("the same system is named twice")
     for each in found:
         name, equals, how = each.partition("=")
         if name == "stop" and equals and stop(how) != "clinch":
             raise ValueError(
-                "only stop=clinch can be told from votes that were all asked; "
-                "for another way to stop run a cell of its own"
+                "only stop=clinch can be computed from a full set of votes; to try another rule, "
+                "run a cell with that --stop"
             )
     return found
 
@@ -209,7 +213,7 @@ def parameter(value: Any) -> tuple[tuple[str, Any], ...]:
     key, equals, shown = text(value).partition("=")
     if not equals or not re.fullmatch(r"[A-Za-z_][\w.-]*", key.strip()):
         raise ValueError(
-            """KEY=JSON is needed, such as top_p=0.9 or 'thinking={"type": "disabled"}'"""
+            """expected KEY=JSON, such as top_p=0.9 or 'thinking={"type": "disabled"}'"""
         )
 
     def told(error: Exception) -> Exception:
@@ -217,7 +221,8 @@ def parameter(value: Any) -> tuple[tuple[str, Any], ...]:
             return error
         problem = "nested too deeply" if isinstance(error, RecursionError) else str(error)
         return ValueError(
-            f"{shown[:40]!r} is no JSON ({problem}); put the whole into single quotes: '{key}=…'"
+            f"{shown[:40]!r} is not valid JSON ({problem}); put all of it in single quotes: "
+            f"'{key}=…'"
         )
 
     def loaded() -> Any:
@@ -245,12 +250,12 @@ def _sendable(key: str, value: Any) -> Any:
         *(TypeError, ValueError, RecursionError),
     )
     if key in _ELSEWHERE:
-        raise _UnsendableError(f"{key} is said by {_ELSEWHERE[key]}; leave it out here")
+        raise _UnsendableError(f"{key} is already set by {_ELSEWHERE[key]}; remove it here")
     return value
 
 
 def _no_constant(name: str) -> Any:
-    raise _UnsendableError(f"{name} is no JSON")
+    raise _UnsendableError(f"{name} is not valid JSON")
 
 
 def threshold(value: Any) -> str:
@@ -259,12 +264,12 @@ def threshold(value: Any) -> str:
     share = _fraction(shown)
     if share is None:
         raise ValueError(
-            f"a share such as 0.6, 2/3 or 60%, or a count, is needed, not {shown[:40]!r}"
+            f"expected a share such as 0.6, 2/3 or 60%, or a count, got {shown[:40]!r}"
         )
     if shown == "1":
-        raise ValueError("1 is ambiguous: write 100% for all votes, or --pick any for one of them")
+        raise ValueError("1 is ambiguous: write 100% for all votes, or use --pick any for one vote")
     if share <= 0:
-        raise ValueError("a share above 0 is needed")
+        raise ValueError("expected a share above 0")
     if share > 1 and (share.denominator != 1 or "%" in shown):
         raise ValueError(f"{shown} is more than all votes")
     return shown
@@ -274,7 +279,7 @@ def weight(value: Any) -> Fraction:
     """Read a number of at least 0, exact as it is written."""
     found = None if isinstance(value, bool) else _fraction(str(value).strip())
     if found is None or found < 0:
-        raise ValueError(f"a weight of 0 or more is needed, such as 1.5, not {shown(value)}")
+        raise ValueError(f"expected a weight of 0 or more, such as 1.5, got {shown(value)}")
     return found
 
 
@@ -289,7 +294,7 @@ def stop(value: Any) -> str:
     share = _fraction(level.strip())
     if share is None or not Fraction(1, 2) < share < 1:
         raise ValueError(
-            f"a level between 0.5 and 1 is needed, such as beta:0.95, not {shown[:40]!r}"
+            f"expected a level between 0.5 and 1, such as beta:0.95, got {shown[:40]!r}"
         )
     return f"beta:{share}"
 
@@ -298,10 +303,10 @@ def minimum(value: Any) -> str:
     """Read a count of workers, or a share in percent; kept as text."""
     shown = str(value).strip()
     if isinstance(value, float) and not 0 <= value <= 1:
-        raise ValueError("a whole number of workers or a percentage is needed, such as 3 or 50%")
+        raise ValueError("expected a whole number of workers or a percentage, such as 3 or 50%")
     if isinstance(value, float) or re.fullmatch(r"0?\.\d+", shown):
         raise ValueError(
-            f"a count or a percentage is needed; for a share write {float(value) * 100:g}%"
+            f"expected a count or a percentage; for this share, write {float(value) * 100:g}%"
         )
     if match := re.fullmatch(r"(\d{1,3}(?:\.\d+)?)\s*%", shown):
         if float(match[1]) > 100:
@@ -341,9 +346,9 @@ def _fraction(shown: str) -> Fraction | None:
 def _number(value: Any) -> float:
     found = translated(
         lambda: float(value),
-        lambda _: ValueError(f"a number is needed, not {shown(value)}"),
+        lambda _: ValueError(f"expected a number, got {shown(value)}"),
         *(TypeError, ValueError),
     )
     if isinstance(value, bool) or not math.isfinite(found):
-        raise ValueError(f"a finite number is needed, not {shown(value)}")
+        raise ValueError(f"expected a finite number, got {shown(value)}")
     return found

@@ -29,14 +29,14 @@ class CallOptions:
     out: str | None = option(
         "--out -o NAME",
         read.identifier,
-        "store the run under this name, and still show it",
+        "store the run in this variable, and still show it",
         setting=False,
         keyword=False,
     )
     model: tuple[str, ...] = option(
         "--model -m A[,B…]",
         lists.models,
-        "the model, or several to deal the workers to",
+        "the model; several models take turns over the workers",
         where=CALL_PLACES,
         default=(),
         offers="models",
@@ -44,7 +44,7 @@ class CallOptions:
     n: int | None = option(
         "-n N",
         read.workers,
-        "how many workers",
+        "number of workers",
         where={FANOUT, VOTE, "section", "guardrail", "panel"},
         setting=False,
         also="votes voters samples workers count k num times repeats",
@@ -52,7 +52,8 @@ class CallOptions:
     each: Any = option(
         "--each NAME",
         read.items,
-        "run once per item of this variable, as {{item}} and {{index}}; votes are measured",
+        "run once for each item of this variable, as {{item}} and {{index}}; %%vote also measures "
+        "the votes",
         setting=False,
         offers="variables",
         also="items map data docs",
@@ -68,7 +69,7 @@ class CallOptions:
     compare: tuple[str, ...] = option(
         "--compare single|MODEL|PANEL|stop=clinch",
         read.comparisons,
-        "what else to measure on the same items, several with commas",
+        "what else to measure on the same items; separate several with commas",
         where={VOTE},
         default=(),
         setting=False,
@@ -84,16 +85,19 @@ class CallOptions:
     temperature: tuple[float, float] | None = option(
         "--temperature -t X|LO..HI",
         read.temperature,
-        "one temperature, or a range spread over the workers",
+        "one temperature, or a range to spread over the workers",
         where=CALL_PLACES,
     )
     effort: str | None = option(
-        "--effort LEVEL", read.word, "reasoning effort, as the model names it", where=CALL_PLACES
+        "--effort LEVEL",
+        read.word,
+        "reasoning effort, such as low or high; models differ in their levels",
+        where=CALL_PLACES,
     )
     param: tuple[tuple[str, Any], ...] = option(
         "--param KEY=JSON",
         read.parameter,
-        "one more request field, sent as given",
+        "an extra request field, sent unchanged; may be repeated",
         where=CALL_PLACES,
         default=(),
         repeats=True,
@@ -101,7 +105,7 @@ class CallOptions:
     max_tokens: int = option(
         "--max-tokens N",
         read.count,
-        "most output tokens a worker, thinking included",
+        "maximum output tokens per worker, thinking included",
         where=CALL_PLACES,
         default=4096,
     )
@@ -120,7 +124,7 @@ class AnswerOptions(CallOptions):
     )
     shuffle_choices: bool = switch(
         "--shuffle-choices",
-        "name the choices in another order to each voter, so that their places average out",
+        "give each voter the choices in a different order, so that position bias averages out",
         where={VOTE},
     )
     score: tuple[float, float] | None = option(
@@ -134,7 +138,7 @@ class AnswerOptions(CallOptions):
     flag: str | None = option(
         "--flag LABEL",
         read.text,
-        "answers with this label are listed in run.flagged; --pick any looks for it",
+        "list answers with this label in run.flagged; --pick any looks for it",
         where={FANOUT, VOTE, "section"},
         setting=False,
         offers="labels",
@@ -143,7 +147,7 @@ class AnswerOptions(CallOptions):
     aggregate: str | None = words(
         "--aggregate",
         ("join", "synthesis", "none"),
-        "how the sections become one text (join; with a %synthesis block: synthesis)",
+        "how to merge the sections into one text (default join; synthesis with a %synthesis block)",
         where={FANOUT},
     )
 
@@ -155,7 +159,7 @@ class RuleOptions(AnswerOptions):
     pick: str = words(
         "--pick",
         PICKS,
-        "the rule that picks the winner (a section's numbers: median)",
+        "the rule that picks the winner (default for numbers in a section: median)",
         where=VOTE_PLACES,
         default=DEFAULT,
         also="rule method aggregation",
@@ -163,56 +167,57 @@ class RuleOptions(AnswerOptions):
     threshold: str | None = option(
         "--threshold Q",
         read.threshold,
-        "votes the winner needs, or a guard's block: 0.6, 2/3, 60% or a count",
+        "votes needed to win, or for a guard to block: 0.6, 2/3, 60% or a count",
         where=VOTE_PLACES | GUARD_PLACES,
         also="agreement",
     )
     base: str = words(
         "--base",
         ("requested", "valid"),
-        "what majority, threshold and unanimous are shares of",
+        "whether majority, threshold and unanimous count all requested votes or only valid ones",
         where=VOTE_PLACES,
         default="requested",
     )
     quorum: int | None = option(
         "--quorum N",
         read.count,
-        "least valid votes for a result (half of the requested)",
+        "fewest valid votes for a result (default: half of the requested votes)",
         where=VOTE_PLACES,
     )
     ties: str = words(
         "--ties",
         TIES,
-        "what becomes of a tie: no winner, the lowest index, a lot by --seed, or a judge's choice",
+        "how to settle a tie: no winner, the lowest index, a random choice by --seed, or a judge",
         where=VOTE_PLACES,
         default="report",
     )
     weight: Fraction | None = option(
         "--weight W",
         read.weight,
-        "what this voter's vote counts; makes the rule weighted",
+        "the weight of this voter's vote; switches to --pick weighted",
         where={"voter"},
         setting=False,
     )
     weights: str | None = words(
         "--weights",
         ("learned",),
-        "weigh the voters by the labels of one half of the items, and test that on the other half",
+        "learn the voters' weights on one half of the labelled items and test them on the other "
+        "half",
         where={VOTE},
         setting=False,
     )
     stop: str = option(
         "--stop all|clinch|beta:LEVEL",
         read.stop,
-        "when a vote ends: with all votes, once the open ones cannot change it, or by a heuristic, "
-        "such as beta:0.95",
+        "when to end a vote: after all votes, once open votes cannot change the winner (clinch), "
+        "or by a heuristic, such as beta:0.95",
         where={VOTE},
         default="all",
     )
     launch: str = words(
         "--launch",
         ("all", "lazy"),
-        "lazy asks only as many at once as are still needed: saves money, not time",
+        "lazy asks only as many voters at once as are still needed: saves money, not time",
         where={VOTE},
         default="all",
     )
@@ -225,7 +230,7 @@ class GuardOptions(RuleOptions):
     block: str | None = option(
         "--block LABEL",
         read.text,
-        "the guard's label that blocks (BLOCK; needed where that is none of its choices)",
+        "the label that blocks (default BLOCK; required if BLOCK is not one of the choices)",
         where=GUARD_PLACES,
         setting=False,
         offers="labels",
@@ -233,21 +238,21 @@ class GuardOptions(RuleOptions):
     refusal: str = option(
         "--refusal TEXT",
         read.text,
-        "what stands in place of blocked work",
+        "the text to show in place of blocked work",
         where=GUARD_PLACES,
         default="Blocked by the guardrail.",
     )
     on_error: str = words(
         "--on-error",
         ("block", "pass"),
-        "what a guard does that gives no verdict",
+        "what to do when a guard gives no verdict",
         where=GUARD_PLACES,
         default="block",
     )
     on_block: str = words(
         "--on-block",
         ("return", "raise"),
-        "whether a blocked run is a result or an error",
+        "return a blocked run, or raise an error",
         where=GUARD_PLACES,
         default="return",
     )
@@ -260,82 +265,88 @@ class Options(GuardOptions):
     timeout: float | None = option(
         "--timeout S",
         read.seconds,
-        "seconds of silence before a worker has timed out (15; 60 for the first token and for unstreamed calls)",
+        "seconds of silence before a worker times out (default 15; 60 for the first token and "
+        "without streaming)",
         where=CALL_PLACES,
     )
     deadline: float = option(
         "--deadline S",
         read.seconds,
-        "seconds for a worker as a whole",
+        "total seconds for one worker, retries included",
         where=CALL_PLACES,
         default=120.0,
     )
     retries: int = option(
         "--retries N",
         read.count_or_none,
-        "further tries after a passing fault",
+        "how often to retry after a temporary error",
         where=CALL_PLACES,
         default=2,
     )
     retry_timeouts: bool = switch(
         "--retry-timeouts",
-        "try again after a time-out too, although it may have been billed",
+        "also retry after a timeout, although the first call may be billed",
         where=CALL_PLACES,
     )
     concurrency: int | None = option(
         "--concurrency -c N",
         read.concurrency,
-        "most workers at once (without it 20 at first, then as many as the provider bears, up to 200)",
+        "maximum workers at once (default: starts at 20 and adapts to the provider, up to 200)",
         also="max_concurrency max_workers parallel workers_at_once",
     )
     rpm: int | None = option(
-        "--rpm N", read.count, "most requests to one provider in any 60 seconds"
+        "--rpm N", read.count, "maximum requests to one provider in any 60 seconds"
     )
     tpm: int | None = option(
-        "--tpm N", read.count, "most tokens to and from one provider in any 60 seconds"
+        "--tpm N", read.count, "maximum tokens to and from one provider in any 60 seconds"
     )
     max_cost: Decimal | None = option(
         "--max-cost USD",
         read.dollars,
-        "no call begins that could take the cell's cost above this",
+        "start no call that could take the cell's cost above this",
         also="budget cost",
     )
     min_success: str = option(
-        "--min-success N|P%", read.minimum, "fewer successes than this are an error", default="50%"
+        "--min-success N|P%", read.minimum, "raise an error if fewer workers succeed", default="50%"
     )
     seed: int = option(
-        "--seed N", read.whole_number, "makes simulated answers reproducible", default=0
+        "--seed N",
+        read.whole_number,
+        "the seed for simulated answers and random choices",
+        default=0,
     )
     cache: str = words(
         "--cache",
         ("auto", "off"),
-        "use the provider's prompt cache for a long beginning that several prompts share",
+        "use the provider's prompt cache when prompts share a long beginning",
         default="auto",
     )
     stream: str = words(
         "--stream",
         ("auto", "on", "off"),
-        "read answers as they are written (auto: up to 200 workers)",
+        "stream the answers (auto: for up to 200 workers)",
         default="auto",
     )
     out_file: str | None = option(
         "--out-file PATH",
         read.file_path,
-        "write each result there as it ends, as JSON lines; never read back",
+        "append each result to this file as a JSON line; the file is never read back",
         setting=False,
     )
     dry_run: bool = switch(
-        "--dry-run", "show the rendered prompts and the estimated cost; no call", setting=False
+        "--dry-run",
+        "show the prompts and the estimated cost without calling a model",
+        setting=False,
     )
     quiet: bool = switch("--quiet", "show nothing")
     columns: tuple[str, ...] = option(
         "--columns A[,B…]",
         lists.columns,
-        "further columns of the table, such as request: each call's id with its provider",
+        "extra columns of the table, such as request (the provider's request id)",
         default=(),
     )
-    no_vars: bool = switch("--no-vars", "put no variables into the text")
-    no_ask: bool = switch("--no-ask", "leave out the closing line that --choices or --score adds")
+    no_vars: bool = switch("--no-vars", "leave {{variables}} in the text as they are")
+    no_ask: bool = switch("--no-ask", "do not add the closing line of --choices or --score")
 
     def __getstate__(self) -> list[Any]:
         """What is pickled with a run: the options as they were typed, without a script's own items."""

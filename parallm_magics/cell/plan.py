@@ -169,7 +169,7 @@ def _cell_layer(cell: Cell, prompts: Prompts, keywords: Layer) -> Layer:
     layer = {**typed, **keywords}
     if cell.system is not None and "system" in layer:
         raise CellSyntaxError(
-            "line 1: --system and a %system text exclude each other; keep one of them"
+            "line 1: --system and a %system block cannot be combined; keep one of them"
         )
     return layer
 
@@ -196,8 +196,8 @@ def _parts(cell: Cell, prompts: Prompts) -> _Parts:
         by_word[block.word].append((block, own))
     workers = by_word["voter" if cell.magic == "vote" else "section"]
     if not cell.preamble.value and not (by_word["voter"] or by_word["section"]):
-        form = "a prompt" if cell.magic == "vote" else "%section NAME, and its prompt below it"
-        raise CellSyntaxError(f"the cell holds no prompt; below %%{cell.magic} write {form}")
+        form = "a prompt" if cell.magic == "vote" else "%section NAME with a prompt below it"
+        raise CellSyntaxError(f"the cell has no prompt; below %%{cell.magic} write {form}")
     panels: Sequence[PanelBlock] = ()
     if by_word["panel"]:
         workers, panels = cut_panels(blocks)
@@ -221,17 +221,18 @@ def _block_options(block: Block, cell: Cell, prompts: Prompts) -> Layer:
         own = read_tokens(block.arguments, block.word, partial(prompts.option, line=block.line))
     if block.system is not None and "system" in own:
         raise CellSyntaxError(
-            f"line {block.line}: {block.where} has --system and a %system text; keep one of them"
+            f"line {block.line}: {block.where} has both --system and a %system block; keep one of "
+            f"them"
         )
     if not block.text.value and block.word == "guardrail":
         raise CellSyntaxError(
-            f"line {block.line}: {block.where} is empty; write its prompt below it, as a guard "
-            "sees its own text only"
+            f"line {block.line}: {block.where} is empty; write a prompt below it, since a guard "
+            f"sees only its own text"
         )
     if not block.text.value and block.word in ("section", "voter") and not cell.preamble.value:
         raise CellSyntaxError(
-            f"line {block.line}: {block.where} is empty, and there is no text above the first "
-            "block; write its prompt below it"
+            f"line {block.line}: {block.where} is empty and the cell has no text above its first "
+            f"block; write a prompt below it"
         )
     return own
 
@@ -246,8 +247,8 @@ def _layers(settings: Layer, cell_layer: Layer, parts: _Parts) -> Layers:
     if options.launch == "lazy" and options.stop == "all" and "stop" in cell_layer:
         if "launch" in cell_layer:
             raise OptionError(
-                "--stop all and --launch lazy exclude each other: lazy leaves out votes that cannot "
-                "change the outcome; take one of them off"
+                "--stop all and --launch lazy cannot be combined: lazy skips votes that cannot "
+                "change the outcome; remove one of them"
             )
         layers = layers.over({"launch": "all"})
     return layers
@@ -265,21 +266,19 @@ def _implied_rule(options: Options, chosen: Layer, parts: _Parts, weighed: bool)
         if "pick" in chosen:
             named = ", ".join(f"--pick {name}" for name, rule in PICKS.items() if rule.asks)
             raise OptionError(
-                f"line {judge.line}: %judge has no part in --pick {options.pick}; "
-                f"name {named} or --ties judge"
+                f"line {judge.line}: %judge is not used by --pick {options.pick}; use {named} or "
+                f"--ties judge"
             )
         return {"pick": rule_where(lambda rule: rule.asks == asked_for)}
     if "score" in judging and rule.asks != "score":
         scores = rule_where(lambda rule: rule.asks == "score")
         raise OptionError(
-            f"line {judge.line if judge else 1}: --score on %judge goes with --pick {scores}"
+            f"line {judge.line if judge else 1}: --score on %judge works only with --pick {scores}"
         )
     if weighed and not rule.weighs:
         weighs = rule_where(lambda rule: rule.weighs)
         if "pick" in chosen:
-            raise OptionError(
-                f"--weight has no part in --pick {options.pick}; it is --pick {weighs}"
-            )
+            raise OptionError(f"--weight is not used by --pick {options.pick}; use --pick {weighs}")
         return {"pick": weighs}
     return NOTHING
 
@@ -292,7 +291,7 @@ def _items(cell: Cell, each: Any, prompts: Prompts) -> Items:
     ]
     if not names_item(prompts, cell.preamble, cell.system, *prompting):
         raise OptionError(
-            "--each: no prompt says {{item}} or {{index}}, so every call would be the same"
+            "--each: no prompt contains {{item}} or {{index}}, so all calls would be the same"
         )
     return items
 
@@ -313,7 +312,7 @@ def _workers(
 def _unspread(spans: Sequence[tuple[float, float]], items: Items | None) -> list[str]:
     """Return a note for each range that only one worker has, so that it cannot be spread."""
     return [
-        f"-t {low:g}..{high:g}: only one worker has this range, and takes {low:g}"
+        f"-t {low:g}..{high:g}: the range has only one worker, which takes {low:g}"
         for low, high in spans
         if items is None or items.known == 1
     ]

@@ -129,11 +129,11 @@ class Prompts:
         if isinstance(each, str):
             ref = path(each) or whole(each)
             if ref is None:
-                raise OptionError(f"--each: {each[:40]!r} is no variable")
+                raise OptionError(f"--each: {each[:40]!r} is not a variable")
             name = ref.shown
             if spelling_of(ref.name, self._variables) is None:
                 hint = nearest(ref.name, public_names(self._variables))
-                raise OptionError(f"--each: no variable {ref.name[:60]!r}{hint}")
+                raise OptionError(f"--each: there is no variable {ref.name[:60]!r}{hint}")
             value = value_of(ref, self._variables, "--each", named=True)
         self.items = items_of(value, name)
         return self.items
@@ -144,7 +144,7 @@ class Prompts:
         package = items.table.package if items is not None and items.table is not None else ""
         code = way_out(package, items.name if items is not None else "items", gap)
         what = shown or (f"column {gap.column!r}" if gap.column else "item")
-        return f"{what} is {gap.value}, no value; leave such items out, or fill them: {code}"
+        return f"{what} is {gap.value} (a missing value); drop or fill such items: {code}"
 
     def _refuse_missing(self, ref: Ref, value: Any, where: str) -> None:
         """Refuse an item, or a part of it, that holds no value: "nan" is no text of anybody's."""
@@ -160,8 +160,8 @@ class Prompts:
             return value_of(ref, values, where)
         if ref.name in PER_ITEM and ref.name not in self._variables:
             raise VariableError(
-                f"{where}: {ref.source} needs --each NAME on the cell's first line, "
-                f"and stands in the prompt of a worker; write \\{ref.source} to keep it as text"
+                f"{where}: {ref.source} works only in a worker's prompt, with --each NAME on the "
+                f"cell's first line; to keep it as text, write \\{ref.source}"
             )
         if spelling_of(ref.name, self._variables) is None:
             self._refuse_answers(ref, where)
@@ -169,18 +169,18 @@ class Prompts:
 
     def _refuse_answers(self, ref: Ref, where: str) -> None:
         """Refuse a name that stands for what the cell's own calls answer, which no prompt of it sees."""
-        keep = f"write \\{ref.source} to keep it as text"
+        keep = f"to keep it as text, write \\{ref.source}"
         if ref.name in _LATER:
             raise VariableError(
-                f"{where}: {ref.source} stands in {_LATER[ref.name]} only: the others run at the same "
-                "time and see no answers; for a further step use a second cell that reads this "
-                f"one's result (-o NAME, then {{{{NAME.text}}}}), or {keep}"
+                f"{where}: {ref.source} works only in {_LATER[ref.name]}: all other blocks run at "
+                f"the same time and see no answers; for a next step, use a second cell that reads "
+                f"this result (-o NAME, then {{{{NAME.text}}}}), or {keep}"
             )
         if ref.name in self._blocks:
             raise VariableError(
-                f"{where}: no variable {ref.name!r}, and {self._blocks[ref.name].where} runs at the same "
-                f"time; for its answer use {{{{outputs.{ref.name}}}}} in a %synthesis, or a second cell "
-                f"that reads this one's result, or {keep}"
+                f"{where}: there is no variable {ref.name!r}, and {self._blocks[ref.name].where} "
+                f"runs at the same time; for its answer, use {{{{outputs.{ref.name}}}}} in a "
+                f"%synthesis or a second cell, or {keep}"
             )
 
     def text_of(self, ref: Ref, place: Callable[[], str], values: Mapping[str, Any]) -> str:
@@ -198,7 +198,7 @@ class Prompts:
             VariableError,
         )
         if issubclass(type(value), str) and "\ufffd" in text and text != value:
-            note = f"{ref.source}: half surrogate pairs were sent as U+FFFD"
+            note = f"{ref.source}: broken characters (half surrogate pairs) were sent as U+FFFD"
             self.notes += [] if note in self.notes else [note]
         if _is_empty(value, text) and ref.source not in self._empty:
             self._empty.add(ref.source)
@@ -229,4 +229,4 @@ def _check_output(ref: Ref, keys: Keys, where: str) -> None:
     if len(ref.steps) > 1 or not keys.has_key(key):
         some = keys.some_keys()
         known = nearest(key, some) or f"; known: {', '.join(some)}"
-        raise VariableError(f"{where}: {ref.source}: no section {key!r}{known}")
+        raise VariableError(f"{where}: {ref.source}: there is no section {key!r}{known}")

@@ -243,8 +243,8 @@ def _refuse_spread(workers: Sequence[WorkerSpec], items: str) -> None:
     """Refuse a range of temperatures over items whose number nobody knows."""
     for low, high in (worker.span for worker in workers if worker.span is not None):
         raise OptionError(
-            f"-t {low:g}..{high:g}: a range is spread over the workers, and how many items {items} has "
-            "is known only when all are read; give one temperature, or a list"
+            f"-t {low:g}..{high:g}: a temperature range needs to know the number of items, but "
+            f"{items} is read one by one; give one temperature, or make it a list"
         )
 
 
@@ -280,7 +280,7 @@ def _call_specs(
             )
         )
     if any(worker.options.flag for worker in workers) and not any(spec.flag for spec in specs):
-        raise OptionError("--flag: nothing has that label among its --choices")
+        raise OptionError("--flag: no section has that label in its --choices")
     return specs
 
 
@@ -328,9 +328,9 @@ def model_of(text: str | None, parsed: dict[str, Model], parse_model: ParseModel
     """
     if text is None:
         raise ModelError(
-            'no model is chosen: add -m MODEL to the cell, or run %config ParallmMagics.model = "MODEL", '
+            'no model is chosen: add -m MODEL to the cell, run %config ParallmMagics.model = "MODEL", '
             "or set PARALLM_MODEL; MODEL is for example claude-haiku-5-5, gpt-6-luna, ollama:llama3.2, "
-            "or sim for a simulation without key and network"
+            "or sim for a simulation that needs no key"
         )
     if text not in parsed:
         parsed[text] = parse_model(text)

@@ -87,8 +87,8 @@ def cut_panels(
             name = block.name or f"panel{len(panels) + 1}"
             if name in _TAKEN_NAMES or any(name == panel.name for panel in panels):
                 raise OptionError(
-                    f"line {block.line}: {block.where} cannot be called {name!r}, as that is "
-                    "another system's name; give it another one"
+                    f"line {block.line}: {block.where} cannot be called {name!r}, because another "
+                    f"system has that name; choose another name"
                 )
             panels.append(PanelBlock(block, layer, (), name))
         elif block.word == "voter" and panels:
@@ -151,7 +151,7 @@ def _check_model(name: str, check: Callable[[str], object], known: Sequence[str]
     translated(
         lambda: check(name),
         lambda error: OptionError(
-            f"--compare: {name[:60]!r} is neither single, stop=clinch nor the name of a %panel"
+            f"--compare: {name[:60]!r} is not single, not stop=clinch and not the name of a %panel"
             f"{nearest(name, known)}; as a model: {error}"
         ),
         ModelError,
@@ -224,8 +224,8 @@ def study_of(
     for worker in workers:
         if not names_item(prompts, cell.preamble, cell.system, *worker.texts):
             raise OptionError(
-                f"--each: the prompt of {worker.name[:60]} says neither {{{{item}}}} nor {{{{index}}}}, "
-                "so it would be asked the same of every item"
+                f"--each: the prompt of {worker.name[:60]} contains no {{{{item}}}} or "
+                f"{{{{index}}}}, so it would be the same for every item"
             )
     return Study(systems, labels)
 
@@ -235,13 +235,12 @@ def refuse_study(cell_layer: Layer, panels: Sequence[PanelBlock]) -> None:
     if panels:
         block = panels[0].block
         raise OptionError(
-            f"line {block.line}: {block.where} is compared with the cell's vote on many items; "
-            "add --each ITEMS"
+            f"line {block.line}: {block.where} compares panels over many items; add --each ITEMS"
         )
     for name in ("truth", "compare", "weights"):
         if name in cell_layer and cell_layer[name] is not TABLE[name].default:
             raise OptionError(
-                f"{TABLE[name].flags[0]} measures votes on many items; add --each ITEMS"
+                f"{TABLE[name].flags[0]} measures votes over many items; add --each ITEMS"
             )
 
 
@@ -261,8 +260,8 @@ def measured_layers(
     rules += [(p.own.get("pick", options.pick), p.own.get("ties", options.ties)) for p in panels]
     if judged or any(asks_judge(*rule) for rule in rules):
         raise OptionError(
-            "--each: a judge is asked once a cell and cannot be measured on many items; take "
-            "another --pick and --ties, or run the cell in a loop"
+            "--each: a judge runs once per cell and cannot be measured over many items; choose "
+            "another --pick or --ties, or run the cell in a loop"
         )
     if cell_layer.get("stop", "all") != "all" or cell_layer.get("launch", "all") != "all":
         flag = (
@@ -271,9 +270,9 @@ def measured_layers(
             else f"--stop {options.stop.partition(':')[0]}"
         )
         raise OptionError(
-            f"--each asks every vote of every item, so {flag} has no part in it; "
-            "--compare stop=clinch tells from the same votes what it would have saved"
+            f"--each always asks for every vote, so {flag} cannot be used with it; --compare "
+            f"stop=clinch computes from the same votes what it would have saved"
         )
     if options.weights is not None and options.truth is None:
-        raise OptionError("--weights learned needs --truth LABELS to learn from")
+        raise OptionError("--weights learned needs labels to learn from; add --truth LABELS")
     return layers.over({"stop": "all", "launch": "all"})

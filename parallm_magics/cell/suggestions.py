@@ -35,12 +35,12 @@ _PLACEHOLDER = re.compile(r"[A-Z]+")
 _CLAUSE = re.compile(r"[;:]| \(")
 
 
-_TASK = "the text that comes first in every prompt"
+_TASK = "the shared text at the start of every prompt"
 _OWN = {
     "synthesis": {"task": _TASK, "outputs": "the sections' answers"},
     "judge": {"task": _TASK, "candidates": "the answers to choose from"},
 }
-_ITEM = {"item": "the item of this worker", "index": "the item's place, from 1"}
+_ITEM = {"item": "this worker's item", "index": "the item's number, from 1"}
 
 
 class Suggestion(NamedTuple):

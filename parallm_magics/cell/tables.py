@@ -157,9 +157,7 @@ def _pyarrow(value: Any, name: str) -> Table | None:
 
 def _refuse_twins(name: str, columns: Sequence[Any]) -> None:
     if len({*columns}) < len(columns):
-        raise OptionError(
-            f"--each: {name} has two columns of one name, and a row can hold only one of them; rename one"
-        )
+        raise OptionError(f"--each: {name} has two columns with the same name; rename one")
 
 
 def is_missing(value: Any) -> bool:

@@ -133,10 +133,11 @@ def _variable(
     """Return the name and value of the variable that is meant."""
     if ref is None or spelling_of(ref.name, variables) is None:
         columns = [str(key) for key in items.first] if isinstance(items.first, Mapping) else []
-        what = "neither a column of the items nor a variable" if columns else "no variable"
+        what = "no column of the items and no variable" if columns else "no variable"
         raise OptionError(
-            f"--truth: {what} is called {typed[:60]!r}{nearest(typed, [*columns, *public_names(variables)])}; "
-            "for a part of each item write {{item.label}}"
+            f"--truth: {what} is called "
+            f"{typed[:60]!r}{nearest(typed, [*columns, *public_names(variables)])}; for a part of "
+            "each item, write {{item.label}}"
         )
     return ref.shown, value_of(ref, variables, "--truth", named=True)
 
@@ -149,7 +150,7 @@ def _listed(value: Any, name: str, items: Items, reading: Reading) -> Labels:
     def read() -> tuple[Items, list[Any]]:
         source = items_of(value, name)
         if source.read_async is not None or (source.known is None and items.known is None):
-            raise OptionError(f"{name} must be a list, as long as the items")
+            raise OptionError(f"{name} must be a list with one label per item")
         return source, list(itertools.islice(source, (items.known or 10**9) + 1))
 
     source, values = translated(
@@ -161,14 +162,14 @@ def _listed(value: Any, name: str, items: Items, reading: Reading) -> Labels:
         count = f"more than {items.known:,}" if len(values) > items.known else f"{len(values):,}"
         raise OptionError(
             f"--truth: {name} has {count} {'label' if len(values) == 1 else 'labels'} for the "
-            f"{items.known:,} items of {items.name}; an item without a label is None"
+            f"{items.known:,} items of {items.name}; use None for an item without a label"
         )
     if values and all(isinstance(value, Mapping) and len(value) == 1 for value in values):
         values = [next(iter(value.values())) for value in values]  # a table of one column
     if not _aligned(source, items):
         raise OptionError(
-            f"--truth: the rows of {name} and of {items.name} have different labels in their index, so "
-            "nobody can say which belong together; take both from one table"
+            f"--truth: the rows of {name} and of {items.name} have different index labels, so "
+            f"they cannot be matched; take both from one table"
         )
     return _beside(values, reading)
 
@@ -186,14 +187,16 @@ def _keyed(value: Mapping[Any, Any], name: str, items: Items, reading: Reading) 
     """Return labels that stand in a dict by the keys of the items; an item without one has none."""
     if items.keys is None:
         raise OptionError(
-            f"--truth: {name} is a dict; say which part: list({name}.values()), or give the items "
-            "as a dict with the same keys"
+            f"--truth: {name} is a dict; use list({name}.values()), or pass the items as a dict "
+            f"with the same keys"
         )
     known = dict.fromkeys(items.keys)
     strange = next((key for key in value if key not in known), None)
     if strange is not None:
         hint = nearest(str(strange), [str(key) for key in known])
-        raise OptionError(f"--truth: {name} has the key {strange!r}, {items.name} has not{hint}")
+        raise OptionError(
+            f"--truth: {name} has the key {strange!r}, which {items.name} does not have{hint}"
+        )
     return _beside([value.get(key) for key in items.keys], reading)
 
 
@@ -244,7 +247,7 @@ def _counted(value: Any, reading: Reading) -> str | None:
     if is_missing(value) or (isinstance(value, str) and not value.strip()):
         return None
     if isinstance(value, Mapping | list | tuple | set):
-        raise ValueError(f"a label is one word or number, not a {type(value).__name__}")
+        raise ValueError(f"a label must be one word or number, not a {type(value).__name__}")
     if KINDS[reading.kind].is_number:
         return _number(value, reading)
     number = isinstance(value, Number) and not isinstance(value, bool)
@@ -255,17 +258,17 @@ def _counted(value: Any, reading: Reading) -> str | None:
     for choice in reading.choices:
         if same_answer_key(choice) == key:
             return choice
-    raise ValueError(f"{text[:40]!r} is none of the --choices: {', '.join(reading.choices)}")
+    raise ValueError(f"{text[:40]!r} is not one of the --choices: {', '.join(reading.choices)}")
 
 
 def _number(value: Any, reading: Reading) -> str:
     number = _float(value)
     if not math.isfinite(number):
-        raise ValueError(f"{str(value)[:40]!r} is no number")
+        raise ValueError(f"{str(value)[:40]!r} is not a number")
     low, high = reading.low, reading.high
     rounded = float(f"{number:.15g}")
     if low is not None and high is not None and not low <= rounded <= high:
-        raise ValueError(f"{number:g} lies outside of {low:g}..{high:g}")
+        raise ValueError(f"{number:g} is outside {low:g}..{high:g}")
     return key_of(label_of(number), reading)
 
 

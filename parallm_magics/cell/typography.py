@@ -30,9 +30,7 @@ def opening_quote(text: str) -> str:
 
 def quote_problem(char: str) -> str:
     """Say what is wrong with a typographic quote, and the way out."""
-    return (
-        f"""{named(char)} is a typographic quote; write " or ' around a value that holds blanks"""
-    )
+    return f"""{named(char)} is a typographic quote; use " or ' around a value with spaces"""
 
 
 def dash_problem(flag: str, known: Collection[str]) -> str:

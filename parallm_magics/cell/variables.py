@@ -157,18 +157,19 @@ def value_of(
     shown = ref.shown[:100]
     lead = f"{where}: " if where else ""
     asked = shown if named else f"{{{{{shown}}}}}"
-    keep = "" if named else f"; write \\{asked} to keep it as text"
+    keep = "" if named else f"; to keep it as text, write \\{asked}"
     if (ref.name.startswith("_") and not named) or any(
         str(step).startswith("_") and kind == "attr" for kind, step in ref.steps
     ):
-        keep = "" if named else ", or write \\{{…}} to keep the text"
+        keep = "" if named else ", or write \\{{…}} to keep it as text"
         raise VariableError(
-            f"{lead}{asked}: names that begin with _ cannot be reached; give the value a public name{keep}"
+            f"{lead}{asked}: names that start with _ are not allowed; store the value under "
+            f"another name{keep}"
         )
     spelt = spelling_of(ref.name, variables)
     if spelt is None:
         hint = nearest(ref.name, public_names(variables))
-        raise VariableError(f"{lead}no variable {ref.name[:60]!r}{hint}{keep}")
+        raise VariableError(f"{lead}there is no variable {ref.name[:60]!r}{hint}{keep}")
     value = variables[spelt]
     taken = ref.name
     for kind, step in ref.steps:
@@ -184,7 +185,7 @@ def _untaken(
     value: Any, step: str | int, problem: str, asked: str, keep: str, error: Exception
 ) -> VariableError:
     name, hint = type(error).__name__, _near_step(value, step)
-    return VariableError(f"{problem} ({name}), asked for by {asked}{hint}{keep}")
+    return VariableError(f"{problem} ({name}), used by {asked}{hint}{keep}")
 
 
 def _take(value: Any, kind: str, step: str | int) -> Any:
@@ -226,7 +227,8 @@ def as_text(value: Any, name: str) -> str:
             return error
         problem = f"{type(error).__name__}: {str(error)[:200]}"
         return VariableError(
-            f"{name} could not be made a text ({problem}); make its text yourself and use that"
+            f"{name} could not be turned into text ({problem}); convert it yourself and use the "
+            f"result"
         )
 
     # Whatever an object of the user's or a table's own writer raises becomes one line.
@@ -270,9 +272,10 @@ def _table(value: Any) -> str | None:
 def _json(value: Any, name: str) -> str:
     def told(error: Exception) -> VariableError:
         nested = isinstance(error, RecursionError)
-        problem = "it holds itself, or is nested too deeply" if nested else str(error)
+        problem = "it contains itself, or is nested too deeply" if nested else str(error)
         return VariableError(
-            f"{name} cannot be written as JSON ({problem}); make its text yourself and use that"
+            f"{name} cannot be written as JSON ({problem}); convert it to text yourself and use "
+            f"the result"
         )
 
     return translated(
@@ -301,7 +304,7 @@ def _json_default(value: Any) -> Any:
         return bool(value)
     if isinstance(value, decimal.Decimal | numbers.Real) and _is_float(value):
         return float(str(value))
-    raise TypeError(f"it holds {_kind(value)}")
+    raise TypeError(f"it contains {_kind(value)}")
 
 
 def _is_float(value: Any) -> bool:
@@ -320,9 +323,9 @@ def _kind(value: Any) -> str:
 
 def _way_out(value: Any, name: str) -> str:
     if value is None:
-        return "was a cell left out, or did a function return nothing?"
+        return "was a cell skipped, or did a function return nothing?"
     if is_missing(value):
-        return "it stands for no value: fill it, or leave it out"
+        return "it is a missing value: fill it, or leave it out"
     if isinstance(value, bytes | bytearray):
         return f"decode it first: {name}.decode()"
     if package_of(value):
@@ -330,16 +333,16 @@ def _way_out(value: Any, name: str) -> str:
             if hasattr(value, method):
                 return f"{word}: {name}.{method}()"
     if isinstance(value, types.ModuleType):
-        return "put a value of the module into the text"
+        return "use a value from the module instead"
     if isinstance(value, set | frozenset):
         return f"its order is not fixed: use sorted({name})"
     if hasattr(value, "tolist"):
-        return f"say how it should read: {name}.tolist(), or a text of your own"
+        return f"convert it to text first: {name}.tolist(), or your own text"
     if hasattr(value, "__next__") or hasattr(value, "__anext__"):
-        return f"it can be read once only: make a list of it first, list({name})"
+        return f"it can be read only once: make a list of it first, list({name})"
     if callable(value):
         return f"call it first and use the result: result = {name}(…)"
-    return f"make its text yourself, whole, and put that in: str({name}) may leave parts out"
+    return f"convert it to text yourself and use the result; str({name}) may shorten it"
 
 
 # How the rows of a table that has no text of its own are had.

@@ -39,11 +39,11 @@ def blocking_label(label: str | None, choices: Sequence[str], at: str) -> str:
         if choice.casefold() == wanted.casefold():
             return choice
     if label is not None:
-        raise OptionError(f"{at}: --block {label} is none of its choices: {', '.join(choices)}")
+        raise OptionError(f"{at}: --block {label} is not one of its choices: {', '.join(choices)}")
     ways = " or ".join(f"--block {quoted(choice)}" for choice in choices[:3])
     raise OptionError(
-        f"{at}: none of its choices {', '.join(choices)} is {BLOCK}, so nobody can tell which one "
-        f"blocks; add {ways}"
+        f"{at}: its choices {', '.join(choices)} do not include {BLOCK}, so it is unclear which "
+        f"one blocks; add {ways}"
     )
 
 

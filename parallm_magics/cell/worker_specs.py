@@ -69,11 +69,13 @@ def fanout_specs(
         return _of_one_prompt("s", None, options, 1 if alone else DEFAULT_WORKERS, "line 1")
     if "n" in cell_layer:
         raise OptionError(
-            "line 1: -n with %section blocks: put it on a block, as in %section NAME -n 3"
+            "line 1: -n cannot be used on the first line of a cell with %section blocks; put it "
+            "on a block, as in %section NAME -n 3"
         )
     if len(cell_layer.get("model", ())) > 1:
         raise OptionError(
-            "line 1: several models with %section blocks: put them on a block, as in %section NAME -m a,b"
+            "line 1: several models cannot be used on the first line of a cell with %section "
+            "blocks; put them on a block, as in %section NAME -m a,b"
         )
     workers: list[WorkerSpec] = []
     taken: dict[str, Block] = {}
@@ -137,8 +139,8 @@ def vote_specs(
         workers.append(WorkerSpec(name, "vote", block, merged[at], model, frozenset(own)))
     if dealt < len(options.model) > 1:
         raise OptionError(
-            f"{where}: only {dealt} votes are left for {len(options.model)} models, as the other "
-            "voters have a model of their own; give fewer models or a larger -n"
+            f"{where}: only {dealt} votes are left for {len(options.model)} models, because the "
+            f"other voters have their own model; list fewer models or raise -n"
         )
     for block, own in voters:
         if "temperature" in own:
@@ -151,8 +153,8 @@ def _number_of_votes(options: Options, voters: int, where: str) -> int:
     least = max(voters, len(options.model))
     if options.n is not None and options.n < least:
         raise OptionError(
-            f"{where}: -n {options.n} leaves out some of {voters} voters and {len(options.model)} models; "
-            f"-n is the total: {least} or more"
+            f"{where}: -n {options.n} is too few for {voters} voters and {len(options.model)} "
+            f"models; -n is the total number of votes: use {least} or more"
         )
     return options.n or least
 
@@ -163,7 +165,7 @@ def _names_of(voters: Sequence[tuple[Block, Layer]]) -> list[str]:
     for at, (block, own) in enumerate(voters, 1):
         if len(own.get("model", ())) > 1:
             raise OptionError(
-                f"line {block.line}: {block.where} is one voter; give it one model with -m"
+                f"line {block.line}: {block.where} is a single voter; give it one model with -m"
             )
         names.append(_free(block.name or f"v{at}", block, taken))
     return names
@@ -174,7 +176,8 @@ def _count(n: int | None, models: Sequence[str], default: int, where: str) -> in
         return len(models) if len(models) > 1 else default
     if n < len(models):
         raise OptionError(
-            f"{where}: -n {n} leaves out some of {len(models)} models; -n is the total"
+            f"{where}: -n {n} is too few for {len(models)} models; -n is the total number of "
+            f"workers"
         )
     return n
 
@@ -188,8 +191,8 @@ def _free(name: str, block: Block, taken: dict[str, Block]) -> str:
     key = name_key(name)
     if key in taken:
         raise CellSyntaxError(
-            f"line {block.line}: {block.where} would be called {name!r}, as the block on line "
-            f"{taken[key].line} is; give it another name"
+            f"line {block.line}: {block.where} would get the name {name!r}, which the block on "
+            f"line {taken[key].line} already has; give it another name"
         )
     taken[key] = block
     return name

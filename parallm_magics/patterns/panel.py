@@ -111,7 +111,7 @@ def rule_of(
     quorum = options.quorum or math.ceil(votes / 2)
     if quorum > votes:
         raise OptionError(
-            f"--quorum {quorum}: there are only {_votes(votes)}; lower it, or raise -n"
+            f"--quorum {quorum}: there are only {_votes(votes)}; lower the quorum, or raise -n"
         )
     base: Base = "valid" if options.base == "valid" else "requested"
     share = None
@@ -120,9 +120,10 @@ def rule_of(
         found = Fraction(asked.removesuffix("%")) / (100 if asked.endswith("%") else 1)
         if found > 1:
             if found > votes:
-                share_hint = f"; for a share write {asked}%" if found <= 100 else ""
+                share_hint = f"; for a share, write {asked}%" if found <= 100 else ""
                 raise OptionError(
-                    f"--threshold {asked}: there are only {_votes(votes)}; lower it, or raise -n{share_hint}"
+                    f"--threshold {asked}: there are only {_votes(votes)}; lower the threshold, or raise -n"
+                    f"{share_hint}"
                 )
             found, base = found / votes, "requested"
         share = found

@@ -142,7 +142,7 @@ def read_settings(model: Model) -> Settings:
             known = ", ".join(PARAMETERS)
             raise refused(f"unknown parameter {name!r}; known: {known}", nearest(name, PARAMETERS))
         if name in found:
-            raise refused(f"parameter {name!r} is given twice")
+            raise refused(f"parameter {name!r} is set twice")
         try:
             found[name] = PARAMETERS[name].read(value)
         except ValueError as expected:

@@ -131,7 +131,7 @@ def computed(compute: Compute, name: str, votes: Sequence[Vote], terms: Terms) -
     numbers = [Fraction(repr(v.value)) for v in votes if not isinstance(v.value, str)]
     found = compute(numbers)
     if not isinstance(found, int | float | Fraction) or not math.isfinite(found):
-        raise ValueError(f"it gave {found!r:.60}, which is no number")
+        raise ValueError(f"it gave {found!r:.60}, which is not a number")
     how = f"the {name} of {_votes(len(numbers))}"
     return Decision("decided", _plain(Fraction(found)), how=how)
 

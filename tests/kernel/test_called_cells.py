@@ -102,7 +102,7 @@ def test_an_empty_body_below_time(kernel: Kernel) -> None:
     """It is our error, which checks of notebooks see, and not IPython's word on stderr."""
     for code in ("%%vote", "%%time\n%%vote -n 3"):
         cell = kernel.run(code)
-        assert "the cell holds no prompt" in cell.error
+        assert "the cell has no prompt" in cell.error
         assert cell.stream("stderr") == ""
 
 

@@ -49,7 +49,7 @@ def test_tab_completes(kernel: Kernel, cell: str, becomes: list[str]) -> None:
     ("cell", "about"),
     [
         pytest.param("%%vote --cho", "the answer is one of these labels", id="option"),
-        pytest.param("%%fanout\n%gua", "what must not pass", id="directive"),
+        pytest.param("%%fanout\n%gua", "what the guard must catch", id="directive"),
         pytest.param("%parallm us", "Calls, tokens and cost of this session", id="command"),
         pytest.param("%parallm provider x --k", "the environment variable that", id="flag"),
     ],
@@ -64,7 +64,8 @@ def test_a_completion_says_what_it_does(kernel: Kernel, cell: str, about: str) -
 
 def test_unloading_takes_it_away(kernel: Kernel) -> None:
     """One matcher after a reload, none after unloading; completion works on."""
-    count = "sum(getattr(m, 'matcher_identifier', '') == 'parallm' for m in get_ipython().Completer.custom_matchers)"
+    count = "sum(getattr(m, 'matcher_identifier', '') == 'parallm' for m in "
+    "get_ipython().Completer.custom_matchers)"
     kernel.run("%reload_ext parallm_magics")
     assert kernel.value(count) == 1
     kernel.run("%unload_ext parallm_magics")

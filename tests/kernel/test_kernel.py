@@ -139,7 +139,7 @@ def test_a_note_is_told_before_the_table(kernel: Kernel, server: Loopback) -> No
     server.clear()
     text = "-m claude-x --stream off\nReview {code}."
     cell = kernel.run(f"%%vote {text}")
-    note = "line 2: {code} is sent as it stands; for the variable write {{code}}"
+    note = "line 2: {code} is sent as text; for the variable, write {{code}}"
     for shown in (cell.result["text/html"], cell.plain):
         assert note in shown
     assert cell.result["text/html"].index(note) < cell.result["text/html"].index("<table")
@@ -224,14 +224,16 @@ def test_an_error_is_one_line_and_a_real_output(kernel: Kernel, code: str, name:
     assert cell.stream("stderr") == ""
     again = kernel.run("%tb")
     assert again.error == cell.error
-    context = "import sys; (sys.last_value.__cause__, isinstance(sys.last_value.__context__, BaseExceptionGroup))"
+    context = "import sys; (sys.last_value.__cause__, isinstance(sys.last_value.__context__, "
+    "BaseExceptionGroup))"
     assert kernel.value(context) == (None, False)
 
 
 def test_too_few_shows_every_record(kernel: Kernel) -> None:
     """A run with too few successes is shown and kept, and the error says where."""
     cell = kernel.run(
-        "%%fanout --min-success 100% -o kept -m sim:?scale=0\n%section a -m sim:?fail=1&scale=0\nx\n"
+        "%%fanout --min-success 100% -o kept -m sim:?scale=0\n%section a -m "
+        "sim:?fail=1&scale=0\nx\n"
         "%section b\ny\n"
     )
     assert cell.outputs == ["display_data", "error"]
@@ -249,7 +251,7 @@ def test_settings_are_config(kernel: Kernel) -> None:
         assert setting in listed
     assert "sim:?scale=0" in status(kernel)
     bad = kernel.run('%config ParallmMagics.timeout = "abc"')
-    assert "ParallmMagics.timeout: a number is needed" in bad.stream("stderr")
+    assert "ParallmMagics.timeout: expected a number" in bad.stream("stderr")
 
 
 def test_settings_outlive_a_reload(kernel: Kernel) -> None:
@@ -331,7 +333,7 @@ def test_a_mistake_in_a_study_is_one_line(kernel: Kernel) -> None:
     """As in any cell, with the item that is wrong and before anybody is asked."""
     kernel.run("items = [{'text': 't', 'label': 'C'}]")
     cell = kernel.run(STUDY.format(line="-m sim"))
-    assert cell.error == "VariableError: item 1, --truth: 'C' is none of the --choices: A, B"
+    assert cell.error == "VariableError: item 1, --truth: 'C' is not one of the --choices: A, B"
 
 
 def test_the_functions_can_be_awaited(kernel: Kernel) -> None:

@@ -298,6 +298,6 @@ def test_a_note_shows_the_table_at_once(kernel: Kernel) -> None:
     kernel.run("code = 1")
     cell = kernel.run("%%vote -m sim:?latency=1&scale=0.1\nReview {code}.")
     drawings = [html for _, html in updates(cell) if html]
-    assert "{code} is sent as it stands" in drawings[0]
+    assert "{code} is sent as text" in drawings[0]
     assert drawings[0].index("{code} is sent") < drawings[0].index("<table")
     kernel.run("del code")

@@ -46,12 +46,12 @@ MISTAKES = {
     "unknown aggregate": ("%%fanout --aggregate jion -m claude-x\n%section a\nx", "join"),
     "keyword as a name": ("%%fanout -o class -m claude-x\n%section a\nx", "variable"),
     "no name": ("%%fanout -o a-b -m claude-x\n%section a\nx", "variable"),
-    "builtin as a name": ("%%fanout -o print -m claude-x\n%section a\nx", "hide Python's own"),
+    "builtin as a name": ("%%fanout -o print -m claude-x\n%section a\nx", "replace Python's own"),
     "no label that blocks": (
         "%%fanout -m claude-x\nx\n%guardrail --choices YES,NO\nYES or NO?",
         "add --block YES or --block NO",
     ),
-    "below another magic": ("%%time\n%%fanout -o print -m claude-x\n%section a\nx", "hide"),
+    "below another magic": ("%%time\n%%fanout -o print -m claude-x\n%section a\nx", "replace"),
 }
 
 

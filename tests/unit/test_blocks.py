@@ -129,20 +129,24 @@ def test_system_and_prompt_make_a_long_system_prompt() -> None:
     ("body", "says"),
     [
         pytest.param(
-            "%system be kind\nx\n%prompt\ny", "line 2: %system stands alone", id="text after system"
+            "%system be kind\nx\n%prompt\ny",
+            "line 2: %system must be alone",
+            id="text after system",
         ),
         pytest.param(
-            "%system\nx\n%prompt now\ny", "line 4: %prompt stands alone", id="text after prompt"
+            "%system\nx\n%prompt now\ny", "line 4: %prompt must be alone", id="text after prompt"
         ),
         pytest.param(
             "%system\nx\n%section a\ny", "line 2: %system needs a %prompt", id="no prompt"
         ),
         pytest.param(
-            "%section a\nx\n%prompt\ny", "line 4: %prompt without %system", id="no system"
+            "%section a\nx\n%prompt\ny", "line 4: %prompt needs a %system", id="no system"
         ),
         pytest.param("%system\n\n%prompt\ny", "line 2: %system is empty", id="empty system"),
         pytest.param(
-            "%system\na\n%prompt\nb\n%system\nc\n%prompt\nd", "line 6: one %system", id="two pairs"
+            "%system\na\n%prompt\nb\n%system\nc\n%prompt\nd",
+            "line 6: a block takes one %system",
+            id="two pairs",
         ),
         pytest.param("%section a\nx\n%section a\ny", "line 4: .*'a'.*line 2", id="same name"),
         pytest.param(
@@ -151,11 +155,11 @@ def test_system_and_prompt_make_a_long_system_prompt() -> None:
         pytest.param(
             "%section caf\u00e9\nx\n%section cafe\u0301\ny", "line 4: .*line 2", id="same by NFC"
         ),
-        pytest.param("%section <b>x</b>\ny", "line 2: .*cannot name a block", id="markup"),
-        pytest.param("%section ../../etc\ny", "line 2: .*cannot name a block", id="path"),
+        pytest.param("%section <b>x</b>\ny", "line 2: .*not a valid block name", id="markup"),
+        pytest.param("%section ../../etc\ny", "line 2: .*not a valid block name", id="path"),
         pytest.param("%section 'a\ny", "line 2: a quote is not closed", id="quote"),
         pytest.param(
-            "%synthesis\na\n%synthesis\nb", "line 4: a second %synthesis", id="two syntheses"
+            "%synthesis\na\n%synthesis\nb", "line 4: only one %synthesis", id="two syntheses"
         ),
         pytest.param("%section a\nx\ud800", "half a surrogate", id="surrogate"),
     ],

@@ -110,7 +110,7 @@ def test_an_unknown_column_is_named_with_those_there_are() -> None:
     async def run() -> None:
         await run_fanout(CELL, model="sim:", columns="ids")
 
-    with pytest.raises(OptionError, match="no further column 'ids'; known: request"):
+    with pytest.raises(OptionError, match="no extra column 'ids'; known: request"):
         asyncio.run(run())
 
 

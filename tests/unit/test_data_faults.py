@@ -74,8 +74,8 @@ REFUSED: dict[str, tuple[str, type[ParallmError], tuple[str, ...]]] = {
         VariableError,
         ("line 2", "%section sound", "'docc'", "did you mean 'doc'"),
     ),
-    "empty cell": ("", CellSyntaxError, ("holds no prompt",)),
-    "blank cell": (CELLS["cell-blank"]["payload"], CellSyntaxError, ("holds no prompt",)),
+    "empty cell": ("", CellSyntaxError, ("has no prompt",)),
+    "blank cell": (CELLS["cell-blank"]["payload"], CellSyntaxError, ("has no prompt",)),
     "empty section": (
         "%section a\nx\n%section b\n \n%section c\ny",
         CellSyntaxError,

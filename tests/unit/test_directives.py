@@ -143,7 +143,7 @@ def test_a_near_miss_names_the_word_and_the_way_to_keep_it(
     """Nothing of it becomes text in silence; the backslash that is named keeps it."""
     said = refusal(before + line, magic)
     assert f"%{SAID[line][MAGICS.index(magic)]}" in said
-    assert "to keep the line as text write" in said
+    assert "to keep the line as text, write" in said
     assert text_of(f"{before}\\{line}", magic) == before + line
     assert text_of(f"{before}\\\\{line}", magic) == f"{before}\\{line}"
 
@@ -166,9 +166,9 @@ def test_comments_that_begin_with_such_a_word_are_text_with_a_note(word: str) ->
     meant = SYNONYMS[word]["fanout"]
     [note] = cell.notes
     assert note.startswith(
-        f"line 3: %{word} is text here; to begin a block write %{meant} alone on"
+        f"line 3: %{word} is sent as text; to start a block, write %{meant} alone on"
     )
-    assert note.endswith(f"to do without this note \\%{word}")
+    assert note.endswith(f"to hide this note, write \\%{word}")
     quiet = parse("fanout", "", f"%section a\n\\{line}")
     assert (quiet.blocks[0].text.value, quiet.notes) == (line, ())
 
@@ -300,7 +300,7 @@ def test_another_percent_sign_is_named(sign: str, word: str) -> None:
 def test_one_magic_a_cell(magic: str, line: str) -> None:
     """A second one would be part of the prompt above it."""
     said = refusal(line, magic)
-    assert "one magic a cell" in said
+    assert "a cell takes one magic" in said
     lead = line[: len(line) - len(line.lstrip(" \u200b"))]
     assert text_of(f"{lead}\\{line[len(lead) :]}", magic) == line
 

@@ -183,9 +183,11 @@ def test_a_rule_of_a_module_is_written_out_with_what_it_needs(
     (tmp_path / "my_rules.py").write_text(
         "import parallm_magics\nfrom plain_helpers import halved as half\n\n"
         "plurality = Vote = 4\n\n\ndef read(number):\n    return half(number) + plurality\n\n\n"
-        "def odd(numbers, Terms=Vote):\n    try:\n        [read(plurality) for plurality in numbers]\n"
+        "def odd(numbers, Terms=Vote):\n    try:\n        [read(plurality) for plurality in "
+        "numbers]\n"
         "        return read(max(numbers)) + Vote / (Terms - 4)\n"
-        "    except ZeroDivisionError as computed:\n        return read(max(numbers)) * bool(computed)\n"
+        "    except ZeroDivisionError as computed:\n        return read(max(numbers)) * "
+        "bool(computed)\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
     register_rule(number_rule("odd", "an odd rule", importlib.import_module("my_rules").odd))
@@ -278,7 +280,8 @@ def test_a_number_that_is_none_is_told() -> None:
         register_rule(number_rule("odd", "odd", lambda numbers, wrong=wrong: wrong))  # type: ignore[misc]
         found = held(score="1..10", pick="odd", n=3)
         assert (
-            found.how == f"the rule 'odd' failed: ValueError: it gave {wrong!r}, which is no number"
+            found.how == f"the rule 'odd' failed: ValueError: it gave {wrong!r}, which is not a "
+            f"number"
         )
 
 

@@ -387,7 +387,7 @@ ROWS: dict[str, Row] = {
         "test_pick_rules.py::test_who_came_first_never_matters",
     ),
     "D19": row(
-        "a confidence that is no number is dropped and its vote kept",
+        "a confidence that is not a number is dropped and its vote kept",
         "test_confidence.py::test_the_payload_that_wants_to_win_by_size_has_no_confidence",
         "test_pick_rules.py::test_stated_confidence",
     ),

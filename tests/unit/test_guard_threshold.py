@@ -59,9 +59,9 @@ def test_a_guard_that_passes_on_error_still_blocks_by_its_threshold() -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ("--threshold 0.8", "ask for several with -n"),
-        ("--threshold 2", "ask for several with -n"),
-        ("-n 1 --threshold 60%", "ask for several with -n"),
+        ("--threshold 0.8", "add votes with -n"),
+        ("--threshold 2", "add votes with -n"),
+        ("-n 1 --threshold 60%", "add votes with -n"),
         ("-n 3 --threshold 4", "there are only 3 votes"),
         ("-n 3 --threshold 1", "100%"),
     ],

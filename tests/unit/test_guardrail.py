@@ -296,7 +296,7 @@ def test_which_label_blocks(options: str, said: str, blocks: bool) -> None:
 def test_choices_without_block_need_the_label_that_blocks(choices: str, magic: str) -> None:
     """No order of the labels is taken for a meaning; the error names the line and the way out."""
     with pytest.raises(
-        OptionError, match=r"line \d+: %guardrail.*nobody can tell.*--block"
+        OptionError, match=r"line \d+: %guardrail.*do not include BLOCK.*--block"
     ) as error:
         planned(magic, LINES[magic], f"{BODIES[magic]}%guardrail --choices {choices}\nx")
     assert all(f"--block {label}" in str(error.value) for label in choices.split(","))
@@ -339,7 +339,7 @@ def test_a_note_says_that_a_guard_asks_for_other_labels(guard: str, noted: bool)
 
 def test_a_label_that_is_no_choice_is_an_error() -> None:
     """It is told before any call, with the line."""
-    with pytest.raises(OptionError, match=r"line 7.*--block maybe is none of its choices"):
+    with pytest.raises(OptionError, match=r"line 7.*--block maybe is not one of its choices"):
         planned("fanout", "", f"{TWO}%guardrail --block maybe\nx")
 
 
@@ -453,7 +453,7 @@ def test_a_guard_has_options_of_its_own() -> None:
 
 def test_a_guard_cannot_name_an_item() -> None:
     """One guard stands beside all items."""
-    with pytest.raises(OptionError, match=r"cannot name \{\{item\}\}"):
+    with pytest.raises(OptionError, match=r"cannot use \{\{item\}\}"):
         planned("fanout", "--each docs", "{{item}}\n%guardrail\n{{item}}?", {"docs": [1]})
 
 

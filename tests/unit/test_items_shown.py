@@ -104,7 +104,7 @@ def test_sections_of_a_dict_are_named_after_both() -> None:
     ("docs", "why"),
     [
         pytest.param({}, "docs is empty", id="empty"),
-        pytest.param({1: "x", "1": "y"}, "the keys 1 and '1' of docs read the same", id="alike"),
+        pytest.param({1: "x", "1": "y"}, "the keys 1 and '1' of docs look the same", id="alike"),
     ],
 )
 def test_a_dict_without_usable_keys_is_an_error(docs: dict[Any, str], why: str) -> None:
@@ -229,10 +229,10 @@ def test_a_study_of_a_dict_has_its_keys(truth: Any) -> None:
         (
             DOCS,
             {"one": "good", "tow": "bad"},
-            "has the key 'tow', docs has not; did you mean 'two'",
+            "has the key 'tow', which docs does not have; did you mean 'two'",
         ),
-        ([*DOCS.values()], {"one": "good"}, "truth is a dict; say which part"),
-        (DOCS, {"one": "fair"}, "item 1, --truth: 'fair' is none of"),
+        ([*DOCS.values()], {"one": "good"}, "truth is a dict; use list"),
+        (DOCS, {"one": "fair"}, "item 1, --truth: 'fair' is not one of"),
     ],
 )
 def test_labels_with_other_keys_are_refused(docs: Any, truth: Any, why: str) -> None:

@@ -150,7 +150,7 @@ def test_a_label_is_read_as_answers_are(value: Any, reading: Reading, label: str
             "labels",
             TEXTS,
             {"labels": ["safe", "maybe", None]},
-            "item 2, --truth: 'maybe' is none of",
+            "item 2, --truth: 'maybe' is not one of",
         ),
         (
             "lables",
@@ -158,23 +158,23 @@ def test_a_label_is_read_as_answers_are(value: Any, reading: Reading, label: str
             {"labels": LABELS},
             "no variable is called 'lables'; did you mean 'labels'",
         ),
-        ("lable", ROWS, {}, "neither a column of the items nor a variable .* 'label'"),
-        ("labels", TEXTS, {"labels": "safe"}, "labels is one text"),
-        ("labels", TEXTS, {"labels": {"a": "safe"}}, "labels is a dict; say which part"),
-        ("labels", TEXTS, {"labels": {"safe"}}, "labels is a set, without an order"),
-        (5, TEXTS, {}, "--truth: truth is of type int; a list of items is needed"),
+        ("lable", ROWS, {}, "no column of the items and no variable .* 'label'"),
+        ("labels", TEXTS, {"labels": "safe"}, "labels is a single text"),
+        ("labels", TEXTS, {"labels": {"a": "safe"}}, "labels is a dict; use list"),
+        ("labels", TEXTS, {"labels": {"safe"}}, "labels is a set, which has no order"),
+        (5, TEXTS, {}, "--truth: truth is of type int; --each needs a list of items"),
         ("{{item.lable}}", ROWS, {}, "item 1, --truth: item has no .lable .* did you mean 'label'"),
         ("{{item.broken}}", [Part("safe")], {}, "item has no .broken .RuntimeError."),
-        ("{{item._x}}", ROWS, {}, "names that begin with _"),
-        (Broken(), TEXTS, {}, "--truth: truth broke off at item 1 with ZeroDivisionError"),
+        ("{{item._x}}", ROWS, {}, "names that start with _"),
+        (Broken(), TEXTS, {}, "--truth: truth failed at item 1 with ZeroDivisionError"),
         (
             [{"a": 1, "b": 2}] * 3,
             TEXTS,
             {},
-            "item 1, --truth: a label is one word or number, not a dict",
+            "item 1, --truth: a label must be one word or number, not a dict",
         ),
-        (TABLE["label"][::-1], TABLE["text"], {}, "different labels in their index"),
-        ("a b", ROWS, {}, "neither a column of the items nor a variable is called 'a b'"),
+        (TABLE["label"][::-1], TABLE["text"], {}, "different index labels"),
+        ("a b", ROWS, {}, "no column of the items and no variable is called 'a b'"),
     ],
 )
 def test_labels_that_do_not_fit_are_refused(
@@ -187,7 +187,7 @@ def test_labels_that_do_not_fit_are_refused(
 
 
 @pytest.mark.parametrize(
-    ("value", "says"), [("high", "'high' is no number"), (11, "11 lies outside of 1..10")]
+    ("value", "says"), [("high", "'high' is not a number"), (11, "11 is outside 1..10")]
 )
 def test_a_number_that_no_answer_can_be(value: Any, says: str) -> None:
     """Where scores are asked for."""
@@ -211,7 +211,7 @@ def test_items_that_come_one_by_one_are_labelled_as_they_come() -> None:
     assert [found.note(at, row, "") for at, row in enumerate(ROWS, 1)] == LABELS
     short = labels_of(["safe"], items_of((t for t in TEXTS), "texts"), {}, CHOICES)
     assert [short.note(at, text, "") for at, text in enumerate(TEXTS, 1)] == ["safe", None, None]
-    with pytest.raises(OptionError, match="labels must be a list, as long as the items"):
+    with pytest.raises(OptionError, match="labels must be a list with one label per item"):
         labels_of("labels", items_of((t for t in TEXTS), "t"), {"labels": iter(LABELS)}, CHOICES)
 
 

@@ -173,13 +173,17 @@ def test_a_source_that_breaks_loses_no_answer(kind: str) -> None:
     assert dict(run) == {**dict.fromkeys("12345", "fine"), "6": None}
     [lost] = run.failed
     assert lost.error is not None
-    assert lost.error.message == "docs broke off at item 6 with ValueError: the disk is gone"
+    assert lost.error.message == "docs failed at item 6 with ValueError: the disk is gone"
 
 
 def test_an_unknown_source_is_told_in_the_option_s_words() -> None:
     """Nothing there could be kept as text."""
     cell = parse("fanout", "--each dosc", "{{item}}")
-    with pytest.raises(OptionError, match=r"^--each: no variable 'dosc'; did you mean 'docs'\?$"):
+    with pytest.raises(
+        OptionError,
+        match=r"^--each: there is no variable 'dosc'; did you mean "
+        r"'docs'\?$",
+    ):
         make_plan(cell, {"docs": [1]}, lambda text: Model("fake", text), {"model": ("m",)})
 
 
@@ -249,7 +253,7 @@ def test_a_source_that_ends_as_cancelled_broke_off(kind: str) -> None:
     assert dict(run) == {"1": "fine", "2": None}
     [lost] = run.failed
     assert lost.error is not None
-    assert lost.error.message == "docs broke off at item 2 with CancelledError"
+    assert lost.error.message == "docs failed at item 2 with CancelledError"
 
 
 def test_an_error_without_a_text_is_named_by_its_type() -> None:
@@ -263,7 +267,7 @@ def test_an_error_without_a_text_is_named_by_its_type() -> None:
         raise Mute
         yield 1
 
-    with pytest.raises(OptionError, match=r"docs broke off at item 1 with Mute$"):
+    with pytest.raises(OptionError, match=r"docs failed at item 1 with Mute$"):
         planned(mute())
 
 
@@ -505,9 +509,7 @@ def test_a_source_that_broke_off_is_told_at_the_top() -> None:
         raise ValueError("gone")
 
     run, _ = mapped(breaking())
-    assert (
-        "docs broke off at item 6 with ValueError: gone; what came before it is kept" in run.notes
-    )
+    assert "docs failed at item 6 with ValueError: gone; what came before it is kept" in run.notes
     assert mapped(range(5))[0].notes == ()
 
 
@@ -634,7 +636,7 @@ def test_the_ends_of_a_range_are_reached(count: int, low: float, high: float) ->
 @pytest.mark.parametrize("source", ["generator", "async generator", "map"])
 def test_a_range_over_a_number_that_nobody_knows_is_an_error(source: str) -> None:
     """Before any call: nobody can tell how far one item is from the next."""
-    with pytest.raises(OptionError, match=r"-t 0.2..1: .* how many items docs has"):
+    with pytest.raises(OptionError, match=r"-t 0.2..1: .* docs is read one by one"):
         planned(SOURCES[source](3), line="-t 0.2..1")
     assert planned(SOURCES[source](3), line="-t 0.2..1 -n 3")
 
@@ -642,4 +644,4 @@ def test_a_range_over_a_number_that_nobody_knows_is_an_error(source: str) -> Non
 def test_a_range_of_one_worker_is_told() -> None:
     """Nothing can be spread over one, and nobody would see it."""
     run, _ = mapped(["a"], echo, line="-t 0.2..1")
-    assert run.notes == ("-t 0.2..1: only one worker has this range, and takes 0.2",)
+    assert run.notes == ("-t 0.2..1: the range has only one worker, which takes 0.2",)

@@ -107,7 +107,7 @@ def test_a_cell_without_a_value_is_refused(
     said = str(error.value)
     assert said.startswith(f"item {at}")
     assert "text" in said
-    assert "no value; leave such items out, or fill them: " in said
+    assert "(a missing value); drop or fill such items: " in said
 
 
 @each_table
@@ -118,7 +118,7 @@ def test_the_way_out_is_one(table: Callable[..., Any]) -> None:
         docs = table({"text": texts, "n": [1.0, gap if gap else 2.0, 3.0]})
         with pytest.raises(VariableError) as error:
             planned(docs, body)
-        code = str(error.value).partition("fill them: ")[2]
+        code = str(error.value).partition("fill such items: ")[2]
         assert len(prompts(eval(code, {"docs": docs}), body)) == 2  # noqa: S307
 
 
@@ -141,7 +141,9 @@ def test_all_three_agree(values: list[float | None], name: str) -> None:
     if gap is None:
         assert len(prompts(docs, "{{item.n}}")) == len(values)
         return
-    with pytest.raises(VariableError, match=rf"^item {gap}, .*item.n is (None|nan|<NA>), no value"):
+    with pytest.raises(
+        VariableError, match=rf"^item {gap}, .*item.n is (None|nan|<NA>) \(a missing"
+    ):
         planned(docs, "{{item.n}}")
 
 
@@ -165,7 +167,7 @@ def test_all_three_agree(values: list[float | None], name: str) -> None:
 def test_values_are_items_and_none_is_refused(column: Any) -> None:
     """A column alone, and a list, as much as a table."""
     assert len(prompts(column[:1], "{{item}}")) == 1
-    with pytest.raises(VariableError, match=r"^item 2, .*item is .*, no value"):
+    with pytest.raises(VariableError, match=r"^item 2, .*item is .* \(a missing value\)"):
         planned(column, "{{item}}")
 
 
@@ -180,8 +182,11 @@ def test_labels_have_the_same_gaps() -> None:
     ("docs", "says"),
     [
         (pl.LazyFrame({"text": ["x"]}), r"docs is a LazyFrame, .*docs\.collect\(\)"),
-        (pa.table([pa.array([1]), pa.array([2])], names=["a", "a"]), "two columns of one name"),
-        (pa.scalar(1), "a list of items is needed"),
+        (
+            pa.table([pa.array([1]), pa.array([2])], names=["a", "a"]),
+            "two columns with the same name",
+        ),
+        (pa.scalar(1), "needs a list of items"),
     ],
     ids=["lazy", "twins", "scalar"],
 )
@@ -227,10 +232,10 @@ def test_a_table_as_text_leaves_gaps_empty(value: Any, text: str) -> None:
         (pa.table({"a": [1]}), r"df\.to_pylist\(\)"),
         (pa.array([1]), r"df\.to_pylist\(\)"),
         (pl.LazyFrame({"a": [1]}), r"df\.collect\(\)"),
-        (pd.NaT, "stands for no value"),
-        (pd.NA, "stands for no value"),
-        (np.datetime64("NaT", "ns"), "stands for no value"),
-        (None, "was a cell left out"),
+        (pd.NaT, "it is a missing value"),
+        (pd.NA, "it is a missing value"),
+        (np.datetime64("NaT", "ns"), "it is a missing value"),
+        (None, "was a cell skipped"),
     ],
     ids=["table", "array", "lazy", "NaT", "NA", "datetime64", "None"],
 )

@@ -93,7 +93,7 @@ def test_an_expression_of_a_variable_is_an_error(text: str, place: str) -> None:
     number = 4 if place == "guard" else 3
     with pytest.raises(VariableError, match=rf"^line {number}\b") as error:
         planned(body, line, magic)
-    assert "to keep it as text write \\" in str(error.value)
+    assert "to keep it as text, write \\" in str(error.value)
 
 
 @pytest.mark.parametrize("text", ["{{code.upper()}}", "{{ code | upper }}", '{"a": {{code}}}'])
@@ -168,7 +168,7 @@ def test_other_notations_of_a_variable_are_text_with_a_note(text: str, shown: st
     assert plan.tasks[0].prompt == f"q\n\n{text}"
     [note] = plan.notes
     assert note.startswith(f"line 4: {shown} is ")
-    assert "for the variable write {{" in note
+    assert "for the variable, write {{" in note
 
 
 def test_each_notation_is_told_once_and_many_are_counted() -> None:
@@ -177,7 +177,7 @@ def test_each_notation_is_told_once_and_many_are_counted() -> None:
     notes = planned(body, variables={"code": 1, **{f"v{at}": at for at in range(20)}}).notes
     assert [note.partition(" ")[2][:9] for note in notes[:2]] == ["2: {code}", "3: {v0} i"]
     assert len(notes) == 6
-    assert notes[-1] == "16 more pieces of text look like variables and are none"
+    assert notes[-1] == "16 more pieces of text look like variables but are not"
 
 
 def test_items_are_names_where_there_are_items() -> None:
@@ -187,7 +187,9 @@ def test_items_are_names_where_there_are_items() -> None:
     assert "line 2: {item}" in planned("{item}{{item}}", "--each docs", variables=docs).notes[0]
     with pytest.raises(VariableError, match=r"^line 2.*item.upper"):
         planned("{{item}} {{item.upper()}}", "--each docs", variables=docs)
-    with pytest.raises(VariableError, match=r"needs --each NAME.*write \\\{\{ item \}\} to keep"):
+    with pytest.raises(
+        VariableError, match=r"with --each NAME.*to keep it as text, write \\\{\{ item \}\}"
+    ):
         planned("{{ item }}")
 
 
@@ -197,7 +199,7 @@ def test_answers_are_names_where_they_come_in(word: str) -> None:
     magic = {"synthesis": "fanout", "judge": "vote"}[word]
     name = {"synthesis": "outputs", "judge": "candidates"}[word]
     notes = planned(f"q\n%{word}\n{{{name}}} {{{{task}}}}", magic=magic).notes
-    assert notes[0].startswith(f"line 4: {{{name}}} is sent as it stands")
+    assert notes[0].startswith(f"line 4: {{{name}}} is sent as text")
     with pytest.raises(VariableError, match="line 4"):
         planned(f"q\n%{word}\n{{{{{name} | join}}}}", magic=magic)
     assert planned(f"q\n{{{name}}}\n%{word}\nx", magic=magic).notes == ()
@@ -239,8 +241,8 @@ def test_a_script_finds_the_notes_and_the_dry_run_shows_them(ask: Any) -> None:
     """The same notes by every door, before the first prompt."""
     text = "Review {code}"
     run = asyncio.run(ask(text, variables=VALUES, model="sim:?scale=0"))
-    assert run.notes[0].startswith("line 1: {code} is sent as it stands")
+    assert run.notes[0].startswith("line 1: {code} is sent as text")
     shown = asyncio.run(ask(text, variables=VALUES, model="sim", dry_run=True))
     assert shown.notes == run.notes[:1]
     for form in shown._repr_mimebundle_().values():
-        assert 0 < form.index("{code} is sent as it stands") < form.index("Review {code}")
+        assert 0 < form.index("{code} is sent as text") < form.index("Review {code}")

@@ -78,7 +78,7 @@ WRONG = [
     pytest.param(
         f"--stop all --launch lazy {AB}",
         "which?",
-        "--stop all and --launch lazy exclude each other.*take one of them off",
+        "--stop all and --launch lazy cannot be combined.*remove one of them",
         id="all and lazy",
     ),
     pytest.param(
@@ -101,10 +101,13 @@ WRONG = [
         f"--pick any {AB}", "which?", "--pick any needs --flag LABEL, one of", id="any of what"
     ),
     pytest.param(
-        f"--pick any --flag c {AB}", "which?", "--flag: nothing has that label", id="no such flag"
+        f"--pick any --flag c {AB}",
+        "which?",
+        "--flag: no section has that label",
+        id="no such flag",
     ),
     pytest.param(
-        "--pick any --flag a --open", "which?", "--flag: nothing has that label", id="open flag"
+        "--pick any --flag a --open", "which?", "--flag: no section has that label", id="open flag"
     ),
     pytest.param(
         f"--threshold 1 {AB}", "which?", "1 is ambiguous: write 100% .* --pick any", id="one"
@@ -118,7 +121,10 @@ WRONG = [
         f"--quorum 4 {AB}", "which?", "--quorum 4: there are only 3 votes; lower", id="quorum"
     ),
     pytest.param(
-        f"-n 1 --quorum 2 {AB}", "which?", "only 1 vote; lower it, or raise -n", id="quorum of one"
+        f"-n 1 --quorum 2 {AB}",
+        "which?",
+        "only 1 vote; lower the quorum, or raise -n",
+        id="quorum of one",
     ),
     pytest.param(
         f"--threshold 2 --pick judge {AB}",
@@ -148,7 +154,7 @@ WRONG = [
     pytest.param(
         f"--pick majority {AB}",
         "%voter --weight 2\nx\n%voter\ny",
-        "--weight has no part in --pick majority; it is --pick weighted",
+        "--weight is not used by --pick majority; use --pick weighted",
         id="weight and majority",
     ),
     pytest.param(
@@ -468,7 +474,9 @@ def test_only_repeats_are_said_to_repeat(line: str, body: str, repeated: bool) -
 
 def test_a_fan_out_knows_no_voting_options_of_its_own() -> None:
     """They stand on the sections that vote."""
-    with pytest.raises(OptionError, match="--stop does not go on %%fanout; it goes on %%vote"):
+    with pytest.raises(
+        OptionError, match="--stop is not allowed on %%fanout; it is allowed on %%vote"
+    ):
         asyncio.run(fanout("%%fanout --stop clinch\n%section a -n 3 --choices a,b\nx", model="sim"))
 
 

@@ -110,21 +110,21 @@ def test_voters_multiply(line: str, body: str, expected: list[tuple[str, str]]) 
 @pytest.mark.parametrize(
     ("magic", "line", "body", "says"),
     [
-        pytest.param("fanout", "", " \n\t\n", "holds no prompt", id="blank cell"),
-        pytest.param("vote", "", "", "holds no prompt", id="empty cell"),
+        pytest.param("fanout", "", " \n\t\n", "has no prompt", id="blank cell"),
+        pytest.param("vote", "", "", "has no prompt", id="empty cell"),
         pytest.param("fanout", "-n 2", "%section a\nx", "put it on a block", id="-n with blocks"),
         pytest.param(
             "fanout", "-m a,b", "%section a\nx", "put them on a block", id="models with blocks"
         ),
-        pytest.param("fanout", "-n 1 -m a,b", "x", "leaves out", id="too few for the models"),
+        pytest.param("fanout", "-n 1 -m a,b", "x", "is too few", id="too few for the models"),
         pytest.param(
-            "vote", "-n 1", "%voter\nx\n%voter\ny", "leaves out", id="too few for the voters"
+            "vote", "-n 1", "%voter\nx\n%voter\ny", "is too few", id="too few for the voters"
         ),
         pytest.param(
             "fanout",
             "",
             "%section a\n\n%section b\nx",
-            "line 2: %section a is empty, and there is no text above",
+            "line 2: %section a is empty and the cell has no text above",
             id="empty section",
         ),
         pytest.param("vote", "", "%voter a\n", "line 2: %voter a is empty", id="empty voter"),
@@ -143,7 +143,7 @@ def test_voters_multiply(line: str, body: str, expected: list[tuple[str, str]]) 
             "fanout",
             "--system a",
             "%system\nb\n%prompt\nc\n%section q\nx",
-            "exclude each other",
+            "cannot be combined",
             id="two systems",
         ),
         pytest.param(
@@ -157,7 +157,7 @@ def test_voters_multiply(line: str, body: str, expected: list[tuple[str, str]]) 
             "fanout",
             "--aggregate join",
             "%section a\nx\n%synthesis\ny",
-            "exclude each other",
+            "cannot be combined",
             id="join and synthesis",
         ),
         pytest.param(
@@ -167,26 +167,26 @@ def test_voters_multiply(line: str, body: str, expected: list[tuple[str, str]]) 
         pytest.param(
             "fanout", "--each none", "{{item}}", "none is empty; a generator", id="no items"
         ),
-        pytest.param("fanout", "--each text", "{{item}}", "one text", id="a text for items"),
+        pytest.param("fanout", "--each text", "{{item}}", "a single text", id="a text for items"),
         pytest.param(
             "fanout",
             "--flag x",
             "%section a --choices y,z\nq",
-            "nothing has that label",
+            "no section has that label",
             id="flag off every menu",
         ),
         pytest.param(
             "fanout",
             "--flag x",
             "%section a\nq",
-            "nothing has that label",
+            "no section has that label",
             id="flag without labels",
         ),
         pytest.param(
             "fanout",
             "",
             "%section a --flag x --choices y,z\nq",
-            "a cannot say that",
+            "a has no such choice",
             id="flag off the menu",
         ),
         pytest.param(
@@ -200,7 +200,7 @@ def test_voters_multiply(line: str, body: str, expected: list[tuple[str, str]]) 
             "vote",
             "",
             "q\n%panel big\nsafe?",
-            "line 3: %panel big is compared with .* many items; add --each ITEMS",
+            "line 3: %panel big compares panels over many items; add --each ITEMS",
             id="panel",
         ),
     ],
@@ -373,14 +373,14 @@ def test_a_voter_with_a_model_takes_no_other_ones_turn() -> None:
 
 def test_a_variable_on_a_blocks_line_is_missed_on_that_line() -> None:
     """The error names the line on which the variable stands."""
-    with pytest.raises(VariableError, match="line 4: no variable 'nope'"):
+    with pytest.raises(VariableError, match="line 4: there is no variable 'nope'"):
         planned("fanout", "", "%section a\nx\n%section b --system {{nope}}\ny")
 
 
 def test_a_scripts_system_prompt_is_never_silently_dropped() -> None:
     """A keyword beside a %system text is the same mistake as an option beside it."""
     cell = parse("fanout", "", "%system\nb\n%prompt\n%section q\nx")
-    with pytest.raises(CellSyntaxError, match="exclude each other"):
+    with pytest.raises(CellSyntaxError, match="cannot be combined"):
         make_plan(cell, {}, model_of, {"model": ("m",)}, {"system": "a"})
 
 
@@ -403,9 +403,11 @@ def _fail() -> int:
     ("docs", "says"),
     [
         pytest.param(_breaking(), "ZeroDivisionError: a b", id="generator that breaks"),
-        pytest.param(np.array(3), "a list of items is needed", id="array without a dimension"),
+        pytest.param(np.array(3), "needs a list of items", id="array without a dimension"),
         pytest.param(
-            pd.DataFrame([[1, 2]], columns=["a", "a"]), "two columns of one name", id="columns"
+            pd.DataFrame([[1, 2]], columns=["a", "a"]),
+            "two columns with the same name",
+            id="columns",
         ),
         pytest.param(["x", None], "^item 2, line 2, .*item is None", id="one bad item"),
     ],
@@ -472,7 +474,7 @@ def test_an_empty_section_asks_what_stands_above_it() -> None:
 @pytest.mark.parametrize("magic", ["fanout", "vote"])
 def test_an_empty_guard_is_an_error(magic: str) -> None:
     """It never sees the preamble, so it would have nothing to check."""
-    with pytest.raises(CellSyntaxError, match=r"line 3: %guardrail is empty; .* own text only"):
+    with pytest.raises(CellSyntaxError, match=r"line 3: %guardrail is empty; .* only its own text"):
         planned(magic, "", "pre\n%guardrail\n\n")
 
 
@@ -523,7 +525,10 @@ def test_an_empty_item_is_told() -> None:
             id="outputs",
         ),
         pytest.param(
-            "fanout", "%section a\nx\n%section b\n{{outputs}}", "%synthesis only", id="all outputs"
+            "fanout",
+            "%section a\nx\n%section b\n{{outputs}}",
+            "works only in %synthesis",
+            id="all outputs",
         ),
         pytest.param(
             "fanout", "%section a\nx\n%section b\n{{a}}", "runs at the same time", id="a section"
@@ -531,9 +536,12 @@ def test_an_empty_item_is_told() -> None:
         pytest.param(
             "fanout", "{{task}}\n%section b\nx", "line 2, .*%synthesis and %judge", id="task"
         ),
-        pytest.param("vote", "{{candidates}}", "%judge only", id="candidates"),
+        pytest.param("vote", "{{candidates}}", "works only in %judge", id="candidates"),
         pytest.param(
-            "vote", "%voter a\nx\n%judge\n{{outputs}}", "%synthesis only", id="outputs in a judge"
+            "vote",
+            "%voter a\nx\n%judge\n{{outputs}}",
+            "works only in %synthesis",
+            id="outputs in a judge",
         ),
     ],
 )
@@ -557,7 +565,7 @@ def test_items_may_have_a_private_name() -> None:
     assert planned("vote", line, "{{item}}", variables).study is not None
     with pytest.raises(OptionError, match="no variable '_dosc'"):
         planned("fanout", "--each _dosc", "{{item}}", variables)
-    with pytest.raises(VariableError, match="begin with _"):
+    with pytest.raises(VariableError, match="start with _"):
         planned("fanout", "--each docs._x", "{{item}}", {"docs": 1})
 
 

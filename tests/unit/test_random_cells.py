@@ -257,7 +257,7 @@ def test_every_line_has_one_place_or_the_cell_one_error(sheet: Sheet) -> None:
         assert "\n" not in message
         number = re.match(r"line (\d+)", message)
         if number is None:
-            assert "holds no prompt" in message
+            assert "has no prompt" in message
             assert joined(sheet.regions()[0][1]) == ""
         else:
             blamed = sheet.lines[int(number[1]) - 2]

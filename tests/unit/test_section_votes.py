@@ -304,20 +304,24 @@ def test_a_section_has_a_rule_of_its_own(options: str, words: str, value: Any, s
             "%section t -n 3 --pick median --choices a,b\nx", "is for numbers", id="median"
         ),
         pytest.param(
-            "%section t -n 3 --quorum 4 --choices a,b\nx", "only 3 votes; lower it", id="quorum"
+            "%section t -n 3 --quorum 4 --choices a,b\nx", "only 3 votes; lower the", id="quorum"
         ),
         pytest.param(
-            "%section t --quorum 2 --choices a,b\nx", "only 1 vote; lower it", id="quorum of one"
+            "%section t --quorum 2 --choices a,b\nx", "only 1 vote; lower the", id="quorum of one"
         ),
         pytest.param("%section t -n 3 --pick majority\nx", "add --choices, --score", id="texts"),
         pytest.param("%section t -n 3 --threshold 2 --open\nx", "add --choices", id="open"),
         pytest.param(
             "%section t -n 3 --threshold 2 --pick mean --score 1..3\nx", "exclude", id="two rules"
         ),
-        pytest.param("%section t -n 3 --stop clinch --choices a,b\nx", "goes on %%vote", id="stop"),
-        pytest.param("%section t --weight 2 --choices a,b\nx", "goes on %voter", id="weight"),
         pytest.param(
-            "%section t -n 3 --choices a,b --flag c\nx", "cannot say that; its choices", id="flag"
+            "%section t -n 3 --stop clinch --choices a,b\nx", "is allowed on %%vote", id="stop"
+        ),
+        pytest.param("%section t --weight 2 --choices a,b\nx", "is allowed on %voter", id="weight"),
+        pytest.param(
+            "%section t -n 3 --choices a,b --flag c\nx",
+            "has no such choice; its choices",
+            id="flag",
         ),
     ],
 )

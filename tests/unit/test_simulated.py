@@ -305,7 +305,7 @@ def test_a_refused_call_is_a_refusal():
     [
         pytest.param("acuracy=0.8", "'acuracy'.*did you mean 'accuracy'", id="typo"),
         pytest.param("zzz=1", "'zzz'.*known: accuracy, rho", id="unknown"),
-        pytest.param("rho=0&rho=1", "'rho' is given twice", id="twice"),
+        pytest.param("rho=0&rho=1", "'rho' is set twice", id="twice"),
         pytest.param("accuracy=80%", "'accuracy' must be a number from 0 to 1, not '80%'", id="%"),
         pytest.param("accuracy=1.1", "'accuracy' must be a number from 0 to 1", id="above"),
         pytest.param("rho=-0.1", "'rho' must be a number from 0 to 1", id="below"),

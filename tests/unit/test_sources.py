@@ -232,7 +232,7 @@ def test_a_source_shorter_than_its_length_says_so() -> None:
     run = mapped(many, Fake(answer(0.1)), "--min-success 0")
     [lost] = run.failed
     assert lost.error is not None
-    assert lost.error.message == "docs has a length of 1,005 and ended after 1,004"
+    assert lost.error.message == "docs says it has 1,005 items but ended after 1,004"
 
 
 @given(st.lists(st.sampled_from(["typo", "look", "dry"]), max_size=4), st.integers(1, 5))
@@ -252,7 +252,7 @@ def test_a_shared_cursor_that_lost_its_first_item_is_an_error() -> None:
     """Where a cell that did not run has read it, the next one does not begin with the second."""
     docs = Cursor(3)
     planned(docs)
-    with pytest.raises(OptionError, match="a cell that did not run, and now goes on after it"):
+    with pytest.raises(OptionError, match="a cell that did not run; create it again"):
         planned(docs)
 
 
@@ -291,13 +291,13 @@ def test_what_a_source_raises_names_the_item() -> None:
                 raise KeyError("gone")
             return at
 
-    with pytest.raises(OptionError, match="docs broke off at item 3 with KeyError: 'gone'"):
+    with pytest.raises(OptionError, match="docs failed at item 3 with KeyError: 'gone'"):
         planned(Broken(5))
 
 
 @pytest.mark.parametrize(
     ("value", "says"),
-    [(3, "of type int"), (object(), "of type object"), (len, "a list of items is needed")],
+    [(3, "of type int"), (object(), "of type object"), (len, "needs a list of items")],
 )
 def test_what_has_no_items_is_an_error(value: object, says: str) -> None:
     """In one line, with what is needed."""

@@ -223,7 +223,8 @@ def test_a_panel_has_voters_of_its_own() -> None:
 
     run = studied(
         LINE,
-        f"{BODY}\n%panel diverse --pick unanimous --system S\nBe brief.\n%voter a -m fake:x\nAs a.\n"
+        f"{BODY}\n%panel diverse --pick unanimous --system S\nBe brief.\n%voter a -m fake:x\nAs "
+        f"a.\n"
         "%voter b --system T\n%panel -m fake:p,fake:q -n 3\n%system\nLong.\n%prompt\n%panel same",
         act,
     )
@@ -806,7 +807,7 @@ def test_items_may_come_one_by_one() -> None:
     odd = [*items[:2], {"text": "x", "label": "C"}, *items[3:]]
     run = simulated(each=iter(odd))
     assert (len(run.measured), run.unmeasured) == (29, 1)
-    assert "'C' is none of the --choices" in str(run.results[10].error)
+    assert "'C' is not one of the --choices" in str(run.results[10].error)
 
 
 def test_numbers_are_true_as_precisely_as_they_are_read() -> None:
@@ -868,23 +869,23 @@ def test_a_vote_without_items_is_a_vote() -> None:
 @pytest.mark.parametrize(
     ("line", "body", "says_"),
     [
-        ("--truth items", "q", "--truth measures votes on many items; add --each"),
-        ("--compare single", "q", "--compare measures votes on many items; add --each"),
-        ("--weights learned", "q", "--weights measures votes on many items; add --each"),
-        ("", "q\n%panel x\nr", "line 3: %panel x is compared .* add --each"),
-        ("--each items", "no item", "no prompt says {{item}} or {{index}}"),
-        ("--each items --weights learned", BODY, "--weights learned needs --truth"),
-        ("--each items --stop clinch", BODY, "--compare stop=clinch tells from the same votes"),
-        ("--each items --launch lazy", BODY, "--launch lazy has no part in it"),
-        ("--each items --pick judge", BODY, "a judge is asked once a cell"),
-        ("--each items --ties judge", BODY, "a judge is asked once a cell"),
-        ("--each items", f"{BODY}\n%judge\nbest?", "a judge is asked once a cell"),
+        ("--truth items", "q", "--truth measures votes over many items; add --each"),
+        ("--compare single", "q", "--compare measures votes over many items; add --each"),
+        ("--weights learned", "q", "--weights measures votes over many items; add --each"),
+        ("", "q\n%panel x\nr", "line 3: %panel x compares .* add --each"),
+        ("--each items", "no item", "no prompt contains {{item}} or {{index}}"),
+        ("--each items --weights learned", BODY, "--weights learned needs labels"),
+        ("--each items --stop clinch", BODY, "--compare stop=clinch computes from the same votes"),
+        ("--each items --launch lazy", BODY, "--launch lazy cannot be used with it"),
+        ("--each items --pick judge", BODY, "a judge runs once per cell"),
+        ("--each items --ties judge", BODY, "a judge runs once per cell"),
+        ("--each items", f"{BODY}\n%judge\nbest?", "a judge runs once per cell"),
         ("--each items --compare", BODY, "--compare needs a value"),
-        ("--each items --compare single,single", BODY, "a system is named twice"),
-        ("--each items --compare stop=beta:0.9", BODY, "only stop=clinch can be told"),
+        ("--each items --compare single,single", BODY, "the same system is named twice"),
+        ("--each items --compare stop=beta:0.9", BODY, "only stop=clinch can be computed"),
         ("--each items --compare stop=soon", BODY, "unknown value 'soon'"),
         ("--each items", f"{BODY}\n%panel vote", "cannot be called 'vote'"),
-        ("--each items", f"{BODY}\n%panel p -n 1 -m a:b,c:d", "line 5: %panel p: -n 1 leaves out"),
+        ("--each items", f"{BODY}\n%panel p -n 1 -m a:b,c:d", "line 5: %panel p: -n 1 is too few"),
         ("--each items", f"{BODY}\n%panel p\n%panel p", "the name 'p' is used twice"),
         (
             "--each items --choices A,B",
@@ -905,50 +906,50 @@ def test_a_vote_without_items_is_a_vote() -> None:
         (
             "--each items --choices A,B",
             f"{BODY}\n%panel p --pick judge",
-            "a judge is asked once a cell",
+            "a judge runs once per cell",
         ),
         (
             "--each items --choices A,B",
             f"{BODY}\n%panel p --ties judge",
-            "a judge is asked once a cell",
+            "a judge runs once per cell",
         ),
         (
             "--each pairs --truth {{item[1]}}",
             "{{item[0]}} {{item[-1]}}",
-            "would tell the model",
+            "would show the model",
         ),
         (
             "--each pairs --truth {{item[-1]}}",
             "{{item[0]}} {{item[1]}}",
-            "would tell the model",
+            "would show the model",
         ),
-        ("--each keyed --truth 1", "{{item[0]}} {{item[1]}}", "would tell the model"),
+        ("--each keyed --truth 1", "{{item[0]}} {{item[1]}}", "would show the model"),
         (
             "--each items",
             "Q?\n%panel w\n{{item.text}}",
-            "the prompt of v1 says neither {{item}} nor",
+            "the prompt of v1 contains no {{item}} or",
         ),
         (
             "--each items",
             "Q\n%voter a\n{{item.text}}\n%voter b\nB",
-            "the prompt of b says neither",
+            "the prompt of b contains no",
         ),
         (
             "--each items --truth label",
             "q {{item}}",
-            "line 2, .*: {{item}} would tell the model the true",
+            "line 2, .*: {{item}} would show the model the true",
         ),
         (
             "--each items --truth {{item.label}}",
             'q {{item["label"]}}',
-            "would tell the model the true",
+            "would show the model the true",
         ),
         (
             "--each items --truth label",
             f"{BODY}\n%voter a\n{{{{item.label}}}}",
             "line 6, %voter a: ",
         ),
-        ("--each items --compare single, stop=clinch", BODY, "write no blank after a comma"),
+        ("--each items --compare single, stop=clinch", BODY, "write no space after a comma"),
         ("--each items --pick median --choices A,B", BODY, "--pick median is for numbers"),
     ],
 )
@@ -962,7 +963,7 @@ def test_what_cannot_be_measured_is_refused(line: str, body: str, says_: str) ->
 def test_a_system_that_is_none_is_named() -> None:
     """A slip in the name of a panel is told as that, not as an unknown model alone."""
     with pytest.raises(
-        OptionError, match=r"neither single, stop=clinch nor .*did you mean 'divers'"
+        OptionError, match=r"not single, not stop=clinch and not .*did you mean 'divers'"
     ):
         asyncio.run(
             vote(

@@ -130,7 +130,7 @@ def test_every_option_is_offered(magic: str) -> None:
     ("before", "text", "about"),
     [
         pytest.param("%%vote --cho", "--choices", "the answer is one of these labels", id="option"),
-        pytest.param("%%vote --sto", "--stop", "when a vote ends", id="its-first-words"),
+        pytest.param("%%vote --sto", "--stop", "when to end a vote", id="its-first-words"),
         pytest.param("%%vote --pick pl", "plurality", "the most votes", id="rule"),
         pytest.param("%%vote -m cl", "claude-haiku-5-5", "model", id="model"),
         pytest.param("%%vote -m lo", "local:", "provider", id="provider"),
@@ -141,7 +141,7 @@ def test_every_option_is_offered(magic: str) -> None:
         pytest.param("%%vote\n{{doc.ti", "title", "attribute", id="attribute"),
         pytest.param("%%vote\n{{table.na", "name", "key", id="key"),
         pytest.param("%%vote\n%judge\n{{c", "candidates", "the answers to choose from", id="own"),
-        pytest.param("%%vote --each codes\n{{it", "item", "the item of this worker", id="item"),
+        pytest.param("%%vote --each codes\n{{it", "item", "this worker's item", id="item"),
     ],
 )
 def test_each_text_comes_with_what_it_does(before: str, text: str, about: str) -> None:

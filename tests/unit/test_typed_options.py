@@ -87,13 +87,13 @@ def test_every_list_option_reads_the_same_notations(option: str) -> None:
         ("“very good”,bad", "“ (U+201C) is a typographic quote"),
         ("safe,‘unsafe’", "‘ (U+2018) is a typographic quote"),
         ("[‘safe’,‘unsafe’]", "‘ (U+2018) is a typographic quote"),
-        ("{safe,unsafe}", "'{safe' holds { without its partner"),
-        ("[safe,unsafe", "'[safe' holds [ without its partner"),
-        ("safe,unsafe]", "'unsafe]' holds ] without its partner"),
-        ("[safe,]unsafe", "holds [ without"),
+        ("{safe,unsafe}", "'{safe' contains { without its partner"),
+        ("[safe,unsafe", "'[safe' contains [ without its partner"),
+        ("safe,unsafe]", "'unsafe]' contains ] without its partner"),
+        ("[safe,]unsafe", "contains [ without"),
         ("安全，不安全,不明", "， (U+FF0C)"),
-        ("safe;unsafe", "commas separate them, not ;"),
-        ("safe|unsafe", "commas separate them, not |"),
+        ("safe;unsafe", "separate them with commas, not ;"),
+        ("safe|unsafe", "separate them with commas, not |"),
         ("very good,very bad", '--choices "very good,very bad"'),
         ("['very good', 'bad']", '--choices "[very good, bad]"'),
         ("safe, unsafe", '--choices "safe, unsafe"'),
@@ -122,7 +122,7 @@ def test_a_typographic_quote_is_named(pair: str, form: str, text: str) -> None:
     """It groups nothing, so it would split the value, or be sent as a part of it."""
     line = form.format(f"{pair[0]}{text}{pair[1]}")
     place = "guardrail" if "--refusal" in form else "vote"
-    assert f"{pair[0]} (U+{ord(pair[0]):04X}) is a typographic quote; write" in refusal(line, place)
+    assert f"{pair[0]} (U+{ord(pair[0]):04X}) is a typographic quote; use " in refusal(line, place)
 
 
 def test_within_plain_quotes_and_words_they_are_text() -> None:
@@ -216,7 +216,7 @@ def test_a_range_of_another_notation_is_written_out(line: str, form: str) -> Non
 
 def test_a_share_without_its_sign_is_written_out() -> None:
     """60 of 3 votes can only be a share."""
-    with pytest.raises(ParallmError, match=r"only 3 votes.*for a share write 60%"):
+    with pytest.raises(ParallmError, match=r"only 3 votes.*for a share, write 60%"):
         plan_cell("vote", "--threshold 60 --choices a,b", "x", {}, settings={"model": ("sim",)})
 
 

@@ -199,6 +199,6 @@ def test_an_interrupted_generator_says_that_it_cannot_go_on() -> None:
     with pytest.raises(UserCodeInterrupted):
         next(reader)
     with pytest.raises(
-        Exception, match="docs is a generator, which an interrupt ended while it made item 2"
+        Exception, match="docs is a generator that was interrupted while it produced item 2"
     ):
         next(reader)

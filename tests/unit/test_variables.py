@@ -105,15 +105,15 @@ def test_everything_else_in_braces_is_text(text: str) -> None:
     [
         pytest.param("{{nam}}", "no variable 'nam'; did you mean 'name'", id="near name"),
         pytest.param("{{zzz}}", "no variable 'zzz'", id="unknown"),
-        pytest.param("{{_secret}}", "begin with _", id="private name"),
-        pytest.param("{{it.__class__}}", "begin with _", id="private attribute"),
+        pytest.param("{{_secret}}", "start with _", id="private name"),
+        pytest.param("{{it.__class__}}", "start with _", id="private attribute"),
         pytest.param("{{it.nothing}}", "it has no .nothing", id="no attribute"),
         pytest.param(
             "{{it.broken}}", r"it has no .broken \(RuntimeError\)", id="property that raises"
         ),
         pytest.param("{{items[7]}}", r"items has no \[7\]", id="no index"),
         pytest.param('{{data["no"]}}', r"data has no \['no'\]", id="no key"),
-        pytest.param("{{item}}", "needs --each", id="item without each"),
+        pytest.param("{{item}}", "with --each NAME", id="item without each"),
     ],
 )
 def test_what_cannot_be_reached_is_an_error(text: str, says: str) -> None:
@@ -125,7 +125,7 @@ def test_what_cannot_be_reached_is_an_error(text: str, says: str) -> None:
 
 def test_jinja_is_not_evaluated() -> None:
     """Private attributes end in an error, not in the environment."""
-    with pytest.raises(VariableError, match="begin with _"):
+    with pytest.raises(VariableError, match="start with _"):
         rendered(BAD["tpl-jinja"]["payload"])
 
 
@@ -292,7 +292,7 @@ recursive.append(recursive)
         pytest.param(Broken(), "OSError: the file is closed", id="mapping that raises"),
         pytest.param(Unprintable(1), "RuntimeError: no text", id="str that raises"),
         pytest.param(10**5000, "4300 digits", id="int too long for Python"),
-        pytest.param(recursive, "holds itself", id="list in itself"),
+        pytest.param(recursive, "contains itself", id="list in itself"),
         pytest.param([decimal.Decimal("12345678901234567.89")], "Decimal", id="digits would go"),
     ],
 )
@@ -307,7 +307,7 @@ def test_a_value_that_raises_is_one_line(value: object, says: str) -> None:
 
 def test_a_step_that_cannot_be_taken_names_the_nearest_and_the_way_out() -> None:
     """A slip in a key is told like a slip in a name."""
-    with pytest.raises(VariableError, match=r"did you mean 'title'\?; write"):
+    with pytest.raises(VariableError, match=r"did you mean 'title'\?; to keep it as text, write"):
         rendered("{{d.titel}}", {"d": {"title": 1}})
 
 
