@@ -9,15 +9,19 @@ import platform
 import statistics
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 from jupyter_client.manager import start_new_kernel
+
+import parallm_magics
 
 # Models with a price, so that working it out is in the figures.
 MODELS = {"anthropic": "claude-haiku-5-5", "openai": "gpt-6-luna"}
@@ -123,7 +127,7 @@ class Stalls:
 class Server:
     """The scripted provider in another process, each answer so long; a context manager."""
 
-    def __init__(self, milliseconds: float, models: Sequence[str] = (), **more: float) -> None:
+    def __init__(self, milliseconds: float, models: Sequence[str] = (), **more: object) -> None:
         program = str(Path(__file__).with_name("server.py"))
         behaviour = json.dumps({"delay": milliseconds / 1000, **more})
         names = dict.fromkeys((*MODELS.values(), *models))
@@ -145,9 +149,17 @@ class Server:
         self._process.stdin.close()
         self._process.wait(10)
 
+    def behave(self, milliseconds: float, **more: object) -> None:
+        """Answer from now on like this; forget the calls so far."""
+        self._asked("behave " + json.dumps({"delay": milliseconds / 1000, **more}))
+
+    def last_sent(self) -> float:
+        """When the last byte of the last answer so far was sent, by `time.time()`."""
+        return float(self._asked("last"))
+
     def calls_since(self, moment: float) -> int:
         """How many calls arrived after a moment of the monotonic clock; forgets them all."""
-        return int(self._asked(str(moment)))
+        return int(self._asked(f"since {moment}"))
 
     def count(self) -> int:
         """How many calls have arrived since the others were forgotten; forgets none."""
@@ -164,9 +176,14 @@ class Server:
         return self._process.stdout.readline()
 
     def environment(self) -> dict[str, str]:
-        """An environment whose providers are this server and whose settings are the defaults."""
+        """An environment whose providers are this server and whose settings are the defaults.
+
+        The package is the one that this process has imported.
+        """
         clean = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
+        package = str(Path(parallm_magics.__file__).parents[1])
         return clean | {
+            "PYTHONPATH": os.pathsep.join(filter(None, [package, clean.get("PYTHONPATH")])),
             "ANTHROPIC_API_KEY": KEY,
             "ANTHROPIC_BASE_URL": self.url,
             "OPENAI_API_KEY": KEY,
@@ -182,12 +199,15 @@ class Cell(NamedTuple):
         cpu: the kernel process's CPU between the two.
         outside: from sending the request to the reply and the idle status, on the client's side.
         idle: when that was, on the monotonic clock.
+        idle_at: when the kernel said that it is idle, by `time.time()`.
         value: of the expression asked for.
         error: the name of the error that the cell ended with, or "".
         result: whether it gave out a result.
-        updates: how many messages it sent to widgets.
+        updates: how many messages it sent to what is shown live.
         grown: by how many MiB the process was larger than before, at its largest.
-        comm: how many bytes it sent to widgets.
+        comm: how many bytes those messages held.
+        lag: seconds that the kernel's loop was late for a timer of 5 ms, at most.
+        stalled: the part of the cell's time in which it was late by more than 50 ms.
     """
 
     seconds: float
@@ -200,18 +220,48 @@ class Cell(NamedTuple):
     updates: int = 0
     grown: float = 0.0
     comm: int = 0
+    idle_at: float = 0.0
+    lag: float = 0.0
+    stalled: float = 0.0
 
 
 # The marks are taken by IPython's own events, around all that a cell does, its display included.
 MARKS = """
-import time as _time
+import asyncio as _asyncio, time as _time
 _marks = {}
 def _mark(name):
     _marks[name] = (_time.perf_counter(), _time.process_time())
+class _Lag:
+    timer = None
+    def begin(self, info=None):
+        if self.timer is not None:
+            self.timer.cancel()
+        self.largest = self.stalled = 0.0
+        self.loop = _asyncio.get_event_loop()
+        self.due = self.loop.time()
+        self.tick()
+    def tick(self):
+        self.note()
+        self.due = self.loop.time() + 0.005
+        self.timer = self.loop.call_at(self.due, self.tick)
+    def note(self):
+        late = self.loop.time() - self.due
+        self.largest = max(self.largest, late)
+        self.stalled += late if late > 0.05 else 0
+    def end(self, result=None):
+        self.timer.cancel()
+        self.note()
+        _marks["lag"] = (self.largest, self.stalled)
+_lag = _Lag()
+_lag.begin()
+get_ipython().events.register("pre_run_cell", _lag.begin)
 get_ipython().events.register("pre_run_cell", lambda info: _mark("pre"))
 get_ipython().events.register("post_run_cell", lambda result: _mark("post"))
+get_ipython().events.register("post_run_cell", _lag.end)
 %load_ext parallm_magics
 """
+# What reaches the page while a cell runs, its result apart.
+LIVE = ("comm_open", "comm_msg", "comm_close", "display_data", "update_display_data")
 
 
 class Kernel:
@@ -221,8 +271,10 @@ class Kernel:
         self._environment = dict(environment)
 
     def __enter__(self) -> Self:
+        # An empty folder: a kernel imports from where it stands before anything else.
+        self._folder = tempfile.TemporaryDirectory()
         self._manager, self._client = start_new_kernel(
-            env=self._environment, extra_arguments=["--log-level=ERROR"]
+            env=self._environment, cwd=self._folder.name, extra_arguments=["--log-level=ERROR"]
         )
         self.pid: int = self._manager.provisioner.process.pid
         self.run(MARKS)
@@ -231,6 +283,7 @@ class Kernel:
     def __exit__(self, *_: object) -> None:
         self._client.stop_channels()
         self._manager.shutdown_kernel(now=True)
+        self._folder.cleanup()
 
     @property
     def alive(self) -> bool:
@@ -255,15 +308,17 @@ class Kernel:
             timeout: after so many seconds the cell is a fault of the benchmark.
         """
         kinds: list[str] = []
-        comm = 0
+        comm, idle_at = 0, 0.0
 
         def hear(message: Mapping[str, Any]) -> None:
-            nonlocal comm
+            nonlocal comm, idle_at
             kinds.append(message["msg_type"])
-            if message["msg_type"].startswith("comm_"):
+            if message["msg_type"] in LIVE:
                 comm += len(json.dumps(message["content"]))
             if message["content"].get("execution_state") == "busy":
                 began()
+            if message["content"].get("execution_state") == "idle":
+                idle_at = _moment(message["header"]["date"])
 
         size = memory(self.pid)
         start = time.monotonic()
@@ -282,6 +337,7 @@ class Kernel:
         found = reply["user_expressions"]
         marks = _plain(found["marks"]) if "post" in _text(found["marks"]) else {}
         (wall, cpu), (wall_end, cpu_end) = marks.get("pre", (0, 0)), marks.get("post", (0, 0))
+        lag, stalled = marks.get("lag", (0, 0))
         return Cell(
             wall_end - wall,
             cpu_end - cpu,
@@ -290,9 +346,12 @@ class Kernel:
             _plain(found["value"]),
             "",
             "execute_result" in kinds,
-            kinds.count("comm_msg"),
+            sum(kinds.count(kind) for kind in LIVE),
             memory(self.pid, peak=True) - size,
             comm,
+            idle_at,
+            lag,
+            stalled / (wall_end - wall) if marks else 0.0,
         )
 
 
@@ -308,6 +367,10 @@ def memory(pid: int, *, peak: bool = False) -> float:
     return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(name))
 
 
+def _moment(date: str | datetime) -> float:
+    return (datetime.fromisoformat(date) if isinstance(date, str) else date).timestamp()
+
+
 def _text(expression: Mapping[str, Any]) -> str:
     if expression["status"] != "ok":
         raise RuntimeError(f"{expression['ename']}: {expression['evalue']}")
@@ -316,68 +379,6 @@ def _text(expression: Mapping[str, Any]) -> str:
 
 def _plain(expression: Mapping[str, Any]) -> Any:
     return ast.literal_eval(_text(expression))
-
-
-# What a person would type without us: the SDK's own public call on the same transport.
-BARE = {
-    "anthropic": """
-import asyncio, anthropic
-from parallm_magics.providers.transport import http_client
-def make_client():
-    return anthropic.AsyncAnthropic(
-        max_retries=0, timeout=None, http_client=http_client(anthropic)
-    )
-def request(model, prompt):
-    message = {"role": "user", "content": prompt}
-    return {"model": model, "max_tokens": 4096, "messages": [message]}
-async def plain(client, model, prompt):
-    reply = await client.messages.create(**request(model, prompt))
-    return reply.content[0].text
-async def streamed(client, model, prompt):
-    parts = []
-    async for event in await client.messages.create(**request(model, prompt), stream=True):
-        if event.type == "content_block_delta" and event.delta.type == "text_delta":
-            parts.append(event.delta.text)
-    return "".join(parts)
-""",
-    "openai": """
-import asyncio, openai
-from parallm_magics.providers.transport import http_client
-def make_client():
-    return openai.AsyncOpenAI(max_retries=0, timeout=None, http_client=http_client(openai))
-def request(model, prompt):
-    message = {"role": "user", "content": prompt}
-    return {"model": model, "max_tokens": 4096, "messages": [message]}
-async def plain(client, model, prompt):
-    reply = await client.chat.completions.create(**request(model, prompt))
-    return reply.choices[0].message.content
-async def streamed(client, model, prompt):
-    parts = []
-    async for chunk in await client.chat.completions.create(
-        **request(model, prompt), stream=True, stream_options={"include_usage": True}
-    ):
-        if chunk.choices and chunk.choices[0].delta.content:
-            parts.append(chunk.choices[0].delta.content)
-    return "".join(parts)
-""",
-}
-
-# The same with many: one semaphore, one task a prompt.
-BARE_MANY = """
-async def many(ask, client, model, prompts, concurrency):
-    gate = asyncio.Semaphore(concurrency)
-    async def one(prompt):
-        async with gate:
-            return await ask(client, model, prompt)
-    return await asyncio.gather(*[one(prompt) for prompt in prompts])
-"""
-
-
-def bare(dialect: str) -> dict[str, Any]:
-    """The comparison's functions, for use in this process."""
-    names: dict[str, Any] = {}
-    exec(BARE[dialect] + BARE_MANY, names)  # noqa: S102  # the text above, as in the kernels
-    return names
 
 
 @contextmanager

@@ -7,19 +7,8 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from bench import (
-    BARE,
-    BARE_MANY,
-    MODELS,
-    Cell,
-    Figure,
-    Kernel,
-    Server,
-    bare,
-    environment,
-    ratios,
-    table,
-)
+from bench import MODELS, Cell, Figure, Kernel, Server, environment, ratios, table
+from systems import BARE, BARE_MANY, bare
 
 from parallm_magics import fanout
 from parallm_magics.core.tasks import Task

@@ -1,12 +1,13 @@
-"""What `%load_ext parallm_magics` costs a notebook's start, and what it leaves alone."""
+"""What `%load_ext parallm_magics` costs a notebook's start, what it leaves alone, and the first cell."""
 
 from __future__ import annotations
 
 import json
 import subprocess
 import sys
+import time
 
-from bench import Figure, table
+from bench import MODELS, Cell, Figure, Kernel, Server, table
 
 ROUNDS = 21
 ABOUT = (
@@ -42,6 +43,26 @@ def load(path: str) -> tuple[float, float, int, int, int]:
     with open(path) as file:
         cpu, wall, modules, tried = json.load(file)
     return cpu, wall, len(modules), len(tried), len(done.stdout) + len(done.stderr)
+
+
+READING = 5
+WORKERS, CALL = 3, 50
+
+
+def first_cell(dialect: str) -> tuple[Cell, float]:
+    """The first cell of a session, and how late the loop was at most in the seconds before it.
+
+    A new kernel in which this dialect is the chosen model's; the extension is loaded, so many seconds
+    pass, and so many workers are asked.
+    """
+    model = f"{dialect}:{MODELS[dialect]}"
+    with Server(CALL) as server, Kernel(server.environment() | {"PARALLM_MODEL": model}) as kernel:
+        kernel.run("_meanwhile = _Lag()\n_meanwhile.begin()")
+        time.sleep(READING)
+        late = kernel.run("_meanwhile.end()", "_meanwhile.largest").value
+        cell = kernel.run(f"%%fanout -n {WORKERS} -o run\nSay something.", "len(run.succeeded)")
+    assert cell.value == WORKERS, "a worker failed"
+    return cell, late
 
 
 def main() -> str:

@@ -6,107 +6,122 @@ import argparse
 import json
 import os
 import platform
-import random
 import signal
-import statistics
 import subprocess
 import sys
 import sysconfig
 import tempfile
-import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import distributions, version
 from pathlib import Path
 
-import raw
-from bench import MODELS, PACKAGES, Kernel, Server, load, processor
-from systems import SYSTEMS, System, Work
+from bench import MODELS, PACKAGES, load, processor
+from rounds import Line, side
+from systems import OURS, SYSTEMS, System, Work
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "PEERS.md"
-PICTURE = HERE.parents[1] / "notebooks" / "images" / "peers.png"
-PEERS = ("langchain-anthropic", "langchain-openai")
+PICTURES = HERE.parents[1] / "notebooks" / "images"
+PEERS = ("langchain-anthropic", "langchain-openai", "chatlas")
 PLOT = ("matplotlib",)
-RAW = "raw sockets: the server's own limit"
-LONGEST = 300
+TOLD = (*PEERS, "langchain-core")
 ABOUT = (
     "Written by `python tests/benchmarks/peers.py`, which installs the peers into a temporary "
     "environment: no address but loopback, no key, no model. Every system works in a cell of a kernel "
-    "of its own against the same server, a process apart; its cell runs once unmeasured (`first` is "
+    "of its own against the same server, a process apart. Its cell runs once unmeasured (`first` is "
     "that run: connections are opened, limits not yet learnt) and then in rounds, all systems in "
-    "each, in random order. Every system has its defaults, the SDKs their two retries, and the same "
-    "number of calls at once, but for `gather`, which has no bound. Exceptions are caught one by one, "
-    "so that a failed call loses only itself. Seconds are the cell's, from `pre_run_cell` to "
-    "`post_run_cell`, median [smallest .. largest]; × limit is the median over the physical limit; "
-    "CPU is the kernel process's; kept are the answers there at the end, sent the requests that "
-    "reached the server, both medians."
+    "each, the order rotated. Every system has its defaults, the SDKs their two retries, and the same "
+    "number of calls at once. Exceptions are caught one by one, so that a failed call loses only "
+    "itself."
+)
+SYSTEMS_ABOUT = (
+    "parallm_magics and the lean cell show a live table; the others show nothing, but for chatlas' "
+    "progress bar. The lean cell is what a careful person types: the SDK's `client.post` on aiohttp "
+    "under a semaphore, and a table of its own in an HTML widget, ten times a second. `gather` is a "
+    "semaphore round the SDK's own call. chatlas has no streams here, and a rate limit of its own that "
+    "never makes it wait. Raw aiohttp posts JSON and reads bytes: it has no SDK, and tries nothing again."
+)
+COLUMNS_ABOUT = (
+    "Seconds are the cell's, from `pre_run_cell` to `post_run_cell`, median [smallest .. largest]; × "
+    "ideal is the median over what the server alone takes. CPU is the kernel process's. Lag is how late "
+    "a timer of 5 ms was at most on the kernel's loop, stalled the part of the time in which it was late "
+    "by more than 50 ms. Messages and kB went to the page while the cell ran, its result apart. To idle "
+    "is the time from the last byte that the server sent until the kernel said that it is idle. Kept "
+    "are the answers there at the end, sent the requests that reached the server. All but the seconds "
+    "are medians."
 )
 
 
-def works(scale: float) -> list[Work]:
-    """What is done, at full size or a part of it."""
-
-    def part(calls: int, concurrency: int) -> int:
-        return max(concurrency, round(calls * scale))
-
-    few, many, some, asked = part(200, 50), part(2_000, 200), part(500, 100), part(600, 100)
+def panels() -> list[Work]:
+    """Panels as people watch them."""
+    sizes = ((3, 3), (20, 20), (100, 20), (200, 20))
+    plain = [_plain(calls, at_once) for calls, at_once in sizes]
+    streamed = [
+        _streamed(calls, at_once, 200 if calls <= at_once else 40) for calls, at_once in sizes
+    ]
     return [
-        Work(
-            "latency",
-            f"{few} plain calls of 1 s, 50 at once.",
-            few,
-            50,
-            1_000,
-            -(-few // 50) * 1.0,
-            few,
-            {},
-        ),
-        Work(
-            "throughput",
-            f"{many:,} plain calls of 20 ms, 200 at once.",
-            many,
-            200,
-            20,
-            -(-many // 200) * 0.020,
-            many,
-            {},
-        ),
-        Work(
-            "panel",
-            "20 streams of 200 tokens, one every 10 ms.",
-            20,
-            20,
-            0,
-            2.0,
-            20,
-            {"tokens": 200, "gap": 0.010},
-            stream=True,
-        ),
+        *plain,
+        _plain(100, 20, priced=False),
+        *streamed,
+        _streamed(100, 20, 40, priced=False),
+    ]
+
+
+def _plain(calls: int, at_once: int, priced: bool = True) -> Work:
+    rest = "" if priced else ", a model without a price"
+    return Work(
+        f"{calls} calls{rest}",
+        f"{calls} plain calls of 50 ms, {at_once} at once{rest}.",
+        calls,
+        at_once,
+        50,
+        -(-calls // at_once) * 0.050,
+        priced=priced,
+    )
+
+
+def _streamed(calls: int, at_once: int, tokens: int, priced: bool = True) -> Work:
+    rest = "" if priced else ", a model without a price"
+    return Work(
+        f"{calls} streams{rest}",
+        f"{calls} streams of {tokens} tokens, one every 10 ms, {at_once} at once{rest}.",
+        calls,
+        at_once,
+        0,
+        -(-calls // at_once) * tokens * 0.010,
+        {"tokens": tokens, "gap": 0.010},
+        stream=True,
+        priced=priced,
+    )
+
+
+def others() -> list[Work]:
+    """Long calls, many calls, and what goes wrong."""
+    return [
+        Work("latency", "200 plain calls of 1 s, 50 at once.", 200, 50, 1_000, 4.0),
+        Work("throughput", "1,000 plain calls of 20 ms, 100 at once.", 1_000, 100, 20, 0.2),
         Work(
             "faults",
-            f"{some:,} plain calls of 100 ms, 100 at once; one in ten is answered at first by a 429 "
+            "500 plain calls of 100 ms, 100 at once; one in ten is answered at first by a 429 "
             "with Retry-After 1 or, in turn, by a 500. parallm_magics takes a 429 for the whole key's and "
             "lets all calls wait for what one was told; its peers let only that call wait, which pays "
             "where refusals have nothing to do with how much is asked, as here, and not below.",
-            some,
+            500,
             100,
             100,
-            max(-(-some // 100) * 0.100, 1.1),
-            some,
+            1.1,
             {"faulty": 10},
         ),
         Work(
             "rate limit",
-            f"{asked:,} plain calls of 100 ms, 100 at once; the provider bears 150 requests a second "
+            "600 plain calls of 100 ms, 100 at once; the provider bears 150 requests a second "
             "and answers all others with a 429 and Retry-After 1.",
-            asked,
+            600,
             100,
             100,
-            asked / 150,
-            asked,
+            4.0,
             {"rate": 150},
         ),
         Work(
@@ -117,54 +132,67 @@ def works(scale: float) -> list[Work]:
             20,
             100,
             1.0,
-            18,
             {"hang": 1, "dead": 1, "limited": 1},
+            can_be_kept=18,
             timeout=1.0,
         ),
     ]
 
 
-@dataclass(frozen=True)
-class Ran:
-    """How one cell did its work.
-
-    Attributes:
-        seconds, cpu: of the cell.
-        kept: answers there at the end.
-        sent: requests that reached the server.
-    """
-
-    seconds: float
-    cpu: float
-    kept: int
-    sent: int
+def fails(work: Work) -> bool:
+    """Whether something goes wrong at the server, from which some learn."""
+    return bool(set(work.behaviour) - {"tokens", "gap"})
 
 
-@dataclass(frozen=True)
-class Line:
-    """What one system did, round by round."""
+def able(work: Work) -> list[System]:
+    """The systems that can do this work."""
+    return [
+        system
+        for system in SYSTEMS
+        if (system.streams or not work.stream) and (system.retries or not fails(work))
+    ]
 
-    system: str
-    dialect: str
-    first: Ran
-    rounds: Sequence[Ran]
 
-    @property
-    def seconds(self) -> float:
-        """The median."""
-        return statistics.median(ran.seconds for ran in self.rounds)
+def row(line: Line, work: Work) -> str:
+    """One system as a line of Markdown."""
+    seconds, median = line.each(lambda ran: ran.seconds), line.median
+    kept = f"{median(lambda ran: ran.kept):g} of {work.can_be_kept or work.calls}"
+    cells = [
+        line.dialect,
+        line.system,
+        f"{median(lambda ran: ran.seconds):.2f} [{min(seconds):.2f} .. {max(seconds):.2f}]",
+        f"{median(lambda ran: ran.seconds) / work.limit:.2f}",
+        f"{median(lambda ran: ran.cpu) / work.calls * 1000:.2f}",
+        f"{median(lambda ran: ran.lag) * 1000:.0f}",
+        f"{median(lambda ran: ran.stalled):.0%}",
+        f"{median(lambda ran: ran.messages):g}",
+        f"{median(lambda ran: ran.comm) / 1000:.0f}",
+        f"{median(lambda ran: ran.tail) * 1000:.0f}",
+        kept,
+        f"{median(lambda ran: ran.sent):g}",
+        f"{line.first.seconds:.2f}",
+    ]
+    return f"| {' | '.join(cells)} |"
 
-    def row(self, work: Work) -> str:
-        """As a line of Markdown."""
-        walls = [ran.seconds for ran in self.rounds]
-        cpu = statistics.median(ran.cpu for ran in self.rounds) / work.calls * 1000
-        kept = statistics.median(ran.kept for ran in self.rounds)
-        sent = statistics.median(ran.sent for ran in self.rounds)
-        span = f"{self.seconds:.2f} [{min(walls):.2f} .. {max(walls):.2f}]"
-        return (
-            f"| {self.dialect} | {self.system} | {span} | {self.seconds / work.limit:.2f} "
-            f"| {cpu:.2f} | {kept:g} of {work.can_be_kept} | {sent:g} | {self.first.seconds:.2f} |"
-        )
+
+HEAD = (
+    "| SDK | system | seconds | × ideal | CPU ms a call | lag, ms | stalled | messages | kB "
+    "| to idle, ms | kept | sent | first, s |\n"
+    "|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|"
+)
+
+
+def section(work: Work, lines: Sequence[Line]) -> str:
+    """The table of one kind of work."""
+    return "\n".join(
+        [
+            f"## {work.name[:1].upper()}{work.name[1:]}\n",
+            f"{work.about} Ideal: {work.limit:.2f} s.\n",
+            HEAD,
+            *(row(line, work) for line in lines),
+            "",
+        ]
+    )
 
 
 @contextmanager
@@ -197,75 +225,16 @@ def installed(*packages: str) -> Iterator[tuple[str, str]]:
         yield python, site
 
 
-def prompts(work: Work) -> list[str]:
-    """What is asked: the number decides what goes wrong."""
-    return [f"Say something about document number {n}." for n in range(work.calls)]
-
-
-def in_rounds(
-    work: Work, dialect: str, systems: Sequence[System], site: str, rounds: int
-) -> list[Line]:
-    """Every system's kernel, and the rounds."""
-    chance = random.Random(work.name)
-    docs = f"docs = {prompts(work)!r}"
-    with ExitStack() as stack:
-        server = stack.enter_context(Server(work.milliseconds, **work.behaviour))
-        environment = server.environment() | {"LANGSMITH_TRACING": "false"}
-        environment["PYTHONPATH"] = os.pathsep.join(
-            [*filter(None, [os.environ.get("PYTHONPATH")]), site]
-        )
-        kernels = {s.name: stack.enter_context(Kernel(environment)) for s in systems}
-
-        def once(system: System) -> Ran:
-            cell = kernels[system.name].run(
-                system.cell(dialect, work), system.kept, timeout=LONGEST
-            )
-            return Ran(cell.seconds, cell.cpu, cell.value, server.calls_since(0))
-
-        first: dict[str, Ran] = {}
-        found: dict[str, list[Ran]] = {system.name: [] for system in systems}
-        for system in systems:
-            kernels[system.name].run(docs)
-            kernels[system.name].run(system.setup(dialect, work), timeout=LONGEST)
-            first[system.name] = once(system)
-        limits = []
-        for _ in range(rounds):
-            for system in chance.sample(systems, len(systems)):
-                found[system.name].append(once(system))
-            if _nothing_fails(work):
-                limits.append(by_raw_sockets(work, dialect, server))
-    lines = [Line(s.name, dialect, first[s.name], found[s.name]) for s in systems]
-    return [*lines, Line(RAW, dialect, limits[0], limits)] if limits else lines
-
-
-def _nothing_fails(work: Work) -> bool:
-    return not set(work.behaviour) - {"tokens", "gap"}
-
-
-def by_raw_sockets(work: Work, dialect: str, server: Server) -> Ran:
-    """The same requests without a client worth the name."""
-    model = MODELS[dialect]
-    requests = [raw.request(dialect, model, text, stream=work.stream) for text in prompts(work)]
-    cpu = time.process_time()
-    took = raw.seconds(server.url, requests, work.concurrency)
-    return Ran(took, time.process_time() - cpu, work.calls, server.calls_since(0))
-
-
-def section(work: Work, lines: Sequence[Line], before: str) -> str:
-    """The table of one kind of work."""
-    head = (
-        "| SDK | system | seconds | × limit | CPU ms a call | kept | sent | first, s |\n"
-        "|---|---|--:|--:|--:|--:|--:|--:|"
-    )
-    return "\n".join(
-        [
-            f"## {work.name.capitalize()}\n",
-            f"{work.about} Physical limit: {work.limit:.2f} s.\n",
-            head,
-            *(line.row(work) for line in lines),
-            f"\n{len(lines[0].rounds)} rounds; load average before {before}, after {load()}.\n",
-        ]
-    )
+def measured(works: Sequence[Work], site: str, rounds: int) -> Iterator[tuple[Work, list[Line]]]:
+    """Each work and its lines; works in which something fails get kernels of their own."""
+    fine = [work for work in works if not fails(work)]
+    for group in (fine, *([work] for work in works if fails(work))):
+        lines: dict[str, list[Line]] = {work.name: [] for work in group}
+        for dialect in MODELS if group else ():
+            with side(dialect, SYSTEMS, site) as one:
+                for work in group:
+                    lines[work.name] += one.measure(work, able(work), rounds).values()
+        yield from ((work, lines[work.name]) for work in group)
 
 
 def drawn(found: Iterable[tuple[Work, Sequence[Line]]]) -> str:
@@ -279,11 +248,11 @@ def drawn(found: Iterable[tuple[Work, Sequence[Line]]]) -> str:
                     {
                         "system": line.system,
                         "dialect": line.dialect,
-                        "ratio": line.seconds / work.limit,
-                        "kept": statistics.median(r.kept for r in line.rounds) / work.can_be_kept,
+                        "ratio": line.median(lambda ran: ran.seconds) / work.limit,
+                        "kept": line.median(lambda ran: ran.kept)
+                        / (work.can_be_kept or work.calls),
                     }
                     for line in lines
-                    if line.system != RAW
                 ],
             }
             for work, lines in found
@@ -291,18 +260,22 @@ def drawn(found: Iterable[tuple[Work, Sequence[Line]]]) -> str:
     )
 
 
-def heading(site: str) -> str:
+def heading(site: str, rounds: int, before: str) -> str:
     """What was compared, on what."""
     peers = {d.name: d.version for d in distributions(path=[site])}
     names = [f"{name} {version(name)}" for name in PACKAGES]
-    names += [
-        f"{name} {peers[name]}" for name in sorted(peers) if name in (*PEERS, "langchain-core")
-    ]
+    names += [f"{name} {peers[name]}" for name in sorted(peers) if name in TOLD]
     return (
-        f"# parallm_magics beside its peers\n\n{ABOUT}\n\n"
+        f"# {OURS.name} beside its peers\n\n{ABOUT}\n\n{SYSTEMS_ABOUT}\n\n{COLUMNS_ABOUT}\n\n"
         f"{datetime.now(UTC):%Y-%m-%d}, Python {platform.python_version()}, {', '.join(names)}; "
-        f"{os.cpu_count()} CPUs ({processor()}), {platform.system()}.\n\n"
-        "![The ratio to the physical limit](../../notebooks/images/peers.png)\n\n"
+        f"{os.cpu_count()} CPUs ({processor()}), {platform.system()}; {rounds} rounds, load average "
+        f"before {before}, after {load()}.\n\n"
+        "<picture>\n"
+        '  <source media="(prefers-color-scheme: dark)" '
+        'srcset="../../notebooks/images/peers-dark.png">\n'
+        '  <img alt="Seconds over the ideal, by system and work" '
+        'src="../../notebooks/images/peers.png">\n'
+        "</picture>\n\n"
     )
 
 
@@ -311,30 +284,22 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--rounds", type=int, default=5)
     options.add_argument("--only", nargs="*", help="the work's names")
-    options.add_argument("--scale", type=float, default=1.0, help="a part of the calls")
     options.add_argument("--results", type=Path, default=RESULTS)
-    options.add_argument("--picture", type=Path, default=PICTURE)
+    options.add_argument("--pictures", type=Path, default=PICTURES, help="a folder")
     given = options.parse_args()
+    works = [w for w in (*panels(), *others()) if not given.only or w.name in given.only]
     # Ended from outside, the kernels and the temporary environment go too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     found: list[tuple[Work, list[Line]]] = []
-    parts = []
+    parts, before = [], load()
     with installed(*PEERS, *PLOT) as (python, site):
-        for work in works(given.scale):
-            if given.only and work.name not in given.only:
-                continue
-            before = load()
-            lines = [
-                line
-                for dialect in MODELS
-                for line in in_rounds(work, dialect, SYSTEMS, site, given.rounds)
-            ]
+        for work, lines in measured(works, site, given.rounds):
             found.append((work, lines))
-            parts.append(section(work, lines, before))
+            parts.append(section(work, lines))
             print(parts[-1], flush=True)
-        given.results.write_text(heading(site) + "\n".join(parts))
+            given.results.write_text(heading(site, given.rounds, before) + "\n".join(parts))
         subprocess.run(
-            [python, str(HERE / "peers_plot.py"), str(given.picture)],
+            [python, str(HERE / "peers_plot.py"), str(given.pictures)],
             input=drawn(found),
             text=True,
             check=True,

@@ -12,18 +12,17 @@ from importlib.metadata import version
 from pathlib import Path
 
 import cpu_per_call
+import figures
 import hanging
 import interrupt
-import interrupt_kinds
 import kills
 import lessons
 import load_ext
+import odd_mixture
 import page
-import panels
 import random_cells
 import recordings
 import scale
-import streams
 import studies
 import votes
 import wall_time
@@ -31,20 +30,19 @@ from bench import PACKAGES, load, processor
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
 ALL = (
+    figures,
     load_ext,
     wall_time,
     cpu_per_call,
-    streams,
     interrupt,
-    interrupt_kinds,
     hanging,
     kills,
     scale,
     votes,
     studies,
     random_cells,
+    odd_mixture,
     page,
-    panels,
     recordings,
     lessons,
 )

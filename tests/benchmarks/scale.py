@@ -9,14 +9,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from bench import MODELS, Cell, Figure, Kernel, Server, ratios, table
-from systems import LOOP, LOOP_ON_AIOHTTP, OURS, System, Work
+from systems import LOOP_ON_AIOHTTP, NAIVE, OURS, System, Work
 
 ROUNDS = 3
 CALLS = 10_000
 WARM = 200
 CONCURRENCY = 200
 CALL = 20
-WORK = Work("scale", "", CALLS, CONCURRENCY, CALL, 0, CALLS, {})
+WORK = Work("scale", "", CALLS, CONCURRENCY, CALL, 0)
 IN_CELLS = (
     f"{CALLS:,} plain calls of {CALL} ms, {CONCURRENCY} at once, from a cell of a real kernel through "
     "the SDKs, the server in another process; beside cells with one semaphore round the SDK's own "
@@ -58,7 +58,7 @@ def through_sdks() -> str:
     figures: list[Figure] = []
     with Server(CALL) as server:
         for dialect in MODELS:
-            ways = (OURS, LOOP, LOOP_ON_AIOHTTP)
+            ways = (OURS, NAIVE, LOOP_ON_AIOHTTP)
             rounds = [[in_a_cell(server, dialect, way) for way in ways] for _ in range(ROUNDS)]
             ours, default, aiohttp = ([*column] for column in zip(*rounds, strict=True))
             figures += compared(dialect, ours, default, aiohttp)

@@ -6,6 +6,7 @@ import json
 import re
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -30,6 +31,8 @@ class Behaviour:
         hang: the first so many prompts get no answer at all.
         dead: so many after them lose their connection every time.
         limited: so many after them get a 429 first.
+        delays: seconds before each answer by its place among those that came together, in turn.
+        text: what is answered, if not an echo.
     """
 
     delay: float = 0.0
@@ -40,13 +43,17 @@ class Behaviour:
     hang: int = 0
     dead: int = 0
     limited: int = 0
+    delays: Sequence[float] = ()
+    text: str | None = None
     _seen: set[str] = field(default_factory=set)
     _room: float = 0.0
     _at: float = 0.0
+    _asked: int = 0
 
     def clear(self) -> None:
         """Forget who has had a fault."""
         self._seen.clear()
+        self._asked = 0
 
     def act(self, call: Call) -> Act:
         """What this call gets."""
@@ -59,10 +66,13 @@ class Behaviour:
             return fault
         if self.rate and not self._has_room():
             return Act(status=429, headers=WAIT)
+        if self.delays:
+            self._asked += 1
+            return Act(delay=self.delays[(self._asked - 1) % len(self.delays)], text=self.text)
         if self.tokens:
             text = "word " * self.tokens
             return Act(delay=self.delay, text=text, pieces=self.tokens, gap=self.gap)
-        return Act(delay=self.delay)
+        return Act(delay=self.delay, text=self.text)
 
     def _fault(self, number: int, first: bool) -> Act | None:
         if number < 0:
@@ -90,31 +100,43 @@ class Behaviour:
 
 
 def main(behaviour: str, *models: str) -> None:
-    """Say the address; then answer a question a line, about the calls since the last one.
+    """Say the address; then answer a question a line, about the calls since they were forgotten.
 
-    A moment is answered by how many calls came after it; "calls" by all of them as JSON,
-    each its prompt, when it came, and whether its answer went out whole; "count" by how many
-    there are, and is no such last one.
+    "count": how many there are. "last": when the last of their answers was sent, by `time.time()`.
+    "since MOMENT": how many came after that moment of the monotonic clock. "calls": all of them as
+    JSON, each its prompt, when it came, and whether its answer went out whole. "behave FIELDS": answer
+    like this from now on. The last three forget the calls.
 
     Args:
         behaviour: the fields of `Behaviour` as JSON.
         models: the names that answer like this.
     """
     behaves = Behaviour(**json.loads(behaviour))
+
+    def act(call: Call) -> Act:
+        return behaves.act(call)
+
     with Loopback() as server:
         for model in models:
-            server.script(model, behaves.act)
+            server.script(model, act)
         print(server.url, flush=True)
         for line in sys.stdin:
-            if line.strip() == "count":
-                print(len(server.log), flush=True)
-                continue
-            if line.strip() == "calls":
-                print(json.dumps([[c.prompt, c.at, c.finished] for c in server.log]), flush=True)
-            else:
-                print(sum(call.at > float(line) for call in server.log), flush=True)
-            server.clear()
-            behaves.clear()
+            word, _, rest = line.strip().partition(" ")
+            match word:
+                case "count":
+                    told: object = len(server.log)
+                case "last":
+                    told = max((call.sent for call in server.log), default=0.0)
+                case "since":
+                    told = sum(call.at > float(rest) for call in server.log)
+                case "calls":
+                    told = json.dumps([[c.prompt, c.at, c.finished] for c in server.log])
+                case _:
+                    told, behaves = "", Behaviour(**json.loads(rest))
+            if word not in ("count", "last"):
+                server.clear()
+                behaves.clear()
+            print(told, flush=True)
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ VERDICTS = (
 ITEMS, VOTERS = 1_000, "abcde"
 ROUNDS = 5
 CALL, CONCURRENCY = 200, 50
-WORK = Work("study", "", ITEMS * len(VOTERS), CONCURRENCY, CALL, 0, 0, {})
+WORK = Work("study", "", ITEMS * len(VOTERS), CONCURRENCY, CALL, 0)
 AT_A_SERVER = (
     f"{ITEMS:,} items, {len(VOTERS)} voters each, plain calls of {CALL} ms, {CONCURRENCY} at once, from a "
     "cell of a real kernel through the SDKs, the server in another process: the whole cell, its report "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 
-from bench import MODELS, OURS, Figure, Kernel, Server, ratios, table
+from bench import MODELS, OURS, Cell, Figure, Kernel, Server, ratios, table
 
 from parallm_magics import VoteRun, vote
 
@@ -13,6 +13,8 @@ SEEDS = 60
 RUNS = 1000
 GUARDED = 31
 CALL = 200
+DELAYS = (0.20, 0.26, 0.32, 0.80, 1.20)
+CLINCH = sorted(DELAYS)[2]
 MODEL = "sim:?accuracy=0.8&latency=lognormal(1,1)&scale={scale}"
 ABOUT = (
     f"A vote of five on two labels in a cell of a real kernel, simulated at p = 0.8 with log-normal "
@@ -68,7 +70,7 @@ async def _unequal() -> int:
 def guarded() -> list[Figure]:
     """A guarded answer's wall time over the slower of its two calls."""
     found = []
-    with Server(CALL) as server:
+    with Server(CALL, text="ALLOW") as server:
         for dialect, model in MODELS.items():
             code = (
                 f"%%fanout --no-ask -m {dialect}:{model} -o run\nAnswer me.\n"
@@ -87,6 +89,23 @@ def guarded() -> list[Figure]:
                 )
             )
     return found
+
+
+def clinched(dialect: str, rounds: int) -> list[Cell]:
+    """Votes of five at a server that answers all alike, one after the other: the third decides."""
+    code = (
+        f"%%vote -n 5 --choices yes,no --stop clinch -m {dialect}:{MODELS[dialect]} -o run\nIs it?"
+    )
+    with (
+        Server(0, delays=DELAYS, text="ANSWER: yes") as server,
+        Kernel(server.environment()) as kernel,
+    ):
+        found = []
+        for _ in range(rounds + 1):
+            found.append(kernel.run(code, "[run.winner, run.status]"))
+            server.calls_since(0)
+    assert {cell.value[0] for cell in found} == {"yes"}
+    return found[1:]
 
 
 def main() -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from bench import BARE, MODELS, Cell, Figure, Kernel, Server, ratios, table
+from bench import MODELS, Cell, Figure, Kernel, Server, ratios, table
+from systems import BARE
 
 ROUNDS = 21
 CALL = 200

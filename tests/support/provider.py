@@ -375,6 +375,7 @@ class _Answer:
     async def _write(self, data: bytes) -> None:
         if not self.act.drip:
             self.out.write(data)
+            self.call.sent = time.time()
             return
         for byte in data:
             self.out.write(bytes([byte]))

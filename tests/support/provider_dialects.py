@@ -40,6 +40,7 @@ class Call:
         at: when it arrived, on the monotonic clock.
         in_flight: how many requests were open then, this one included.
         finished: whether the answer was written to its end.
+        sent: when the last piece of it so far was written, by `time.time()`.
         fed: the input tokens that its answer is billed for; None where it got no answer.
         gave: the output tokens.
     """
@@ -51,6 +52,7 @@ class Call:
     at: float
     in_flight: int
     finished: bool = field(default=False)
+    sent: float = 0.0
     fed: Fed | None = None
     gave: int = 0
 
