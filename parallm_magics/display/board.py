@@ -149,6 +149,11 @@ class Board:
         elif not record.simulated:
             self._unpriced += 1
 
+    def line(self, now: float) -> str:
+        """How far the run is, in one line for a terminal."""
+        parts = [self._title(), *self._counts(under_way=False), text.seconds(now)]
+        return " · ".join([*parts, *self._rate(now)] if self.many else parts)
+
     def live_html(self, now: float) -> str:
         """The whole live view at that many seconds since the run's start."""
         return html(self.blocks(now))
@@ -171,19 +176,17 @@ class Board:
         return [*blocks, Workers(tuple(rows), more, live=True, asked=self._columns)]
 
     def _header(self, now: float, rows: Sequence[Row], some_left: bool) -> list[Block]:
-        total, done = self.total, self.done
-        title = f"{done:,} done" if total is None else f"{done:,} of {total:,} done"
         parts = [models_line(rows)] if rows else []
         parts.append(text.seconds(now))
         counts = self._counts()
-        apart = some_left or total is None
+        apart = some_left or self.total is None
         if not apart:
             parts += counts
         parts.append(f"{self._tokens:,} tokens")
         if self._priced:
             parts.append(text.money(self._cost, not self._unpriced))
         parts += [f"asked at {text.one_line(address, 80)}" for address in self._addresses]
-        heading = Heading(title, " · ".join(parts), self._simulated)
+        heading = Heading(self._title(), " · ".join(parts), self._simulated)
         blocks: list[Block] = [heading, Progress(self._share())]
         if apart:
             blocks.append(Says((" · ".join([*counts, *self._rate(now)]),), "small"))
@@ -192,6 +195,10 @@ class Board:
         lines = [_RUNS if self.redacted else "", text.isolated(said, 300) if said else ""]
         return [*blocks, Says(tuple(filter(None, lines)))]
 
+    def _title(self) -> str:
+        total = self.total
+        return f"{self.done:,} done" if total is None else f"{self.done:,} of {total:,} done"
+
     def _share(self) -> float | None:
         """How much of the run is done, the calls beside its workers included."""
         if self.total is None:
@@ -199,19 +206,14 @@ class Board:
         ended, known = self._calls.beside
         return min((self.done + ended) / max(self.total + known, 1), _MOST_PROGRESS)
 
-    def _counts(self) -> list[str]:
+    def _counts(self, *, under_way: bool = True) -> list[str]:
         """How many workers are in which state; success goes without saying."""
-        waiting = self._calls.waiting
-        counts = [
-            *(
-                (self._states[name], looks.STATES[name].word)
-                for name in looks.STATES
-                if name != "ok"
-            ),
-            (self._calls.begun - self.done - waiting, "running"),
-            (waiting, "waiting"),
-            (self._replayed, "kept from before"),
-        ]
+        states = ((name, state) for name, state in looks.STATES.items() if name != "ok")
+        counts = [(self._states[name], state.word) for name, state in states]
+        if under_way:
+            waiting = self._calls.waiting
+            counts += (self._calls.begun - self.done - waiting, "running"), (waiting, "waiting")
+        counts.append((self._replayed, "kept from before"))
         return [f"{number:,} {word}" for number, word in counts if number]
 
     def _rate(self, now: float) -> list[str]:

@@ -1,4 +1,4 @@
-"""When the live table is drawn: after a moment, a few times a second, until the run ends."""
+"""When a run is drawn while it lasts: after a moment, a few times a second, until it ends."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from IPython.core.displaypub import CapturingDisplayPublisher
 
 from parallm_magics.core.tasks import Event
 from parallm_magics.display import Board
+from parallm_magics.notebook.terminal_line import TerminalLine
+from parallm_magics.notebook.widget import Cancel, Table
 
 APPEARS_AFTER = 0.25
 EVERY = 0.2
@@ -123,13 +125,19 @@ def _say_once(why: str) -> None:
     print(f"parallm_magics: no live table ({why}); the run goes on", file=sys.stderr)
 
 
-def wanted(shell: Any) -> bool:
-    """Tell whether there is somebody to show a live table to; what `%%capture` shows later is not live."""
-    return (
-        os.environ.get("PARALLM_LIVE", "1") != "0"
-        and not in_terminal(shell)
-        and not isinstance(shell.display_pub, CapturingDisplayPublisher)
-    )
+def surface_for(shell: Any, cancel: Cancel | None) -> Surface | None:
+    """Return what somebody sees a run on; None where nobody looks: what `%%capture` shows is not live.
+
+    Args:
+        cancel: what a click on Cancel does; None where the cell hears no click.
+    """
+    if os.environ.get("PARALLM_LIVE", "1") == "0":
+        return None
+    if in_terminal(shell):
+        return TerminalLine(sys.stderr) if sys.stderr.isatty() else None
+    if isinstance(shell.display_pub, CapturingDisplayPublisher):
+        return None
+    return Table(cancel if hears_clicks(shell) else None)
 
 
 def in_terminal(shell: Any) -> bool:

@@ -27,12 +27,10 @@ from parallm_magics.notebook.interrupt import InterruptibleWait, Interrupts
 from parallm_magics.notebook.live_table import (
     APPEARS_AFTER,
     LiveTable,
-    hears_clicks,
     in_terminal,
-    wanted,
+    surface_for,
 )
 from parallm_magics.notebook.settings import names_of
-from parallm_magics.notebook.widget import Table
 from parallm_magics.patterns.run import Run
 from parallm_magics.patterns.run_context import RunContext
 from parallm_magics.providers.registry import Clients
@@ -273,19 +271,19 @@ class Session:
     async def _watched(self, plan: Plan, wait: InterruptibleWait) -> AsyncIterator[RunContext]:
         """Return what a run of this plan needs, watched on a live table where somebody can see one."""
         context = self._context(wait)
-        if plan.options.quiet or not wanted(self._shell):
-            if plan.notes and not plan.options.quiet and in_terminal(self._shell):
-                print("\n".join(f"Note: {note}" for note in plan.notes), file=sys.stderr)
+        cancel = partial(wait.end, "cancelled") if wait.awaited else None
+        surface = None if plan.options.quiet else surface_for(self._shell, cancel)
+        if plan.notes and not plan.options.quiet and in_terminal(self._shell):
+            print("\n".join(f"Note: {note}" for note in plan.notes), file=sys.stderr)
+        if surface is None:
             yield context
             return
-        heard = wait.awaited and hears_clicks(self._shell)
-        cancel = partial(wait.end, "cancelled") if heard else None
         # A note tells of what the calls may be wasted on: it is there before them.
         after = 0.0 if plan.notes else APPEARS_AFTER
         self._cells.finish()  # a table at a time
         later = operator.call if wait.beside else self._cells.at_end
         board = PATTERNS[plan.pattern].board(plan, self.clients)
-        table = LiveTable(board, Table(cancel), after, later)
+        table = LiveTable(board, surface, after, later)
         context.tell = table.tell
         async with table.shown():
             yield context

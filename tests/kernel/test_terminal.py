@@ -39,7 +39,7 @@ class Terminal:
             cwd=home,
         )
         self._theirs = theirs
-        self.screen = ""
+        self.screen = self.written = ""
         self._prompt = 0
 
     def __enter__(self) -> Self:
@@ -71,6 +71,7 @@ class Terminal:
             assert time.monotonic() < end, f"{what} never came:\n{self.screen[-3000:]}"
             if select.select([self._ours], [], [], 0.05)[0]:
                 text = os.read(self._ours, 65536).decode(errors="replace")
+                self.written += text
                 self.screen = CODES.sub("", self.screen + text).replace("\r", "")
         return self.screen[before:]
 
@@ -174,3 +175,30 @@ def test_without_a_prompt(tmp_path: Path, kind: str) -> None:
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert re.search(r"winner [ab]\n$", done.stdout)
+
+
+def test_a_run_tells_how_far_it_is(terminal: Terminal) -> None:
+    """In one line that is written over in place, and gone where the result begins."""
+    sections = "".join(f"%section s{n} -m sim:?latency={n}.5&scale=1\nx\n" for n in range(2))
+    terminal.run(f"%%fanout\n{sections}\n\n")
+    lines = re.findall(r"\r(\d of 2 done[^\r]*)\x1b\[K", terminal.written)
+    assert len(lines) >= 3
+    assert [line for line in lines if re.fullmatch(r"1 of 2 done · [\d.]+ s", line)]
+    result = terminal.written.partition(lines[-1])[2]
+    assert re.match(r"\x1b\[K\r\x1b\[K", result), "the line is gone before the result is printed"
+    assert "of 2 done" not in result
+    assert "2 of 2 sections succeeded" in CODES.sub("", result)
+
+
+def test_what_is_no_terminal_gets_no_line(tmp_path: Path) -> None:
+    """Errors that go to a file hold no progress."""
+    code = (
+        "get_ipython().run_line_magic('load_ext', 'parallm_magics');"
+        "get_ipython().run_cell_magic('fanout', '', '%section a -m sim:?latency=1&scale=1\\nx\\n')"
+    )
+    told = subprocess.run(
+        [sys.executable, "-m", "IPython", "--no-banner", "-c", code],
+        env=environment(tmp_path), cwd=tmp_path, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert "done" not in told.stderr
+    assert "1 of 1 section succeeded" in told.stdout

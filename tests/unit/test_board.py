@@ -94,6 +94,21 @@ def test_the_header_adds_up() -> None:
         assert part in text
 
 
+def test_a_terminal_has_one_line() -> None:
+    """Done, what went wrong, how long; of many also how fast."""
+    board = board_of(20)
+    for index in range(11):
+        end(board, index, record(index))
+    end(board, 11, failed(11))
+    board.tell(Event("started", 12, 0.0))
+    assert board.line(3.2) == "12 of 20 done · 1 failed · 3.2 s"
+    assert Board().line(0.0) == "0 done · 0.00 s"
+    board = board_of(1_000)
+    for index in range(100):
+        end(board, index, record(index, start=index * 0.1, seconds=0.1))
+    assert board.line(10.0) == "100 of 1,000 done · 10.0 s · 10 calls per second · about 2 min left"
+
+
 def test_extra_rows_are_shown_and_not_counted() -> None:
     """A synthesis has a row from the start, costs money, and is no worker."""
     board = board_of(1, extra={FOLLOW_UP: ("synthesis", "anthropic:claude-sonnet-5", "synthesis")})
