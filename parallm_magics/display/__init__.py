@@ -26,14 +26,15 @@ from parallm_magics.display.text import (
     seconds,
 )
 from parallm_magics.display.to_html import html
-from parallm_magics.display.to_plain import plain
+from parallm_magics.display.to_plain import COLUMNS, plain
 from parallm_magics.display.totals import Totals, totals
 from parallm_magics.display.view import Counts, Guard, SectionVote, Tally, View
 from parallm_magics.display.votes import vote_bars
 
 __all__ = [
-    "Block", "Board", "Counts", "Curve", "Facts", "Guard", "Heading", "Lines", "Matrix", "Notes",
-    "Prompt", "Says", "SectionVote", "StyleSheet", "Table", "Tally", "Totals", "View", "correlation", "count",
+    "COLUMNS", "Block", "Board", "Counts", "Curve", "Facts", "Guard", "Heading", "Lines",
+    "Matrix", "Notes", "Prompt", "Says", "SectionVote", "StyleSheet", "Table", "Tally", "Totals",
+    "View", "correlation", "count",
     "html", "item_of", "money", "one_line", "percent", "plain", "points", "report_blocks",
     "run_blocks", "seconds", "timeline", "totals", "vote_bars",
 ]  # fmt: skip

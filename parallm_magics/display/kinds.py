@@ -222,11 +222,13 @@ class Disclosure:
 
     Attributes:
         page_only: whether plain text leaves it out.
+        rest: whether it is the rest of a table above it: a text that is kept says how to see it.
     """
 
     title: str
     blocks: tuple[Block, ...]
     page_only: bool = False
+    rest: bool = False
 
 
 Block = (

@@ -83,10 +83,10 @@ ROOT = (
     "print-color-adjust:exact"  # else paper gets no bars
 )
 TITLE = "font-size:1.15em;font-weight:600;margin:0;overflow:hidden"
-DIM = "opacity:.72"
+DIM = "opacity:.75"
 SMALL = "font-size:.9em"
 SMALL_DIM = f"{SMALL};{DIM}"
-HEAD = f"{SMALL};font-weight:600;opacity:.72;margin:0 0 .3em"
+HEAD = f"{SMALL};font-weight:600;opacity:.75;margin:0 0 .3em"
 BLOCK = "margin:.9em 0 0"
 BADGE = (
     f"display:inline-block;border:1px solid {AMBER};border-radius:3px;padding:0 .45em;"
@@ -109,7 +109,7 @@ HEAD_ROW = "background:transparent;border:none"
 CELL = (
     "padding:.22em .9em .22em 0;border:none;vertical-align:top;white-space:nowrap;line-height:1.4"
 )
-HEAD_CELL = f"{CELL};font-weight:600;opacity:.72;font-size:.9em"
+HEAD_CELL = f"{CELL};font-weight:600;opacity:.75;font-size:.9em"
 TIGHT = "padding-top:.12em;padding-bottom:.12em;vertical-align:middle"
 LEFT = "text-align:left"
 RIGHT = "text-align:right;font-variant-numeric:tabular-nums"

@@ -251,7 +251,6 @@ _STYLES = {
     "p": "margin:.45em 0",
     "ul": "margin:.45em 0;padding-left:1.6em",
     "ol": "margin:.45em 0;padding-left:1.6em",
-    "li": "margin:.1em 0",
     "pre": f"margin:.5em 0;padding:.5em .7em;background:{looks.FAINT};"
     "white-space:pre-wrap;border-radius:3px;color:inherit;font-size:.92em;line-height:1.4",
     "code": "background:transparent;padding:0;color:inherit;font-size:inherit",

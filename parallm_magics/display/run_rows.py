@@ -69,7 +69,7 @@ def worker_tables(view: View) -> list[Block]:
     more = f"{' and '.join(left)} in the result" if left else ""
     if not folded:
         return [table.block([*shown, *beside], more)]
-    rest = kinds.Disclosure(f"{len(folded):,} more", (table.block(folded, more),))
+    rest = kinds.Disclosure(f"{len(folded):,} more", (table.block(folded, more),), rest=True)
     return [table.block([*shown, *beside]), rest]
 
 

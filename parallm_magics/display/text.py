@@ -173,16 +173,46 @@ def fit(text: str, columns: int, fill: Literal["", "left", "right"] = "") -> str
     return blanks + text if fill == "right" else text + blanks
 
 
+_HANGS = re.compile(r" *(?:(?:[-*+•>]|\d{1,3}[.)]) +)*")
+"""What a line begins with: below it the rest of the line is set in."""
+
+
 def wrap(text: str, columns: int) -> list[str]:
     """The text as lines of at most that many terminal columns, its own line ends kept."""
     lines: list[str] = []
     for raw in text.split("\n"):
-        rest = raw.replace("\t", "    ").rstrip()
-        while width(rest) > columns:
-            cut = len(fit(rest, columns + 1)) - 1
-            blank = rest.rfind(" ", 1, cut + 1)
-            at = blank if blank > cut // 2 else max(cut, 1)
-            lines.append(rest[:at].rstrip())
-            rest = rest[at:].lstrip()
-        lines.append(rest)
+        line = raw.replace("\t", "    ").rstrip()
+        if len(line) <= columns and width(line) <= columns:
+            lines.append(line)
+        else:
+            lines += _broken(line, columns)
     return lines
+
+
+def _broken(line: str, columns: int) -> list[str]:
+    """A line that is too wide, in parts: between words where that leaves a part half full."""
+    hangs = _HANGS.match(line)
+    begins = hangs.end() if hangs and hangs.end() <= columns // 3 else 0
+    lines, indent, at = [], line[:begins], begins
+    room = max(columns - begins, 1)
+    while at < len(line):
+        end = at + _fitting(line, at, room)
+        if end < len(line):
+            blank = line.rfind(" ", at + 1, end + 1)
+            end = blank if blank - at > (end - at) // 2 else end
+        lines.append(f"{indent}{line[at:end]}".rstrip())
+        indent, at = " " * begins, end
+        while at < len(line) and line[at] == " ":
+            at += 1
+    return lines
+
+
+def _fitting(line: str, at: int, columns: int) -> int:
+    """How many characters from there on fit, at least one."""
+    ahead = line[at : at + columns]
+    if ahead.isascii():
+        return len(ahead)
+    left, end = columns, at
+    while end < len(line) and (left := left - width(line[end])) >= 0:
+        end += 1
+    return max(end - at, 1)

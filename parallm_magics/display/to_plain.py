@@ -3,32 +3,63 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from parallm_magics.display import kinds, looks, text
-from parallm_magics.display.columns import columns_of, slowest
+from parallm_magics.display.columns import Column, Row, columns_of, slowest
 
 COLUMNS = 100
-"""How wide a terminal is taken to be."""
+"""How wide a text is that is kept, and a terminal that does not say."""
+
+MOST = 2_000
+"""Most characters of an answer in a text that is kept; what is printed has all of them."""
 
 _WIDE, _LEAST = 44, 8
 """Most characters of a cell of a report; to fewer columns than the second no cell of words is cut."""
 
+_STRIP, _LINE = 20, 500
+"""Columns of a bar in the table, and the characters of an answer that are looked at for a line in it."""
 
-def plain(blocks: Sequence[kinds.Block], columns: int = COLUMNS) -> str:
-    """The blocks as lines of at most that many columns, without any control character."""
+_EM = 0.7
+"""A terminal's column in ems: what gives way on a narrow page gives way in a narrow terminal."""
+
+_BELOW, _INDENT = "below", "  "
+
+_SHOWS_ALL = ": print() of the run shows all"
+
+
+@dataclass(frozen=True, slots=True)
+class _Page:
+    """What is written on.
+
+    Attributes:
+        columns: how wide it is.
+        most: most characters of a model's text; None for all of them.
+        told: texts that stand under a title of their own.
+    """
+
+    columns: int
+    most: int | None
+    told: frozenset[str] = frozenset()
+
+
+def plain(blocks: Sequence[kinds.Block], columns: int = COLUMNS, most: int | None = MOST) -> str:
+    """The blocks as lines of at most that many columns, without any control character.
+
+    Args:
+        most: most characters of a model's text, the cut said; None for all of them.
+    """
+    texts = (block for block in blocks if isinstance(block, kinds.Text))
+    page = _Page(columns, most, frozenset(block.text.strip() for block in texts if block.title))
     lines: list[str] = []
-    for block in sorted(blocks, key=lambda block: _PLACES.get(type(block), 0)):
-        if drawn := _DRAWN[type(block)](block, columns):
+    for block in blocks:
+        if drawn := _DRAWN[type(block)](block, page):
             exact = isinstance(block, kinds.Prompt)
             wrapped = drawn if exact else [w for line in drawn for w in text.wrap(line, columns)]
             lines += ["", *wrapped]
     return "\n".join(lines[1:])
-
-
-_PLACES = {kind: at for at, kind in enumerate((kinds.Workers, kinds.Text, kinds.Timeline), 1)}
-"""A terminal shows its end: there the text of a run stands below its table."""
 
 
 def _titled(title: str, *lines: str, note: str = "") -> list[str]:
@@ -37,19 +68,19 @@ def _titled(title: str, *lines: str, note: str = "") -> list[str]:
     return [*above, *lines, *([text.one_line(note, 500)] if note else [])]
 
 
-def _heading(block: kinds.Heading, columns: int) -> list[str]:
+def _heading(block: kinds.Heading, page: _Page) -> list[str]:
     title = text.one_line(block.title, 300) + ("  [SIMULATED]" if block.simulated else "")
     about = [text.one_line(block.about, 1000)] if block.about else []
     lead = ["", text.one_line(block.lead, 900)] if block.lead else []
     return [title, *about, *lead]
 
 
-def _bars(block: kinds.Bars, columns: int) -> list[str]:
+def _bars(block: kinds.Bars, page: _Page) -> list[str]:
     said = filter(None, (block.verdict, *block.lines, block.figures))
     names = [text.fit(text.one_line(bar.label), 24) for bar in block.bars]
     wide = max(map(text.width, names), default=0)
     weighs = max((len(bar.weighs) for bar in block.bars), default=0)
-    room = min(columns - wide - weighs - 32, 40)
+    room = min(page.columns - wide - weighs - 32, 40)
     lines = []
     for name, bar in zip(names, block.bars, strict=True):
         filled = min(round(bar.votes / max(block.requested, 1) * room), room)
@@ -61,17 +92,136 @@ def _bars(block: kinds.Bars, columns: int) -> list[str]:
     return _titled(block.title, *lines, *map(text.together, said))
 
 
-def _workers(block: kinds.Workers, columns: int) -> list[str]:
-    every = columns_of(block.rows, block.live, block.asked)
-    shown = [column for column in every if not column.picture]
+def _workers(block: kinds.Workers, page: _Page) -> list[str]:
+    """The table, with the answers that are short; the others stand in full below it."""
+    *every, last = columns_of(block.rows, block.live, block.asked)
+    shown = [column for column in every if column.room <= page.columns * _EM]
+    answers = [*map(_answer_of, block.rows)]
+    lines, cells = _beside([each for each in shown if not each.picture], answers, block, page)
+    pictured, fewer = _beside(shown, answers, block, page)
+    # The picture gives way where words would.
+    if cells == fewer and _widest(pictured) <= page.columns:
+        lines = pictured
+    if {*cells} - {"", _BELOW}:
+        beside, wide = (last.heading, *cells), _widest(lines)
+        both = zip(lines, beside, strict=True)
+        lines = [f"{text.fit(line, wide, 'left')}  {cell}".rstrip() for line, cell in both]
+    lines += [block.more] if block.more else []
+    details = block.details or ((),) * len(block.rows)
+    for row, cell, detail in zip(block.rows, cells, details, strict=True):
+        lines += [] if block.live else _in_full(row, cell, detail, page)
+    return lines
+
+
+def _widest(lines: Iterable[str]) -> int:
+    return max(map(text.width, lines))
+
+
+def _answer_of(row: Row) -> str:
+    """Why there is no success, and what was said; nothing where the table says that it was read."""
+    if _read(row):
+        return ""
+    said = " · ".join(filter(None, (row.problem.strip(), row.answer.strip())))
+    return text.plain(said, _LINE)
+
+
+def _read(row: Row) -> bool:
+    """Whether the answer is no more than the label that was read of it."""
+    answer = row.answer.strip().casefold().removeprefix("answer:")
+    return row.voted and answer.strip(" .*") == row.vote.casefold()
+
+
+def _beside(
+    columns: Sequence[Column], answers: Sequence[str], block: kinds.Workers, page: _Page
+) -> tuple[list[str], list[str]]:
+    """The lines of a table of these columns, and what fits in beside them of the answers."""
+    lines = _lines_of(columns, block.rows, page)
+    room = page.columns - _widest(lines) - 2
+    if block.live:
+        return lines, [text.fit(text.one_line(answer), room) for answer in answers]
+    fits = (not answer or ("\n" not in answer and text.width(answer) <= room) for answer in answers)
+    return lines, [a if fit else _BELOW for a, fit in zip(answers, fits, strict=True)]
+
+
+def _lines_of(columns: Sequence[Column], rows: Sequence[Row], page: _Page) -> list[str]:
+    """The headings and the rows, each as wide as the others."""
     cells = [
-        [each.heading for each in shown],
-        *([text.fit(text.one_line(c.words(row)), c.wide) for c in shown] for row in block.rows),
+        [_axis(rows) if each.picture else each.heading for each in columns],
+        *([_cell(each, row) for each in columns] for row in rows),
     ]
-    widths = [max(text.width(line[at]) for line in cells) for at in range(len(shown))]
-    widths[-1] = max(columns - sum(widths[:-1]) - 2 * (len(shown) - 1), _LEAST)
-    lines = _aligned(cells, widths, [column.right for column in shown])
-    return [*lines, *([block.more] if block.more else [])]
+    widths = [max(text.width(line[at]) for line in cells) for at in range(len(columns))]
+    words = [at for at, each in enumerate(columns) if not each.right]
+    if not any(each.picture for each in columns):
+        _squeeze(widths, sorted(words, key=lambda at: -widths[at]), page.columns)
+    return _aligned(cells, widths, [each.right for each in columns])
+
+
+def _cell(column: Column, row: Row) -> str:
+    if column.picture:
+        return _strip(row, row.span, _STRIP)
+    return text.fit(text.one_line(column.words(row)), column.wide)
+
+
+def _axis(rows: Sequence[Row]) -> str:
+    """Where the bars begin and end."""
+    return f"0 s{text.seconds(max(row.span for row in rows)):>{_STRIP - 3}}"
+
+
+def _strip(row: Row, span: float, room: int) -> str:
+    """When a call waited (·) and ran (█), on an axis of that many seconds and columns."""
+    took = row.seconds or 0.0
+    if not span > 0:
+        return " " * room
+    shares = (at / span * room for at in (row.start - row.queued, row.start, row.start + took))
+    begin, run, end = (
+        min(max(round(share), 0), room) if math.isfinite(share) else 0 for share in shares
+    )
+    end = max(end, run + (took > 0))
+    return (" " * begin + "·" * (run - begin) + "█" * (end - run)).ljust(room)[:room]
+
+
+def _squeeze(widths: list[int], order: Iterable[int], columns: int) -> None:
+    """Take room from columns of words, in this order, until all of them fit."""
+    for at in order:
+        over = sum(widths) + 2 * (len(widths) - 1) - columns
+        if over > 0:
+            widths[at] = max(widths[at] - over, min(widths[at], _LEAST))
+
+
+def _in_full(row: Row, cell: str, detail: Sequence[kinds.Block], page: _Page) -> list[str]:
+    """What the table does not say of a call, under its name; nothing where it says all."""
+    inner = replace(page, columns=page.columns - len(_INDENT))
+    told = {cell, row.about.item, *page.told, *([row.answer.strip()] if _read(row) else [])}
+    parts = [part for each in detail if (part := _untold(each, told)) is not None]
+    if cell == _BELOW:
+        parts = [*_missing(row, detail), *parts]
+    lines = [line for part in parts for line in _DRAWN[type(part)](part, inner)]
+    if not lines:
+        return []
+    state = "" if row.state == "ok" else f" ({looks.STATES[row.state].word})"
+    wrapped = (w for line in lines for w in text.wrap(line, inner.columns))
+    return ["", f"{text.one_line(row.titled, 300)}{state}", *(_INDENT + line for line in wrapped)]
+
+
+def _untold(block: kinds.Block, told: Collection[str]) -> kinds.Block | None:
+    """The block without what is told elsewhere; None where nothing is left."""
+    if isinstance(block, kinds.Text):
+        return None if block.text.strip() in told else block
+    if isinstance(block, kinds.Says):
+        return replace(
+            block, lines=tuple(each for each in block.lines if text.together(each) not in told)
+        )
+    return block
+
+
+def _missing(row: Row, detail: Sequence[kinds.Block]) -> Iterator[kinds.Block]:
+    """What a row says that its details do not."""
+    texts = {block.text.strip() for block in detail if isinstance(block, kinds.Text)}
+    says = [line for block in detail if isinstance(block, kinds.Says) for line in block.lines]
+    if row.problem and not any(row.problem in line for line in says):
+        yield kinds.Says((text.isolated(row.problem, 1000),))
+    if row.answer.strip() not in (*texts, ""):
+        yield kinds.Text("", row.answer, 0)
 
 
 def _aligned(
@@ -87,31 +237,25 @@ def _aligned(
     ]
 
 
-def _timeline(block: kinds.Timeline, columns: int) -> list[str]:
+def _timeline(block: kinds.Timeline, page: _Page) -> list[str]:
     """The picture: · waits, █ runs."""
     longest = slowest(block.rows, 30) if len(block.rows) > 30 else block.rows
     rows = [*longest, *block.auxiliary]
     names = [text.fit(text.one_line(row.titled), 20) for row in rows]
     wide = max(map(text.width, names))
-    room = min(columns - wide - 24, 50)
+    room = min(page.columns - wide - 24, 50)
     lines = []
     for name, row in zip(names, rows, strict=True):
-        took = row.seconds or 0.0
-        shares = (
-            at / block.span * room for at in (row.start - row.queued, row.start, row.start + took)
-        )
-        begin, run, end = (
-            min(max(round(share), 0), room) if math.isfinite(share) else 0 for share in shares
-        )
-        end = max(end, run + (took > 0))
-        picture = (" " * begin + "·" * (run - begin) + "█" * (end - run)).ljust(room)[:room]
+        picture = _strip(row, block.span, room)
         word = "" if row.state == "ok" else f" {looks.STATES[row.state].word}"
-        lines.append(f"{text.fit(name, wide, 'left')}  {picture}  {text.seconds(took)}{word}")
+        lines.append(
+            f"{text.fit(name, wide, 'left')}  {picture}  {text.seconds(row.seconds or 0.0)}{word}"
+        )
     left_out = block.left_out(len(longest)) if len(longest) < block.workers else ""
     return [*lines, left_out + block.said]
 
 
-def _table(table: kinds.Table, columns: int) -> list[str]:
+def _table(table: kinds.Table, page: _Page) -> list[str]:
     cells = [
         [text.one_line(name) for name in table.headings],
         *([text.one_line(cell, _WIDE) for cell in row] for row in table.rows),
@@ -120,14 +264,12 @@ def _table(table: kinds.Table, columns: int) -> list[str]:
     right = [*map(table.right, range(len(widths)))]
     # First the column that may be cut, then the widest of words.
     words = [at for at in range(len(widths)) if not right[at]]
-    for at in (table.rest, *sorted(words, key=lambda at: -widths[at])):
-        over = sum(widths) + 2 * (len(widths) - 1) - columns
-        if over > 0:
-            widths[at] = max(widths[at] - over, min(widths[at], _LEAST))
+    order = (table.rest, *sorted(words, key=lambda at: -widths[at]))
+    _squeeze(widths, order, page.columns)
     return _titled(table.title, *_aligned(cells, widths, right), note=table.note)
 
 
-def _matrix(matrix: kinds.Matrix, columns: int) -> list[str]:
+def _matrix(matrix: kinds.Matrix, page: _Page) -> list[str]:
     names = [text.fit(text.one_line(name), 10) for name in matrix.names]
     wide = max(map(text.width, names), default=0)
     cells = [
@@ -139,7 +281,7 @@ def _matrix(matrix: kinds.Matrix, columns: int) -> list[str]:
     return _titled(matrix.title, *lines, note=matrix.note)
 
 
-def _curve(curve: kinds.Curve, columns: int) -> list[str]:
+def _curve(curve: kinds.Curve, page: _Page) -> list[str]:
     room = 40
     names = [text.one_line(name) for name in curve.names]
     lines = [f"{'':>3}  {'':{room}}  {names[0]:>14}  {names[1]:>14}"]
@@ -149,25 +291,38 @@ def _curve(curve: kinds.Curve, columns: int) -> list[str]:
     return _titled(curve.title, *lines, note=curve.note)
 
 
-def _facts(block: kinds.Facts, columns: int) -> list[str]:
+def _facts(block: kinds.Facts, page: _Page) -> list[str]:
     names = [text.fit(text.one_line(name), 24) for name, _ in block.facts]
     wide = max(map(text.width, names), default=0)
     lines = []
     for name, (_, value) in zip(names, block.facts, strict=True):
-        first, *rest = text.wrap(text.one_line(value, 500), columns - wide - 2) or [""]
+        first, *rest = text.wrap(text.one_line(value, 500), page.columns - wide - 2) or [""]
         lines.append(f"{text.fit(name, wide, 'left')}  {first}".rstrip())
         lines += [" " * (wide + 2) + line for line in rest]
     return lines
 
 
-def _disclosure(block: kinds.Disclosure, columns: int) -> list[str]:
+def _disclosure(block: kinds.Disclosure, page: _Page) -> list[str]:
     if block.page_only:
         return []
-    drawn = [line for each in block.blocks for line in _DRAWN[type(each)](each, columns)]
+    if block.rest and page.most is not None:
+        return [f"{block.title}{_SHOWS_ALL}"]
+    drawn = [line for each in block.blocks for line in _DRAWN[type(each)](each, page)]
     return _titled(block.title, *drawn)
 
 
-_DRAWN: Mapping[type, Callable[[Any, int], list[str]]] = {
+def _text(block: kinds.Text, page: _Page) -> list[str]:
+    """A model's words as they are, set in under their title: none of them can pose as ours."""
+    whole = block.text.strip()
+    most = len(whole) if page.most is None else page.most
+    indent = _INDENT if block.title else ""
+    words = text.wrap(text.plain(whole[:most], most), page.columns - len(indent))
+    if len(whole) > most:
+        words.append(f"… {len(whole) - most:,} more characters{_SHOWS_ALL}")
+    return _titled(block.title, *(indent + line for line in words))
+
+
+_DRAWN: Mapping[type, Callable[[Any, _Page], list[str]]] = {
     kinds.Heading: _heading,
     kinds.Notes: lambda block, _: [f"Note: {text.one_line(note, 500)}" for note in block.notes],
     kinds.Says: lambda block, _: [text.together(line) for line in block.lines],
@@ -175,7 +330,7 @@ _DRAWN: Mapping[type, Callable[[Any, int], list[str]]] = {
         block.title, *(text.one_line(each, 500) for each in block.lines)
     ),
     kinds.Bars: _bars,
-    kinds.Text: lambda block, _: _titled(block.title, *text.plain(block.text.strip()).split("\n")),
+    kinds.Text: _text,
     kinds.Workers: _workers,
     kinds.Timeline: _timeline,
     kinds.Table: _table,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import shutil
+import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Self, TypedDict
@@ -13,6 +15,9 @@ from parallm_magics.core.tasks import Record, Usage
 from parallm_magics.errors import ParallmError
 from parallm_magics.patterns.guard_verdicts import Verdict, blocking
 from parallm_magics.patterns.pending import Pending
+
+LEAST_COLUMNS = 20
+"""Columns below which a terminal cannot be read any more."""
 
 Again = Callable[[Any], Awaitable[Any]]
 
@@ -221,12 +226,25 @@ class Run:
         return display.run_blocks(self._view())
 
     def __str__(self) -> str:
-        return display.plain(self._blocks())
+        return printed(self._blocks())
+
+
+def printed(blocks: Sequence[display.Block]) -> str:
+    """The blocks in full, as wide as the terminal that is written to."""
+    columns = shutil.get_terminal_size().columns if _in_terminal() else display.COLUMNS
+    return display.plain(blocks, max(columns, LEAST_COLUMNS), most=None)
+
+
+def _in_terminal() -> bool:
+    """Whether standard output is a terminal; that of a kernel, which is kept, is none."""
+    return sys.stdout is not None and sys.stdout.isatty()
 
 
 def drawn(blocks: Sequence[display.Block], *, framed: bool = True) -> dict[str, str]:
-    """The blocks as a notebook keeps them."""
-    bundle = {"text/plain": display.plain(blocks)}
+    """The blocks as a notebook keeps them, or as a terminal shows them."""
+    # What is kept never depends on who looks at it.
+    plain = printed(blocks) if _in_terminal() else display.plain(blocks)
+    bundle = {"text/plain": plain}
     # A bug in a picture must not turn a run that has been paid for into an error.
     with contextlib.suppress(Exception):
         bundle["text/html"] = display.html(blocks, framed=framed)
@@ -260,4 +278,4 @@ class Picture:
         return drawn(self._blocks, framed=self._framed)
 
     def __repr__(self) -> str:
-        return display.plain(self._blocks)
+        return printed(self._blocks)

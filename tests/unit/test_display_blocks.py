@@ -73,12 +73,11 @@ def test_a_checker_sees_a_text_that_is_taken_for_html(
     assert 'expected "Markup"' in said
 
 
-def test_a_terminal_shows_the_text_below_the_table() -> None:
-    """Where it ends, and so what is seen first; a page has it above."""
+def test_the_aggregate_stands_above_the_table() -> None:
+    """On a page and in a terminal."""
     blocks = run_blocks(fanout(record(0), text="The whole.", text_title="Synthesis"))
-    assert plain(blocks).index("Worker") < plain(blocks).index("The whole.")
-    page = Page(html(blocks)).text
-    assert page.index("The whole.") < page.index("Worker")
+    for drawn in (plain(blocks), Page(html(blocks)).text):
+        assert drawn.index("The whole.") < drawn.index("Worker")
 
 
 def test_a_view_of_a_vote_is_plain_data() -> None:
