@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import replace
@@ -12,6 +11,7 @@ from typing import Any
 from parallm_magics.cell.blocks import parse
 from parallm_magics.cell.directives import BLANK_CHARS, head
 from parallm_magics.cell.help import keywords_of, with_options
+from parallm_magics.cell.option_layers import of_environment
 from parallm_magics.cell.plan import Plan, make_plan
 from parallm_magics.core import host
 from parallm_magics.errors import CellSyntaxError, OptionError
@@ -114,19 +114,13 @@ def plan_cell(
 ) -> Plan:
     """Return the plan of a cell of that pattern, with PARALLM_MODEL as the model that nobody chose."""
     grammar = PATTERNS[name].grammar
-    model = default_model()
-    base = {"model": (model,)} if model else {}
     cell = parse(grammar, line, body, first)
-    plan = make_plan(cell, variables, parse_model, {**base, **(settings or {})}, keywords)
+    settings = {**of_environment(), **(settings or {})}
+    plan = make_plan(cell, variables, parse_model, settings, keywords)
     if name != grammar:
         plan = replace(plan, pattern=name)
     PATTERNS[plan.pattern].check(plan)
     return plan
-
-
-def default_model() -> str:
-    """Return the model of PARALLM_MODEL, or "" where that is not set."""
-    return os.environ.get("PARALLM_MODEL", "").strip()
 
 
 def _head(magic: str, text: Any) -> tuple[str, str, int]:

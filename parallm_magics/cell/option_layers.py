@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Number
@@ -26,6 +27,12 @@ NOTHING: Layer = {}
 
 _TEXTS = (read.text, lists.choices, lists.models, read.comparisons, read.parameter, read.file_path)
 _READINGS = ("choices", "score", "number", "open")
+
+
+def of_environment() -> Layer:
+    """Return the options that the environment gives: PARALLM_MODEL."""
+    model = os.environ.get("PARALLM_MODEL", "").strip()
+    return {"model": (model,)} if model else {}
 
 
 def read_tokens(found: Sequence[Token], place: str, lookup: Lookup | None) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+import sys
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any, NamedTuple
@@ -182,6 +183,13 @@ def today() -> date:
     return datetime.now(UTC).date()
 
 
-def prepare() -> None:
-    """Load the price tables now rather than within a worker's time."""
+def prepare(tariff: Tariff) -> None:
+    """Load the price tables, and look up a price, now rather than within a worker's time."""
     import genai_prices  # noqa: F401
+
+    rates(tariff, today())
+
+
+def are_loaded() -> bool:
+    """Tell whether the price tables are imported."""
+    return "genai_prices" in sys.modules

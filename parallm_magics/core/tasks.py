@@ -371,7 +371,7 @@ Call = Task | Record
 """A call to make, or the record of one that is not to be made: answered before, or impossible."""
 
 
-EventKind = Literal["started", "heard", "waiting", "ended", "released", "said", "loading"]
+EventKind = Literal["started", "heard", "waiting", "ended", "released", "said", "loading", "loaded"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -381,7 +381,8 @@ class Event:
     Attributes:
         kind: "started" (an attempt begins), "heard" (text arrived), "waiting" (before a retry),
             "ended" (the record is final); of the run as a whole: "released" (its guards have
-            passed), "said" (a line about it), "loading" (what is to answer is not ready yet).
+            passed), "said" (a line about it), "loading" and "loaded" (what its first calls wait for, such
+            as an SDK's import; nobody's time runs between the two).
         index: the worker's place; -1 for the run as a whole.
         at: seconds since the run's start.
         text: the piece that arrived, why the worker waits, or what is said.

@@ -107,12 +107,12 @@ class Board:
         if event.index < 0:
             self.redacted = self.redacted and event.kind != "released"
             self._said = event.text if event.kind == "said" else self._said
-            self._loading = self._loading or event.kind == "loading"
+            if event.kind in ("loading", "loaded"):
+                self._loading = event.kind == "loading"
             return
         worker = self._calls.live.get(event.index) or self._calls.begin(event)
         if worker is None:
             return
-        self._loading = False
         if event.kind != "ended":
             worker.tell(event)
         elif event.record is not None:
@@ -213,6 +213,8 @@ class Board:
         if under_way:
             waiting = self._calls.waiting
             counts += (self._calls.begun - self.done - waiting, "running"), (waiting, "waiting")
+            if self._loading:
+                counts.append(((self.total or 0) - self._calls.begun, "loading"))
         counts.append((self._replayed, "kept from before"))
         return [f"{number:,} {word}" for number, word in counts if number]
 

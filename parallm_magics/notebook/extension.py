@@ -9,6 +9,7 @@ from parallm_magics.core import host
 from parallm_magics.notebook.cells import AwaitCells, CallCells
 from parallm_magics.notebook.completion import matcher
 from parallm_magics.notebook.magics import ParallmMagics
+from parallm_magics.notebook.preloading import Preloading
 
 _ATTRIBUTE = "_parallm_loaded"
 
@@ -32,6 +33,7 @@ class Loaded:
         self.transformer = CallCells()
         self.awaiting = AwaitCells(shell, self.magics.cells)
         self.matcher = matcher(shell)
+        self.preloading = Preloading(self.magics.to_preload)
 
     def put_in(self) -> None:
         """Register everything."""
@@ -41,6 +43,7 @@ class Loaded:
         self.shell.should_run_async = self.awaiting.should_run_async
         self.shell.events.register("pre_execute", self.magics.cells.enter)
         self.shell.events.register("post_execute", self.magics.cells.leave)
+        self.shell.events.register("post_execute", self.preloading.begin)
         self.shell.Completer.custom_matchers.append(self.matcher)
         host.enter(self.magics)
 
@@ -66,6 +69,7 @@ class Loaded:
         for event, callback in (
             ("pre_execute", self.magics.cells.enter),
             ("post_execute", self.magics.cells.leave),
+            ("post_execute", self.preloading.begin),
         ):
             with contextlib.suppress(ValueError):
                 shell.events.unregister(event, callback)

@@ -64,34 +64,49 @@ class LiveTable:
         self._changed = True
         self._surface = surface
         self._shown = self._broken = False
+        self._began = 0.0
+        self._loading: float | None = None
 
     def tell(self, event: Event) -> None:
         """Take an event in; drawing waits for its turn."""
         if not self._broken:
             with self._surviving():
+                self._keep_time(event)
                 self._board.tell(event)
                 self._changed = True
+
+    def _keep_time(self, event: Event) -> None:
+        """Let no time pass while what the first calls need is loaded."""
+        if event.kind == "loading":
+            self._loading = asyncio.get_running_loop().time()
+        elif event.kind == "loaded" and self._loading is not None:
+            self._began += asyncio.get_running_loop().time() - self._loading
+            self._loading = None
+
+    def _now(self) -> float:
+        """Seconds since the run's start."""
+        now = asyncio.get_running_loop().time() if self._loading is None else self._loading
+        return now - self._began
 
     @contextlib.asynccontextmanager
     async def shown(self) -> AsyncIterator[None]:
         """Show the table as long as this block runs, and then until the result is there."""
-        began = asyncio.get_running_loop().time()
-        drawing = asyncio.ensure_future(self._draw(began))
+        self._began = asyncio.get_running_loop().time()
+        drawing = asyncio.ensure_future(self._draw())
         try:
             yield
         finally:
             drawing.cancel()
             if self._shown:
-                self._show_last(asyncio.get_running_loop().time() - began)
+                self._show_last()
             await asyncio.wait({drawing})
 
-    async def _draw(self, began: float) -> None:
-        loop = asyncio.get_running_loop()
+    async def _draw(self) -> None:
         await asyncio.sleep(self._after)
         while not self._broken:
             self._changed, self._shown = False, True
             with self._surviving():
-                self._surface.draw(self._board, loop.time() - began)
+                self._surface.draw(self._board, self._now())
             every = EVERY_OF_MANY if self._board.many else EVERY
             await asyncio.sleep(every)
             # Elapsed times move even where nothing happened, only more slowly.
@@ -100,12 +115,12 @@ class LiveTable:
                     break
                 await asyncio.sleep(every)
 
-    def _show_last(self, now: float) -> None:
+    def _show_last(self) -> None:
         """Leave the last picture where it is until the result has taken its place."""
         if not self._broken:
             with self._surviving():
                 if self._changed:
-                    self._surface.draw(self._board, now)
+                    self._surface.draw(self._board, self._now())
                 self._surface.finish()
         self._later(self._surface.take_down)
 

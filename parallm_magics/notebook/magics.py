@@ -9,9 +9,11 @@ from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, no_
 from IPython.display import display
 
 from parallm_magics.cell.help import help_of
+from parallm_magics.cell.option_layers import of_environment
 from parallm_magics.notebook.cells import Cells
 from parallm_magics.notebook.interrupt import InterruptibleWait, Interrupts
 from parallm_magics.notebook.settings import Settings, spoken_settings
+from parallm_magics.recordings.modes import offline
 
 if TYPE_CHECKING:
     from parallm_magics.notebook.session import Outcome, Session
@@ -32,6 +34,15 @@ class ParallmMagics(Settings, Magics):
         from parallm_magics.notebook.session import Session
 
         return Session(self.shell, lambda: self.session_max_cost, self._interrupts, self.cells)
+
+    def to_preload(self) -> tuple[str, ...]:
+        """Return the chosen models; none for a replay, or where the setting is off."""
+        session = vars(self).get("session")
+        store = None if session is None else session.recordings
+        if not self.preload or offline() or (store is not None and store.replays):
+            return ()
+        chosen: tuple[str, ...] = self.model or of_environment().get("model", ())
+        return chosen
 
     @no_var_expand
     @cell_magic

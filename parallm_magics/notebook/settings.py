@@ -9,7 +9,7 @@ from traitlets import TraitType
 from traitlets.config import Configurable
 
 from parallm_magics.cell.option_entry import Option
-from parallm_magics.cell.option_values import dollars
+from parallm_magics.cell.option_values import dollars, switch
 from parallm_magics.cell.options import TABLE
 from parallm_magics.errors import OptionError, translated
 
@@ -52,6 +52,15 @@ SESSION_MAX_COST = Option(
     where=frozenset(),
 )
 
+PRELOAD = Option(
+    name="preload",
+    flags=("preload",),
+    read=switch,
+    help="import what calls of the chosen model need once a cell has ended, not with the first call",
+    where=frozenset(),
+    default=True,
+)
+
 
 def traits_of(options: Iterable[Option]) -> dict[str, OptionTrait]:
     """Return a trait for every option that may be a setting."""
@@ -61,7 +70,7 @@ def traits_of(options: Iterable[Option]) -> dict[str, OptionTrait]:
 # They belong to the class, so that values from IPython's configuration files, or from before a
 # reload, are taken up.
 Settings: type[Any] = type(
-    "Settings", (Configurable,), traits_of([*TABLE.values(), SESSION_MAX_COST])
+    "Settings", (Configurable,), traits_of([*TABLE.values(), SESSION_MAX_COST, PRELOAD])
 )
 
 

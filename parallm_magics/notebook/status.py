@@ -10,7 +10,7 @@ from typing import Any
 from IPython.display import display as show
 
 from parallm_magics import display
-from parallm_magics.api import default_model
+from parallm_magics.cell.option_layers import of_environment
 from parallm_magics.cell.options import TABLE
 from parallm_magics.notebook.settings import spoken_settings
 from parallm_magics.patterns.run import Picture
@@ -24,7 +24,8 @@ def show_status(magics: Any) -> None:
     """The settings in force, the providers, the recordings and the spend of the session."""
     session = magics.session  # where its settings are wrong, that is all there is to say
     spoken = spoken_settings(magics)
-    model = ", ".join(spoken.get("model", ())) or default_model() or "none (give -m MODEL)"
+    chosen = {**of_environment(), **spoken}.get("model", ())
+    model = ", ".join(chosen) or "none (give -m MODEL)"
     facts = [("model", model)]
     facts += [
         (name, f"{value} (default {TABLE[name].default})")

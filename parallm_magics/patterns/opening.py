@@ -11,7 +11,7 @@ from typing import Any
 from parallm_magics.cell.calls import Calls
 from parallm_magics.core import prices
 from parallm_magics.core.provider import Provider
-from parallm_magics.core.tasks import Model, Task
+from parallm_magics.core.tasks import Event, Model, Task
 from parallm_magics.engine.accounts import Budget, Ledger
 from parallm_magics.engine.cancel_token import Stop
 from parallm_magics.engine.clock import Clock, VirtualClock
@@ -89,10 +89,15 @@ class OpenModels:
             )
         if self.budget.capped:
             self._check_prices(asked)
-        for model in {model.provider: model for model in asked}.values():
-            await _unless_stopped(self._context.clients.get(model), stop)
-            if bill.tariff(model) is not None and not stop.reason:
-                prices.prepare()
+        tell = self._context.tell or (lambda event: None)
+        tell(Event("loading", -1, 0.0))
+        try:
+            for model in {model.provider: model for model in asked}.values():
+                await _unless_stopped(self._context.clients.get(model), stop)
+                if (tariff := bill.tariff(model)) is not None and not prices.are_loaded():
+                    await _unless_stopped(asyncio.to_thread(prices.prepare, tariff), stop)
+        finally:
+            tell(Event("loaded", -1, 0.0))
 
     def _check_prices(self, models: Sequence[Model]) -> None:
         for task in (*self._calls.kinds, *self._auxiliary):

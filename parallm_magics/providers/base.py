@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 from dataclasses import replace
+from typing import Any
 
 from parallm_magics.core.provider import CallFailed, Heard, Reply
 from parallm_magics.core.tasks import Task
@@ -56,6 +57,9 @@ class BaseProvider:
     def caches(self, task: Task) -> bool:
         """Whether the provider keeps the beginning that the task shares with others in its cache."""
         return False
+
+    def load(self) -> Any:
+        """Import what calls need, in any thread, without a look at keys or the network."""
 
     async def prepare(self) -> None:
         """Refuse what could not be asked anyway."""

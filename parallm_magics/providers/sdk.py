@@ -11,6 +11,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, ClassVar
 
+from parallm_magics.core.foreign_text import one_line
 from parallm_magics.core.provider import CallFailed, Heard, Reply
 from parallm_magics.core.tasks import Fault, Model, Task
 from parallm_magics.errors import ModelError
@@ -31,7 +32,7 @@ from parallm_magics.providers.receiving import (
     receive_events,
     receive_whole,
 )
-from parallm_magics.providers.transport import environment, http_client, session_of
+from parallm_magics.providers.transport import environment, http_client, load_transport, session_of
 from parallm_magics.providers.unwanted import Unwanted
 
 GOOD = frozenset({200, 201, 203})
@@ -82,6 +83,24 @@ class SdkProvider(BaseProvider):
         least = self.least_prefix(task.model) if task.cache_key else None
         return least is not None and prefix_tokens(task) >= least
 
+    def load(self) -> Any:
+        """Import the SDK with all that a first call needs, and give it back; slow, and right in any thread.
+
+        Raises:
+            ModelError: it cannot be imported, or the certificates of the environment cannot be read.
+        """
+        name = self._dialect.sdk
+        try:
+            module = importlib.import_module(name)
+        except Exception as error:
+            why = one_line(f"{type(error).__name__}: {error}")
+        else:
+            load_transport()
+            return module
+        raise ModelError(
+            f"{self.entry.name}: the package {name} cannot be imported ({why}); pip install -U {name}"
+        )
+
     async def prepare(self) -> None:
         """Import the SDK and build its client; again where key or address have changed.
 
@@ -95,7 +114,7 @@ class SdkProvider(BaseProvider):
                 return
             self._require()  # a missing key is told before the slow import
             self._locate()
-            module = await asyncio.to_thread(importlib.import_module, self._dialect.sdk)
+            module = await asyncio.to_thread(self.load)
             if self._client is not None:
                 self._retired.append(self._client)
             self._client, self._made_for = self._build(module), mark

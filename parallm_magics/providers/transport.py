@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import importlib
 import os
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -41,6 +43,19 @@ def _trust() -> Any:
     raise ModelError(
         f"SSL_CERT_FILE={file} cannot be read as root certificates ({why}): correct it, or take it away"
     )
+
+
+def load_transport() -> None:
+    """Import what is under all clients, and read the root certificates.
+
+    Raises:
+        ModelError: the environment's certificates cannot be read.
+    """
+    with contextlib.suppress(
+        ImportError
+    ):  # the SDK's own transport serves where it is not installed
+        importlib.import_module("aiohttp")
+    _trust()
 
 
 def environment() -> str:

@@ -219,6 +219,12 @@ class Kernel:
         """End a subshell."""
         self._control("delete_subshell_request", subshell_id=subshell)
 
+    def shut_down(self) -> str:
+        """Ask it to end as for a restart, and wait for that; gives what it has written on its own streams."""
+        self._control("shutdown_request", restart=True)
+        self.until(lambda: not self.alive, "the end of the kernel")
+        return self.log.read_text()
+
     @property
     def alive(self) -> bool:
         """Whether the process is there."""

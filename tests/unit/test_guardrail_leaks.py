@@ -292,7 +292,7 @@ def timed(seed: int, verdict: str, folder: Path, interrupts: bool = False) -> tu
 def _fake_models(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Models of a provider that only the tests know."""
     registry.define_simulated("fake")
-    monkeypatch.setattr("parallm_magics.core.prices.prepare", lambda: None)
+    monkeypatch.setattr("parallm_magics.core.prices.are_loaded", lambda: True)
     yield
     registry.forget("fake")
 

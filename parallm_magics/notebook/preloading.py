@@ -1,0 +1,79 @@
+"""What calls of the chosen model need, imported in a thread once a cell has ended, so that the first waits less."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections.abc import Callable, Sequence
+
+from parallm_magics.core.tasks import Model
+from parallm_magics.errors import ParallmError
+
+FORK_SECONDS = 10.0
+"""The longest that a fork waits for an import: a child would find the locks of its modules held for ever."""
+
+_threads: list[threading.Thread] = []
+
+
+class Preloading:
+    """Begins an import for each model that is chosen while the setting is on."""
+
+    def __init__(self, chosen: Callable[[], tuple[str, ...]]) -> None:
+        """Take what gives the chosen models, as they are written; none where nothing is to be imported."""
+        self._chosen = chosen
+        self._seen: tuple[str, ...] = ()
+
+    def begin(self) -> None:
+        """Begin, where other models are chosen than last time."""
+        chosen = self._chosen()
+        if chosen == self._seen:
+            return
+        self._seen = chosen
+        if models := _askable(chosen):
+            _begin(models)
+
+
+def _askable(chosen: Sequence[str]) -> list[Model]:
+    """Return the models, one a provider, that are no simulations and whose keys are set."""
+    from parallm_magics.providers import keys, registry
+
+    found: dict[str, Model] = {}
+    for text in chosen:
+        with contextlib.suppress(ParallmError):  # told by the cell that uses it
+            model = registry.parse_model(text)
+            entry = registry.entry_of(model.provider)
+            if not entry.simulated and all(map(keys.is_set, entry.variables)):
+                found.setdefault(model.provider, model)
+    return [*found.values()]
+
+
+def _begin(models: Sequence[Model]) -> None:
+    if not _threads:
+        os.register_at_fork(before=_wait)
+    # No daemon: the interpreter's end would stop it in the middle of a foreign module.
+    thread = threading.Thread(target=_load, args=(models,), name="parallm_magics preload")
+    _threads[:] = [thread, *(each for each in _threads if each.is_alive())]
+    thread.start()
+
+
+def _wait() -> None:
+    """Let imports end; they take no longer than the import that a first call would wait for."""
+    for thread in _threads:
+        if thread is not threading.current_thread():
+            thread.join(FORK_SECONDS)
+
+
+def _load(models: Sequence[Model]) -> None:
+    from parallm_magics.core import prices
+    from parallm_magics.display.markup import markdown
+    from parallm_magics.notebook import session  # noqa: F401
+    from parallm_magics.providers import bill, registry
+
+    markdown("")
+    for model in models:
+        with contextlib.suppress(Exception):  # told by the run that needs it
+            provider = registry.make(registry.entry_of(model.provider))
+            getattr(provider, "load", bool)()
+            if (tariff := bill.tariff(model)) is not None:
+                prices.prepare(tariff)
