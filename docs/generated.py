@@ -28,6 +28,7 @@ from parallm_magics.voting.pick_rules import BUILT_IN
 from parallm_magics.voting.rule_entry import USUAL_KINDS, PickRule
 
 DOCS = Path(__file__).parent
+CODE = re.compile(r"\{\{[\w.]+\}\}|--pick \w+|(?<![\w-])--?[a-z][\w-]*|%%?[a-z]\w+|\brun\.\w+")
 BLOCK = re.compile(r"(<!-- generated: ([\w-]+) -->\n).*?(<!-- end: \2 -->)", re.DOTALL)
 
 STATUS_MEANINGS: dict[str, str] = {
@@ -87,8 +88,8 @@ def _typed(option: Option) -> str:
 
 
 def _prose(text: str) -> str:
-    """Text that a page shows as it is: braces and percent signs as code."""
-    return re.sub(r"(?<!`)(\{\{[\w.]+\}\}|(?<![\w-])--?[a-z][\w-]*|%[a-z]\w+)", r"`\1`", text)
+    """A help text as a page shows it: what is typed in a cell is code."""
+    return CODE.sub(r"`\g<0>`", text)
 
 
 def _default(option: Option) -> str:
