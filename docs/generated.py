@@ -50,7 +50,7 @@ COLUMN_MEANINGS: dict[str, str] = {
     "temperature": "The temperature that was sent.",
     "effort": "The reasoning effort that was sent.",
     "system": "The system prompt.",
-    "elapsed": "The timeline: when the call waited and when it ran.",
+    "elapsed": "The timeline: when the call waited and when it ran. The heading shows the seconds.",
     "seconds": "How long the call took.",
     "tokens": "Tokens in and out, together.",
     "cost": "The cost in US dollars; `–` where it is not known.",
