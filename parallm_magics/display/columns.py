@@ -268,10 +268,9 @@ _ends, _from, _to = (
     for style in ("display:flex;justify-content:space-between", "padding-right:1em", "")
 )
 _lowered = Element("div", style="padding-top:.35em")
-# The end of what has arrived, pushed to the right: the newest words stay in sight.
+# Where the room is too small the beginning goes, with an ellipsis: the newest words stay in sight.
 _arriving = Element(
-    "div",
-    style="display:flex;justify-content:flex-end;max-width:fit-content;max-height:1.6em;overflow:hidden",
+    "div", style="direction:rtl;text-align:left;overflow:hidden;text-overflow:ellipsis"
 )
 
 

@@ -14,10 +14,19 @@ VIEW = "application/vnd.jupyter.widget-view+json"
 Cancel = Callable[[], None]
 
 CLASS = "parallm-live"
+_BUTTON = "7em"
 SHEET = f"""<style>
 /* The result has come to stand below the table: both would be one picture too many, none a jump. */
 .jp-OutputArea-child:has(.{CLASS}):has(~ .jp-OutputArea-child .parallm-run) {{ display: none; }}
-.{CLASS} {{ display: flex; align-items: flex-start; }}
+/* As wide and as large as a saved result, so that nothing moves when that takes its place. */
+.{CLASS} {{ position: relative; padding-right: 20px; }}
+.{CLASS} .widget-html, .{CLASS} .widget-html-content {{ margin: 0; }}
+.{CLASS} .mathjax_ignore {{ font-size: var(--jp-content-font-size1, 14px); }}
+.{CLASS} button {{ position: absolute; top: 0; right: 0; width: {_BUTTON}; margin: 2px; }}
+/* Text goes around the button, and below it the table has the whole width. */
+.{CLASS}:has(button) .mathjax_ignore::before {{
+    content: ""; float: right; width: calc({_BUTTON} + 8px); height: 36px;
+}}
 %s
 </style>"""
 """Sent with the first drawing, and again only when a look is new."""
@@ -65,9 +74,8 @@ class Table:
         wide = {"flex": "1 1 auto", "min_width": "0", "width": "auto"}
         self._html, self._rules = HTML(drawn, layout=wide), rules
         if self._cancel is not None:
-            narrow = {"flex": "0 0 auto", "width": "auto", "margin": "2px"}
             tooltip = "Stop the workers; keep what is done"
-            self._button = Button(description="Cancel", tooltip=tooltip, layout=narrow)
+            self._button = Button(description="Cancel", tooltip=tooltip)
         children = [each for each in (self._sheet, self._html, self._button) if each is not None]
         shown = Box(children, _dom_classes=(CLASS,))
         # Models of their own, which closing a widget leaves open in front end and kernel.

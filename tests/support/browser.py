@@ -230,9 +230,9 @@ class Frame(NamedTuple):
 _WATCH = """cell => {
     window.parallmSeen = [];
     const look = () => {
-        const live = cell.querySelector('.jp-OutputArea .widget-html');
-        const table = live && [...live.querySelectorAll('table')].pop();
+        const table = [...cell.querySelectorAll('.jp-OutputArea .widget-html table')].pop();
         if (!table) return;
+        const live = table.closest('.widget-html');
         const rows = [...table.rows].map(row => [...row.cells].map(cell => cell.innerText.trim()));
         const last = window.parallmSeen.at(-1);
         const tags = [...live.querySelectorAll('*')].map(element => element.localName);
