@@ -186,7 +186,8 @@ class Column:
         names: whether it names its row.
         picture: whether its cell is a drawing that has no words.
         ems: the width of its box on a page, which cuts off what is longer; 0 for no box.
-        room: from which width of the page on, in ems, it is shown: a column of less weight gives way.
+        room: from which width of the page on, in pixels, it is shown: one of less weight gives way.
+        share: the share of the page's width, in percent, that its box is kept to; 0 for any.
         wide: most terminal columns that it takes.
         limit: most characters on a page.
         right: whether it is aligned to the right, as numbers are.
@@ -204,6 +205,7 @@ class Column:
     picture: bool = False
     ems: int = 0
     room: int = 0
+    share: int = 0
     wide: int = 160
     limit: int = CELL_LIMIT
     right: bool = False
@@ -295,7 +297,9 @@ def _setting(name: str, heading: str, **look: Any) -> Column:
 
 
 COLUMNS: tuple[Column, ...] = (
-    Column("item", "Item", attrgetter("about.item"), _said_of("about.item"), ems=20, wide=30),
+    Column(
+        "item", "Item", attrgetter("about.item"), _said_of("about.item"), ems=20, share=16, wide=30
+    ),
     Column("name", "Worker", attrgetter("name"), html=_name, names=True, wide=24, limit=NAME_LIMIT),
     Column(
         "state",
@@ -318,12 +322,12 @@ COLUMNS: tuple[Column, ...] = (
         attrgetter("model"),
         lambda rows, live: len({row.model for row in rows if row.role == "worker"}) > 1,
         ems=15,
-        room=58,
+        room=760,
         wide=30,
     ),
-    _setting("temperature", "Temp.", right=True, room=52),
-    _setting("effort", "Effort", wide=10, room=52),
-    _setting("system", "System", ems=14, room=70, wide=20),
+    _setting("temperature", "Temp.", right=True, room=680),
+    _setting("effort", "Effort", wide=10, room=680),
+    _setting("system", "System", ems=14, room=900, wide=20),
     Column(
         "elapsed",
         "Elapsed",
@@ -332,7 +336,7 @@ COLUMNS: tuple[Column, ...] = (
         lambda row: _lowered(elapsed(row)),
         _axis,
         picture=True,
-        style=";width:18%;min-width:6em",
+        style=";width:18%;min-width:5em",
     ),
     Column("seconds", "Time", lambda row: text.seconds(row.seconds), right=True),
     Column(
@@ -341,9 +345,11 @@ COLUMNS: tuple[Column, ...] = (
         lambda row: text.count(row.tokens),
         lambda rows, live: live or any(row.tokens is not None for row in rows),
         right=True,
-        room=46,
+        room=620,
     ),
-    Column("cost", "Cost", lambda row: text.money(row.cost), _said_of("cost"), right=True, room=50),
+    Column(
+        "cost", "Cost", lambda row: text.money(row.cost), _said_of("cost"), right=True, room=660
+    ),
     Column(
         "request",
         "Request",
@@ -358,6 +364,6 @@ COLUMNS: tuple[Column, ...] = (
         said,
         html=lambda row: _arriving(bdi(said(row))) if row.state == "answering" else bdi(said(row)),
         heads=_openable,
-        style=";width:100%;max-width:0;min-width:11em;padding-right:0;overflow:hidden;text-overflow:ellipsis",
+        style=";width:100%;max-width:0;min-width:10em;padding-right:0;overflow:hidden;text-overflow:ellipsis",
     ),
 )

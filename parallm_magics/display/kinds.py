@@ -55,15 +55,12 @@ class Bar:
     Attributes:
         mark: what sets the label off, in a word; "" for the others.
         weight: the sum of its votes' weights, where they weigh differently.
-        interval: between how many votes a repeat would likely give it; drawn as a bracket, so that
-            words must say it too.
     """
 
     label: str
     votes: int
     mark: str = ""
     weight: float | None = None
-    interval: tuple[float, float] | None = None
 
     @property
     def weighs(self) -> str:
@@ -78,8 +75,7 @@ class Bars:
     Attributes:
         more: how many further labels have no bar.
         verdict: the first of the sentences, in bold.
-        figures: further numbers in small print.
-        title: whose votes these are, where there are several votes.
+        statistics: further sentences, which a page folds away.
     """
 
     bars: tuple[Bar, ...]
@@ -87,8 +83,7 @@ class Bars:
     more: int = 0
     verdict: str = ""
     lines: tuple[str, ...] = ()
-    figures: str = ""
-    title: str = ""
+    statistics: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -148,12 +148,20 @@ def dot(colour: str) -> Markup:
 
 
 @functools.cache
-def box(ems: int, room: int = 0) -> Element:
-    """What keeps words within that width and one line, out of sight on a page of less than `room` ems.
+def box(ems: int, room: int = 0, share: int = 0) -> Element:
+    """What keeps words within that width and one line.
 
-    Where a page does not know of containers the words are always there.
+    Where a page does not know of containers only the first of these counts.
+
+    Args:
+        room: on a page of fewer pixels they are out of sight.
+        share: they take at most this share of the page's width, in percent.
     """
-    width = f"clamp(0px,(100cqw - {room}em)*99,{ems}em)" if room else f"{ems}em"
+    width = f"{ems}em"
+    if room:
+        width = f"clamp(0px,(100cqw - {room}px)*99,{width})"
+    elif share:
+        width = f"{width};max-width:min({width},max(6em,{share}cqw))"
     style = f"display:block;max-width:{width};max-height:1.6em;overflow:hidden;"
     return Element("bdi", style=f"{style}text-overflow:ellipsis")
 
@@ -184,15 +192,6 @@ def bar(*parts: tuple[float, str]) -> Markup:
     return _safe(
         f'<div style="height:.72em;background:{looks.FAINT};border-radius:2px;overflow:hidden;'
         f'forced-color-adjust:none">{"".join(drawn)}</div>'
-    )
-
-
-def bracket(low: float, high: float) -> Markup:
-    """A bracket below a bar, between two places of its axis from 0 to 1."""
-    low, high = (min(max(end, 0.0), 1.0) for end in (low, high))
-    return div(
-        f"margin-left:{low * 100:.2f}%;width:{max(high - low, 0) * 100:.2f}%;height:.3em;"
-        "box-sizing:border-box;border:1px solid currentColor;border-top:none;opacity:.5;margin-top:2px"
     )
 
 

@@ -18,7 +18,7 @@ from parallm_magics.display.totals import (
     took,
     totals,
 )
-from parallm_magics.display.view import View, drawable
+from parallm_magics.display.view import Guard, View, drawable
 from parallm_magics.display.votes import vote_bars
 
 MOST_TIMES, MOST_AUXILIARY_TIMES = 60, 20
@@ -29,9 +29,12 @@ def run_blocks(view: View) -> list[Block]:
     """Everything of a run that may be seen: the outcome, the aggregate, then a row a worker."""
     view = drawable(view)
     sums = totals(view.records, view.extra)
-    blocks = above(view, view.title, about_line(view, sums))
+    rows = {record.name for record in view.extra if record.role == "guard"}
+    unseen = [guard for guard in view.guards if guard.name not in rows]
+    blocks = above(view, unseen, view.title, about_line(view, sums))
     if view.tally is not None:
-        blocks.append(vote_bars(view.tally, view.records))
+        bars = vote_bars(view.tally, view.records, told=view.title)
+        blocks += [bars] if bars.bars or bars.verdict or bars.lines else []
     if view.text is not None:
         blocks.append(kinds.Text(view.text_title, view.text, text.LIMIT))
     if view.counts:
@@ -56,17 +59,18 @@ def report_blocks(
     number = text.count(len(view.records), "call")
     calls = kinds.Disclosure(number, tuple(worker_tables(view)), page_only=True)
     line = f"{number} · {about_line(view, totals(view.records, view.extra))}"
-    return [*above(view, title, about, lead), *blocks, calls, Says((line,), "dim")]
+    return [*above(view, view.guards, title, about, lead), *blocks, calls, Says((line,), "dim")]
 
 
-def above(view: View, title: str, about: str, lead: str | None = None) -> list[Block]:
-    """The outcome, what guardrails said that have no row, and what the reader should know."""
+def above(
+    view: View, guards: Sequence[Guard], title: str, about: str, lead: str | None = None
+) -> list[Block]:
+    """The outcome, what these guardrails said, and what the reader should know."""
     calls = (*view.records, *view.extra)
     simulated = view.simulated or any(record.simulated for record in calls)
     blocks: list[Block] = [kinds.Heading(title, about, simulated, lead)]
-    rows = {record.name for record in view.extra if record.role == "guard"}
-    if lines := tuple(guard_line(guard) for guard in view.guards if guard.name not in rows):
-        blocks.append(Says(lines, "small"))
+    if guards:
+        blocks.append(Says(tuple(map(guard_line, guards)), "small"))
     return [*blocks, kinds.Notes(view.notes)] if view.notes else blocks
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from parallm_magics.core.tasks import Record
-from parallm_magics.display import kinds, text
+from parallm_magics.display import kinds, text, vote_words
 from parallm_magics.display.columns import Row, about_of, asked_and_answered, row_of
 from parallm_magics.display.kinds import Block, Says
 from parallm_magics.display.totals import totals
@@ -120,12 +120,14 @@ class _Table:
         row = row_of(record, line.ballot, self._span)
         guard = self._guards.get(record.name) if record.role == "guard" else None
         detail = tuple(_facts(row, record, self._limit))
+        if self._above and record.text.strip() == self._above:
+            return replace(row, answer=ABOVE), detail
         if record.status == "blocked":
             return (replace(row, problem="") if self._blocked else row), ()
         if guard is not None:
             row = replace(row, vote="", voted=False, answer=guard_said(guard), problem="")
-        elif self._above and record.text.strip() == self._above:
-            return replace(row, answer=ABOVE), detail
+            # The raw answer below does not say what follows from it.
+            detail += (Says((row.answer,), "dim"),) if len(row.answer) > LINE else ()
         if _long(row) or detail or guard is not None:
             detail += (kinds.Text("", record.text, self._limit),) if record.text.strip() else ()
         return row, detail
@@ -147,7 +149,7 @@ def _row_of_votes(vote: SectionVote, span: float) -> Row:
     models = dict.fromkeys(map(asked_and_answered, vote.records))
     begun = min(record.start for record in vote.records)
     lost = tally.requested - tally.valid
-    counts = [f"{label} {votes:,}" for label, votes in tally.counts if votes]
+    counts = [f"{label} {votes:,} of {tally.requested:,}" for label, votes in tally.counts if votes]
     return Row(
         name=vote.name,
         model=next(iter(models)) if len(models) == 1 else text.count(len(models), "model"),
@@ -160,6 +162,7 @@ def _row_of_votes(vote: SectionVote, span: float) -> Row:
         tokens=sums.usage.total_tokens if sums.usage else None,
         cost=sums.cost,
         answer=" · ".join([*counts, *([f"{lost:,} without a label"] if lost else [])]),
+        problem="" if tally.winner is not None else text.together(vote_words.verdict(tally)),
         about=replace(about_of(first), temperature="", effort="", system=""),
     )
 

@@ -14,7 +14,6 @@ from parallm_magics.display.markup import (
     bar,
     bdi,
     box,
-    bracket,
     clip,
     dim,
     div,
@@ -97,7 +96,7 @@ def _workers(block: kinds.Workers) -> Markup:
 def _fitting(column: Column) -> _Frame:
     """What gives a column's cells and its heading their width, where it has one."""
     if column.ems or column.room:
-        return box(column.ems or _NUMBER_EMS, column.room)
+        return box(column.ems or _NUMBER_EMS, column.room, column.share)
     return lambda words: words
 
 
@@ -211,22 +210,21 @@ def _bars(block: kinds.Bars) -> Markup:
         parts.append(_small(text.count(block.more, "more label")))
     said = [strong(sentence(block.verdict))] if block.verdict else []
     said += [_line(sentence(line)) for line in block.lines if line]
-    said += [div(looks.DIM, block.figures)] if block.figures else []
-    drawn = _block(*parts, div(f"{looks.SMALL};margin-top:.4em", *said))
-    if not block.title:
-        return drawn
-    title = bdi(text.one_line(block.title, 80))
-    return _block(div(f"{looks.HEAD};margin-bottom:-.6em", title), drawn)
+    if said:
+        parts.append(div(f"{looks.SMALL};margin-top:.4em", *said))
+    if block.statistics:
+        parts.append(
+            _folded("Statistics", joined(_line(sentence(each)) for each in block.statistics))
+        )
+    return _block(*parts)
 
 
 def _bar_row(each: kinds.Bar, requested: int, weighed: bool) -> Sequence[str]:
-    picture = [bar((each.votes / requested, looks.GREEN if each.mark else looks.GREY))]
-    if each.interval is not None:
-        picture.append(bracket(*(end / requested for end in each.interval)))
+    picture = bar((each.votes / requested, looks.GREEN if each.mark else looks.GREY))
     name, votes = box(16)(text.one_line(each.label, 60)), f"{each.votes:,} of {requested:,}"
     if each.mark:
         name, votes = strong(name), joined((votes, " ", dim(each.mark)))
-    return name, joined(picture), *([each.weighs] if weighed else []), votes
+    return name, picture, *([each.weighs] if weighed else []), votes
 
 
 _axis = Element("div", style=f"{looks.DIM};{looks.SMALL}")
@@ -287,8 +285,11 @@ def _prompt(block: kinds.Prompt) -> Markup:
 
 
 def _disclosure(block: kinds.Disclosure) -> Markup:
-    inside = joined(_DRAWN[type(each)](each) for each in block.blocks)
-    return _apart(_closed(_summary(_dimmed(block.title)), _indented(inside)))
+    return _folded(block.title, joined(_DRAWN[type(each)](each) for each in block.blocks))
+
+
+def _folded(title: str, inside: Markup) -> Markup:
+    return _apart(_closed(_summary(_dimmed(title)), _indented(inside)))
 
 
 _DRAWN: Mapping[type, Callable[[Any], Markup]] = {

@@ -22,8 +22,8 @@ _WIDE, _LEAST = 44, 8
 _STRIP, _LINE = 20, 500
 """Columns of a bar in the table, and the characters of an answer that are looked at for a line in it."""
 
-_EM = 0.7
-"""A terminal's column in ems: what gives way on a narrow page gives way in a narrow terminal."""
+_PIXELS = 9
+"""A terminal's column in pixels: what gives way on a narrow page gives way in a narrow terminal."""
 
 _BELOW, _INDENT = "below", "  "
 
@@ -76,7 +76,7 @@ def _heading(block: kinds.Heading, page: _Page) -> list[str]:
 
 
 def _bars(block: kinds.Bars, page: _Page) -> list[str]:
-    said = filter(None, (block.verdict, *block.lines, block.figures))
+    said = filter(None, (block.verdict, *block.lines, *block.statistics))
     names = [text.fit(text.one_line(bar.label), 24) for bar in block.bars]
     wide = max(map(text.width, names), default=0)
     weighs = max((len(bar.weighs) for bar in block.bars), default=0)
@@ -89,13 +89,13 @@ def _bars(block: kinds.Bars, page: _Page) -> list[str]:
         cells += [f"{bar.votes:,} of {block.requested:,}", bar.mark]
         lines.append("  ".join(cells).rstrip())
     lines += [text.count(block.more, "more label")] if block.more > 0 else []
-    return _titled(block.title, *lines, *map(text.together, said))
+    return [*lines, *map(text.together, said)]
 
 
 def _workers(block: kinds.Workers, page: _Page) -> list[str]:
     """The table, with the answers that are short; the others stand in full below it."""
     *every, last = columns_of(block.rows, block.live, block.asked)
-    shown = [column for column in every if column.room <= page.columns * _EM]
+    shown = [column for column in every if column.room <= page.columns * _PIXELS]
     answers = [*map(_answer_of, block.rows)]
     lines, cells = _beside([each for each in shown if not each.picture], answers, block, page)
     pictured, fewer = _beside(shown, answers, block, page)

@@ -28,6 +28,12 @@ def verdict(tally: Tally) -> str:
     return f"{ended}; {how}" if how else ended
 
 
+def says_more(tally: Tally, told: str) -> bool:
+    """Whether how the vote ended is more than its counts and this heading tell."""
+    how = " ".join(tally.how.split()).rstrip(".")
+    return bool(tally.heuristic or tally.cancelled or (how and how not in told))
+
+
 def _won(tally: Tally, label: str) -> str:
     counts = dict(tally.counts)
     winner, votes = _quoted(label), counts.get(label, 0)
@@ -157,20 +163,6 @@ def number(label: str) -> float:
     return math.inf if math.isnan(value) else value
 
 
-def repeated(tally: Tally) -> dict[str, tuple[float, float]]:
-    """Between how many votes a repeat of the prompt would likely give each label that leads.
-
-    Empty where `agreement` does not say so either.
-    """
-    labels, _ = leaders(tally)
-    early = _span(tally, 0) is not None or tally.heuristic
-    told = tally.agreement is not None and not early and not tally.rule.computes
-    if tally.interval is None or not told:
-        return {}
-    low, high = tally.interval
-    return dict.fromkeys(labels, (low * tally.valid, high * tally.valid))
-
-
 def _agreed(tally: Tally, labels: Sequence[str], votes: int) -> str:
     share = tally.agreement or 0.0
     percent = f", {text.percent(share)} %" if votes < tally.valid else ""
@@ -216,7 +208,8 @@ def further(tally: Tally) -> str:
     """
     if _span(tally, 0) is not None or tally.heuristic or tally.rule.computes:
         return ""
-    parts = ["intervals at 95 % (Wilson)"] if repeated(tally) else []
+    told = tally.interval is not None and tally.agreement is not None and leaders(tally)[0]
+    parts = ["intervals at 95 % (Wilson)"] if told else []
     if tally.share_requested is not None:
         parts.append(f"of all requested: {text.percent(tally.share_requested)} %")
     if tally.margin is not None:

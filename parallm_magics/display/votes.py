@@ -18,33 +18,40 @@ MOST_BARS = 20
 
 
 def vote_bars(
-    tally: Tally, records: Sequence[Record] = (), *, brief: bool = False, title: str = ""
+    tally: Tally, records: Sequence[Record] = (), *, brief: bool = False, told: str = ""
 ) -> Bars:
-    """The bars and what they say; in brief only how the vote ended and the states of all votes."""
-    said, figures = [vote_words.states_line(tally, records)], ""
+    """The bars and what they say; in brief only how the vote ended and what became of all votes.
+
+    Args:
+        told: what a heading has said of the outcome, so that it need not be said twice.
+    """
+    states, statistics = vote_words.states_line(tally, records), []
     if tally.counted and not brief:
-        said = [vote_words.agreement(tally), vote_words.most_frequent(tally), *said]
-        figures = vote_words.further(tally)
+        statistics = [vote_words.agreement(tally), vote_words.most_frequent(tally)]
+        statistics.append(vote_words.further(tally))
     bars = _bars(tally) if tally.counted else []
     more = len(tally.counts) - MOST_BARS if tally.counted else 0
     ended = vote_words.verdict(tally)
-    return Bars(tuple(bars), tally.requested, more, ended, tuple(said), figures, title)
+    if told and not vote_words.says_more(tally, told):
+        statistics, ended = [ended, *statistics] if tally.counted else [], ""
+    said = () if tally.valid + tally.cancelled == tally.requested else (states,)
+    return Bars(tuple(bars), tally.requested, more, ended, said, tuple(filter(None, statistics)))
 
 
 def _bars(tally: Tally) -> list[Bar]:
     """The labels that get a bar: numbers in their order, others by what decided."""
-    weights, between = dict(tally.weights), vote_words.repeated(tally)
+    weights = dict(tally.weights)
     mark = tally.pick if tally.rule.computes else "winner"
     bars = []
     for label, votes in tally.counts:
         weight = weights.get(label, 0.0) if weights else None
         won = mark if label == tally.winner else ""
-        bars.append(Bar(label, votes, won, weight, between.get(label)))
+        bars.append(Bar(label, votes, won, weight))
     bars.sort(key=_strength)
     if len(bars) > MOST_BARS:
         # A judge may have picked what hardly anybody voted for.
         bars = sorted(bars, key=lambda bar: not bar.mark)[:MOST_BARS]
-        bars.sort(key=_strength)
+    bars.sort(key=lambda bar: (not bar.mark, _strength(bar)))
     if tally.rule.computes:
         bars.sort(key=lambda bar: vote_words.number(bar.label))
     return bars

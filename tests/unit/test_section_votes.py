@@ -414,8 +414,8 @@ def test_a_map_of_votes() -> None:
     assert len(run.results) == 9
 
 
-def test_of_many_votes_some_are_drawn_and_all_are_kept() -> None:
-    """A map of a hundred has a hundred votes in the result."""
+def test_of_many_votes_all_have_a_row_and_all_are_kept() -> None:
+    """A map of a hundred has a hundred votes in the result, and a row for each."""
     docs = ["safe safe toxic"] * 100
     body = "%section t -n 3 --choices safe,toxic\nIs {{item}} toxic?"
     plan = planned(body, "--each docs", docs=docs)
@@ -424,7 +424,7 @@ def test_of_many_votes_some_are_drawn_and_all_are_kept() -> None:
     assert {*run.values()} == {"safe"}
     shown = run._repr_mimebundle_()
     assert len(shown["text/html"]) < 2_000_000
-    assert "80 more votes in the result" in shown["text/plain"]
+    assert shown["text/html"].count("safe 2 of 3 · toxic 1 of 3") == 100
 
 
 def test_a_synthesis_reads_the_winners() -> None:
