@@ -377,7 +377,7 @@ def test_a_poll_is_one_row_that_opens_to_its_votes() -> None:
     view = fanout(*voters, section_votes=(SectionVote("toxicity", given, voters),))
     text = Page(static_html(view)).text
     assert "toxicitysafe" in text
-    assert "safe 3 · toxic 1 · 1 without a label" in text
+    assert "safe 3 of 5 · toxic 1 of 5 · 1 without a label" in text
     for part in ("'safe' has 3 of 5 votes: a majority", "3 of 5 winner", "Answer 0."):
         assert text.count(part) == 1
     assert "4 valid, 1 timed out, 0 abstained, 0 unreadable" in text
