@@ -1,16 +1,14 @@
-"""What the live table costs a map of 50,000: `python tests/benchmarks/board.py`."""
+"""What taking events in and drawing cost the live table of a large map, without a page."""
 
 from __future__ import annotations
 
 import random
-import statistics
 import time
 from decimal import Decimal
 
 from parallm_magics.core.tasks import Attempt, Event, Fault, Model, Record, Task, Usage
 from parallm_magics.display import Board
 
-COUNT = 50_000
 AT_ONCE = 200
 EVERY = 0.05
 
@@ -33,11 +31,11 @@ def ended(index: int) -> Record:
     )
 
 
-def events() -> list[Event]:
+def events(count: int) -> list[Event]:
     """Starts and ends, 200 workers at once; the last 200 still run."""
     model = Model("anthropic", "claude-haiku-5-5")
     told = []
-    for index in range(COUNT + AT_ONCE):
+    for index in range(count + AT_ONCE):
         at = index * EVERY
         told.append(Event("started", index, at, task=Task(index, str(index + 1), model, "p")))
         if index >= AT_ONCE:
@@ -45,12 +43,16 @@ def events() -> list[Event]:
     return told
 
 
-def main() -> None:
-    """Print the cost of an event and of a picture."""
-    told = events()
+def cost(count: int) -> tuple[list[float], list[float]]:
+    """Microseconds of an event, a round each, and milliseconds of a picture.
+
+    Args:
+        count: how many have ended.
+    """
+    told = events(count)
     rounds, pictures = [], []
     for _ in range(5):
-        board = Board(total=COUNT + AT_ONCE)
+        board = Board(total=count + AT_ONCE)
         began = time.perf_counter()
         for event in told:
             board.tell(event)
@@ -59,10 +61,4 @@ def main() -> None:
             began = time.perf_counter()
             board.live_html(told[-1].at)
             pictures.append((time.perf_counter() - began) * 1e3)
-    print(f"{board.done:,} of {board.total:,} done")
-    print(f"an event: {statistics.median(rounds):.2f} µs (target 3)")
-    print(f"a picture: {statistics.median(pictures):.1f} ms (target 10)")
-
-
-if __name__ == "__main__":
-    main()
+    return rounds, pictures
