@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, Literal, Self
 
 from parallm_magics.providers.event_stream import KIND as EVENT_STREAM
@@ -35,6 +35,7 @@ class Body:
         self.kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
         self.head = b""
         self._chunks: AsyncIterator[bytes] = response.aiter_bytes()
+        self._gather: Callable[[float], Awaitable[None]] = getattr(response, "gather", _read_on)
         self._left = most
         self._begun = b""
 
@@ -74,9 +75,17 @@ class Body:
             self.head += chunk[: HEAD - len(self.head)]
         return chunk
 
+    async def gather(self, seconds: float) -> None:
+        """Let so many seconds pass before more is read, where the response's connection can wait."""
+        await self._gather(seconds)
+
     async def drain(self) -> None:
         """Read what follows the end of the answer, so that the connection can be used again."""
         with contextlib.suppress(Exception):
             async with asyncio.timeout(DRAIN_SECONDS):
                 async for _ in self:
                     pass
+
+
+async def _read_on(_: float) -> None:
+    """Do not wait."""

@@ -67,6 +67,18 @@ class Answer:
             return decoded(self._response).aiter_bytes()
         return self._response.content.iter_any()
 
+    async def gather(self, seconds: float) -> None:
+        """Leave what arrives meanwhile with the connection, to be read in one piece."""
+        connection = self._response.connection
+        transport = None if connection is None else connection.transport
+        if transport is None:  # the body has ended
+            return
+        transport.pause_reading()
+        try:
+            await asyncio.sleep(seconds)
+        finally:
+            transport.resume_reading()
+
     async def aclose(self) -> None:
         """Give the connection back, or end it where the body was not read to its end."""
         self._response.release()

@@ -20,6 +20,10 @@ from parallm_magics.providers.json_values import parsed, parsed_start
 # anybody needs. Servers leave out the end of the stream, or keep the connection open for ever.
 USAGE_SECONDS = 2.0
 END_SECONDS = 0.5
+# The first events of a stream are read as they come. Of one that comes fast, what comes within a while is
+# then read at once: to wake up for each event costs more than all that is done with it.
+FIRST_EVENTS = 16
+GATHER_SECONDS = 0.04
 
 TakeWhole = Callable[[Mapping[str, Any], Draft], bool]
 """Takes in an unstreamed answer; False where it is none."""
@@ -57,11 +61,13 @@ async def receive_events(
         CallFailed: an event is an error.
         NotAnAnswerError: it is no stream of this API.
     """
-    came, teller = False, _Teller(heard, draft)
+    came, teller = 0, _Teller(heard, draft)
+    now = asyncio.get_running_loop().time
+    began = now()
     try:
         async with asyncio.timeout(None) as limit, contextlib.aclosing(stream):
             async for events in stream:
-                came = came or any(events)
+                came += len(events) - events.count("")
                 try:
                     _take_events(events, body, draft, take)
                 finally:
@@ -71,6 +77,8 @@ async def receive_events(
                     return
                 if draft.ended:
                     _shorten(limit, USAGE_SECONDS if draft.usage is None else END_SECONDS)
+                elif came > FIRST_EVENTS > len(events) and now() - began < came * GATHER_SECONDS:
+                    await body.gather(GATHER_SECONDS)
     except TimeoutError:
         if not limit.expired():
             raise

@@ -14,10 +14,10 @@ import pytest
 from endpoints import Endpoint
 from hypothesis import given
 from hypothesis import strategies as st
-from odd_answers import CASES, LAST, Odd, Way, events, sse
+from odd_answers import CASES, END, LAST, Odd, Way, delta, ending, events, opening, sse
 
 from parallm_magics.core.provider import CallFailed, Reply
-from parallm_magics.providers import keys
+from parallm_magics.providers import keys, receiving
 from parallm_magics.providers.direct_requests import Answer
 from parallm_magics.providers.sdk import SdkProvider
 
@@ -45,9 +45,12 @@ def by_the_sdk(sent: Sent, kind: str) -> httpx2.Response:
 
 def directly(sent: Sent, kind: str) -> Answer:
     """The response as a direct request gives it."""
-    content = SimpleNamespace(iter_any=lambda: aiter(sent))
     response: Any = SimpleNamespace(
-        status=200, headers={"content-type": kind}, content=content, release=lambda: None
+        status=200,
+        headers={"content-type": kind},
+        content=SimpleNamespace(iter_any=lambda: aiter(sent)),
+        connection=None,
+        release=lambda: None,
     )
     return Answer(response)
 
@@ -145,6 +148,51 @@ def test_what_comes_at_once_is_told_at_once(dialect: str, door: Any) -> None:
     assert reply.text == "a b c"
     assert len(told) == len(pieces)
     assert "".join(told) == "a b c"
+
+
+@pytest.mark.parametrize(("seconds", "fast"), [(0.0, False), (3600.0, True)])
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_a_fast_stream_is_left_to_gather(
+    dialect: str, seconds: float, fast: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The connection waits between two pieces, but for the first ones, those of a slow stream, and the end."""
+    waits: list[float] = []
+
+    async def gather(_: Answer, seconds: float) -> None:
+        waits.append(seconds)
+
+    monkeypatch.setattr(receiving, "GATHER_SECONDS", seconds)
+    monkeypatch.setattr(Answer, "gather", gather)
+    said = [*sse(opening(dialect)), *sse([delta(dialect, "a")] * 40)]
+    rest = [*sse(ending(dialect, END[dialect])), LAST[dialect]]
+    answer = directly(Sent([*said, *rest], broken=False), "text/event-stream")
+    reply, told = end_of(dialect, answer)
+    assert isinstance(reply, Reply)
+    assert reply.text == "".join(told) == "a" * 40
+    ending_of = {"openai": 0, "anthropic": 1}[dialect]  # events before the one that says "stop"
+    usual = len(said) + ending_of - receiving.FIRST_EVENTS
+    assert waits == [seconds] * (usual if fast else 0)
+
+
+def test_a_call_that_is_given_up_leaves_its_connection_reading() -> None:
+    """Also where it waits for what gathers there."""
+    did: list[str] = []
+    transport = SimpleNamespace(
+        pause_reading=lambda: did.append("pause"), resume_reading=lambda: did.append("resume")
+    )
+    response: Any = SimpleNamespace(
+        status=200, headers={}, connection=SimpleNamespace(transport=transport)
+    )
+
+    async def main() -> None:
+        gathering = asyncio.ensure_future(Answer(response).gather(3600))
+        await asyncio.sleep(0)
+        assert did == ["pause"]
+        gathering.cancel()
+        await asyncio.wait({gathering})
+
+    asyncio.run(main())
+    assert did == ["pause", "resume"]
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
