@@ -9,11 +9,11 @@ from typing import Any, Unpack
 from parallm_magics import display
 from parallm_magics.cell.calls import Section
 from parallm_magics.cell.plan import Plan
-from parallm_magics.core.characters import without_invisible
 from parallm_magics.core.tasks import Record
 from parallm_magics.errors import OptionError
 from parallm_magics.patterns.ballots import says_more
 from parallm_magics.patterns.dry_run import Ahead
+from parallm_magics.patterns.notes import OF_SYNTHESES, Merged, noted
 from parallm_magics.patterns.run import Common, Run
 from parallm_magics.patterns.run_view import counts_in_words, fanout_title, fanout_view
 from parallm_magics.patterns.runner import Pattern
@@ -185,19 +185,13 @@ class FanoutPattern(Pattern[FanoutRun]):
         earlier = self._merged_before(records)
         if earlier is not None and earlier.ok:
             return
-        notes = self.workers.notes
         if not any(record.ok for record in records):
-            notes.append("no section succeeded: nothing to merge, the sections are joined")
+            self.workers.notes += noted(OF_SYNTHESES, Merged((), None))
             return
         texts = _texts(_answers(self._sections(records), records))
         task = synthesis_task(synthesis, self.plan.shared, texts, self.plan.options.seed)
         [merged] = await self.workers.follow([task])
-        if hidden := sum(without_invisible(text) != text for text in texts.values()):
-            answers = display.count(hidden, "answer")
-            notes.append(f"{answers} held invisible characters, which the synthesis was not given")
-        if not merged.ok:
-            why = merged.error.message if merged.error else merged.status
-            notes.append(f"the synthesis has no answer ({why}): the sections are joined instead")
+        self.workers.notes += noted(OF_SYNTHESES, Merged([*texts.values()], merged))
         self._synthesis = merged
 
     def result(self, records: Sequence[Record], common: Common) -> FanoutRun:

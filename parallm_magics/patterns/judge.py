@@ -7,7 +7,7 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from parallm_magics.answers.candidates import addresses_judge, is_hollow
+from parallm_magics.answers.candidates import is_hollow
 from parallm_magics.answers.judge_verdicts import read_verdict
 from parallm_magics.cell.auxiliary_calls import FollowUp
 from parallm_magics.cell.variables import Ref, fill
@@ -94,26 +94,7 @@ def candidates_of(
     return list(found.values())
 
 
-def warnings(candidates: Sequence[Candidate], records: Sequence[Record], kind: Kind) -> list[str]:
-    """Return what the reader should know of what the judge was shown, one line each."""
-    notes = []
-    speaking = [each.voter for each in candidates if addresses_judge(each.text)]
-    if speaking:
-        what = "answer of {} addresses" if len(speaking) == 1 else "answers of {} address"
-        notes.append(
-            f"the {what.format(_some(speaking))} the judge; read before you trust the verdict"
-        )
-    shown = {each.voter: each.text for each in candidates}
-    hidden = [r.name for r in records if r.name in shown and shown[r.name] != r.text.strip()]
-    if hidden:
-        notes.append(f"invisible characters were kept from the judge: {_some(hidden)}")
-    hollow = [r.name for r in records if kind == "open" and r.ok and is_hollow(r.text)]
-    if hollow:
-        notes.append(f"hollow, so no candidate: {_some(hollow)}")
-    return notes
-
-
-def _some(names: Sequence[str]) -> str:
+def some(names: Sequence[str]) -> str:
     """Return the first few names, and how many more there are."""
     more = [f"{len(names) - NAMED:,} more"] if len(names) > NAMED else []
     return ", ".join([*names[:NAMED], *more])
@@ -231,7 +212,7 @@ async def score(
     among = "the highest" if equal == 1 else f"with {equal - 1} more the highest"
     how = f"{among} of {len(scored)} scores by the judge"
     without = [each.voter for each, v in zip(candidates, found, strict=True) if v is None]
-    notes = [f"no score could be read for: {_some(without)}"] if without else []
+    notes = [f"no score could be read for: {some(without)}"] if without else []
     return Judgment(Decision("decided", best[3], how=how), tuple(records), tuple(notes))
 
 

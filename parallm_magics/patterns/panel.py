@@ -228,12 +228,10 @@ def one_reading(readings: Iterable[Reading | None]) -> Reading:
 
 def repeats(tasks: Sequence[Task]) -> bool:
     """Whether all votes are draws of one prompt on one model."""
-    return _alike(tasks, [task.prompt for task in tasks])
+    return alike(tasks, [task.prompt for task in tasks])
 
 
-def _alike(
-    tasks: Sequence[Task], prompts: Sequence[str], but_for_temperature: bool = False
-) -> bool:
+def alike(tasks: Sequence[Task], prompts: Sequence[str], but_for_temperature: bool = False) -> bool:
     """Whether all votes ask one model in one way, by these prompts."""
     asked = {
         (
@@ -247,41 +245,3 @@ def _alike(
         for t, prompt in zip(tasks, prompts, strict=True)
     }
     return len(asked) == 1
-
-
-def warnings(
-    tasks: Sequence[Task],
-    *,
-    shuffled: bool = False,
-    pick: str = DEFAULT,
-    measured: bool = False,
-    valid: int | None = None,
-) -> list[str]:
-    """What the reader of a vote should know of its panel, one line each.
-
-    Args:
-        shuffled: whether the choices are named in another order to each voter.
-        pick: the rule; only where most votes win is an even number of voters one too many.
-        measured: whether labels show what the votes are worth, so that nobody need be warned.
-        valid: how many votes there are to speak of; None where that is not known yet.
-    """
-    reading = panel_reading(tasks)
-    votes, counted = len(tasks), Rule(pick).counts(reading)
-    notes = []
-    if rule_named(pick).wants_odd and votes % 2 == 0 and len(reading.choices) == 2:
-        notes.append(f"{votes} votes on two labels can tie; {votes - 1} would decide as well")
-    # The closing line is the last paragraph.
-    prompts = [t.prompt.rpartition("\n\n")[0] if shuffled else t.prompt for t in tasks]
-    spoken_of = counted and not measured and valid != 0
-    if votes > 1 and spoken_of and _alike(tasks, prompts, but_for_temperature=True):
-        notes.append(
-            "one prompt on one model: the votes share their errors, so agreement is not accuracy"
-        )
-    pinned = tasks[0].temperature == 0 or "seed" in tasks[0].params
-    if votes > 1 and pinned and _alike(tasks, prompts):
-        how = "at temperature 0" if tasks[0].temperature == 0 else "with one seed"
-        notes.append(f"votes {how} are nearly copies of one another, not independent evidence")
-    unread = reading.kind == "open" and not any(task.reading for task in tasks)
-    if unread and counted and not measured:
-        notes.append("no --choices: answers count as the same only where their texts are")
-    return notes

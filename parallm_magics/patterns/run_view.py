@@ -26,9 +26,6 @@ if TYPE_CHECKING:
 MOST_NAMED, MOST_TIED = 10, 5
 """Flagged or unchecked sections that are named, and tied labels that a title names."""
 
-COPIED = 60
-"""Characters from which on equal answers are no coincidence of a short label."""
-
 
 def run_view(
     run: Run,
@@ -84,7 +81,7 @@ def fanout_view(run: FanoutRun, sections: Sequence[Section]) -> display.View:
         "fanout",
         run.text if run.blocked or merged else None,
         "Synthesis",
-        _flags(run, sections) if run.flagged or run.unchecked else (),
+        _flags(run),
         counts=_label_counts(run, sections),
         section_votes=tuple(map(_drawn, run.votes.values())),
     )
@@ -109,9 +106,9 @@ def counts_in_words(records: Sequence[Record]) -> str:
     return ", ".join(f"{n} {STATES[status].word}" for status, n in words.items())
 
 
-def _flags(run: FanoutRun, sections: Sequence[Section]) -> list[str]:
+def _flags(run: FanoutRun) -> list[str]:
     """Which sections say what `--flag` looks for, and which say nothing, a line each."""
-    told = ((run.flagged, "flagged"), (run.unchecked, _without_verdict(run, sections)))
+    told = ((run.flagged, "flagged"), (run.unchecked, "without a verdict"))
     return [f"{said}: {_some(keys)}" for keys, said in told if keys]
 
 
@@ -188,7 +185,6 @@ def vote_view(run: VoteRun, rule: Rule, reading: Reading, repeats: bool) -> disp
         "vote",
         run.text if chosen else None,
         "Winning answer",
-        _advice(run, rule, reading, repeats),
         tally=vote_tally(run, rule, reading, repeats),
         ballots=tuple(ballot.state for ballot in run.ballots),
     )
@@ -259,22 +255,3 @@ def _by_heuristic(run: VoteRun, rule: Rule) -> bool:
     left_out = [ballot.weight for ballot in run.ballots if ballot.state == "cancelled"]
     votes = votes_of(run.results, run.ballots)
     return rule.entry.certain(votes, left_out, rule.terms(len(run.ballots))) is None
-
-
-def _advice(run: VoteRun, rule: Rule, reading: Reading, repeats: bool) -> list[str]:
-    """What the votes themselves say about the question, one line each."""
-    notes = []
-    pairs = [*zip(run.results, run.ballots, strict=True)]
-    texts = {record.text for record, ballot in pairs if ballot.label}
-    if repeats and run.valid > 1 and len(texts) == 1 and len(min(texts)) >= COPIED:
-        notes.append(
-            "all answers are the same word for word: they are copies, not independent evidence"
-        )
-    # Answers that a judge chooses from differ as they should, numbers lie near each other without
-    # being equal, and a flag is one voter's to find: their agreement says nothing of the question.
-    agrees = rule.counts(reading) and rule.entry.agrees
-    low = agrees and run.agreement is not None and run.agreement < 0.6
-    unreadable = sum(b.state == "invalid" and r.status != "truncated" for r, b in pairs)
-    if low or unreadable > 0.2 * len(pairs):
-        notes.append("the question may be too fuzzy: change the prompt before adding votes")
-    return notes

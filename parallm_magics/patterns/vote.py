@@ -21,8 +21,8 @@ from parallm_magics.patterns.judge import (
     open_call,
     score,
 )
-from parallm_magics.patterns.judge import warnings as judge_warnings
-from parallm_magics.patterns.panel import Rule, panel_reading, repeats, rule_of, warnings
+from parallm_magics.patterns.notes import OF_JUDGES, OF_VOTES, Judged, Votes, noted
+from parallm_magics.patterns.panel import Rule, panel_reading, repeats, rule_of
 from parallm_magics.patterns.plan_board import label_reader
 from parallm_magics.patterns.run import Common
 from parallm_magics.patterns.runner import Pattern
@@ -113,20 +113,26 @@ class VotePattern(Pattern[VoteRun]):
         judgment = await ask(
             judge, self.plan.shared, candidates, self.workers, rule.seed, again=earlier is not None
         )
-        notes = judge_warnings(candidates, records, self._reading.kind)
-        self._judgment = replace(judgment, notes=(*judgment.notes, *notes))
+        judged = Judged(candidates, records, self._reading.kind == "open")
+        told = noted(OF_JUDGES, judged)
+        self._judgment = replace(judgment, notes=(*judgment.notes, *told))
 
     def notes(self, records: Sequence[Record], *more: str) -> list[str]:
         """What the reader should know of the run, of the panel and of its judge."""
-        _, ballots = self._count(records)
-        told = warnings(
+        if self.blocked:
+            return super().notes(records, *more)
+        read, ballots = self._count(records)
+        votes = Votes(
             self._tasks,
+            self._rule.entry,
+            self._reading,
+            self._rule.counts(self._reading),
             shuffled=self.plan.options.shuffle_choices,
-            pick=self._rule.pick,
-            valid=sum(ballot.state == "valid" for ballot in ballots),
+            records=read,
+            ballots=ballots,
         )
         judged = self._judgment.notes if self._judgment is not None else ()
-        return super().notes(records, *told, *judged, *more)
+        return super().notes(records, *noted(OF_VOTES, votes), *judged, *more)
 
     def result(self, records: Sequence[Record], common: Common) -> VoteRun:
         """The ballots, and who has won by them."""

@@ -8,7 +8,8 @@ from typing import Any
 from parallm_magics.cell.plan import Plan
 from parallm_magics.core.tasks import Record
 from parallm_magics.patterns.ballots import voted
-from parallm_magics.patterns.panel import warnings
+from parallm_magics.patterns.notes import OF_VOTES, Votes, noted
+from parallm_magics.patterns.panel import Rule, panel_reading
 from parallm_magics.patterns.plan_board import label_reader
 from parallm_magics.patterns.run import Common
 from parallm_magics.patterns.runner import Pattern
@@ -54,29 +55,33 @@ class StudyPattern(Pattern[StudyRun]):
         assert plan.study is not None
         main = next(system for system in plan.study.systems if system.kind == "vote")
         labels = plan.study.labels
-        notes = []
+        told = []
         if labels.known and self._reading.kind == "open":
             kinds = sorted({*labels.truth.values()})
             some = f" {','.join(kinds)}" if 2 <= len(kinds) <= MOST_NAMED else ""
-            notes.append(
+            told.append(
                 "an answer is right only where its whole text is the label; where there are few labels name "
                 f"them: --choices{some}"
             )
         if labels.known and self._reading.kind in ("number", "score"):
-            notes.append(
+            told.append(
                 "an answer is right only where it equals its label; one that is near it is wrong"
             )
         read = max(labels.words, default=0)
         if labels.listed is not None and plan.calls.exhausted and labels.listed != read:
-            notes.append(
+            told.append(
                 f"--truth has {labels.listed:,} labels, and there were {read:,} items: do they belong together?"
             )
         if len(main.places) > 1 and plan.calls.head:
             tasks = [plan.calls.head[place] for place in main.places]
-            notes += warnings(
+            reading = panel_reading(tasks)
+            votes = Votes(
                 tasks,
+                rule_named(main.options.pick),
+                reading,
+                Rule(main.options.pick).counts(reading),
                 shuffled=plan.options.shuffle_choices,
-                pick=main.options.pick,
                 measured=labels.known,
             )
-        return super().notes(records, *notes, *more)
+            told += noted(OF_VOTES, votes)
+        return super().notes(records, *told, *more)

@@ -18,7 +18,7 @@ from parallm_magics.cell.plan import Plan, make_plan
 from parallm_magics.core.provider import Heard, Reply
 from parallm_magics.core.tasks import Model, Task
 from parallm_magics.patterns.dry_run import Preview
-from parallm_magics.patterns.panel import rule_of, warnings
+from parallm_magics.patterns.panel import rule_of
 from parallm_magics.patterns.vote import VotePattern
 from parallm_magics.providers.registry import define_simulated, forget
 
@@ -275,82 +275,6 @@ def test_options_become_a_rule(
     assert (str(rule.share) if rule.share is not None else None) == share
 
 
-# --- what is said of a panel ----------------------------------------------------------------------
-
-SHARED = "the votes share their errors"
-
-
-@pytest.mark.parametrize(
-    ("line", "body", "says", "not_said"),
-    [
-        pytest.param(f"-n 4 {AB}", "x", ["4 votes on two labels can tie"], [], id="even"),
-        pytest.param("-n 4 --choices a,b,c", "x", [], ["can tie"], id="even, three labels"),
-        pytest.param(f"-n 4 --pick majority {AB}", "x", ["can tie"], [], id="even, majority"),
-        pytest.param(f"-n 4 --pick any --flag a {AB}", "x", [], ["can tie"], id="even, any"),
-        pytest.param(f"-n 4 --pick unanimous {AB}", "x", [], ["can tie"], id="even, unanimous"),
-        pytest.param(f"-n 5 {AB}", "x", [SHARED], ["can tie", "copies"], id="odd"),
-        pytest.param(f"-n 1 {AB}", "x", [], [SHARED], id="one vote"),
-        pytest.param(f"-n 3 -t 0 {AB}", "x", ["at temperature 0 are nearly copies"], [], id="t 0"),
-        pytest.param(f"-n 3 -t 0.7 {AB}", "x", [SHARED], ["copies"], id="t 0.7"),
-        pytest.param(f"-n 3 -t 0..1 {AB}", "x", [SHARED], ["copies"], id="t spread"),
-        pytest.param(f"-n 3 --param seed=1 {AB}", "x", ["with one seed"], [], id="a seed"),
-        pytest.param(f"-m k,l {AB}", "x", ["can tie"], [SHARED], id="two models"),
-        pytest.param(AB, TWO, [], [SHARED], id="two prompts"),
-        pytest.param("-n 3", "x", ["no --choices"], [], id="no choices"),
-        pytest.param("-n 3 --open", "x", [SHARED], ["no --choices"], id="open as asked for"),
-    ],
-)
-def test_what_a_panel_is_worth_is_said(
-    line: str, body: str, says: Sequence[str], not_said: Sequence[str]
-) -> None:
-    """Before the run, and in its result."""
-    plan = planned(line, body)
-    notes = " | ".join(warnings(plan.tasks, pick=plan.options.pick))
-    shown = " ".join(str(ran(line, body)).split())
-    for text in says:
-        assert text in notes
-        assert text in shown
-    assert not any(text in notes for text in not_said)
-
-
-@pytest.mark.parametrize(
-    ("texts", "says"),
-    [
-        pytest.param("aabbc", "too fuzzy", id="low agreement"),
-        pytest.param("aaa??", "too fuzzy", id="many unreadable"),
-        pytest.param("aaaa?", "", id="one of five unreadable"),
-        pytest.param("aaabb", "", id="three of five"),
-    ],
-)
-def test_a_fuzzy_question_is_named(texts: str, says: str) -> None:
-    """Agreement below 60 %, or more than a fifth of the votes unreadable."""
-    run = ran("-n 5 --choices a,b,c", act=answering(*texts))
-    assert ("too fuzzy" in str(run)) is bool(says)
-
-
-@pytest.mark.parametrize(
-    ("line", "texts"),
-    [
-        pytest.param("--pick any --flag b --choices a,b,c", "aabbc", id="a flag is one voter's"),
-        pytest.param("--pick median --score 1..10", "13579", id="numbers lie near each other"),
-    ],
-)
-def test_a_question_is_not_fuzzy_where_votes_differ_as_they_should(line: str, texts: str) -> None:
-    """Low agreement says nothing of a question that asks for no agreement."""
-    assert "too fuzzy" not in str(ran(f"-n 5 {line}", act=answering(*texts)))
-
-
-def test_identical_texts_are_named() -> None:
-    """The same long text word for word is one draw, not five."""
-    text = f"{'The reasons are these and those. ' * 3}\nANSWER: a"
-    copies = ran(f"-n 3 {AB}", act=answering(text, text, text))
-    assert "copies" in str(copies)
-    other = ran(f"-n 3 {AB}", act=answering(text, text, f"Else. {text}"))
-    assert "copies" not in str(other)
-    models = ran(f"-m k,l,m {AB}", act=answering(text, text, text))
-    assert "copies" not in str(models), "other models that agree are no copies"
-
-
 # --- who votes, and what each is asked ------------------------------------------------------------
 
 
@@ -478,12 +402,3 @@ def test_a_fan_out_knows_no_voting_options_of_its_own() -> None:
         OptionError, match="--stop is not allowed on %%fanout; it is allowed on %%vote"
     ):
         asyncio.run(fanout("%%fanout --stop clinch\n%section a -n 3 --choices a,b\nx", model="sim"))
-
-
-def test_turned_choices_are_still_one_prompt_on_one_model() -> None:
-    """Their order averages the places out, not the errors that one model makes on one prompt."""
-    alone = "one prompt on one model: the votes share their errors, so agreement is not accuracy"
-    line = "-n 3 --choices red,green,blue --shuffle-choices"
-    assert alone in warnings(planned(line).tasks, shuffled=True)
-    other = planned(f"{line} -m a,b,c")
-    assert alone not in warnings(other.tasks, shuffled=True)

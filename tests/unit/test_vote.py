@@ -278,21 +278,12 @@ def test_a_cancelled_vote_gives_a_range() -> None:
     assert run.confidence_range == pytest.approx((0.6, 1.0))
 
 
-def test_advice_is_given_where_it_is_due() -> None:
-    """Even panels, repeated prompts and fuzzy questions."""
-    notes = " ".join(ran(voting("a", "b", "a", "a"), "-n 4 --choices a,b")[0].notes)
-    assert "4 votes on two labels can tie" in notes
-    assert "agreement is not accuracy" in notes
-    fuzzy = counted([("ok", "safe"), ("ok", "unsafe"), ("ok", "?")])
-    assert "too fuzzy" in str(fuzzy)
-
-
 def test_a_vote_shows_itself() -> None:
     """Counts first, states in words, plain data for a program."""
     run, _ = ran(voting("a", "a", "b"), "--choices a,b,c")
     text = str(run)
     assert "2 of 3" in text
-    assert "3 valid, 0 failed, 0 abstained, 0 unreadable" in text
+    assert "valid," not in text, "that all could be counted goes without saying"
     assert "2 of 3" in run._repr_mimebundle_()["text/html"]
     assert "2 of 3" in repr(run.tally_bars())
     found = json.loads(json.dumps(run.to_dict()))
