@@ -85,10 +85,10 @@ async def run_cell(name: str, text: Any, variables: Any, options: Mapping[str, A
     magic = PATTERNS[name].grammar
     if not isinstance(variables, Mapping | None):
         raise OptionError(
-            f"variables: a dict of names and values is needed, not {type(variables).__name__}"
+            f"variables: expected a dict of names and values, got {type(variables).__name__}"
         )
     if "out" in options:
-        raise OptionError(f"{name}() has no option 'out': keep what it returns")
+        raise OptionError(f"{name}() has no option 'out': store the returned run instead")
     line, body, first = _head(magic, text)
     here = host.current()
     settings = None if here is None else here.settings()
@@ -126,7 +126,7 @@ def plan_cell(
 def _head(magic: str, text: Any) -> tuple[str, str, int]:
     """Return the options' line, the body and the number of its first line."""
     if not isinstance(text, str):
-        raise CellSyntaxError(f"{magic}() takes the cell's text, not {type(text).__name__}")
+        raise CellSyntaxError(f"{magic}() takes the text of a cell, not {type(text).__name__}")
     begun = head(text)
     if begun is not None and begun.magic == magic:
         return begun.line, begun.body, begun.first

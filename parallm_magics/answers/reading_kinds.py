@@ -137,8 +137,8 @@ def register_reading(name: str, kind: ReadingKind) -> str:
         OptionError: it is no kind, or its name is one of this extension's own.
     """
     if not isinstance(kind, ReadingKind):
-        raise OptionError(f"a kind of answers is a ReadingKind, not {type(kind).__name__}")
+        raise OptionError(f"expected a ReadingKind, got {type(kind).__name__}")
     if name in _OWN:
-        raise OptionError(f"{name!r} is a kind of this extension; choose another name")
+        raise OptionError(f"{name!r} is a built-in kind; choose another name")
     KINDS[name] = kind
     return name

@@ -66,7 +66,7 @@ def parse_confidence(text: str, scale: Number = 100) -> float | None:
     """
     top = scale_top = exact_number(scale, "scale")
     if not top:
-        raise ValueError("scale 0 has no room for a confidence")
+        raise ValueError("the scale must be above 0")
     text = tidy(tidy_digits(without_reasoning(text)))
     stated = None
     for marker in _MARKER.finditer(text):

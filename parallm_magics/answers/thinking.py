@@ -65,10 +65,7 @@ _ANSWER_BEGINS = re.compile(
 )
 _ANSWER_ENDS = re.compile(r"\s{0,40}<[|｜]end[^<>|｜\n]{0,40}[|｜]>\s{0,40}\Z", re.IGNORECASE)
 
-ONLY_THINKING = (
-    "the model only thought, and gave no answer; give more with --max-tokens, or ask for less "
-    "thinking with --effort"
-)
+ONLY_THINKING = "the model only thought and gave no answer; raise --max-tokens, or lower --effort"
 """Why there is no answer where there is thinking."""
 
 _HARMONY_BEGINS = re.compile(r"<\|(?:channel|start)\|>|(?:analysis|commentary)(?=[A-Z<])")

@@ -81,4 +81,4 @@ class EntryTable(Mapping[str, Entry], Generic[Entry]):
                 self._tell(point.name, f"{type(error).__name__}: {error}")
 
     def _warn(self, name: str, why: str) -> None:
-        warnings.warn(f"{self._group}: {name} is left out: {why}", stacklevel=3)
+        warnings.warn(f"{self._group}: {name} was skipped: {why}", stacklevel=3)

@@ -131,9 +131,8 @@ class Budget:
             if not ledger.ever(amount):
                 left = max(NOTHING, (ledger.cap or NOTHING) - ledger.spent)
                 return (
-                    f"not asked: the call may cost up to {_dollars(amount, ROUND_UP)}, and of "
-                    f"{ledger.name} {ledger.cap:f} only {_dollars(left, ROUND_DOWN)} is left; "
-                    "raise it, or lower --max-tokens"
+                    f"not asked: the call may cost up to {_dollars(amount, ROUND_UP)}, but of {ledger.name} "
+                    f"{ledger.cap:f} only {_dollars(left, ROUND_DOWN)} is left; raise the cap, or lower --max-tokens"
                 )
         return ""
 

@@ -17,8 +17,8 @@ PASSING: dict[FaultKind, str] = {
     "server": "provider error",
     "connection": "no connection",
     "timeout": "timed out",
-    "forbidden": "refused without a reason",
-    "parameter": "a field is left out",
+    "forbidden": "refused without reason",
+    "parameter": "without a rejected field",
 }
 # After these no other call of the same key can succeed, or none of the same model.
 FATAL: frozenset[FaultKind] = frozenset({"auth", "quota"})
@@ -112,14 +112,16 @@ class Outlook:
         again = " again" if worker.tries else ""
         if self._out_of_reach():
             if self.unpaid:
-                why = "the cap on cost leaves too few of the others"
+                why = "the cost cap leaves too few other calls"
                 return Fault("budget", f"not asked{again}: {why}")
-            return Fault("cancelled", f"not asked{again}: too many workers had failed")
+            return Fault("cancelled", f"not asked{again}: too many workers failed")
         since = limit.down_since
         if since is not None and now - since >= worker.task.deadline:
             last = worker.tries[-1].fault if worker.tries else None
             why = f" ({last.message})" if last else ""
-            return Fault("server", f"the provider has failed for {worker.task.deadline:g} s{why}")
+            return Fault(
+                "server", f"the provider has been failing for {worker.task.deadline:g} s{why}"
+            )
         if why := self.budget.never(worker.task):
             self.unpaid += 1
             self.look_ahead()
@@ -182,13 +184,13 @@ def why_not_again(worker: Worker, wait: float, asked: float) -> Fault:
 
 def asks_too_long(fault: Fault, seconds: float) -> Fault:
     """The fault, saying that the provider asks for a longer wait than the deadline leaves."""
-    wait = f"asks to wait {seconds:g} s, longer than the deadline leaves"
+    wait = f"asks for a wait of {seconds:g} s, which is past the deadline"
     return replace(fault, message=f"{fault.message}; {wait}")
 
 
 def too_late(fault: Fault, task: Task) -> Fault:
     """The fault, saying that no further try could begin before the deadline."""
-    late = f"no further try could begin within the deadline of {task.deadline:g} s"
+    late = f"no time for another try before the deadline of {task.deadline:g} s"
     return replace(fault, message=f"{fault.message}; {late}")
 
 
@@ -235,8 +237,8 @@ def _queued(
     if not (before := limit.kept_waiting(ticket, now, serving)):
         return fault
     why = (
-        f"{before} other calls were open at this local server, and it may answer one at a time: "
-        "lower -c (-c 1), or give a longer --timeout"
+        f"{before} other calls were running on this local server, which may answer one at a time: use -c 1, or a "
+        f"longer --timeout"
     )
     return replace(fault, message=f"{fault.message}; {why}")
 

@@ -69,7 +69,7 @@ class Scheduler:
             self._wake()
             await self._clock.wait(self._over)
         except BaseException as error:
-            self._stop("cancelled" if isinstance(error, asyncio.CancelledError) else "broken off")
+            self._stop("cancelled" if isinstance(error, asyncio.CancelledError) else "stopped")
             self._cancel()  # once more: those that a stop before has not ended
             self._broken = True
             if self._running:
@@ -137,7 +137,7 @@ class Scheduler:
                 self._stop("cancelled from outside")  # unless somebody had stopped the run before
             fault = self._outlook.stopped()
             if not self._stop.reason:
-                fault = Fault("bug", "unexpected CancelledError in the provider")
+                fault = Fault("bug", "the provider raised an unexpected CancelledError")
         except (KeyboardInterrupt, SystemExit, GeneratorExit):
             raise
         # Every worker ends in a record, whatever a provider lets slip.

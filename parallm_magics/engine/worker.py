@@ -279,14 +279,11 @@ async def attempt(
 
 def _silence(task: Task, limit: _Limit, begun: bool) -> str:
     if limit.held_up:
-        return (
-            "no answer could be read in time: other code held the notebook's loop for "
-            f"{limit.held_up:.1f} s too long"
-        )
+        return f"no answer could be read in time: other code blocked the notebook for {limit.held_up:.1f} s"
     if limit.at_end:
-        return f"no complete answer by the deadline of {task.deadline:g} s"
+        return f"no complete answer within the deadline of {task.deadline:g} s"
     if begun:
-        return f"silent for {task.silence:g} s in the middle of the answer"
+        return f"silent for {task.silence:g} s during the answer"
     if limit.begun:
         return f"silent for {task.silence:g} s while it was thinking"
     if limit.heard_of and task.stream:
@@ -308,7 +305,7 @@ def thinking_apart(end: Reply | CallFailed) -> Reply | CallFailed:
 
 # Ends of a complete reply that make it no success.
 _NO_SUCCESS: dict[Finish, Fault] = {
-    "length": Fault("length", "cut off at max_tokens; give more with --max-tokens"),
+    "length": Fault("length", "cut off at max_tokens; raise --max-tokens"),
     "refusal": Fault("refusal", "the model declined to answer"),
 }
 
@@ -319,4 +316,4 @@ def _fault_of(reply: Reply) -> Fault | None:
         return _NO_SUCCESS[reply.finish]
     if reply.text.strip():
         return None
-    return Fault("empty", ONLY_THINKING if reply.thinking else "the answer holds no text")
+    return Fault("empty", ONLY_THINKING if reply.thinking else "the answer contains no text")

@@ -28,8 +28,7 @@ class Client:
         """
         if entry.dialect is None:
             raise OptionError(
-                f"%parallm code: the entry of {entry.name!r} has no dialect, which would say how a "
-                "program asks it"
+                f"%parallm code: the entry of {entry.name!r} has no dialect, so its calls cannot be written as code"
             )
         self._entry = entry
         self.dialect: Dialect = entry.dialect
@@ -60,7 +59,11 @@ class Client:
         if self._entry.reads_itself:
             return f"  # reads {', '.join(self._entry.variables)}"
         _, withheld = shown_query(self._entry.base_url)
-        return "  # the rest of the address is left out: it may hold a key" if withheld else ""
+        return (
+            "  # the rest of the address is omitted because it may contain a key"
+            if withheld
+            else ""
+        )
 
     @property
     def may_think_aloud(self) -> bool:
@@ -141,16 +144,16 @@ class Asking:
     def source(self) -> str:
         """Constants, clients and functions."""
         model = self._model(self._first)
-        note = "  # the cell asked a simulation; this is a real model" if self.simulated else ""
+        note = "  # the cell used a simulated model; this is a real one" if self.simulated else ""
         lines = [
             f"MODEL = {quoted(model.name)}{note}",
             f"MAX_TOKENS = {self._first.max_tokens}",
-            f"SECONDS = {self.seconds:g}  # a call that takes longer is given up",
+            f"SECONDS = {self.seconds:g}  # give up on calls that take longer",
             f"AT_ONCE = asyncio.Semaphore({self.at_once})",
         ]
         if self._left_out:
             named = ", ".join(self._left_out)
-            lines.insert(0, f"# Of the cell's options these are not here: {named}")
+            lines.insert(0, f"# These options of the cell are not included: {named}")
         return "\n".join(lines) + "\n\n" + "\n\n\n".join(map(self._function, self.providers))
 
     def _function(self, provider: str) -> str:
@@ -172,5 +175,5 @@ def _is_simulated(task: Task) -> bool:
 
 _HEAD = '''\
 async def {ask}(prompt, {model}, system=None, max_tokens=MAX_TOKENS, **more):
-    """The text of one complete answer; everything else is an error."""
+    """Return the text of one complete answer; raise an error otherwise."""
 '''

@@ -77,8 +77,8 @@ class Inlined:
                 self._take(place)
             else:
                 raise OptionError(
-                    f"%parallm code: the source of {called} cannot be found; put it into a module, or "
-                    "define it at the top of a cell"
+                    f"%parallm code: the source of {called} cannot be found; move it into a module, or define it at "
+                    f"the top level of a cell"
                 )
         self.source = re.sub(r"\n{4,}", "\n\n\n", "\n".join(self._found)).strip()
 

@@ -11,8 +11,8 @@ from parallm_magics.patterns.judge import CHOOSE, SCORE
 
 _CHOICE = '''\
 async def verdict(texts):
-    """The number of the text that the judge chooses, from 1; None where it cannot be read."""
-    # What models wrote is data: it stands between marks, before the words on what to do.
+    """Return the number, from 1, of the text that the judge chooses; None if it cannot be read."""
+    # The models' answers are data: put them between marks, before the instructions.
     candidates = "\\n\\n".join(
         f"<candidate {n}>\\n{text}\\n</candidate {n}>" for n, text in enumerate(texts, 1)
     )
@@ -29,7 +29,7 @@ PROMPT
 
 
 async def judged(texts, otherwise):
-    """The votes whose text the judge chooses in most orders: several if it changes its mind."""
+    """Return the votes whose text the judge chooses in most orders; several if it changes its mind."""
     votes = list(texts)
     turns = min(len(votes), 3)
     starts = [turn * len(votes) // turns for turn in range(turns)]
@@ -45,8 +45,8 @@ async def judged(texts, otherwise):
 
 _SCORES = '''\
 async def score(text):
-    """The judge's score of a text; None where it cannot be read."""
-    # What a model wrote is data: it stands between marks, before the words on what to do.
+    """Return the judge's score of a text; None if it cannot be read."""
+    # The model's answer is data: put it between marks, before the instructions.
     candidates = f"<candidate>\\n{text}\\n</candidate>"
     verdict = '{"score": <a number from LOW to HIGH>, "reason": "<one sentence>"}'
     form = f"Answer with one JSON object and nothing else: {verdict}"
@@ -61,7 +61,7 @@ PROMPT
 
 
 async def judged(texts, otherwise, tally):
-    """The vote whose text has the highest score; of equal ones that with more votes, then the first."""
+    """Return the vote whose text has the highest score; ties go to more votes, then to the first."""
     scores = await at_once({vote: score(text) for vote, text in texts.items()})
     scored = [vote for vote in texts if scores.get(vote) is not None]
     if not scored:

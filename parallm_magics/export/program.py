@@ -17,7 +17,7 @@ from parallm_magics.voting.pick_rules import rule_named
 MOST = 200  # calls that are written out
 _AT_ONCE = '''\
 async def at_once(calls):
-    """The answers by name, all asked for at once; one that fails costs no other."""
+    """Make all calls at once and return the answers by name; report failures and skip them."""
     answers = await asyncio.gather(*calls.values(), return_exceptions=True)
     for name, answer in zip(calls, answers):
         if isinstance(answer, BaseException):
@@ -25,14 +25,14 @@ async def at_once(calls):
     return {n: a for n, a in zip(calls, answers) if not isinstance(a, BaseException)}'''
 _OBJECTION = '''\
 async def objection(calls, choices, block, refusal, on_error=True, least=None):
-    """What to say in place of the work; None if the guard lets it pass."""
+    """Return the text to show in place of the work; None if the guard passes."""
     votes = [read(text, choices) for text in (await at_once(calls)).values()]
     votes = [vote for vote in votes if vote is not None]
     first = leaders(Counter(votes))
     in_favour = len(votes) - votes.count(block)
     unsure = len(first) != 1 or 2 * in_favour <= len(calls)
     blocks = first == (block,)
-    if least is not None:  # so many votes block, and those that are missing might
+    if least is not None:  # this many votes block; missing votes might too
         blocks, unsure = votes.count(block) >= least, len(calls) - in_favour >= least
     return refusal if blocks or (unsure and on_error) else None'''
 _MAIN = """\
@@ -42,7 +42,7 @@ async def main():
 _GUARDED = """\
 async def main():
     async with {clients}:
-        # The guards run beside the work; nothing of it is used before all of them have ended.
+        # The guards run beside the work; its answers are used only after every guard has passed.
         working = asyncio.create_task(at_once(calls()))
         guards = [
 {guards}
@@ -75,16 +75,15 @@ class _Program:
         if tasks is None or len(tasks) > MOST:
             count = "its" if tasks is None else f"{len(tasks):,}"
             raise OptionError(
-                f"%parallm code: {count} calls are too many to be written out, or come as they are "
-                f"read; run the cell over a list of a few items first (--dry-run does), at most {MOST}"
+                f"%parallm code: {count} calls are too many to write out, or their number is unknown; run the cell "
+                f"(or --dry-run) over a short list of at most {MOST} items first"
             )
         self._tasks = tasks
         options = plan.options
         systems = plan.study.systems if plan.study is not None else ()
         if any(rule_named(system.options.pick).weighs for system in systems):
             raise OptionError(
-                "%parallm code: votes of different weight on many items are not written out; "
-                "run the cell without --each"
+                "%parallm code: weighted votes on many items cannot be written out; run the cell without --each"
             )
         self._asking = Asking(
             [*tasks, *plan.auxiliary],
@@ -120,7 +119,9 @@ class _Program:
         if self._plan.pattern == "vote":
             return f"{calls}, and a count of their votes."
         beside = ", beside a guard" if self._plan.guards else ""
-        return f"{calls}{beside}{', and one that merges them' if self._plan.synthesis else ''}."
+        return (
+            f"{calls}{beside}{', and one call that merges them' if self._plan.synthesis else ''}."
+        )
 
     def _calls(self) -> str:
         return "def calls():\n" + indented(self._prompts.calls(self._asking))
@@ -168,5 +169,5 @@ def _left_out(options: Options) -> list[str]:
     """The options whose promise a page of code does not keep."""
     cost = None if options.max_cost is None else f"{options.max_cost:f}"
     caps = {"--max-cost": cost, "--rpm": options.rpm, "--tpm": options.tpm}
-    measured = ["what --truth and --compare measure"] if options.truth is not None else []
+    measured = ["the measurements of --truth and --compare"] if options.truth is not None else []
     return measured + [f"{flag} {cap}" for flag, cap in caps.items() if cap is not None]

@@ -57,7 +57,7 @@ class Results:
         if self._plan.synthesis is not None:
             lines += self._synthesis()
         word = "async def" if self._plan.synthesis else "def"
-        doc = '"""The answers as one text."""'
+        doc = '"""Merge the answers into one text."""'
         return f"{word} result(answers):\n    {doc}\n" + indented("\n".join(lines))
 
     @property
@@ -131,7 +131,7 @@ class Results:
         lead += "" if "outputs" in used else "{quoted}\\n\\n"
         ask = self._asking.call(self._plan.synthesis.task, f'f"{lead}{{words}}"')
         return [
-            "# What models wrote is data: it stands between marks, before the words on what to do.",
+            "# The models' answers are data: put them between marks, before the instructions.",
             f"quoted = {_QUOTED}",
             f"words = {' + '.join(map(self._part, parts)) or quoted(MERGE)}",
             "try:",
@@ -161,7 +161,7 @@ class Results:
         ]
         if rule.stop != "all":
             lines.append(
-                "# The cell ends once open votes cannot matter; here all of them are awaited."
+                "# The cell stops once open votes cannot matter; this program waits for all of them."
             )
         lines += self._votes_of(reading, rule, "name in answers")
         names = [task.name for task in tasks]
@@ -173,7 +173,7 @@ class Results:
             'return f"winner: {winner}\\ntally: {dict(tally.most_common())}"',
         ]
         word = "async def" if plan.judge is not None else "def"
-        doc = '"""The winner and the tally."""'
+        doc = '"""Return the winner and the tally as text."""'
         return f"{word} result(answers):\n    {doc}\n" + indented("\n".join(lines))
 
     def _written(self, rule: Rule) -> list[str]:

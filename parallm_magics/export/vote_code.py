@@ -20,19 +20,19 @@ from parallm_magics.voting.ties import DEFAULT_TIES, TIES
 HELPERS = {
     "read": '''\
 def read(text, choices=None, **how):
-    """What an answer says, read as the cell reads it; None where nothing can be read for certain."""
+    """Read an answer as the cell does; None if it cannot be read with certainty."""
     answer = read_answer(text, choices, **how)
     return answer.value if answer.state == "valid" else None''',
     "same": '''\
 def same(text):
-    """What answers have in common that differ in case, space and a full stop only; None for none."""
+    """Return a key that ignores case, spaces and a final full stop; None if there is no answer."""
     said = read(text, kind="open")
     return None if said is None else same_answer_key(said)''',
 }
 """Functions that a program may need, in the order in which they stand in it."""
 
 _JUDGED = """\
-texts = {{}}  # of equal answers the first
+texts = {{}}  # the first of equal answers
 for vote, name in zip(cast, votes):
     texts.setdefault(vote.label, answers[name])
 tied = [*decision.tied] or [decision.winner]
@@ -83,8 +83,8 @@ class Sources:
         name = getattr(value, "__name__", "")
         if not name.isidentifier() or not inspect.isroutine(value):
             raise OptionError(
-                "%parallm code: a rule is written out by its source, and a lambda or an object has "
-                "none of its own; write it as a def"
+                "%parallm code: a program needs the rule's source code, and a lambda or an object has none; define "
+                "the rule with def"
             )
         self.functions[name] = value
         return str(name)

@@ -52,7 +52,9 @@ _INLINED: Mapping[str, Callable[..., Any]] = {
 }
 _HEADING = """\
 # --- how answers are read and votes are counted: the source of parallm_magics --------------"""
-_IMPORTED = "# `%parallm code NAME.py` writes the source of these into the program, so that it runs by itself."
+_IMPORTED = (
+    "# `%parallm code NAME.py` writes the source of these into the program, so that it runs alone."
+)
 _END = "# In a notebook: await main()\nasyncio.run(main())"
 _NOT_OF_READING = ("read", "asks", "key", "label", "noun", "all_answers")
 _KINDS: Place = (reading_kinds.__name__, "KINDS")

@@ -27,7 +27,7 @@ def host_of(url: str) -> str:
                 return parts.netloc.rpartition("@")[2]
         except ValueError:
             pass
-    raise ModelError(f"the base URL {keys.scrub(url)!r} is no http:// or https:// address")
+    raise ModelError(f"the base URL {keys.scrub(url)!r} does not start with http:// or https://")
 
 
 def public(url: str) -> str:

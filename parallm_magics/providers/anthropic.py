@@ -49,14 +49,14 @@ class AnthropicProvider(SdkProvider):
         size = len(task.prompt.encode("utf-8", "replace")) + len((task.system or "").encode())
         if size > MOST_BYTES:
             raise ModelError(
-                f"{task.name}: the prompt has {size / 1e6:.1f} MB, and {self.host} takes at most "
-                f"{MOST_BYTES / 1e6:.0f} MB; cut it into parts, one an item of --each"
+                f"{task.name}: the prompt has {size / 1e6:.1f} MB, but {self.host} takes at most "
+                f"{MOST_BYTES / 1e6:.0f} MB; split it into parts and run them with --each"
             )
         name = self._plain(task.model.name)
         asked = task.temperature is not None or "temperature" in task.params
         if asked and name.startswith("claude-") and not WITH_TEMPERATURE.match(name):
             raise ModelError(
-                f"{name} takes no temperature: drop -t (several answers to one prompt differ anyway)"
+                f"{name} takes no temperature: remove -t (repeated answers differ anyway)"
             )
 
     def least_prefix(self, model: Model) -> int | None:

@@ -22,8 +22,8 @@ class AzureProvider(OpenAIProvider):
         super()._require()
         if "/openai" in urlsplit(self.base_url).path:
             raise ModelError(
-                f"azure: {self.entry.base_env} ends where /openai begins, as in "
-                "https://RESOURCE.openai.azure.com; the SDK adds the rest"
+                f"azure: {self.entry.base_env} must end before /openai, as in https://RESOURCE.openai.azure.com; "
+                f"the SDK adds the rest"
             )
 
     def _locate(self) -> None:

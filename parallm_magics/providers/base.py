@@ -46,7 +46,7 @@ class BaseProvider:
         """Refuse, before any call, what this model cannot do."""
         if not task.model.name:
             raise ModelError(
-                f"{task.model.provider} needs a model name: {task.model.provider}:NAME"
+                f"{task.model.provider} needs a model name: write {task.model.provider}:NAME"
             )
 
     @property

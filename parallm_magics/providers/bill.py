@@ -60,7 +60,7 @@ def _doubt(name: str, value: Any) -> str:
         for tool in value if isinstance(value, Sequence) else ():
             kind = tool.get("type") if isinstance(tool, Mapping) else ""
             if kind is not None and not CLIENT_TOOLS.fullmatch(str(kind)):
-                return f"the provider runs and bills the tool {str(kind)[:40]!r} of --param tools"
+                return f"the provider bills the tool {str(kind)[:40]!r} of --param tools separately"
         return _kept_longer(value, "tools")
     if name == "cache_control" or name in COUNTED or name in TERMS:
         return _kept_longer(value, name)
@@ -72,7 +72,7 @@ def _kept_longer(value: Any, name: str) -> str:
     if isinstance(value, Mapping):
         ttl = value.get("ttl", "5m")
         if ttl not in ("5m", "30m"):
-            return f"a cache of {str(ttl)[:20]} in --param {name} has a price of its own"
+            return f"a cache of {str(ttl)[:20]} in --param {name} has its own price"
         value = list(value.values())
     if isinstance(value, Sequence) and not isinstance(value, str):
         return next((why for each in value if (why := _kept_longer(each, name))), "")
@@ -119,15 +119,15 @@ def unbounded(task: Task) -> str:
     if why := doubt(task):
         pass
     elif counted:
-        why = f"what --param {counted} costs is known only afterwards"
+        why = f"the cost of --param {counted} is known only afterwards"
     elif worst(task.model, 1, 1) is None:
         return (
-            f"no price is known for {task.model}, so that no cap can be kept; take the cap off, or "
-            "choose a model whose price is known"
+            f"no price is known for {task.model}, so a cost cap cannot be kept; remove the cap, or choose a model "
+            f"with a known price"
         )
     elif worst(task.model, 1, 1, asked_terms(task)) is None:
         why = f"no price is known for {task.model} with {terms}"
-    return why and f"{why}, so that no cap can be kept; take the cap or the parameter off"
+    return why and f"{why}, so a cost cap cannot be kept; remove the cap or the parameter"
 
 
 def worst(model: Model, prompt_bytes: int, max_tokens: int, terms: Terms = ()) -> Decimal | None:

@@ -17,10 +17,10 @@ CAUSES: tuple[tuple[frozenset[str], str], ...] = (
         frozenset({"ConnectionResetError", "BrokenPipeError", "ConnectionAbortedError"}),
         "connection reset",
     ),
-    (frozenset({"UnsupportedProtocol", "InvalidURL"}), "not an http address"),
+    (frozenset({"UnsupportedProtocol", "InvalidURL"}), "not a valid http address"),
     (
         frozenset({"ServerDisconnectedError", "RemoteProtocolError", "ReadError", "EndOfStream"}),
-        "the connection was closed before the answer",
+        "the connection closed before the answer",
     ),
 )
 PROXY = frozenset({"ProxyError", "ClientProxyConnectionError", "ClientHttpProxyError"})
@@ -41,7 +41,7 @@ def why(exc: BaseException, timed_out: bool, host: str, proxy: str) -> tuple[str
     if proxy and any(PROXY & _names(cause) for cause in chain):
         status = next((s for cause in chain if (s := getattr(cause, "status", None))), None)
         what = f"answers HTTP {status}" if status else f"cannot be reached ({reason or 'silent'})"
-        return f"{host} was not asked: {proxy} {what}; correct it, or set NO_PROXY", False
+        return f"{host} was not called: {proxy} {what}; correct the proxy, or set NO_PROXY", False
     through = f", through {proxy}" if proxy else ""
     if reason:
         return f"{host}: {reason}{through}", False
@@ -73,8 +73,8 @@ def _verdict(chain: list[BaseException]) -> str:
         return detail
     named = next((f"{name}={os.environ[name]}" for name in ROOTS if os.environ.get(name)), "")
     if named:
-        return f"{detail}: none of the roots in {named} has signed its certificate"
-    return f"{detail}: no root that is trusted here has signed its certificate; for a CA of your own set SSL_CERT_FILE"
+        return f"{detail}: its certificate is not signed by any root in {named}"
+    return f"{detail}: its certificate is not signed by a trusted root; for your own CA, set SSL_CERT_FILE"
 
 
 def _names(cause: BaseException) -> set[str]:

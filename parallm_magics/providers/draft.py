@@ -164,7 +164,7 @@ class Draft:
             self.parts.append(content.refusal)
             self.finish = "refusal"
         if content.unknown:
-            self.spoil(f"it holds a part of a type that is not known here ({content.unknown!r})")
+            self.spoil(f"it contains a part of an unknown type ({content.unknown!r})")
 
     def stop(self, reason: object) -> None:
         """Take in why the model stopped, where it has; only a known good reason is good."""
@@ -176,10 +176,10 @@ class Draft:
         self.ended = True
         said = repr(one_line(word, 60))
         if ending == "failed":
-            broken = f"{self.asked.host}: the provider broke the answer off (finish reason {said})"
+            broken = f"{self.asked.host}: the provider cut the answer short (finish reason {said})"
             self.spoilt = self.spoilt or Fault("server", broken)
         elif ending == "unknown":
-            self.spoil(f"the model stopped for a reason that is not known here ({said})")
+            self.spoil(f"the model stopped for an unknown reason ({said})")
         elif self.finish != "refusal" and ending != "stop":
             # A filter that looks at the whole answer speaks after the model has stopped.
             self.finish = ending
@@ -188,7 +188,7 @@ class Draft:
 
     def spoil(self, why: str) -> None:
         """Note why the answer is not to be taken as one."""
-        fault = Fault("not_an_answer", f"{self.asked.host}: not taken as an answer: {why}")
+        fault = Fault("not_an_answer", f"{self.asked.host}: not a usable answer: {why}")
         self.spoilt = self.spoilt or fault
 
     def break_off(self, error: object) -> None:
@@ -233,7 +233,7 @@ class Draft:
 
     def cut(self, fault: Fault | None, task: Task) -> Fault:
         """The fault of an answer that has no end; `fault` is what ended it, None for its end."""
-        broken = "the connection broke in the middle of the answer"
+        broken = "the connection broke during the answer"
         how = f"{self.asked.host}: {broken if fault else 'the stream ended without a stop event'}"
         if not task.stream:
             return Fault("connection", how)

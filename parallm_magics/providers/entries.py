@@ -43,7 +43,8 @@ ENTRIES = (
         bare=r"gpt-(?!oss)|chatgpt-|o[134](?:-|$)",
         unpriced=SEARCHING,
         limit="max_completion_tokens",
-        quirks="models of the Responses API alone are refused; GPT-6 takes a temperature only with --effort none",
+        quirks="models that exist only on the Responses API are refused; GPT-6 takes a temperature only with "
+        "--effort none",
     ),
     ProviderEntry(
         "openai-responses",
@@ -56,7 +57,7 @@ ENTRIES = (
         official=True,
         fixed=True,
         unpriced=SEARCHING,
-        quirks="for models that exist only there; store=false is sent, so that no prompt is kept there",
+        quirks="for models that exist only there; store=false is sent, so prompts are not stored",
     ),
     ProviderEntry(
         "gemini",
@@ -65,7 +66,7 @@ ENTRIES = (
         "google",
         ("gemini-2.5-flash",),
         base_env="GEMINI_BASE_URL",
-        quirks="errors come as a list; thinking is counted in the total alone, and booked as output",
+        quirks="errors come as a list; thinking appears only in the total and is counted as output",
     ),
     ProviderEntry(
         "groq",
@@ -76,7 +77,7 @@ ENTRIES = (
         base_env="GROQ_BASE_URL",
         unpriced="compound",
         limit="max_completion_tokens",
-        quirks="a stream's tokens may stand in x_groq; compound models run tools, so that they have no price",
+        quirks="a stream reports its tokens in x_groq; compound models run tools, so they have no known price",
     ),
     ProviderEntry(
         "openrouter",
@@ -86,7 +87,7 @@ ENTRIES = (
         ("openai/gpt-6-luna",),
         base_env="OPENROUTER_BASE_URL",
         unpriced=r":(?!free$)|^openrouter/|^~",
-        quirks="names with a suffix other than :free, routers and aliases have no price of their own",
+        quirks="routers, aliases and names with a suffix other than :free have no known price",
     ),
     ProviderEntry(
         "mistral",
@@ -96,7 +97,7 @@ ENTRIES = (
         ("mistral-small-latest",),
         base_env="MISTRAL_BASE_URL",
         stream_options=False,
-        quirks="takes no stream_options and counts a stream's tokens without; reasoning models answer in parts",
+        quirks="reports a stream's tokens without stream_options; reasoning models answer in parts",
     ),
     ProviderEntry(
         "deepseek",
@@ -105,7 +106,7 @@ ENTRIES = (
         "deepseek",
         ("deepseek-chat",),
         base_env="DEEPSEEK_BASE_URL",
-        quirks="cached tokens have names of their own; prices change within the day",
+        quirks="uses its own field names for cached tokens; prices change during the day",
     ),
     ProviderEntry(
         "xai",
@@ -116,7 +117,7 @@ ENTRIES = (
         base_env="XAI_BASE_URL",
         unpriced=r"multi-agent",
         limit="max_completion_tokens",
-        quirks="thinking is counted in the total alone, and booked as output",
+        quirks="thinking appears only in the total and is counted as output",
     ),
     ProviderEntry(
         "together",
@@ -142,8 +143,8 @@ ENTRIES = (
         ),
         deployments=True,
         limit="max_completion_tokens",
-        quirks="a deployment has the price of the model of its name, at a global deployment; "
-        "the model that the reply names decides where it has another",
+        quirks="the price is that of the model the reply names, else of the model with the deployment's name, at "
+        "global rates",
     ),
     ProviderEntry(
         "bedrock",
@@ -157,7 +158,7 @@ ENTRIES = (
         base_env="ANTHROPIC_BEDROCK_BASE_URL",
         needs=(("AWS_REGION", "such as us-east-1"),),
         extra="bedrock",
-        quirks="Claude alone; a bearer token, else boto3 signs with what AWS's own tools use",
+        quirks="Claude only; uses a bearer token, or the usual AWS credentials through boto3",
     ),
     ProviderEntry(
         "vertex",
@@ -170,12 +171,12 @@ ENTRIES = (
         client="AsyncAnthropicVertex",
         base_env="ANTHROPIC_VERTEX_BASE_URL",
         needs=(
-            ("CLOUD_ML_REGION", "such as global or us-east5; prices are known of global"),
-            ("ANTHROPIC_VERTEX_PROJECT_ID", "the project that pays"),
+            ("CLOUD_ML_REGION", "such as global or us-east5; prices are known for global only"),
+            ("ANTHROPIC_VERTEX_PROJECT_ID", "the project that is billed"),
         ),
         priced_where=("CLOUD_ML_REGION", "global"),
         extra="vertex",
-        quirks="Claude alone; google-auth finds the credentials; prices are those of the region global",
+        quirks="Claude only; google-auth finds the credentials; prices are those of the global region",
     ),
     ProviderEntry("sim", provider=simulated, simulated=True, fixed=True),
     ProviderEntry("ollama", "http://localhost:11434/v1"),

@@ -149,8 +149,8 @@ def fault_of(exc: BaseException, asked: Asked | None = None) -> Fault:
         words, silent = why(exc, kind == "timeout", asked.host, asked.proxy)
         return Fault("timeout" if silent else "connection", one_line(scrub(words), 400))
     message = {
-        "not_an_answer": f"{asked.host} sent what is not an answer of its API",
-        "bad_request": f"the request cannot be sent to {asked.host} as it is ({_name(exc)})",
+        "not_an_answer": f"{asked.host} sent something that is not a valid API answer",
+        "bad_request": f"the request cannot be sent to {asked.host} ({_name(exc)})",
         "bug": f"unexpected {_name(exc)} in a call to {asked.host}",
     }.get(kind, f"{asked.host}: {_name(exc)}: {exc}")
     return Fault(kind, one_line(scrub(message)))
@@ -273,34 +273,38 @@ def _message(
     said = one_line(scrub("; ".join([error.words, *error.reasons]).strip("; ")))
     because = f": {said}" if said else ""
     model = asked.model or "the model"
-    key = f"check {asked.key_env}" if asked.key_env else "no key was sent (see --key-env)"
+    key = (
+        f"check {asked.key_env}"
+        if asked.key_env
+        else "no key was sent; name its variable with --key-env"
+    )
     if 300 <= status < 400:
         goal = one_line(headers.get("location", "?").partition("?")[0])
-        return f"{where}: a redirect to {goal}, not followed; correct the base URL"
+        return f"{where}: the address redirects to {goal}; correct the base URL"
     if kind == "auth":
-        return f"{where}, the key is not accepted or may not do this; {key}{because}"
+        return f"{where}, the key is wrong or lacks permission; {key}{because}"
     if kind == "forbidden":
-        return f"{where} without a reason: it is this prompt, or the key ({key}){because}"
+        return f"{where} without a reason: either the prompt or the key is not allowed ({key}){because}"
     if status == 407:
-        return f"{where}, {asked.proxy or 'a proxy'} wants a user and a password{because}"
+        return f"{where}, {asked.proxy or 'a proxy'} asks for a user name and a password{because}"
     if kind == "quota":
         return f"{where}, the account is out of money or over its limit{because}"
     if kind == "model":
         near = nearest(model, WELL_KNOWN)
-        return f"{where}, unknown model {model!r} (or a wrong base URL){because}{near}"
+        return f"{where}, unknown model {model!r}, or wrong base URL{because}{near}"
     if kind == "bad_request" and error.fields:
         return f"{where}, {model} does not accept {one_line(scrub(error.fields[0]), 60)!r}{because}"
     if kind == "bad_request":
         return f"{where}, the request for {model} was refused{because}"
     if kind == "too_large" and status in (200, 413, 429) and _never_fits(error.words.lower()):
         return (
-            f"{where}, the request is larger than a whole minute's limit for {model}; what "
-            f"--max-tokens allows counts in: lower it, or cut the prompt{because}"
+            f"{where}, the request is larger than the limit per minute for {model}, which counts --max-tokens too: "
+            f"lower it, or shorten the prompt{because}"
         )
     if kind == "too_large":
         return f"{where}, the prompt is too large for {model}{because}"
     if kind == "rate_limit" and wait is not None:
-        return f"{where}, rate limit, asks to wait {wait:g} s{because}"
+        return f"{where}, rate limit, retry after {wait:g} s{because}"
     return f"{where}, {_WORDS.get(kind, kind)}{because}"
 
 
@@ -308,7 +312,7 @@ _WORDS: dict[FaultKind, str] = {
     "rate_limit": "rate limit",
     "server": "the provider failed or is overloaded",
     "refusal": "declined by a content filter",
-    "not_an_answer": "a status that is not known here",
+    "not_an_answer": "unexpected status",
 }
 
 

@@ -70,12 +70,12 @@ def read(*variables: str) -> str:
     variable = next(filter(is_set, variables), None)
     if variable is None:
         raise MissingKeyError(
-            f"{' or '.join(variables)} is not set; set it before the notebook starts "
-            f'(or os.environ["{variables[0]}"] = getpass.getpass()), or use -m sim, which needs no key'
+            f"{' or '.join(variables)} is not set; set it before you start the notebook "
+            f'(or run os.environ["{variables[0]}"] = getpass.getpass()), or use -m sim, which needs no key'
         )
     if not re.fullmatch(r"[!-~]+", os.environ[variable].strip()):
         raise MissingKeyError(
-            f"{variable} holds blanks or other characters inside that no key has; copy the key again"
+            f"{variable} contains spaces or other characters that do not belong in a key; copy the key again"
         )
     return hide(os.environ[variable].strip())
 

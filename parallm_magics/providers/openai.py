@@ -65,8 +65,8 @@ class OpenAIProvider(SdkProvider):
         asked = task.temperature is not None or "temperature" in task.params
         if asked and name.startswith("gpt-6") and effort != "none":
             raise ModelError(
-                f"{name} takes a temperature only without reasoning: "
-                "drop -t, or add --effort none where the model has it"
+                f"{name} takes a temperature only without reasoning: remove -t, or add --effort none if the model "
+                f"supports it"
             )
 
     def least_prefix(self, model: Model) -> int | None:

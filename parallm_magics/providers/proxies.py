@@ -47,10 +47,10 @@ def _usable(variable: str, url: str, host: str) -> Proxy:
     proxy = Proxy(variable, url if "://" in url else f"http://{url}")
     split_url(proxy.url)  # its password is hidden from now on
     scheme = proxy.url.partition("://")[0].lower()
-    way_out = f"set {variable} to an http:// proxy, or NO_PROXY={host} for none"
+    way_out = f"set {variable} to an http:// proxy, or set NO_PROXY={host} to use none"
     if scheme not in ("http", "https"):
         raise ModelError(
-            f"{variable} names a {keys.scrub(scheme)[:20]}:// proxy, which cannot be used here; {way_out}"
+            f"{variable} names a {keys.scrub(scheme)[:20]}:// proxy, which is not supported; {way_out}"
         )
     try:
         host_of(proxy.url)
@@ -58,7 +58,7 @@ def _usable(variable: str, url: str, host: str) -> Proxy:
         pass
     else:
         return proxy
-    raise ModelError(f"{variable} is no address of a proxy; {way_out}")
+    raise ModelError(f"{variable} is not the address of a proxy; {way_out}")
 
 
 def _variable(scheme: str) -> str:

@@ -32,7 +32,7 @@ TakeEvent = Callable[[Mapping[str, Any], Draft], None]
 
 
 class NotAnAnswerError(Exception):
-    """What came is not an answer of this API; says what it is instead."""
+    """What came is not an API answer; says what it is instead."""
 
 
 async def receive_whole(body: Body, draft: Draft, take: TakeWhole) -> None:
@@ -45,7 +45,7 @@ async def receive_whole(body: Body, draft: Draft, take: TakeWhole) -> None:
     data = await _value(body)
     _raise_error(data, draft)
     if not isinstance(data, dict) or not take(data, draft):
-        raise NotAnAnswerError(instead("an answer of this API", body))
+        raise NotAnAnswerError(instead("an API answer", body))
     draft.ended = True
 
 
@@ -94,7 +94,7 @@ def _take_events(events: list[str], body: Body, draft: Draft, take: TakeEvent) -
             data = parsed(event)
             _raise_error(data, draft)
             if not isinstance(data, dict):
-                raise NotAnAnswerError(instead("a stream of this API", body))
+                raise NotAnAnswerError(instead("an API stream", body))
             take(data, draft)
         if draft.over:
             return

@@ -26,7 +26,7 @@ from parallm_magics.providers.keys import scrub
 
 WAYS_OUT = (
     "write provider:model, such as anthropic:claude-haiku-5-5, openai:gpt-6-luna or ollama:llama3.2; "
-    "sim needs no key; %parallm provider lists the names, and with NAME --base-url URL adds a server"
+    "sim needs no key; %parallm provider lists all providers, and %parallm provider NAME --base-url URL adds one"
 )
 NAME, VARIABLE = re.compile(r"[A-Za-z_][\w-]*"), re.compile(r"[A-Za-z_]\w*")
 METHODS = ("check", "caches", "prepare", "complete", "close")
@@ -37,7 +37,7 @@ PROBLEMS: dict[str, str] = {}
 
 def _note(name: str, why: str) -> None:
     PROBLEMS[name] = one_line(
-        scrub(f"provider {name!r} of an installed package is left out: {why}")
+        scrub(f"skipped the provider {name!r} of an installed package: {why}")
     )
 
 
@@ -51,24 +51,24 @@ def _check(entry: ProviderEntry) -> None:
 def _problems(entry: Any) -> Iterable[str]:
     """What in an entry of a stranger's cannot be used."""
     if not isinstance(entry, ProviderEntry):
-        yield "it is no ProviderEntry"
+        yield "it is not a ProviderEntry"
     yield from _wrong_name(entry.name)
     if entry.name in BY_NAME:
-        yield "the name is taken; choose another one, or move it: %parallm provider NAME --base-url URL"
+        yield "the name is taken; choose another name, or change its address: %parallm provider NAME --base-url URL"
     for name in ("keys", "models"):
         texts = getattr(entry, name)
         if not isinstance(texts, tuple | list) or any(not isinstance(each, str) for each in texts):
-            yield f"{name} takes texts"
+            yield f"{name} takes a list of strings"
     for name in ("base_url", "client", "base_env", "bare", "unpriced", "limit", "extra", "quirks"):
         if not isinstance(getattr(entry, name), str):
-            yield f"{name} takes a text"
+            yield f"{name} takes a string"
     for name in ("bare", "unpriced"):
         try:
             re.compile(getattr(entry, name))
         except re.error as error:
-            yield f"{name} is no regular expression: {error}"
+            yield f"{name} is not a valid regular expression: {error}"
     if not isinstance(entry.prices, str) and not _are_rates(entry.prices):
-        yield "prices takes an id of genai-prices, or {model: (dollars in, dollars out)} a million tokens"
+        yield "prices takes a genai-prices id, or {model: (dollars in, dollars out)} per million tokens"
     for key in entry.keys:
         if not VARIABLE.fullmatch(key):
             yield f"keys takes names of environment variables, not {scrub(key)!r}"
@@ -101,7 +101,7 @@ def _are_rates(prices: Any) -> bool:
 
 def _wrong_name(name: Any) -> Iterable[str]:
     if not isinstance(name, str) or not NAME.fullmatch(name):
-        yield f"a provider's name is made of letters, digits, _ and -, not {name!r}"
+        yield f"a provider's name may contain only letters, digits, _ and -, not {name!r}"
 
 
 _TABLE = EntryTable("parallm_magics.providers", ENTRIES, _check, _note)
@@ -203,7 +203,7 @@ def _added(entry: ProviderEntry) -> ProviderEntry:
     if entry.name not in BY_NAME:
         _TABLE.add(entry)
     elif BY_NAME[entry.name].fixed:
-        raise OptionError(f"{entry.name!r} keeps its meaning: choose another name")
+        raise OptionError(f"{entry.name!r} is built in; choose another name")
     else:
         _MOVED[entry.name] = entry
     return entry
@@ -234,12 +234,16 @@ def parse_model(text: str) -> Model:
     head, asked, tail = text.partition("?")
     provider, colon, name = head.partition(":")
     if not text:
-        raise ModelError(f"no model is given; {WAYS_OUT}")
+        raise ModelError(f"no model is named; {WAYS_OUT}")
     if not text.isprintable():
-        raise ModelError(f"the model's name {text!r} holds characters that no name has")
+        raise ModelError(
+            f"the model's name {text!r} contains characters that are not allowed in a name"
+        )
     if entry := find(provider):
         if asked and not entry.simulated:
-            raise ModelError(f"{head!r} takes no ?{tail}: only simulated models do; use --param")
+            raise ModelError(
+                f"{head!r} takes no ?{tail}: only simulated models have parameters; use --param"
+            )
         if not name and not entry.simulated:
             raise ModelError(f"{provider} needs a model's name: {provider}:NAME; {WAYS_OUT}")
         return Model(provider, name, _query(tail) if asked else ())
@@ -258,10 +262,10 @@ def _query(text: str) -> tuple[tuple[str, str], ...]:
     pairs = [part.partition("=") for part in text.split("&")]
     for key, equals, value in pairs:
         if not (key and equals and value):
-            raise ModelError(f"{key + equals + value!r} in ?{text} is not of the form key=value")
+            raise ModelError(f"{key + equals + value!r} in ?{text} is not key=value")
     found = [key for key, _, _ in pairs]
     if twice := [key for key in found if found.count(key) > 1]:
-        raise ModelError(f"{twice[0]!r} comes twice in ?{text}")
+        raise ModelError(f"{twice[0]!r} appears twice in ?{text}")
     return tuple((key, value) for key, _, value in pairs)
 
 

@@ -58,7 +58,7 @@ class SdkProvider(BaseProvider):
         """Take its entry, which must name a dialect."""
         super().__init__(entry)
         if entry.dialect is None:
-            raise ModelError(f"{entry.name}: its entry names no dialect")
+            raise ModelError(f"{entry.name}: its entry has no dialect")
         self._dialect = entry.dialect
         self._client: Any = None
         self._direct: DirectRequests | None = None
@@ -72,7 +72,7 @@ class SdkProvider(BaseProvider):
         """Refuse, before any call, what this model cannot do."""
         super().check(task)
         if "stream" in task.params:
-            raise ModelError("--param stream=… is not possible: use --stream on or --stream off")
+            raise ModelError("--param stream=… is not allowed: use --stream on or --stream off")
 
     def least_prefix(self, model: Model) -> int | None:
         """The fewest tokens of a common beginning that are cached; None where nothing is."""
@@ -185,7 +185,7 @@ class SdkProvider(BaseProvider):
                 default_headers=self._headers(module) | credentials,
                 **self._place(base),
             )
-        raise ModelError(f"no client for {self.host} can be built; check its base URL and key")
+        raise ModelError(f"cannot create a client for {self.host}; check its base URL and key")
 
     def _place(self, base: str) -> dict[str, Any]:
         """The arguments by which the client knows where to ask, and as whom."""

@@ -38,7 +38,7 @@ def _charges(usage: Mapping[str, Any]) -> list[str]:
     tools, kept = usage.get("server_tool_use"), usage.get("cache_creation")
     used = [str(name) for name, n in tools.items() if n] if isinstance(tools, Mapping) else []
     if isinstance(kept, Mapping) and kept.get("ephemeral_1h_input_tokens"):
-        used.append("a cache of an hour")
+        used.append("a one-hour cache")
     if usage.get("inference_geo") not in (None, "", "global", "not_available"):
-        used.append("a place of its own")
+        used.append("a fixed processing region")
     return used

@@ -35,13 +35,13 @@ def _trust() -> Any:
     """The TLS context of now."""
     file, folder = os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")
     if not file and folder and not os.path.isdir(folder):
-        raise ModelError(f"SSL_CERT_DIR={folder} is no folder: correct it, or take it away")
+        raise ModelError(f"SSL_CERT_DIR={folder} is not a folder: correct or unset it")
     try:
         return _roots(file, folder)
     except OSError as error:  # ssl's own errors among them
         why = error.strerror if isinstance(error, FileNotFoundError) else "no certificates in it"
     raise ModelError(
-        f"SSL_CERT_FILE={file} cannot be read as root certificates ({why}): correct it, or take it away"
+        f"SSL_CERT_FILE={file} cannot be read as root certificates ({why}): correct or unset it"
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from parallm_magics.providers.error_body import ErrorBody
 
-WITHOUT = {"stream_options": " (so streams tell no usage: --stream off does)"}
+WITHOUT = {"stream_options": " (streams then report no usage; --stream off does)"}
 # What is wrong with a value: the field itself is taken.
 OF_THE_VALUE = re.compile(
     r"too (?:large|big|high|small|low|many)|at (?:most|least)|exceed|greater|less than|must be|"

@@ -75,6 +75,6 @@ def _found() -> Any:
     except GoogleAuthError:
         pass
     raise MissingKeyError(
-        f"vertex: no credentials were found: set {CREDENTIALS} to a file of them, or run "
+        f"vertex: no credentials found: set {CREDENTIALS} to a credentials file, or run "
         "gcloud auth application-default login"
     )

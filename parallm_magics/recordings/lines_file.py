@@ -163,7 +163,7 @@ class RecordingFile:
                 self._advance(len(line))
         may_be_begun = tail[: len(OPENING)] == OPENING[: len(tail)]
         if not self.index.entries and (self.index.damaged or not may_be_begun):
-            self._keep_away("nothing in the file is a recording, so nothing is written to it")
+            self._keep_away("the file contains no recordings, so nothing is written to it")
         return False
 
     def _take(self, line: bytes) -> None:
@@ -192,8 +192,10 @@ class RecordingFile:
         problem = f"line {self._lines + 1} was written by a newer version of parallm_magics"
         if not self._was_read:
             self.forget()
-            raise OptionError(f"{about(self._file, problem)}; update it, or name another file")
-        self._keep_away(f"{problem}; nothing more is recorded")
+            raise OptionError(
+                f"{about(self._file, problem)}; update parallm_magics, or choose another file"
+            )
+        self._keep_away(f"{problem}; recording has stopped")
 
     def append(self, line: bytes, front: Front) -> None:
         """Write the line in one go at the file's end, whoever else writes.

@@ -15,7 +15,7 @@ LONG = 60  # characters of a difference, or of a value
 _SPELT = {
     "given": "given answer",
     "query": "simulation's settings",
-    "reading": "way of reading the answer",
+    "reading": "way to read the answer",
 }
 # Simulated answers depend on these as well; they differ where the prompt or the place does.
 _FOLLOWING = {"shared", "worker"}
@@ -50,11 +50,10 @@ def difference(worker: str, sample: int, request: Mapping[str, Any], known: Iter
         return f"{answers} recorded, but not number {sample + 1}"
     first = "prompt" if "prompt" in fields else fields[0]
     others = [_SPELT.get(name, name) for name in fields if name != first]
-    verb = "does" if len(others) == 1 else "do"
-    more = f"; so {verb} its {', '.join(others)}" if others else ""
+    more = f"; also different: {', '.join(others)}" if others else ""
     spelt = _SPELT.get(first, first)
     change = _change(nearest.request.get(first), request.get(first))
-    return f"the nearest is {where}, whose {spelt} differs: {change}{more}"
+    return f"the nearest is {where}, with a different {spelt}: {change}{more}"
 
 
 def _differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:

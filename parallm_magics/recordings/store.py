@@ -106,7 +106,7 @@ class Recordings:
         # A replay that needs what was in there says so in its error, and no other cell changes.
         if not index.damaged or not index.entries or self.replays:
             return told
-        skipped = f"{_named(index.damaged)} damaged and skipped; what was in there is asked again"
+        skipped = f"{_named(index.damaged)} damaged and skipped; those calls are made again"
         return (self.notices.about(skipped), *told)
 
     def catch_up(self) -> bool:
@@ -145,7 +145,7 @@ class Recordings:
             return
         line, notice = _line(entry_of(task, record, front, request))
         if notice:
-            self.notices.tell(f"{notice}, as the file is plain text", of_a_request=True)
+            self.notices.tell(f"{notice}, because the file is plain text", of_a_request=True)
         if line is None:
             return
         with self._lock:
@@ -156,7 +156,7 @@ class Recordings:
                 if self._writes:
                     self._file.append(line, front)
             except (OSError, ValueError) as error:
-                why = f"cannot be written ({_reason(error)}); nothing more is recorded"
+                why = f"cannot be written ({_reason(error)}); recording has stopped"
                 self._write_no_more(why)
 
     def missing(self, tasks: Sequence[Task]) -> RecordingMissing:
@@ -166,7 +166,7 @@ class Recordings:
             known, problem = self._asked()
             lines = self._file.index.damaged
         near = difference(task.name, task.sample, request_of(task), known)
-        why = problem or near or "it holds no recording"
+        why = problem or near or "it contains no recordings"
         why += f"; {_named(lines)} damaged" if lines and not problem else ""
         return RecordingMissing(_not_recorded(task.name, len(tasks) - 1, self._named, why))
 
@@ -185,10 +185,10 @@ class Recordings:
         """
         with self._lock:
             if not self._used:
-                unused = "no cell has used it yet; run the whole notebook, then prune"
+                unused = "no cell has used the file yet; run the whole notebook first, then prune"
                 raise ParallmError(self.notices.about(unused))
             if not self._writes:
-                raise ParallmError(self.notices.about("it cannot be written, and is left as it is"))
+                raise ParallmError(self.notices.about("it cannot be written and was not changed"))
             try:
                 self._file.look()
                 used, index = self._used, self._file.index
@@ -196,7 +196,7 @@ class Recordings:
                 dropped = index.entries + len(index.damaged) - len(stay)
                 backup = self._file.keep(stay) if dropped else None
             except (OSError, ValueError) as error:
-                why = f"cannot be pruned ({_reason(error)}); it is as it was"
+                why = f"cannot be pruned ({_reason(error)}); it was not changed"
                 raise ParallmError(self.notices.about(why)) from None
             return Pruned(len(stay), dropped, backup)
 
@@ -209,7 +209,7 @@ class Recordings:
         """The key of what is asked; "" where it cannot be recorded."""
         key = key_of(request)
         if key is None:
-            why = "requests with parameters that JSON cannot hold are not recorded"
+            why = "requests with parameters that are not valid JSON are not recorded"
             self.notices.tell(why, of_a_request=True)
         return key or ""
 
@@ -261,7 +261,7 @@ class Recordings:
 
     def _cannot_be_read(self, error: Exception) -> None:
         self._reads = self._writes = False
-        self.notices.tell(f"cannot be read ({_reason(error)}); nothing is taken or recorded")
+        self.notices.tell(f"cannot be read ({_reason(error)}); nothing is replayed or recorded")
 
 
 def from_environment() -> Recordings | None:
@@ -275,8 +275,8 @@ def _line(entry: dict[str, Any]) -> tuple[bytes | None, str]:
     if not holds_key(entry):
         return line_of(entry), ""
     if holds_key(entry["outcome"]["text"]):
-        return None, "an answer that holds what looks like a key is left out"
-    hidden = "what looks like a key in a prompt is hidden" if holds_key(entry["request"]) else ""
+        return None, "an answer that contains something like a key is not recorded"
+    hidden = "something like a key in a prompt is hidden" if holds_key(entry["request"]) else ""
     return line_of(scrubbed(entry)), hidden
 
 
@@ -284,8 +284,8 @@ def _not_recorded(name: str, others: int, path: str, why: str) -> str:
     more = f", nor {'is' if others == 1 else 'are'} {others} more of its cell" if others else ""
     forced = f", without {VARIABLE}=replay" if offline() else ""
     return (
-        f"{name}: not recorded in {Path(path).name!r}{more}: {why}. To ask for it: "
-        f"%parallm recordings {path} --mode auto{forced}"
+        f"{name}: not recorded in {Path(path).name!r}{more}: {why}. To record it: %parallm recordings {path} --mode "
+        f"auto{forced}"
     )
 
 
@@ -313,4 +313,4 @@ def _was_asked(record: Record) -> bool:
 
 
 def _reason(error: Exception) -> str:
-    return getattr(error, "strerror", None) or "no file can have that name"
+    return getattr(error, "strerror", None) or "the file name is not allowed"

@@ -149,8 +149,8 @@ def right_answer(task: Task, settings: Settings) -> str:
 def _right(task: Task, reading: Reading, truth: str) -> str:
     def misfit(expected: str) -> ModelError:
         return ModelError(
-            f"{task.model.provider}: 'truth' is {truth!r}, but the answer of {task.name!r} is "
-            f"{expected}; give it a model of its own, for example -m {task.model.provider}:"
+            f"{task.model.provider}: 'truth' is {truth!r}, but the answer of {task.name!r} is {expected}; give it "
+            f"its own model, for example -m {task.model.provider}:"
         )
 
     if answers := KINDS[reading.kind].all_answers(reading):

@@ -99,12 +99,22 @@ class Parameter:
 PARAMETERS = {
     entry.name: entry
     for entry in (
-        Parameter("accuracy", _share, "0.8", "the share of right answers"),
-        Parameter("rho", _share, "0", "the share of the variance that is between items"),
-        Parameter("truth", str, "", "the right answer; else the first choice, mid-range of scores"),
+        Parameter("accuracy", _share, "0.8", "the share of correct answers"),
+        Parameter(
+            "rho",
+            _share,
+            "0",
+            "how strongly the voters share their errors: 0 not at all, 1 completely",
+        ),
+        Parameter(
+            "truth",
+            str,
+            "",
+            "the correct answer; default: the first choice, or the middle of the score range",
+        ),
         Parameter("latency", _latency, "lognormal(1,0.5)", "how long calls take, in seconds"),
-        Parameter("scale", _scale, "1", "seconds slept per simulated second"),
-        Parameter("fail", _share, "0", "the share of calls that fail, however often tried"),
+        Parameter("scale", _scale, "1", "real seconds per simulated second"),
+        Parameter("fail", _share, "0", "the share of calls that fail, retries included"),
         Parameter("refuse", _share, "0", "the share of calls that are refused"),
     )
 }

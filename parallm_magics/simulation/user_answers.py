@@ -21,11 +21,13 @@ Answers = Mapping[str, str | Sequence[str]] | Callable[[Task, int], str | Awaita
 def _checked(key: Any, value: Any) -> Sequence[str]:
     """The answers under one key, a single one as a list of one."""
     if not isinstance(key, str):
-        raise ModelError(f"given answers: the key {key!r} must be a worker's name or prompt words")
+        raise ModelError(
+            f"given answers: the key {key!r} must be a worker's name, or words from the prompt"
+        )
     texts = [value] if isinstance(value, str) else value
     if isinstance(texts, list | tuple) and texts and all(isinstance(t, str) for t in texts):
         return texts
-    raise ModelError(f"given answers: {key!r} must hold a text or a list of texts, not {value!r}")
+    raise ModelError(f"given answers: {key!r} must map to text or a list of texts, not {value!r}")
 
 
 def check_answers(answers: object) -> None:
@@ -38,7 +40,7 @@ def check_answers(answers: object) -> None:
         for key, value in answers.items():
             _checked(key, value)
     elif answers is not None and not (callable(answers) and _takes_two(answers)):
-        kind = "a function of other arguments" if callable(answers) else type(answers).__name__
+        kind = "a function with other arguments" if callable(answers) else type(answers).__name__
         raise ModelError(
             f"given answers must be a dict or a function (task, sample index) -> text, not {kind}; "
             "task.prompt and task.name say what is asked"

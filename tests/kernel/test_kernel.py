@@ -310,7 +310,10 @@ def test_a_study_is_the_cells_result(kernel: Kernel) -> None:
     assert kernel.value("len(study.labelled)") == 20
     program = kernel.run("%parallm code").stream("stdout")
     compile(program, "program", "exec")
-    assert "Of the cell's options these are not here: what --truth and --compare measure" in program
+    assert (
+        "These options of the cell are not included: the measurements of --truth and --compare"
+        in program
+    )
 
 
 def test_a_study_asks_real_models(kernel: Kernel, server: Loopback) -> None:

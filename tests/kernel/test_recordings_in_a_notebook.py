@@ -197,7 +197,7 @@ def test_the_environment_forces_replay(kernel: Kernel, server: Loopback, path: P
         changed = other.run(CELL.replace("Merge.", "Merge them."))
         assert changed.outputs == ["error"]
         assert changed.error.startswith("RecordingMissing: synthesis: not recorded in 'answers.")
-        assert "whose prompt differs: " in changed.error
+        assert "with a different prompt: " in changed.error
         assert "Merge" in changed.error
         assert other.value(SDKS) == []
     assert len(server.log) == asked
@@ -228,7 +228,9 @@ def test_a_prune_keeps_what_the_cells_use(kernel: Kernel, server: Loopback, path
     kernel.run("%parallm recordings off")
     recorded(kernel, path)
     refused = kernel.run("%parallm recordings --prune")
-    assert "no cell has used it yet; run the whole notebook, then prune" in refused.error
+    assert (
+        "no cell has used the file yet; run the whole notebook first, then prune" in refused.error
+    )
     kernel.run(VOTE)
     told = kernel.run("%parallm recordings --prune").stream()
     assert told.startswith(

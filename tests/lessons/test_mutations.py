@@ -120,14 +120,17 @@ RECORDED = {
         edited("Names?", "Good names?"),
         lambda text: text,
         {
-            1: r"RecordingMissing: names: .* whose prompt differs: .*Names\?' is now '.*Good names\?'",
+            1: r"RecordingMissing: names: .* with a different prompt: .*Names\?' is now '.*Good names\?'",
             2: "NameError",
         },
     ),
     "a model": (
         edited("gpt-6-luna", "gpt-6.1-terra"),
         lambda text: text,
-        {3: r"RecordingMissing: v1: .*, nor are 2 more .* whose model differs: ", 4: "NameError"},
+        {
+            3: r"RecordingMissing: v1: .*, nor are 2 more .* with a different model: ",
+            4: "NameError",
+        },
     ),
     "a number of votes": (
         edited("-n 3", "-n 5"),

@@ -309,7 +309,7 @@ def _reasons() -> Iterator[Odd]:
     outcomes = {"truncated": "length", "refused": "refusal", "invalid": "not_an_answer"}
     for status, words in kinds.items():
         for word in words.split():
-            says = f"not known here ({word!r})" if status == "invalid" else ""
+            says = f"for an unknown reason ({word!r})" if status == "invalid" else ""
             yield Odd(
                 f"stops with {word}",
                 lambda way, word=word: stopped(way, word),

@@ -157,7 +157,7 @@ def test_the_environment_may_choose_the_model(monkeypatch: pytest.MonkeyPatch) -
 
 def test_a_script_has_no_out() -> None:
     """It keeps what the function returns."""
-    with pytest.raises(OptionError, match="keep what it returns"):
+    with pytest.raises(OptionError, match="store the returned run instead"):
         asyncio.run(vote("x", model="sim", out="y"))
 
 
@@ -277,7 +277,7 @@ def test_a_tab_may_follow_the_magics_name() -> None:
 
 def test_variables_are_a_dict() -> None:
     """Anything else is told in one line."""
-    with pytest.raises(OptionError, match="variables: a dict"):
+    with pytest.raises(OptionError, match="variables: expected a dict"):
         asyncio.run(fanout("%section a\nx", variables=[1], model="sim"))  # type: ignore[arg-type]
 
 

@@ -265,11 +265,11 @@ def test_what_was_spent_without_a_cap_counts_under_a_later_one() -> None:
 @pytest.mark.parametrize(
     ("worst", "cap", "spent", "said"),
     [
-        (1234567, 1200000, 0, "up to $1.2346, and of --max-cost 1.2 only $1.2000 is left"),
-        (3, 2, 0, "up to $0.0000030, and of --max-cost 0.000002 only $0.0000020 is left"),
-        (100, 100, 1, "up to $0.00010, and of --max-cost 0.0001 only $0.000099 is left"),
-        (5, 5, 5, "up to $0.0000050, and of --max-cost 0.000005 only $0 is left"),
-        (5, 5, 9, "only $0 is left; raise it, or lower --max-tokens"),
+        (1234567, 1200000, 0, "up to $1.2346, but of --max-cost 1.2 only $1.2000 is left"),
+        (3, 2, 0, "up to $0.0000030, but of --max-cost 0.000002 only $0.0000020 is left"),
+        (100, 100, 1, "up to $0.00010, but of --max-cost 0.0001 only $0.000099 is left"),
+        (5, 5, 5, "up to $0.0000050, but of --max-cost 0.000005 only $0 is left"),
+        (5, 5, 9, "only $0 is left; raise the cap, or lower --max-tokens"),
     ],
 )
 def test_the_reason_is_true_to_the_figure(worst: int, cap: int, spent: int, said: str) -> None:
@@ -427,7 +427,7 @@ def test_nobody_waits_for_money_beyond_a_deadline() -> None:
     assert held.ok
     assert ended == pytest.approx(20.0)
     assert records[0].error is not None
-    assert "no further try could begin within the deadline of 20 s" in records[0].error.message
+    assert "no time for another try before the deadline of 20 s" in records[0].error.message
 
 
 # Cells.
@@ -478,7 +478,7 @@ def test_a_cap_that_is_reached_is_an_error_with_everything() -> None:
     message = str(error)
     assert message.startswith("2 of 3 workers succeeded, 1 were not asked: c: not asked: the call")
     assert f"of --max-cost {cap:f} only $0.0000" in message
-    assert "raise it, or lower --max-tokens" in message
+    assert "raise the cap, or lower --max-tokens" in message
     assert "\n" not in message
     again, _ = run_virtual(error.run.retry())
     assert list(again) == ["a", "b", "c"]

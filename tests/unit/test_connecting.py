@@ -62,7 +62,7 @@ def message(end: Reply | CallFailed) -> str:
     [
         ("SSL_CERT_FILE", "/nowhere/ca.pem", "No such file"),
         ("SSL_CERT_FILE", __file__, "no certificates in it"),
-        ("SSL_CERT_DIR", "/nowhere", "is no folder"),
+        ("SSL_CERT_DIR", "/nowhere", "is not a folder"),
     ],
 )
 @each_endpoint
@@ -146,7 +146,7 @@ def test_an_unknown_root_is_the_reason_and_has_a_way_out(
     with behind_tls(server, paths) as url:
         told = message(endpoint.ask(url, "ok"))
         assert "TLS failed (self" in told
-        assert "for a CA of your own set SSL_CERT_FILE" in told
+        assert "for your own CA, set SSL_CERT_FILE" in told
         monkeypatch.setenv("SSL_CERT_FILE", str(paths[0]))
         assert isinstance(endpoint.ask(url, "ok"), Reply)
 
@@ -161,7 +161,7 @@ def test_a_root_file_without_the_needed_root_is_named(
     monkeypatch.setenv("SSL_CERT_FILE", str(other))
     with behind_tls(server, signed(tmp_path)) as url:
         told = message(endpoint.ask(url, "ok"))
-    assert f"none of the roots in SSL_CERT_FILE={other} has signed" in told
+    assert f"its certificate is not signed by any root in SSL_CERT_FILE={other}" in told
 
 
 def test_an_expired_certificate_has_no_wrong_way_out(server: Loopback, tmp_path: Path) -> None:
@@ -192,7 +192,7 @@ def test_a_dead_proxy_is_named_and_not_the_server(
     gone = dead()
     monkeypatch.setenv(variable, f"http://user:p4ss-CANARY@{gone}")
     told = message(endpoint.ask(server, "ok"))
-    assert f"was not asked: the proxy of {variable} ({gone}) cannot be reached" in told
+    assert f"was not called: the proxy of {variable} ({gone}) cannot be reached" in told
     assert "CANARY" not in told
     assert server.log == []
 
@@ -203,7 +203,7 @@ def test_a_dead_proxy_is_named_and_not_the_server(
         ("socks://127.0.0.1:1080", "ALL_PROXY names a socks:// proxy"),
         ("socks5://user:p4ss-CANARY@127.0.0.1:1080", "ALL_PROXY names a socks5:// proxy"),
         ("socks5h://127.0.0.1:1080", "ALL_PROXY names a socks5h:// proxy"),
-        ("http://", "ALL_PROXY is no address of a proxy"),
+        ("http://", "ALL_PROXY is not the address of a proxy"),
     ],
 )
 @each_endpoint
@@ -267,7 +267,7 @@ def test_a_proxy_that_wants_a_password_is_named(
     server.script("m", Act(status=407, body=""))
     monkeypatch.setenv("HTTP_PROXY", server.url)
     told = message(endpoint.ask("http://api.invalid", "m"))
-    assert f"the proxy of HTTP_PROXY ({server.url[7:]}) wants a user and a password" in told
+    assert f"the proxy of HTTP_PROXY ({server.url[7:]}) asks for a user name and a password" in told
 
 
 def test_a_corrected_variable_is_followed(

@@ -234,7 +234,7 @@ def test_a_hint_beyond_the_deadline_ends_the_worker_now() -> None:
     [record], elapsed, _ = scheduled(Fake(failing("rate_limit", 9, retry_after=3600.0)), tasks(1))
     assert elapsed < 1
     assert record.error is not None
-    assert "asks to wait 3600 s" in record.error.message
+    assert "wait of 3600 s" in record.error.message
 
 
 def test_silence_ends_a_worker() -> None:
@@ -306,7 +306,7 @@ def test_who_waits_for_a_next_try_ends_at_its_deadline(
         pytest.approx(3.0, abs=5e-6)
     ]
     assert records[0].error is not None
-    assert "no further try could begin within the deadline of 3 s" in records[0].error.message
+    assert "no time for another try before the deadline of 3 s" in records[0].error.message
     assert fake.calls == ["w0", "w1"]
 
 

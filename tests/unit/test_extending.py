@@ -201,14 +201,16 @@ def test_a_rule_whose_source_nobody_can_tell_is_not_written_out() -> None:
     """A lambda, or what was defined in a console; the error says the way out."""
     odd = counting_rule("odd", "an odd rule", lambda first, second, base, share: "tie")
     register_rule(odd)
-    with pytest.raises(OptionError, match=r"^%parallm code: .* a lambda.*write it as a def$"):
+    with pytest.raises(
+        OptionError, match=r"^%parallm code: .* a lambda.*define the rule with def$"
+    ):
         result_of_program("--pick odd --choices a,b", {})
     names: dict[str, Any] = {"__name__": "example"}
     exec("def lost(numbers):\n    return 0", names)  # noqa: S102
     sys.modules["example"] = types.ModuleType("example")
     register_rule(number_rule("odd", "an odd rule", names["lost"]))
     with pytest.raises(
-        OptionError, match=r"^%parallm code: the source of lost cannot be found; put"
+        OptionError, match=r"^%parallm code: the source of lost cannot be found; move"
     ):
         result_of_program("--pick odd --score 1..10", {})
 
@@ -313,9 +315,9 @@ def test_an_unknown_rule_is_refused_with_the_nearest() -> None:
 
 def test_a_kind_of_our_own_is_not_replaced() -> None:
     """Nor is anything else taken for a kind."""
-    with pytest.raises(OptionError, match="'choice' is a kind of this extension"):
+    with pytest.raises(OptionError, match="'choice' is a built-in kind"):
         register_reading("choice", ReadingKind(lambda *_: None))
-    with pytest.raises(OptionError, match="is a ReadingKind, not str"):
+    with pytest.raises(OptionError, match="expected a ReadingKind, got str"):
         register_reading("ranks", "x")  # type: ignore[arg-type]
 
 
@@ -354,5 +356,5 @@ def test_installed_packages_add_rules(monkeypatch: pytest.MonkeyPatch) -> None:
         warnings.simplefilter("always")
         assert held(pick="trimmed", score="1..10").status == "decided"
     assert [str(each.message) for each in told] == [
-        "parallm_magics.rules: broken is left out: ImportError: no such thing"
+        "parallm_magics.rules: broken was skipped: ImportError: no such thing"
     ]

@@ -191,8 +191,8 @@ class Half:
         pytest.param("sim", {"base_url": "http://x/v1"}, "'sim': the name is taken", id="sim"),
         pytest.param("a b", {"base_url": "http://x/v1"}, "letters, digits", id="name"),
         pytest.param(7, {"base_url": "http://x/v1"}, "'7': .*letters, digits", id="no name"),
-        pytest.param("mine", {}, "'mine': .*is no http", id="no address"),
-        pytest.param("mine", {"base_url": "localhost:1"}, "is no http", id="address"),
+        pytest.param("mine", {}, "'mine': .*start with http", id="no address"),
+        pytest.param("mine", {"base_url": "localhost:1"}, "does not start with http", id="address"),
         pytest.param(
             "mine", {"provider": Half}, "class Half has no check, .*BaseProvider", id="class"
         ),
@@ -207,9 +207,12 @@ class Half:
             id="key",
         ),
         pytest.param(
-            "mine", {"base_url": "http://x/v1", "models": 7}, "models takes texts", id="models"
+            "mine",
+            {"base_url": "http://x/v1", "models": 7},
+            "models takes a list of strings",
+            id="models",
         ),
-        pytest.param("mine", {"base_url": 7}, "base_url takes a text", id="no text"),
+        pytest.param("mine", {"base_url": 7}, "base_url takes a string", id="no text"),
         pytest.param("mine", {"base_url": "http://x/v1", "bare": "("}, "bare is no", id="shape"),
         pytest.param(
             "mine", {"base_url": "http://x/v1", "prices": {"m": 1}}, "prices takes", id="prices"
@@ -278,11 +281,15 @@ def test_an_installed_package_adds_a_provider() -> None:
 @pytest.mark.usefixtures("_installed")
 @pytest.mark.parametrize(
     ("name", "why"),
-    [("gone", "No module named"), ("raises", "no luck today"), ("odd", "it is no ProviderEntry")],
+    [
+        ("gone", "No module named"),
+        ("raises", "no luck today"),
+        ("odd", "it is not a ProviderEntry"),
+    ],
 )
 def test_a_broken_package_says_why_where_it_is_asked_for(name: str, why: str) -> None:
     """In one line, without a key."""
-    with pytest.raises(ModelError, match=f"provider '{name}' of .* is left out: .*{why}") as caught:
+    with pytest.raises(ModelError, match=f"skipped the provider '{name}' of .*: .*{why}") as caught:
         asked(f"{name}:m")
     assert "CANARY" not in str(caught.value)
 

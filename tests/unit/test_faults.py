@@ -296,7 +296,7 @@ def test_messages_name_the_way_out(server: Loopback, endpoint: Endpoint) -> None
     message = endpoint.failure(server, "bad-param").fault.message
     assert "bad-param does not accept 'temperature'" in message
     assert "250000 tokens" in endpoint.failure(server, "too-long").fault.message
-    assert "asks to wait 1 s" in endpoint.failure(server, "err-429-ra-1").fault.message
+    assert "retry after 1 s" in endpoint.failure(server, "err-429-ra-1").fault.message
 
 
 @each_endpoint

@@ -112,7 +112,7 @@ def test_a_client_that_cannot_be_built_shows_no_key(monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(openai, "AsyncOpenAI", broken)
     monkeypatch.setenv("OPENAI_API_KEY", "sk-CANARY-0123456789abcdef")
-    with pytest.raises(ModelError, match=r"no client for api\.openai\.com") as caught:
+    with pytest.raises(ModelError, match=r"cannot create a client for api\.openai\.com") as caught:
         asyncio.run(official("openai").prepare())
     assert caught.value.__context__ is None
     assert "CANARY" not in "".join(traceback.format_exception(caught.value))

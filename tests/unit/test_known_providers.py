@@ -271,7 +271,7 @@ def test_azure_wants_the_endpoint_and_not_a_path(
     lead("azure", server, monkeypatch, tmp_path)
     url = f"{server.url}/openai/deployments/x/chat/completions?api-version=2024-10-21"
     monkeypatch.setenv("AZURE_OPENAI_ENDPOINT", url)
-    with pytest.raises(ModelError, match="AZURE_OPENAI_ENDPOINT ends where /openai begins"):
+    with pytest.raises(ModelError, match="AZURE_OPENAI_ENDPOINT must end before /openai"):
         asyncio.run(fanout("%section a\nask", model="azure:x"))
 
 

@@ -67,7 +67,7 @@ def test_a_queue_is_told_with_the_way_out() -> None:
     for record in late(records):
         assert record.error is not None
         told = record.error.message
-        assert told.startswith("no first token within 60 s; 7 other calls were open")
+        assert told.startswith("no first token within 60 s; 7 other calls were running")
         assert "local server" in told
         assert "-c 1" in told
         assert "--timeout" in told
@@ -117,7 +117,7 @@ def test_a_slow_answer_is_no_queue() -> None:
     """A server that has begun to answer and falls silent does not answer one at a time for that."""
     records = run_virtual(Slots(8, 600.0).cell(8)).result
     assert {record.error.message for record in records if record.error} == {
-        "silent for 15 s in the middle of the answer"
+        "silent for 15 s during the answer"
     }
 
 

@@ -218,8 +218,8 @@ def test_a_worker_that_cannot_try_again_in_time_says_why() -> None:
     for record in records:
         assert record.error is not None
         assert record.error.kind == "server"
-        assert "no further try could begin within the deadline of 20 s" in record.error.message
-        assert "asks to wait" not in record.error.message
+        assert "no time for another try before the deadline of 20 s" in record.error.message
+        assert "asks for a wait" not in record.error.message
 
 
 def test_a_stop_ends_the_wait() -> None:

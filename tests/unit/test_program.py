@@ -119,7 +119,7 @@ def test_an_addresss_query_is_in_the_program_unless_it_may_be_a_secret() -> None
     registry.forget("mine")
     assert "CANARY" not in made
     assert "default_query={'api-version': '2024-06-01'}" in made
-    assert "it may hold a key" in made
+    assert "it may contain a key" in made
 
 
 def asked(server: Loopback) -> Counter[tuple[Any, ...]]:
@@ -500,14 +500,16 @@ def test_a_server_of_ones_own_is_reached(server: Loopback, tmp_path: Path) -> No
 def test_a_simulated_cell_gives_a_program_for_a_real_model() -> None:
     """Which says so."""
     text = source("vote -n 3 --choices a,b -m sim:?truth=a", "Which?")
-    assert 'MODEL = "claude-haiku-5-5"  # the cell asked a simulation; this is a real model' in text
+    assert (
+        'MODEL = "claude-haiku-5-5"  # the cell used a simulated model; this is a real one' in text
+    )
 
 
 def test_limits_that_are_left_out_are_said() -> None:
     """A program that dropped a cap in silence would be dangerous."""
     text = source("fanout -n 2 --max-cost 0.50 --rpm 30 -m claude-haiku-5-5", "Hello")
-    assert "# Of the cell's options these are not here: --max-cost 0.50, --rpm 30\n" in text
-    assert "not here" not in source("fanout -n 2 -m sim", "Hello")
+    assert "# These options of the cell are not included: --max-cost 0.50, --rpm 30\n" in text
+    assert "not included" not in source("fanout -n 2 -m sim", "Hello")
 
 
 @pytest.mark.parametrize(
@@ -537,10 +539,10 @@ def test_an_open_winner_has_its_usual_spelling(
 
 
 def test_too_many_calls_are_refused() -> None:
-    """So are items that come as they are read; the error says the way out."""
-    with pytest.raises(OptionError, match="300 calls are too many to be written out"):
+    """So are items that their number is unknown; the error says the way out."""
+    with pytest.raises(OptionError, match="300 calls are too many to write out"):
         source("fanout --each many -m sim", "{{item}}", many=[f"{n}" for n in range(300)])
-    with pytest.raises(OptionError, match="come as they are read"):
+    with pytest.raises(OptionError, match="their number is unknown"):
         source("fanout --each many -m sim", "{{item}}", many=(f"{n}" for n in range(3)))
 
 

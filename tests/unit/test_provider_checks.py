@@ -44,7 +44,7 @@ def check(provider: str, model: str, **fields: object) -> None:
 )
 def test_current_claude_models_take_no_temperature(model: str) -> None:
     """The message names the model and what to drop."""
-    with pytest.raises(ModelError, match=f"{model} takes no temperature: drop -t"):
+    with pytest.raises(ModelError, match=f"{model} takes no temperature: remove -t"):
         check("anthropic", model, temperature=0.5)
     with pytest.raises(ModelError, match="no temperature"):
         check("anthropic", model, params={"temperature": 1})
@@ -182,7 +182,7 @@ def test_credentials_in_an_address_are_used_and_never_shown(
 def test_an_address_that_is_none_is_refused(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is named before any call."""
     monkeypatch.setenv("OPENAI_BASE_URL", url or "nothing")
-    with pytest.raises(ModelError, match="is no http"):
+    with pytest.raises(ModelError, match="does not start with http"):
         official("openai")
 
 

@@ -104,7 +104,7 @@ def test_an_odd_hint_never_holds_a_worker_past_its_deadline(server: Loopback) ->
         assert run.seconds <= 3 + with_slack(SOON) + stalls.seconds, hint
         assert record.error is not None
         assert (record.status, record.error.kind) == ("failed", "rate_limit")
-        assert ("asks to wait 3600 s" in record.error.message) == (hint == "3600")
+        assert ("wait of 3600 s" in record.error.message) == (hint == "3600")
 
 
 QUOTAS = {
@@ -483,7 +483,7 @@ def test_a_redirect_sends_no_byte_elsewhere(server: Loopback, dialect: str, stat
         other.settimeout(0.05)
         with pytest.raises(TimeoutError):
             other.accept()
-    assert "a redirect to" in str(run.results[0].error)
+    assert "the address redirects to" in str(run.results[0].error)
 
 
 # What is kept.

@@ -311,7 +311,7 @@ def test_what_came_instead_is_shown_short_and_harmless(
 def test_events_that_are_no_objects_are_not_an_answer(
     server: Loopback, endpoint: Endpoint, data: str
 ) -> None:
-    """A stream of something else is not a stream of this API."""
+    """A stream of something else is not an API stream."""
     server.script("m", Act(headers={"content-type": "text/event-stream"}, body=f"data: {data}\n\n"))
     assert endpoint.failure(server, "m").fault.kind == "not_an_answer"
 

@@ -520,7 +520,7 @@ def test_a_file_of_another_kind_is_left_alone(path: Path, content: bytes) -> Non
     store.add(task(), answer(task()))
     assert path.read_bytes() == content
     assert len(store.warnings) == 1
-    assert "nothing in the file is a recording" in store.warnings[0]
+    assert "the file contains no recordings" in store.warnings[0]
 
 
 # --- newer versions -------------------------------------------------------------------------------

@@ -59,7 +59,7 @@ def test_a_text_means_a_model(text: str, model: Model) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "no model is given; write provider:model"),
+        ("", "no model is named; write provider:model"),
         ("anthropic", "anthropic needs a model's name: anthropic:NAME"),
         ("ollama:", "ollama needs a model's name"),
         ("antropic:claude-haiku-5-5", "unknown provider 'antropic'; did you mean 'anthropic'?"),
@@ -70,11 +70,11 @@ def test_a_text_means_a_model(text: str, model: Model) -> None:
         ("llama3", "unknown model 'llama3'.*sim needs no key.*%parallm provider"),
         ("openai:gpt-6-luna?temperature=1", "only simulated models"),
         ("gpt-6-luna?x=1", "unknown model"),
-        ("sim?accuracy", "'accuracy' in .* is not of the form key=value"),
-        ("sim?", "not of the form key=value"),
-        ("sim?a=1&a=2", "'a' comes twice"),
-        ("sim?a=1&", "not of the form key=value"),
-        ("claude-\x1b[2J", "characters that no name has"),
+        ("sim?accuracy", "'accuracy' in .* is not key=value"),
+        ("sim?", "not key=value"),
+        ("sim?a=1&a=2", "'a' appears twice"),
+        ("sim?a=1&", "not key=value"),
+        ("claude-\x1b[2J", "characters that are not allowed in a name"),
     ],
 )
 def test_a_text_that_means_none_says_what_is_possible(text: str, message: str) -> None:
@@ -105,7 +105,7 @@ def test_bad_definitions_are_refused() -> None:
     for name in ("", "a b", "a:b", "9x", "anthropic", "openai", "sim"):
         with pytest.raises(OptionError):
             registry.define(name, "http://localhost:1/v1")
-    with pytest.raises(OptionError, match="no http") as caught:
+    with pytest.raises(OptionError, match="does not start with http") as caught:
         registry.define("local", "localhost:1")
     with pytest.raises(OptionError, match="--key-env") as caught:
         registry.define("local", "http://localhost:1/v1", key_env="sk-CANARY-0123456789")

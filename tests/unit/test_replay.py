@@ -309,34 +309,34 @@ def missed(path: Path, head: str, body: str) -> str:
         pytest.param(
             "fanout",
             SECTIONS.replace("B", "Be"),
-            "b: not recorded in 'answers.jsonl': the nearest is line N (b), whose prompt differs: "
-            "'about this\\n\\nB' is now 'about this\\n\\nBe'. To ask for it: %parallm recordings ",
+            "b: not recorded in 'answers.jsonl': the nearest is line N (b), with a different prompt: 'about "
+            "this\\n\\nB' is now 'about this\\n\\nBe'. To record it: %parallm recordings ",
             id="prompt",
         ),
         pytest.param(
             "fanout",
             SECTIONS.replace("about this", "about that"),
             "a: not recorded in 'answers.jsonl', nor are 2 more of its cell: the nearest is line N "
-            "(a), whose prompt differs: 'about this\\n\\nA' is now 'about that\\n\\nA'.",
+            "(a), with a different prompt: 'about this\\n\\nA' is now 'about that\\n\\nA'.",
             id="preamble",
         ),
         pytest.param(
             "fanout",
             SECTIONS.replace("%section c", '%section c --system "be kind"'),
-            "c: not recorded in 'answers.jsonl': the nearest is line N (c), whose system differs: "
+            "c: not recorded in 'answers.jsonl': the nearest is line N (c), with a different system: "
             'none is now "be kind".',
             id="system prompt",
         ),
         pytest.param(
             "fanout --max-tokens 100 -t 0.5",
             SECTIONS,
-            "whose temperature differs: none is now 0.5; so does its max_tokens.",
+            "with a different temperature: none is now 0.5; also different: max_tokens.",
             id="options",
         ),
         pytest.param(
             "fanout",
             SECTIONS.replace("%section c", "%section c -m fake:n"),
-            "whose model differs: 'm' is now 'n'.",
+            "with a different model: 'm' is now 'n'.",
             id="model",
         ),
         pytest.param(
@@ -376,7 +376,7 @@ def test_without_a_file_the_miss_says_so(path: Path) -> None:
     """And an empty one likewise."""
     assert ": there is no such file." in missed(path, "fanout", SECTIONS)
     path.touch()
-    assert ": it holds no recording." in missed(path, "fanout", SECTIONS)
+    assert ": it contains no recordings." in missed(path, "fanout", SECTIONS)
 
 
 def test_a_miss_shows_no_key(path: Path) -> None:
@@ -398,7 +398,7 @@ def test_of_a_long_map_the_first_miss_ends_the_run(path: Path) -> None:
             run_virtual(FanoutPattern.run(plan, around))
             continue
         with pytest.raises(
-            RecordingMissing, match=r"whose prompt differs: 'item .' is now 'item 10'"
+            RecordingMissing, match=r"with a different prompt: 'item .' is now 'item 10'"
         ):
             run_virtual(FanoutPattern.run(plan, around))
 
@@ -489,7 +489,7 @@ def test_a_prune_that_fails_changes_nothing(path: Path, monkeypatch: pytest.Monk
 
     monkeypatch.setattr(os, "replace", full)
     with pytest.raises(
-        ParallmError, match=r"cannot be pruned \(No space left on device\); it is as"
+        ParallmError, match=r"cannot be pruned \(No space left on device\); it was not"
     ):
         store.prune()
     assert path.read_bytes() == before

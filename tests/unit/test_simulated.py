@@ -612,10 +612,10 @@ def test_a_function_must_return_text():
 @pytest.mark.parametrize(
     ("answers", "says"),
     [
-        pytest.param({"style": 3}, "'style' must hold a text", id="number"),
-        pytest.param({"style": None}, "'style' must hold a text", id="none"),
-        pytest.param({"style": []}, "'style' must hold a text", id="no-texts"),
-        pytest.param({"style": ["a", 3]}, "'style' must hold a text", id="number-in-list"),
+        pytest.param({"style": 3}, "'style' must map to text", id="number"),
+        pytest.param({"style": None}, "'style' must map to text", id="none"),
+        pytest.param({"style": []}, "'style' must map to text", id="no-texts"),
+        pytest.param({"style": ["a", 3]}, "'style' must map to text", id="number-in-list"),
         pytest.param({1: "a"}, "the key 1 must be", id="key"),
         pytest.param(["a"], "must be a dict or a function", id="list"),
         pytest.param("text", "must be a dict or a function", id="text"),
@@ -632,7 +632,7 @@ def test_a_dict_that_was_changed_is_checked_again():
     answers = {"v1": "old"}
     provider = SimulatedProvider(answers)
     answers["v1"] = 3
-    with pytest.raises(ModelError, match="'v1' must hold a text"):
+    with pytest.raises(ModelError, match="'v1' must map to text"):
         provider.check(task())
 
 
