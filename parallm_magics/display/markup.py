@@ -214,6 +214,8 @@ def markdown(text: str, limit: int = texts.LIMIT) -> Markup:
     """
     if len(text) > limit:
         return _as_it_is(text, limit)
+    if _NO_MARK.fullmatch(line := text.rstrip(" \n")):
+        return _safe(f"{_STYLED['p']}{line}</p>\n")
     import nh3  # here: an import of the package stays quick
 
     try:
@@ -232,6 +234,9 @@ def markdown(text: str, limit: int = texts.LIMIT) -> Markup:
     styled = _BARE.sub(lambda bare: _STYLED[bare[1] or bare[2]], visible(clean))
     return _safe(styled) if len(styled) <= _SWELL * limit else _as_it_is(text, limit)
 
+
+_NO_MARK = re.compile(r"[A-Za-z](?:[A-Za-z0-9,.;:()'?/%+-]|[ ](?! ))*(?<! )")
+"""One line in which nothing means anything to Markdown; most answers of a large map are such."""
 
 _SWELL = 3
 _WORK = 20_000

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import re
 import unicodedata
@@ -147,10 +148,13 @@ def listed(words: Sequence[str], left: int = 0) -> str:
 
 def width(text: str) -> int:
     """Columns that the text takes in a terminal; East Asian wide characters take two."""
-    if text.isascii():
-        return len(text)
+    return len(text) if text.isascii() else sum(map(_columns, text))
+
+
+@functools.lru_cache(4096)
+def _columns(char: str) -> int:
     # Marks of direction and joiners take no room, wherever they stand.
-    return sum(max(wcwidth(c), 0) for c in text if unicodedata.category(c) != "Cf")
+    return 0 if unicodedata.category(char) == "Cf" else max(wcwidth(char), 0)
 
 
 def fit(text: str, columns: int, fill: Literal["", "left", "right"] = "") -> str:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
+from unittest.mock import patch
+
 import pytest
 from display_samples import Page
 from growth import assert_in_proportion
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from parallm_magics.display import markup
 from parallm_magics.display.markup import markdown
 
 ALLOWED = {
@@ -133,3 +137,15 @@ def test_a_parser_s_work_has_an_end(piece: str) -> None:
 def test_ordinary_text_is_within_it(text: str) -> None:
     """Links, JSON and lists of the greatest length are drawn as such."""
     assert not markdown(text).startswith("<pre style")
+
+
+@given(st.from_regex(r"[A-Za-z0-9 ,.;:()'?/%+!~=-]{0,40}", fullmatch=True))
+@example("1. one")
+@example("www.example.com or https://example.com/a and a@b.example")
+@example("two  blanks ")
+@example("Ends in -")
+def test_a_line_without_marks_is_the_paragraph_that_it_would_be(line: str) -> None:
+    """What needs no parser is drawn without one, and looks as if it had been parsed."""
+    drawn = markdown(line)
+    with patch.object(markup, "_NO_MARK", re.compile(r"(?!)")):
+        assert drawn == markdown(line)
