@@ -11,8 +11,11 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import get_args
+
+import measured
 
 from parallm_magics import errors
 from parallm_magics.cell.option_entry import MAGICS, Option
@@ -226,6 +229,22 @@ def _provider(entry: ProviderEntry) -> tuple[str, ...]:
     )
 
 
+def figures(rows: Sequence[measured.Shown]) -> str:
+    """Figures of the benchmarks."""
+    return table(("What", "Measured", "Target"), measured.shown(rows))
+
+
+def judged() -> str:
+    """The figures that speed is judged by, where they were measured."""
+    rows = list(measured.summary())
+    return table(("What", "Anthropic", "OpenAI", "Target"), rows) if rows else ""
+
+
+def parts() -> str:
+    """The parts of the results."""
+    return table(("Part", "Targets met"), measured.parts())
+
+
 BLOCKS: dict[str, Callable[[], str]] = {
     "options": options,
     "settings": settings,
@@ -236,6 +255,13 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "columns": columns,
     "errors": tree_of_errors,
     "providers": providers,
+    "figures-judged": judged,
+    "figures-speed": partial(figures, measured.SPEED),
+    "figures-faults": partial(figures, measured.FAULTS),
+    "figures-votes": partial(figures, measured.VOTES),
+    "figures-studies": partial(figures, measured.STUDIES),
+    "figures-page": partial(figures, measured.PAGE),
+    "figures-parts": parts,
 }
 
 

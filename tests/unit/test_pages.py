@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import generated
+import measured
 import pytest
 from make import Page, problems
 from paths import PACKAGE, PROJECT
@@ -133,3 +134,29 @@ def test_a_good_site_has_no_problems(tmp_path: Path) -> None:
     )
     assert list(problems(tmp_path)) == []
     assert Page(tmp_path / "a.html").anchors == {"", "x"}
+
+
+def test_the_figures_are_those_of_the_results(tmp_path: Path, monkeypatch: Any) -> None:
+    """The page says the median that was measured, and that a target was missed; a lost figure is named."""
+    head = "## Loading\n\n| | rounds | median | min | max | target | |\n|---|--:|--:|--:|--:|--:|---|\n"
+    results = tmp_path / "RESULTS.md"
+    results.write_text(f"{head}| CPU seconds | 3 | 0.2 | 0.1 | 0.3 | ≤ 0.1 | misses |\n")
+    monkeypatch.setattr(measured, "RESULTS", results)
+    what = ("loading", "Loading", "CPU seconds")
+    assert list(measured.shown([what])) == [("loading", "0.2", "≤ 0.1, missed")]
+    assert [met for _, met in measured.parts()] == ["0 of 1"]
+    with pytest.raises(SystemExit, match="RESULTS.md has no 'wall' in 'Loading' any more"):
+        list(measured.shown([("loading", "Loading", "wall")]))
+
+
+def test_the_figures_that_speed_is_judged_by_are_shown_once_measured(
+    tmp_path: Path, monkeypatch: Any
+) -> None:
+    """Those with a target, of both SDKs; the others stay in the results."""
+    results = tmp_path / "RESULTS.md"
+    results.write_text(
+        "## Figures\n\n| | anthropic | openai | at most | |\n|---|--:|--:|--:|---|\n"
+        "| 100 calls: wall | 1.1 | 1.2 | ≤ 1.15 | misses |\n| 100 calls: ideal | 1.1 | 1.2 |  |  |\n"
+    )
+    monkeypatch.setattr(measured, "RESULTS", results)
+    assert list(measured.summary()) == [("100 calls: wall", "1.1", "1.2", "≤ 1.15, missed")]
