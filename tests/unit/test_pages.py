@@ -145,7 +145,7 @@ def test_the_figures_are_those_of_the_results(tmp_path: Path, monkeypatch: Any) 
     what = ("loading", "Loading", "CPU seconds")
     assert list(measured.shown([what])) == [("loading", "0.2", "≤ 0.1, missed")]
     assert [met for _, met in measured.parts()] == ["0 of 1"]
-    with pytest.raises(SystemExit, match="RESULTS.md has no 'wall' in 'Loading' any more"):
+    with pytest.raises(SystemExit, match="has no 'wall' in 'Loading' any more"):
         list(measured.shown([("loading", "Loading", "wall")]))
 
 
