@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from typing import Any
 
 MOST_TOKENS = 10**9
+_decode = json.JSONDecoder().decode
 
 
 def parsed(body: bytes | str) -> Any:
     """The JSON value, or None where there is none."""
     try:
-        return json.loads(body)
+        return _decode(body) if isinstance(body, str) else json.loads(body)
     except (ValueError, RecursionError):
         return None
 

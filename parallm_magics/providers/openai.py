@@ -138,9 +138,9 @@ def _take(choice: Mapping[str, Any], data: Mapping[str, Any], draft: Draft) -> N
     if not said and not draft.parts:  # a whole message, perhaps in the place of a piece
         said = mapping(choice.get("message"))
     draft.take(content_of(said.get("content")))
-    refusal, thinking = string(said.get("refusal")), _thinking(said)
-    if refusal or thinking:
-        draft.take(Content(refusal=refusal, thinking=thinking))
+    if len(said) > 1 or "content" not in said:
+        beside = Content(refusal=string(said.get("refusal")), thinking=_thinking(said))
+        draft.take(beside)
     draft.stop(choice.get("finish_reason"))
     if error := choice.get("error") or said.get("error"):
         draft.break_off(error)
