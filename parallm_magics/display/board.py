@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
@@ -14,6 +14,7 @@ from parallm_magics.display import looks, text
 from parallm_magics.display.columns import Row, models_line, read_as
 from parallm_magics.display.kinds import Block, Heading, Notes, Progress, Says, Workers
 from parallm_magics.display.live_rows import MOST_ROWS, LiveRows, Worker
+from parallm_magics.display.markup import markdown
 from parallm_magics.display.pace import Pace, axis
 from parallm_magics.display.to_html import html
 from parallm_magics.display.totals import called
@@ -24,6 +25,9 @@ _LEFT = "more workers not shown; here are those that run, the last without succe
 
 MANY = 100
 """From so many workers on the table is drawn less often."""
+
+DRAWN_AHEAD = 200
+"""Most answers that are drawn while others are waited for; a result shows hardly more."""
 
 _MOST_PROGRESS = 0.99
 """The whole bar would say that nothing runs any more."""
@@ -70,6 +74,7 @@ class Board:
         self._said: str | None = None
         self._loading = False
         self._states: Counter[str] = Counter()
+        self._to_draw: deque[str] = deque()
         self._votes = Votes(repeats, choices)
         self._pace = Pace()
         self._span = 0.0
@@ -128,6 +133,8 @@ class Board:
             worker.read = read_as("", record.value if record.ok else None)
             return
         self._states[record.status] += 1
+        if self.done <= DRAWN_AHEAD:
+            self._to_draw.append(record.text)
         if record.replayed:
             self._replayed += 1
         elif called(record):
@@ -148,6 +155,12 @@ class Board:
             self._priced += 1
         elif not record.simulated:
             self._unpriced += 1
+
+    def draw_ahead(self) -> bool:
+        """Draw one answer for the result to come, which is there sooner then; False where none is left."""
+        if self._to_draw:
+            markdown(self._to_draw.popleft())
+        return bool(self._to_draw)
 
     def line(self, now: float) -> str:
         """How far the run is, in one line for a terminal."""

@@ -216,12 +216,18 @@ def markdown(text: str, limit: int = texts.LIMIT) -> Markup:
         return _as_it_is(text, limit)
     if _NO_MARK.fullmatch(line := text.rstrip(" \n")):
         return _safe(f"{_STYLED['p']}{line}</p>\n")
+    styled = (_kept if len(text) <= _MOST_KEPT else _styled)(text)
+    return _safe(styled) if 0 < len(styled) <= _SWELL * limit else _as_it_is(text, limit)
+
+
+def _styled(text: str) -> str:
+    """The text's html; "" where it takes too much work."""
     import nh3  # here: an import of the package stays quick
 
     try:
         rendered = _parser().render(visible(text))
     except _TooMuchWork:
-        return _as_it_is(text, limit)
+        return ""
     clean = nh3.clean(
         rendered,
         tags=_TAGS,
@@ -231,8 +237,12 @@ def markdown(text: str, limit: int = texts.LIMIT) -> Markup:
         link_rel="noopener noreferrer",
     )
     # Again: an entity such as &#x202e; becomes its character only on the way.
-    styled = _BARE.sub(lambda bare: _STYLED[bare[1] or bare[2]], visible(clean))
-    return _safe(styled) if len(styled) <= _SWELL * limit else _as_it_is(text, limit)
+    return _BARE.sub(lambda bare: _STYLED[bare[1] or bare[2]], visible(clean))
+
+
+_MOST_KEPT = 4_000
+_kept = functools.lru_cache(512)(_styled)
+"""What a live view has drawn ahead is there when the result is drawn."""
 
 
 _NO_MARK = re.compile(r"[A-Za-z](?:[A-Za-z0-9,.;:()'?/%+-]|[ ](?! ))*(?<! )")

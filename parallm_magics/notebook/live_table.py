@@ -108,12 +108,22 @@ class LiveTable:
             with self._surviving():
                 self._surface.draw(self._board, self._now())
             every = EVERY_OF_MANY if self._board.many else EVERY
-            await asyncio.sleep(every)
+            await self._pause(every)
             # Elapsed times move even where nothing happened, only more slowly.
             for _ in range(round(EVERY_OF_NOTHING / every) - 1):
                 if self._changed:
                     break
-                await asyncio.sleep(every)
+                await self._pause(every)
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait; whatever of the result can be drawn meanwhile is drawn, a piece at a time."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + seconds
+        with self._surviving():
+            # It waits for nothing: others have their turn between two pieces.
+            while loop.time() < until and self._board.draw_ahead():  # noqa: ASYNC110
+                await asyncio.sleep(0)
+        await asyncio.sleep(until - loop.time())
 
     def _show_last(self) -> None:
         """Leave the last picture where it is until the result has taken its place."""

@@ -6,6 +6,7 @@ import re
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from display_samples import FOLLOW_UP, GUARD, HAIKU, Page, bad_inputs, failed, record
@@ -14,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from parallm_magics.core.tasks import ROLES, Event, Fault, Model, Record, Role, Task
-from parallm_magics.display import Board
+from parallm_magics.display import Board, markup
+from parallm_magics.display.board import DRAWN_AHEAD
 from parallm_magics.display.live_rows import (
     MOST_AUXILIARY,
     MOST_ROWS,
@@ -522,6 +524,24 @@ def test_odd_clocks_are_borne(odd: float) -> None:
     run(board, 100, 0.1, begins=1)
     assert "calls per second" in text_of(board, 10.1)
     assert "calls per" not in text_of(board, odd)
+
+
+def test_answers_are_drawn_while_others_are_waited_for() -> None:
+    """The result finds them drawn; of a large run only as many are as it may show."""
+    board = Board(total=1_000)
+    texts = [f"An answer *number {index}* of {id(board)}" for index in range(DRAWN_AHEAD + 5)]
+    for index, text in enumerate(texts):
+        begin(board, index)
+        board.tell(Event("ended", index, 1.0, record=record(index, text=text)))
+    pieces = 1
+    while board.draw_ahead():
+        pieces += 1
+    assert pieces == DRAWN_AHEAD
+    assert not board.draw_ahead()
+    with patch.object(markup, "_parser", side_effect=AssertionError("drawn again")):
+        assert all("<em>" in markup.markdown(text) for text in texts[:DRAWN_AHEAD])
+        with pytest.raises(AssertionError, match="drawn again"):
+            markup.markdown(texts[DRAWN_AHEAD])
 
 
 def test_nothing_is_left_of_a_run_that_is_done() -> None:
