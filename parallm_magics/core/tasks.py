@@ -259,7 +259,7 @@ class Attempt:
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Record:
     """How one worker ended. Every worker ends in exactly one.
 
@@ -324,6 +324,14 @@ class Record:
     system: str | None = None
     thinking: str | None = None
     thinking_tokens: int | None = None
+
+    def __repr__(self) -> str:
+        mark = "SIMULATED " if self.simulated else ""
+        said = (
+            self.error.message if self.error and not self.ok else " ".join(self.text[:400].split())
+        )
+        said = said if len(said) <= 60 else f"{said[:60]}…"
+        return f"<{mark}Record {self.name!r}: {self.status}, {self.seconds:.2f} s, {said!r}>"
 
     @property
     def ok(self) -> bool:

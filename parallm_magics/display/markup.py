@@ -162,8 +162,8 @@ def box(ems: int, room: int = 0, share: int = 0) -> Element:
         width = f"clamp(0px,(100cqw - {room}px)*99,{width})"
     elif share:
         width = f"{width};max-width:min({width},max(6em,{share}cqw))"
-    style = f"display:block;max-width:{width};max-height:1.6em;overflow:hidden;"
-    return Element("bdi", style=f"{style}text-overflow:ellipsis")
+    style = f"display:block;max-width:{width};overflow:hidden;text-overflow:ellipsis"
+    return Element("bdi", style=style)
 
 
 def clip(ems: float) -> Element:

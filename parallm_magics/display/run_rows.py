@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from parallm_magics.answers.json_objects import objects_in
 from parallm_magics.core.tasks import Record
 from parallm_magics.display import kinds, text, vote_words
 from parallm_magics.display.columns import Row, about_of, asked_and_answered, row_of
@@ -33,18 +35,22 @@ SHORT, LINE = 30, 90
 
 ABOVE = "shown above"
 
+_DECODER = json.JSONDecoder()
+
 
 @dataclass(frozen=True, slots=True)
 class _Line:
     """One row before it is drawn: a call, or the votes of a section.
 
     Attributes:
+        within: whether it is within the row of a vote, which says what it is about.
         sure: its place where the least sure come first: 0 without success, then by agreement.
     """
 
     record: Record
     ballot: str = ""
     vote: SectionVote | None = None
+    within: bool = False
 
     @property
     def sure(self) -> float:
@@ -118,6 +124,10 @@ class _Table:
     def _call(self, line: _Line) -> tuple[Row, tuple[Block, ...]]:
         record = line.record
         row = row_of(record, line.ballot, self._span)
+        if line.within:
+            row = replace(row, about=replace(row.about, item=""))
+        if len(row.vote) > SHORT and record.text.strip().startswith(row.vote):
+            row = replace(row, vote="", voted=False)  # a text that is counted as it is
         guard = self._guards.get(record.name) if record.role == "guard" else None
         detail = tuple(_facts(row, record, self._limit))
         if self._above and record.text.strip() == self._above:
@@ -128,14 +138,24 @@ class _Table:
             row = replace(row, vote="", voted=False, answer=guard_said(guard), problem="")
             # The raw answer below does not say what follows from it.
             detail += (Says((row.answer,), "dim"),) if len(row.answer) > LINE else ()
-        if _long(row) or detail or guard is not None:
-            detail += (kinds.Text("", record.text, self._limit),) if record.text.strip() else ()
+        elif record.role == "judge":
+            row = replace(row, answer=_reason(record.text) or row.answer)
+        if (_long(row) or detail or record.role != "worker") and record.text.strip():
+            detail += (kinds.Text("", record.text, self._limit),)
         return row, detail
 
     def _vote(self, vote: SectionVote) -> tuple[Row, tuple[Block, ...]]:
-        voters = [_Line(record) for record in vote.records]
+        voters = [_Line(record, within=True) for record in vote.records]
         bars = vote_bars(vote.tally, vote.records, brief=True)
         return _row_of_votes(vote, self._span), (bars, self.block(voters))
+
+
+def _reason(said: str) -> str:
+    """A judge's own words in the object that it was asked for; "" without any."""
+    for _, _, data in objects_in(said, _DECODER):
+        reason = data.get("reason") if isinstance(data, dict) else None
+        return reason if isinstance(reason, str) else ""
+    return ""
 
 
 def _long(row: Row, most: int = SHORT) -> bool:

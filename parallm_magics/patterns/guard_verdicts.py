@@ -17,7 +17,7 @@ from parallm_magics.voting import decide, read_answer
 _ANSWER_LINE = re.compile(r"^\W{0,8}answer\W{0,8}:.*$", re.IGNORECASE | re.MULTILINE)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Verdict:
     """What one guardrail said of a run.
 
@@ -38,6 +38,10 @@ class Verdict:
     records: tuple[Record, ...]
     refusal: str = ""
     block: str = ""
+
+    def __repr__(self) -> str:
+        said = self.verdict or f"no verdict ({self.reason})"
+        return f"<Verdict {self.name!r}: {'passed' if self.passed else 'blocked'}, {said}>"
 
     def to_dict(self) -> dict[str, Any]:
         """Everything but the records as plain JSON types."""

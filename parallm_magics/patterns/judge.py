@@ -52,7 +52,7 @@ class Candidate:
     votes: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Judgment:
     """What came of asking a judge.
 
@@ -67,6 +67,10 @@ class Judgment:
     records: tuple[Record, ...] = ()
     notes: tuple[str, ...] = ()
     missing: str = ""
+
+    def __repr__(self) -> str:
+        said = self.decision.how if self.decision else f"no verdict ({self.missing})"
+        return f"<Judgment: {said}>"
 
 
 def candidates_of(
