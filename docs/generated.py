@@ -31,7 +31,9 @@ from parallm_magics.voting.pick_rules import BUILT_IN
 from parallm_magics.voting.rule_entry import USUAL_KINDS, PickRule
 
 DOCS = Path(__file__).parent
-CODE = re.compile(r"\{\{[\w.]+\}\}|--pick \w+|(?<![\w-])--?[a-z][\w-]*|%%?[a-z]\w+|\brun\.\w+")
+CODE = re.compile(
+    r"\{\{[\w.]+\}\}|--(?:pick|effort) \w+|(?<![\w-])--?[a-z][\w-]*|%%?[a-z]\w+|\brun\.\w+"
+)
 BLOCK = re.compile(r"(<!-- generated: ([\w-]+) -->\n).*?(<!-- end: \2 -->)", re.DOTALL)
 
 STATUS_MEANINGS: dict[str, str] = {
@@ -199,33 +201,37 @@ def tree_of_errors() -> str:
 
 
 def providers() -> str:
-    """The providers that are known by name."""
-    head = (
-        "Name",
-        "Client and API",
-        "Address, and what moves it",
-        "Variables",
-        "Prices",
-        "What differs",
-    )
-    return table(head, (_provider(entry) for entry in ENTRIES if not entry.simulated))
+    """The providers that are known by name: what to set, and where they differ."""
+    head = ("Model", "Set these variables", "What differs")
+    return table(head, ((f"`{e.example}`", _variables(e), _prose(e.quirks)) for e in _asked()))
 
 
-def _provider(entry: ProviderEntry) -> tuple[str, ...]:
-    dialect = entry.dialect
-    assert dialect is not None
+def _asked() -> Iterable[ProviderEntry]:
+    return (entry for entry in ENTRIES if not entry.simulated)
+
+
+def _variables(entry: ProviderEntry) -> str:
     keys = " or ".join(f"`{key}`" for key in entry.keys)
     needs = [f"`{name}` ({what})" for name, what in entry.needs]
-    named = [*([keys] if keys else []), *needs] or ["none"]
-    extra = [f"`pip install 'parallm_magics[{entry.extra}]'`"] if entry.extra else []
-    moved = entry.base_env and entry.base_env not in entry.base_url
+    extra = [f"and `pip install 'parallm_magics[{entry.extra}]'`"] if entry.extra else []
+    return "<br>".join([*([keys] if keys else []), *needs, *extra]) or "none"
+
+
+def addresses() -> str:
+    """Where the providers are, what they speak, and where their prices come from."""
+    head = ("Provider", "Address", "Moved by", "Client and API", "Prices")
+    return table(head, map(_address, _asked()))
+
+
+def _address(entry: ProviderEntry) -> tuple[str, ...]:
+    dialect = entry.dialect
+    assert dialect is not None
     return (
-        f"`{entry.example}`",
+        f"`{entry.name}`",
+        f"`{entry.base_url}`",
+        f"`{entry.base_env}`" if entry.base_env else "",
         f"`{entry.client or dialect.client}`, {dialect.name}",
-        f"`{entry.base_url}`" + (f"; `{entry.base_env}`" if moved else ""),
-        "; ".join([*named, *extra]),
-        f"genai-prices `{entry.prices}`" if entry.prices else "none: it is local",
-        entry.quirks,
+        f"`{entry.prices}`" if entry.prices else "none: it is local",
     )
 
 
@@ -255,6 +261,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "columns": columns,
     "errors": tree_of_errors,
     "providers": providers,
+    "addresses": addresses,
     "figures-judged": judged,
     "figures-speed": partial(figures, measured.SPEED),
     "figures-faults": partial(figures, measured.FAULTS),
