@@ -36,7 +36,7 @@ PATTERNS: dict[str, type[Pattern[Any]]] = {
 def fanout(
     text: str, /, *, variables: Mapping[str, Any] | None = None, **options: Any
 ) -> Pending[FanoutRun | Preview]:
-    """Run independent prompts at once and merge their answers.
+    """Run independent prompts in parallel and merge their answers.
 
     Args:
         text: the cell's text, as it stands below `%%fanout`; the `%%fanout` line may lead it.
@@ -56,7 +56,7 @@ def fanout(
 def vote(
     text: str, /, *, variables: Mapping[str, Any] | None = None, **options: Any
 ) -> Pending[VoteRun | StudyRun | Preview]:
-    """Ask the same several times and let the answers vote.
+    """Ask the same question several times and let the answers vote.
 
     Args:
         text: the cell's text, as it stands below `%%vote`; the `%%vote` line may lead it.

@@ -349,7 +349,7 @@ def _first(reader: Reader, name: str) -> Any:
     """Return the first item, so that an empty source is told before any call."""
     for item in translated(reader.first, _told, BrokenSourceError):
         return item
-    raise OptionError(f"--each: {name} is empty; a generator can be read once")
+    raise OptionError(f"--each: {name} is empty; a generator can be read only once")
 
 
 def _asynchronous(value: Any, name: str) -> Items:

@@ -24,13 +24,13 @@ from parallm_magics.recordings.store import Recordings
 
 FLAGS = {
     "provider": {
-        "--base-url": "the address of an OpenAI-compatible endpoint",
+        "--base-url": "the base URL of an OpenAI-compatible server",
         "--key-env": "the environment variable that holds its key",
-        "--sim": "a dict or a function of the notebook that answers in its place",
+        "--sim": "a dict or function in the notebook that gives the answers",
     },
     "recordings": {
-        "--mode": "whether answers are recorded and replayed",
-        "--prune": "take out what no cell has used since the file was named",
+        "--mode": "when to replay and when to ask: auto, replay, refresh or off",
+        "--prune": "delete the entries that no cell has used since the file was set",
     },
 }
 """The flags of each command that has any, and what each does."""
@@ -56,25 +56,25 @@ def run(magics: Any, line: str) -> None:
 
 
 def status(magics: Any, rest: Sequence[Token]) -> None:
-    """The settings in force, the providers and the spend of this session."""
+    """Show the current settings, the providers and the cost of this session."""
     _no_more(rest, "status")
     show_status(magics)
 
 
 def models(magics: Any, rest: Sequence[Token]) -> None:
-    """How models are named, a line for each provider."""
+    """Show how to name models, one line per provider."""
     _no_more(rest, "models")
     show_models()
 
 
 def usage(magics: Any, rest: Sequence[Token]) -> None:
-    """Calls, tokens and cost of this session, and what is left of its cap."""
+    """Show the calls, tokens and cost of this session, and how much of its cap is left."""
     _no_more(rest, "usage")
     show_usage(magics)
 
 
 def recordings(magics: Any, rest: Sequence[Token]) -> None:
-    """Keep answers in a file, so that only what is missing is asked again; or prune the file."""
+    """Record answers in a file and replay them later, or prune the file."""
     form = f"%parallm recordings PATH [--mode {'|'.join(MODES)}], or --prune"
     session = magics.session
     words = [part for token in rest for part in _parted(token.text)]
@@ -87,12 +87,12 @@ def recordings(magics: Any, rest: Sequence[Token]) -> None:
         mode = mode_of(words[at + 1] if at + 1 < len(words) else "")
         del words[at : at + 2]
     if len(words) > 1 or any(word.startswith("-") or not word.strip() for word in words):
-        raise OptionError(f"%parallm recordings: one path is needed: {form}")
+        raise OptionError(f"%parallm recordings takes one path: {form}")
     if words and words[0].lower() in MODES:  # a mode is no file's name
         mode = mode or mode_of(words.pop())
     path = _path(words[0], magics.shell.user_ns) if words else None
     if path is None and session.recordings is None and (prune or mode not in (None, "off")):
-        raise OptionError(f"%parallm recordings: a path is needed: {form}")
+        raise OptionError(f"%parallm recordings needs a path: {form}")
     if path is not None or mode is not None:
         session.record(path, mode or "auto", anew=not prune)
     if prune:
@@ -108,19 +108,23 @@ def _prune(store: Recordings | None) -> None:
         raise OptionError("%parallm recordings --prune: recordings are off")
     kept, dropped, backup = store.prune()
     noun = "entry" if kept == 1 else "entries"
-    was = f"took out {dropped:,}; what it was is in {backup.name!r}" if backup else "took out none"
-    print(f"kept {kept:,} {noun} that cells have used since the file was named, {was}")
+    was = (
+        f"deleted {dropped:,}; the old file is saved as {backup.name!r}"
+        if backup
+        else "deleted none"
+    )
+    print(f"kept {kept:,} {noun} that cells have used since the file was set, {was}")
 
 
 def _path(word: str, variables: dict[str, Any]) -> str:
     """The path that a word names, itself or as a `{{variable}}`."""
     if word.startswith("$"):
-        raise OptionError(f"%parallm recordings: for a variable write {{{{{word[1:41]}}}}}")
+        raise OptionError(f"%parallm recordings: for a variable, write {{{{{word[1:41]}}}}}")
     if not (word.startswith("{{") and word.endswith("}}")):
         return word
     ref = path(word.strip("{} "))
     if ref is None:
-        raise OptionError(f"%parallm recordings: {word[:40]} names no variable")
+        raise OptionError(f"%parallm recordings: {word[:40]} is not the name of a variable")
     return str(value_of(ref, variables, "%parallm recordings", named=True))
 
 
@@ -130,7 +134,7 @@ def _parted(word: str) -> list[str]:
 
 
 def code(magics: Any, rest: Sequence[Token]) -> None:
-    """Print the plain asyncio program that the last cell stands for, or write it to a new file.
+    """Print the last cell as a plain asyncio program, or write it to a new file.
 
     What reads and counts is imported where it is printed, to be read, and in the file by its source.
     """
@@ -138,7 +142,7 @@ def code(magics: Any, rest: Sequence[Token]) -> None:
     plan = magics.session.last
     if plan is None:
         raise OptionError(
-            "%parallm code: no cell has run yet; run a %%fanout or %%vote cell, --dry-run is enough"
+            "%parallm code: no cell has run yet; run a %%fanout or %%vote cell first (--dry-run is enough)"
         )
     text = scrub(program(plan, by_itself=bool(rest)))
     if not rest:
@@ -154,11 +158,11 @@ def code(magics: Any, rest: Sequence[Token]) -> None:
         return OptionError(f"%parallm code: {name[:60]} cannot be written: {error.strerror}")
 
     translated(write, told, OSError)
-    print(f"{name} holds the program, {len(text.splitlines()):,} lines")
+    print(f"{name} written: {len(text.splitlines()):,} lines")
 
 
 def provider(magics: Any, rest: Sequence[Token]) -> None:
-    """List the providers, or name an OpenAI-compatible endpoint or a model of given answers."""
+    """List the providers, or add an OpenAI-compatible server or a model with your own answers."""
     form = "%parallm provider NAME --base-url URL [--key-env VARIABLE], or NAME --sim ANSWERS"
     words = [token.text for token in rest]
     if not words:
@@ -172,7 +176,7 @@ def provider(magics: Any, rest: Sequence[Token]) -> None:
     elif "--base-url" in flags and "--sim" not in flags:
         registry.define(name, flags["--base-url"], flags.get("--key-env"))
     else:
-        raise OptionError(f"one of --base-url and --sim is needed: {form}")
+        raise OptionError(f"add --base-url or --sim: {form}")
 
 
 def _flags(words: Sequence[str], form: str) -> dict[str, str]:
@@ -202,7 +206,7 @@ def _answers(text: str, variables: dict[str, Any]) -> Any:
 
 def _no_more(rest: Sequence[Token], name: str) -> None:
     if rest:
-        raise OptionError(f"%parallm {name} takes no {rest[0].text[:40]!r}")
+        raise OptionError(f"%parallm {name} does not take {rest[0].text[:40]!r}")
 
 
 COMMANDS: dict[str, Command] = {

@@ -147,7 +147,7 @@ class LiveTable:
 
 @functools.cache
 def _say_once(why: str) -> None:
-    print(f"parallm_magics: no live table ({why}); the run goes on", file=sys.stderr)
+    print(f"parallm_magics: the live table failed ({why}); the run continues", file=sys.stderr)
 
 
 def surface_for(shell: Any, cancel: Cancel | None) -> Surface | None:

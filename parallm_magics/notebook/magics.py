@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @magics_class
 class ParallmMagics(Settings, Magics):
-    """Run LLM calls in parallel. Each setting is the default of the option of the same name."""
+    """Run LLM calls in parallel. Each setting sets the default of the option with the same name."""
 
     def __init__(self, shell: Any) -> None:
         super().__init__(shell)
@@ -47,19 +47,19 @@ class ParallmMagics(Settings, Magics):
     @no_var_expand
     @cell_magic
     def fanout(self, line: str, cell: str) -> Any:
-        """Run independent prompts at once and merge their answers."""
+        """Run independent prompts in parallel and merge their answers."""
         return self._nested("fanout", line, cell)
 
     @no_var_expand
     @cell_magic
     def vote(self, line: str, cell: str) -> Any:
-        """Ask the same several times and let the answers vote."""
+        """Ask the same question several times and let the answers vote."""
         return self._nested("vote", line, cell)
 
     @no_var_expand
     @line_magic
     def parallm(self, line: str) -> None:
-        """Show the settings in force, or run a command: models, usage, recordings, provider."""
+        """Show the current settings, or run a command: models, usage, recordings, provider, code."""
         from parallm_magics.notebook import commands
 
         commands.run(self, line)

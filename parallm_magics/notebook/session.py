@@ -38,7 +38,7 @@ from parallm_magics.recordings.modes import Mode, forced
 from parallm_magics.recordings.store import Recordings, from_environment
 
 IN_CODE = "sys.last_value.run"
-BEFORE_ANY_CALL = "interrupted; no call had been made"
+BEFORE_ANY_CALL = "interrupted before any call was made"
 
 
 class Outcome(NamedTuple):
@@ -303,6 +303,6 @@ def _told(
 
 def _interrupted(run: Run | None, reason: str, out: str | None) -> str:
     if run is None:
-        return f"{reason}; the run was left before its workers had ended"
-    kept = f"{out} holds the records" if out else "give the cell -o NAME to keep them"
+        return f"{reason}; the run stopped before its workers finished"
+    kept = f"{out} holds the records" if out else "add -o NAME to the cell to keep them"
     return f"{reason}; {len(run.succeeded)} of {len(run.results)} workers were done; {kept}"

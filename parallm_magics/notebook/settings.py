@@ -47,7 +47,7 @@ SESSION_MAX_COST = Option(
     name="session_max_cost",
     flags=("session_max_cost",),
     read=dollars,
-    help="no call begins that could take the cost of all cells together above this",
+    help="start no call that could take the cost of all cells together above this",
     form="USD",
     where=frozenset(),
 )
@@ -56,7 +56,7 @@ PRELOAD = Option(
     name="preload",
     flags=("preload",),
     read=switch,
-    help="import what calls of the chosen model need once a cell has ended, not with the first call",
+    help="import the SDK of the chosen model when a cell has ended, so that the first call does not wait for it",
     where=frozenset(),
     default=True,
 )

@@ -25,7 +25,7 @@ def show_status(magics: Any) -> None:
     session = magics.session  # where its settings are wrong, that is all there is to say
     spoken = spoken_settings(magics)
     chosen = {**of_environment(), **spoken}.get("model", ())
-    model = ", ".join(chosen) or "none (give -m MODEL)"
+    model = ", ".join(chosen) or "none (use -m MODEL)"
     facts = [("model", model)]
     facts += [
         (name, f"{value} (default {TABLE[name].default})")
@@ -94,7 +94,7 @@ def _spent(magics: Any) -> list[tuple[str, str]]:
     facts = [("session", calls)]
     if cap is not None:
         left = max(cap - ledger.spent - ledger.held, Decimal(0))
-        counted = "calls whose cost is unknown count as the most that they can have cost"
+        counted = "a call with unknown cost counts with the most it can cost"
         worth = f"{display.money(cap)}: {display.money(left)} left ({counted})"
         facts.append(("session_max_cost", worth))
     return facts
@@ -105,7 +105,7 @@ def recordings_state(session: Any, *, with_mode: bool = True) -> str:
     store = session.recordings
     if store is None:
         alone = with_mode and offline()
-        return "off; only simulated models may be asked" if alone else "off"
+        return "off; only simulated models can be called" if alone else "off"
     mode = f" (mode {store.mode})" if with_mode and store.mode != "auto" else ""
     return display.one_line(f"{_shown(store.path)}{mode}")
 

@@ -171,7 +171,9 @@ def read_record(record: Record, reading: Reading | None) -> Record:
         return replace(record, value=answer.value)
     what = f"none of {', '.join(reading.choices)}" if reading.choices else f"no {reading.kind}"
     said = "the model declined to choose" if answer.state == "abstain" else f"{what} can be read"
-    return replace(record, status="invalid", error=Fault("unreadable", f"{said}; the text is kept"))
+    return replace(
+        record, status="invalid", error=Fault("unreadable", f"{said}; see the full answer")
+    )
 
 
 def says_more(text: str, label: str) -> bool:

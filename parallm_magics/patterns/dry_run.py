@@ -75,10 +75,10 @@ class Preview:
         most = "unknown" if self.most_cost is None else f"at most {display.money(self.most_cost)}"
         how = "streamed" if self.tasks[0].stream else "plain requests"
         calls = f"{display.count(self.calls, 'call')} ({how})"
-        refused = f"; the run would be refused: --max-cost: {self.no_cap}" if self.no_cap else ""
-        refused += f"; the run would not ask {self.unpaid}" if self.unpaid else ""
+        refused = f"; this run would be refused by --max-cost: {self.no_cap}" if self.no_cap else ""
+        refused += f"; this run would skip {self.unpaid}" if self.unpaid else ""
         return (
-            f"Dry run, nothing was sent: {calls}, about {self.input_tokens:,} input tokens, "
+            f"Dry run, no model was called: {calls}, about {self.input_tokens:,} input tokens, "
             f"cost {most}{refused}"
         )
 
@@ -114,8 +114,8 @@ def preview(plan: Plan, ahead: Callable[[Plan, int], Sequence[Ahead]]) -> Previe
     """
     if plan.calls.once or plan.calls.asynchronous:
         raise OptionError(
-            f"--dry-run: {plan.calls.source} can be read once only, and a dry run would use it up; "
-            "try it with a list of the first few"
+            f"--dry-run: {plan.calls.source} can be read only once, and a dry run would use it up; try it with a "
+            f"short list first"
         )
     shown: list[Task] = []
     calls = tokens = answers = 0

@@ -102,7 +102,7 @@ class FanoutRun(Run, Mapping[str, Value]):
 
     def __getitem__(self, key: str) -> Value:
         if key in self._lost and key not in self._values:
-            raise KeyError(f"section {key!r} has no answer ({self._lost[key]}); see .failed")
+            raise KeyError(f"section {key!r} has no answer ({self._lost[key]}); see run.failed")
         return self._values[key]
 
     def __iter__(self) -> Iterator[str]:
@@ -163,13 +163,13 @@ class FanoutPattern(Pattern[FanoutRun]):
         for section in plan.calls.sections(plan.calls.size):
             if asks_judge(section.options.pick, section.options.ties):
                 raise OptionError(
-                    f"section {section.key!r}: a judge is for %%vote; a section takes the other rules"
+                    f"section {section.key!r}: a section cannot use a judge; choose another rule, or use %%vote"
                 )
             if section.reading is not None and section.reading.kind != "open":
                 section_vote_rule(section)
             elif section.options.pick != DEFAULT or section.options.threshold is not None:
                 raise OptionError(
-                    f"section {section.key!r}: --pick needs votes: add --choices, --score or --number"
+                    f"section {section.key!r}: --pick needs values to count; add --choices, --score or --number"
                 )
 
     @classmethod

@@ -148,8 +148,8 @@ async def choose(
 
 def _alone(candidates: Sequence[Candidate]) -> Judgment:
     if not candidates:
-        return Judgment(None, missing="no answer could stand for election")
-    how = "all answers that count are the same: no judge was asked"
+        return Judgment(None, missing="there was no answer to choose from")
+    how = "all valid answers are the same, so no judge was asked"
     return Judgment(Decision("decided", candidates[0].label, how=how))
 
 
@@ -168,7 +168,7 @@ def _weighed(
             return Judgment(Decision("decided", label, how=how), tuple(records))
     if None in chosen:
         return Judgment(None, tuple(records), missing=_why_not(records))
-    how = "the judge is inconsistent: it changed its mind with the order"
+    how = "the judge is inconsistent: its choice changed with the order of the answers"
     return Judgment(Decision("tie", tied=tuple(named), how=how), tuple(records))
 
 
@@ -213,10 +213,10 @@ async def score(
         return Judgment(None, tuple(records), missing=_why_not(records))
     best = max(scored)
     equal = sum(value == best[0] for value, *_ in scored)
-    among = "the highest" if equal == 1 else f"with {equal - 1} more the highest"
+    among = "the highest" if equal == 1 else f"tied with {equal - 1} more for the highest"
     how = f"{among} of {len(scored)} scores by the judge"
     without = [each.voter for each, v in zip(candidates, found, strict=True) if v is None]
-    notes = [f"no score could be read for: {some(without)}"] if without else []
+    notes = [f"the judge's score could not be read for: {some(without)}"] if without else []
     return Judgment(Decision("decided", best[3], how=how), tuple(records), tuple(notes))
 
 
@@ -265,7 +265,7 @@ def _valued(record: Record, value: Verdict) -> Record:
     """Return a judge's record with its verdict; without one it is no success."""
     if not record.ok or value is not None:
         return replace(record, value=value) if record.ok else record
-    fault = Fault("unreadable", "no verdict can be read; the text is kept")
+    fault = Fault("unreadable", "no verdict can be read")
     return replace(record, status="invalid", error=fault)
 
 
@@ -273,7 +273,7 @@ def _why_not(records: Sequence[Record]) -> str:
     for record in records:
         if record.error is not None:
             return record.error.message
-    return "its verdicts cannot be read"
+    return "its verdicts could not be read"
 
 
 # --- what the judge is shown ----------------------------------------------------------------------

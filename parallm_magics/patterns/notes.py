@@ -151,34 +151,32 @@ OF_VOTES: Sequence[Note[Votes]] = (
     Note(
         _level,
         lambda votes: (
-            f"{len(votes.tasks)} votes on two labels can tie; {len(votes.tasks) - 1} would decide as well"
+            f"{len(votes.tasks)} votes on two labels can tie; use {len(votes.tasks) - 1} votes instead"
         ),
     ),
     Note(
         _taken_for_accuracy,
         lambda votes: (
-            "one prompt on one model: the votes share their errors, so agreement is not accuracy"
+            "all votes come from one model and one prompt, so they share errors: agreement is not accuracy"
         ),
     ),
     Note(
         _pinned,
         lambda votes: (
-            f"votes {votes.pinned} are nearly copies of one another, not independent evidence"
+            f"votes {votes.pinned} are almost copies of each other, not independent evidence"
         ),
     ),
     Note(
         lambda votes: votes.copied,
-        lambda votes: (
-            "all answers are the same word for word: they are copies, not independent evidence"
-        ),
+        lambda votes: "all answers are identical: they are copies, not independent evidence",
     ),
     Note(
         _unasked,
-        lambda votes: "no --choices: answers count as the same only where their texts are",
+        lambda votes: "without --choices, answers count as the same only if their texts match",
     ),
     Note(
         _fuzzy,
-        lambda votes: "the question may be too fuzzy: change the prompt before adding votes",
+        lambda votes: "the question may be unclear: improve the prompt before you add votes",
     ),
 )
 """What the votes themselves say about the panel and the question."""
@@ -222,18 +220,20 @@ def _speaking(judged: Judged) -> str:
     what = (
         f"answer of {some(who)} addresses" if len(who) == 1 else f"answers of {some(who)} address"
     )
-    return f"the {what} the judge; read before you trust the verdict"
+    return f"the {what} the judge; read it before you trust the verdict"
 
 
 OF_JUDGES: Sequence[Note[Judged]] = (
     Note(lambda judged: bool(judged.speaking), _speaking),
     Note(
         lambda judged: bool(judged.hidden),
-        lambda judged: f"invisible characters were kept from the judge: {some(judged.hidden)}",
+        lambda judged: (
+            f"invisible characters were removed before the judge read: {some(judged.hidden)}"
+        ),
     ),
     Note(
         lambda judged: bool(judged.hollow),
-        lambda judged: f"hollow, so no candidate: {some(judged.hollow)}",
+        lambda judged: f"left out as candidates, because they say nothing: {some(judged.hollow)}",
     ),
 )
 
@@ -262,16 +262,18 @@ class Merged:
 OF_SYNTHESES: Sequence[Note[Merged]] = (
     Note(
         lambda merged: merged.synthesis is None,
-        lambda merged: "no section succeeded: nothing to merge, the sections are joined",
+        lambda merged: (
+            "no section succeeded, so there was nothing to merge; the sections are joined"
+        ),
     ),
     Note(
         lambda merged: merged.hidden > 0,
         lambda merged: (
-            f"{count(merged.hidden, 'answer')} held invisible characters, which the synthesis was not given"
+            f"{count(merged.hidden, 'answer')} contained invisible characters, which were removed for the synthesis"
         ),
     ),
     Note(
         lambda merged: merged.synthesis is not None and not merged.synthesis.ok,
-        lambda merged: "the synthesis has no answer: the sections are joined instead",
+        lambda merged: "the synthesis gave no answer; the sections are joined instead",
     ),
 )

@@ -84,8 +84,8 @@ class OpenModels:
         asked = [model for model in self.real if model in real]
         if self._context.offline:
             raise RecordingMissing(
-                f"{asked[0]}: nothing may be asked of it, as {VARIABLE}=replay, and no file of "
-                "recordings is named: %parallm recordings PATH, in the notebook"
+                f"{asked[0]}: {VARIABLE}=replay allows no calls, and no recordings file is set; run %parallm "
+                f"recordings PATH in the notebook"
             )
         if self.budget.capped:
             self._check_prices(asked)

@@ -149,7 +149,7 @@ def _entry_asked_for(options: Options, flag: str | None) -> PickRule:
     entry = PICKS[options.pick]
     if options.threshold is not None:
         if not entry.with_share:
-            raise OptionError(f"--threshold and --pick {entry.name} exclude each other")
+            raise OptionError(f"--threshold cannot be combined with --pick {entry.name}")
         shared = PICKS[entry.with_share]
         # So many votes for a flag are enough, whatever the others say.
         entry = shared if flag is None else PICKS[shared.with_flag or shared.name]
@@ -183,14 +183,16 @@ def _early(options: Options, rule: PickRule) -> dict[str, Any]:
     pick = rule.name
     if rule.sure is None:
         raise OptionError(
-            f"--stop {options.stop} has no part in --pick {pick}, where any open vote may still win; "
-            "it is --stop all"
+            f"--stop {options.stop} cannot be used with --pick {pick}, where any open vote may still win; use "
+            f"--stop all"
             if options.stop != "all"
-            else f"--launch lazy has no part in --pick {pick}, which needs every vote; it is --launch all"
+            else f"--launch lazy cannot be used with --pick {pick}, which needs every vote; use --launch all"
         )
     if stop == "beta" and not rule.heuristic:
         fit = " or ".join(each.name for each in PICKS.values() if each.heuristic)
-        raise OptionError(f"--stop beta is for --pick {fit}, not {pick}; --stop clinch is exact")
+        raise OptionError(
+            f"--stop beta works with --pick {fit}, not with {pick}; use --stop clinch"
+        )
     found = {"stop": stop, "lazy": lazy, "least": options.quorum or 1}
     return {**found, "level": Fraction(level)} if level else found
 
@@ -221,7 +223,7 @@ def one_reading(readings: Iterable[Reading | None]) -> Reading:
     found = {reading or Reading("open") for reading in readings}
     if len(found) > 1:
         raise OptionError(
-            "the voters answer in different ways: give all of them the same --choices"
+            "the voters give different kinds of answers; give all of them the same --choices"
         )
     return found.pop()
 

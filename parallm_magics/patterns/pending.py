@@ -46,35 +46,41 @@ class Pending(Coroutine[Any, Any, T_co]):
 
     def __repr__(self) -> str:
         state = "has begun" if self._run is not None else "has not begun"
-        return f"<a run that {state}: write run = await {self._form}>"
+        return f"<a run that {state}; to get it, write run = await {self._form}>"
 
     def __getattr__(self, name: str) -> NoReturn:
-        raise NotAwaited(f"no run yet, so no .{name[:40]}: {self._way_out}")
+        raise NotAwaited(
+            f"the run has not been awaited, so it has no .{name[:40]}: {self._way_out}"
+        )
 
     def __getitem__(self, key: Any) -> NoReturn:
-        raise NotAwaited(f"no run yet, so nothing under {str(key)[:40]!r}: {self._way_out}")
+        raise NotAwaited(
+            f"the run has not been awaited, so it has no entry {str(key)[:40]!r}: {self._way_out}"
+        )
 
     def __contains__(self, key: object) -> bool:
         return bool(self[key])
 
     def __iter__(self) -> NoReturn:
-        raise NotAwaited(f"no run yet, so nothing to go through: {self._way_out}")
+        raise NotAwaited(
+            f"the run has not been awaited, so there is nothing to iterate over: {self._way_out}"
+        )
 
     def __len__(self) -> NoReturn:
-        raise NotAwaited(f"no run yet, so nothing to count: {self._way_out}")
+        raise NotAwaited(f"the run has not been awaited, so it has no length: {self._way_out}")
 
     def __bool__(self) -> bool:
         return True
 
     @property
     def _way_out(self) -> str:
-        return f"await me first, run = await {self._form}"
+        return f"write run = await {self._form}"
 
     def __del__(self) -> None:
         # What Python says of a coroutine; this one is made only when it is awaited.
         if self._run is None:
             warnings.warn(
-                f"nothing was asked, as it was never awaited: write await {self._form}",
+                f"the run was never awaited, so no model was called: write await {self._form}",
                 RuntimeWarning,
                 stacklevel=2,
             )

@@ -50,7 +50,7 @@ def announcement(plan: Plan) -> str:
     calls = plan.calls
     if calls.known is not None and calls.known <= MOST_STREAMED:
         return ""
-    number = "one call an item" if calls.known is None else f"{calls.known:,} calls"
+    number = "one call per item" if calls.known is None else f"{calls.known:,} calls"
     how = "plain requests (--stream on shows answers as they are written)"
     if plan.options.stream == "on":
         how = "streamed"
@@ -59,7 +59,7 @@ def announcement(plan: Plan) -> str:
     if calls.known is None or not known or len(known) < len(costs):
         return f"{number}, {how}"
     most = sum(known, Decimal(0)) * calls.known / len(costs)
-    return f"{number}, {how}; if all are like the first, at most {display.money(most)}"
+    return f"{number}, {how}; if all items are like the first, at most {display.money(most)}"
 
 
 def label_reader(plan: Plan) -> Callable[[Record], tuple[str, str]]:

@@ -37,7 +37,7 @@ class RecordSink:
         self._blocked = ""
         if out_file and self._store is not None and _is_at(out_file, self._store.path):
             raise OptionError(
-                f"--out-file {out_file}: the recordings are in this file; choose another name"
+                f"--out-file {out_file}: this is the recordings file; choose another name"
             )
         self._out = OutFile(out_file, goes_on=further > 0) if out_file else None
 
@@ -145,7 +145,7 @@ class OutFile:
             why = getattr(error, "strerror", None) or str(error)
         if why:
             shown = path if len(path) <= 80 else f"{path[:80]}…"
-            raise OptionError(f"--out-file {shown}: it cannot be written ({why})")
+            raise OptionError(f"--out-file {shown}: cannot be written ({why})")
 
     def write(self, record: Record) -> None:
         """Append one line; a disk that takes no more costs no answer."""
@@ -161,8 +161,8 @@ class OutFile:
         except OSError as error:
             # Results end in another order than the cell's: their number alone is true.
             self.problem = (
-                f"--out-file: after {self._written:,} results nothing could be written "
-                f"({error.strerror}); all of them are in the run"
+                f"--out-file: writing stopped after {self._written:,} results ({error.strerror}); the run still "
+                f"holds all of them"
             )
             return
         self._written += 1

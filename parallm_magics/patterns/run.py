@@ -172,7 +172,7 @@ class Run:
     async def _asked_again(self) -> Self:
         if self._again is None:
             raise ParallmError(
-                "a run that was made by hand, or read from a file, cannot be asked again; run the cell"
+                "this run was created by hand or read from a file, so retry() is not possible; run the cell again"
             )
         again: Self = await self._again(self)
         return again
@@ -262,7 +262,7 @@ def frame(rows: Sequence[Mapping[str, Any]]) -> Any:
         ParallmError: there is no pandas.
     """
     if importlib.util.find_spec("pandas") is None:
-        raise ParallmError("to_pandas() needs pandas: %pip install pandas; to_dict() does without")
+        raise ParallmError("to_pandas() needs pandas: %pip install pandas; or use to_dict()")
     import pandas as pd
 
     return pd.DataFrame(rows)

@@ -30,7 +30,7 @@ from parallm_magics.providers.registry import Clients
 
 R = TypeVar("R", bound=Run)
 
-WAY_BACK = "the error's .run holds every record (sys.last_value.run), and its retry() goes on"
+WAY_BACK = "every record is in the error's .run (sys.last_value.run); await its retry() to continue"
 
 
 class Pattern(ABC, Generic[R]):
@@ -52,7 +52,7 @@ class Pattern(ABC, Generic[R]):
     name: ClassVar[str]
     grammar: ClassVar[str]
     counted: ClassVar[frozenset[Status]] = frozenset(CAME_BACK)
-    achieved: ClassVar[str] = "calls came back"
+    achieved: ClassVar[str] = "calls returned an answer"
 
     workers: Workers
 
@@ -93,7 +93,7 @@ class Pattern(ABC, Generic[R]):
             cut_short = self.blocked or bool(stop.reason)
             if not (records or cut_short):
                 raise OptionError(
-                    f"--each: {self.plan.calls.source} is empty; a generator can be read once"
+                    f"--each: {self.plan.calls.source} is empty; a generator can be read only once"
                 )
             good = sum(record.status in self.counted for record in records)
             total = self.plan.calls.known or len(records)
@@ -180,16 +180,16 @@ class Pattern(ABC, Generic[R]):
     def unread(self, records: Sequence[Record]) -> list[str]:
         """Notes where the run ended before all calls were begun, or their source broke off."""
         calls = self.plan.calls
-        broken = [f"{calls.problem}; what came before it is kept"] if calls.problem else []
+        broken = [f"{calls.problem}; the items before it are kept"] if calls.problem else []
         if calls.known is None:
-            open_end = f"{calls.source} was not read to its end; await run.retry() goes on"
+            open_end = f"{calls.source} was not read to its end; await run.retry() to continue"
             return [*broken, *([] if calls.exhausted else [open_end])]
         left = calls.known - len(records)
         if left <= 0:
             return broken
         return [
             *broken,
-            f"{left:,} of {calls.known:,} calls were not begun; await run.retry() goes on",
+            f"{left:,} of {calls.known:,} calls were not started; await run.retry() to continue",
         ]
 
     def _raise_unfinished(self, run: R, good: int, total: int, least: int) -> None:
@@ -198,14 +198,13 @@ class Pattern(ABC, Generic[R]):
         if unpaid:
             left = total - len(records) + sum(not (r.attempts or r.ok) for r in records)
             raise BudgetExceeded(
-                f"{good:,} of {total:,} {self.achieved}, {left:,} were not asked: "
-                f"{_first_reasons(unpaid, 1)}",
+                f"{good:,} of {total:,} {self.achieved}, {left:,} were not asked: {_first_reasons(unpaid, 1)}",
                 records,
                 run,
             )
         raise TooFewSucceeded(
-            f"{good} of {total} {self.achieved}, {least} are needed "
-            f"(--min-success {self.plan.options.min_success}): {_first_reasons(records)}",
+            f"{good} of {total} {self.achieved}, {least} required (--min-success {self.plan.options.min_success}): "
+            f"{_first_reasons(records)}",
             records,
             run,
         )

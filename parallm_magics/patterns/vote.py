@@ -52,8 +52,8 @@ class VotePattern(Pattern[VoteRun]):
         rule_of(plan.options, len(plan.tasks), reading, plan.calls.flag)
         if plan.options.shuffle_choices and (plan.options.no_ask or not reading.choices):
             raise OptionError(
-                "--shuffle-choices turns the closing line of --choices; with --no-ask or without "
-                "--choices there is none"
+                "--shuffle-choices reorders the closing line of --choices, so it needs --choices and cannot be used "
+                "with --no-ask"
             )
 
     @classmethod

@@ -115,7 +115,7 @@ def decide(
         raise ValueError(f"unknown base {base!r}; known: requested, valid")
     valid = sum(counts.values())
     if valid > requested or min(counts.values(), default=0) < 0:
-        raise ValueError(f"{dict(counts)} cannot be the counts of {requested} requested votes")
+        raise ValueError(f"{dict(counts)} does not fit {requested} requested votes")
     if valid < max(1, (requested + 1) // 2 if quorum is None else quorum):
         return "no_quorum", None
     first, second, *_ = (*sorted(counts.values(), reverse=True), 0)

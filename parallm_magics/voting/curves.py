@@ -80,7 +80,7 @@ def independent_accuracy_by_votes(
 
 def _voters(labels: Labels) -> int:
     if len({len(row) for row in labels}) > 1:
-        raise ValueError("every item needs an entry for each voter; None where there is no vote")
+        raise ValueError("every item needs one entry per voter; use None for a missing vote")
     return len(labels[0]) if labels else 0
 
 

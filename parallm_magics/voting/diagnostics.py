@@ -34,7 +34,7 @@ def error_diagnostics(correct: Sequence[Sequence[bool | int | None]]) -> dict[st
     rows = [[bool(right) for right in row] for row in correct]
     voters = len(rows[0]) if rows else 0
     if any(len(row) != voters for row in rows):
-        raise ValueError("every item needs an entry for each voter; None where there is no vote")
+        raise ValueError("every item needs one entry per voter; use None for a missing vote")
     columns = [[row[at] for row in rows] for at in range(voters)]
     accuracy = [sum(column) / len(column) for column in columns]
     pairs = list(combinations(map(_bits, columns), 2))
@@ -99,8 +99,7 @@ def fleiss_kappa(table: Sequence[Sequence[int]]) -> float | None:
     votes = {sum(row) for row in table}
     if len(votes) > 1 or len({len(row) for row in table}) > 1:
         raise ValueError(
-            "kappa needs the same number of votes and labels for each item;"
-            " krippendorff_alpha allows missing votes"
+            "kappa needs the same number of votes for every item; with missing votes, use krippendorff_alpha"
         )
     each = votes.pop() if votes else 0
     if each < 2:

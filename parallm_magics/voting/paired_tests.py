@@ -68,7 +68,7 @@ def paired_bootstrap(
     """
     same = items - gains - losses
     if min(gains, losses, same) < 0:
-        raise ValueError(f"{gains} gains and {losses} losses are no part of {items} items")
+        raise ValueError(f"{gains} gains and {losses} losses are more than {items} items")
     if not items:
         return None
     if items > _EXACT:
@@ -100,7 +100,7 @@ def paired_items_needed(
     155
     """
     if not 0 < gain <= discordance <= 1:
-        raise ValueError("a gain is above 0, and at most the share of items that change")
+        raise ValueError("the gain must be above 0 and at most the share of items that change")
     normal = NormalDist()
     level, chance = normal.inv_cdf(1 - alpha / 2), normal.inv_cdf(power)
     spread = level * math.sqrt(discordance) + chance * math.sqrt(discordance - gain**2)

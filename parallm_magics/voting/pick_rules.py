@@ -97,7 +97,7 @@ def weighted(votes: Sequence[Vote], terms: Terms) -> Decision:
     most = max(sums.values(), default=Fraction(0))
     top = tuple(label for label in counts_of(votes) if sums.get(label) == most)
     if not most:
-        return Decision("no_majority", how="no valid vote has a weight")
+        return Decision("no_majority", how="no valid vote has a weight above 0")
     if len(top) > 1:
         return Decision("tie", tied=top)
     whole = sum(sums.values(), Fraction(0))
@@ -111,13 +111,13 @@ def confidence(votes: Sequence[Vote], terms: Terms) -> Decision:
     stated = [vote for vote in votes if vote.confidence is not None]
     if not stated:
         fallen = counted(plurality, votes, terms)
-        return replace(fallen, how="no vote states a confidence: decided by plurality")
+        return replace(fallen, how="no vote states a confidence, so plurality decided")
     highest = max(vote.confidence or 0.0 for vote in stated)
     counts = counts_of(votes)
     top = {vote.label for vote in stated if vote.confidence == highest}
     most = max(counts[label] for label in top)
     first = tuple(label for label in counts if label in top and counts[label] == most)
-    how = f"highest stated confidence: {100 * highest:g} (models tend to overstate)"
+    how = f"highest stated confidence: {100 * highest:g} (models tend to overstate it)"
     if len(first) > 1:
         return Decision("tie", tied=first, how=how)
     return Decision("decided", first[0], how=how)
@@ -216,7 +216,7 @@ def number_rule(
         help,
         partial(computed, compute, name),
         kinds=frozenset(NUMERIC),
-        wants="is for numbers: ask for them with --score LO..HI or --number",
+        wants="works on numbers: add --score LO..HI or --number",
         computes=True,
         may_tie=False,
         **more,
@@ -255,7 +255,7 @@ BUILT_IN = (
     ),
     PickRule(
         "any",
-        "--flag LABEL as soon as one vote says it",
+        "--flag LABEL as soon as one vote gives it",
         any_flag,
         _flag_sure,
         front=_flag,
@@ -286,18 +286,15 @@ def _check(rule: PickRule) -> None:
     """
     if not isinstance(rule, PickRule):
         raise OptionError(
-            f"a rule is a PickRule, not {type(rule).__name__}; number_rule and counting_rule make one "
-            "of a function"
+            f"expected a PickRule, got {type(rule).__name__}; number_rule and counting_rule make one from a function"
         )
     if not (isinstance(rule.name, str) and re.fullmatch(r"[A-Za-z][\w-]*", rule.name)):
-        raise OptionError(
-            f"{rule.name!r:.60} cannot be typed after --pick; use letters, digits and _"
-        )
+        raise OptionError(f"{rule.name!r:.60} is not a valid rule name; use letters, digits and _")
     if rule.name in PICKS.own:
-        raise OptionError(f"{rule.name} is a rule of this extension; choose another name")
+        raise OptionError(f"{rule.name} is a built-in rule; choose another name")
     for other in {rule.with_share, rule.with_flag} - {"", rule.name}:
         if other not in PICKS:
-            raise OptionError(f"rule {rule.name}: --threshold makes it {other!r}, which is no rule")
+            raise OptionError(f"rule {rule.name}: with_share names {other!r}, which is not a rule")
     if unknown := sorted({rule.reads, *rule.kinds} - KINDS.keys()):
         known = ", ".join(KINDS)
         raise OptionError(
@@ -326,11 +323,13 @@ def rule_where(holds: Callable[[PickRule], bool]) -> str:
 
 def rule_named(name: str) -> PickRule:
     """The entry of a rule; a run may be older than the rules that are known here."""
-    return PICKS.get(name) or PickRule(name, "a rule that is not registered here", _unknown)
+    return PICKS.get(name) or PickRule(
+        name, "a rule that is not registered in this notebook", _unknown
+    )
 
 
 def _unknown(votes: Sequence[Vote], terms: Terms) -> Decision:
-    return Decision("no_majority", how="its rule is not registered here")
+    return Decision("no_majority", how="its rule is not registered in this notebook")
 
 
 def asks_judge(pick: str, ties: str) -> bool:

@@ -125,7 +125,7 @@ class PickRule:
     settle: Settle
     sure: SureOf | None = None
     kinds: frozenset[Kind] = USUAL_KINDS
-    wants: str = "has no part in such answers"
+    wants: str = "does not fit such answers"
     reads: Kind = "choice"
     asks: Literal["", "winner", "score"] = ""
     by_count: bool = False
@@ -140,7 +140,7 @@ class PickRule:
     needs_flag: bool = False
     states_confidence: bool = False
     weighs: bool = False
-    unmet: str = "No label has the votes that the rule asks for"
+    unmet: str = "No label has the votes that the rule requires"
     claim: str = ""
 
     def __repr__(self) -> str:
@@ -176,17 +176,19 @@ class PickRule:
     def _misfit(self, found: object, votes: Sequence[Vote], terms: Terms) -> str:
         """Why this is no decision of these votes; "" where it is one."""
         if not isinstance(found, Decision) or not isinstance(found.how, str):
-            return f"it gave {found!r:.60}, which is no Decision"
+            return f"it gave {found!r:.60}, which is not a Decision"
         if found.status not in get_args(Outcome):
-            return f"{found.status!r:.60} is no status; known: {', '.join(get_args(Outcome))}"
+            return f"{found.status!r:.60} is not a status; known: {', '.join(get_args(Outcome))}"
         labels = {*(vote.label for vote in votes), *terms.choices, terms.flag}
         if found.status == "tie" and not (len(found.tied) > 1 and labels.issuperset(found.tied)):
-            return f"the labels of its tie are {found.tied!r:.60}"
+            return f"the tied labels are not valid: {found.tied!r:.60}"
         wanted = isinstance(found.winner, Number) if self.computes else found.winner in labels
         if (found.status == "decided") != (found.winner is not None):
             return f"status {found.status} with the winner {found.winner!r:.60}"
         return (
-            "" if found.winner is None or wanted else f"{found.winner!r:.60} is no label of a vote"
+            ""
+            if found.winner is None or wanted
+            else f"{found.winner!r:.60} is not a label of any vote"
         )
 
     def share_of_winner(

@@ -88,7 +88,7 @@ def clinch_flag(
     """
     _check_pending(counts, pending, requested)
     if needed < 1:
-        raise ValueError(f"{needed} votes cannot be what {flag!r} needs; it needs at least 1")
+        raise ValueError(f"{needed} votes are not enough for {flag!r}; it needs at least 1")
     found, valid = counts.get(flag, 0), sum(counts.values())
     lost = requested - valid - pending
     if found >= needed:
@@ -138,9 +138,9 @@ def clinch_expected_arrivals(n: int, p: float) -> float:
     2.32
     """
     if n < 1 or n % 2 == 0:
-        raise ValueError(f"arrivals are computed for an odd number of votes, not for {n}")
+        raise ValueError(f"expected an odd number of votes, got {n}")
     if not 0 <= p <= 1:
-        raise ValueError(f"{p} is not a probability")
+        raise ValueError(f"{p} is not a probability; use a number from 0 to 1")
     m = (n + 1) // 2
     return math.fsum(
         k * math.comb(k - 1, m - 1) * (p**m * (1 - p) ** (k - m) + (1 - p) ** m * p ** (k - m))
@@ -169,7 +169,7 @@ def beta_stops(counts: Sequence[int], level: Share, labels: int | None = None) -
     seen = sorted(filter(None, counts), reverse=True)
     size = len(seen) + 1 if labels is None else labels
     if len(seen) > size:
-        raise ValueError(f"{len(seen)} labels have votes, and there are {size}")
+        raise ValueError(f"{len(seen)} labels have votes, but there are only {size}")
     if not seen or size == 1:
         return bool(seen)
     first, second, *_ = (*seen, 0)
@@ -216,5 +216,5 @@ def _check_pending(counts: Mapping[str, int], pending: int, requested: int) -> N
     impossible = min(counts.values(), default=0) < 0
     if impossible or not 0 <= pending <= requested - sum(counts.values()):
         raise ValueError(
-            f"{pending} votes cannot be open of {requested} requested, with {dict(counts)} counted"
+            f"{pending} open votes do not fit {requested} requested votes with {dict(counts)} counted"
         )

@@ -36,7 +36,7 @@ def _first(labels: Sequence[str], seed: int) -> tuple[str, str]:
 
 def _by_lot(labels: Sequence[str], seed: int) -> tuple[str, str]:
     lot = random.Random("\0".join([str(seed), *sorted(labels)]))
-    return sorted(labels)[int(lot.random() * len(labels))], f"by lot (seed {seed})"
+    return sorted(labels)[int(lot.random() * len(labels))], f"at random (seed {seed})"
 
 
 TIES: Mapping[str, TieRule] = {

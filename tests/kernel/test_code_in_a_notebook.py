@@ -130,7 +130,8 @@ def test_a_forgotten_await_is_told(kernel: Kernel) -> None:
     kernel.run('r = vote("which", model="mine:?scale=0", choices="a,b")')
     cell = kernel.run("r.winner")
     assert (
-        cell.error == "NotAwaited: no run yet, so no .winner: await me first, run = await vote(…)"
+        cell.error
+        == "NotAwaited: the run has not been awaited, so it has no .winner: write run = await vote(…)"
     )
     assert kernel.run("r").plain.startswith("<a run that has not begun: write run = await vote")
     assert kernel.run("(await r).winner").plain == "'a'"
@@ -152,7 +153,7 @@ def test_stored_runs_come_back(kernel: Kernel) -> None:
     kernel.run("del kept, parts, study")
     kernel.run("%store -r")
     assert kernel.value("kept.winner, parts['a'], dict(study)") == ("a", "a", {"1": "a", "2": "a"})
-    assert "cannot be asked again" in kernel.run("await kept.retry()").error
+    assert "retry() is not possible" in kernel.run("await kept.retry()").error
 
 
 STARTED = """

@@ -50,7 +50,9 @@ def test_tab_completes(kernel: Kernel, cell: str, becomes: list[str]) -> None:
     [
         pytest.param("%%vote --cho", "the answer is one of these labels", id="option"),
         pytest.param("%%fanout\n%gua", "what the guard must catch", id="directive"),
-        pytest.param("%parallm us", "Calls, tokens and cost of this session", id="command"),
+        pytest.param(
+            "%parallm us", "Show the calls, tokens and cost of this session", id="command"
+        ),
         pytest.param("%parallm provider x --k", "the environment variable that", id="flag"),
     ],
 )

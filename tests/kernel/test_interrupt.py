@@ -124,7 +124,7 @@ def test_while_the_cell_is_read(kernel: Kernel, server: Loopback, head: str) -> 
     )
     cell = kernel.run(f"{head}%%fanout -m claude-x -o kept\n%section a\n{{{{slow.text}}}}\n")
     interrupted(cell)
-    assert cell.error.endswith("no call had been made")
+    assert cell.error.endswith("before any call was made")
     assert kernel.value("kept is None")
     assert server.log == []
 

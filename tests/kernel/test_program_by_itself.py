@@ -60,7 +60,7 @@ def test_the_command_prints_the_last_cells_program() -> None:
         assert "x1Y2" not in printed
         wrote = kernel.run("%parallm code kept.py").stream()
         written = kernel.value("open('kept.py', encoding='utf-8').read()")
-        assert wrote == f"kept.py holds the program, {len(written.splitlines()):,} lines\n"
+        assert wrote == f"kept.py written: {len(written.splitlines()):,} lines\n"
         assert "parallm_magics import" not in written
         again = kernel.run("%parallm code kept.py").error
         assert again == "OptionError: %parallm code: kept.py cannot be written: File exists"

@@ -149,12 +149,12 @@ def test_the_command_says_what_holds(kernel: Kernel, path: Path, line: str, told
         ("x --mode of", f"--mode 'of'; did you mean 'off'?; known: {KNOWN}"),
         ("x --mode", f"--mode ''; known: {KNOWN}"),
         ("x --mode=play", f"--mode 'play'; did you mean 'replay'?; known: {KNOWN}"),
-        ("--mode auto", f"a path is needed: {FORM}"),
-        ("two words", f"one path is needed: {FORM}"),
-        ("x --replay", f"one path is needed: {FORM}"),
-        ("' '", f"one path is needed: {FORM}"),
-        ("$where", "for a variable write {{where}}"),
-        ("{{1+1}}", "{{1+1}} names no variable"),
+        ("--mode auto", f"needs a path: {FORM}"),
+        ("two words", f"takes one path: {FORM}"),
+        ("x --replay", f"takes one path: {FORM}"),
+        ("' '", f"takes one path: {FORM}"),
+        ("$where", "for a variable, write {{where}}"),
+        ("{{1+1}}", "{{1+1}} is not the name of a variable"),
     ],
 )
 def test_a_bad_word_is_one_line(kernel: Kernel, line: str, told: str) -> None:
@@ -233,9 +233,7 @@ def test_a_prune_keeps_what_the_cells_use(kernel: Kernel, server: Loopback, path
     )
     kernel.run(VOTE)
     told = kernel.run("%parallm recordings --prune").stream()
-    assert told.startswith(
-        "kept 3 entries that cells have used since the file was named, took out 3"
-    )
+    assert told.startswith("kept 3 entries that cells have used since the file was set, took out 3")
     assert path.read_bytes() == b"".join(whole.splitlines(keepends=True)[3:])
     assert path.with_name("answers.jsonl.bak").read_bytes() == whole
     asked = len(server.log)

@@ -191,12 +191,14 @@ def test_a_cap_on_what_cannot_be_known_is_refused_before_any_call(
     """The message names the parameter and the way out, and nothing is sent; the dry run says so."""
     given = " ".join(f"--param '{name}={json.dumps(value)}'" for name, value in params.items())
     options: dict[str, Any] = {"model": MODELS[dialect], "max_cost": 1}
-    with pytest.raises(OptionError, match=f"--max-cost: .*--param {next(iter(params))}.*no cap"):
+    with pytest.raises(
+        OptionError, match=f"--max-cost: .*--param {next(iter(params))}.*cannot be kept"
+    ):
         asyncio.run(fanout(f"%section a {given}\nask", **options))
     seen = asyncio.run(fanout(f"%section a {given}\nask", **options, dry_run=True))
     assert isinstance(seen, Preview)
     told = " ".join(repr(seen).split())
-    assert f"the run would be refused: --max-cost: {seen.no_cap}" in told
+    assert f"this run would be refused by --max-cost: {seen.no_cap}" in told
     assert server.log == []
 
 

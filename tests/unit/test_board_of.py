@@ -48,7 +48,7 @@ def test_a_simulation_is_marked_from_the_start(magic: str) -> None:
         pytest.param(range(200), "", None, id="a panel"),
         pytest.param(range(201), "", "201 calls, plain requests", id="a map"),
         pytest.param(range(5000), "--stream on", "5,000 calls, streamed; ", id="forced"),
-        pytest.param(iter([1]), "", "one call an item, plain", id="a generator"),
+        pytest.param(iter([1]), "", "one call per item, plain", id="a generator"),
     ],
 )
 def test_a_large_run_says_what_it_is_about_to_do(docs: object, line: str, said: str | None) -> None:

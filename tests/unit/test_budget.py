@@ -538,12 +538,12 @@ def test_a_synthesis_that_does_not_fit_is_a_join_with_a_note() -> None:
     ("model", "cap", "said"),
     [
         pytest.param(
-            "ollama:m", "1", "the run would be refused: --max-cost: no price", id="no price"
+            "ollama:m", "1", "this run would be refused by --max-cost: no price", id="no price"
         ),
         pytest.param(
             f"anthropic:{HAIKU}",
             "0.000001",
-            "the run would not ask a: the call may cost",
+            "this run would skip a: the call may cost",
             id="too low",
         ),
         pytest.param(f"anthropic:{HAIKU}", "1", "", id="enough"),
@@ -655,7 +655,9 @@ def test_a_vote_that_runs_out_of_money_is_no_verdict() -> None:
         f"--max-cost {worst_of('Safe?' + 80 * 'x') + 2 * COST:f}",
         "Safe?",
     )
-    with pytest.raises(BudgetExceeded, match=r"of 5 calls came back, \d were not asked") as caught:
+    with pytest.raises(
+        BudgetExceeded, match=r"of 5 calls returned an answer, \d were not asked"
+    ) as caught:
         run_virtual(VotePattern.run(plan, run_context(fake)))
     run = caught.value.run
     assert isinstance(run, VoteRun)

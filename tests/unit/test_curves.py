@@ -131,5 +131,5 @@ def test_nothing_has_no_curve(curve):
     """Without items or voters there are no shares; rows of other lengths are no study."""
     assert curve([], []) == []
     assert curve([[]], ["a"]) == []
-    with pytest.raises(ValueError, match="an entry for each voter"):
+    with pytest.raises(ValueError, match="one entry per voter"):
         curve([["a"], ["a", "b"]], ["a", "a"])

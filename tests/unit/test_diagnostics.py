@@ -97,7 +97,7 @@ def test_a_vote_that_is_missing_counts_as_wrong(rows):
 
 def test_rows_of_unequal_length_are_refused():
     """Rather than read as something."""
-    with pytest.raises(ValueError, match="an entry for each voter"):
+    with pytest.raises(ValueError, match="one entry per voter"):
         error_diagnostics([[True, False], [True]])
 
 

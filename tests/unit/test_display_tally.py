@@ -147,7 +147,7 @@ PLURALITY = "'A' leads with 2 of 5: a plurality, not a majority"
         ),
         pytest.param(
             tally({}, None, status="no_majority", requested=3),
-            "No label has the votes that the rule asks for: there is no vote; no winner",
+            "No label has the votes that the rule requires: there is no vote; no winner",
             id="nothing",
         ),
         pytest.param(

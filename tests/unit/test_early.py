@@ -297,7 +297,7 @@ def test_a_decided_vote_needs_no_minimum() -> None:
 
 def test_a_model_that_fails_altogether_decides_nothing_for_anybody() -> None:
     """It is too few that came back, or no quorum, never a winner."""
-    with pytest.raises(TooFewSucceeded, match="0 of 5 calls came back"):
+    with pytest.raises(TooFewSucceeded, match="0 of 5 calls returned an answer"):
         ran(failing("auth", 9), f"-n 5 {AB} --quorum 1 --stop clinch")
     run, *_ = ran(voting("! ! ! ! !"), f"-n 5 {AB} --stop clinch")
     assert (run.winner, run.status, run.decided_after) == (None, "no_quorum", 3)

@@ -121,9 +121,9 @@ def test_a_rule_over_numbers_works_everywhere() -> None:
     assert suggested.texts == ("trimmed",)
     plan = plan_cell("vote", "-m sim --score 1..10 --pick trimmed -n 3 --dry-run", "How clear?", {})
     assert previewed(plan).calls == 3
-    with pytest.raises(OptionError, match=r"--pick trimmed is for numbers: ask for them with"):
+    with pytest.raises(OptionError, match=r"--pick trimmed works on numbers: add"):
         held(pick="trimmed", choices=TEA)
-    with pytest.raises(OptionError, match=r"--stop clinch has no part in --pick trimmed"):
+    with pytest.raises(OptionError, match=r"--stop clinch cannot be used with --pick trimmed"):
         held(pick="trimmed", score="1..10", stop="clinch")
     cell = "%section a -n 3 --score 1..10 --pick trimmed\nHow clear?"
     assert asyncio.run(fanout(cell, **SIM))["a"] is not None
@@ -254,12 +254,12 @@ def test_a_counting_rule_can_end_a_vote_early() -> None:
     ("settle", "why"),
     [
         (failing, "ZeroDivisionError: division by zero"),
-        (lambda votes, terms: "tea", "it gave 'tea', which is no Decision"),
+        (lambda votes, terms: "tea", "it gave 'tea', which is not a Decision"),
         (lambda votes, terms: Decision("decided", "tea", how=5), "it gave Decision"),  # type: ignore[arg-type]
-        (lambda votes, terms: Decision("won"), "'won' is no status"),  # type: ignore[arg-type]
+        (lambda votes, terms: Decision("won"), "'won' is not a status"),  # type: ignore[arg-type]
         (lambda votes, terms: Decision("decided"), "status decided with the winner None"),
-        (lambda votes, terms: Decision("decided", "milk"), "'milk' is no label of a vote"),
-        (lambda votes, terms: Decision("tie"), r"the labels of its tie are \(\)"),
+        (lambda votes, terms: Decision("decided", "milk"), "'milk' is not a label of any vote"),
+        (lambda votes, terms: Decision("tie"), r"the tied labels are not valid: \(\)"),
         (lambda votes, terms: Decision("tie", tied=("tea", [])), "TypeError"),  # type: ignore[arg-type]
     ],
 )
@@ -290,11 +290,11 @@ def test_a_number_that_is_none_is_told() -> None:
 @pytest.mark.parametrize(
     ("rule", "message"),
     [
-        (failing, "a rule is a PickRule, not function; number_rule and counting_rule make one"),
-        (PickRule("mean", "", failing), "mean is a rule of this extension; choose another name"),
-        (PickRule("two words", "", failing), "'two words' cannot be typed after --pick"),
-        (PickRule(None, "", failing), "None cannot be typed after --pick"),  # type: ignore[arg-type]
-        (PickRule("odd", "", failing, with_share="x"), "rule odd: --threshold makes it 'x', which"),
+        (failing, "expected a PickRule, got function; number_rule and counting_rule make one"),
+        (PickRule("mean", "", failing), "mean is a built-in rule; choose another name"),
+        (PickRule("two words", "", failing), "'two words' is not a valid rule name"),
+        (PickRule(None, "", failing), "None is not a valid rule name"),  # type: ignore[arg-type]
+        (PickRule("odd", "", failing, with_share="x"), "rule odd: with_share names 'x', which"),
         (PickRule("odd", "", failing, reads="ranks"), "rule odd: unknown kind of answers 'ranks'"),
     ],
 )

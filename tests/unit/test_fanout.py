@@ -302,4 +302,6 @@ def test_smuggled_messages_do_not_reach_the_synthesis() -> None:
 def test_what_the_synthesis_was_not_given_is_noted() -> None:
     """The reader is told that answers held characters which nobody sees."""
     run, _, _ = ran(said({"a": "fine\U000e0041"}), f"{THREE}\n%synthesis\nmerge")
-    assert "1 answer held invisible characters, which the synthesis was not given" in run.notes
+    assert (
+        "1 answer contained invisible characters, which were removed for the synthesis" in run.notes
+    )

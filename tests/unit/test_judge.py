@@ -38,7 +38,7 @@ async def twice(bench: Bench, *cell: str) -> tuple[VoteRun, VoteRun, int]:
 # --- what a judge makes of a vote -----------------------------------------------------------------
 
 TEXTS: list[str | None] = ["Paris, for its light.", "Rome, for its stones.", "Oslo, for its air."]
-STATISTICS = ("3 votes", "too fuzzy", "share their errors", "entropy", "flat prior", "Agreement")
+STATISTICS = ("3 votes", "be unclear", "share errors", "entropy", "flat prior", "Agreement")
 
 
 @pytest.mark.parametrize(
@@ -531,8 +531,10 @@ def test_nothing_but_hollow_answers_is_told() -> None:
     """Nobody stands for election, so the panel's count is named."""
     run, prompts = judged(["Thought process:", "Solution", "Solution"], never)
     assert prompts == []
-    assert "no answer could stand for election" in run.how
-    assert any(note == "hollow, so no candidate: v1, v2, v3" for note in run.notes)
+    assert "there was no answer to choose from" in run.how
+    assert any(
+        note == "left out as candidates, because they say nothing: v1, v2, v3" for note in run.notes
+    )
 
 
 # --- scores ---------------------------------------------------------------------------------------
@@ -540,9 +542,17 @@ def test_nothing_but_hollow_answers_is_told() -> None:
 SCORES = {
     "highest": ({"Paris": 40, "Rome": 99.5, "Oslo": 7}, "Rome", "the highest of 3"),
     "ends of the scale": ({"Paris": 0, "Rome": 0, "Oslo": 100}, "Oslo", "the highest of 3"),
-    "equal: more votes": ({"Paris": 80, "Rome": 80, "Oslo": 7}, "Paris", "with 1 more the highest"),
-    "equal: lower index": ({"Paris": 7, "Rome": 80, "Oslo": 80}, "Rome", "with 1 more the highest"),
-    "all equal": ({"Paris": 5, "Rome": 5, "Oslo": 5}, "Paris", "with 2 more the highest"),
+    "equal: more votes": (
+        {"Paris": 80, "Rome": 80, "Oslo": 7},
+        "Paris",
+        "tied with 1 more for the highest",
+    ),
+    "equal: lower index": (
+        {"Paris": 7, "Rome": 80, "Oslo": 80},
+        "Rome",
+        "tied with 1 more for the highest",
+    ),
+    "all equal": ({"Paris": 5, "Rome": 5, "Oslo": 5}, "Paris", "tied with 2 more for the highest"),
     "off the scale": ({"Paris": 40, "Rome": 101, "Oslo": -1}, "Paris", "the highest of 1 score"),
     "none for two": ({"Paris": None, "Rome": 3, "Oslo": None}, "Rome", "the highest of 1 score"),
     "words, null, NaN": ({"Paris": "90", "Rome": 2, "Oslo": float("nan")}, "Rome", "of 1 score"),
@@ -556,7 +566,7 @@ def test_the_best_has_the_highest_score(scores: dict[str, Any], winner: str, how
     assert (run.winner, run.status) == (winner, "decided")
     assert how in run.how
     lost = 3 - sum(isinstance(s, int | float) and 0 <= s <= 100 for s in scores.values())
-    assert any("no score could be read for" in note for note in run.notes) == (lost > 0)
+    assert any("score could not be read for" in note for note in run.notes) == (lost > 0)
 
 
 def test_the_winning_score_is_not_printed_as_quality() -> None:
@@ -712,15 +722,15 @@ def test_thousands_of_candidates_are_three_calls() -> None:
         ("--pick best --stop clinch", "q", "any open vote may still win"),
         ("--stop beta:0.95", "q\n%judge\nx", "any open vote may still win"),
         ("--launch lazy", "q\n%judge\nx", "needs every vote"),
-        ("--pick plurality", "q\n%judge\nx", "no part in --pick plurality"),
-        ("--pick median --number", "q\n%judge\nx", "no part in --pick median"),
+        ("--pick plurality", "q\n%judge\nx", "not used by --pick plurality"),
+        ("--pick median --number", "q\n%judge\nx", "not used by --pick median"),
         ("--ties judge", "q\n%judge --score 1..5\nx", "--pick best"),
-        ("", "q\n%judge\na\n%judge\nb", "a second %judge"),
-        ("", "q\n%judge --choices a,b\nx", "does not go on %judge"),
-        ("", "q\n%judge --weight 2\nx", "does not go on %judge"),
+        ("", "q\n%judge\na\n%judge\nb", "only one %judge is allowed"),
+        ("", "q\n%judge --choices a,b\nx", "is not allowed on %judge"),
+        ("", "q\n%judge --weight 2\nx", "is not allowed on %judge"),
         ("", "q\n%judge --score 5..1\nx", "--score"),
         ("", "q\n%judge --system s\n%system\nt\n%prompt\nx", "keep one of them"),
-        ("", "q\n%judge\n{{candidate}}", "line 4, %judge: no variable 'candidate'"),
+        ("", "q\n%judge\n{{candidate}}", "line 4, %judge: there is no variable 'candidate'"),
         ("", "q\n%judge\n{{candidates.v1}}", "candidates"),
     ],
 )
@@ -732,7 +742,7 @@ def test_what_cannot_be_judged_is_refused(line: str, body: str, says: str) -> No
 
 def test_sections_have_no_judge() -> None:
     """A fan-out's sections take the other rules."""
-    with pytest.raises(OptionError, match=r"a judge is for %%vote"):
+    with pytest.raises(OptionError, match=r"a section cannot use a judge"):
         asyncio.run(fanout("%section a -n 3 --choices x,y --ties judge\nq", model="sim:m"))
 
 

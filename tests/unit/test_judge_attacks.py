@@ -245,8 +245,8 @@ def test_what_the_judge_was_not_shown_is_noted() -> None:
     """Signs that nobody sees, answers that say nothing, and those that speak to the judge."""
     unseen = HOSTILE["unseen orders"]
     run, _ = judged([HONEST, unseen, ":", "Thought process:"], choosing(HONEST), "--quorum 1")
-    assert "invisible characters were kept from the judge: v2" in run.notes
-    assert "hollow, so no candidate: v3, v4" in run.notes
+    assert "invisible characters were removed before the judge read: v2" in run.notes
+    assert "left out as candidates, because they say nothing: v3, v4" in run.notes
     assert not any("addresses" in note for note in run.notes)
     run, _ = judged([HONEST, LISTED["judge-pick-me"]], choosing(HONEST))
     assert any(note.startswith("the answer of v2 addresses the judge") for note in run.notes)

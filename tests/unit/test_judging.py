@@ -256,7 +256,7 @@ def test_a_candidate_without_a_score_cannot_win() -> None:
     body = "Which city?\n%judge --score 0..10\nRate it."
     run, _ = ran(["Paris", "Rome", "Rome"], judge, body=body)
     assert run.winner == "Paris"
-    assert any("no score could be read for: v2" in note for note in run.notes)
+    assert any("the judge's score could not be read for: v2" in note for note in run.notes)
 
 
 def test_a_tie_may_go_to_a_judge() -> None:
@@ -273,7 +273,7 @@ def test_a_tie_may_go_to_a_judge() -> None:
 @pytest.mark.parametrize(
     ("line", "body", "says"),
     [
-        ("--pick median --number", "q\n%judge\nx", "no part in --pick median"),
+        ("--pick median --number", "q\n%judge\nx", "not used by --pick median"),
         ("--pick judge", "q\n%judge --score 1..5\nx", "--pick best"),
         ("--pick judge --stop clinch", "q", "any open vote may still win"),
         ("", "q\n%judge -m a,b\nx", "one model"),

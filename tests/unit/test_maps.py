@@ -131,7 +131,7 @@ def test_of_a_large_source_only_little_is_read_ahead() -> None:
 @pytest.mark.parametrize("source", ["list", "generator", "async generator"])
 def test_an_empty_source_is_an_error(source: str) -> None:
     """Before any call, and with the reason that is most often behind it."""
-    with pytest.raises(OptionError, match="docs is empty; a generator can be read once"):
+    with pytest.raises(OptionError, match="docs is empty; a generator can be read only once"):
         mapped(SOURCES[source](0))
 
 
@@ -357,7 +357,7 @@ def test_a_stopped_map_goes_on_where_it_was(source: str) -> None:
     assert 50 <= len(run.succeeded) <= 70
     assert len(run.results) <= 150
     if source == "list":
-        assert any("calls were not begun; await run.retry() goes on" in n for n in run.notes)
+        assert any("calls were not started; await run.retry() to continue" in n for n in run.notes)
     again, _ = run_virtual(run.retry())
     # An asynchronous generator that is broken off while it is awaited has come to its end.
     least = {"async generator": len(run.results)}.get(source, count)
@@ -386,7 +386,7 @@ def test_streams_are_for_few() -> None:
 def test_a_dry_run_leaves_a_generator_alone() -> None:
     """It says so, rather than using it up; a long list is counted but not shown whole."""
     docs = (n for n in range(3))
-    with pytest.raises(OptionError, match="--dry-run: docs can be read once only"):
+    with pytest.raises(OptionError, match="--dry-run: docs can be read only once"):
         previewed(planned(docs))
     seen = previewed(planned(range(5000)))
     assert seen.calls == 5000
@@ -465,19 +465,19 @@ def test_an_out_file_that_cannot_be_written_costs_nothing(tmp_path: Path) -> Non
     fake = Fake(QUICK)
     for bad in (tmp_path, tmp_path / "no" / "such.jsonl"):
         plan = planned(range(3), line=f"--out-file {bad}")
-        with pytest.raises(OptionError, match="it cannot be written"):
+        with pytest.raises(OptionError, match="cannot be written"):
             run_virtual(FanoutPattern.run(plan, run_context(fake)))
     assert fake.calls == []
     os.mkfifo(tmp_path / "pipe")  # opened plainly it would wait for a reader for ever
     for bad in (tmp_path / "pipe", "~nobody-of-that-name/run.jsonl"):
         plan = planned(range(3), line=f"--out-file {bad}")
-        with pytest.raises(OptionError, match="it cannot be written"):
+        with pytest.raises(OptionError, match="cannot be written"):
             run_virtual(FanoutPattern.run(plan, run_context(fake)))
     assert fake.calls == []
     run, _ = mapped(range(3), line="--out-file /dev/full")
     assert len(run) == 3
     [note] = run.notes
-    assert note.startswith("--out-file: after 0 results nothing could be written (No space left")
+    assert note.startswith("--out-file: writing stopped after 0 results (No space left")
 
 
 def test_a_retry_begins_a_line_of_its_own(tmp_path: Path) -> None:
@@ -509,7 +509,7 @@ def test_a_source_that_broke_off_is_told_at_the_top() -> None:
         raise ValueError("gone")
 
     run, _ = mapped(breaking())
-    assert "docs failed at item 6 with ValueError: gone; what came before it is kept" in run.notes
+    assert "docs failed at item 6 with ValueError: gone; the items before it are kept" in run.notes
     assert mapped(range(5))[0].notes == ()
 
 
@@ -523,7 +523,7 @@ def test_a_stopped_generator_says_that_there_is_more() -> None:
         return Reply("fine")
 
     run, _ = mapped((n for n in range(500)), act, stop=stop)
-    assert "docs was not read to its end; await run.retry() goes on" in run.notes
+    assert "docs was not read to its end; await run.retry() to continue" in run.notes
 
 
 def test_a_retry_that_is_stopped_carries_what_it_has() -> None:
@@ -580,7 +580,7 @@ def test_recordings_and_results_cannot_share_a_file(tmp_path: Path) -> None:
     path = tmp_path / "same.jsonl"
     fake = Fake(QUICK)
     around = run_context(fake, recordings=Recordings(path))
-    with pytest.raises(OptionError, match="the recordings are in this file"):
+    with pytest.raises(OptionError, match="this is the recordings file"):
         run_virtual(FanoutPattern.run(planned(range(3), line=f"--out-file {path}"), around))
     assert fake.calls == []
 

@@ -19,11 +19,11 @@ from parallm_magics.voting.pick_rules import rule_named
 
 TIE, SHARED, PINNED, COPIED, UNASKED, FUZZY = (
     "votes on two labels can tie",
-    "the votes share their errors",
-    "are nearly copies",
-    "the same word for word",
-    "no --choices",
-    "may be too fuzzy",
+    "so they share errors",
+    "are almost copies",
+    "all answers are identical",
+    "without --choices",
+    "may be unclear",
 )
 AB, ABC = "--choices a,b", "--choices a,b,c"
 LONG = f"{'The reasons are these and those. ' * 3}\nANSWER: a"
@@ -149,8 +149,8 @@ LOST = Record(0, "synthesis", "failed", "p:m", error=Fault("server", "overloaded
     [
         pytest.param("nothing to merge", [], None, True, id="none succeeded"),
         pytest.param("nothing to merge", ["x"], MERGED, False, id="one did"),
-        pytest.param("1 answer held invisible", ["x\u200by"], MERGED, True, id="hidden"),
-        pytest.param("held invisible", ["xy"], MERGED, False, id="all seen"),
+        pytest.param("1 answer contained invisible", ["x\u200by"], MERGED, True, id="hidden"),
+        pytest.param("contained invisible", ["xy"], MERGED, False, id="all seen"),
         pytest.param("joined instead", ["x"], LOST, True, id="no synthesis"),
         pytest.param("joined instead", ["x"], MERGED, False, id="merged"),
     ],
@@ -170,6 +170,6 @@ def test_an_error_is_told_once() -> None:
     assert isinstance(run, FanoutRun)
     assert run.synthesis is not None
     assert run.synthesis.error is not None
-    assert run.notes == ("the synthesis has no answer: the sections are joined instead",)
+    assert run.notes == ("the synthesis gave no answer; the sections are joined instead",)
     page = run._repr_mimebundle_()["text/html"]
     assert page.count(run.synthesis.error.message) == 1

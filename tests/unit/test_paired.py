@@ -99,7 +99,7 @@ def test_the_interval_holds_the_difference(gains, losses, same):
 
 def test_what_cannot_be_is_refused():
     """More changes than items, a gain without changes."""
-    with pytest.raises(ValueError, match="are no part of 3 items"):
+    with pytest.raises(ValueError, match="are more than 3 items"):
         paired_bootstrap(3, 2, 2)
     for gain, discordance in ((0, 0.1), (0.2, 0.1), (-0.1, 0.1), (0.5, 1.5)):
         with pytest.raises(ValueError, match="at most the share of items"):

@@ -61,7 +61,7 @@ WRONG = [
         pytest.param(
             f"--stop clinch --pick {pick} {reading}",
             "which?",
-            f"--stop clinch has no part in --pick {pick}.*it is --stop all",
+            f"--stop clinch cannot be used with --pick {pick}.*use --stop all",
             id=f"clinch and {pick}",
         )
         for pick, reading in NEEDS_ALL
@@ -70,7 +70,7 @@ WRONG = [
         pytest.param(
             f"--launch lazy --pick {pick} {reading}",
             "which?",
-            f"--launch lazy has no part in --pick {pick}.*it is --launch all",
+            f"--launch lazy cannot be used with --pick {pick}.*use --launch all",
             id=f"lazy and {pick}",
         )
         for pick, reading in NEEDS_ALL
@@ -84,13 +84,13 @@ WRONG = [
     pytest.param(
         f"--stop beta:0.95 --pick majority {AB}",
         "which?",
-        "--stop beta is for --pick plurality, not majority; --stop clinch is exact",
+        "--stop beta works with --pick plurality, not with majority; use --stop clinch",
         id="beta and majority",
     ),
     pytest.param(
         f"--stop beta:0.95 --threshold 60% {AB}",
         "which?",
-        "--stop beta is for --pick plurality, not threshold",
+        "--stop beta works with --pick plurality, not with threshold",
         id="beta and threshold",
     ),
     pytest.param(f"--stop beta:0.5 {AB}", "which?", "between 0.5 and 1", id="level too low"),
@@ -129,7 +129,7 @@ WRONG = [
     pytest.param(
         f"--threshold 2 --pick judge {AB}",
         "which?",
-        "--threshold and --pick judge exclude",
+        "--threshold cannot be combined with --pick judge",
         id="two rules",
     ),
     pytest.param(
@@ -138,18 +138,20 @@ WRONG = [
     pytest.param(
         f"--pick median {AB}",
         "which?",
-        "--pick median is for numbers: ask for them with --score LO..HI or --number",
+        "--pick median works on numbers: add --score LO..HI or --number",
         id="median of labels",
     ),
-    pytest.param("--pick mean --open", "which?", "--pick mean is for numbers", id="mean of texts"),
+    pytest.param(
+        "--pick mean --open", "which?", "--pick mean works on numbers", id="mean of texts"
+    ),
     pytest.param(
         "",
         "%voter --choices a,b\nx\n%voter --choices a,b,c\ny",
-        "answer in different ways: give all of them the same --choices",
+        "different kinds of answers; give all of them the same --choices",
         id="other choices",
     ),
     pytest.param(
-        AB, "%voter\nx\n%voter --score 1..3\ny", "answer in different ways", id="label and score"
+        AB, "%voter\nx\n%voter --score 1..3\ny", "different kinds of answers", id="label and score"
     ),
     pytest.param(
         f"--pick majority {AB}",
@@ -160,14 +162,14 @@ WRONG = [
     pytest.param(
         f"--shuffle-choices --no-ask {AB}",
         "which?",
-        "--shuffle-choices turns the closing line of --choices",
+        "--shuffle-choices reorders the closing line of --choices",
         id="shuffled and unasked",
     ),
     *(
         pytest.param(
             f"--shuffle-choices {reading}",
             "which?",
-            "without --choices there is none",
+            "so it needs --choices",
             id=f"shuffled{reading}",
         )
         for reading in ("", "--open", "--score 1..3")
@@ -208,7 +210,7 @@ def test_a_typed_stop_wins_over_a_setting() -> None:
     assert ran(f"--stop all -n 5 {AB}", launch="lazy").decided_after is None
     assert ran(f"-n 5 {AB}", launch="lazy").decided_after == 3
     assert ran(f"-n 5 {AB}", stop="clinch").decided_after == 3
-    with pytest.raises(OptionError, match="has no part in --pick confidence"):
+    with pytest.raises(OptionError, match="cannot be used with --pick confidence"):
         VotePattern.check(planned(f"--pick confidence {AB}", stop="clinch"))
     VotePattern.check(planned(f"--pick confidence {AB} --stop all", stop="clinch"))
 

@@ -56,7 +56,7 @@ def test_a_use_before_the_await_says_so(
     """In one line that says how it is written; nothing has been asked by then."""
     pending = made()
     with pytest.raises(
-        NotAwaited, match=r"await me first, run = await (vote\(…\)|fanout\(…\)|run\.retry\(\))"
+        NotAwaited, match=r"write run = await (vote\(…\)|fanout\(…\)|run\.retry\(\))"
     ) as error:
         use(pending)
     assert isinstance(error.value, ParallmError)
@@ -156,7 +156,7 @@ def test_it_can_be_cancelled() -> None:
 
 def test_one_that_is_dropped_warns() -> None:
     """As Python does of its own coroutines: nothing was asked."""
-    with pytest.warns(RuntimeWarning, match=r"nothing was asked, .*: write await vote\(…\)"):
+    with pytest.warns(RuntimeWarning, match=r"never awaited, .*: write await vote\(…\)"):
         vote("x", model=SIM)
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -148,8 +148,8 @@ def test_leaders_are_all_labels_with_the_largest_count():
         pytest.param({"rule": "threshold", "q": float("inf")}, "not a share", id="inf"),
         pytest.param({"rule": "threshold", "q": "1/0"}, "not a share", id="zero denominator"),
         pytest.param({"rule": "threshold", "q": 60}, "outside 0..1", id="a percentage"),
-        pytest.param({"requested": 1}, "cannot be the counts", id="more votes than requested"),
-        pytest.param({"counts": {"A": -1}}, "cannot be the counts", id="negative"),
+        pytest.param({"requested": 1}, "does not fit", id="more votes than requested"),
+        pytest.param({"counts": {"A": -1}}, "does not fit", id="negative"),
     ],
 )
 def test_what_cannot_be_decided_by_is_named(options, says):

@@ -167,7 +167,7 @@ def test_too_few_are_an_error_that_carries_the_run() -> None:
     """Told in the pattern's own words."""
     fake = Fake(by_name({"names": failing("server", 9)}, answer(1.0, "1969")))
     plan = planned(line="-m word: --min-success 2 --retries 0")
-    with pytest.raises(TooFewSucceeded, match="1 of 2 runners arrived, 2 are needed") as error:
+    with pytest.raises(TooFewSucceeded, match="1 of 2 runners arrived, 2 required") as error:
         run_virtual(RelayPattern.run(plan, run_context(fake)))
     assert error.value.run.text == "1969"
 

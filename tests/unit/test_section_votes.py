@@ -291,17 +291,23 @@ def test_a_section_has_a_rule_of_its_own(options: str, words: str, value: Any, s
     ("body", "says"),
     [
         pytest.param(
-            "%section t -n 3 --pick judge --choices a,b\nx", "judge is for %%vote", id="judge"
+            "%section t -n 3 --pick judge --choices a,b\nx",
+            "a section cannot use a judge",
+            id="judge",
         ),
         pytest.param(
-            "%section t -n 3 --pick best --choices a,b\nx", "judge is for %%vote", id="best"
+            "%section t -n 3 --pick best --choices a,b\nx",
+            "a section cannot use a judge",
+            id="best",
         ),
         pytest.param(
-            "%section t -n 3 --ties judge --choices a,b\nx", "judge is for %%vote", id="ties"
+            "%section t -n 3 --ties judge --choices a,b\nx",
+            "a section cannot use a judge",
+            id="ties",
         ),
         pytest.param("%section t -n 3 --pick any --choices a,b\nx", "needs --flag", id="any"),
         pytest.param(
-            "%section t -n 3 --pick median --choices a,b\nx", "is for numbers", id="median"
+            "%section t -n 3 --pick median --choices a,b\nx", "works on numbers", id="median"
         ),
         pytest.param(
             "%section t -n 3 --quorum 4 --choices a,b\nx", "only 3 votes; lower the", id="quorum"
@@ -312,7 +318,9 @@ def test_a_section_has_a_rule_of_its_own(options: str, words: str, value: Any, s
         pytest.param("%section t -n 3 --pick majority\nx", "add --choices, --score", id="texts"),
         pytest.param("%section t -n 3 --threshold 2 --open\nx", "add --choices", id="open"),
         pytest.param(
-            "%section t -n 3 --threshold 2 --pick mean --score 1..3\nx", "exclude", id="two rules"
+            "%section t -n 3 --threshold 2 --pick mean --score 1..3\nx",
+            "cannot be combined",
+            id="two rules",
         ),
         pytest.param(
             "%section t -n 3 --stop clinch --choices a,b\nx", "is allowed on %%vote", id="stop"

@@ -188,7 +188,7 @@ def test_a_study_without_labels_says_so() -> None:
     run = studied(LINE.replace("--truth label", ""))
     assert dict(run) == {"1": "A", "2": "A", "3": "A", "4": "B", "5": "A"}
     assert (run.verdict, run.recommendation) == ("no_items", "undecided")
-    assert "the votes share their errors" in str(run)
+    assert "so they share errors" in str(run)
     assert run.measures["vote"].accuracy is None
     shown = str(run)
     assert "without labels nothing can be said of who is right" in shown
@@ -625,7 +625,7 @@ def test_too_few_calls_back_are_an_error() -> None:
     async def act(task: Task, heard: Heard) -> Reply:
         raise CallFailed(Fault("auth", "no"))
 
-    with pytest.raises(TooFewSucceeded, match="0 of 25 calls came back, 13 are needed"):
+    with pytest.raises(TooFewSucceeded, match="0 of 25 calls returned an answer, 13 required"):
         studied(act=act)
 
     async def unread(task: Task, heard: Heard) -> Reply:
@@ -890,7 +890,7 @@ def test_a_vote_without_items_is_a_vote() -> None:
         (
             "--each items --choices A,B",
             f"{BODY}\n%panel p --score 1..5",
-            "answer in different ways",
+            "different kinds of answers",
         ),
         ("--each items -n 3 --quorum 4 --choices A,B", BODY, "--quorum 4: there are only 3 votes"),
         (
@@ -950,7 +950,7 @@ def test_a_vote_without_items_is_a_vote() -> None:
             "line 6, %voter a: ",
         ),
         ("--each items --compare single, stop=clinch", BODY, "write no space after a comma"),
-        ("--each items --pick median --choices A,B", BODY, "--pick median is for numbers"),
+        ("--each items --pick median --choices A,B", BODY, "--pick median works on numbers"),
     ],
 )
 def test_what_cannot_be_measured_is_refused(line: str, body: str, says_: str) -> None:
