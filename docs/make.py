@@ -18,8 +18,16 @@ from urllib.parse import unquote, urlsplit
 ROOT = Path(__file__).resolve().parents[1]
 SITE = ROOT / "build" / "site"
 FRONT = '<!doctype html><meta charset="utf-8"><meta http-equiv="refresh" content="0; url=docs/index.html">\n'
-LOADED = {"script": "src", "img": "src", "iframe": "src", "source": "src", "link": "href"}
-"""What a browser fetches by itself: the attribute of each element that says from where."""
+PICTURES = Path("notebooks/images")
+"""Pictures that a page's own html shows, which Sphinx does not see."""
+LOADED = {
+    "script": ("src",),
+    "img": ("src", "srcset"),
+    "iframe": ("src",),
+    "source": ("src", "srcset"),
+    "link": ("href",),
+}
+"""What a browser fetches by itself: the attributes of each element that say from where."""
 
 
 class Page(HTMLParser):
@@ -38,8 +46,9 @@ class Page(HTMLParser):
         self.anchors |= {given[name] for name in ("id", "name") if name in given}
         if tag == "a" and "href" in given:
             self.links.add(given["href"])
-        if tag in LOADED and LOADED[tag] in given:
-            self.loaded.add(given[LOADED[tag]])
+        for name in LOADED.get(tag, ()):
+            several = given.get(name, "").split(",") if name == "srcset" else [given.get(name, "")]
+            self.loaded |= {each.split()[0] for each in several if each.strip()}
 
 
 def problems(site: Path) -> Iterator[str]:
@@ -83,6 +92,7 @@ def main() -> None:
     if build_main([*options, "-c", str(ROOT / "docs"), str(ROOT), str(SITE)]):
         sys.exit("the site was not built")
     (SITE / "index.html").write_text(FRONT, "utf-8")
+    shutil.copytree(ROOT / PICTURES, SITE / PICTURES)
     found = list(problems(SITE))
     sys.exit("\n".join(found) if found else print(f"the site is in {SITE.relative_to(ROOT)}"))
 

@@ -117,12 +117,14 @@ def test_notebooks_compare_no_list_of_providers() -> None:
         pytest.param('<a href="#c">c</a>', "which has no such heading", id="no heading here"),
         pytest.param('<script src="https://cdn.example/x.js"></script>', "loads https", id="host"),
         pytest.param('<img src="//cdn.example/x.png">', "loads //cdn", id="same protocol"),
+        pytest.param('<source srcset="a.png 2x, b.png">', "b.png, which is not there", id="srcset"),
         pytest.param('<link rel="stylesheet" href="x.css">', "not there", id="no style sheet"),
     ],
 )
 def test_what_is_wrong_with_a_site_is_found(tmp_path: Path, body: str, says: str) -> None:
     """A link that leads nowhere, and a file that would come from another host."""
     (tmp_path / "a.html").write_text(body)
+    (tmp_path / "a.png").touch()
     [problem] = problems(tmp_path)
     assert says in problem
 
