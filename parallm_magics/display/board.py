@@ -12,7 +12,7 @@ from typing import Literal
 from parallm_magics.core.tasks import Event, Record, Role
 from parallm_magics.display import looks, text
 from parallm_magics.display.columns import Row, models_line, read_as
-from parallm_magics.display.kinds import Block, Heading, Notes, Progress, Says, Workers
+from parallm_magics.display.kinds import Block, Disclosure, Heading, Notes, Progress, Says, Workers
 from parallm_magics.display.live_rows import MOST_ROWS, LiveRows, Worker
 from parallm_magics.display.markup import markdown
 from parallm_magics.display.pace import Pace, axis
@@ -171,6 +171,16 @@ class Board:
         """The whole live view at that many seconds since the run's start."""
         return html(self.blocks(now))
 
+    def live_parts(self, now: float) -> tuple[str, str, str]:
+        """The same in parts: what is above, the fold that never changes, and what that hides; "" for none.
+
+        Drawn anew with the rest, a fold would close under the reader's hands.
+        """
+        *above, last = self.blocks(now)
+        if not isinstance(last, Disclosure):
+            return html([*above, last]), "", ""
+        return html(above), html([replace(last, blocks=())]), html(last.blocks)
+
     def blocks(self, now: float) -> list[Block]:
         """The same as blocks."""
         beside = self._calls.auxiliary()
@@ -186,7 +196,12 @@ class Board:
         if self._pattern == "vote" and not self.redacted:
             blocks.append(self._votes.bars(self._calls.begun if self.total is None else self.total))
         more = f"{left:,} {_LEFT}" if left > 0 else ""
-        return [*blocks, Workers(tuple(rows), more, live=True, asked=self._columns)]
+        table = Workers(tuple(rows), more, live=True, asked=self._columns)
+        if self._pattern == "fanout":
+            return [*blocks, table]
+        # Folded as in the result, which would else be a jump.
+        votes = "Votes" if self.total is None else text.count(self.total, "vote")
+        return [*blocks, Disclosure(votes, (table,))]
 
     def _header(self, now: float, rows: Sequence[Row], some_left: bool) -> list[Block]:
         parts = [models_line(rows)] if rows else []

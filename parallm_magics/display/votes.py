@@ -119,7 +119,8 @@ class Votes:
             standing = f"'{text.isolated(first, 60)}' leads with {most:,} of {requested:,}"
         # Of the votes that come in before a decision more agree than of all.
         agreement = self._agreement(most) if leads and not self._states["cancelled"] else ""
-        said = (standing, agreement, self._identity(pending))
+        # In one line, so that the view does not grow with the first vote.
+        said = (" · ".join(filter(None, (standing, agreement))), self._identity(pending))
         return Bars(bars, requested, len(counts) - MOST_BARS, lines=said)
 
     def _counts(self) -> list[tuple[str, int]]:

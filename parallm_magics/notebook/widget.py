@@ -19,14 +19,15 @@ SHEET = f"""<style>
 /* The result has come to stand below the table: both would be one picture too many, none a jump. */
 .jp-OutputArea-child:has(.{CLASS}):has(~ .jp-OutputArea-child .parallm-run) {{ display: none; }}
 /* As wide and as large as a saved result, so that nothing moves when that takes its place. */
-.{CLASS} {{ position: relative; padding-right: 20px; }}
+.{CLASS} {{ position: relative; padding-right: 20px; flex-direction: column; }}
 .{CLASS} .widget-html, .{CLASS} .widget-html-content {{ margin: 0; }}
 .{CLASS} .mathjax_ignore {{ font-size: var(--jp-content-font-size1, 14px); }}
 .{CLASS} button {{ position: absolute; top: 0; right: 0; width: {_BUTTON}; margin: 2px; }}
 /* Text goes around the button, and below it the table has the whole width. */
-.{CLASS}:has(button) .mathjax_ignore::before {{
+.{CLASS}:has(button) > :nth-child(2) .mathjax_ignore::before {{
     content: ""; float: right; width: calc({_BUTTON} + 8px); height: 36px;
 }}
+.{CLASS}:has(details:not([open])) > :nth-child(4) {{ display: none; }}
 %s
 </style>"""
 """Sent with the first drawing, and again only when a look is new."""
@@ -42,41 +43,47 @@ class Table:
     def __init__(self, cancel: Cancel | None = None) -> None:
         """Take what a click on the button does; without it there is no button."""
         self._cancel = cancel
-        self._looks, self._rules = StyleSheet(CLASS), ""
-        self._html: Any = None
-        self._sheet: Any = None
+        self._looks = StyleSheet(CLASS)
+        self._htmls: list[Any] = []
         self._button: Any = None
         self._parts: list[Any] = []
         self._handle: Any = None
 
     def draw(self, board: Board, now: float) -> None:
         """Show how things stand at that many seconds since the run's start."""
-        self.show(board.live_html(now))
+        self.show(*board.live_parts(now))
 
     def finish(self) -> None:
         """Take back the offer to stop, as nothing runs any more."""
         if self._button is not None:
             self._button.layout.visibility = "hidden"
 
-    def show(self, html: str) -> None:
-        """Show this instead of what was shown before."""
-        drawn, rules = self._looks.classed(html), self._looks.rules
-        if self._html is not None:
-            if rules != self._rules:
-                self._sheet.value = SHEET % rules
-            self._html.value, self._rules = drawn, rules
+    def show(self, html: str, fold: str = "", folded: str = "") -> None:
+        """Show this instead of what was shown before.
+
+        Args:
+            fold: a disclosure, which stays as it was drawn first, as the reader may have opened it.
+            folded: what that shows and hides.
+        """
+        drawn = [self._looks.classed(part) for part in (html, fold, folded) if part]
+        rules = SHEET % self._looks.rules
+        if self._htmls:
+            values = [rules, drawn[0], *([self._htmls[2].value, drawn[2]] if fold else [])]
+            for widget, value in zip(self._htmls, values, strict=True):
+                if widget.value != value:
+                    widget.value = value
             return
         from IPython.display import display
         from ipywidgets import HTML, Box, Button
 
         # Given at once: a layout that is set later leaves an open one behind.
-        self._sheet = HTML(SHEET % rules, layout={"display": "none"})
-        wide = {"flex": "1 1 auto", "min_width": "0", "width": "auto"}
-        self._html, self._rules = HTML(drawn, layout=wide), rules
+        self._htmls = [HTML(rules, layout={"display": "none"})]
+        self._htmls += [HTML(part, layout={"width": "auto"}) for part in drawn]
+        children = [*self._htmls]
         if self._cancel is not None:
             tooltip = "Stop the workers; keep what is done"
             self._button = Button(description="Cancel", tooltip=tooltip)
-        children = [each for each in (self._sheet, self._html, self._button) if each is not None]
+            children.append(self._button)
         shown = Box(children, _dom_classes=(CLASS,))
         # Models of their own, which closing a widget leaves open in front end and kernel.
         for widget in (shown, *children):
@@ -95,8 +102,8 @@ class Table:
                 self._handle.update({}, raw=True)
         with contextlib.suppress(Exception):
             # nbclient saves the last state of closed widgets too: let that hold no answers.
-            if self._html is not None:
-                self._html.value = ""
+            for widget in self._htmls[1:]:
+                widget.value = ""
         for part in self._parts:
             with contextlib.suppress(Exception):
                 part.close()

@@ -299,5 +299,5 @@ def test_a_note_shows_the_table_at_once(kernel: Kernel) -> None:
     cell = kernel.run("%%vote -m sim:?latency=1&scale=0.1\nReview {code}.")
     drawings = [html for _, html in updates(cell) if html]
     assert "{code} is sent as text" in drawings[0]
-    assert drawings[0].index("{code} is sent") < drawings[0].index("<table")
+    assert drawings[0].index("{code} is sent") < drawings[0].index("still open")
     kernel.run("del code")
