@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import platform
 import re
-import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import cpu_per_call
 import figures
@@ -51,18 +52,41 @@ MARK = "<!-- {} -->\n"
 
 def main() -> None:
     """Run those that the command names, or all; what the others gave before stays."""
-    wanted = set(sys.argv[1:]) or {each.__name__ for each in ALL}
-    parts = kept()
-    for each in ALL:
-        if each.__name__ in wanted:
-            before = load()
-            found = each.main()
-            day = f"{datetime.now(UTC):%Y-%m-%d}"
-            parts[each.__name__] = (
-                f"{found}\n{day}, load average before {before}, after {load()}.\n"
-            )
-            print(parts[each.__name__], flush=True)
-            write(parts)
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("names", nargs="*", help="the benchmarks to run")
+    options.add_argument("--missing", action="store_true", help="those that have no figures yet")
+    options.add_argument("--list", action="store_true", help="say what each is about, run none")
+    given = options.parse_args()
+    if given.list:
+        print(listed())
+        return
+    for each in chosen(given.names, missing=given.missing):
+        before = load()
+        found = each.main()
+        day = f"{datetime.now(UTC):%Y-%m-%d}"
+        parts = kept()
+        parts[each.__name__] = f"{found}\n{day}, load average before {before}, after {load()}.\n"
+        print(parts[each.__name__], flush=True)
+        write(parts)
+
+
+def listed() -> str:
+    """What each benchmark is about."""
+    return "\n".join(f"{each.__name__:14} {(each.__doc__ or '').splitlines()[0]}" for each in ALL)
+
+
+def chosen(names: Sequence[str], *, missing: bool) -> list[Any]:
+    """The benchmarks to run.
+
+    Raises:
+        SystemExit: there is none of that name.
+    """
+    if unknown := {*names} - {each.__name__ for each in ALL}:
+        raise SystemExit(f"no benchmark {', '.join(sorted(unknown))}; there are:\n{listed()}")
+    there = kept() if missing else {}
+    return [
+        each for each in ALL if (not names or each.__name__ in names) and each.__name__ not in there
+    ]
 
 
 def kept() -> dict[str, str]:

@@ -97,9 +97,8 @@ class LeanTable:
         self.rows = ["waiting"] * count
         self.slot = ipywidgets.HTML()
         display(self.slot)
-        self.over = False
     async def draw(self):
-        while not self.over:
+        while True:
             self.show()
             await asyncio.sleep(0.1)
     def show(self):
@@ -126,8 +125,7 @@ async def lean(client, model, prompts, concurrency, stream):
             shown.rows[n] = text
             return text
     answers = await asyncio.gather(*[one(n, p) for n, p in enumerate(prompts)])
-    shown.over = True
-    await drawing
+    drawing.cancel()
     shown.show()
     return answers
 """
