@@ -157,16 +157,17 @@ def worst(tariff: Tariff, prompt_bytes: int, max_tokens: int) -> Decimal | None:
         max_tokens: most output tokens.
     """
     fed = prompt_bytes + WRAPPING
+    rate = rates(tariff, day := today())
+    if rate is not None and fed <= rate.most:
+        dearest = max(rate.plain, rate.cache_read, rate.cache_write)
+        return rate.call + fed * dearest + max_tokens * rate.output
+    if not is_priced(tariff, day):
+        return None
     usages = (
         Usage(input_tokens=fed, output_tokens=max_tokens),
         Usage(cache_read_tokens=fed, output_tokens=max_tokens),
         Usage(cache_write_tokens=fed, output_tokens=max_tokens),
     )
-    rate = rates(tariff, day := today())
-    if rate is not None and fed <= rate.most:
-        return max(rate.cost(usage) for usage in usages)
-    if not is_priced(tariff, day):
-        return None
     try:
         moments = _moments(_found(tariff, Usage()).model, day)
         return max(

@@ -219,6 +219,7 @@ class Accounts:
             request_id=end.request_id if isinstance(end, Reply) else end.fault.request_id,
             error=fault,
             simulated=worker.provider.simulated,
+            address=worker.provider.address,
             adapted=reply.adapted if reply else "",
         )
 
@@ -246,6 +247,7 @@ class Accounts:
             seconds=round(now - start, 6),
             error=fault,
             simulated=worker.provider.simulated,
+            address=worker.provider.address,
         )
 
     def _saved(self, worker: Worker, usage: Usage, cost: Decimal) -> Decimal | None:

@@ -209,5 +209,7 @@ class Scheduler:
 
 
 def _told(tell: Listener, event: Event) -> None:
-    with contextlib.suppress(Exception):  # a listener's mistake must not lose answers
+    try:
         tell(event)
+    except Exception:  # a listener's mistake must not lose answers
+        return

@@ -69,11 +69,14 @@ class LiveTable:
 
     def tell(self, event: Event) -> None:
         """Take an event in; drawing waits for its turn."""
-        if not self._broken:
-            with self._surviving():
-                self._keep_time(event)
-                self._board.tell(event)
-                self._changed = True
+        if self._broken:
+            return
+        try:  # no context manager: of a large run this is done many thousand times
+            self._keep_time(event)
+            self._board.tell(event)
+            self._changed = True
+        except Exception as error:
+            self._break(error)
 
     def _keep_time(self, event: Event) -> None:
         """Let no time pass while what the first calls need is loaded."""
@@ -138,11 +141,14 @@ class LiveTable:
     def _surviving(self) -> Any:
         try:
             yield
-        # The table is a courtesy; answers must not be lost to it, whatever a front end raises.
         except Exception as error:
-            self._broken = True
-            missing = isinstance(error, ImportError)
-            _say_once(str(error) if missing else type(error).__name__)
+            self._break(error)
+
+    def _break(self, error: Exception) -> None:
+        """End the table: it is a courtesy, and answers must not be lost to it, whatever a front end raises."""
+        self._broken = True
+        missing = isinstance(error, ImportError)
+        _say_once(str(error) if missing else type(error).__name__)
 
 
 @functools.cache

@@ -191,10 +191,9 @@ class Workers:
                 self._after = max(self._after, record.end)
 
         def finish(task: Task | None, record: Record) -> Record:
-            if task is not None:  # as it is recorded too, so that a replay is laid out alike
-                address = providers[task.model.provider].address
-                record = replace(record, address=address) if address else record
-                record = record if beside or not self._after else _later(record, self._after)
+            if task is not None and self._after and not beside:
+                # As it is recorded too, so that a replay is laid out alike.
+                record = _later(record, self._after)
             record = record if read is None else read(record)
             # What has its answer need not be asked in a further try; blocked work may have to be.
             if self.sink.keep(task, record) and self._forgets and record.ok:

@@ -7,13 +7,14 @@ template of all that follow; only their bodies differ.
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from aiohttp import ClientResponse, ClientSession
+    from aiohttp import ClientResponse, ClientSession, ClientTimeout
     from httpx2 import Response
 
 CHUNK_BYTES = 16_384
@@ -123,8 +124,6 @@ async def post(session: ClientSession, template: Template, body: Mapping[str, An
         StatusError: the answer's status is 300 or above, or below 200.
         aiohttp.ClientError: there is no answer.
     """
-    import aiohttp
-
     data = encoded(body)
     response = await session.post(
         template.url,
@@ -132,11 +131,18 @@ async def post(session: ClientSession, template: Template, body: Mapping[str, An
         data=data,
         allow_redirects=False,
         auto_decompress=False,
-        timeout=aiohttp.ClientTimeout(),
+        timeout=_without_limit(),
     )
     if not 200 <= response.status < 300:
         raise await _status_error(response)
     return Answer(response)
+
+
+@functools.cache
+def _without_limit() -> ClientTimeout:
+    import aiohttp
+
+    return aiohttp.ClientTimeout()
 
 
 async def _status_error(response: ClientResponse) -> StatusError:
