@@ -5,9 +5,11 @@ from parallm_magics.display.columns import item_of
 from parallm_magics.display.kinds import (
     Block,
     Curve,
+    Disclosure,
+    Dot,
+    Dots,
     Facts,
     Heading,
-    Lines,
     Matrix,
     Notes,
     Prompt,
@@ -19,6 +21,7 @@ from parallm_magics.display.stylesheet import StyleSheet
 from parallm_magics.display.text import (
     correlation,
     count,
+    isolated,
     money,
     one_line,
     percent,
@@ -32,9 +35,9 @@ from parallm_magics.display.view import Counts, Guard, SectionVote, Tally, View
 from parallm_magics.display.votes import vote_bars
 
 __all__ = [
-    "COLUMNS", "Block", "Board", "Counts", "Curve", "Facts", "Guard", "Heading", "Lines",
+    "COLUMNS", "Block", "Board", "Counts", "Curve", "Disclosure", "Dot", "Dots", "Facts", "Guard", "Heading",
     "Matrix", "Notes", "Prompt", "Says", "SectionVote", "StyleSheet", "Table", "Tally", "Totals",
     "View", "correlation", "count",
-    "html", "item_of", "money", "one_line", "percent", "plain", "points", "report_blocks",
+    "html", "isolated", "item_of", "money", "one_line", "percent", "plain", "points", "report_blocks",
     "run_blocks", "seconds", "timeline", "totals", "vote_bars",
 ]  # fmt: skip

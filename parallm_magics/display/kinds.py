@@ -6,6 +6,7 @@ within a sentence of ours are set off by `text.isolated`.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -38,14 +39,6 @@ class Says:
 
     lines: tuple[str, ...]
     look: Literal["plain", "strong", "small", "dim"] = "plain"
-
-
-@dataclass(frozen=True, slots=True)
-class Lines:
-    """Sentences under a heading."""
-
-    title: str
-    lines: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +161,50 @@ class Table:
 
 
 @dataclass(frozen=True, slots=True)
+class Dot:
+    """One share, from 0 to 1, with its interval.
+
+    Attributes:
+        cells: what stands beside it.
+        strong: whether the reader looks for it.
+    """
+
+    name: str
+    share: float
+    low: float
+    high: float
+    cells: tuple[str, ...] = ()
+    strong: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Dots:
+    """Shares with their intervals on one axis, a row each.
+
+    Attributes:
+        head: the headings of the names and of each cell; as in a `Table`.
+        note: what is below.
+    """
+
+    head: tuple[str, ...]
+    rows: tuple[Dot, ...]
+    note: str = ""
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """Where the axis begins and ends: at the tenths around all intervals."""
+        low = math.floor(min(row.low for row in self.rows) * 10 + 1e-9)
+        high = math.ceil(max(row.high for row in self.rows) * 10 - 1e-9)
+        low = min(low, 9)
+        return low / 10, max(high, low + 1) / 10
+
+    def along(self, share: float) -> float:
+        """Where a share is on the axis, from 0 to 1."""
+        low, high = self.ends
+        return min(max((share - low) / (high - low), 0.0), 1.0)
+
+
+@dataclass(frozen=True, slots=True)
 class Matrix:
     """How each two of a few are related: -1 to 1, or None where nothing can be said."""
 
@@ -227,6 +264,6 @@ class Disclosure:
 
 
 Block = (
-    Heading | Notes | Says | Lines | Bars | Text | Workers | Timeline
-    | Table | Matrix | Curve | Facts | Prompt | Progress | Disclosure
+    Heading | Notes | Says | Bars | Text | Workers | Timeline
+    | Table | Dots | Matrix | Curve | Facts | Prompt | Progress | Disclosure
 )  # fmt: skip

@@ -172,6 +172,23 @@ def clip(ems: float) -> Element:
     return Element("div", style=style, dir="auto")
 
 
+def interval(low: float, middle: float, high: float, full: bool) -> Markup:
+    """A dot on the line of its interval, on an axis from 0 to 1; in full colour or in grey."""
+    colour = looks.GREEN if full else looks.GREY
+    seen = f"background:{colour};forced-color-adjust:none"
+    line = f"{seen};height:2px;flex:"
+    # As wide as nothing, so that it takes no room from the lines beside it.
+    mark = f"{seen};width:.6em;height:.6em;border-radius:50%;flex:none;margin:0 -.3em"
+    return div(
+        "display:flex;align-items:center;height:1.1em;margin:0 .4em",
+        div(f"flex:{low:.4f}"),
+        div(f"{line}{middle - low:.4f}"),
+        div(mark),
+        div(f"{line}{high - middle:.4f}"),
+        div(f"flex:{1 - high:.4f}"),
+    )
+
+
 def bar(*parts: tuple[float, str]) -> Markup:
     """One bar on an axis from 0 to 1, made of parts: the length of each and its colour, "" for none.
 

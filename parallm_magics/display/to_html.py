@@ -19,6 +19,7 @@ from parallm_magics.display.markup import (
     div,
     dot,
     grid,
+    interval,
     joined,
     markdown,
     sentence,
@@ -30,7 +31,6 @@ _title = Element("div", style=looks.TITLE)
 _badge = Element("span", style=looks.BADGE)("SIMULATED")
 _lead = Element("div", style="margin:.5em 0 0", dir="auto")
 _note = Element("div", style=f"{looks.NOTE};overflow:hidden", dir="auto")
-_report_line = Element("div", style=f"{looks.SMALL};margin:.15em 0", dir="auto")
 _small = Element("div", style=looks.SMALL_DIM)
 _block = Element("div", style=looks.BLOCK)
 _head = Element("div", style=looks.HEAD)
@@ -142,6 +142,23 @@ def _noted(block: kinds.Table | kinds.Matrix | kinds.Curve, inside: Markup) -> M
     return _block(title, inside, _small(block.note) if block.note else "")
 
 
+def _dots(block: kinds.Dots) -> Markup:
+    begin, end = (f"{share * 100:.0f} %" for share in block.ends)
+    name, *cells = block.head
+    axis = _axis(_floated("left", begin), _floated("right", end))
+    head = [strong(name), axis, *(cell.removeprefix(">") for cell in cells)]
+    rows = []
+    for row in block.rows:
+        named = box(18)(text.one_line(row.name, 60))
+        low, middle, high = map(block.along, (row.low, row.share, row.high))
+        picture = interval(low, middle, high, row.strong)
+        rows.append(
+            [strong(named) if row.strong else named, picture, *map(text.one_line, row.cells)]
+        )
+    styles = (_NAMED, _MIDDLE, *[f"{looks.RIGHT};{looks.TIGHT}"] * len(cells))
+    return _block(grid(styles, rows, head, ruled=True), _small(block.note) if block.note else "")
+
+
 def _matrix(matrix: kinds.Matrix) -> Markup:
     names = [text.one_line(name, 60) for name in matrix.names]
     rows = (
@@ -228,9 +245,13 @@ def _bar_row(each: kinds.Bar, requested: int, weighed: bool) -> Sequence[str]:
 
 
 _axis = Element("div", style=f"{looks.DIM};{looks.SMALL}")
-_start = Element("div", style="float:left")("0 s")
-_end = Element("div", style="float:right")
 _said = Element("div", style=f"{looks.SMALL};margin-top:.3em")
+
+
+def _floated(side: str, words: str) -> Markup:
+    return div(f"float:{side}", words)
+
+
 _GAP = (0.002, "")
 _MOST_PARTS = 60
 """Most workers that are set off from each other in the bar of all."""
@@ -243,7 +264,8 @@ def _timeline(block: kinds.Timeline) -> Markup:
         late = "" if row.state == "ok" else joined((" ", dim(looks.STATES[row.state].word)))
         name = box(14)(text.one_line(row.titled, 40))
         rows.append((name, elapsed(row), joined((took, late))))
-    rows.append(("", _axis(_start, _end(text.seconds(block.span))), ""))
+    ends = _floated("left", "0 s"), _floated("right", text.seconds(block.span))
+    rows.append(("", _axis(*ends), ""))
     if block.together is not None:
         whole = sum(block.alone)
         parts = block.alone if len(block.alone) <= _MOST_PARTS else (whole,)
@@ -296,14 +318,12 @@ _DRAWN: Mapping[type, Callable[[Any], Markup]] = {
     kinds.Heading: _heading,
     kinds.Notes: lambda block: joined(_note(text.one_line(each, 500)) for each in block.notes),
     kinds.Says: _says,
-    kinds.Lines: lambda block: _block(
-        _head(block.title), *(_report_line(text.one_line(line, 500)) for line in block.lines)
-    ),
     kinds.Bars: _bars,
     kinds.Text: _text,
     kinds.Workers: _workers,
     kinds.Timeline: _timeline,
     kinds.Table: _table,
+    kinds.Dots: _dots,
     kinds.Matrix: _matrix,
     kinds.Curve: _curve,
     kinds.Facts: _facts,

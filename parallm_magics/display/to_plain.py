@@ -269,6 +269,33 @@ def _table(table: kinds.Table, page: _Page) -> list[str]:
     return _titled(table.title, *_aligned(cells, widths, right), note=table.note)
 
 
+def _dots(block: kinds.Dots, page: _Page) -> list[str]:
+    low, high = (f"{share * 100:.0f} %" for share in block.ends)
+    heads = [text.one_line(name.removeprefix(">")) for name in block.head]
+    rows = [[*map(text.one_line, row.cells)] for row in block.rows]
+    names = [text.fit(text.one_line(row.name), 24) for row in block.rows]
+    beside = [[heads[0], *names], *zip(heads[1:], *rows, strict=True)]
+    widths = [max(map(text.width, column)) for column in map(list, beside[1:])]
+    wide = max(map(text.width, beside[0]))
+    room = max(min(page.columns - wide - sum(widths) - 2 * len(widths) - 4, 40), 16)
+    pictures = [
+        f"{low}{high:>{room - len(low)}}",
+        *(_dotted(block, row, room) for row in block.rows),
+    ]
+    cells = list(zip(beside[0], pictures, *beside[1:], strict=True))
+    lines = _aligned(cells, [wide, room, *widths], [False, False, *[True] * len(widths)])
+    return [*lines, *([text.one_line(block.note, 500)] if block.note else [])]
+
+
+def _dotted(block: kinds.Dots, row: kinds.Dot, room: int) -> str:
+    """A dot on the line of its interval, in so many columns."""
+    low, middle, high = (
+        round(block.along(each) * (room - 1)) for each in (row.low, row.share, row.high)
+    )
+    line = " " * low + "─" * (high - low + 1) + " " * (room - 1 - high)
+    return f"{line[:middle]}●{line[middle + 1 :]}"
+
+
 def _matrix(matrix: kinds.Matrix, page: _Page) -> list[str]:
     names = [text.fit(text.one_line(name), 10) for name in matrix.names]
     wide = max(map(text.width, names), default=0)
@@ -326,14 +353,12 @@ _DRAWN: Mapping[type, Callable[[Any, _Page], list[str]]] = {
     kinds.Heading: _heading,
     kinds.Notes: lambda block, _: [f"Note: {text.one_line(note, 500)}" for note in block.notes],
     kinds.Says: lambda block, _: [text.together(line) for line in block.lines],
-    kinds.Lines: lambda block, _: _titled(
-        block.title, *(text.one_line(each, 500) for each in block.lines)
-    ),
     kinds.Bars: _bars,
     kinds.Text: _text,
     kinds.Workers: _workers,
     kinds.Timeline: _timeline,
     kinds.Table: _table,
+    kinds.Dots: _dots,
     kinds.Matrix: _matrix,
     kinds.Curve: _curve,
     kinds.Facts: _facts,

@@ -35,33 +35,52 @@ def shown(comparison: Comparison) -> str:
     >>> def done(rights):
     ...     return [Outcome("a", bool(r), (bool(r),), (1.0,), Decimal(0), False, 1, 0, 0) for r in rights]
     >>> shown(compare("vote", "single", done([1, 1, 0]), done([1, 1, 0])))
-    '2 vs 2 of 3 right; no item changed (of more items up to 63 in 100 still might)'
+    '2 against 2 of 3 right: not one item differs (of other items up to 63 in 100 might)'
     """
     if not comparison.items:
         return NO_LABELS
-    counts = f"{comparison.right:,} vs {comparison.base_right:,} of {comparison.items:,} right"
+    counts = f"{comparison.right:,} against {comparison.base_right:,} of {comparison.items:,} right"
     gains, losses = comparison.gains, comparison.losses
-    changed = f"{gains:,} gained, {losses:,} lost"
     if comparison.verdict == "same":
         might = 100 * (1 - 0.05 ** (1 / comparison.items))
-        return f"{counts}; no item changed (of more items up to {might:.0f} in 100 still might)"
+        return f"{counts}: not one item differs (of other items up to {might:.0f} in 100 might)"
     if comparison.verdict == "too_few":
         number = gains + losses
-        items = "1 item" if number == 1 else f"{number} items"
-        return f"{counts}; {items} changed; too few to tell ({_outlook(comparison)})"
+        differ = "1 item differs" if number == 1 else f"{number} items differ"
+        return f"{counts}: only {differ}, too few to tell ({_outlook(comparison)})"
+    changed = f"{counts} ({gains:,} gained, {losses:,} lost)"
+    if gains == losses:
+        return f"{changed}: no difference is shown ({_outlook(comparison)})"
     if comparison.verdict == "not_shown":
         return (
-            f"{counts}; {changed}: a coin often does the like ({_p(comparison.p)}), so nothing is shown "
+            f"{changed}; {by_chance(comparison.p)}, so the items show no difference "
             f"({_outlook(comparison)})"
         )
-    return f"{counts}; {changed}: {comparison.verdict}, {_p(comparison.p)}"
+    return f"{changed}: {comparison.verdict}; {by_chance(comparison.p)}"
+
+
+def by_chance(p: float) -> str:
+    """How often chance alone does what was seen, as a sentence without an end.
+
+    >>> by_chance(0.0654)
+    'chance alone would give a difference this large in 7 of 100 such studies'
+    """
+    if p >= 0.995:
+        often = "in almost every such study"
+    elif p >= 0.00995:
+        often = f"in {p * 100:.0f} of 100 such studies"
+    elif p >= 0.001:
+        often = f"in {p * 1000:.0f} of 1,000 such studies"
+    else:
+        often = "in fewer than 1 of 1,000 such studies"
+    return f"chance alone would give a difference this large {often}"
 
 
 def price(comparison: Comparison, money: Money) -> str:
     """What a further right answer costs; "" where there is no gain."""
     if comparison.calls_per_right is None:
         return ""
-    calls = _calls(comparison.calls_per_right)
+    calls = more_calls(comparison.calls_per_right)
     if comparison.cost_per_right is None:
         more = comparison.calls_per_right > 0.05
         return calls if more else f"{calls}, at a price that is not known"
@@ -170,7 +189,8 @@ def _the(name: str, vote: str) -> str:
     return _VOTE if name == vote else name
 
 
-def _calls(number: float) -> str:
+def more_calls(number: float) -> str:
+    """A number of further calls in words."""
     if number <= 0.05:
         return "no more calls" if number > -0.05 else "fewer calls"
     return f"{number:,.0f} more calls" if number >= 9.95 else f"{number:.1f} more calls"
@@ -179,15 +199,15 @@ def _calls(number: float) -> str:
 def _outlook(comparison: Comparison) -> str:
     """How many items would show a gain; where these would have shown it, how large it can be."""
     if comparison.verdict == "not_shown" and comparison.items_needed is not None:
-        return f"if items change like this, about {comparison.items_needed:,} would show it"
+        return f"about {comparison.items_needed:,} items like these would show one of this size"
     change = (comparison.gains + comparison.losses) / comparison.items
     few = comparison.verdict == "too_few"
     usual, points = usual_need() if few else usual_need(change)
-    rate = "1 item in 10 changes" if few else "as many change"
+    rate = "1 item in 10 differs" if few else "as many differ"
     if usual > comparison.items and (few or change >= points / 100):
-        return f"if {rate}, about {usual:,} items would show +{points} points"
+        return f"about {usual:,} items would show a gain of {points} points, if {rate}"
     low, high = comparison.interval or (0.0, 0.0)
-    return f"the difference lies between {signed(low)} and {signed(high)} points, 95 %"
+    return f"95 % interval {signed(low)} to {signed(high)} points"
 
 
 def signed(share: float, digits: int = 1) -> str:
@@ -197,12 +217,3 @@ def signed(share: float, digits: int = 1) -> str:
     ('−3.1', '+0.0')
     """
     return f"{round(share * 100, digits) + 0.0:+.{digits}f}".replace("-", "−")
-
-
-def _p(p: float) -> str:
-    """A probability to two figures that count.
-
-    >>> _p(0.0654), _p(0.00000012)
-    ('p = 0.065', 'p < 0.0001')
-    """
-    return f"p = {p:.2g}" if p >= 0.0001 else "p < 0.0001"

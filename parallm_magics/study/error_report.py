@@ -17,7 +17,7 @@ def errors(run: Findings) -> list[display.Block]:
     if len(voters) < 2:
         return []
     blocks: list[display.Block] = [
-        display.Lines("How far the voters share their errors", _told(run))
+        display.Says(tuple(display.isolated(line, 500) for line in _told(run)), "small")
     ]
     if len(voters) <= VOTERS and found["pairs_used"]:
         title = "Correlation of two voters' being right"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
 
@@ -73,11 +72,13 @@ class Findings(VoterFindings):
             single=self.single,
             vote=self.panel,
         )
-        return replace(advice, reason=" ".join([advice.reason, *self._also(found)]))
+        return replace(advice, reason=" ".join([advice.reason, *self.also]))
 
-    def _also(self, found: Mapping[tuple[str, str], Comparison]) -> list[str]:
-        """What else did well, and is no part of the rule by which is recommended."""
+    @property
+    def also(self) -> list[str]:
+        """What else did well, in sentences, and is no part of the rule by which is recommended."""
         said = []
+        found = {(each.alternative, each.base): each for each in self.comparisons}
         others = [
             against
             for system in self.systems
@@ -87,7 +88,9 @@ class Findings(VoterFindings):
         ]
         if others:
             best = max(others, key=lambda each: each.right)
-            said.append(f"Look at {best.alternative} as well: against a single call {shown(best)}.")
+            said.append(
+                f"Look at {best.alternative} as well. Compared with a single call: {shown(best)}."
+            )
         if (alone := self.best_alone) is not None:
             name, right = alone
             said.append(

@@ -20,8 +20,11 @@ def learned(run: Findings) -> list[display.Block]:
         )
     if (panel := run.learned_panel) is not None:
         lines.append(_panel(run, panel))
-    title = "Chosen on one half of the labelled items, tested on the other"
-    return [display.Lines(title, tuple(lines))] if lines else []
+    return (
+        [display.Says(tuple(display.isolated(line, 1_000) for line in lines), "small")]
+        if lines
+        else []
+    )
 
 
 def _weights(run: Findings, found: LearnedWeights) -> str:

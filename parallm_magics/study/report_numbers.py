@@ -15,11 +15,6 @@ def between(span: tuple[float, float]) -> str:
     return f"{span[0] * 100:.0f}–{span[1] * 100:.0f} %"
 
 
-def chance(share: float) -> str:
-    """A probability to two decimals, which is never shown as certain."""
-    return "> 0.99" if share > 0.99 else "< 0.01" if share < 0.01 else f"{share:.2f}"
-
-
 def whole(share: float | None) -> str:
     """A share in whole percent; `–` where it is not known."""
     return "–" if share is None else "0" if not share else f"{display.percent(share)} %"

@@ -14,7 +14,8 @@ from parallm_magics.errors import OptionError
 from parallm_magics.patterns.run import Common, Run, frame
 from parallm_magics.patterns.run_view import blocked_title, run_view
 from parallm_magics.study.findings import Findings
-from parallm_magics.study.study_report import report_of, title_of
+from parallm_magics.study.headline import title_of
+from parallm_magics.study.study_report import report_of
 from parallm_magics.study.voter_findings import agreement
 
 

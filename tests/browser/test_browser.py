@@ -191,19 +191,18 @@ def test_the_vote_shows_its_winner_and_its_tally(ran: Ran) -> None:
     assert "5 valid" in ran.texts[VOTED]
 
 
-def test_the_study_shows_its_advice_and_its_pictures(ran: Ran) -> None:
-    """What to deploy comes first, then the systems, the comparisons, the errors."""
+def test_the_study_answers_first_and_folds_the_rest(ran: Ran) -> None:
+    """Whether voting pays comes first, then the systems; comparisons, numbers and errors open on a click."""
     shown = ran.texts[STUDIED]
     places = [
         shown.index(heading)
         for heading in (
             "of 40 right",
-            "What each system did",
-            "The same items compared",
-            "Where the vote is wrong",
-            "How far the voters share their errors",
-            "Correlation of two voters",
-            "Accuracy by the number of votes",
+            "System",
+            "How sure is this? The same items compared",
+            "Each system in numbers",
+            "What the vote got wrong",
+            "Do the voters make the same mistakes?",
         )
     ]
     assert places == sorted(places)

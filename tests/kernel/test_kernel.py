@@ -302,7 +302,7 @@ def test_a_study_is_the_cells_result(kernel: Kernel) -> None:
     kernel.run("items = [{'text': f't{n}', 'label': 'AB'[n % 2]} for n in range(20)]")
     cell = kernel.run(STUDY.format(line="-m sim:?scale=0"))
     assert cell.outputs == ["execute_result"]
-    assert "What each system did" in cell.plain
+    assert "Each system in numbers" in cell.plain
     assert "[SIMULATED]" in cell.plain
     assert "Accuracy by the number of votes" in cell.result["text/html"]
     assert kernel.value("_ is study")

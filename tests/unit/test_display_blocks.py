@@ -9,11 +9,14 @@ from typing import get_args
 
 import pytest
 from display_samples import Page, fanout, record, vote
+from hypothesis import given
+from hypothesis import strategies as st
 from markupsafe import Markup
 from mypy import api
 from paths import PROJECT
 
 from parallm_magics.display import html, kinds, markup, plain, run_blocks, to_html, to_plain
+from parallm_magics.display.kinds import Dot, Dots
 from parallm_magics.display.markup import Element, joined, sentence
 from parallm_magics.display.text import isolated, together
 
@@ -84,3 +87,42 @@ def test_a_view_of_a_vote_is_plain_data() -> None:
     """Nothing in it is drawn yet: the same blocks make the page and the text."""
     kinds_of = [type(block).__name__ for block in run_blocks(vote())]
     assert kinds_of == ["Heading", "Bars", "Disclosure"]
+
+
+def test_dots_stand_on_one_axis() -> None:
+    """From the tenth below the lowest interval to the one above the highest, and each dot in its interval."""
+    rows = (
+        Dot("a single call", 0.73, 0.64, 0.80, ("87.4",)),
+        Dot("the vote", 0.86, 0.78, 0.91, ("103",), strong=True),
+    )
+    dots = Dots(("System", ">Right"), rows, "Of 120.")
+    assert dots.ends == (0.6, 1.0)
+    assert [round(dots.along(share), 3) for share in (0.6, 0.73, 1.0)] == [0, 0.325, 1]
+    head, *lines, note = plain([dots]).split("\n")
+    assert head.split() == ["System", "60", "%", "100", "%", "Right"]
+    assert note == "Of 120."
+    begin = head.index("60 %")
+    for line, row in zip(lines, rows, strict=True):
+        at = [line.index("─") - begin, line.index("●") - begin, line.rindex("─") - begin]
+        assert at == [round(dots.along(share) * 39) for share in (row.low, row.share, row.high)]
+        assert line.endswith(row.cells[0])
+    drawn = html([dots])
+    assert "flex:0.1000" in drawn  # of the axis, before the first interval
+    assert drawn.count("border-radius:50%") == 2
+
+
+@given(
+    st.lists(
+        st.tuples(st.floats(0, 1), st.floats(0, 1), st.floats(0, 1)).map(sorted),
+        min_size=1,
+        max_size=5,
+    )
+)
+def test_any_dots_are_within_their_axis(shares: list[list[float]]) -> None:
+    """No interval leaves it, and it is never without length."""
+    dots = Dots(("a",), tuple(Dot("x", mid, low, high) for low, mid, high in shares))
+    low, high = dots.ends
+    assert 0 <= low < high <= 1
+    for row in dots.rows:
+        assert 0 <= dots.along(row.low) <= dots.along(row.share) <= dots.along(row.high) <= 1
+    assert plain([dots])

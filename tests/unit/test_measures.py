@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parallm_magics.study.advice import advise, price, shown
+from parallm_magics.study.advice import advise, by_chance, price, shown
 from parallm_magics.study.measures import Outcome, compare, measure, quantile, rejudged, usual_need
 from parallm_magics.voting import mcnemar_exact, recommend, verdict, wilson
 
@@ -127,6 +127,10 @@ def changed(items, gains, losses, right=0):
     return done([1] * gains + [0] * losses + rest), done([0] * gains + [1] * losses + rest)
 
 
+SELDOM = "chance alone would give a difference this large in fewer than 1 of 1,000 such studies"
+SOMETIMES = "chance alone would give a difference this large in 2 of 100 such studies"
+
+
 @pytest.mark.parametrize(
     ("items", "gains", "losses", "right", "sentence"),
     [
@@ -137,8 +141,8 @@ def changed(items, gains, losses, right=0):
             1,
             24,
             (
-                "26 vs 25 of 30 right; 3 items changed; too few to tell (if 1 item in 10 changes, about "
-                "312 items would show +5 points)"
+                "26 against 25 of 30 right: only 3 items differ, too few to tell (about 312 items would show "
+                "a gain of 5 points, if 1 item in 10 differs)"
             ),
         ),
         (
@@ -147,8 +151,8 @@ def changed(items, gains, losses, right=0):
             0,
             24,
             (
-                "25 vs 24 of 30 right; 1 item changed; too few to tell (if 1 item in 10 changes, about "
-                "312 items would show +5 points)"
+                "25 against 24 of 30 right: only 1 item differs, too few to tell (about 312 items would show "
+                "a gain of 5 points, if 1 item in 10 differs)"
             ),
         ),
         (
@@ -156,7 +160,7 @@ def changed(items, gains, losses, right=0):
             0,
             0,
             24,
-            "24 vs 24 of 30 right; no item changed (of more items up to 10 in 100 still might)",
+            "24 against 24 of 30 right: not one item differs (of other items up to 10 in 100 might)",
         ),
         (
             50,
@@ -164,8 +168,9 @@ def changed(items, gains, losses, right=0):
             2,
             30,
             (
-                "39 vs 32 of 50 right; 9 gained, 2 lost: a coin often does the like (p = 0.065), so nothing "
-                "is shown (if items change like this, about 86 would show it)"
+                "39 against 32 of 50 right (9 gained, 2 lost); chance alone would give a difference this large "
+                "in 7 of 100 such studies, so the items show no difference (about 86 items like these would "
+                "show one of this size)"
             ),
         ),
         (
@@ -174,8 +179,8 @@ def changed(items, gains, losses, right=0):
             4,
             30,
             (
-                "34 vs 34 of 50 right; 4 gained, 4 lost: a coin often does the like (p = 1), so nothing is "
-                "shown (if as many change, about 500 items would show +5 points)"
+                "34 against 34 of 50 right (4 gained, 4 lost): no difference is shown (about 500 items would "
+                "show a gain of 5 points, if as many differ)"
             ),
         ),
         (
@@ -184,8 +189,9 @@ def changed(items, gains, losses, right=0):
             5,
             1065,
             (
-                "1,066 vs 1,070 of 1,200 right; 1 gained, 5 lost: a coin often does the like (p = 0.22), so "
-                "nothing is shown (the difference lies between −0.7 and +0.1 points, 95 %)"
+                "1,066 against 1,070 of 1,200 right (1 gained, 5 lost); chance alone would give a difference "
+                "this large in 22 of 100 such studies, so the items show no difference (95 % interval −0.7 to "
+                "+0.1 points)"
             ),
         ),
         (
@@ -194,8 +200,9 @@ def changed(items, gains, losses, right=0):
             45,
             800,
             (
-                "840 vs 845 of 1,000 right; 40 gained, 45 lost: a coin often does the like (p = 0.66), so "
-                "nothing is shown (the difference lies between −2.3 and +1.3 points, 95 %)"
+                "840 against 845 of 1,000 right (40 gained, 45 lost); chance alone would give a difference this "
+                "large in 66 of 100 such studies, so the items show no difference (95 % interval −2.3 to "
+                "+1.3 points)"
             ),
         ),
         (
@@ -204,19 +211,45 @@ def changed(items, gains, losses, right=0):
             3,
             1500,
             (
-                "1,502 vs 1,503 of 2,000 right; 5 items changed; too few to tell (the difference lies "
-                "between −0.3 and +0.2 points, 95 %)"
+                "1,502 against 1,503 of 2,000 right: only 5 items differ, too few to tell (95 % interval "
+                "−0.3 to +0.2 points)"
             ),
         ),
-        (200, 30, 8, 140, "170 vs 148 of 200 right; 30 gained, 8 lost: better, p = 0.00047"),
-        (200, 8, 30, 140, "148 vs 170 of 200 right; 8 gained, 30 lost: worse, p = 0.00047"),
-        (900, 300, 20, 400, "700 vs 420 of 900 right; 300 gained, 20 lost: better, p < 0.0001"),
+        (200, 30, 8, 140, f"170 against 148 of 200 right (30 gained, 8 lost): better; {SELDOM}"),
+        (200, 8, 30, 140, f"148 against 170 of 200 right (8 gained, 30 lost): worse; {SELDOM}"),
+        (900, 22, 8, 400, f"422 against 408 of 900 right (22 gained, 8 lost): better; {SOMETIMES}"),
     ],
 )
 def test_what_is_said_of_a_comparison(items, gains, losses, right, sentence):
     """Counts first, what changed, and what that shows."""
     ours, base = changed(items, gains, losses, right)
     assert shown(compare("vote", "single", ours, base)) == sentence
+
+
+@given(st.integers(0, 300), st.integers(0, 60), st.integers(0, 60))
+def test_no_finding_has_an_interval_that_holds_none(rest, gains, losses):
+    """What is called better or worse is so over the whole of its interval."""
+    found = compare("new", "old", *changed(rest + gains + losses, gains, losses))
+    low, high = found.interval or (0.0, 0.0)
+    assert (found.verdict == "better") <= (low > 0)
+    assert (found.verdict == "worse") <= (high < 0)
+
+
+@pytest.mark.parametrize(
+    ("p", "often"),
+    [
+        (1.0, "in almost every such study"),
+        (0.82, "in 82 of 100 such studies"),
+        (0.0654, "in 7 of 100 such studies"),
+        (0.01, "in 1 of 100 such studies"),
+        (0.0098, "in 10 of 1,000 such studies"),
+        (0.004, "in 4 of 1,000 such studies"),
+        (0.0004, "in fewer than 1 of 1,000 such studies"),
+    ],
+)
+def test_a_p_is_told_in_studies(p, often):
+    """As many of a hundred, or of a thousand, as chance alone would make like it."""
+    assert by_chance(p) == f"chance alone would give a difference this large {often}"
 
 
 def test_the_usual_need():
@@ -258,7 +291,7 @@ FEW, COIN = (100, 3, 1), (100, 9, 4)
         ([(0, 0, 0)], "undecided", "--truth says where the labels are"),
         ([BETTER], "vote", "each extra right answer takes $0.2222"),
         ([WORSE], "single", "the vote gains nothing"),
-        ([SAME], "single", "no item changed"),
+        ([SAME], "single", "not one item differs"),
         ([FEW], "undecided", "too few to tell"),
         ([BETTER, FEW, WORSE], "vote", "the vote against a single call"),
         ([FEW, BETTER, BETTER], "bigger_model", "gpt-6-sol against a single call"),
@@ -344,7 +377,7 @@ def test_of_five_items_nothing_can_be_told(items):
     ours, base = changed(items, 0, 0, items)
     found = advise({("vote", "single"): compare("vote", "single", ours, base)}, {}, None, money)
     assert found.recommendation == "undecided"
-    assert f"{items} vs {items} of {items} right" in found.reason
+    assert f"{items} against {items} of {items} right" in found.reason
 
 
 def test_recounted_calls_are_as_many_as_are_asked():

@@ -151,7 +151,7 @@ def test_the_first_vote_stands_for_the_single_call() -> None:
     assert (found.gains, found.losses, found.verdict) == (0, 0, "same")
     assert run.verdict == "same"
     assert run.recommendation == "undecided"  # four items can show nothing
-    assert "3 vs 3 of 4 right; no item changed" in run.reason
+    assert "3 against 3 of 4 right: not one item differs" in run.reason
 
 
 def test_the_voters_errors_are_held_against_each_other() -> None:
@@ -180,7 +180,7 @@ def test_where_the_vote_was_surest_and_wrong_comes_first() -> None:
         )
     ).result
     assert [item.number for item in run.wrong] == [1, 3, 2, 4]
-    assert "Where the vote is wrong, most votes first" in str(run)
+    assert "What the vote got wrong: 4 items, most agreement first" in str(run)
 
 
 def test_a_study_without_labels_says_so() -> None:
@@ -261,7 +261,7 @@ def test_the_rule_of_the_vote_is_not_that_of_one_call() -> None:
 def test_another_panel_is_held_against_the_vote_in_a_sentence() -> None:
     """It is no part of the recommendation, and what it shows is said all the same."""
     run = studied(LINE, f"{BODY}\n%panel p -m fake:big -n 1", says)
-    assert "p against vote: 4 vs 3 of 4 right" in str(run)
+    assert "p against vote: 4 against 3 of 4 right" in str(run)
 
 
 def test_what_does_better_beside_the_advice_is_named() -> None:
@@ -280,9 +280,14 @@ def test_what_does_better_beside_the_advice_is_named() -> None:
         ).result
 
     panel = of(line, f"{BODY}\n%panel p")
-    assert "Look at p as well: against a single call 60 vs 0 of 60 right" in panel.reason
+    assert (
+        "Look at p as well. Compared with a single call: 60 against 0 of 60 right" in panel.reason
+    )
     models = of(f"{line} --compare fake:x,fake:y")
-    assert "Look at fake:y as well: against a single call 60 vs 0 of 60 right" in models.reason
+    assert (
+        "Look at fake:y as well. Compared with a single call: 60 against 0 of 60 right"
+        in models.reason
+    )
     unlike = of(f"{line} -m fake:a,fake:b,fake:c")
     assert unlike.best_alone == ("v3", 40)
     assert "v3 alone has 40 right, the vote 0" in unlike.reason
@@ -295,26 +300,31 @@ def test_what_does_better_beside_the_advice_is_named() -> None:
             20,
             50,
             51,
-            "Voting pays: 50 against 20 of 60; a bigger model does as well (fake:big: 51)",
+            "Voting pays: 50 of 60 right, a single call 20; one call of fake:big does as well (51)",
             id="both better, level",
         ),
         pytest.param(
             20,
             40,
             60,
-            "Voting pays: 40 against 20 of 60; a bigger model does better (fake:big: 60)",
+            "Voting pays: 40 of 60 right, a single call 20; one call of fake:big does better (60)",
             id="both better, the bigger one most",
         ),
         pytest.param(
             40,
             20,
             42,
-            "Voting does not pay: 20 against 40 of 60; whether a bigger model does cannot be told "
-            "(fake:big: 42)",
+            "Voting does harm: 20 of 60 right, a single call 40; whether one call of fake:big does better is "
+            "not clear (42)",
             id="worse, and no word of the bigger one",
         ),
         pytest.param(
-            30, 32, 33, "Undecided: fake:big 33, the vote 32, a single call 30", id="nothing shown"
+            30,
+            32,
+            33,
+            "It is not clear whether voting pays: 32 of 60 right, a single call 30; nor whether one call of "
+            "fake:big does (33)",
+            id="nothing shown",
         ),
     ],
 )
@@ -339,7 +349,7 @@ def test_the_heading_begins_with_what_is_shown(
 
 
 def test_a_heading_counts_whole_answers() -> None:
-    """A single call is the mean of its draws, which need not be whole; the table has it exactly."""
+    """A single call is its first draw there, as it is compared; the picture has the mean of all draws."""
 
     async def act(task: Task, heard: Heard) -> Reply:
         number, _, name = task.name.partition(".")
@@ -353,12 +363,11 @@ def test_a_heading_counts_whole_answers() -> None:
     run = run_virtual(
         StudyPattern.run(planned(line, BODY, items=many()[:59]), run_context(Fake(act)))
     ).result
-    mean = run.measures["single"].right
+    mean, first = run.measures["single"].right, run.comparisons[0].base_right
     assert mean != round(mean)
-    assert str(run).startswith(
-        f"Voting pays: 59 against {mean:.0f} of 59; a bigger model does as well"
-    )
-    assert f"{mean:.1f} of 59" in str(run)
+    title = f"Voting pays: 59 of 59 right, a single call {first}; one call of fake:big does as well (59)"
+    assert str(run).startswith(title)
+    assert f"{mean:.1f} (" in str(run)
 
 
 def test_of_one_call_and_a_panel_the_panel_is_the_vote() -> None:
@@ -378,7 +387,7 @@ def test_of_one_call_and_a_panel_the_panel_is_the_vote() -> None:
     run = of(line)
     assert [(each.alternative, each.base) for each in run.comparisons] == [("p", "vote")]
     assert (run.recommendation, run.verdict) == ("vote", "better")
-    assert str(run).startswith("Take the vote: the vote 60, a single call 0 of 60 right")
+    assert str(run).startswith("Voting pays: 60 of 60 right, a single call 0")
     both = of(f"{line} --compare fake:big")
     assert [(each.alternative, each.base, each.primary) for each in both.comparisons] == [
         ("p", "vote", True),
@@ -426,7 +435,7 @@ def test_an_early_end_is_told_from_the_same_votes() -> None:
     ]
     for item in run.measured:
         assert item.outcomes["stop=clinch"].answer == item.outcomes["vote"].answer
-    assert "the same winners after 3.6 of 5 votes" in str(run)
+    assert "the same winners after 3.6 of its 5 calls" in " ".join(str(run).split())
 
 
 def test_unlike_voters_have_the_first_one_as_their_single_call() -> None:
@@ -442,7 +451,7 @@ def test_a_panel_of_one_is_its_own_single_call() -> None:
     alone = studied(LINE.replace("-n 5", "-n 1"))
     assert [*alone.measures] == ["vote"]
     assert (alone.comparisons, alone.recommendation, alone.verdict) == ((), None, None)
-    assert "A single call 3 of 4 right" in str(alone)
+    assert "A single call: 3 of 4 right" in str(alone)
     with_big = studied(LINE.replace("-n 5", "-n 1") + " --compare fake:big")
     assert [(each.alternative, each.base) for each in with_big.comparisons] == [
         ("fake:big", "vote")
