@@ -289,13 +289,12 @@ def _text(path: Path) -> str:
 def main() -> None:
     """Write the tables, or check them."""
     pages = stale()
+    names = ", ".join(path.name for path in pages)
     if "--check" in sys.argv[1:]:
-        sys.exit(
-            "".join(f"{path.name} is out of date: run python docs/generated.py\n" for path in pages)
-        )
+        sys.exit(f"out of date: {names}; run python docs/generated.py" if pages else 0)
     for path in pages:
         path.write_text(page(_text(path)), "utf-8")
-        print(f"wrote {path.name}")
+    print(f"wrote {names}" if pages else "all tables are up to date")
 
 
 if __name__ == "__main__":

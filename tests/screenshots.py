@@ -1,4 +1,4 @@
-"""Make the README's pictures: `python tests/screenshots.py` writes them into notebooks/images/.
+"""Make the pictures of the README and of the documentation: `python tests/screenshots.py` writes them into notebooks/images/.
 
 Every cell in them runs on a simulated model.
 """

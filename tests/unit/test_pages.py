@@ -48,8 +48,16 @@ def test_a_table_that_is_out_of_date_is_found(tmp_path: Path, monkeypatch: Any) 
     old = (DOCS / "options.md").read_text("utf-8")
     (tmp_path / "options.md").write_text(old.replace("| `--each`", "| `--every`"), "utf-8")
     monkeypatch.setattr(generated, "DOCS", tmp_path)
-    assert generated.stale() == [tmp_path / "options.md"]
-    assert generated.page((tmp_path / "options.md").read_text("utf-8")) == old
+    monkeypatch.setattr("sys.argv", ["generated.py", "--check"])
+    with pytest.raises(SystemExit, match=r"out of date: options\.md"):
+        generated.main()
+    monkeypatch.setattr("sys.argv", ["generated.py"])
+    generated.main()
+    assert (tmp_path / "options.md").read_text("utf-8") == old
+    monkeypatch.setattr("sys.argv", ["generated.py", "--check"])
+    with pytest.raises(SystemExit) as ended:
+        generated.main()
+    assert ended.value.code == 0
 
 
 def test_every_table_stands_on_a_page() -> None:
