@@ -1,4 +1,4 @@
-"""Make the pictures of the README and of the documentation: `python tests/screenshots.py` writes them into notebooks/images/.
+"""Make the pictures of the README and the documentation, in notebooks/images: `python tests/screenshots.py`.
 
 Every cell in them runs on a simulated model.
 """
