@@ -269,6 +269,8 @@ _ends, _from, _to = (
     Element("div", style=style)
     for style in ("display:flex;justify-content:space-between", "padding-right:1em", "")
 )
+# Why there is no success is read whole, in as many lines as it takes.
+_problem = Element("bdi", style="white-space:normal")
 _lowered = Element("div", style="padding-top:.35em")
 # Where the room is too small the beginning goes, with an ellipsis: the newest words stay in sight.
 _arriving = Element(
@@ -294,6 +296,12 @@ def _setting(name: str, heading: str, **look: Any) -> Column:
         ),
         **look,
     )
+
+
+def _answer(row: Row) -> Markup:
+    if row.state == "answering":
+        return _arriving(bdi(said(row)))
+    return (_problem if row.problem else bdi)(said(row))
 
 
 COLUMNS: tuple[Column, ...] = (
@@ -362,7 +370,7 @@ COLUMNS: tuple[Column, ...] = (
         "answer",
         "Answer",
         said,
-        html=lambda row: _arriving(bdi(said(row))) if row.state == "answering" else bdi(said(row)),
+        html=_answer,
         heads=_openable,
         style=";width:100%;max-width:0;min-width:10em;padding-right:0;overflow:hidden;text-overflow:ellipsis",
     ),

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from parallm_magics.answers.json_objects import objects_in
 from parallm_magics.core.tasks import Record
 from parallm_magics.display import kinds, text, vote_words
-from parallm_magics.display.columns import Row, about_of, asked_and_answered, row_of
+from parallm_magics.display.columns import ANSWER_LIMIT, Row, about_of, asked_and_answered, row_of
 from parallm_magics.display.kinds import Block, Says
 from parallm_magics.display.totals import totals
 from parallm_magics.display.view import Guard, SectionVote, View
@@ -104,6 +104,7 @@ class _Table:
         self._limit = min(text.LIMIT, max(1000, ANSWERS_BUDGET // max(rows, 1)))
         self._opens = view.pattern == "fanout" and view.text is None and rows <= FEW_ANSWERS
         self._span = max((record.end for record in (*view.records, *view.extra)), default=0.0)
+        self._texts = view.tally is not None and not view.tally.counted
         self._asked, self._blocked = view.columns, view.blocked
         self._caption = "Votes" if view.pattern == "vote" else "Workers"
 
@@ -126,7 +127,7 @@ class _Table:
         row = row_of(record, line.ballot, self._span)
         if line.within:
             row = replace(row, about=replace(row.about, item=""))
-        if len(row.vote) > SHORT and record.text.strip().startswith(row.vote):
+        if (self._texts or len(row.vote) > SHORT) and record.text.strip().startswith(row.vote):
             row = replace(row, vote="", voted=False)  # a text that is counted as it is
         guard = self._guards.get(record.name) if record.role == "guard" else None
         detail = tuple(_facts(row, record, self._limit))
@@ -192,7 +193,7 @@ def _facts(row: Row, record: Record, limit: int) -> Iterator[Block]:
     lines = []
     if len(row.about.item) > SHORT:
         lines.append(row.about.item)
-    if record.error and len(row.problem) > SHORT:
+    if len(row.problem) > ANSWER_LIMIT:
         lines.append(row.problem)
     if len(record.attempts) > 1 or (record.attempts and not record.ok):
         tries = (f"{tried.outcome} {text.seconds(tried.seconds)}" for tried in record.attempts)
