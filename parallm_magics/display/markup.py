@@ -234,17 +234,17 @@ def markdown(text: str, limit: int = texts.LIMIT) -> Markup:
     if _NO_MARK.fullmatch(line := text.rstrip(" \n")):
         return _safe(f"{_STYLED['p']}{line}</p>\n")
     styled = (_kept if len(text) <= _MOST_KEPT else _styled)(text)
-    return _safe(styled) if 0 < len(styled) <= _SWELL * limit else _as_it_is(text, limit)
+    return styled if 0 < len(styled) <= _SWELL * limit else _as_it_is(text, limit)
 
 
-def _styled(text: str) -> str:
+def _styled(text: str) -> Markup:
     """The text's html; "" where it takes too much work."""
     import nh3  # here: an import of the package stays quick
 
     try:
         rendered = _parser().render(visible(text))
     except _TooMuchWork:
-        return ""
+        return _safe("")
     clean = nh3.clean(
         rendered,
         tags=_TAGS,
@@ -254,7 +254,7 @@ def _styled(text: str) -> str:
         link_rel="noopener noreferrer",
     )
     # Again: an entity such as &#x202e; becomes its character only on the way.
-    return _BARE.sub(lambda bare: _STYLED[bare[1] or bare[2]], visible(clean))
+    return _safe(_BARE.sub(lambda bare: _STYLED[bare[1] or bare[2]], visible(clean)))
 
 
 _MOST_KEPT = 4_000
