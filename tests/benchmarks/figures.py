@@ -233,10 +233,17 @@ def rows(only: Sequence[str], quick: bool) -> Iterator[str]:
         yield from of_votes(quick)
 
 
-def main(only: Sequence[str] = (), *, quick: bool = False) -> str:
+def lines(only: Sequence[str] = (), *, quick: bool = False) -> Iterator[str]:
+    """The table, line by line as it is measured."""
+    yield "## Figures\n"
+    yield f"{ABOUT}\n"
+    yield f"| | {' | '.join(MODELS)} | at most | |\n|---|--:|--:|--:|---|"
+    yield from rows(only, quick)
+
+
+def main() -> str:
     """Measure and give out the table."""
-    head = f"| | {' | '.join(MODELS)} | at most | |\n|---|--:|--:|--:|---|"
-    return "\n".join(["## Figures\n", f"{ABOUT}\n", head, *rows(only, quick), ""])
+    return "\n".join([*lines(), ""])
 
 
 if __name__ == "__main__":
@@ -244,4 +251,5 @@ if __name__ == "__main__":
     options.add_argument("--quick", action="store_true", help="fewer rounds")
     options.add_argument("--only", nargs="*", default=(), help="words of the kinds of work")
     given = options.parse_args()
-    print(main(given.only, quick=given.quick))
+    for line in lines(given.only, quick=given.quick):
+        print(line, flush=True)

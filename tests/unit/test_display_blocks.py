@@ -57,7 +57,17 @@ def test_every_function_that_draws_says_so_by_its_type() -> None:
                 assert function.__annotations__["return"] in ("Markup", "Element"), name
 
 
-OTHERS = {"html", "_bar_row", "_cell", "_fitting", "_opens", "_attribute", "_parser", "_image", "_styled"}
+OTHERS = {
+    "html",
+    "_bar_row",
+    "_cell",
+    "_fitting",
+    "_opens",
+    "_attribute",
+    "_parser",
+    "_image",
+    "_styled",
+}
 
 
 def test_a_checker_sees_a_text_that_is_taken_for_html(
