@@ -1,1 +1,1 @@
-"""The nouns that every floor shares."""
+"""The nouns that every layer shares."""

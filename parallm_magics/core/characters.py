@@ -1,4 +1,4 @@
-"""Which characters a person cannot see, and how they are shown: one answer for every floor.
+"""Which characters a person cannot see, and how they are shown: one answer for every layer.
 
 What a model reads and nobody sees can carry an instruction, make two labels look alike, or turn a
 terminal's lines around. Pages and errors show such characters, prompts that quote answers leave them out.

@@ -140,23 +140,20 @@ def test_the_way_of_a_cell_is_the_way_it_goes() -> None:
     assert [*map(tuple, told)] == real
 
 
-def test_every_floor_is_told() -> None:
-    """The page's floors are those that the imports keep to."""
-    from test_house import FLOORS
+def test_every_layer_is_told() -> None:
+    """The page's layers are those that the imports keep to."""
+    from test_house import LAYERS
 
-    told = {
-        row[1].strip("`").rstrip("/"): int(row[0])
-        for row in _parts(rows_below("## Rooms and floors"))
-    }
+    told = {row[1].strip("`").rstrip("/"): int(row[0]) for row in _parts(rows_below("## Layers"))}
     names = {"__init__.py": ""}
-    assert {names.get(k, k.removesuffix(".py")): v for k, v in told.items()} == FLOORS
+    assert {names.get(k, k.removesuffix(".py")): v for k, v in told.items()} == LAYERS
 
 
 def _parts(rows: list[list[str]]) -> Iterator[list[str]]:
     """A row a part: a row of the page may name two."""
-    for floor, names, *rest in rows:
+    for layer, names, *rest in rows:
         for name in names.split(", "):
-            yield [floor, name, *rest]
+            yield [layer, name, *rest]
 
 
 def test_the_glossary_has_its_words() -> None:

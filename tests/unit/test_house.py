@@ -37,7 +37,7 @@ CLASSES = {
 DIALECT_MODULES = {
     f"parallm_magics.providers.{name.rpartition('.')[0]}" for name in CLASSES if name
 }
-FLOORS = {
+LAYERS = {
     "errors": 0,
     "core": 0,
     "cell": 1,
@@ -135,9 +135,9 @@ def _for_types_only(node: ast.AST) -> bool:
     )
 
 
-def floor_of(name: str) -> int:
-    """The floor of a module by its dotted name within the package."""
-    return FLOORS[name.split(".")[0]]
+def layer_of(name: str) -> int:
+    """The layer of a module by its dotted name within the package."""
+    return LAYERS[name.split(".")[0]]
 
 
 def inside(module: Path) -> str:
@@ -147,12 +147,12 @@ def inside(module: Path) -> str:
 
 @pytest.mark.parametrize("module", MODULES, ids=inside)
 def test_imports_point_down(module: Path) -> None:
-    """No module imports from a higher floor; voting and cell know only their own floor's basics."""
+    """No module imports from a higher layer; voting and cell know only their own layer's basics."""
     parts = module.relative_to(PACKAGE).parts
-    own = FLOORS["" if parts == ("__init__.py",) else parts[0].removesuffix(".py")]
+    own = LAYERS["" if parts == ("__init__.py",) else parts[0].removesuffix(".py")]
     for _, name in imports(module):
         if name.startswith("parallm_magics."):
-            assert floor_of(name.removeprefix("parallm_magics.")) <= own, name
+            assert layer_of(name.removeprefix("parallm_magics.")) <= own, name
 
 
 @pytest.mark.parametrize("module", MODULES, ids=inside)
@@ -180,16 +180,16 @@ def test_every_module_has_a_name_of_its_own() -> None:
     assert not sys.stdlib_module_names & {*names}
 
 
-def test_rooms_have_no_cycle() -> None:
+def test_folders_have_no_cycle() -> None:
     """No folder needs itself by way of others: each can be read with those below it alone."""
     left: dict[str, set[str]] = {}
     for name, module in BY_DOTTED.items():
-        room = name.split(".")[1] if "." in name else ""
+        folder = name.split(".")[1] if "." in name else ""
         needed = {each.split(".")[1] for each in imported_at_some_time(module) if "." in each}
-        left.setdefault(room, set()).update(needed - {room})
-    while found := [room for room, needed in left.items() if not needed & left.keys()]:
-        for room in found:
-            del left[room]
+        left.setdefault(folder, set()).update(needed - {folder})
+    while found := [folder for folder, needed in left.items() if not needed & left.keys()]:
+        for folder in found:
+            del left[folder]
     assert not left
 
 
