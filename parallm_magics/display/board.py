@@ -75,6 +75,7 @@ class Board:
         self._loading = False
         self._states: Counter[str] = Counter()
         self._to_draw: deque[str] = deque()
+        self._draws_ahead = DRAWN_AHEAD
         self._votes = Votes(repeats, choices)
         self._pace = Pace()
         self._span = 0.0
@@ -133,7 +134,8 @@ class Board:
             worker.read = read_as("", record.value if record.ok else None)
             return
         self._states[record.status] += 1
-        if self.done <= DRAWN_AHEAD:
+        if self._draws_ahead:
+            self._draws_ahead -= 1
             self._to_draw.append(record.text)
         if record.replayed:
             self._replayed += 1

@@ -105,7 +105,7 @@ class LiveTable:
             await asyncio.wait({drawing})
 
     async def _draw(self) -> None:
-        await asyncio.sleep(self._after)
+        await self._pause(self._after)
         while not self._broken:
             self._changed, self._shown = False, True
             with self._surviving():

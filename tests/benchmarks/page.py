@@ -57,7 +57,7 @@ def timed(kind, name):
             inside.clear()
             spent.append(time.thread_time() - began)
     setattr(kind, name, outer)
-timed(Board, "tell"); timed(Board, "live_html"); timed(Table, "draw")
+timed(Board, "tell"); timed(Board, "draw_ahead"); timed(Table, "draw")
 """
 
 
