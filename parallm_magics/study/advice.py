@@ -83,7 +83,7 @@ def price(comparison: Comparison, money: Money) -> str:
     calls = more_calls(comparison.calls_per_right)
     if comparison.cost_per_right is None:
         more = comparison.calls_per_right > 0.05
-        return calls if more else f"{calls}, at a price that is not known"
+        return calls if more else f"{calls}, and what these cost is not known"
     cost = Decimal(comparison.cost_per_right)
     return f"{money(cost) if cost >= 0 else f'{money(-cost)} less'} ({calls})"
 
