@@ -169,6 +169,20 @@ class Board:
         parts = [self._title(), *self._counts(under_way=False), text.seconds(now)]
         return " · ".join([*parts, *self._rate(now)] if self.many else parts)
 
+    def announcement(self) -> str:
+        """A sentence for who cannot see the table; another one at half, a first failure and the end."""
+        total, done = self.total, self.done
+        lost = done - self._states["ok"]
+        noun = "vote" if self._pattern == "vote" else "worker"
+        workers = f"The {noun}s" if total is None else text.count(total, noun)
+        if total is not None and done >= total:
+            return f"{workers} done" + (f", {lost:,} without success." if lost else ".")
+        if lost:
+            return f"A {noun} ended without success; the others go on."
+        if total is not None and 2 * done >= total:
+            return f"Half of {workers} done."
+        return f"{workers} started."
+
     def live_html(self, now: float) -> str:
         """The whole live view at that many seconds since the run's start."""
         return html(self.blocks(now))

@@ -94,6 +94,7 @@ BADGE = (
 )
 NOTE = f"border-left:3px solid {AMBER};padding:.1em 0 .1em .7em;margin:.6em 0 0;{SMALL}"
 SCROLL = "overflow-x:auto;max-width:100%"
+CUT = "overflow:hidden;max-width:100%"
 # What is in it can ask how wide the page is. A narrow least width: as a container it has none of its own.
 CONTAINER = f"{SCROLL};container-type:inline-size;width:100%;min-width:14em"
 # Said to who cannot see the page, and out of sight.

@@ -82,8 +82,11 @@ def grid(
     narrow: bool = False,
     named: int = 0,
     caption: str = "",
+    title: str = "",
+    gives_way: bool = False,
+    is_stop: bool = False,
 ) -> Markup:
-    """A table of these rows that scrolls sideways where it is too wide.
+    """A table of these rows that scrolls sideways where it is too wide; without headings it fits.
 
     Args:
         styles: of each column's cells.
@@ -91,7 +94,10 @@ def grid(
         ruled: whether a line is above each row.
         narrow: whether it is no wider than what is in it.
         named: the place of the column that names its row.
-        caption: what is in it, for who cannot see it; where it is given, columns may give way.
+        caption: what is in it, for who cannot see it.
+        title: the same for everybody, above it.
+        gives_way: whether columns of less weight give way where it is too wide.
+        is_stop: whether the Tab key stops at it, as it must where it scrolls and holds no stop.
     """
     begins = [_safe(f'<td style="{looks.CELL};{style}">') for style in styles]
     ends = [_safe("</td>")] * len(styles)
@@ -99,15 +105,18 @@ def grid(
     ends[named] = _safe("</th>")
     row = _safe(f'<tr style="{looks.ROW if ruled else looks.HEAD_ROW}">')
     table = looks.TABLE.replace("width:100%", "width:auto") if narrow else looks.TABLE
-    around = looks.CONTAINER if caption else looks.SCROLL
-    drawn: list[str] = [_safe(f'<div style="{around}"><table style="{table}">')]
-    if caption:
-        drawn.append(_caption(caption))
-    if names := [*head]:
+    names = [*head]
+    around = looks.CONTAINER if gives_way else looks.SCROLL if names else looks.CUT
+    stop = ' tabindex="0"' if is_stop else ""
+    drawn: list[str] = [_safe(f'<div style="{around}"{stop}><table style="{table}">')]
+    if title or caption:
+        drawn.append(_title(title) if title else _caption(caption))
+    if names:
         drawn.append(_safe(f'<thead style="border:none"><tr style="{looks.HEAD_ROW}">'))
         for name, style in zip(names, styles, strict=True):
-            begin = _safe(f'<th scope="col" style="{looks.HEAD_CELL};{style}">')
-            drawn += begin, name, _safe("</th>")
+            tag = 'th scope="col"' if name else "td"
+            begin = _safe(f'<{tag} style="{looks.HEAD_CELL};{style}">')
+            drawn += begin, name, _safe(f"</{tag[:2]}>")
         drawn.append(_safe("</tr></thead>"))
     drawn.append(_safe("<tbody>"))
     for cells in rows:
@@ -124,6 +133,9 @@ def div(style: str, *inside: str) -> Markup:
 
 
 _caption = Element("caption", style=looks.UNSEEN)
+_title = Element(
+    "caption", style=f"{looks.HEAD};caption-side:top;text-align:left;padding:0;color:inherit"
+)
 bdi = Element("bdi")
 dim = Element("span", style=looks.DIM)
 strong = Element("div", style="font-weight:600")

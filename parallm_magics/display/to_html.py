@@ -89,7 +89,17 @@ def _workers(block: kinds.Workers) -> Markup:
         for at, (row, detail) in enumerate(zip(block.rows, details, strict=True))
     )
     named = next((at for at, each in enumerate(shown) if each.names), 0)
-    table = grid(styles, rows, head, ruled=True, named=named, caption=block.caption)
+    table = grid(
+        styles,
+        rows,
+        head,
+        ruled=True,
+        named=named,
+        caption=block.caption,
+        gives_way=True,
+        # What is drawn anew while one is at it would lose it.
+        is_stop=not (block.live or any(details)),
+    )
     return _block(table, _small(block.more) if block.more else "")
 
 
@@ -133,13 +143,15 @@ def _table(table: kinds.Table) -> Markup:
         [frame(text.one_line(cell, 200)) for frame, cell in zip(frames, row, strict=True)]
         for row in table.rows
     )
-    return _noted(table, grid(styles, rows, table.headings, ruled=True))
+    drawn = grid(
+        styles, rows, table.headings, ruled=True, title=text.one_line(table.title), is_stop=True
+    )
+    return _noted(table, drawn)
 
 
 def _noted(block: kinds.Table | kinds.Matrix | kinds.Curve, inside: Markup) -> Markup:
-    """What is below the block's title, and its note below that."""
-    title = _head(block.title) if block.title else ""
-    return _block(title, inside, _small(block.note) if block.note else "")
+    """The block's table, and its note below that."""
+    return _block(inside, _small(block.note) if block.note else "")
 
 
 def _dots(block: kinds.Dots) -> Markup:
@@ -169,7 +181,9 @@ def _matrix(matrix: kinds.Matrix) -> Markup:
         for at, (name, values) in enumerate(zip(names, matrix.values, strict=True))
     )
     styles = [looks.LEFT, *[f"{looks.LEFT};padding:0"] * len(names)]
-    return _noted(matrix, grid(styles, rows, ["", *map(box(8), names)], ruled=True, narrow=True))
+    head, title = ["", *map(box(8), names)], text.one_line(matrix.title)
+    drawn = grid(styles, rows, head, ruled=True, narrow=True, title=title, is_stop=True)
+    return _noted(matrix, drawn)
 
 
 def _heat(value: float | None) -> Markup:
@@ -196,7 +210,9 @@ def _curve(curve: kinds.Curve) -> Markup:
             ]
         )
     styles = (looks.LEFT, _GROWS, looks.RIGHT, f"{looks.RIGHT};padding-right:0")
-    return _noted(curve, grid(styles, rows, ["Votes", "", *named], ruled=True))
+    title = text.one_line(curve.title)
+    drawn = grid(styles, rows, ["Votes", "", *named], ruled=True, title=title, is_stop=True)
+    return _noted(curve, drawn)
 
 
 _TIGHT = f"{looks.LEFT};{looks.TIGHT}"
@@ -209,20 +225,20 @@ def _facts(block: kinds.Facts) -> Markup:
         for name, value in block.facts
     )
     value = f"{_TIGHT};width:100%;white-space:normal;padding-right:0"
-    return grid((f"{_TIGHT};font-weight:600", value), rows, ruled=True)
+    return grid((f"{_TIGHT};font-weight:600", value), rows, ruled=True, caption="Facts")
 
 
 # --- votes and times ------------------------------------------------------------------------------
 
 _NAMED, _LAST = f"{_TIGHT};font-weight:normal", f"{_TIGHT};padding-right:0"
-_MIDDLE = f"{_GROWS};{looks.TIGHT}"
+_MIDDLE = f"{looks.LEFT};width:100%;min-width:2em;{looks.TIGHT}"
 
 
 def _bars(block: kinds.Bars) -> Markup:
     weighed = any(each.weighs for each in block.bars)
     styles = [_NAMED, _MIDDLE, *([_TIGHT] if weighed else []), _LAST]
     rows = [_bar_row(each, max(block.requested, 1), weighed) for each in block.bars]
-    parts = [grid(styles, rows)] if rows else []
+    parts = [grid(styles, rows, caption="Votes by label")] if rows else []
     if rows and block.more > 0:
         parts.append(_small(text.count(block.more, "more label")))
     said = [strong(sentence(block.verdict))] if block.verdict else []
@@ -275,8 +291,8 @@ def _timeline(block: kinds.Timeline) -> Markup:
         rows.append(("one by one", bar(*alone), text.seconds(whole)))
     drawn = len(block.rows)
     said = _said(block.left_out(drawn) if drawn < block.workers else "", block.said)
-    table = grid((_NAMED, _MIDDLE, f"{_LAST};text-align:right"), rows)
-    return _block(_head("Timeline"), table, said)
+    table = grid((_NAMED, _MIDDLE, f"{_LAST};text-align:right"), rows, title="Timeline")
+    return _block(table, said)
 
 
 # --- texts and folds ------------------------------------------------------------------------------

@@ -32,6 +32,10 @@ SHEET = f"""<style>
 </style>"""
 """Sent with the first drawing, and again only when a look is new."""
 
+_UNSEEN = "position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%%)"
+STATUS = f'<span role="status" style="{_UNSEEN}">%s</span>'
+"""What a screen reader says: apart from the table, which is new several times a second."""
+
 
 class Table:
     """What stands below a cell while its run lasts; shown with the first drawing, then updated.
@@ -45,6 +49,7 @@ class Table:
         self._cancel = cancel
         self._looks = StyleSheet(CLASS)
         self._htmls: list[Any] = []
+        self._status: Any = None
         self._button: Any = None
         self._parts: list[Any] = []
         self._handle: Any = None
@@ -52,6 +57,9 @@ class Table:
     def draw(self, board: Board, now: float) -> None:
         """Show how things stand at that many seconds since the run's start."""
         self.show(*board.live_parts(now))
+        told = STATUS % board.announcement()
+        if self._status.value != told:
+            self._status.value = told
 
     def finish(self) -> None:
         """Take back the offer to stop, as nothing runs any more."""
@@ -79,11 +87,13 @@ class Table:
         # Given at once: a layout that is set later leaves an open one behind.
         self._htmls = [HTML(rules, layout={"display": "none"})]
         self._htmls += [HTML(part, layout={"width": "auto"}) for part in drawn]
-        children = [*self._htmls]
+        self._status = HTML(STATUS % "", layout={"width": "0", "margin": "0"})
+        children = [self._status, *self._htmls]
         if self._cancel is not None:
             tooltip = "Stop the workers; keep what is done"
             self._button = Button(description="Cancel", tooltip=tooltip)
-            children.append(self._button)
+            # Wherever it is seen, it is the first stop of the Tab key.
+            children.insert(0, self._button)
         shown = Box(children, _dom_classes=(CLASS,))
         # Models of their own, which closing a widget leaves open in front end and kernel.
         for widget in (shown, *children):

@@ -29,7 +29,8 @@ def updates(cell: Cell) -> list[tuple[Any, str]]:
     for message in cell.messages:
         if message["msg_type"] in ("comm_open", "comm_msg"):
             html = message["content"]["data"].get("state", {}).get("value")
-            if html is not None and "<style>" not in html:
+            # Its style sheet and what a screen reader is told are widgets of their own.
+            if html is not None and not html.startswith(("<style>", '<span role="status"')):
                 found.append((message["header"]["date"], html))
     return found
 

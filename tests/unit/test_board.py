@@ -97,6 +97,36 @@ def test_the_header_adds_up() -> None:
         assert part in text
 
 
+@pytest.mark.parametrize(
+    ("outcomes", "told"),
+    [
+        ("ok ok ok ok", ["4 workers started.", "Half of 4 workers done.", "4 workers done."]),
+        (
+            "ok failed ok failed",
+            [
+                "4 workers started.",
+                "A worker ended without success; the others go on.",
+                "4 workers done, 2 without success.",
+            ],
+        ),
+    ],
+)
+def test_a_screen_reader_is_told_a_sentence_a_phase(outcomes: str, told: list[str]) -> None:
+    """However many events come in: at the start, at half or a first failure, and at the end."""
+    statuses = outcomes.split()
+    board = board_of(len(statuses))
+    said = [board.announcement()]
+    for index, status in enumerate(statuses):
+        board.tell(Event("started", index, 0.0))
+        said.append(board.announcement())
+        board.tell(Event("heard", index, 0.5, "words"))
+        said.append(board.announcement())
+        ended = record(index, status=status)
+        board.tell(Event("ended", index, ended.end, record=ended))
+        said.append(board.announcement())
+    assert list(dict.fromkeys(said)) == told
+
+
 def test_a_terminal_has_one_line() -> None:
     """Done, what went wrong, how long; of many also how fast."""
     board = board_of(20)

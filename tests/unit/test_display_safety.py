@@ -19,7 +19,7 @@ ELEMENTS = {
     "a", "b", "bdi", "blockquote", "br", "caption", "code", "details", "div", "em", "hr", "li", "ol", "p",
     "pre", "span", "strong", "summary", "table", "tbody", "td", "th", "thead", "tr", "ul",
 }  # fmt: skip
-ATTRIBUTES = {"class", "dir", "href", "open", "rel", "scope", "start", "style"}
+ATTRIBUTES = {"class", "dir", "href", "open", "rel", "scope", "start", "style", "tabindex"}
 
 
 def static(payload: str) -> str:
