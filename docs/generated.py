@@ -17,7 +17,8 @@ from typing import get_args
 
 import measured
 
-from parallm_magics import errors
+import parallm_magics.providers
+from parallm_magics import errors, voting
 from parallm_magics.cell.option_entry import MAGICS, Option
 from parallm_magics.cell.options import CALL_PLACES, TABLE
 from parallm_magics.core.tasks import Status
@@ -235,6 +236,18 @@ def _address(entry: ProviderEntry) -> tuple[str, ...]:
     )
 
 
+def names() -> str:
+    """What can be imported."""
+    modules = (parallm_magics, voting, parallm_magics.providers)
+    return table(
+        ("Module", "Names"),
+        (
+            (f"`{m.__name__}`", ", ".join(f"`{name}`" for name in sorted(m.__all__)))
+            for m in modules
+        ),
+    )
+
+
 def figures(rows: Sequence[measured.Shown]) -> str:
     """Figures of the benchmarks."""
     return table(("What", "Measured", "Target"), measured.shown(rows))
@@ -262,6 +275,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "errors": tree_of_errors,
     "providers": providers,
     "addresses": addresses,
+    "names": names,
     "figures-judged": judged,
     "figures-speed": partial(figures, measured.SPEED),
     "figures-faults": partial(figures, measured.FAULTS),
