@@ -39,16 +39,17 @@ def fanout(
     """Run independent prompts in parallel and merge their answers.
 
     Args:
-        text: the cell's text, as it stands below `%%fanout`; the `%%fanout` line may lead it.
-        variables: what `{{name}}` in it stands for.
+        text: the text of the cell below `%%fanout`; it may start with the `%%fanout` line
+            itself.
+        variables: the values for `{{name}}` in the text, by name.
         options: any option of the magic by its long name; see below.
 
     Returns:
-        The run, to be awaited; with `dry_run=True` a preview of it.
+        The run, to be awaited; with `dry_run=True` a preview instead.
 
     Raises:
-        ParallmError: bad input before any call; TooFewSucceeded, BudgetExceeded or GuardrailBlocked
-            with every record after them.
+        ParallmError: the input is wrong; raised before any call. TooFewSucceeded,
+            BudgetExceeded and GuardrailBlocked are raised after calls and carry every record.
     """
     return Pending(lambda: run_cell("fanout", text, variables, options), "fanout(…)")
 
@@ -59,17 +60,17 @@ def vote(
     """Ask the same question several times and let the answers vote.
 
     Args:
-        text: the cell's text, as it stands below `%%vote`; the `%%vote` line may lead it.
-        variables: what `{{name}}` in it stands for.
+        text: the text of the cell below `%%vote`; it may start with the `%%vote` line itself.
+        variables: the values for `{{name}}` in the text, by name.
         options: any option of the magic by its long name; see below.
 
     Returns:
-        The run, to be awaited; with `each=ITEMS` a study of votes on all of them; with
+        The run, to be awaited; with `each=ITEMS` a study of one vote per item; with
         `dry_run=True` a preview.
 
     Raises:
-        ParallmError: bad input before any call; TooFewSucceeded, BudgetExceeded or GuardrailBlocked
-            with every record after them.
+        ParallmError: the input is wrong; raised before any call. TooFewSucceeded,
+            BudgetExceeded and GuardrailBlocked are raised after calls and carry every record.
     """
     return Pending(lambda: run_cell("vote", text, variables, options), "vote(…)")
 

@@ -131,10 +131,10 @@ _OWN = frozenset(KINDS)
 
 
 def register_reading(name: str, kind: ReadingKind) -> str:
-    """Add a kind of answers that a pick rule may ask for; gives back its name.
+    """Add a kind of answers that a pick rule can ask for; return its name.
 
     Raises:
-        OptionError: it is no kind, or its name is one of this extension's own.
+        OptionError: it is not a ReadingKind, or its name is built in.
     """
     if not isinstance(kind, ReadingKind):
         raise OptionError(f"expected a ReadingKind, got {type(kind).__name__}")

@@ -28,17 +28,16 @@ Value = str | float | None
 class FanoutRun(Run, Mapping[str, Value]):
     """The result of a fan-out: a mapping of section name to text, or to the value read from it.
 
-    Of written sections only those with a complete answer are keys; `failed` holds the others. Of
-    items (`--each`) and of repeats (`-n`, several models) each one is a key, and its value is None
-    where there is no answer: so values stand in the order of the items, also by position.
+    A section without a complete answer is not a key; see `failed`. With `--each`, `-n` or
+    several models, every repeat is a key, in the order of the items, and its value is None if
+    it has no answer.
 
     Attributes:
-        aggregate: how its text was made: "join", "synthesis" or "none".
-        synthesis: the record of the merging call, or None.
-        votes: the votes of sections that are one, by section.
-        flagged: the sections whose value is the label that `--flag` names.
-        unchecked: the sections with a `--flag` that gave no verdict, so that nobody knows whether it
-            is up.
+        aggregate: how `text` was made: "join", "synthesis" or "none".
+        synthesis: the record of the call that merged the answers, or None.
+        votes: the votes of those sections that are votes, by section.
+        flagged: the sections whose value is the label of `--flag`.
+        unchecked: the sections with a `--flag` that gave no verdict.
     """
 
     def __init__(
@@ -90,7 +89,7 @@ class FanoutRun(Run, Mapping[str, Value]):
 
     @functools.cached_property
     def text(self) -> str | None:
-        """The aggregate, or the refusal of a blocked run; None with `--aggregate none`."""
+        """The merged text, or the refusal of a blocked run; None with `--aggregate none`."""
         if self.blocked:
             return self._refusal
         if self.aggregate == "none":
@@ -118,9 +117,9 @@ class FanoutRun(Run, Mapping[str, Value]):
 
     @property
     def clean(self) -> bool | None:
-        """Whether every check gave a verdict and none is flagged; None where nothing is checked.
+        """Whether every check gave a verdict and none is flagged; None if there are no checks.
 
-        False too for a blocked run, and for one that was stopped before all of its calls.
+        Also False for a blocked run, and for a run that stopped before all of its calls.
         """
         if not self._checked:
             return None
@@ -130,7 +129,7 @@ class FanoutRun(Run, Mapping[str, Value]):
         return fanout_view(self, self._sections)
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything as plain JSON types."""
+        """Return everything as plain JSON types."""
         return {
             "pattern": "fanout",
             "text": self.text,

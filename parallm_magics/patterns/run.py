@@ -62,12 +62,12 @@ class Run:
 
     @property
     def blocked(self) -> bool:
-        """Whether a guardrail withholds the work."""
+        """Whether a guardrail withheld the work."""
         return any(not guard.passed for guard in self.guards)
 
     @property
     def guard(self) -> Verdict | None:
-        """The verdict for which the work is withheld, else the first; None without a guardrail."""
+        """The verdict that withheld the work, else the first verdict; None without a guardrail."""
         return blocking(self.guards) or next(iter(self.guards), None)
 
     @property
@@ -78,13 +78,13 @@ class Run:
 
     @property
     def addresses(self) -> tuple[str, ...]:
-        """Where calls went, if not to a provider's usual address."""
+        """The addresses that were called, if not a provider's usual one."""
         records = (*self.results, *self.auxiliary)
         return tuple(dict.fromkeys(record.address for record in records if record.address))
 
     @property
     def adapted(self) -> tuple[str, ...]:
-        """What was sent otherwise than usual, as an endpoint does not take it: a line a model."""
+        """What was sent differently because an endpoint rejected a field: one line per model."""
         records = (*self.results, *self.auxiliary)
         lines = (f"{record.model}: {record.adapted}" for record in records if record.adapted)
         return tuple(dict.fromkeys(lines))
@@ -100,72 +100,72 @@ class Run:
 
     @property
     def failed(self) -> tuple[Record, ...]:
-        """The records of all other workers, whatever the reason."""
+        """The records of all other workers, for whatever reason."""
         return tuple(record for record in self.results if not record.ok)
 
     @property
     def timed_out(self) -> tuple[Record, ...]:
-        """The records of the workers that fell silent or met the deadline."""
+        """The records of the workers that fell silent or passed the deadline."""
         return tuple(record for record in self.results if record.status == "timed_out")
 
     @property
     def usage(self) -> Usage | None:
-        """Tokens of all calls in four classes, as far as known; None where none are."""
+        """The tokens of all calls, in four classes; None if none are known."""
         return self._totals.usage
 
     @property
     def cost(self) -> Decimal | None:
-        """US dollars, as far as known; None where no call's cost is known. See `cost_complete`."""
+        """The known cost in US dollars; None if no cost is known. See `cost_complete`."""
         return self._totals.cost
 
     @property
     def cost_complete(self) -> bool:
-        """Whether `cost` counts every call; else it is a least amount."""
+        """Whether `cost` covers every call; if not, it is a lower bound."""
         return self._totals.cost_complete
 
     @property
     def saved(self) -> Decimal | None:
-        """US dollars that prompt caches saved, as far as known; negative where they cost more.
+        """US dollars saved by prompt caches, as far as known; negative if they cost more.
 
-        None where no cache took part.
+        None if no cache was used.
         """
         return self._totals.saved
 
     @property
     def seconds(self) -> float:
-        """From the first start to the last end, by the records: guard, judge and synthesis included."""
+        """The seconds from the first start to the last end, guards and synthesis included."""
         return self._totals.seconds
 
     @property
     def sequential_seconds(self) -> float:
-        """The sum of the workers' seconds: the wall time one after another.
+        """The sum of the workers' seconds: how long they would take one after another.
 
-        A most where `sequential_at_most` says so.
+        An upper bound if `sequential_at_most` is True.
         """
         return self._totals.sequential_seconds
 
     @property
     def sequential_at_most(self) -> bool:
-        """Whether workers waited for a place or for a further try, which one alone might not have."""
+        """Whether the seconds of some workers include waiting for a place or a retry."""
         return self._totals.at_most
 
     @property
     def speedup(self) -> float | None:
         """How many times faster the workers were than one after another.
 
-        None where nothing took time, and where a worker failed, timed out or was stopped.
+        None if nothing took time, or if a worker failed, timed out or was stopped.
         """
         return self._totals.speedup
 
     @property
     def simulated(self) -> bool:
-        """Whether any answer comes from no model."""
+        """Whether any answer is simulated."""
         return any(record.simulated for record in (*self.results, *self.auxiliary))
 
     def retry(self) -> Pending[Self]:
-        """A new run, to be awaited: the successes are kept, all other workers asked again.
+        """Return a new run, to be awaited: it keeps the successes and calls the rest again.
 
-        This one stays as it is.
+        The old run does not change.
         """
         return Pending(self._asked_again, "run.retry()")
 
@@ -182,7 +182,7 @@ class Run:
         return {**vars(self), "_again": None}
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything as plain JSON types."""
+        """Return everything as plain JSON types."""
         return {
             "simulated": self.simulated,
             "seconds": self.seconds,
@@ -200,7 +200,7 @@ class Run:
         }
 
     def to_pandas(self) -> Any:
-        """A DataFrame with one row a worker; with `--each` it holds each one's item and key."""
+        """Return a DataFrame with one row per worker; with `--each`, also its item and key."""
         rows = []
         about_items = any(record.key is not None for record in self.results)
         for record in self.results:
@@ -213,7 +213,7 @@ class Run:
         return frame(rows)
 
     def timeline(self) -> Picture:
-        """The picture alone: one bar a worker on a common axis."""
+        """Return the timeline alone: one bar per worker on a common axis."""
         return Picture(display.timeline(self.results, self.auxiliary))
 
     def _view(self) -> display.View:

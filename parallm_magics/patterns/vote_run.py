@@ -52,38 +52,38 @@ class VoteStatistics:
 
     @property
     def valid(self) -> int:
-        """How many votes hold a label."""
+        """The number of votes with a label."""
         return sum(self._counts)
 
     @property
     def agreement(self) -> float | None:
-        """The leading label's share of the valid votes; None without one. No chance of being right."""
+        """The leader's share of the valid votes, or None. It is not the chance of being right."""
         return shares(self._counts, len(self.ballots))["share_valid"] if self.valid else None
 
     @property
     def confidence(self) -> float | None:
-        """The votes for the winner as a share of the valid ones, however much each of them weighs.
+        """The winner's share of the valid votes, each counted once, whatever its weight.
 
-        None without a winner, and by rules whose winner is no label that votes are counted for: best,
-        median and mean. No chance of being right.
+        None without a winner, and for rules that do not count votes for a label: best, median
+        and mean. It is not the chance of being right.
         """
         return self._rule.entry.share_of_winner(self.winner, self.tally)
 
     @property
     def share_requested(self) -> float:
-        """The leading label's share of all requested votes."""
+        """The leader's share of all requested votes."""
         return max(self._counts, default=0) / max(len(self.ballots), 1)
 
     @property
     def margin(self) -> float | None:
-        """The leader's lead over the second, as a share of the valid votes."""
+        """The leader's lead over the second label, as a share of the valid votes."""
         return shares(self._counts, len(self.ballots))["margin_valid"] if self.valid else None
 
     @property
     def confidence_range(self) -> tuple[float, float] | None:
-        """Where the leader's share of all votes lies, had the cancelled ones been counted too.
+        """The range of the leader's share if the cancelled votes had been counted.
 
-        None where no vote was cancelled.
+        None if no vote was cancelled.
         """
         cancelled = self._in_state("cancelled")
         if not cancelled:
@@ -100,17 +100,18 @@ class VoteStatistics:
     def interval(self) -> tuple[float, float] | None:
         """Wilson's 95 % interval of the agreement; None without a valid vote.
 
-        How often this prompt would give this label again, not how likely it is right. None too where
-        a judge chooses among texts: that is no vote, and so is it for the other statistics of one.
+        It says how often this prompt would give this label again, not how likely the label is
+        to be right. Also None if a judge chooses among texts, because that is not a count of
+        votes; the same holds for the other statistics.
         """
         return wilson(max(self._counts, default=0), self.valid) if self._counted else None
 
     @property
     def p_mode(self) -> float | None:
-        """Probability that the leader is this prompt's most frequent answer, under a flat prior.
+        """The probability that the leader is the most frequent answer, under a flat prior.
 
-        None unless all votes repeat one prompt on one model: other votes are not exchangeable. None
-        too beyond 500 votes, where the exact number takes seconds and says nothing new.
+        None unless all votes repeat one prompt on one model, and None above 500 votes, where
+        the exact number takes seconds and adds nothing.
         """
         if not (self._repeats and self._counted) or not 0 < self.valid <= P_MODE_VOTES:
             return None
@@ -121,12 +122,12 @@ class VoteStatistics:
 
     @property
     def entropy(self) -> float | None:
-        """Entropy of the labels in bits; None without a valid vote."""
+        """The entropy of the labels in bits; None without a valid vote."""
         return entropy_bits(self._counts) if self.valid and self._counted else None
 
     @property
     def pairwise_agreement(self) -> float | None:
-        """The share of pairs of valid votes that agree; None for fewer than two."""
+        """The share of pairs of valid votes that agree; None with fewer than two votes."""
         return pairwise_agreement(self._counts) if self._counted else None
 
     @property
@@ -142,14 +143,14 @@ class VoteRun(VoteStatistics, Run):
     """The result of a vote.
 
     Attributes:
-        ballots: one a requested vote, in the cell's order.
-        tally: votes by label, most first; labels nobody chose are left out.
-        winner: the winning label or number, or None when nobody won.
-        status: `decided`, `tie`, `no_majority`, `no_quorum`, `not_cleared` where the votes that gave
-            no label could have raised the flag, or `rule_failed`.
-        how: how the winner came about, where the counts alone do not tell it; else "".
-        decided_after: how many votes had ended when the vote was decided early; None where not.
-        judgment: what the judge said; None where it had no say.
+        ballots: one per requested vote, in the cell's order.
+        tally: the votes by label, most votes first; labels without a vote are missing.
+        winner: the winning label or number, or None if nobody won.
+        status: `decided`, `tie`, `no_majority`, `no_quorum`, `rule_failed`, or `not_cleared` (a
+            vote without a label could have been the flag).
+        how: how the winner was found if the counts alone do not show it; else "".
+        decided_after: how many votes had ended when the vote was decided early; else None.
+        judgment: what the judge said; None if no judge was used.
     """
 
     def __init__(
@@ -219,9 +220,9 @@ class VoteRun(VoteStatistics, Run):
 
     @property
     def text(self) -> str | None:
-        """The winning answer in full, of equal ones the first; the refusal of a blocked run.
+        """The winning answer in full, the first of equal ones; or the refusal of a blocked run.
 
-        None where nobody won.
+        None if nobody won.
         """
         if self.blocked:
             return self._refusal
@@ -232,17 +233,17 @@ class VoteRun(VoteStatistics, Run):
 
     @property
     def flagged(self) -> bool:
-        """Whether the label that `--flag` names has won."""
+        """Whether the label of `--flag` won."""
         return self._rule.flag is not None and self.winner == self._rule.flag
 
     @property
     def unchecked(self) -> bool:
-        """Whether there is a `--flag`, and nobody can say whether it is raised."""
+        """Whether there is a `--flag` but the votes do not show if it applies."""
         return self._rule.flag is not None and self.winner is None
 
     @property
     def clean(self) -> bool | None:
-        """Whether the flag was looked for and is not raised; False too where that is not known.
+        """Whether the flag was checked and does not apply; False if that is unknown.
 
         None without a `--flag`.
         """
@@ -254,7 +255,7 @@ class VoteRun(VoteStatistics, Run):
         return vote_view(self, self._rule, self._reading, self._repeats)
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything as plain JSON types."""
+        """Return everything as plain JSON types."""
         return {
             "pattern": "vote",
             "winner": self.winner,
@@ -291,7 +292,7 @@ class VoteRun(VoteStatistics, Run):
         }
 
     def tally_bars(self) -> Picture:
-        """The picture alone: one bar a label."""
+        """Return the bars alone: one bar per label."""
         tally = vote_tally(self, self._rule, self._reading, self._repeats)
         return Picture([display.vote_bars(tally, self.results)])
 

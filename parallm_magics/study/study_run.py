@@ -60,18 +60,18 @@ class StudyRun(Findings, Run, Mapping[str, str | None]):
 
     @property
     def text(self) -> str | None:
-        """The refusal of a blocked study; else None, as a study has no text."""
+        """The refusal of a blocked study; otherwise None, because a study has no text."""
         return self._refusal
 
     @property
     def flagged(self) -> tuple[str, ...]:
-        """The items whose winner is the label that `--flag` names."""
+        """The items whose winner is the label of `--flag`."""
         flag = self._plan.calls.flag
         return tuple(key for key, winner in self.items() if flag is not None and winner == flag)
 
     @property
     def unchecked(self) -> tuple[str, ...]:
-        """The items without a winner, where a `--flag` is looked for."""
+        """The items without a winner, if there is a `--flag`."""
         flag = self._plan.calls.flag
         return tuple(key for key, winner in self.items() if flag is not None and winner is None)
 
@@ -79,7 +79,7 @@ class StudyRun(Findings, Run, Mapping[str, str | None]):
     def clean(self) -> bool | None:
         """Whether every item has a winner and none is the flag; None without a `--flag`.
 
-        False too for a blocked study, and for one that could not measure every item.
+        Also False for a blocked study, and for one that could not measure every item.
         """
         if self._plan.calls.flag is None:
             return None
@@ -150,10 +150,10 @@ class StudyRun(Findings, Run, Mapping[str, str | None]):
         ]
 
     def to_pandas(self, of: str = "systems") -> Any:
-        """A DataFrame with one row a system.
+        """Return a DataFrame with one row per system.
 
         Args:
-            of: "systems"; "comparisons", "items" or "calls" for one row of these each.
+            of: "systems", or "comparisons", "items" or "calls" for one row per one of these.
         """
         if of == "calls":
             return super().to_pandas()

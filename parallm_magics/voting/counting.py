@@ -43,7 +43,7 @@ def exact_share(share: Share) -> Fraction:
 
 
 def need(q: Share, base: int) -> int:
-    """The fewest votes, at least one, that are a share `q` of `base`.
+    """Return the fewest votes, at least one, that are a share `q` of `base`.
 
     >>> need("0.56", 25)
     14
@@ -53,7 +53,7 @@ def need(q: Share, base: int) -> int:
 
 
 def leaders(counts: Mapping[str, int]) -> tuple[str, ...]:
-    """The labels with the largest count, in the order of `counts`; none where nobody voted."""
+    """Return the labels with the largest count, in the order of `counts`; empty without votes."""
     most = max(counts.values(), default=0)
     return tuple(label for label, count in counts.items() if count == most > 0)
 
@@ -94,19 +94,22 @@ def decide(
     base: Base | None = None,
     quorum: int | None = None,
 ) -> tuple[Outcome, str | None]:
-    """The outcome and the winner, where there is one, when no vote is pending.
+    """Return the outcome of a finished vote, and its winner or None.
 
     Args:
-        counts: the valid votes of each label.
-        requested: all votes asked for, those without a label included.
-        rule: a name in `RULES`, or such a function.
-        q: the share that rule "threshold" demands.
-        base: what shares are taken of; "requested" unless told, so that a vote that could not be
-            read stays in the denominator. Plurality has no base.
-        quorum: fewest valid votes; half of the requested, rounded up, unless told.
+        counts: the valid votes per label.
+        requested: all requested votes, including those without a label.
+        rule: a name in `RULES`, or a function of that form.
+        q: the share that rule "threshold" requires.
+        base: what the shares are taken of: "requested" (default) or "valid". With "requested",
+            a vote that could not be read still counts in the denominator. Plurality has no
+            base.
+        quorum: the fewest valid votes for a result; by default half of the requested votes,
+            rounded up.
 
     Raises:
-        ValueError: an unknown rule or base, an unusable share, or counts that cannot be.
+        ValueError: the rule or base is unknown, the share is unusable, or the counts do not
+            fit.
     """
     if isinstance(rule, str) and rule not in RULES:
         known = ", ".join(sorted(RULES))
@@ -125,12 +128,12 @@ def decide(
 
 
 def weight_sums(votes: Iterable[tuple[str | None, Number | None]]) -> dict[str, Fraction]:
-    """The exact sum of each label's weights, in the order of their first votes.
+    """Return the exact sum of weights per label, in the order of their first votes.
 
     Votes without a label or without a weight are left out.
 
     Raises:
-        ValueError: a weight that is negative or not finite.
+        ValueError: a weight is negative or not finite.
     """
     sums: dict[str, Fraction] = {}
     for label, weight in votes:
@@ -142,16 +145,16 @@ def weight_sums(votes: Iterable[tuple[str | None, Number | None]]) -> dict[str, 
 def weighted_tally(
     votes: Iterable[tuple[str | None, Number | None]],
 ) -> tuple[str | None, float | None]:
-    """The label with the largest sum of weights, and its share of all weight.
+    """Return the label with the largest sum of weights, and its share of all weight.
 
-    A tie of exact sums has no winner, and the share is that of each label that leads. Where no
-    vote weighs anything there is neither.
+    A tie of exact sums has no winner, and the share is that of each leading label. Without any
+    weight, both are None.
 
     Args:
-        votes: label and weight of each vote; one without either is left out.
+        votes: the label and weight of each vote; a vote without one of them is left out.
 
     Raises:
-        ValueError: a weight that is negative or not finite.
+        ValueError: a weight is negative or not finite.
 
     >>> weighted_tally([("A", 0.1), ("A", 0.2), ("B", 0.3)])
     (None, 0.5)
@@ -166,10 +169,10 @@ def weighted_tally(
 
 
 def log_odds_weight(right: int, items: int, labels: int = 2) -> float:
-    """The weight of a voter with `right` of `items` labelled items right; 0 for one below chance.
+    """Return the weight of a voter with `right` of `items` items; 0 if it is below chance.
 
-    It is the logarithm of p (labels - 1) / (1 - p), where p = (right + 1) / (items + 2). Learn it
-    on other items than those it is tested on.
+    It is the logarithm of p (labels - 1) / (1 - p), with p = (right + 1) / (items + 2). Do not
+    test it on the items from which you learn it.
 
     Raises:
         ValueError: more right than items, or fewer than two labels.

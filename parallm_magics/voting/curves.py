@@ -21,14 +21,14 @@ _DRAWS, _LEAST = 1_000, 20
 
 
 def accuracy_by_votes(labels: Labels, truth: Sequence[str]) -> list[float]:
-    """The share of items that one voter, two, … all voters have right, over all choices of voters.
+    """Return the accuracy of 1, 2, … votes, averaged over all choices of voters.
 
     Args:
-        labels: a row for each item, in it each voter's label; None where there is no vote.
+        labels: one row per item, with one label per voter; None for a missing vote.
         truth: the true labels.
 
     Returns:
-        A share for each number of voters; empty without items or voters.
+        One share per number of voters; empty without items or voters.
 
     >>> [round(share, 3) for share in accuracy_by_votes([["a", "a", "b"]], ["a"])]
     [0.667, 0.667, 1.0]
@@ -50,15 +50,15 @@ def accuracy_by_votes(labels: Labels, truth: Sequence[str]) -> list[float]:
 def independent_accuracy_by_votes(
     labels: Labels, truth: Sequence[str], seed: int = 0
 ) -> list[float]:
-    """The same if the voters' errors were independent: the ideal that a vote is often taken for.
+    """Return the accuracy of 1, 2, … votes if the voters' errors were independent.
 
-    Each voter's answers are dealt anew among the items of the same true label, in every possible
-    way, so that each keeps its own accuracy and its own habits of error. Of a large panel on many
-    labels about 1,000 seeded deals are drawn instead.
+    Each voter's answers are redistributed among the items of the same true label, in every
+    possible way, so each voter keeps its accuracy and its habits of error. For a large panel
+    with many labels, about 1,000 seeded samples replace the exact result.
 
     Args:
-        labels, truth: as `accuracy_by_votes`.
-        seed: decides which deals are drawn.
+        labels, truth: as for `accuracy_by_votes`.
+        seed: decides which samples are drawn.
     """
     voters = _voters(labels)
     groups: dict[str, list[Sequence[str | None]]] = defaultdict(list)

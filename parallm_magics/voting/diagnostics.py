@@ -14,22 +14,22 @@ from parallm_magics.voting.panel_accuracy import effective_votes, majority_accur
 
 
 def error_diagnostics(correct: Sequence[Sequence[bool | int | None]]) -> dict[str, Any]:
-    """What the voters are worth alone and together.
+    """Measure how good the voters are alone and together, and how much they share their errors.
 
     Args:
-        correct: a row for each item, in it for each voter whether it was right; None, no vote,
-            counts as wrong.
+        correct: one row per item, with one entry per voter: whether it was right. None means no
+            vote and counts as wrong.
 
     Returns:
-        `accuracy` of each voter; `best_single`, `mean_single`; `mean_error_correlation`: the mean
-        Pearson correlation of two voters' being right, over `pairs_used` of the `pairs` (one who is
-        always right or always wrong has none), None without any; `effective_votes`; `all_wrong` and
-        `all_wrong_if_independent`; `oracle`, the share of items that any voter has right;
-        `majority` and `majority_if_independent`, where a tie counts as half. Shares are None
-        without items or voters.
+        `accuracy` of each voter; `best_single`, `mean_single`; `mean_error_correlation`: the
+        mean Pearson correlation between two voters being right, over `pairs_used` of the
+        `pairs` (a voter that is always right or always wrong has none), or None;
+        `effective_votes`; `all_wrong` and `all_wrong_if_independent`; `oracle`: the share of
+        items that at least one voter gets right; `majority` and `majority_if_independent`, with
+        a tie as half. Shares are None without items or voters.
 
     Raises:
-        ValueError: the rows are not equally long.
+        ValueError: the rows differ in length.
     """
     rows = [[bool(right) for right in row] for row in correct]
     voters = len(rows[0]) if rows else 0
@@ -58,22 +58,23 @@ def error_diagnostics(correct: Sequence[Sequence[bool | int | None]]) -> dict[st
 
 
 def error_correlations(correct: Sequence[Sequence[bool | int | None]]) -> list[list[float | None]]:
-    """Pearson's correlation of being right for each two voters, as a square table.
+    """Return Pearson's correlation of being right for each pair of voters, as a square table.
 
-    None where one of the two is always right or always wrong. Rows as in `error_diagnostics`.
+    None for a pair in which one voter is always right or always wrong. Rows are as in
+    `error_diagnostics`.
     """
     columns = [_bits(column) for column in zip(*correct, strict=True)]
     return [[_phi(one, other, len(correct)) for other in columns] for one in columns]
 
 
 def same_wrong_rate(a: Sequence[Any], b: Sequence[Any], truth: Sequence[Any]) -> float | None:
-    """Of the items that two voters both have wrong, the share for which they say the same.
+    """Return how often two voters give the same label on items that both get wrong.
 
-    With k labels, errors without a common reason are the same in 1/(k - 1) of these. An item
-    without a vote of either is left out; None where no item is left.
+    With k labels, errors without a common reason agree in 1/(k - 1) of cases. An item with a
+    missing vote is ignored; None if no item is left.
 
     Args:
-        a, b: the two voters' labels, None where there is no vote.
+        a, b: the labels of the two voters; None for a missing vote.
         truth: the true labels.
     """
     both = [
@@ -85,16 +86,16 @@ def same_wrong_rate(a: Sequence[Any], b: Sequence[Any], truth: Sequence[Any]) ->
 
 
 def fleiss_kappa(table: Sequence[Sequence[int]]) -> float | None:
-    """Fleiss' kappa; None where it is undefined: one label only, no items, or one vote each.
+    """Return Fleiss' kappa; None if undefined: one label only, no items, or one vote per item.
 
-    It says how reliable voters are, not how often they are right, and collapses when one label
-    dominates: 14 of 15 votes alike can have a kappa below 0.
+    It says how consistent the voters are, not how often they are right. It collapses if one
+    label dominates: with 14 of 15 votes alike, kappa can be below 0.
 
     Args:
-        table: the votes of each label, for each item; all items have as many votes.
+        table: the votes per label for each item; all items have the same number of votes.
 
     Raises:
-        ValueError: items with different numbers of votes or labels.
+        ValueError: items differ in their number of votes or labels.
     """
     votes = {sum(row) for row in table}
     if len(votes) > 1 or len({len(row) for row in table}) > 1:
@@ -112,10 +113,10 @@ def fleiss_kappa(table: Sequence[Sequence[int]]) -> float | None:
 
 
 def krippendorff_alpha(items: Sequence[Sequence[str | None]]) -> float | None:
-    """Krippendorff's alpha for labels without order; None where nothing can be compared.
+    """Return Krippendorff's alpha for unordered labels; None if nothing can be compared.
 
-    Items with fewer than two votes count for nothing. It is undefined when all other votes have
-    the same label.
+    Items with fewer than two votes are ignored. Alpha is undefined if all other votes have the
+    same label.
 
     Args:
         items: the labels given to each item; None is a missing vote.

@@ -27,7 +27,7 @@ _EXACT = 1_000
 
 
 def mcnemar_exact(gains: int, losses: int) -> float:
-    """The two-sided p of McNemar's exact test: gains and losses against a fair coin.
+    """Return the two-sided p of McNemar's exact test: gains and losses against a fair coin.
 
     min(1, 2 P(Bin(gains + losses, 1/2) <= the smaller of them)); 1 without any.
 
@@ -38,9 +38,9 @@ def mcnemar_exact(gains: int, losses: int) -> float:
 
 
 def mcnemar_midp(gains: int, losses: int) -> float:
-    """The mid-p of the same test, which counts the outcome itself by half.
+    """Return the mid-p of the same test, which counts the observed outcome by half.
 
-    Less cautious than the exact p; shown beside it and not decided by.
+    It is less cautious than the exact p. It is shown for comparison; the exact p decides.
 
     >>> mcnemar_midp(5, 0)
     0.03125
@@ -57,11 +57,11 @@ def _two_tails(gains: int, losses: int) -> Fraction:
 def paired_bootstrap(
     items: int, gains: int, losses: int, conf: float = 0.95
 ) -> tuple[float, float] | None:
-    """The percentile bootstrap interval of (gains - losses) / items, resampling items.
+    """Return the percentile bootstrap interval of (gains - losses) / items, resampling items.
 
-    The limit of infinitely many resamples, by exact counts: the difference of a resample is the sum
-    of `items` draws of +1, 0 and -1 with the shares that were seen. Beyond 1,000 items that sum is
-    taken as normal, which is as good by then. None without items.
+    This is the exact limit of infinitely many resamples: the difference of a resample is the
+    sum of `items` draws of +1, 0 and -1 with the observed shares. Above 1,000 items, a normal
+    distribution replaces the sum. None without items.
 
     Raises:
         ValueError: there are more changes than items.
@@ -85,16 +85,16 @@ def paired_bootstrap(
 def paired_items_needed(
     gain: float, discordance: float, alpha: float = 0.05, power: float = 0.8
 ) -> float:
-    """How many items it takes to show a gain, by Connor's formula for McNemar's test.
+    """Return how many items it takes to show a gain, by Connor's formula for McNemar's test.
 
     Args:
-        gain: the difference of the accuracies that is to be shown, above 0.
-        discordance: the share of items on which the two differ; at least the gain.
+        gain: the difference in accuracy to show, above 0.
+        discordance: the share of items on which the two systems differ; at least the gain.
         alpha: the two-sided level of the test.
-        power: the chance of showing it.
+        power: the chance of showing the gain.
 
     Raises:
-        ValueError: no such gain is possible.
+        ValueError: such a gain is not possible.
 
     >>> round(paired_items_needed(0.10, 0.20))
     155
@@ -108,10 +108,10 @@ def paired_items_needed(
 
 
 def verdict(items: int, gains: int, losses: int, alpha: float = 0.05) -> Verdict:
-    """What the changes show: the exact test decides, and says so when it cannot.
+    """Return what the changes show, by the exact test.
 
-    `same`: nothing changed; `too_few`: fewer changes than any test could use; `not_shown`: there are
-    changes, but a coin would often do the like.
+    `same`: nothing changed; `too_few`: too few changes for any test; `not_shown`: there are
+    changes, but a coin would often give as many.
     """
     if not items:
         return "no_items"
@@ -131,15 +131,15 @@ def recommend(
     cost_vote: float,
     cost_big: float,
 ) -> Recommendation:
-    """The system to take: what is shown to be better, and of two such systems the cheaper one.
+    """Return the system to use: one that is shown to be better; of two, the cheaper one.
 
-    Where one of the two beats the other and also costs more, it is the user's call, as it is where
-    too little is known: "undecided". A single call is recommended where neither is better and both
-    comparisons are settled.
+    "undecided" leaves it to the user: one of the two beats the other but costs more, or too
+    little is known. A single call is recommended if neither is better and both comparisons are
+    settled.
 
     Args:
         vote_vs_single, big_vs_single, big_vs_vote: verdicts on the first against the second.
-        cost_vote, cost_big: cost of an item, in one currency.
+        cost_vote, cost_big: the cost of one item, in the same currency.
     """
     vote, big = vote_vs_single == "better", big_vs_single == "better"
     if vote and big:

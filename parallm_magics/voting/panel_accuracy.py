@@ -11,13 +11,13 @@ Tie = Literal["half", "lost"]
 
 
 def majority_accuracy(ps: Sequence[float], tie: Tie = "half") -> float:
-    """The chance that more than half of independent voters are right.
+    """Return the chance that more than half of independent voters are right.
 
-    The number of right voters has the Poisson binomial distribution; it is built up voter by voter.
+    The number of right voters has a Poisson binomial distribution.
 
     Args:
         ps: each voter's chance of being right, from 0 to 1.
-        tie: whether a tie of an even panel counts as half, as a toss of a coin does, or as lost.
+        tie: whether a tie of an even panel counts as half (a coin toss) or as lost.
 
     >>> round(majority_accuracy([0.8] * 5), 5)
     0.94208
@@ -30,17 +30,17 @@ def majority_accuracy(ps: Sequence[float], tie: Tie = "half") -> float:
 
 
 def beta_binomial_majority(n: int, p: float, rho: float, tie: Tie = "half") -> float:
-    """The chance that more than half of n voters are right who share some of their errors.
+    """Return the chance that more than half of n voters with shared errors are right.
 
     Every item has its own chance of a right answer, drawn from a beta distribution with mean p;
-    given the item, voters are independent. `rho` is the correlation of two voters' being right,
-    that is the share of the variance that lies between items.
+    for a given item, the voters are independent. `rho` is the correlation between two voters
+    being right, which is the share of the variance between items.
 
     Args:
-        n: how many voters.
+        n: the number of voters.
         p: the mean chance of being right, from 0 to 1.
         rho: from 0 (independent) to 1 (all right or all wrong together).
-        tie: as `majority_accuracy`.
+        tie: as for `majority_accuracy`.
     """
     if rho <= 0 or p in (0, 1):
         return majority_accuracy([p] * n, tie)
@@ -58,7 +58,7 @@ def beta_binomial_majority(n: int, p: float, rho: float, tie: Tie = "half") -> f
 
 
 def effective_votes(n: int, rho: float) -> float:
-    """The number of independent voters whose mean would be as steady as that of n correlated ones.
+    """Return how many independent voters have as stable a mean as n correlated ones.
 
     Kish's design effect: n / (1 + (n - 1) rho), never below 1 or above n; 0 for no voters.
 

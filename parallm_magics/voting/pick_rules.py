@@ -188,11 +188,11 @@ def _heaviest(votes: Sequence[Vote], terms: Terms) -> str | None:
 
 
 def counting_rule(name: str, help: str, formula: Formula, **more: Any) -> PickRule:  # noqa: A002
-    """A rule that needs nothing but the two largest counts, the base and a share of it.
+    """Make a rule that needs only the two largest counts, the base and a share of it.
 
     Args:
-        formula: from these to how the vote ends.
-        more: further fields of the entry.
+        formula: from these to the outcome of the vote.
+        more: further fields of `PickRule`.
     """
     fields = {"by_count": True, **more}
     return PickRule(name, help, partial(counted, formula), partial(clinched, formula), **fields)
@@ -204,12 +204,13 @@ def number_rule(
     compute: Compute,
     **more: Any,
 ) -> PickRule:
-    """A rule whose winner is computed from numbers.
+    """Make a rule whose winner is computed from numbers.
 
     Args:
-        name: a noun, as reports say "the median of 5 votes".
-        compute: from the numbers that were voted, one `Fraction` a vote, at least one, to the winner.
-        more: further fields of the entry.
+        name: a noun, as in "the median of 5 votes".
+        compute: from the numbers in the votes (one `Fraction` per vote, at least one) to the
+            winner.
+        more: further fields of `PickRule`.
     """
     return PickRule(
         name,
@@ -307,10 +308,10 @@ PICKS = EntryTable("parallm_magics.rules", BUILT_IN, _check)
 
 
 def register_rule(rule: PickRule) -> PickRule:
-    """Add a rule to those that `--pick` knows; one that was added by this name before gives way.
+    """Add a rule for `--pick`; it replaces an added rule with the same name.
 
     Raises:
-        OptionError: it is no rule, or its name is one of this extension's own.
+        OptionError: it is not a PickRule, or its name is built in.
     """
     PICKS.add(rule)
     return rule

@@ -11,19 +11,20 @@ _CHOICES = ("A", "B", "tie")
 
 
 def judge_swap(pairs: Iterable[tuple[str, str]]) -> dict[str, float | None]:
-    """What the choices of a judge in both orders say about its preference for a place.
+    """Measure how much a judge prefers a position, from its choices in both orders.
 
-    `consistent` is the share of pairs with the same choice in both orders, a tie in both included;
-    None without pairs. `flips` counts the pairs in which the other candidate wins in the other
-    order; one against a tie is neither. Of these, `first_slot_flips` are those in which whoever
-    stands first wins. `p_value` is that of the two-sided sign test of the flips, 1.0 without any:
-    a small one shows a preference for the first place, or for the second.
+    `consistent` is the share of pairs with the same choice in both orders, including two ties;
+    None without pairs. `flips` counts the pairs in which the choice changes to the other
+    candidate; a change from or to a tie does not count. `first_slot_flips` are the flips in
+    which the first candidate wins both times. `p_value` is from the two-sided sign test of the
+    flips, 1.0 without any: a small value shows a preference for the first or the second
+    position.
 
     Args:
         pairs: "A", "B" or "tie", chosen with A first and then with B first.
 
     Raises:
-        ValueError: another choice.
+        ValueError: a choice is none of these.
     """
     seen = Counter((first, second) for first, second in pairs)
     for choice in (choice for pair in seen for choice in pair):

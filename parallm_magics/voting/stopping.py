@@ -28,20 +28,20 @@ def clinch(
     base: Base | None = None,
     quorum: int | None = None,
 ) -> Settled | None:
-    """What is certain whatever becomes of the open votes; None while they can still change it.
+    """Return what is certain whatever the open votes say; None while they can still change it.
 
-    An open vote may go to a label seen or new, or be lost. The leader wins for certain when it
-    wins though all open votes go to its strongest rival, and though all are lost; nobody can win
-    when it does not win with all of them. With nothing open this is the outcome of `decide`, a
-    tie being "no_winner".
+    An open vote may go to any label, known or new, or be lost. The leader is certain to win if
+    it wins both when all open votes go to its strongest rival and when all of them are lost.
+    Nobody can win if even the leader with all open votes does not. With no open votes, this is
+    the outcome of `decide`, with a tie as "no_winner".
 
     Args:
-        counts: the valid votes of each label so far.
-        pending: votes still open; the rest of the requested ones are lost.
-        requested, rule, q, base, quorum: as `decide`.
+        counts: the valid votes per label so far.
+        pending: the number of open votes; all other requested votes are lost.
+        requested, rule, q, base, quorum: as for `decide`.
 
     Raises:
-        ValueError: what `decide` raises, or more open votes than there can be.
+        ValueError: as for `decide`, or more open votes than possible.
 
     >>> clinch({"A": 3}, pending=2, requested=5)
     ('winner', 'A')
@@ -67,24 +67,24 @@ def clinch_flag(
     needed: int = 1,
     quorum: int | None = None,
 ) -> Settled | None:
-    """What is certain where one label wins as soon as it has `needed` votes; None while open.
+    """Return what is certain when one label wins with `needed` votes; None while it is open.
 
-    The flag needs no quorum: its votes suffice however many others fail. The plurality of the other
-    labels wins once neither the open votes nor the lost ones could raise the flag: for certain when
-    it leads them by more than the open votes and the quorum of valid votes, those for the flag
-    included, is there. Nobody can win once the open votes cannot raise the flag while the lost ones
-    could have, or when the quorum is out of reach. With nothing open, a tie of the other labels is
-    None: there is nothing to wait for, and how to break a tie is not decided here.
+    The flag needs no quorum: its votes are enough, however many others fail. The plurality of
+    the other labels wins once neither the open nor the lost votes could raise the flag, the
+    lead is larger than the open votes, and the valid votes (including those for the flag) reach
+    the quorum. Nobody can win once the open votes cannot raise the flag but the lost votes
+    could have, or once the quorum is out of reach. With no open votes, a tie of the other
+    labels gives None: this function does not break ties.
 
     Args:
-        counts, pending, requested: as `clinch`.
+        counts, pending, requested: as for `clinch`.
         flag: the label that wins first.
-        needed: votes for the flag with which it wins, at least 1.
-        quorum: fewest valid votes for another winner; half of the requested, rounded up, unless
-            told.
+        needed: the votes with which the flag wins, at least 1.
+        quorum: the fewest valid votes for another winner; by default half of the requested
+            votes, rounded up.
 
     Raises:
-        ValueError: counts that cannot be, or a flag that needs no votes.
+        ValueError: the counts do not fit, or `needed` is below 1.
     """
     _check_pending(counts, pending, requested)
     if needed < 1:
@@ -106,14 +106,14 @@ def clinch_flag(
 
 
 def clinch_weighted(weights: Mapping[str, Number], pending: Sequence[Number]) -> str | None:
-    """The label that has the largest sum of weights whatever the open votes say, or None.
+    """Return the label with the largest sum of weights whatever the open votes say, or None.
 
     Args:
-        weights: the sum of each label's weights so far.
-        pending: the largest weight that each open vote can have.
+        weights: the sum of weights per label so far.
+        pending: the largest possible weight of each open vote.
 
     Raises:
-        ValueError: a weight that is negative or not finite.
+        ValueError: a weight is negative or not finite.
 
     >>> clinch_weighted({"A": 0.3, "B": 0.1}, [0.2]) is None
     True
@@ -125,14 +125,14 @@ def clinch_weighted(weights: Mapping[str, Number], pending: Sequence[Number]) ->
 
 
 def clinch_expected_arrivals(n: int, p: float) -> float:
-    """How many of `n` votes arrive, on average, until a plurality of two labels is certain.
+    """Return how many of `n` votes arrive, on average, until two labels have a sure winner.
 
     Args:
-        n: votes requested, an odd number.
-        p: the probability that a vote is for the one label, the same for every vote.
+        n: the requested votes, an odd number.
+        p: the probability that a vote is for the first label, the same for every vote.
 
     Raises:
-        ValueError: an even number of votes, or no probability.
+        ValueError: `n` is even, or `p` is not a probability.
 
     >>> round(clinch_expected_arrivals(3, 0.8), 2)
     2.32
@@ -149,19 +149,19 @@ def clinch_expected_arrivals(n: int, p: float) -> float:
 
 
 def beta_stops(counts: Sequence[int], level: Share, labels: int | None = None) -> bool:
-    """Whether the leader is the most likely label with a probability of at least `level`.
+    """Return whether the leader is the most likely label, with probability `level` or more.
 
-    It is `p_mode` up to 8 labels, and for more the tail of the two that lead, which ignores the
-    others and is optimistic. A stopping heuristic: asked after every wave, it is wrong more often
-    than 1 - level. A tie never stops, and neither do no votes.
+    Up to 8 labels, the probability is `p_mode`. For more labels, it compares only the two
+    leaders, which is optimistic. This is a stopping heuristic: if you check it after every
+    wave, it is wrong more often than 1 - level. It never stops on a tie or without votes.
 
     Args:
-        counts: the valid votes of each label; zeros may be left out.
-        level: above 1/2 and below 1, to three decimals.
-        labels: how many labels there are; None for an open set, which has one more than was seen.
+        counts: the valid votes per label; zeros may be missing.
+        level: above 1/2 and below 1, with at most three decimals.
+        labels: the number of labels; None for an open set, which has one more than seen.
 
     Raises:
-        ValueError: a level that is out of range, or more labels seen than there are.
+        ValueError: the level is out of range, or more labels were seen than exist.
     """
     demanded = exact_share(level)
     if not Fraction(1, 2) < demanded < 1:
@@ -184,13 +184,13 @@ def beta_stops(counts: Sequence[int], level: Share, labels: int | None = None) -
 def next_wave(
     counts: Mapping[str, int], left: int, stops: Callable[[Mapping[str, int], int], bool]
 ) -> int:
-    """How many votes to ask for next: the fewest that could stop the voting, else all that is left.
+    """Return how many votes to ask for next: the fewest that could end the vote, or all.
 
     Args:
-        counts: the valid votes of each label so far.
-        left: votes that may still be asked for.
-        stops: whether counts with so many votes still open would stop it; what does, still does
-            with more votes for the leader.
+        counts: the valid votes per label so far.
+        left: the votes that may still be asked for.
+        stops: whether the vote ends with these counts and this many open votes; more votes for
+            the leader must not change a True.
     """
     leader, _ = _front(counts)
 

@@ -9,10 +9,10 @@ from statistics import NormalDist
 
 
 def shares(counts: Sequence[int], requested: int) -> dict[str, float | None]:
-    """The leader's share and its lead; None where the votes to divide by are missing.
+    """Return the leader's shares and its lead; None for a share without votes.
 
-    `share_valid` is the agreement (of the valid votes), `share_requested` is of all votes asked
-    for, `margin_valid` is the lead over the second label as a share of the valid votes.
+    `share_valid` is the agreement (of the valid votes), `share_requested` is of all requested
+    votes, and `margin_valid` is the lead over the second label as a share of the valid votes.
     """
     valid = sum(counts)
     first, second, *_ = (*sorted(counts, reverse=True), 0, 0)
@@ -24,14 +24,14 @@ def shares(counts: Sequence[int], requested: int) -> dict[str, float | None]:
 
 
 def share_range_after_cancel(c1: int, cancelled: int, requested: int) -> tuple[float, float] | None:
-    """The least and the most that the leader's share of all requested votes could have become."""
+    """Return the smallest and largest share that the leader could have had of all votes."""
     if not requested:
         return None
     return c1 / requested, (c1 + cancelled) / requested
 
 
 def wilson(c: float, n: int, conf: float = 0.95) -> tuple[float, float] | None:
-    """Wilson's interval for a share of `c` in `n`; None where nobody voted.
+    """Return Wilson's 95 % interval for a share of `c` in `n`; None without votes.
 
     It says how often the same prompt would give this label again, not how often it is right.
     """
@@ -51,7 +51,8 @@ def exact_beta_half_tail(a: int, b: int) -> Fraction:
 
 
 def beta_half_tail(a: int, b: int) -> float:
-    """The probability, under a flat prior, that the label with `a` of `a + b` votes is likelier.
+    """Return the probability that the label with `a` of `a + b` votes leads, under a flat
+    prior.
 
     >>> beta_half_tail(3, 0)
     0.9375
@@ -60,7 +61,7 @@ def beta_half_tail(a: int, b: int) -> float:
 
 
 def p_better(gains: int, losses: int) -> float:
-    """The probability, under a flat prior, that gains are likelier than losses.
+    """Return the probability, under a flat prior, that gains are more likely than losses.
 
     >>> p_better(3, 2)
     0.65625
@@ -112,11 +113,12 @@ def _times_gamma_distribution(
 
 
 def p_mode(counts: Sequence[int], which: int = 0, alpha: int = 1) -> float:
-    """The probability that label `which` is the one this prompt gives most often.
+    """Return the probability that label `which` is the most frequent answer to this prompt.
 
-    A symmetric Dirichlet prior of whole `alpha`. Give every label of a closed set, zeros included;
-    of an open set the labels seen and one 0 more for "not seen yet". It means something only for
-    repeated draws of one prompt on one model, and is never the probability of being right.
+    It uses a symmetric Dirichlet prior with a whole `alpha`. Pass every label of a closed set,
+    including zeros; for an open set, pass the labels seen and one extra 0 for "not seen yet".
+    It is meaningful only for repeated calls with one prompt on one model, and it is never the
+    probability of being right.
 
     >>> p_mode([3, 0])
     0.9375
@@ -125,14 +127,14 @@ def p_mode(counts: Sequence[int], which: int = 0, alpha: int = 1) -> float:
 
 
 def entropy_bits(counts: Sequence[int]) -> float:
-    """Entropy of the labels in bits; two to its power is the number of different answers."""
+    """Return the entropy of the labels in bits; 2 ** bits is the number of different answers."""
     valid = sum(counts)
     # Each term is c log(V/c), never negative, so that unanimity is 0.0 and not -0.0.
     return math.fsum(c * math.log2(valid / c) for c in counts if c) / valid if valid else 0.0
 
 
 def pairwise_agreement(counts: Sequence[int]) -> float | None:
-    """The share of pairs of votes that agree; None for fewer than two votes."""
+    """Return the share of pairs of votes that agree; None with fewer than two votes."""
     valid = sum(counts)
     if valid < 2:
         return None
