@@ -78,11 +78,12 @@ TELLS = (
     "import json\nlast = globals().get('run')\n"
     "print(json.dumps([sum(spent), last.seconds, len(last)] if last is not None else None))\nspent.clear()"
 )
+MAPPED = mapped(200, "-m given:")
 HIGH = {
     "4 sections": sections(4, "-m given:"),
     "4 sections and a synthesis": sections(4, "-m given:") + "%synthesis\nMost serious first.\n",
     "12 sections": sections(12, "-m given:"),
-    "a map of 200 items": mapped(200, "-m given:"),
+    "a map of 200 items": MAPPED,
     "a vote of 5": "%%vote -n 5 --choices yes,no --seed 1 -m sim:?accuracy=0.8&scale=0\nIs it?",
     f"a study of {STUDY} items": (
         "%%vote --each labelled --truth label --choices A,B -n 3 --seed 1 "
@@ -249,19 +250,25 @@ def heights(chromium: Browser, lab: Lab) -> list[Figure]:
 
 def saved(chromium: Browser, lab: Lab) -> list[Figure]:
     """How large a run is in the notebook's file."""
-    notebook = opened(chromium, lab, SAVED)
-    notebook.run(2)
+    notebook = opened(chromium, lab, SAVED, MAPPED)
+    notebook.run(2, 3)
     notebook.save()
     notebook.close()
-    outputs: Sequence[Any] = lab.saved("page.ipynb")["cells"][2]["outputs"]
+    cells = lab.saved("page.ipynb")["cells"]
+    long, many = cells[2]["outputs"], cells[3]["outputs"]
     text = WORKERS * LENGTH
-    whole = len(json.dumps(outputs, ensure_ascii=False))
-    bundles = [each["data"] for each in outputs if "data" in each]
+    bundles = [each["data"] for each in long if "data" in each]
     plain = sum(len("".join(bundle.get("text/plain", ""))) for bundle in bundles)
     return [
-        Figure("saved outputs / text", [whole / text], 5),
+        Figure("saved outputs / text", [size(long) / text], 5),
         Figure("saved text/plain / text", [plain / text]),
+        Figure("a map of 200 items: saved kB", [size(many) / 1000], digits=0),
     ]
+
+
+def size(outputs: Sequence[Any]) -> int:
+    """The characters of a cell's outputs in the notebook's file."""
+    return len(json.dumps(outputs, ensure_ascii=False))
 
 
 def board() -> list[Figure]:
