@@ -163,7 +163,8 @@ def dot(colour: str) -> Markup:
 def box(ems: int, room: int = 0, share: int = 0) -> Element:
     """What keeps words within that width and one line.
 
-    Where a page does not know of containers only the first of these counts.
+    A page that keeps no lengths which depend on others, as of a notebook that is not trusted, keeps
+    a fixed one instead: two thirds.
 
     Args:
         room: on a page of fewer pixels they are out of sight.
@@ -171,9 +172,9 @@ def box(ems: int, room: int = 0, share: int = 0) -> Element:
     """
     width = f"{ems}em"
     if room:
-        width = f"clamp(0px,(100cqw - {room}px)*99,{width})"
+        width = f"{ems * 2 // 3}em;max-width:clamp(0px,(100cqw - {room}px)*99,{width})"
     elif share:
-        width = f"{width};max-width:min({width},max(6em,{share}cqw))"
+        width = f"{ems * 2 // 3}em;max-width:min({width},max(6em,{share}cqw))"
     style = f"display:block;max-width:{width};overflow:hidden;text-overflow:ellipsis"
     return Element("bdi", style=style)
 
