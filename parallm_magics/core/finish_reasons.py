@@ -32,6 +32,8 @@ def ending_of(reason: str) -> Ending | None:
     >>> ending_of("MAX_TOKENS"), ending_of("FinishReason.SAFETY"), ending_of("spleen")
     ('length', 'refusal', 'unknown')
     """
+    if known := ENDINGS.get(reason):
+        return known
     word = reason.strip().lower().replace("-", "_").replace(" ", "_")
     word = word.rpartition(".")[2].removeprefix("finish_reason_")
     return None if word in NONE else ENDINGS.get(word, "unknown")

@@ -119,8 +119,10 @@ def most_of_try(task: Task) -> Decimal | None:
     size = sum(
         len(part) if part.isascii() else len(part.encode("utf-8", "replace")) for part in parts
     )
-    most = max(task.max_tokens, *(_whole(params.get(name)) for name in LENGTH_FIELDS))
-    most *= max(1, *(_whole(params.get(name)) for name in COUNT_FIELDS))
+    most = task.max_tokens
+    if params:
+        most = max(most, *(_whole(params.get(name)) for name in LENGTH_FIELDS))
+        most *= max(1, *(_whole(params.get(name)) for name in COUNT_FIELDS))
     return bill.worst(task.model, size, most, bill.asked_terms(task))
 
 

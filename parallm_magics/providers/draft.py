@@ -224,7 +224,7 @@ class Draft:
             finish,
             self.usage,
             self.model,
-            keys.scrub(self.request_id) if self.request_id else None,
+            self.request_id,
             terms=self.terms,
             adapted=self.adapted,
             thinking=self.thought,

@@ -256,7 +256,7 @@ REQUEST_IDS = ("request-id", "x-request-id", "apim-request-id", "x-amzn-requesti
 
 def request_id(headers: Mapping[str, str]) -> str | None:
     """The provider's id of the request, fit to be shown."""
-    found = next((headers[name] for name in REQUEST_IDS if headers.get(name)), None)
+    found = next(filter(None, map(headers.get, REQUEST_IDS)), None)
     return one_line(scrub(found), 100) if found else None
 
 
