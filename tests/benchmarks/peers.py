@@ -59,8 +59,8 @@ PICTURED = {
     "100 calls": "100 calls of 50 ms, 20 at once",
     "200 calls": "200 calls of 50 ms, 20 at once",
     "throughput": "1,000 calls of 20 ms, 100 at once",
-    "faults": "500 calls, one in ten fails at first",
-    "rate limit": "600 calls, 150 a second are borne",
+    "faults": "200 calls, one in ten fails at first",
+    "rate limit": "300 calls, 150 a second are borne",
 }
 """The works that stand in the picture, and their titles there."""
 
@@ -115,24 +115,24 @@ def others() -> list[Work]:
         Work("throughput", "1,000 plain calls of 20 ms, 100 at once.", 1_000, 100, 20, 0.2),
         Work(
             "faults",
-            "500 plain calls of 100 ms, 100 at once; one in ten is answered at first by a 429 "
+            "200 plain calls of 100 ms, 50 at once; one in ten is answered at first by a 429 "
             "with Retry-After 1 or, in turn, by a 500. parallm_magics takes a 429 for the whole key's and "
             "lets all calls wait for what one was told; its peers let only that call wait, which pays "
             "where refusals have nothing to do with how much is asked, as here, and not below.",
-            500,
-            100,
+            200,
+            50,
             100,
             1.1,
             {"faulty": 10},
         ),
         Work(
             "rate limit",
-            "600 plain calls of 100 ms, 100 at once; the provider bears 150 requests a second "
+            "300 plain calls of 100 ms, 100 at once; the provider bears 150 requests a second "
             "and answers all others with a 429 and Retry-After 1.",
-            600,
+            300,
             100,
             100,
-            4.0,
+            2.0,
             {"rate": 150},
         ),
         Work(
