@@ -149,7 +149,7 @@ def _table(table: kinds.Table) -> Markup:
     return _noted(table, drawn)
 
 
-def _noted(block: kinds.Table | kinds.Matrix | kinds.Curve, inside: Markup) -> Markup:
+def _noted(block: kinds.Table | kinds.Dots | kinds.Matrix | kinds.Curve, inside: Markup) -> Markup:
     """The block's table, and its note below that."""
     return _block(inside, _small(block.note) if block.note else "")
 
@@ -168,7 +168,8 @@ def _dots(block: kinds.Dots) -> Markup:
             [strong(named) if row.strong else named, picture, *map(text.one_line, row.cells)]
         )
     styles = (_NAMED, _MIDDLE, *[f"{looks.RIGHT};{looks.TIGHT}"] * len(cells))
-    return _block(grid(styles, rows, head, ruled=True), _small(block.note) if block.note else "")
+    caption = "Shares and their intervals"
+    return _noted(block, grid(styles, rows, head, ruled=True, caption=caption, is_stop=True))
 
 
 def _matrix(matrix: kinds.Matrix) -> Markup:

@@ -118,17 +118,13 @@ def _widest(lines: Iterable[str]) -> int:
 
 
 def _answer_of(row: Row) -> str:
-    """Why there is no success, and what was said; nothing where the table says that it was read."""
-    if _read(row):
-        return ""
-    said = " · ".join(filter(None, (row.problem.strip(), row.answer.strip())))
-    return text.plain(said, _LINE)
-
-
-def _read(row: Row) -> bool:
-    """Whether the answer is no more than the label that was read of it."""
-    answer = row.answer.strip().casefold().removeprefix("answer:")
-    return row.voted and answer.strip(" .*") == row.vote.casefold()
+    """Why there is no success, and what was said but for the label that the table shows as read."""
+    *before, last = row.answer.strip().split("\n")
+    label = last.strip().casefold().removeprefix("answer:").strip(" .*`")
+    said = before if row.voted and label == row.vote.casefold() else [*before, last]
+    return text.plain(
+        " · ".join(filter(None, (row.problem.strip(), "\n".join(said).strip()))), _LINE
+    )
 
 
 def _beside(
@@ -191,16 +187,20 @@ def _squeeze(widths: list[int], order: Iterable[int], columns: int) -> None:
 def _in_full(row: Row, cell: str, detail: Sequence[kinds.Block], page: _Page) -> list[str]:
     """What the table does not say of a call, under its name; nothing where it says all."""
     inner = replace(page, columns=page.columns - len(_INDENT))
-    told = {cell, row.about.item, *page.told, *([row.answer.strip()] if _read(row) else [])}
+    told = {cell, row.about.item, *page.told, *([] if cell == _BELOW else [row.answer.strip()])}
     parts = [part for each in detail if (part := _untold(each, told)) is not None]
     if cell == _BELOW:
         parts = [*_missing(row, detail), *parts]
-    lines = [line for part in parts for line in _DRAWN[type(part)](part, inner)]
+    lines = _below_each_other(parts, inner)
     if not lines:
         return []
     state = "" if row.state == "ok" else f" ({looks.STATES[row.state].word})"
     wrapped = (w for line in lines for w in text.wrap(line, inner.columns))
-    return ["", f"{text.one_line(row.titled, 300)}{state}", *(_INDENT + line for line in wrapped)]
+    return [
+        "",
+        f"{text.one_line(row.titled or row.name, 300)}{state}",
+        *(_INDENT + line for line in wrapped),
+    ]
 
 
 def _untold(block: kinds.Block, told: Collection[str]) -> kinds.Block | None:
@@ -334,8 +334,18 @@ def _disclosure(block: kinds.Disclosure, page: _Page) -> list[str]:
         return []
     if block.rest and page.most is not None:
         return [f"{block.title}{_SHOWS_ALL}"]
-    drawn = [line for each in block.blocks for line in _DRAWN[type(each)](each, page)]
-    return _titled(block.title, *drawn)
+    return _titled(block.title, *_below_each_other(block.blocks, page))
+
+
+def _below_each_other(blocks: Iterable[kinds.Block], page: _Page) -> list[str]:
+    """The blocks with a blank line between them, but for one below a sentence."""
+    lines: list[str] = []
+    closes = False
+    for block in blocks:
+        if drawn := _DRAWN[type(block)](block, page):
+            lines += ["", *drawn] if closes else drawn
+            closes = not isinstance(block, kinds.Says)
+    return lines
 
 
 def _text(block: kinds.Text, page: _Page) -> list[str]:

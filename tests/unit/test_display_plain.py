@@ -210,6 +210,26 @@ def test_votes_of_one_word_need_no_column() -> None:
     assert "ANSWER" not in static_plain(vote())
 
 
+def test_a_label_that_was_read_is_not_said_again() -> None:
+    """Of a short answer the table has what is beside it; a long one is whole."""
+    short = record(0, text="It is prime.\nANSWER: yes", value="yes")
+    both = fanout(short, record(1, text=f"{LONG}\nANSWER: no", value="no"))
+    text = static_plain(both)
+    [line] = [line for line in text.split("\n") if line.startswith("s1")]
+    assert line.endswith("It is prime.")
+    assert text.count("ANSWER") == text.count("  ANSWER: no") == 1
+
+
+def test_the_votes_of_a_section_stand_under_its_name() -> None:
+    """The bars, then the voters."""
+    voters = tuple(record(at, f"topic.{at}", text="a", value="a") for at in range(2))
+    tally = Tally((("a", 2),), "a", "decided", 2, 2)
+    view = fanout(*voters, section_votes=(SectionVote("topic", tally, voters),))
+    text = static_plain(view)
+    assert "\n\ntopic\n  a  ██" in text
+    assert "\n\n  Worker" in text
+
+
 def test_what_stands_above_is_not_said_again() -> None:
     """The aggregate is no answer among others."""
     merged = record(GUARD, "synthesis", role="synthesis", text=LONG)
