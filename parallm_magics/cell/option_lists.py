@@ -49,8 +49,8 @@ def choices(value: Any) -> tuple[str, ...]:
             raise ValueError(f"the label {label!r} is blank")
         if key in seen:
             raise ValueError(
-                f"the labels {seen[key]!r} and {label!r} differ only in case or spaces, so "
-                "answers cannot tell them apart"
+                f"the labels {seen[key]!r} and {label!r} differ only in case, spaces "
+                "or invisible characters; choose labels that differ more"
             )
         seen[key] = label
     return found

@@ -179,7 +179,7 @@ def test_a_written_section_without_an_answer_says_why() -> None:
 
     run, _ = run_virtual(FanoutPattern.run(plan, run_context(Fake(act))))
     assert list(run) == ["a"]
-    with pytest.raises(KeyError, match=r"section 'b' has no answer .1 failed.; see .failed"):
+    with pytest.raises(KeyError, match=r"section 'b' has no answer .1 failed.; see run.failed"):
         run["b"]
 
 

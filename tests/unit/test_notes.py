@@ -127,8 +127,8 @@ def candidate(voter: str, text: str) -> Candidate:
         pytest.param("addresses the judge", "A kettle sings.", None, False, id="does not"),
         pytest.param("invisible characters", "A\u200bB kettle.", "AB kettle.", True, id="hidden"),
         pytest.param("invisible characters", "AB kettle.", None, False, id="all seen"),
-        pytest.param("hollow", "...", None, True, id="hollow"),
-        pytest.param("hollow", "A kettle sings.", None, False, id="says something"),
+        pytest.param("say nothing", "...", None, True, id="hollow"),
+        pytest.param("say nothing", "A kettle sings.", None, False, id="says something"),
     ],
 )
 def test_a_note_of_a_judge_is_told_where_it_says_something(

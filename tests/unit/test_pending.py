@@ -67,7 +67,7 @@ def test_a_use_before_the_await_says_so(
 def test_its_repr_says_so(made: Callable[[], Pending[Any]]) -> None:
     """It is what a cell shows whose last line forgets the await."""
     pending = made()
-    assert repr(pending).startswith("<a run that has not begun: write run = await ")
+    assert repr(pending).startswith("<a run that has not begun; to get it, write run = await ")
     assert not hasattr(pending, "winner")
     dropped(pending)
 

@@ -242,7 +242,7 @@ def test_rules_that_cannot_be_are_refused(line: str, says: str) -> None:
 
 def test_voters_must_answer_alike() -> None:
     """Scores and labels cannot be counted together."""
-    with pytest.raises(ParallmError, match="different ways"):
+    with pytest.raises(ParallmError, match="different kinds of answers"):
         ran(voting("a", "1"), "", "%voter --choices a,b\nx\n%voter --score 1..3\ny")
 
 
