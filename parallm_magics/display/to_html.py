@@ -157,7 +157,7 @@ def _noted(block: kinds.Table | kinds.Dots | kinds.Matrix | kinds.Curve, inside:
 def _dots(block: kinds.Dots) -> Markup:
     begin, end = (f"{share * 100:.0f} %" for share in block.ends)
     name, *cells = block.head
-    axis = _axis(_floated("left", begin), _floated("right", end))
+    axis = _line(_floated("left", begin), _floated("right", end))
     head = [strong(name), axis, *(cell.removeprefix(">") for cell in cells)]
     rows = []
     for row in block.rows:
