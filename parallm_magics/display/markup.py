@@ -310,7 +310,12 @@ _STYLES = {
 #
 # Code gets a style in a block only: front ends shade it by themselves, there it would be twice.
 _BARE = re.compile(f"<({'|'.join(_STYLES.keys() - {'code'})})>|(?<=<pre>)<(code)>")
-_STYLED = {name: f'<{name} style="{style}">' for name, style in _STYLES.items()}
+# A paragraph of an answer may be in another script than the one above it.
+_TURNS = {"p", "ul", "ol", "blockquote", "table"}
+_STYLED = {
+    name: f'<{name}{" dir=auto" if name in _TURNS else ""} style="{style}">'
+    for name, style in _STYLES.items()
+}
 
 
 def _attribute(tag: str, name: str, value: str) -> str | None:

@@ -37,6 +37,12 @@ def test_a_line_break_of_the_model_is_one() -> None:
     assert page.count("p") == 2
 
 
+def test_each_paragraph_has_a_direction_of_its_own() -> None:
+    """Hebrew below English begins at the right."""
+    page = Page(markdown("English\n\nשלום\n\n- שלום"))
+    assert [attrs.get("dir") for tag, attrs in page.elements if tag in ("p", "ul")] == ["auto"] * 3
+
+
 def test_code_wraps() -> None:
     """No line of code widens the page, nor is it cut off on paper."""
     assert '<pre style="' in markdown("```\nx\n```")
@@ -114,7 +120,7 @@ def test_whatever_the_text_the_elements_are_ours(source: str) -> None:
     """Any mixture of marks gives allowed elements without foreign attributes."""
     for tag, attrs in Page(markdown(source)).elements:
         assert tag in ALLOWED
-        assert set(attrs) <= {"style", "href", "rel", "start"}
+        assert set(attrs) <= {"dir", "style", "href", "rel", "start"}
         assert (attrs.get("href") or "http:").split(":")[0] in ("http", "https", "mailto")
 
 
