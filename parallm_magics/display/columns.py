@@ -263,7 +263,7 @@ def said(row: Row) -> str:
 _named = Element(
     "bdi",
     style="display:inline-block;max-width:13em;overflow:hidden;text-overflow:ellipsis;"
-    "vertical-align:bottom;font-weight:600",
+    "vertical-align:middle;font-weight:600",
 )
 _ends, _from, _to = (
     Element("div", style=style)

@@ -155,7 +155,7 @@ def dot(colour: str) -> Markup:
     return Element(
         "span",
         style="display:inline-block;width:.6em;height:.6em;border-radius:50%;"
-        f"background:{colour};margin-right:.5em",
+        f"background:{colour};margin-right:.5em;vertical-align:middle",
     )()
 
 

@@ -299,7 +299,7 @@ def _timeline(block: kinds.Timeline) -> Markup:
 # --- texts and folds ------------------------------------------------------------------------------
 
 
-_QUOTED = f"border-left:3px solid {looks.LINE};padding:0 0 0 .9em;overflow:auto"
+_QUOTED = f"border-left:3px solid {looks.LINE};padding:0 0 0 .9em;overflow:auto;text-align:start"
 _aggregate = Element("div", dir="auto", style=f"{_QUOTED};max-height:60em")
 _answer = Element("div", dir="auto", style=f"{_QUOTED};max-height:40em")
 
