@@ -691,7 +691,7 @@ def test_a_label_is_never_hollow(label: str) -> None:
     line = f'--choices "{label}",Problem'
     run, prompts = judged([f"ANSWER: {label}", "Problem"], choosing(label), line)
     assert (run.winner, len(prompts)) == (label, 2)
-    assert not any("hollow" in note for note in run.notes)
+    assert not any("say nothing" in note for note in run.notes)
 
 
 def test_an_answer_may_be_the_judges_own_words() -> None:
