@@ -202,7 +202,7 @@ def vote_title(run: VoteRun, rule: Rule, reading: Reading) -> str:
     if run.status == "rule_failed":
         return f"no decision: {run.how}"
     if run.status == "no_quorum":
-        return f"no quorum: {run.valid} of {votes} {of} are valid, {rule.quorum} are needed"
+        return f"no quorum: {run.valid} of {votes} {of} are valid, {rule.quorum} required"
     if run.status == "not_cleared":
         return f"not cleared: {run.valid} of {votes} votes gave a label"
     if run.status == "no_majority":

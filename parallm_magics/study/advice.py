@@ -12,7 +12,7 @@ from parallm_magics.voting.paired_tests import FEWEST, Recommendation, recommend
 Money = Callable[[Decimal], str]
 
 _VOTE = "the vote"
-NO_LABELS = "no labelled items: nothing can be said of who is right"
+NO_LABELS = "no labelled items, so nobody knows which answers are right"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ def price(comparison: Comparison, money: Money) -> str:
     calls = more_calls(comparison.calls_per_right)
     if comparison.cost_per_right is None:
         more = comparison.calls_per_right > 0.05
-        return calls if more else f"{calls}, and what these cost is not known"
+        return calls if more else f"{calls}, at an unknown cost"
     cost = Decimal(comparison.cost_per_right)
     return f"{money(cost) if cost >= 0 else f'{money(-cost)} less'} ({calls})"
 
@@ -107,15 +107,15 @@ def advise(
         single, vote: the names of the single call and of the vote.
     """
     if not next(iter(comparisons.values())).items:
-        return Advice("undecided", f"{NO_LABELS}; --truth says where the labels are.")
+        return Advice("undecided", f"{NO_LABELS}; add them with --truth.")
     if measures and all(each.unanswered == 1 for each in measures.values()):
-        return Advice("undecided", "nobody gave an answer that can be counted; see the calls.")
+        return Advice("undecided", "no answer could be counted; see the calls.")
     if bigger is not None and (vote, single) not in comparisons:
         big = comparisons[bigger, single]
         return _of_one(recommend("worse", big.verdict, "worse", 0, 0), bigger, big, money)
     voted = comparisons[vote, single]
     if voted.items < FEWEST:
-        return Advice("undecided", f"cannot tell of so few items: {shown(voted)}.")
+        return Advice("undecided", f"too few items to tell: {shown(voted)}.")
     if bigger is None:
         return _of_one(recommend(voted.verdict, "worse", "worse", 0, 0), _VOTE, voted, money)
     big, duel = comparisons[bigger, single], comparisons[bigger, vote]
@@ -128,7 +128,7 @@ def advise(
         return _of_one(found, bigger, big, money)
     said = f"the vote {shown(voted)}; {bigger} {shown(big)}."
     if found == "single":
-        return Advice(found, f"nothing is gained over a single call: {said}")
+        return Advice(found, f"no gain over a single call: {said}")
     return Advice(found, f"cannot tell: {said}")
 
 
@@ -140,8 +140,8 @@ def _both_better(
     if not (mine.cost_complete and other.cost_complete):
         reason = (
             f"the vote ({mine.calls or 0:.3g} calls an item) and {bigger} ({other.calls or 0:.3g}) are both "
-            f"better than a single call, and as not every price is known, nobody can say which is "
-            f"cheaper; {bigger} against the vote: {shown(duel)}."
+            f"better than a single call; not every price is known, so it is unclear which is cheaper; {bigger} "
+            f"against the vote: {shown(duel)}."
         )
         return Advice("undecided", reason)
     costs = [float(mine.cost or 0), float(other.cost or 0)]
@@ -169,7 +169,7 @@ def _of_one(found: Recommendation, name: str, comparison: Comparison, money: Mon
         of = "" if name == _VOTE else f"{name} against a single call "
         return Advice(found, f"cannot tell: {of}{shown(comparison)}.")
     if found == "single":
-        return Advice(found, f"{name} gains nothing over a single call: {shown(comparison)}.")
+        return Advice(found, f"{name} does not beat a single call: {shown(comparison)}.")
     each = f"each extra right answer takes {price(comparison, money)}"
     return Advice(found, f"{name} against a single call: {shown(comparison)}; {each}.")
 
@@ -181,7 +181,7 @@ def _your_call(
     share = abs(duel.gains - duel.losses) / duel.items
     return (
         f"your call: {_the(best, vote)} has more right than {_the(rest, vote)} and costs more, "
-        f"{money(Decimal(more / share))} for each extra right answer."
+        f"{money(Decimal(more / share))} per extra right answer."
     )
 
 

@@ -20,14 +20,14 @@ def errors(run: Findings) -> list[display.Block]:
         display.Says(tuple(display.isolated(line, 500) for line in _told(run)), "small")
     ]
     if len(voters) <= VOTERS and found["pairs_used"]:
-        title = "Correlation of two voters' being right"
+        title = "Correlation between two voters being right"
         note = "0: independent; 1: always right or wrong together; –: one of them never varies."
         rows = tuple(map(tuple, found["correlations"]))
         blocks.append(display.Matrix(title, tuple(voters), rows, note))
-    ties = "ties by lot" if run.label_count else "right where more than half of them are"
+    ties = "ties at random" if run.label_count else "right where more than half of them are"
     note = (
-        f"As voted: the mean over all choices of voters, {ties}; beside it the same if their errors were "
-        "independent. More votes can help no further than the errors are independent."
+        f"As voted: the mean over all choices of voters, {ties}. Next to it: the same if their errors were "
+        f"independent. The more errors the voters share, the less more votes help."
     )
     names, shares = ("as voted", "if independent"), tuple(zip(*run.curve, strict=True))
     return [*blocks, display.Curve("Accuracy by the number of votes", names, shares, note)]
@@ -40,37 +40,40 @@ def _told(run: Findings) -> tuple[str, ...]:
     seen, ideal = run.curve
     lines = [
         (
-            f"One voter is right on {display.points(found['mean_single'])} of the items in the mean; the best, "
+            f"One voter is right on {display.points(found['mean_single'])} of the items on average; the best, "
             f"{voters[best]}, on {display.points(accuracy[best])}. At least one is right on "
             f"{display.points(found['oracle'])}."
         )
     ]
     rho = found["mean_error_correlation"]
     if rho is None:
-        lines.append("No correlation can be told, as voters are always right or always wrong.")
+        lines.append(
+            "The correlation is undefined, because voters are always right or always wrong."
+        )
     else:
         lines.append(
             f"Mean correlation of errors {display.correlation(rho)} (over {found['pairs_used']} of {found['pairs']} "
             f"pairs): {len(voters)} votes are worth {found['effective_votes']:.1f} independent ones."
         )
     # What all votes together are held to be, where there is a closed set of labels and where not.
-    closed = "A plurality of all of them, ties by lot, is"
+    closed = "A plurality of all of them, ties at random, is"
     together = closed if run.label_count else "More than half of them are"
     lines += [
         (
-            f"All are wrong together on {display.points(found['all_wrong'])} of the items; independent errors "
-            f"would make it {display.points(found['all_wrong_if_independent'])}."
+            f"All are wrong together on {display.points(found['all_wrong'])} of the items; with independent errors "
+            f"it would be {display.points(found['all_wrong_if_independent'])}."
         ),
         (
             f"{together} right on {display.points(seen[-1])} of the items; "
-            f"independent errors would make it {display.points(ideal[-1])} ({signed(ideal[-1] - seen[-1])} points)."
+            f"with independent errors it would be {display.points(ideal[-1])} ({signed(ideal[-1] - seen[-1])} "
+            f"points)."
         ),
     ]
     chance = found["same_wrong_by_chance"]
     if found["same_wrong"] is not None and chance is not None and chance < 1:
         lines.append(
-            f"Two voters who are both wrong say the same in {display.points(found['same_wrong'])} of cases; "
-            f"without a common reason it would be {display.points(chance)}."
+            f"When two voters are both wrong, they give the same label in {display.points(found['same_wrong'])} of "
+            f"cases; without a shared cause it would be {display.points(chance)}."
         )
     lines.append(_reliability(found))
     return tuple(lines)
@@ -81,8 +84,8 @@ def _reliability(found: dict[str, float | None]) -> str:
     if value is None:
         name, value = "Krippendorff's alpha", found["krippendorff_alpha"]
     if value is None:
-        return "Agreement beyond chance is not defined, as there are no two different votes."
+        return "Agreement beyond chance is undefined, because all votes are the same."
     return (
-        f"Agreement beyond chance: {name} {value:.2f}. It says how alike the voters are, not how "
-        "often they are right, and falls where one label is rare."
+        f"Agreement beyond chance: {name} {value:.2f}. It says how much the voters agree, not how often they are "
+        f"right, and it is lower if one label is rare."
     )

@@ -94,8 +94,8 @@ class Findings(VoterFindings):
         if (alone := self.best_alone) is not None:
             name, right = alone
             said.append(
-                f"{name} alone has {right:,} right, the vote {self.measures[self.vote].right:,.0f}: try "
-                f"{name} by itself on other items than these, as it was picked by them."
+                f"{name} alone has {right:,} right, the vote {self.measures[self.vote].right:,.0f}: test {name} "
+                f"alone on other items, because these items picked it."
             )
         return said
 

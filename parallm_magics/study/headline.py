@@ -36,9 +36,9 @@ def title_of(run: Findings) -> str:
         return "No item was measured"
     if not run.labelled:
         items = display.count(len(run.measured), "item")
-        return f"{items} voted on; without labels nothing can be said of who is right"
+        return f"{items} voted on; without labels nobody knows which answers are right"
     if all(each.unanswered == 1 for each in run.measures.values()):
-        return "Nobody gave an answer that can be counted"
+        return "No answer could be counted"
     total = len(run.labelled)
     if (voted := _voted(run)) is None:
         return _without_a_vote(run, total)

@@ -15,8 +15,8 @@ def learned(run: Findings) -> list[display.Block]:
         lines.append(_weights(run, weights))
     elif run.asks_for_weights:
         lines.append(
-            f"No weights were learned: that takes {LEAST_TO_LEARN} labelled items, a closed set of labels "
-            "(--choices) and two voters."
+            f"No weights were learned: this needs {LEAST_TO_LEARN} labelled items, a closed set of labels "
+            f"(--choices) and two voters."
         )
     if (panel := run.learned_panel) is not None:
         lines.append(_panel(run, panel))

@@ -60,17 +60,15 @@ class StudyPattern(Pattern[StudyRun]):
             kinds = sorted({*labels.truth.values()})
             some = f" {','.join(kinds)}" if 2 <= len(kinds) <= MOST_NAMED else ""
             told.append(
-                "an answer is right only where its whole text is the label; where there are few labels name "
-                f"them: --choices{some}"
+                "an answer is right only if its whole text is the label; if there are few labels, name them: "
+                f"--choices{some}"
             )
         if labels.known and self._reading.kind in ("number", "score"):
-            told.append(
-                "an answer is right only where it equals its label; one that is near it is wrong"
-            )
+            told.append("an answer is right only if it equals its label; a close one is wrong")
         read = max(labels.words, default=0)
         if labels.listed is not None and plan.calls.exhausted and labels.listed != read:
             told.append(
-                f"--truth has {labels.listed:,} labels, and there were {read:,} items: do they belong together?"
+                f"--truth has {labels.listed:,} labels, but there were {read:,} items: do they belong together?"
             )
         if len(main.places) > 1 and plan.calls.head:
             tasks = [plan.calls.head[place] for place in main.places]

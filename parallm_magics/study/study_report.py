@@ -133,14 +133,16 @@ def _about_single(run: Findings) -> str:
         return f"{'. '.join(parts)}."
     if len(run.measured[0].outcomes[run.single].seconds) > 1:
         parts.append(
-            f"single: each of the {len(run.measured[0].ballots)} votes is a draw of it; what it has right "
-            "is their mean, and it is compared by the first one"
+            f"single: each of the {len(run.measured[0].ballots)} votes is one sample of it; its right answers are "
+            f"their mean, and comparisons use the first one"
         )
     else:
-        parts.append("single: the first voter's call, so put the one that you would deploy first")
+        parts.append(
+            "single: the call of the first voter, so put the voter that you would deploy first"
+        )
     if any(system.kind == "stop" for system in run.systems):
         parts.append(
-            "stop=clinch: told from the same votes; what its stopped calls would have cost is not known"
+            "stop=clinch: computed from the same votes; the cost of its cancelled calls is unknown"
         )
     return ". ".join(parts) + "."
 
@@ -228,7 +230,7 @@ def _doubtful(run: Findings) -> display.Table:
     items = sorted(run.measured, key=lambda item: (most_votes(item), item.number))[:WRONG]
     rows = (_item_row(run, item) for item in items)
     without = tuple((number, words, *vote) for number, words, _, *vote in rows)
-    title = "Least agreement first: label these, and name the labels by --truth"
+    title = "Least agreement first: label these, and pass the labels with --truth"
     return display.Table(title, (">Item", "What it says", "Vote", "Votes"), without, 1)
 
 

@@ -163,5 +163,5 @@ class StudyRun(Findings, Run, Mapping[str, str | None]):
             "comparisons": self._comparison_rows,
         }
         if of not in rows:
-            raise OptionError(f"to_pandas(): {of!r} is none of {', '.join([*rows, 'calls'])}")
+            raise OptionError(f"to_pandas(): {of!r} is not one of {', '.join([*rows, 'calls'])}")
         return frame(rows[of]())

@@ -134,7 +134,7 @@ SOMETIMES = "chance alone would give a difference this large in 2 of 100 such st
 @pytest.mark.parametrize(
     ("items", "gains", "losses", "right", "sentence"),
     [
-        (0, 0, 0, 0, "no labelled items: nothing can be said of who is right"),
+        (0, 0, 0, 0, "no labelled items, so nobody knows which answers are right"),
         (
             30,
             2,
@@ -288,9 +288,9 @@ FEW, COIN = (100, 3, 1), (100, 9, 4)
 @pytest.mark.parametrize(
     ("given", "recommendation", "says"),
     [
-        ([(0, 0, 0)], "undecided", "--truth says where the labels are"),
+        ([(0, 0, 0)], "undecided", "add them with --truth"),
         ([BETTER], "vote", "each extra right answer takes $0.2222"),
-        ([WORSE], "single", "the vote gains nothing"),
+        ([WORSE], "single", "the vote does not beat a single call"),
         ([SAME], "single", "not one item differs"),
         ([FEW], "undecided", "too few to tell"),
         ([BETTER, FEW, WORSE], "vote", "the vote against a single call"),
@@ -298,7 +298,7 @@ FEW, COIN = (100, 3, 1), (100, 9, 4)
         ([BETTER, BETTER, COIN], "bigger_model", "gpt-6-sol is the cheaper one, and neither"),
         ([BETTER, BETTER, BETTER], "bigger_model", "the cheaper one, and it has more right too"),
         ([BETTER, BETTER, WORSE], "undecided", "your call: the vote has more right than gpt-6-sol"),
-        ([WORSE, SAME, SAME], "single", "nothing is gained over a single call"),
+        ([WORSE, SAME, SAME], "single", "no gain over a single call"),
         ([FEW, COIN, FEW], "undecided", "cannot tell"),
     ],
 )
@@ -315,8 +315,8 @@ def test_the_advice_follows_the_rule(given, recommendation, says):
     ("big", "recommendation", "says"),
     [
         (BETTER, "bigger_model", "gpt-6-sol against a single call: "),
-        (SAME, "single", "gpt-6-sol gains nothing over a single call"),
-        (WORSE, "single", "gpt-6-sol gains nothing over a single call"),
+        (SAME, "single", "gpt-6-sol does not beat a single call"),
+        (WORSE, "single", "gpt-6-sol does not beat a single call"),
         (COIN, "undecided", "cannot tell: gpt-6-sol against a single call"),
         ((0, 0, 0), "undecided", "no labelled items"),
     ],
@@ -368,7 +368,7 @@ def test_where_nobody_answers_nothing_is_advised():
         money,
     )
     assert found.recommendation == "undecided"
-    assert "nobody gave an answer" in found.reason
+    assert "no answer could be counted" in found.reason
 
 
 @pytest.mark.parametrize("items", range(1, 6))
