@@ -133,7 +133,9 @@ def test_a_forgotten_await_is_told(kernel: Kernel) -> None:
         cell.error
         == "NotAwaited: the run has not been awaited, so it has no .winner: write run = await vote(…)"
     )
-    assert kernel.run("r").plain.startswith("<a run that has not begun: write run = await vote")
+    assert kernel.run("r").plain.startswith(
+        "<a run that has not begun; to get it, write run = await vote"
+    )
     assert kernel.run("(await r).winner").plain == "'a'"
     kernel.run("%%vote -m mine:?scale=0 --choices a,b -o kept\nwhich")
     assert "run = await run.retry()" in kernel.run("kept.retry().winner").error

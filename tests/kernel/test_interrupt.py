@@ -52,7 +52,7 @@ def interrupted(cell: Cell) -> None:
     """The cell has ended in one line that says so."""
     assert cell.reply["status"] == "error"
     assert cell.reply["ename"] == "KeyboardInterrupt"
-    assert cell.error.startswith("KeyboardInterrupt: interrupted; ")
+    assert cell.error.startswith("KeyboardInterrupt: interrupted")
     assert "\n" not in cell.error
     assert cell.outputs[-1] == "error"
     assert cell.stream("stderr") == ""
