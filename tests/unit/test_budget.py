@@ -521,16 +521,17 @@ def test_a_simulation_costs_nothing() -> None:
 
 
 def test_a_synthesis_that_does_not_fit_is_a_join_with_a_note() -> None:
-    """The sections are paid for: they are shown, and the note says why they are not merged."""
+    """The sections are paid for: they are shown, a note says that, and the record why they are not merged."""
     body = f"{THREE}\n%synthesis --max-tokens 4000\nMerge."
     (run, _), fake = capped(3 * worst_of("A"), body)
     assert "synthesis" not in fake.calls
     assert run.aggregate == "join"
     assert run.text.startswith("## a\n\nfine")
     [note] = [note for note in run.notes if "synthesis" in note]
-    assert "not asked: the call may cost up to $" in note
     assert "the sections are joined instead" in note
     assert run.synthesis is not None
+    assert run.synthesis.error is not None
+    assert "not asked: the call may cost up to $" in run.synthesis.error.message
     assert run.synthesis.cost == 0
 
 

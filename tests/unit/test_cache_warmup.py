@@ -183,7 +183,7 @@ def test_one_that_tries_again_is_not_held_beyond_its_deadline() -> None:
     assert [name for name, _ in clock.began].count("w0") == 1
     assert records[0].error is not None
     assert records[0].error.kind == "rate_limit"
-    assert "within the deadline of 20 s" in records[0].error.message
+    assert "before the deadline of 20 s" in records[0].error.message
     assert records[0].end == 20.0
 
 

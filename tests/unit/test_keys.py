@@ -98,7 +98,7 @@ def test_a_key_that_cannot_be_one_is_refused(monkeypatch: pytest.MonkeyPatch) ->
         "sk-CANARY\x00".replace("\0", "\x7f"),
     ):
         monkeypatch.setenv("TEST_KEY", value)
-        with pytest.raises(MissingKeyError, match="TEST_KEY holds") as caught:
+        with pytest.raises(MissingKeyError, match="TEST_KEY contains") as caught:
             keys.read("TEST_KEY")
         assert "CANARY" not in str(caught.value)
 
