@@ -72,13 +72,14 @@ class Answer:
         """Leave what arrives meanwhile with the connection, to be read in one piece."""
         connection = self._response.connection
         transport = None if connection is None else connection.transport
-        if transport is None:  # the body has ended
+        if transport is None or transport.is_closing():  # the body has ended, or is cut
             return
         transport.pause_reading()
         try:
             await asyncio.sleep(seconds)
         finally:
-            transport.resume_reading()
+            if not transport.is_closing():
+                transport.resume_reading()
 
     async def aclose(self) -> None:
         """Give the connection back, or end it where the body was not read to its end."""

@@ -178,7 +178,9 @@ def test_a_call_that_is_given_up_leaves_its_connection_reading() -> None:
     """Also where it waits for what gathers there."""
     did: list[str] = []
     transport = SimpleNamespace(
-        pause_reading=lambda: did.append("pause"), resume_reading=lambda: did.append("resume")
+        is_closing=lambda: False,
+        pause_reading=lambda: did.append("pause"),
+        resume_reading=lambda: did.append("resume"),
     )
     response: Any = SimpleNamespace(
         status=200, headers={}, connection=SimpleNamespace(transport=transport)
