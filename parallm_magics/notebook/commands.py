@@ -87,12 +87,12 @@ def recordings(magics: Any, rest: Sequence[Token]) -> None:
         mode = mode_of(words[at + 1] if at + 1 < len(words) else "")
         del words[at : at + 2]
     if len(words) > 1 or any(word.startswith("-") or not word.strip() for word in words):
-        raise OptionError(f"%parallm recordings takes one path: {form}")
+        raise OptionError(f"%parallm recordings: expected one path: {form}")
     if words and words[0].lower() in MODES:  # a mode is no file's name
         mode = mode or mode_of(words.pop())
     path = _path(words[0], magics.shell.user_ns) if words else None
     if path is None and session.recordings is None and (prune or mode not in (None, "off")):
-        raise OptionError(f"%parallm recordings needs a path: {form}")
+        raise OptionError(f"%parallm recordings: expected a path: {form}")
     if path is not None or mode is not None:
         session.record(path, mode or "auto", anew=not prune)
     if prune:

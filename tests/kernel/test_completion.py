@@ -66,8 +66,7 @@ def test_a_completion_says_what_it_does(kernel: Kernel, cell: str, about: str) -
 
 def test_unloading_takes_it_away(kernel: Kernel) -> None:
     """One matcher after a reload, none after unloading; completion works on."""
-    count = "sum(getattr(m, 'matcher_identifier', '') == 'parallm' for m in "
-    "get_ipython().Completer.custom_matchers)"
+    count = "sum(getattr(m, 'matcher_identifier', '') == 'parallm' for m in get_ipython().Completer.custom_matchers)"
     kernel.run("%reload_ext parallm_magics")
     assert kernel.value(count) == 1
     kernel.run("%unload_ext parallm_magics")

@@ -224,8 +224,7 @@ def test_an_error_is_one_line_and_a_real_output(kernel: Kernel, code: str, name:
     assert cell.stream("stderr") == ""
     again = kernel.run("%tb")
     assert again.error == cell.error
-    context = "import sys; (sys.last_value.__cause__, isinstance(sys.last_value.__context__, "
-    "BaseExceptionGroup))"
+    context = "import sys; (sys.last_value.__cause__, isinstance(sys.last_value.__context__, BaseExceptionGroup))"
     assert kernel.value(context) == (None, False)
 
 

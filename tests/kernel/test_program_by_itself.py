@@ -64,4 +64,6 @@ def test_the_command_prints_the_last_cells_program() -> None:
         assert "parallm_magics import" not in written
         again = kernel.run("%parallm code kept.py").error
         assert again == "OptionError: %parallm code: kept.py cannot be written: File exists"
-        assert kernel.run("%parallm code x y").error == "OptionError: %parallm code takes no 'y'"
+        assert (
+            kernel.run("%parallm code x y").error == "OptionError: %parallm code does not take 'y'"
+        )

@@ -149,10 +149,10 @@ def test_the_command_says_what_holds(kernel: Kernel, path: Path, line: str, told
         ("x --mode of", f"--mode 'of'; did you mean 'off'?; known: {KNOWN}"),
         ("x --mode", f"--mode ''; known: {KNOWN}"),
         ("x --mode=play", f"--mode 'play'; did you mean 'replay'?; known: {KNOWN}"),
-        ("--mode auto", f"needs a path: {FORM}"),
-        ("two words", f"takes one path: {FORM}"),
-        ("x --replay", f"takes one path: {FORM}"),
-        ("' '", f"takes one path: {FORM}"),
+        ("--mode auto", f"expected a path: {FORM}"),
+        ("two words", f"expected one path: {FORM}"),
+        ("x --replay", f"expected one path: {FORM}"),
+        ("' '", f"expected one path: {FORM}"),
         ("$where", "for a variable, write {{where}}"),
         ("{{1+1}}", "{{1+1}} is not the name of a variable"),
     ],
@@ -185,7 +185,9 @@ def test_the_environment_forces_replay(kernel: Kernel, server: Loopback, path: P
     with Kernel(PARALLM_RECORDINGS="replay", ANTHROPIC_BASE_URL=server.url) as other:
         started(other)
         missing = other.run(CELL)
-        assert missing.error.startswith("RecordingMissing: anthropic:claude-haiku-5-5: nothing may")
+        assert missing.error.startswith(
+            "RecordingMissing: anthropic:claude-haiku-5-5: PARALLM_RECORDINGS=replay"
+        )
         assert other.run("%%fanout -m sim:?scale=0\n%section a\nA\n").error == ""
         assert other.run(f"%parallm recordings '{path}'").stream() == (
             "recordings …/answers.jsonl\n"
@@ -233,7 +235,7 @@ def test_a_prune_keeps_what_the_cells_use(kernel: Kernel, server: Loopback, path
     )
     kernel.run(VOTE)
     told = kernel.run("%parallm recordings --prune").stream()
-    assert told.startswith("kept 3 entries that cells have used since the file was set, took out 3")
+    assert told.startswith("kept 3 entries that cells have used since the file was set, deleted 3")
     assert path.read_bytes() == b"".join(whole.splitlines(keepends=True)[3:])
     assert path.with_name("answers.jsonl.bak").read_bytes() == whole
     asked = len(server.log)
