@@ -300,8 +300,9 @@ def _timeline(block: kinds.Timeline) -> Markup:
 
 
 _QUOTED = f"border-left:3px solid {looks.LINE};padding:0 0 0 .9em;overflow:auto;text-align:start"
-_aggregate = Element("div", dir="auto", style=f"{_QUOTED};max-height:60em")
-_answer = Element("div", dir="auto", style=f"{_QUOTED};max-height:40em")
+# What scrolls is a stop of the Tab key.
+_aggregate = Element("div", dir="auto", tabindex="0", style=f"{_QUOTED};max-height:60em")
+_answer = Element("div", dir="auto", tabindex="0", style=f"{_QUOTED};max-height:40em")
 
 
 def _text(block: kinds.Text) -> Markup:

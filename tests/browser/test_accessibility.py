@@ -88,6 +88,7 @@ def sections() -> str:
 VIEWS: dict[str, Callable[[], str]] = {
     "fan-out": lambda: static_html(fanout(record(0, text=LONG), record(1, text=LONG))),
     "sections": sections,
+    "tall": lambda: static_html(fanout(record(0, text="word\n" * 200), text="line\n" * 200)),
     "vote": lambda: static_html(vote()),
     "map": lambda: items(40),
     "study": lambda: html(hostile_report("some words")),
