@@ -8,8 +8,8 @@ ParallmError
 │   └── MissingKeyError the provider's key is not set
 ├── RecordingMissing    a replay has no answer for a worker; names what differs
 ├── TooFewSucceeded     fewer workers succeeded than --min-success; carries every record
-├── BudgetExceeded      --max-cost left calls unasked; carries every record
-└── GuardrailBlocked    a guardrail with --on-block raise has blocked the work; carries the run
+├── BudgetExceeded      a cost cap stopped calls; carries every record
+└── GuardrailBlocked    a guardrail with --on-block raise blocked the work; carries the run
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 
 class ParallmError(Exception):
-    """What went wrong, where, and the way out, in one line."""
+    """An error in one line: what is wrong, where, and how to fix it."""
 
     def __init__(self, message: str) -> None:
         super().__init__(_one_line(message))
@@ -39,35 +39,35 @@ class ParallmError(Exception):
 
 
 class CellSyntaxError(ParallmError):
-    """The cell's text cannot be read as blocks; names the line of the cell."""
+    """The cell's text cannot be read as blocks; the message names the line of the cell."""
 
 
 class OptionError(ParallmError):
-    """An option is unknown, misplaced, or has a value that it cannot take."""
+    """An option is unknown, misplaced, or has an invalid value."""
 
 
 class VariableError(ParallmError):
-    """A variable is missing, or its value has no faithful form as prompt text."""
+    """A variable is missing, or its value cannot become prompt text without loss."""
 
 
 class ModelError(ParallmError):
-    """No model is chosen, the model is unknown, or it cannot do what is asked of it."""
+    """No model is chosen, the model is unknown, or it cannot do what the cell asks."""
 
 
 class MissingKeyError(ModelError):
-    """The provider needs a key and the environment has none; names the variable."""
+    """The provider needs a key that is not set; the message names the environment variable."""
 
 
 class RecordingMissing(ParallmError):
-    """A replay has no recorded answer for a worker; names what differs from the nearest one."""
+    """A replay has no recorded answer for a worker; the message says what differs."""
 
 
 class UnfinishedError(ParallmError):
-    """A run ended with less than it was asked for; nothing that it has is lost.
+    """A run ended before everything was done; all its results are kept.
 
     Attributes:
-        records: every worker's record, the successes included, in the cell's order.
-        run: the run as far as it came, with the same records.
+        records: the record of every worker, successes included, in the cell's order.
+        run: the run as far as it got, with the same records.
     """
 
     def __init__(self, message: str, records: Sequence[Record] = (), run: Any = None) -> None:
@@ -77,15 +77,15 @@ class UnfinishedError(ParallmError):
 
 
 class TooFewSucceeded(UnfinishedError):
-    """Fewer workers succeeded than the cell demands; carries every record."""
+    """Fewer workers succeeded than `--min-success` requires; carries every record."""
 
 
 class BudgetExceeded(UnfinishedError):
-    """A cap on cost left calls unasked, as they could have passed it; carries every record."""
+    """A cost cap stopped calls that could have exceeded it; carries every record."""
 
 
 class GuardrailBlocked(UnfinishedError):
-    """A guardrail has blocked the work, and `--on-block raise` makes that an error."""
+    """A guardrail with `--on-block raise` blocked the work."""
 
 
 LONGEST = 1200

@@ -95,7 +95,7 @@ def cleaned(text: str) -> str:
 
 
 def same_answer_key(text: str) -> str:
-    """Return what two answers have in common when they are the same but for case, space and wrapping.
+    """Return a key that is equal for answers that differ only in case, spaces and wrapping.
 
     >>> same_answer_key(" **Paris**. ") == same_answer_key("paris")
     True
@@ -104,9 +104,9 @@ def same_answer_key(text: str) -> str:
 
 
 def usual_spelling(answers: Sequence[str]) -> str:
-    """Tell how equal answers are written most often, their outer blanks and punctuation left off.
+    """Return the most frequent spelling of equal answers, without outer spaces and punctuation.
 
-    Of equally frequent spellings the one in lower case, else the last.
+    If several are equally frequent, the one in lower case wins, else the last.
 
     >>> usual_spelling(["Unsafe", "unsafe", "unsafe."]), usual_spelling(["Yes", "YES "])
     ('unsafe', 'YES')
@@ -176,7 +176,7 @@ def _is_one_piece(opening: str, inner: str) -> bool:
 
 
 def label_of(value: str | float) -> str:
-    """Return a value as the label that it is counted under: 8 and 8.0 are one.
+    """Return the label that a value counts for: 8 and 8.0 are the same.
 
     >>> label_of(8.0), label_of("safe")
     ('8', 'safe')

@@ -30,10 +30,10 @@ class Answer:
     """What one answer says as a vote.
 
     Attributes:
-        state: "valid" (a value was read), "abstain" (the model declined, or a filter did) or
+        state: "valid" (a value was read), "abstain" (the model or a filter declined) or
             "invalid" (nothing usable).
-        value: the choice as the user spelt it, a number, or an open answer's text; None unless
-            valid.
+        value: the choice in the user's spelling, a number, or the text of an open answer; None
+            unless valid.
     """
 
     state: State
@@ -48,26 +48,28 @@ def read_answer(
     aliases: Mapping[str, Sequence[str] | str] | None = None,
     range: Sequence[float] | None = None,  # noqa: A002 - the user's word
 ) -> Answer:
-    """Read the vote out of a raw answer.
+    """Read the vote in an answer.
 
-    In this order: why the model stopped; thinking out, by whatever marks it is set off; the answer
-    field of a JSON object, else an answer tag; the last marker ("Answer:") at the start of a line
-    or behind such a mark, else within a line; the whole text; a label at its start; the only label
-    in it. Once a field, tag or marker has been found, its value is the verdict: off the menu, it is
-    no vote, whatever else the text says. Of such a verdict, and of an answer of at most five words,
-    the first clause counts, and any word there that is not known to change nothing makes it none.
+    The first of these that is found decides: the reason why the model stopped; the answer field
+    of a JSON object, else an answer tag; the last marker ("Answer:") at the start of a line,
+    else within a line; the whole text; a label at the start of the text; the only label in it.
+    Thinking is removed first. Once a field, tag or marker is found, its value is the verdict:
+    if it is not one of the choices, there is no vote, whatever else the text says. In a
+    verdict, and in an answer of at most five words, only the first clause counts, and any word
+    that might change its meaning makes it invalid.
 
     Args:
         text: the answer as the model wrote it.
-        choices: the labels of kind "choice"; without any, the answer is read as "open".
+        choices: the labels for kind "choice"; without any, the answer is read as "open".
         kind: "choice", "number", "score" (a number in `range`), "index" (a whole number in
-            `range`, from 1 without one) or "open" (any text).
-        finish: why the provider says the model stopped; only a known good reason is good.
-        aliases: for a choice, further words that stand for it.
-        range: least and largest number, both included.
+            `range`, by default from 1) or "open" (any text).
+        finish: the provider's reason why the model stopped; only known good reasons are
+            accepted.
+        aliases: further words that stand for a choice.
+        range: the smallest and largest number, both included.
 
     Raises:
-        ValueError: an unknown kind.
+        ValueError: the kind is unknown.
 
     >>> read_answer("**Answer:** no, although it nearly is", ["YES", "NO"])
     Answer(state='valid', value='NO')

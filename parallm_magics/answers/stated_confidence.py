@@ -46,20 +46,20 @@ def without_confidence(text: str) -> str:
 
 
 def parse_confidence(text: str, scale: Number = 100) -> float | None:
-    """Return the confidence that an answer states, from 0 to 1; None where it states none of use.
+    """Return the confidence that an answer states, from 0 to 1; None if it states none.
 
-    It is the number right after the last marker: "confidence" and a colon or equals sign, with
-    Markdown or as the key of a JSON object; reasoning blocks do not count. Where the last marker
-    is followed by a word, a range or a number outside the scale, no earlier one is asked. No
-    text raises.
+    It is the number right after the last marker: "confidence" and a colon or equals sign, in
+    Markdown or as the key of a JSON object. Reasoning blocks are ignored. If a word, a range or
+    a number outside the scale follows the last marker, earlier markers are not used. No text
+    raises an error.
 
     Args:
-        scale: the largest number of the scale that was asked for; "1" of 100 is 0.01. A "%" or
-            "/10" after the number goes before it. Of 100, a decimal with a point from 0 to 1 is a
-            share: "0.95", "1.0".
+        scale: the largest number of the scale; with 100, "1" is 0.01. A "%" or "/10" after the
+            number overrides the scale. With 100, a decimal from 0 to 1 is a share: "0.95",
+            "1.0".
 
     Raises:
-        ValueError: a scale that is not a number above 0.
+        ValueError: the scale is not a number above 0.
 
     >>> parse_confidence("**Confidence:** 8/10")
     0.8

@@ -22,10 +22,10 @@ class Vote:
 
     Attributes:
         index: the voter's place in the panel, from 0.
-        label: what it is counted under.
-        value: the same in the type that it was read in.
-        weight: what it counts, by a rule that weighs.
-        confidence: what the voter states, from 0 to 1; None where it states nothing usable.
+        label: the label it counts for.
+        value: the same value in its original type.
+        weight: its weight in weighted rules.
+        confidence: the confidence that the voter states, from 0 to 1; None if it states none.
     """
 
     index: int
@@ -40,12 +40,12 @@ class Terms:
     """What a rule needs to know besides the votes.
 
     Attributes:
-        requested: all votes asked for, those without a label included.
-        quorum: the least number of valid votes.
-        share: the share of the base that the winner needs, or that a flag needs.
-        base: what shares are taken of.
-        flag: the label that is looked for.
-        choices: the labels of a closed set, as the cell names them.
+        requested: all requested votes, including those without a label.
+        quorum: the fewest valid votes for a result.
+        share: the share of the base that the winner, or a flag, needs.
+        base: what the shares are taken of: "requested" or "valid".
+        flag: the label to look for.
+        choices: the labels of a closed set, in the cell's order.
     """
 
     requested: int
@@ -70,11 +70,11 @@ class Decision:
     """How a vote ended.
 
     Attributes:
-        status: `decided`, `tie`, `no_majority`, `no_quorum`, `not_cleared`, or `rule_failed` where
-            the rule itself did.
-        winner: the winning label; a number where it was computed; None where nobody won.
-        tied: the labels that share the lead, in a tie.
-        how: how the winner came about, where the counts alone do not tell it.
+        status: `decided`, `tie`, `no_majority`, `no_quorum`, `not_cleared`, or `rule_failed`
+            (the rule raised an error).
+        winner: the winning label, or a number if it was computed; None if nobody won.
+        tied: the labels that share the lead in a tie.
+        how: how the winner was found if the counts alone do not show it.
     """
 
     status: Outcome
