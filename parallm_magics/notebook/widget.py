@@ -14,6 +14,8 @@ VIEW = "application/vnd.jupyter.widget-view+json"
 Cancel = Callable[[], None]
 
 CLASS = "parallm-live"
+_PARTS = [f"{CLASS}-{part}" for part in ("sheet", "top", "fold", "rows")]
+_SHOWN = {_PARTS[0]: {"display": "none"}}
 _BUTTON = "7em"
 SHEET = f"""<style>
 /* The result has come to stand below the table: both would be one picture too many, none a jump. */
@@ -24,10 +26,10 @@ SHEET = f"""<style>
 .{CLASS} .mathjax_ignore {{ font-size: var(--jp-content-font-size1, 14px); }}
 .{CLASS} button {{ position: absolute; top: 0; right: 0; width: {_BUTTON}; margin: 2px; }}
 /* Text goes around the button, and below it the table has the whole width. */
-.{CLASS}:has(button) > :nth-child(2) .mathjax_ignore::before {{
+.{CLASS}:has(button) .{_PARTS[1]} .mathjax_ignore::before {{
     content: ""; float: right; width: calc({_BUTTON} + 8px); height: 36px;
 }}
-.{CLASS}:has(details:not([open])) > :nth-child(4) {{ display: none; }}
+.{CLASS}:has(.{_PARTS[2]} details:not([open])) .{_PARTS[3]} {{ display: none; }}
 %s
 </style>"""
 """Sent with the first drawing, and again only when a look is new."""
@@ -85,8 +87,11 @@ class Table:
         from ipywidgets import HTML, Box, Button
 
         # Given at once: a layout that is set later leaves an open one behind.
-        self._htmls = [HTML(rules, layout={"display": "none"})]
-        self._htmls += [HTML(part, layout={"width": "auto"}) for part in drawn]
+        parts = zip([rules, *drawn], _PARTS, strict=False)
+        self._htmls = [
+            HTML(part, _dom_classes=(name,), layout=_SHOWN.get(name, {"width": "auto"}))
+            for part, name in parts
+        ]
         self._status = HTML(STATUS % "", layout={"width": "0", "margin": "0"})
         children = [self._status, *self._htmls]
         if self._cancel is not None:

@@ -51,9 +51,9 @@ HTML('''<img src="data:," onerror="alert('heard'); (new Image).src='{url}/heard'
 DRAWN, SAVED, CONTROLLED = 1, 3, 4
 ROOT = ".jp-OutputArea-output"
 ACTIVE = (
-    # The live table's own sheet is in the first of its widgets, and no foreign word with it.
+    # The live table's own sheet is in a widget of its own, and no foreign word with it.
     "script, img, svg, iframe, object, embed, form, input, button, link, meta, base, video, "
-    "style:not(.parallm-live > :first-child style), audio, picture, [onerror], [onload], [onclick], "
+    "style:not(.parallm-live-sheet style), audio, picture, [onerror], [onload], [onclick], "
     "[data-commandlinker-command], [id], [name]"
 )
 # What is painted outside the output's own box, as far as nothing clips it, or out of the page's flow.

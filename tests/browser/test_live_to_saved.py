@@ -75,9 +75,9 @@ def test_a_fold_that_is_opened_stays_open(lab: Lab, chromium: Browser) -> None:
     notebook.run(0)
     notebook.start(1)
     output = notebook.output(1)
-    expect(output.get_by_text("3 votes")).to_be_visible()
+    expect(output.get_by_text("3 votes", exact=True)).to_be_visible()
     expect(output.locator(".parallm-live table").last).to_be_hidden()
-    output.get_by_text("3 votes").click()
+    output.get_by_text("3 votes", exact=True).click()
     rows = output.locator(".parallm-live table").last
     expect(rows).to_contain_text("answering")
     expect(rows).to_contain_text(re.compile(r"3\.\d s"))  # a later drawing
