@@ -107,9 +107,7 @@ TABLE = (
 )
 ROW = f"background:transparent;border:none;border-top:1px solid {LINE}"
 HEAD_ROW = "background:transparent;border:none"
-CELL = (
-    "padding:.22em .7em .22em 0;border:none;vertical-align:top;white-space:nowrap;line-height:1.4"
-)
+CELL = "padding:.2em .7em .2em 0;border:none;vertical-align:top;white-space:nowrap;line-height:1.4"
 HEAD_CELL = f"{CELL};font-weight:600;opacity:.75;font-size:.9em"
 TIGHT = "padding-top:.12em;padding-bottom:.12em;vertical-align:middle"
 LEFT = "text-align:left"

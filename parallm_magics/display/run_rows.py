@@ -183,7 +183,10 @@ def _row_of_votes(vote: SectionVote, span: float) -> Row:
         tokens=sums.usage.total_tokens if sums.usage else None,
         cost=sums.cost,
         answer=" · ".join([*counts, *([f"{lost:,} without a label"] if lost else [])]),
-        problem="" if tally.winner is not None else text.together(vote_words.verdict(tally)),
+        # Of a tie the counts beside it tell all.
+        problem=""
+        if tally.winner or tally.status == "tie"
+        else text.together(vote_words.verdict(tally)),
         about=replace(about_of(first), temperature="", effort="", system=""),
     )
 
