@@ -26,10 +26,10 @@ SHEET = f"""<style>
 .{CLASS} .mathjax_ignore {{ font-size: var(--jp-content-font-size1, 14px); }}
 .{CLASS} button {{ position: absolute; top: 0; right: 0; width: {_BUTTON}; margin: 2px; }}
 /* Text goes around the button, and below it the table has the whole width. */
-.{CLASS}:has(button) .{_PARTS[1]} .mathjax_ignore::before {{
+.{CLASS}:has(button) .{CLASS}-top .mathjax_ignore::before {{
     content: ""; float: right; width: calc({_BUTTON} + 8px); height: 36px;
 }}
-.{CLASS}:has(.{_PARTS[2]} details:not([open])) .{_PARTS[3]} {{ display: none; }}
+.{CLASS}:has(.{CLASS}-fold details:not([open])) .{CLASS}-rows {{ display: none; }}
 %s
 </style>"""
 """Sent with the first drawing, and again only when a look is new."""
