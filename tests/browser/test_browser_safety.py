@@ -60,6 +60,7 @@ ACTIVE = (
 STRAYS = """output => {
     const box = output.getBoundingClientRect(), strays = [];
     for (const element of output.querySelectorAll('*')) {
+        if (element.matches('.parallm-live [role=status]')) continue;  // ours, for screen readers
         const style = getComputedStyle(element);
         let {left, top, right, bottom} = element.getBoundingClientRect();
         for (let at = element.parentElement; at && at !== output.parentElement; at = at.parentElement) {
