@@ -24,7 +24,8 @@ SHEET = f"""<style>
 .{CLASS} {{ position: relative; padding-right: 20px; flex-direction: column; }}
 .{CLASS} .widget-html, .{CLASS} .widget-html-content {{ margin: 0; }}
 .{CLASS} .mathjax_ignore {{ font-size: var(--jp-content-font-size1, 14px); }}
-.{CLASS} button {{ position: absolute; top: 0; right: 0; width: {_BUTTON}; margin: 2px; }}
+/* Above the text that comes after it, which would take the click. */
+.{CLASS} button {{ position: absolute; z-index: 1; top: 0; right: 0; width: {_BUTTON}; margin: 2px; }}
 /* Text goes around the button, and below it the table has the whole width. */
 .{CLASS}:has(button) .{CLASS}-top .mathjax_ignore::before {{
     content: ""; float: right; width: calc({_BUTTON} + 8px); height: 36px;
