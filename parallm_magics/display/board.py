@@ -159,10 +159,13 @@ class Board:
             self._unpriced += 1
 
     def draw_ahead(self) -> bool:
-        """Draw one answer for the result to come, which is there sooner then; False where none is left."""
-        if self._to_draw:
+        """Draw one answer for the result to come, which is there sooner then; False where none is left.
+
+        What is drawn is kept, and so may not be what a guard withholds.
+        """
+        if self._to_draw and not self.redacted:
             markdown(self._to_draw.popleft())
-        return bool(self._to_draw)
+        return bool(self._to_draw) and not self.redacted
 
     def line(self, now: float) -> str:
         """How far the run is, in one line for a terminal."""

@@ -106,6 +106,19 @@ def test_only_the_run_itself_is_released() -> None:
     assert SECRET not in told.live_html(1.0)
 
 
+def test_nothing_withheld_is_drawn_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is drawn is kept; the answers of a released run are drawn then."""
+    drawn: list[str] = []
+    monkeypatch.setattr("parallm_magics.display.board.markdown", drawn.append)
+    told = board()
+    told.tell(Event("ended", 0, 1.0, record=record(0, text=SECRET)))
+    assert not told.draw_ahead()
+    assert not drawn
+    told.tell(Event("released", -1, 1.0))
+    told.draw_ahead()
+    assert drawn == [SECRET]
+
+
 def test_a_guard_speaks_once_it_has_ended() -> None:
     """Half an answer may say the opposite; the whole of it is about what went in."""
     told = board()
