@@ -14,12 +14,13 @@ VIEW = "application/vnd.jupyter.widget-view+json"
 Cancel = Callable[[], None]
 
 CLASS = "parallm-live"
+_OVER = f"{CLASS}-over"
 _PARTS = [f"{CLASS}-{part}" for part in ("sheet", "top", "fold", "rows")]
 _SHOWN = {_PARTS[0]: {"display": "none"}}
 _BUTTON = "7em"
 SHEET = f"""<style>
 /* The result has come to stand below the table: both would be one picture too many, none a jump. */
-.jp-OutputArea-child:has(.{CLASS}):has(~ .jp-OutputArea-child .parallm-run) {{ display: none; }}
+.jp-OutputArea-child:has(.{_OVER}):has(~ .jp-OutputArea-child .parallm-run) {{ display: none; }}
 /* As wide and as large as a saved result, so that nothing moves when that takes its place. */
 .{CLASS} {{ position: relative; padding-right: 20px; flex-direction: column; }}
 .{CLASS} .widget-html, .{CLASS} .widget-html-content {{ margin: 0; }}
@@ -65,9 +66,12 @@ class Table:
             self._status.value = told
 
     def finish(self) -> None:
-        """Take back the offer to stop, as nothing runs any more."""
+        """Take back the offer to stop, and let the result take the place, as nothing runs any more."""
         if self._button is not None:
             self._button.layout.visibility = "hidden"
+        if self._parts:
+            # Not before: of two runs of a cell the other one's result may come to stand below.
+            self._parts[0].add_class(_OVER)
 
     def show(self, html: str, fold: str = "", folded: str = "") -> None:
         """Show this instead of what was shown before.

@@ -67,6 +67,34 @@ def test_the_result_takes_the_place_of_the_live_table(
     assert kinds[: len(CELLS)] == [["text/html", "text/plain"]] * len(CELLS)
 
 
+LOST = (
+    "%%fanout -o {0} --min-success 0 --retries 0 -m sim:?latency={1}&scale=1&fail=1\n%section a\nx"
+)
+BESIDE = """import asyncio
+async def again(run):
+    display(await run.retry())
+await asyncio.gather(again(quick), again(slow))"""
+
+
+def test_a_table_stays_while_its_run_lasts(lab: Lab, chromium: Browser) -> None:
+    """Also where the result of another run, which ended sooner, stands below it."""
+    lab.write("beside.ipynb", [LOAD, LOST.format("quick", 1), LOST.format("slow", 5), BESIDE])
+    notebook = Notebook.open(chromium, lab, "beside.ipynb")
+    for index in range(3):
+        notebook.run(index)
+    notebook.start(3)
+    output = notebook.output(3)
+    live, results = ".parallm-live:visible", output.locator(":not(.parallm-live *).parallm-run")
+    expect(output.locator(live)).to_have_count(2)
+    expect(results).to_have_count(1)
+    expect(output.locator(live)).to_have_count(1)
+    notebook.wait(3)
+    expect(results).to_have_count(2)
+    expect(output.locator(live)).to_have_count(0)
+    notebook.close()
+    lab.shut_down_kernels()
+
+
 def test_a_fold_that_is_opened_stays_open(lab: Lab, chromium: Browser) -> None:
     """A reader opens the votes of a vote under way, and later drawings move them and close nothing."""
     vote = "%%vote -n 3 --choices safe,unsafe -m sim:?latency=4&scale=1\nSafe or unsafe?"
