@@ -11,7 +11,7 @@ from tiers import TIERS, Guard, Times, asks_a_server, tier_of, workers
 
 STARTERS = {
     "kernel": {"kernel", "subprocess"},
-    "browser": {"browser"},
+    "browser": {"browser", "playwright"},
     "lessons": {"mutations", "subprocess"},
     "real": {"small_model"},
 }
