@@ -491,7 +491,7 @@ ODD: tuple[Odd, ...] = (
         by_whole(lambda d: body(json.dumps(whole(d)).encode()[:-9])),
         "invalid",
         None,
-        "not an answer",
+        "not an API answer",
         ("not_an_answer",),
         None,
     ),

@@ -347,7 +347,7 @@ def test_hollow_answers_are_no_candidates() -> None:
     """An answer of one sign could win unseen; it is left out and named."""
     run, asked = ran(["Thought process:", HONEST, "Sydney"], choosing(HONEST))
     assert all(len(shown(task.prompt)) == 2 for task in asked)
-    assert any("hollow" in note and "v1" in note for note in run.notes)
+    assert any("say nothing" in note and "v1" in note for note in run.notes)
 
 
 def test_an_answer_that_addresses_the_judge_is_pointed_out() -> None:
