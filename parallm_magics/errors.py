@@ -105,6 +105,13 @@ def nearest(word: str, known: Iterable[str]) -> str:
     return f"; did you mean {match[0]!r}?" if match else ""
 
 
+def then(said: str, rest: str) -> str:
+    """Return both, the rest after a question as a sentence of its own, else after a semicolon."""
+    if not rest:
+        return said
+    return f"{said} {rest[0].upper()}{rest[1:]}" if said.endswith("?") else f"{said}; {rest}"
+
+
 def translated(
     call: Callable[[], T], into: Callable[[Any], Exception], *kinds: type[BaseException]
 ) -> T:

@@ -15,7 +15,7 @@ from parallm_magics.cell.prompts import Prompts
 from parallm_magics.cell.true_labels import Labels, labels_of
 from parallm_magics.cell.worker_specs import WorkerSpec, vote_specs
 from parallm_magics.core.tasks import Reading
-from parallm_magics.errors import ModelError, OptionError, nearest, translated
+from parallm_magics.errors import ModelError, OptionError, nearest, then, translated
 from parallm_magics.voting.pick_rules import asks_judge, rule_where
 
 SystemKind = Literal["single", "vote", "stop", "model", "panel"]
@@ -151,8 +151,11 @@ def _check_model(name: str, check: Callable[[str], object], known: Sequence[str]
     translated(
         lambda: check(name),
         lambda error: OptionError(
-            f"--compare: {name[:60]!r} is not single, not stop=clinch and not the name of a %panel"
-            f"{nearest(name, known)}; as a model: {error}"
+            then(
+                f"--compare: {name[:60]!r} is not single, not stop=clinch and not the name of a "
+                f"%panel{nearest(name, known)}",
+                f"as a model: {error}",
+            )
         ),
         ModelError,
     )

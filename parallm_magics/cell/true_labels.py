@@ -14,7 +14,7 @@ from parallm_magics.cell.items import BrokenSourceError, Items, items_of
 from parallm_magics.cell.tables import is_missing
 from parallm_magics.cell.variables import Ref, path, public_names, spelling_of, value_of, whole
 from parallm_magics.core.tasks import Reading
-from parallm_magics.errors import OptionError, VariableError, nearest, translated
+from parallm_magics.errors import OptionError, VariableError, nearest, then, translated
 from parallm_magics.voting import label_of, same_answer_key
 
 SHOWN_CHARS = 200
@@ -134,11 +134,9 @@ def _variable(
     if ref is None or spelling_of(ref.name, variables) is None:
         columns = [str(key) for key in items.first] if isinstance(items.first, Mapping) else []
         what = "no column of the items and no variable" if columns else "no variable"
-        raise OptionError(
-            f"--truth: {what} is called "
-            f"{typed[:60]!r}{nearest(typed, [*columns, *public_names(variables)])}; for a part of "
-            "each item, write {{item.label}}"
-        )
+        hint = nearest(typed, [*columns, *public_names(variables)])
+        unknown = f"--truth: {what} is called {typed[:60]!r}{hint}"
+        raise OptionError(then(unknown, "for a part of each item, write {{item.label}}"))
     return ref.shown, value_of(ref, variables, "--truth", named=True)
 
 

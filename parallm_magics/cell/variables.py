@@ -22,7 +22,7 @@ from typing import Any
 
 from parallm_magics.cell.directives import BLANK_CHARS
 from parallm_magics.cell.tables import is_missing, package_of
-from parallm_magics.errors import VariableError, nearest, translated
+from parallm_magics.errors import VariableError, nearest, then, translated
 
 # Wider than Python's identifiers, of which no regular expression knows all; `found` looks closer.
 IDENTIFIER = rf"[^\x00-@\[-^`{{-\x7f{BLANK_CHARS}][^\x00-/:-@\[-^`{{-\x7f{BLANK_CHARS}]*"
@@ -157,7 +157,7 @@ def value_of(
     shown = ref.shown[:100]
     lead = f"{where}: " if where else ""
     asked = shown if named else f"{{{{{shown}}}}}"
-    keep = "" if named else f"; to keep it as text, write \\{asked}"
+    keep = "" if named else f"to keep it as text, write \\{asked}"
     if (ref.name.startswith("_") and not named) or any(
         str(step).startswith("_") and kind == "attr" for kind, step in ref.steps
     ):
@@ -169,7 +169,7 @@ def value_of(
     spelt = spelling_of(ref.name, variables)
     if spelt is None:
         hint = nearest(ref.name, public_names(variables))
-        raise VariableError(f"{lead}there is no variable {ref.name[:60]!r}{hint}{keep}")
+        raise VariableError(then(f"{lead}there is no variable {ref.name[:60]!r}{hint}", keep))
     value = variables[spelt]
     taken = ref.name
     for kind, step in ref.steps:
@@ -185,7 +185,7 @@ def _untaken(
     value: Any, step: str | int, problem: str, asked: str, keep: str, error: Exception
 ) -> VariableError:
     name, hint = type(error).__name__, _near_step(value, step)
-    return VariableError(f"{problem} ({name}), used by {asked}{hint}{keep}")
+    return VariableError(then(f"{problem} ({name}), used by {asked}{hint}", keep))
 
 
 def _take(value: Any, kind: str, step: str | int) -> Any:

@@ -22,6 +22,7 @@ from parallm_magics.display.text import (
     correlation,
     count,
     isolated,
+    listed,
     money,
     one_line,
     percent,
@@ -38,6 +39,6 @@ __all__ = [
     "COLUMNS", "Block", "Board", "Counts", "Curve", "Disclosure", "Dot", "Dots", "Facts", "Guard", "Heading",
     "Matrix", "Notes", "Prompt", "Says", "SectionVote", "StyleSheet", "Table", "Tally", "Totals",
     "View", "correlation", "count",
-    "html", "isolated", "item_of", "money", "one_line", "percent", "plain", "points", "report_blocks",
+    "html", "isolated", "item_of", "listed", "money", "one_line", "percent", "plain", "points", "report_blocks",
     "run_blocks", "seconds", "timeline", "totals", "vote_bars",
 ]  # fmt: skip

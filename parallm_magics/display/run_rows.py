@@ -118,7 +118,7 @@ class _Table:
             more,
             asked=self._asked,
             details=details if any(details) else (),
-            opened=tuple(at for at in opened if _long(drawn[at][0], LINE)),
+            opened=tuple(at for at in opened if _opens(drawn[at][0])),
             caption=self._caption,
         )
 
@@ -143,6 +143,8 @@ class _Table:
             row = replace(row, answer=_reason(record.text) or row.answer)
         if (_long(row) or detail or record.role != "worker") and record.text.strip():
             detail += (kinds.Text("", record.text, self._limit),)
+            if row.problem:
+                row = replace(row, answer="")  # what there is of it opens below
         return row, detail
 
     def _vote(self, vote: SectionVote) -> tuple[Row, tuple[Block, ...]]:
@@ -162,6 +164,13 @@ def _reason(said: str) -> str:
 def _long(row: Row, most: int = SHORT) -> bool:
     """Whether there is more of the answer than its row shows."""
     return len(row.answer.strip()) > most or "\n" in row.answer.strip()
+
+
+def _opens(row: Row) -> bool:
+    """Whether what is behind the row is what the reader came for: no label, and more than a line."""
+    return not row.voted and (
+        _long(row, LINE) or bool(row.problem and row.record and row.record.text)
+    )
 
 
 def _row_of_votes(vote: SectionVote, span: float) -> Row:
@@ -198,7 +207,7 @@ def _facts(row: Row, record: Record, limit: int) -> Iterator[Block]:
         lines.append(row.about.item)
     if len(row.problem) > ANSWER_LIMIT:
         lines.append(row.problem)
-    if len(record.attempts) > 1 or (record.attempts and not record.ok):
+    if len(record.attempts) > 1:
         tries = (f"{tried.outcome} {text.seconds(tried.seconds)}" for tried in record.attempts)
         lines.append(f"Attempts: {', '.join(tries)}")
     if not record.ok and record.request_id:
@@ -228,6 +237,6 @@ def guard_said(guard: Guard) -> str:
         return f"gave no verdict{why}, which {'lets pass' if guard.passed else 'blocks'}"
     label = text.one_line(guard.verdict, 60)
     if guard.passed:
-        against = f" ({text.one_line(guard.block, 60)} blocks)" if guard.block else ""
+        against = f" ({text.one_line(guard.block, 60)} would block)" if guard.block else ""
         return f"passed: {label}{against}"
     return f"blocked: {label}" + (f". {reason}" if reason not in ("", guard.verdict) else "")

@@ -8,7 +8,7 @@ from typing import Any
 
 from parallm_magics.cell.blocks import Token, tokens
 from parallm_magics.cell.variables import path, value_of
-from parallm_magics.errors import OptionError, nearest, translated
+from parallm_magics.errors import OptionError, nearest, then, translated
 from parallm_magics.export.program import program
 from parallm_magics.notebook.status import (
     recordings_state,
@@ -48,10 +48,8 @@ def run(magics: Any, line: str) -> None:
     name = words[0].text if words else "status"
     command = COMMANDS.get(name)
     if command is None:
-        known = ", ".join(COMMANDS)
-        raise OptionError(
-            f"%parallm has no command {name[:40]!r}{nearest(name, COMMANDS)}; known: {known}"
-        )
+        unknown = f"%parallm has no command {name[:40]!r}{nearest(name, COMMANDS)}"
+        raise OptionError(then(unknown, f"known: {', '.join(COMMANDS)}"))
     command(magics, words[1:])
 
 
@@ -186,9 +184,8 @@ def _flags(words: Sequence[str], form: str) -> dict[str, str]:
     while rest:
         flag, equals, value = rest.pop(0).partition("=")
         if flag not in known:
-            raise OptionError(
-                f"%parallm provider has no option {flag[:40]!r}{nearest(flag, known)}: {form}"
-            )
+            unknown = f"%parallm provider has no option {flag[:40]!r}{nearest(flag, known)}"
+            raise OptionError(then(unknown, f"write {form}"))
         if not equals:
             if not rest:
                 raise OptionError(f"{flag} needs a value: {form}")

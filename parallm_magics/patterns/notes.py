@@ -274,6 +274,6 @@ OF_SYNTHESES: Sequence[Note[Merged]] = (
     ),
     Note(
         lambda merged: merged.synthesis is not None and not merged.synthesis.ok,
-        lambda merged: "the synthesis gave no answer; the sections are joined instead",
+        lambda merged: "the synthesis gave no complete answer; the sections are joined instead",
     ),
 )

@@ -95,6 +95,8 @@ def fanout_title(run: FanoutRun, sections: Sequence[Section]) -> str:
     begun = {record.index for record in run.results}
     named = sum(not begun.isdisjoint(section.tasks) for section in sections)
     noun = "section" if total == named else "worker"
+    if run.results and total == len({record.key for record in run.results} - {None}):
+        noun = "item"
     outcome = f"{good:,} of {display.count(total, noun)} succeeded"
     outcome = f"{outcome} ({counts_in_words(run.results)})" if good < total else outcome
     return f"{outcome}; {_without_verdict(run, sections)}" if run.unchecked else outcome
@@ -197,8 +199,12 @@ def vote_title(run: VoteRun, rule: Rule, reading: Reading) -> str:
     lead, votes = max(run.tally.values(), default=0), len(run.ballots)
     of = "votes" if rule.counts(reading) else "answers"
     if run.status == "tie":
-        tied = [*map(short, run.tied[:MOST_TIED]), *(["…"] if len(run.tied) > MOST_TIED else [])]
-        return f"tie between {', '.join(tied)}, of {votes} {of}"
+        named = [f"'{short(label)}'" for label in run.tied[:MOST_TIED]]
+        tied = display.listed(named, len(run.tied) - MOST_TIED)
+        each = {run.tally.get(label, 0) for label in run.tied} if rule.pick == "plurality" else ()
+        return f"tie between {tied}, " + (
+            f"{lead} of {votes} votes each" if len(each) == 1 else f"of {votes} {of}"
+        )
     if run.status == "rule_failed":
         return f"no decision: {run.how}"
     if run.status == "no_quorum":

@@ -17,7 +17,7 @@ from parallm_magics.core.entry_table import EntryTable
 from parallm_magics.core.foreign_text import one_line
 from parallm_magics.core.provider import Provider
 from parallm_magics.core.tasks import Model
-from parallm_magics.errors import ModelError, OptionError, nearest
+from parallm_magics.errors import ModelError, OptionError, nearest, then
 from parallm_magics.providers.address import host_of
 from parallm_magics.providers.dialects import Dialect
 from parallm_magics.providers.entries import BY_NAME, ENTRIES, WELL_KNOWN, simulated
@@ -133,7 +133,7 @@ def entry_of(name: str) -> ProviderEntry:
         return entry
     if name in PROBLEMS:
         raise ModelError(PROBLEMS[name])
-    raise ModelError(f"unknown provider {name!r}{nearest(name, names())}; {WAYS_OUT}")
+    raise ModelError(then(f"unknown provider {name!r}{nearest(name, names())}", WAYS_OUT))
 
 
 def register_provider(

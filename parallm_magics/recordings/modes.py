@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Literal, get_args
 
-from parallm_magics.errors import OptionError, nearest
+from parallm_magics.errors import OptionError, nearest, then
 
 Mode = Literal["auto", "replay", "refresh", "off"]
 MODES: tuple[Mode, ...] = get_args(Mode)
@@ -23,7 +23,7 @@ def mode_of(word: str) -> Mode:
             return mode
     known = ", ".join(MODES)
     near = nearest(word.lower(), MODES)
-    raise OptionError(f"%parallm recordings: --mode {word[:20]!r}{near}; known: {known}")
+    raise OptionError(then(f"%parallm recordings: --mode {word[:20]!r}{near}", f"known: {known}"))
 
 
 def from_variable() -> tuple[str | None, Mode | None]:

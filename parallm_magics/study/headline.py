@@ -67,7 +67,10 @@ def _lead(run: Findings) -> Iterator[str]:
     yield from _early(run)
     mean = run.measures[run.single].right
     if voted is not None and abs(voted.base_right - mean) >= 1:
-        yield f"(The single call is compared by its first draw; the mean of its draws is {rights(mean)} right.)"
+        yield (
+            "(The single call compared here is the first vote on each item; "
+            f"on average, the votes have {rights(mean)} right.)"
+        )
 
 
 def _size(found: Comparison, one: str, other: str) -> str:

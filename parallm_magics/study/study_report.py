@@ -82,7 +82,8 @@ def _rights(run: Findings) -> display.Dots:
         rows.append(display.Dot(named, found.accuracy or 0.0, low, high, cells, name == run.panel))
     note = (
         f"Right answers of {len(run.labelled):,}; a line is a 95 % interval. All systems answered the same items, "
-        "so lines that overlap say little: the items compared say more. Cost, time and calls are those of an item."
+        "so two of them may differ although their lines overlap: see 'How sure is this?'. "
+        f"{'Cost, time' if priced else 'Time'} and calls are per item."
     )
     return display.Dots(heads, tuple(rows), note)
 

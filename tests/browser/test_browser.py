@@ -321,7 +321,7 @@ def test_ten_thousand_items_are_shown_in_a_page(lab: Lab, opened: Callable[..., 
     assert "more workers not shown" in last
     assert re.search(r"\d+ failed · \d+ running · [\d,.]+ calls", last)
     result = notebook.output(1).locator(RESULT)
-    expect(result).to_contain_text("of 10,000 sections succeeded")
+    expect(result).to_contain_text("of 10,000 items succeeded")
     assert result.locator("tr").count() < 200
     expect(notebook.output(2)).to_have_text(re.compile("10000"))
 

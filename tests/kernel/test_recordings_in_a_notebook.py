@@ -146,9 +146,9 @@ def test_the_command_says_what_holds(kernel: Kernel, path: Path, line: str, told
 @pytest.mark.parametrize(
     ("line", "told"),
     [
-        ("x --mode of", f"--mode 'of'; did you mean 'off'?; known: {KNOWN}"),
+        ("x --mode of", f"--mode 'of'; did you mean 'off'? Known: {KNOWN}"),
         ("x --mode", f"--mode ''; known: {KNOWN}"),
-        ("x --mode=play", f"--mode 'play'; did you mean 'replay'?; known: {KNOWN}"),
+        ("x --mode=play", f"--mode 'play'; did you mean 'replay'? Known: {KNOWN}"),
         ("--mode auto", f"expected a path: {FORM}"),
         ("two words", f"expected one path: {FORM}"),
         ("x --replay", f"expected one path: {FORM}"),

@@ -15,7 +15,7 @@ from parallm_magics.display.text import together
     [
         pytest.param(
             Guard("g", True, "no", "fine", "yes"),
-            "Guardrail 'g' passed: no (yes blocks)",
+            "Guardrail 'g' passed: no (yes would block)",
             id="passed",
         ),
         pytest.param(

@@ -286,7 +286,7 @@ def test_which_label_blocks(options: str, said: str, blocks: bool) -> None:
     """BLOCK in any order, or the one that is named; the page says which one it is."""
     run, _, _ = ran(guarding(says(said)), f"%guardrail {options}\nIs this harmful?")
     assert run.blocked is blocks
-    assert f"({run.guard.block} blocks)" in str(run) or blocks
+    assert f"({run.guard.block} would block)" in str(run) or blocks
 
 
 @pytest.mark.parametrize(

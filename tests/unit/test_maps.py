@@ -400,10 +400,18 @@ def test_a_dry_run_counts_what_it_does_not_show() -> None:
     assert "… and 4,950 more" in seen["text/html"]
 
 
+def test_the_title_counts_items_where_each_is_one_call() -> None:
+    """Several sections of an item are no items."""
+    one, _ = mapped(range(2))
+    two, _ = mapped(range(2), body="{{item}}\n%section a\nA\n%section b\nB")
+    assert "2 of 2 items" in repr(one)
+    assert "4 of 4 sections" in repr(two)
+
+
 def test_the_title_spells_all_its_numbers_alike() -> None:
     """A thousand is written with a comma wherever it stands."""
     run, _ = mapped(range(1200))
-    assert repr(run) == "<FanoutRun: 1,200 of 1,200 sections succeeded>"
+    assert repr(run) == "<FanoutRun: 1,200 of 1,200 items succeeded>"
 
 
 @pytest.mark.parametrize(

@@ -170,6 +170,6 @@ def test_an_error_is_told_once() -> None:
     assert isinstance(run, FanoutRun)
     assert run.synthesis is not None
     assert run.synthesis.error is not None
-    assert run.notes == ("the synthesis gave no answer; the sections are joined instead",)
+    assert run.notes == ("the synthesis gave no complete answer; the sections are joined instead",)
     page = run._repr_mimebundle_()["text/html"]
     assert page.count(run.synthesis.error.message) == 1

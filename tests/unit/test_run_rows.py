@@ -90,6 +90,16 @@ def test_a_few_answers_are_open_where_nothing_stands_above_them(view: View, open
     assert len(table(view).opened) == opened
 
 
+def test_a_failure_says_why_and_its_text_once() -> None:
+    """The row has the reason, the text opens below it; a label that was read opens nothing."""
+    cut = failed(0, text="word " * 40)
+    found = table(fanout(cut, record(1, text="Reason.\nANSWER: a", value="a")))
+    row, detail = found.rows[0], found.details[0]
+    assert (row.problem != "", row.answer) == (True, "")
+    assert [each.text for each in detail if isinstance(each, kinds.Text)] == [cut.text]
+    assert found.opened == (0,)
+
+
 def test_states_have_a_column_where_one_is_not_ok() -> None:
     """Else the heading says it of all; a second try is no plain success."""
     assert "State" not in headings(fanout(record(0), record(1)))
@@ -135,7 +145,7 @@ def test_guard_and_judge_are_rows_in_few_words() -> None:
         record(0), extra=(guard, judge), guards=(Guard("safe", True, "OK", "fine", "NO"),)
     )
     rows = {row.name: row for row in table(view).rows}
-    assert (rows["safe"].answer, rows["safe"].vote) == ("passed: OK (NO blocks)", "")
+    assert (rows["safe"].answer, rows["safe"].vote) == ("passed: OK (NO would block)", "")
     assert (rows["judge.1"].answer, rows["judge.1"].vote) == ("Clear.", "b")
     text = Page(static_html(view)).text
     assert "It is fine." in text

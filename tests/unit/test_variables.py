@@ -23,7 +23,7 @@ from paths import DATA
 from parallm_magics.cell.blocks import Text
 from parallm_magics.cell.prompts import Prompts
 from parallm_magics.cell.variables import as_text, split, whole
-from parallm_magics.errors import VariableError
+from parallm_magics.errors import VariableError, then
 
 BAD = {row["id"]: row for row in json.loads((DATA / "bad-inputs.json").read_text())["inputs"]}
 
@@ -307,7 +307,7 @@ def test_a_value_that_raises_is_one_line(value: object, says: str) -> None:
 
 def test_a_step_that_cannot_be_taken_names_the_nearest_and_the_way_out() -> None:
     """A slip in a key is told like a slip in a name."""
-    with pytest.raises(VariableError, match=r"did you mean 'title'\?; to keep it as text, write"):
+    with pytest.raises(VariableError, match=r"did you mean 'title'\? To keep it as text, write"):
         rendered("{{d.titel}}", {"d": {"title": 1}})
 
 
@@ -330,3 +330,10 @@ def test_an_items_error_names_the_item() -> None:
     """One bad item among thousands can be found."""
     with pytest.raises(VariableError, match="item 17, line 3"):
         Prompts({}).render(Text("{{item}}", (3,)), "the text", {"item": None, "index": 17})
+
+
+def test_what_follows_a_question_begins_a_sentence() -> None:
+    """A hint ends with a question mark; without one the message goes on."""
+    assert then("no 'a'; did you mean 'b'?", "to keep it") == "no 'a'; did you mean 'b'? To keep it"
+    assert then("no 'a'", "to keep it") == "no 'a'; to keep it"
+    assert then("no 'a'", "") == "no 'a'"

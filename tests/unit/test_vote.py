@@ -144,7 +144,7 @@ def test_a_tie_has_no_winner() -> None:
     """Ties are reported as ties, whoever came first."""
     run, _ = ran(voting("safe", "unsafe"), "-n 2 --choices safe,unsafe")
     assert (run.winner, run.status, run.tied) == (None, "tie", ("safe", "unsafe"))
-    assert "tie" in repr(run)
+    assert "tie between 'safe' and 'unsafe', 1 of 2 votes each" in repr(run)
 
 
 @pytest.mark.parametrize(
