@@ -42,6 +42,7 @@ class Loaded:
         self.shell.ast_transformers.append(self.awaiting)
         self.shell.should_run_async = self.awaiting.should_run_async
         self.shell.events.register("pre_execute", self.magics.cells.enter)
+        self.shell.events.register("pre_run_cell", self.preloading.hold)
         self.shell.events.register("post_execute", self.magics.cells.leave)
         self.shell.events.register("post_execute", self.preloading.begin)
         self.shell.Completer.custom_matchers.append(self.matcher)
@@ -68,6 +69,7 @@ class Loaded:
             del shell.should_run_async
         for event, callback in (
             ("pre_execute", self.magics.cells.enter),
+            ("pre_run_cell", self.preloading.hold),
             ("post_execute", self.magics.cells.leave),
             ("post_execute", self.preloading.begin),
         ):

@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import threading
 from collections.abc import Callable, Sequence
+from typing import Any
 
+from parallm_magics.cell.directives import head
 from parallm_magics.core.tasks import Model
 from parallm_magics.errors import ParallmError
 
-FORK_SECONDS = 10.0
-"""The longest that a fork waits for an import: a child would find the locks of its modules held for ever."""
+LONGEST_WAIT = 10.0
+"""Seconds that a fork, or a cell that imports, waits for an import at most.
+
+A forked child would find the locks of its modules held for ever. A cell that imports a module within a package
+takes the locks of the two in the other order than the package that imports it: both imports may fail.
+"""
+
+_IMPORTS = re.compile(r"import|^\s*%(?:run|(?:re)?load_ext|autoreload)\b", re.MULTILINE)
+"""What a cell imports with, as it is written."""
 
 _threads: list[threading.Thread] = []
 
@@ -32,6 +42,12 @@ class Preloading:
         self._seen = chosen
         if models := _askable(chosen):
             _begin(models)
+
+    def hold(self, cell: Any) -> None:
+        """Let the import end before a cell that imports as well; a cell of ours waits by itself."""
+        code = getattr(cell, "raw_cell", None)
+        if isinstance(code, str) and _IMPORTS.search(code) and head(code) is None:
+            _wait()
 
 
 def _askable(chosen: Sequence[str]) -> list[Model]:
@@ -61,7 +77,7 @@ def _wait() -> None:
     """Let imports end; they take no longer than the import that a first call would wait for."""
     for thread in _threads:
         if thread is not threading.current_thread():
-            thread.join(FORK_SECONDS)
+            thread.join(LONGEST_WAIT)
 
 
 def _load(models: Sequence[Model]) -> None:

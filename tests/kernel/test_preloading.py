@@ -20,7 +20,7 @@ LOADED = f"'genai_prices' in sys.modules and not {BEGUN}"
 CELL = "%%fanout -o run\n%section a\nx\n%section b\ny\n"
 # The import of the SDK goes on when the gate opens.
 GATE = """
-import asyncio, importlib.abc, sys, threading, time
+import asyncio, importlib.abc, multiprocessing, sys, threading, time
 
 gate, opened = threading.Event(), []
 def open_gate():
@@ -32,6 +32,8 @@ class Gate(importlib.abc.MetaPathFinder):
             gate.wait(60)
         return None
 sys.meta_path.insert(0, Gate())
+def child():
+    import openai
 """
 
 
@@ -148,10 +150,20 @@ def test_a_cell_may_import_the_same_package_meanwhile(gated: Kernel) -> None:
     assert "2 of 2" in gated.run(CELL).plain
 
 
+IMPORTING = ["import json", "%run -i {0}", "if True:\n    from json import loads"]
+
+
+@pytest.mark.parametrize("cell", IMPORTING)
+def test_a_cell_that_imports_waits_for_the_import(gated: Kernel, cell: str, tmp_path: Path) -> None:
+    """Two imports of what belongs together could fail each other; all other cells run meanwhile."""
+    (tmp_path / "user.py").write_text("")
+    gated.run("during = " + BEGUN)
+    gated.run("threading.Timer(0.3, open_gate).start()")
+    gated.run(f"{cell.format(tmp_path / 'user.py')}\nafter = {BEGUN}")
+    assert gated.value("(during, after)") == (True, False)
+
+
 FORK = """
-import multiprocessing
-def child():
-    import openai
 threading.Timer(0.3, open_gate).start()
 forked = multiprocessing.get_context("fork").Process(target=child)
 forked.start()
