@@ -18,9 +18,10 @@ MODEL = "%config ParallmMagics.model = 'openai:gpt-x'"
 BEGUN = "any(t.name == 'parallm_magics preload' for t in threading.enumerate())"
 LOADED = f"'genai_prices' in sys.modules and not {BEGUN}"
 CELL = "%%fanout -o run\n%section a\nx\n%section b\ny\n"
-# The import of the SDK goes on when the gate opens.
+# The import of the SDK goes on when the gate opens. It holds the lock of the SDK alone: in `find_spec` it would
+# hold the one of all imports.
 GATE = """
-import asyncio, importlib.abc, multiprocessing, sys, threading, time
+import asyncio, importlib.abc, importlib.machinery, multiprocessing, sys, threading, time
 
 gate, opened = threading.Event(), []
 def open_gate():
@@ -28,9 +29,15 @@ def open_gate():
     gate.set()
 class Gate(importlib.abc.MetaPathFinder):
     def find_spec(self, name, path, target=None):
-        if name == "openai":
-            gate.wait(60)
-        return None
+        if name != "openai":
+            return None
+        spec = importlib.machinery.PathFinder.find_spec(name, path)
+        spec.loader = Waiting(name, spec.origin)
+        return spec
+class Waiting(importlib.machinery.SourceFileLoader):
+    def exec_module(self, module):
+        gate.wait(60)
+        super().exec_module(module)
 sys.meta_path.insert(0, Gate())
 def child():
     import openai
