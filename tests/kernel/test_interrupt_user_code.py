@@ -105,7 +105,7 @@ def stopped(kernel: Kernel, code: str, after: int = 2) -> Cell:
     cell = kernel.cell(number)
     assert cell.replied - at < SOON
     assert cell.reply["ename"] == "KeyboardInterrupt"
-    assert cell.error.startswith("KeyboardInterrupt: interrupted; ")
+    assert cell.error.startswith("KeyboardInterrupt: interrupted")
     assert "\n" not in cell.error
     return cell
 

@@ -264,7 +264,7 @@ def test_a_bad_configuration_is_told_and_can_be_mended(kernel: Kernel) -> None:
     """A bad setting in the configuration is one line; mended, the extension loads."""
     kernel.run("get_ipython().config.ParallmMagics.timeout = 'abc'")
     cell = kernel.run("%reload_ext parallm_magics")
-    assert cell.error.startswith("OptionError: ParallmMagics.timeout: a number")
+    assert cell.error.startswith("OptionError: ParallmMagics.timeout: expected a number")
     assert kernel.run("%config ParallmMagics.timeout = 20").outputs == []
     assert kernel.run("%load_ext parallm_magics").outputs == []
     assert re.search(r"^timeout +20\.0 \(default", status(kernel), re.MULTILINE)
