@@ -30,6 +30,7 @@ nb_execution_mode = "off"
 nb_ipywidgets_js: dict[str, dict[str, str]] = {}
 nb_mime_priority_overrides = [("html", "text/html", 1)]
 
+highlight_language = "text"  # a cell is no Python, whose words would be coloured in its prompts
 smartquotes = False  # an option keeps its two dashes
 html_theme = "furo"
 html_title = "parallm_magics"

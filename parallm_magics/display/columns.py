@@ -252,12 +252,12 @@ def elapsed(row: Row) -> Markup:
 
 
 def said(row: Row) -> str:
-    """The answer's first words, or why there is none; both where it broke off."""
+    """The answer's first words, or why there is none: what there is of it opens below, but of counts."""
     answer = text.one_line(preview.words(row.answer, ANSWER_LIMIT), ANSWER_LIMIT)
     if not row.problem:
         return answer
     problem = text.one_line(row.problem, ANSWER_LIMIT)
-    return f"{problem} · {answer}" if answer else problem
+    return f"{problem} · {answer}" if answer and row.record is None else problem
 
 
 _named = Element(

@@ -141,10 +141,9 @@ class _Table:
             detail += (Says((row.answer,), "dim"),) if len(row.answer) > LINE else ()
         elif record.role == "judge":
             row = replace(row, answer=_reason(record.text) or row.answer)
-        if (_long(row) or detail or record.role != "worker") and record.text.strip():
+        more = _long(row) or detail or row.problem or record.role != "worker"
+        if more and record.text.strip():
             detail += (kinds.Text("", record.text, self._limit),)
-            if row.problem:
-                row = replace(row, answer="")  # what there is of it opens below
         return row, detail
 
     def _vote(self, vote: SectionVote) -> tuple[Row, tuple[Block, ...]]:

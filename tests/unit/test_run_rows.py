@@ -22,6 +22,7 @@ from display_samples import (
 from parallm_magics import fanout as run_fanout
 from parallm_magics.core.tasks import Record
 from parallm_magics.display import Guard, SectionVote, Tally, View, html, kinds, run_blocks
+from parallm_magics.display.columns import said
 from parallm_magics.display.run_rows import MANY_ROWS, SHOWN_ROWS, worker_tables
 from parallm_magics.patterns.guard_verdicts import Verdict
 from parallm_magics.patterns.judge import Judgment
@@ -95,7 +96,7 @@ def test_a_failure_says_why_and_its_text_once() -> None:
     cut = failed(0, text="word " * 40)
     found = table(fanout(cut, record(1, text="Reason.\nANSWER: a", value="a")))
     row, detail = found.rows[0], found.details[0]
-    assert (row.problem != "", row.answer) == (True, "")
+    assert said(row) == row.problem != ""
     assert [each.text for each in detail if isinstance(each, kinds.Text)] == [cut.text]
     assert found.opened == (0,)
 
