@@ -23,6 +23,8 @@ from parallm_magics.display.votes import ReadLabel, Votes, ballot
 _RUNS = "The work runs beside its guardrails; what it says is withheld until they have passed."
 _LEFT = "more workers not shown; here are those that run, the last without success and the last that ended"
 
+_UNDER_WAY = ("running", "answering", "waiting")
+
 MANY = 100
 """From so many workers on the table is drawn less often."""
 
@@ -207,7 +209,11 @@ class Board:
         span = axis(max(now, self._span))
         rows = [each.row(now, span, self.redacted) for each in (*workers, *beside)]
         if self._loading:
-            rows = [replace(r, state="loading") if r.state == "queued" else r for r in rows]
+            begins = {"queued": "loading"}
+            rows = [
+                replace(r, state=begins.get(r.state, r.state)) if r.role == "worker" else r
+                for r in rows
+            ]
         left = (self.total or self._calls.begun) - len(workers)
         blocks = self._header(now, rows, left > 0)
         if self._notes:
@@ -233,7 +239,12 @@ class Board:
         if self._priced:
             parts.append(text.money(self._cost, not self._unpriced))
         parts += [f"asked at {text.one_line(address, 80)}" for address in self._addresses]
-        heading = Heading(self._title(), " · ".join(parts), self._simulated)
+        beside = [
+            text.one_line(r.name, 40) for r in rows if r.role != "worker" and r.state in _UNDER_WAY
+        ]
+        # That all workers are done is not the end where their answers are still merged or judged.
+        last = f", {text.listed(beside)} running" if beside and self.done == self.total else ""
+        heading = Heading(f"{self._title()}{last}", " · ".join(parts), self._simulated)
         blocks: list[Block] = [heading, Progress(self._share())]
         if apart:
             blocks.append(Says((" · ".join([*counts, *self._rate(now)]),), "small"))

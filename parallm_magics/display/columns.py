@@ -306,7 +306,7 @@ def _answer(row: Row) -> Markup:
 
 COLUMNS: tuple[Column, ...] = (
     Column(
-        "item", "Item", attrgetter("about.item"), _said_of("about.item"), ems=20, share=16, wide=30
+        "item", "Item", attrgetter("about.item"), _said_of("about.item"), ems=20, share=22, wide=30
     ),
     Column("name", "Worker", attrgetter("name"), html=_name, names=True, wide=24, limit=NAME_LIMIT),
     Column(

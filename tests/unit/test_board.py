@@ -455,6 +455,19 @@ def test_last_words_are_the_end(text: str, most: int) -> None:
     assert shown == words or cut.endswith(" ") or " " not in words[-most:].rstrip()
 
 
+def test_the_heading_says_what_runs_after_all_workers() -> None:
+    """Workers that are done are not the end where their answers are still merged; what comes later does not load."""
+    board = board_of(2, extra={FOLLOW_UP: ("synthesis", HAIKU, "synthesis")})
+    board.tell(Event("loading", -1, 0.0))
+    assert text_of(board).count("loading") == 3
+    board.tell(Event("loaded", -1, 0.0))
+    run(board, 1, 1.0)
+    begin(board, FOLLOW_UP, 1.0, "synthesis", "synthesis")
+    assert "1 of 2 done, " not in text_of(board)
+    end(board, 1, record(1))
+    assert "2 of 2 done, synthesis running" in text_of(board)
+
+
 def test_what_is_not_ready_is_loading() -> None:
     """Workers that wait for an import say so until it is done; what is kept needs none."""
     board = board_of(3)
@@ -479,7 +492,7 @@ def test_extra_rows_of_a_map_are_known_by_number() -> None:
     begin(board, FOLLOW_UP, 3.0, "synthesis", "synthesis")
     board.tell(Event("heard", FOLLOW_UP, 3.5, "All in all"))
     assert "All in all" in text_of(board)
-    assert "running" not in text_of(board)
+    assert "1 running" not in text_of(board)
     assert Page(board.live_html(3.5)).count("tr") == 1 + 3
     over = record(FOLLOW_UP, "synthesis", role="synthesis", cost=Decimal("0.01"))
     board.tell(Event("ended", FOLLOW_UP, 4.0, record=over))
