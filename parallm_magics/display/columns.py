@@ -187,7 +187,7 @@ class Column:
         picture: whether its cell is a drawing that has no words.
         ems: the width of its box on a page, which cuts off what is longer; 0 for no box.
         room: from which width of the page on, in pixels, it is shown: one of less weight gives way.
-        share: the share of the page's width, in percent, that its box is kept to; 0 for any.
+        share: the share of the page's width, in percent, that its box is kept to, less 6em; 0 for any.
         wide: most terminal columns that it takes.
         limit: most characters on a page.
         right: whether it is aligned to the right, as numbers are.
@@ -306,7 +306,7 @@ def _answer(row: Row) -> Markup:
 
 COLUMNS: tuple[Column, ...] = (
     Column(
-        "item", "Item", attrgetter("about.item"), _said_of("about.item"), ems=20, share=22, wide=30
+        "item", "Item", attrgetter("about.item"), _said_of("about.item"), ems=20, share=32, wide=30
     ),
     Column("name", "Worker", attrgetter("name"), html=_name, names=True, wide=24, limit=NAME_LIMIT),
     Column(

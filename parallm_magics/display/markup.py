@@ -168,13 +168,13 @@ def box(ems: int, room: int = 0, share: int = 0) -> Element:
 
     Args:
         room: on a page of fewer pixels they are out of sight.
-        share: they take at most this share of the page's width, in percent.
+        share: they take at most this share of the page's width, in percent, less 6em, which they always have.
     """
     width = f"{ems}em"
     if room:
         width = f"{ems * 2 // 3}em;max-width:clamp(0px,(100cqw - {room}px)*99,{width})"
     elif share:
-        width = f"{ems * 2 // 3}em;max-width:min({width},max(6em,{share}cqw))"
+        width = f"{ems * 2 // 3}em;max-width:min({width},max(6em,{share}cqw - 6em))"
     style = f"display:block;max-width:{width};overflow:hidden;text-overflow:ellipsis"
     return Element("bdi", style=style)
 
