@@ -144,7 +144,7 @@ RECORDED = {
     "an option of a call": (
         edited("-n 3", "-n 3 --max-tokens 100"),
         lambda text: text,
-        {3: "whose max_tokens differs: 4096 is now 100", 4: "NameError"},
+        {3: "max_tokens[^:]*: 4096 is now 100", 4: "NameError"},
     ),
 }
 
