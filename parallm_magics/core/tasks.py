@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Literal, NamedTuple, get_args
 
+from parallm_magics.core.fault_kinds import FaultKind
+
 Status = Literal[
     "ok", "truncated", "refused", "invalid", "failed", "timed_out", "cancelled", "blocked"
 ]
@@ -21,31 +23,6 @@ NUMERIC: tuple[Kind, ...] = ("number", "score", "index")
 """The kinds whose values are numbers."""
 BallotState = Literal["valid", "abstain", "invalid", "failed", "cancelled"]
 Finish = Literal["stop", "length", "refusal"]
-FaultKind = Literal[
-    "rate_limit",  # slow down and ask again
-    "quota",  # the account is out of money or over its limit: asking again cannot help
-    "auth",  # the key is wrong or may not do this
-    "forbidden",  # a 403 that says neither of what nor of whom
-    "model",  # the provider does not know the model
-    "bad_request",  # the provider refuses the request as it stands
-    "parameter",  # it refuses a field that we send unasked: left out from now on
-    "too_large",  # the prompt does not fit
-    "server",  # the provider failed or is overloaded
-    "connection",  # no or a broken connection
-    "timeout",  # silence, or the deadline
-    "cut",  # the stream ended before the answer did
-    "not_an_answer",  # status 200, but no answer of this API in it
-    "empty",  # an answer without text
-    "unreadable",  # text in which the asked-for label or number cannot be read
-    "refusal",  # the model declined, or a content filter did
-    "length",  # cut off at max_tokens
-    "cancelled",  # stopped by us; the message says why
-    "blocked",  # a guardrail has not let it pass
-    "budget",  # the cap on cost leaves no room for the call
-    "bad_item",  # an item of --each that cannot be put into the prompt
-    "bug",  # an exception that no table knows
-]
-
 CHARS_PER_TOKEN = 4
 """By this a text's tokens are estimated before a provider has counted them."""
 
@@ -327,9 +304,8 @@ class Record:
 
     def __repr__(self) -> str:
         mark = "SIMULATED " if self.simulated else ""
-        said = (
-            self.error.message if self.error and not self.ok else " ".join(self.text[:400].split())
-        )
+        said = self.error.message if self.error and not self.ok else self.text
+        said = " ".join(said[:400].split())
         said = said if len(said) <= 60 else f"{said[:60]}…"
         return f"<{mark}Record {self.name!r}: {self.status}, {self.seconds:.2f} s, {said!r}>"
 
@@ -388,9 +364,8 @@ class Event:
 
     Attributes:
         kind: "started" (an attempt begins), "heard" (text arrived), "waiting" (before a retry),
-            "ended" (the record is final); of the run as a whole: "released" (its guards have
-            passed), "said" (a line about it), "loading" and "loaded" (what its first calls wait for, such
-            as an SDK's import; nobody's time runs between the two).
+            "ended" (the record is final); of the run as a whole: "released" (its guards have passed),
+            "said" (a line about it), "loading" and "loaded" (no worker's time runs between the two).
         index: the worker's place; -1 for the run as a whole.
         at: seconds since the run's start.
         text: the piece that arrived, why the worker waits, or what is said.

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from decimal import Decimal
 from types import MappingProxyType
 from typing import Literal
 
 from parallm_magics.core.tasks import Event, Record, Role
-from parallm_magics.display import looks, text
+from parallm_magics.display import text
 from parallm_magics.display.columns import Row, models_line, read_as
 from parallm_magics.display.kinds import Block, Disclosure, Heading, Notes, Progress, Says, Workers
 from parallm_magics.display.live_rows import MOST_ROWS, LiveRows, Worker
+from parallm_magics.display.live_sums import LiveSums
 from parallm_magics.display.markup import markdown
-from parallm_magics.display.pace import Pace, axis
+from parallm_magics.display.pace import axis
 from parallm_magics.display.to_html import html
-from parallm_magics.display.totals import called
 from parallm_magics.display.votes import ReadLabel, Votes, ballot
 
 _RUNS = "The work runs beside its guardrails; what it says is withheld until they have passed."
@@ -30,9 +29,6 @@ MANY = 100
 
 DRAWN_AHEAD = 200
 """Most answers that are drawn while others are waited for; a result shows hardly more."""
-
-_MOST_PROGRESS = 0.99
-"""The whole bar would say that nothing runs any more."""
 
 
 class Board:
@@ -75,19 +71,15 @@ class Board:
         self._line = ""
         self._said: str | None = None
         self._loading = False
-        self._states: Counter[str] = Counter()
+        self._sums = LiveSums()
         self._to_draw: deque[str] = deque()
         self._draws_ahead = DRAWN_AHEAD
         self._votes = Votes(repeats, choices)
-        self._pace = Pace()
-        self._span = 0.0
-        self._tokens = self._priced = self._unpriced = self._replayed = 0
-        self._cost = Decimal()
 
     @property
     def done(self) -> int:
         """How many workers have ended."""
-        return sum(self._states.values())
+        return self._sums.done
 
     @property
     def many(self) -> bool:
@@ -128,21 +120,14 @@ class Board:
 
     def _end(self, index: int, worker: Worker, record: Record, at: float) -> None:
         self._calls.end(index, worker, record)
-        # A simulated end may lie beyond the clock that the table sees.
-        self._span = max(self._span, record.end)
-        if not record.replayed:
-            self._spend(record)
+        self._sums.spend(record)
         if worker.role != "worker":
             worker.read = read_as("", record.value if record.ok else None)
             return
-        self._states[record.status] += 1
+        self._sums.end(record, worker.start, at)
         if self._draws_ahead:
             self._draws_ahead -= 1
             self._to_draw.append(record.text)
-        if record.replayed:
-            self._replayed += 1
-        elif called(record):
-            self._pace.ended(worker.start, at)
         # In a fan-out a record is a ballot only where a reader says so.
         state, label = ballot(record, self._read_label)
         if self._pattern == "vote":
@@ -150,15 +135,6 @@ class Board:
         elif self._read_label is None:
             state = ""
         worker.read = read_as("" if state == "valid" else state, label or None)
-
-    def _spend(self, record: Record) -> None:
-        if record.usage is not None:
-            self._tokens += record.usage.total_tokens
-        if record.cost is not None:
-            self._cost += record.cost
-            self._priced += 1
-        elif not record.simulated:
-            self._unpriced += 1
 
     def draw_ahead(self) -> bool:
         """Draw one answer for the result to come, which is there sooner then; False where none is left.
@@ -171,22 +147,12 @@ class Board:
 
     def line(self, now: float) -> str:
         """How far the run is, in one line for a terminal."""
-        parts = [self._title(), *self._counts(under_way=False), text.seconds(now)]
-        return " · ".join([*parts, *self._rate(now)] if self.many else parts)
+        parts = [self._sums.title(self.total), *self._sums.counts({}), text.seconds(now)]
+        return " · ".join([*parts, *self._sums.rate(now, self.total)] if self.many else parts)
 
     def announcement(self) -> str:
         """A sentence for who cannot see the table; another one at half, a first failure and the end."""
-        total, done = self.total, self.done
-        lost = done - self._states["ok"]
-        noun = "vote" if self._pattern == "vote" else "worker"
-        workers = f"The {noun}s" if total is None else text.count(total, noun)
-        if total is not None and done >= total:
-            return f"{workers} done" + (f", {lost:,} without success." if lost else ".")
-        if lost:
-            return f"A {noun} ended without success; the others go on."
-        if total is not None and 2 * done >= total:
-            return f"Half of {workers} done."
-        return f"{workers} started."
+        return self._sums.announcement(self.total, "vote" if self._pattern == "vote" else "worker")
 
     def live_html(self, now: float) -> str:
         """The whole live view at that many seconds since the run's start."""
@@ -206,14 +172,10 @@ class Board:
         """The same as blocks."""
         beside = self._calls.auxiliary()
         workers = self._calls.workers(MOST_ROWS - len(beside))
-        span = axis(max(now, self._span))
+        span = axis(max(now, self._sums.span))
         rows = [each.row(now, span, self.redacted) for each in (*workers, *beside)]
         if self._loading:
-            begins = {"queued": "loading"}
-            rows = [
-                replace(r, state=begins.get(r.state, r.state)) if r.role == "worker" else r
-                for r in rows
-            ]
+            rows = list(map(_loading, rows))
         left = (self.total or self._calls.begun) - len(workers)
         blocks = self._header(now, rows, left > 0)
         if self._notes:
@@ -229,58 +191,31 @@ class Board:
         return [*blocks, Disclosure(votes, (table,))]
 
     def _header(self, now: float, rows: Sequence[Row], some_left: bool) -> list[Block]:
-        parts = [models_line(rows)] if rows else []
-        parts.append(text.seconds(now))
-        counts = self._counts()
+        parts = [*([models_line(rows)] if rows else []), text.seconds(now)]
+        counts = self._sums.counts(self._calls.under_way(self.done, loading=self._loading))
         apart = some_left or self.total is None
         if not apart:
             parts += counts
-        parts.append(f"{self._tokens:,} tokens")
-        if self._priced:
-            parts.append(text.money(self._cost, not self._unpriced))
+        parts += self._sums.spent()
         parts += [f"asked at {text.one_line(address, 80)}" for address in self._addresses]
         beside = [
             text.one_line(r.name, 40) for r in rows if r.role != "worker" and r.state in _UNDER_WAY
         ]
         # That all workers are done is not the end where their answers are still merged or judged.
         last = f", {text.listed(beside)} running" if beside and self.done == self.total else ""
-        heading = Heading(f"{self._title()}{last}", " · ".join(parts), self._simulated)
-        blocks: list[Block] = [heading, Progress(self._share())]
+        title = f"{self._sums.title(self.total)}{last}"
+        blocks: list[Block] = [Heading(title, " · ".join(parts), self._simulated)]
+        blocks.append(Progress(self._sums.share(self.total, *self._calls.beside)))
         if apart:
-            blocks.append(Says((" · ".join([*counts, *self._rate(now)]),), "small"))
+            line = " · ".join([*counts, *self._sums.rate(now, self.total)])
+            blocks.append(Says((line,), "small"))
         # While redacted only what was known before the run began is said.
         said = self._line if self.redacted or self._said is None else self._said
         lines = [_RUNS if self.redacted else "", text.isolated(said, 300) if said else ""]
         return [*blocks, Says(tuple(filter(None, lines)))]
 
-    def _title(self) -> str:
-        total = self.total
-        return f"{self.done:,} done" if total is None else f"{self.done:,} of {total:,} done"
 
-    def _share(self) -> float | None:
-        """How much of the run is done, the calls beside its workers included."""
-        if self.total is None:
-            return None
-        ended, known = self._calls.beside
-        return min((self.done + ended) / max(self.total + known, 1), _MOST_PROGRESS)
-
-    def _counts(self, *, under_way: bool = True) -> list[str]:
-        """How many workers are in which state; success goes without saying."""
-        states = ((name, state) for name, state in looks.STATES.items() if name != "ok")
-        counts = [(self._states[name], state.word) for name, state in states]
-        if under_way:
-            waiting = self._calls.waiting
-            counts += (self._calls.begun - self.done - waiting, "running"), (waiting, "waiting")
-            if self._loading:
-                counts.append(((self.total or 0) - self._calls.begun, "loading"))
-        counts.append((self._replayed, "kept from before"))
-        return [f"{number:,} {word}" for number, word in counts if number]
-
-    def _rate(self, now: float) -> list[str]:
-        """How fast calls end, and when the last one may."""
-        rate, total = self._pace.rate(now), self.total
-        if not rate or total == self.done:
-            return []
-        left = None if total is None else self._pace.left(now, total - self.done)
-        pace = [text.rate(rate)]
-        return pace if left is None else [*pace, f"about {text.about(left)} left"]
+def _loading(row: Row) -> Row:
+    """A worker's row while what the first calls need is imported."""
+    waits = row.role == "worker" and row.state == "queued"
+    return replace(row, state="loading") if waits else row

@@ -193,6 +193,17 @@ class LiveRows:
         if len(kept) > MOST_ROWS:
             del kept[next(iter(kept))]
 
+    def under_way(self, done: int, *, loading: bool) -> dict[str, int]:
+        """How many workers have not ended, by what they do.
+
+        Args:
+            done: workers that have ended.
+            loading: whether those that have not begun wait for an import.
+        """
+        waiting = self.waiting
+        to_come = max((self.total or 0) - self.begun, 0) if loading else 0
+        return {"running": self.begun - done - waiting, "waiting": waiting, "loading": to_come}
+
     @property
     def waiting(self) -> int:
         """How many workers wait for a further try."""

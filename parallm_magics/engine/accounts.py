@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from decimal import ROUND_DOWN, ROUND_UP, Decimal, localcontext
 
 from parallm_magics.answers.thinking import split_thinking
+from parallm_magics.core.fault_kinds import FaultKind
 from parallm_magics.core.provider import Reply
-from parallm_magics.core.tasks import Attempt, Fault, FaultKind, Record, Said, Status, Task, Usage
+from parallm_magics.core.tasks import Attempt, Fault, Record, Said, Status, Task, Usage
 from parallm_magics.engine.worker import Try, Worker
 
 NOTHING = Decimal(0)

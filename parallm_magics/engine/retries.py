@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-from parallm_magics.core.tasks import Fault, FaultKind, Model, Status, Task
+from parallm_magics.core.fault_kinds import FaultKind
+from parallm_magics.core.tasks import Fault, Model, Status, Task
 from parallm_magics.engine.accounts import Budget
 from parallm_magics.engine.cancel_token import Stop
 from parallm_magics.engine.rate_limits import MOST_SLOTS, RateLimit, Ticket

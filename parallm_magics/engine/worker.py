@@ -9,8 +9,9 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 from parallm_magics.answers.thinking import ONLY_THINKING, Sieve, split_thinking
+from parallm_magics.core.fault_kinds import FaultKind
 from parallm_magics.core.provider import CallFailed, Heard, Provider, Reply
-from parallm_magics.core.tasks import Event, Fault, FaultKind, Finish, Listener, Task, Usage
+from parallm_magics.core.tasks import Event, Fault, Finish, Listener, Task, Usage
 from parallm_magics.engine.clock import Clock
 from parallm_magics.engine.rate_limits import RateLimit, Taken
 

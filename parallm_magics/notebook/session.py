@@ -272,21 +272,24 @@ class Session:
         """Return what a run of this plan needs, watched on a live table where somebody can see one."""
         context = self._context(wait)
         cancel = partial(wait.end, "cancelled") if wait.awaited else None
+        _say_notes(plan, self._shell)
         surface = None if plan.options.quiet else surface_for(self._shell, cancel)
-        if plan.notes and not plan.options.quiet and in_terminal(self._shell):
-            print("\n".join(f"Note: {note}" for note in plan.notes), file=sys.stderr)
         if surface is None:
             yield context
             return
-        # A note tells of what the calls may be wasted on: it is there before them.
-        after = 0.0 if plan.notes else APPEARS_AFTER
         self._cells.finish()  # a table at a time
         later = operator.call if wait.beside else self._cells.at_end
-        board = PATTERNS[plan.pattern].board(plan, self.clients)
-        table = LiveTable(board, surface, after, later)
+        after = 0.0 if plan.notes else APPEARS_AFTER  # notes are there before the calls
+        table = LiveTable(PATTERNS[plan.pattern].board(plan, self.clients), surface, after, later)
         context.tell = table.tell
         async with table.shown():
             yield context
+
+
+def _say_notes(plan: Plan, shell: Any) -> None:
+    """Print a plan's notes in a terminal, where nothing else shows them before the calls."""
+    if plan.notes and not plan.options.quiet and in_terminal(shell):
+        print("\n".join(f"Note: {note}" for note in plan.notes), file=sys.stderr)
 
 
 def _told(

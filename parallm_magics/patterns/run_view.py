@@ -201,10 +201,8 @@ def vote_title(run: VoteRun, rule: Rule, reading: Reading) -> str:
     if run.status == "tie":
         named = [f"'{short(label)}'" for label in run.tied[:MOST_TIED]]
         tied = display.listed(named, len(run.tied) - MOST_TIED)
-        each = {run.tally.get(label, 0) for label in run.tied} if rule.pick == "plurality" else ()
-        return f"tie between {tied}, " + (
-            f"{lead} of {votes} votes each" if len(each) == 1 else f"of {votes} {of}"
-        )
+        level = rule.counts(reading) and {run.tally.get(label, 0) for label in run.tied} == {lead}
+        return f"tie between {tied}, {f'{lead} of {votes} votes each' if level else f'of {votes} {of}'}"
     if run.status == "rule_failed":
         return f"no decision: {run.how}"
     if run.status == "no_quorum":

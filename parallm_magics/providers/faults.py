@@ -6,8 +6,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from parallm_magics.core.fault_kinds import FaultKind
 from parallm_magics.core.foreign_text import one_line
-from parallm_magics.core.tasks import Fault, FaultKind
+from parallm_magics.core.tasks import Fault
 from parallm_magics.errors import nearest
 from parallm_magics.providers.connecting import why
 from parallm_magics.providers.entries import WELL_KNOWN

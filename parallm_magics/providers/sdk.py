@@ -36,6 +36,7 @@ from parallm_magics.providers.transport import environment, http_client, load_tr
 from parallm_magics.providers.unwanted import Unwanted
 
 GOOD = frozenset({200, 201, 203})
+MOST_MB = MOST_BYTES >> 20
 
 
 class SdkProvider(BaseProvider):
@@ -89,17 +90,7 @@ class SdkProvider(BaseProvider):
         Raises:
             ModelError: it cannot be imported, or the certificates of the environment cannot be read.
         """
-        name = self._dialect.sdk
-        try:
-            module = importlib.import_module(name)
-        except Exception as error:
-            why = one_line(f"{type(error).__name__}: {error}")
-        else:
-            load_transport()
-            return module
-        raise ModelError(
-            f"{self.entry.name}: the package {name} cannot be imported ({why}); pip install -U {name}"
-        )
+        return _imported(self._dialect.sdk, self.entry.name)
 
     async def prepare(self) -> None:
         """Import the SDK and build its client; again where key or address have changed.
@@ -155,9 +146,8 @@ class SdkProvider(BaseProvider):
 
     async def close(self) -> None:
         """Give back sockets and clients; also those of a loop that is closed."""
-        clients = [*self._retired, *([self._client] if self._client is not None else [])]
-        self._client, self._retired = None, []
-        for client in clients:
+        clients, self._client, self._retired = [*self._retired, self._client], None, []
+        for client in filter(None, clients):
             with contextlib.suppress(Exception):  # a closed loop's sockets are gone already
                 await client.close()
 
@@ -199,10 +189,7 @@ class SdkProvider(BaseProvider):
         """Headers besides the SDK's own: nothing that the environment holds for its maker leaves else."""
         if self.entry.official:
             return {}
-        lines = os.environ.get(self.custom_headers, "").split("\n")
-        names = [line.partition(":")[0].strip() for line in lines if ":" in line]
-        foreign = (*self.own_headers, *names)
-        return {name: module.Omit() for name in foreign if name.lower() != "authorization"}
+        return {name: module.Omit() for name in (*self.own_headers, *_named(self.custom_headers))}
 
     async def _post(self, task: Task, heard: Heard, draft: Draft) -> None:
         model = task.model.name
@@ -225,9 +212,7 @@ class SdkProvider(BaseProvider):
             else:
                 await receive_whole(body, draft, self._whole)
         except TooMuchError:
-            raise NotAnAnswerError(
-                f"more than {MOST_BYTES >> 20} MB of {body.kind or '?'}"
-            ) from None
+            raise NotAnAnswerError(f"more than {MOST_MB} MB of {body.kind or '?'}") from None
         finally:
             await response.aclose()
 
@@ -252,3 +237,24 @@ class SdkProvider(BaseProvider):
     def _event(self, data: Mapping[str, Any], draft: Draft) -> None:
         """Take in one event of a stream."""
         raise NotImplementedError
+
+
+def _named(variable: str) -> list[str]:
+    """The names of the headers that a variable holds, but for the key's own."""
+    lines = os.environ.get(variable, "").split("\n")
+    names = [line.partition(":")[0].strip() for line in lines if ":" in line]
+    return [name for name in names if name.lower() != "authorization"]
+
+
+def _imported(package: str, provider: str) -> Any:
+    """An SDK, with the transport that carries its requests."""
+    try:
+        module = importlib.import_module(package)
+    except Exception as error:
+        why = one_line(f"{type(error).__name__}: {error}")
+    else:
+        load_transport()
+        return module
+    raise ModelError(
+        f"{provider}: the package {package} cannot be imported ({why}); pip install -U {package}"
+    )

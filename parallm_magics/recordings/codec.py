@@ -18,7 +18,8 @@ from importlib import metadata
 from typing import Any, NamedTuple, get_args
 
 from parallm_magics.answers.thinking import ONLY_THINKING, split_thinking
-from parallm_magics.core.tasks import Attempt, Fault, FaultKind, Record, Status, Task, Usage
+from parallm_magics.core.fault_kinds import FaultKind
+from parallm_magics.core.tasks import Attempt, Fault, Record, Status, Task, Usage
 
 SCHEMA = 1
 UNREADABLE = "unreadable"  # the kind of fault of an answer in which nothing could be read
