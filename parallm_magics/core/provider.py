@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -23,6 +24,7 @@ class Reply:
         adapted: what was sent otherwise than usual, as the endpoint does not take it, in words.
         thinking: what the model wrote to itself, where the provider sends it apart; else "".
         thinking_tokens: how many of the output tokens were thinking, where the provider says so.
+        probabilities: the probability of each label, where the provider gives them.
     """
 
     text: str
@@ -35,6 +37,7 @@ class Reply:
     adapted: str = ""
     thinking: str = ""
     thinking_tokens: int | None = None
+    probabilities: Mapping[str, float] | None = None
 
 
 class CallFailed(Exception):

@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any, Literal, NamedTuple, get_args
 
 from parallm_magics.core.fault_kinds import FaultKind
+from parallm_magics.core.schemas import Schema
 
 Status = Literal[
     "ok", "truncated", "refused", "invalid", "failed", "timed_out", "cancelled", "blocked"
@@ -39,12 +40,14 @@ class Reading:
         kind: what is read; "open" takes the text as it is.
         choices: the labels as the user spelt them (kind "choice").
         low, high: the range, both ends included (kind "score").
+        schema: what the object must be like (kind "object").
     """
 
     kind: Kind
     choices: tuple[str, ...] = ()
     low: float | None = None
     high: float | None = None
+    schema: Schema | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +103,7 @@ class Task:
         sample: ordinal among identical requests of one cell.
         seed: makes simulated answers reproducible.
         reading: what is asked of the answer, or None for free text.
+        enforced: whether the provider is asked to let the model write nothing else than such an answer.
         truth: the true label of the item, where a study knows it: what a simulation takes as right.
             No provider is ever sent it.
         silence: seconds without any sign of life after the first token, of the answer or of thinking,
@@ -136,6 +140,7 @@ class Task:
     key: Plain = None
     item: Plain = None
     persona: str | None = None
+    enforced: bool = False
 
     def ended(self, status: Status, **fields: Any) -> Record:
         """Return a record of this call, with all that was known of it before it was made."""
@@ -248,7 +253,8 @@ class Record:
         text: the answer, or what had arrived of it; thinking is no part of it.
         thinking: what the model wrote to itself, where it is known; nothing ever reads a vote in it.
         thinking_tokens: how many of the output tokens were thinking, where the provider says so.
-        value: the label or number read, where one was asked for.
+        value: the label, number or object read, where one was asked for.
+        probabilities: the probability of each label, where the model gives them.
         usage: tokens in four classes, all attempts together; None where unknown.
         cost: US dollars; None where unknown.
         saved: US dollars that the provider's prompt cache saved; negative where writing it cost
@@ -277,7 +283,7 @@ class Record:
     status: Status
     model: str
     text: str = ""
-    value: str | float | None = None
+    value: Any = None
     usage: Usage | None = None
     cost: Decimal | None = None
     saved: Decimal | None = None
@@ -301,6 +307,7 @@ class Record:
     system: str | None = None
     thinking: str | None = None
     thinking_tokens: int | None = None
+    probabilities: Mapping[str, float] | None = None
 
     def __repr__(self) -> str:
         mark = "SIMULATED " if self.simulated else ""
