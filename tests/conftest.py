@@ -8,6 +8,7 @@ import platform
 import signal
 import socket
 from collections.abc import Iterator
+from itertools import chain, groupby, zip_longest
 
 import pytest
 from asking import served
@@ -109,8 +110,16 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with what takes longest, so that no worker is alone with it at the end; mark what waits."""
+    """Begin with what takes longest, so that no worker is alone with it at the end; mark what waits.
+
+    Between two files with a browser comes one without: more browsers at once than cores starve each other.
+    """
     items.sort(key=lambda item: TIERS.index(tier_of(item.path)))
+    files = [[*tests] for _, tests in groupby(items, key=lambda item: item.path)]
+    heavy = [tests for tests in files if tier_of(tests[0].path) == "browser"]
+    light = [tests for tests in files if tier_of(tests[0].path) != "browser"]
+    turns = chain.from_iterable(zip_longest(heavy, light, fillvalue=()))
+    items[:] = chain.from_iterable(turns)
     for item in items:
         if asks_a_server(item.path):
             item.add_marker("wire")

@@ -19,7 +19,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -334,16 +334,17 @@ class Notebook:
         notebook = cls(page)
         if not kernel:
             page.route("**/api/sessions*", _starts_none)
-        connected = page.expect_websocket(lambda socket: "/channels" in socket.url)
-        # Notebook 7 says "idle" before it has a kernel; the status bar of JupyterLab does not.
-        with connected if kernel and app == "notebooks" else nullcontext():
-            page.goto(f"{lab.url}{app}/{name}?token={TOKEN}")
-        if kernel and app == "notebooks":  # which has no status bar
+        address = f"{lab.url}{app}/{name}?token={TOKEN}"
+        if kernel and app == "notebooks":
+            # It says "idle" before it has a kernel, and has no status bar.
+            with page.expect_websocket(lambda socket: "/channels" in socket.url):
+                page.goto(address)
             idle = ".jp-NotebookKernelStatus-fade:not(.jp-NotebookKernelStatus-info)"
             expect(page.locator(idle)).to_have_count(1)
-        elif kernel:
-            status = page.locator("#jp-main-statusbar")
-            expect(status).to_contain_text("here | Idle")
+        else:
+            page.goto(address)
+            if kernel:
+                expect(page.locator("#jp-main-statusbar")).to_contain_text("here | Idle")
         expect(notebook.cell(0)).to_be_visible()
         return notebook
 
