@@ -262,8 +262,9 @@ def _call_specs(
     for place, worker in enumerate(workers):
         options = worker.options
         reading = reading_of(options)
-        asks = reading is not None or PICKS[options.pick].states_confidence
         model = model_of(worker.model, parsed, parse_model)
+        asks = reading is not None or PICKS[options.pick].states_confidence
+        asks = asks and not model.decides
         params = repr(sorted(dict(options.param).items()))
         request = (model, worker.temperature, options.effort, options.max_tokens, params)
         fields = call_fields(options, total)

@@ -58,11 +58,13 @@ class Model:
         provider: the registered provider's name.
         name: the model's name as the provider knows it; may be empty for a simulated one.
         query: the simulation's parameters in the order given; empty for real providers.
+        decides: whether it is a decision model, which gives each label a probability and writes no text.
     """
 
     provider: str
     name: str = ""
     query: tuple[tuple[str, str], ...] = ()
+    decides: bool = field(default=False, compare=False)
 
     def __str__(self) -> str:
         return _written(self)
@@ -339,6 +341,7 @@ class Record:
             "thinking": self.thinking,
             "thinking_tokens": self.thinking_tokens,
             "value": self.value,
+            **({"probabilities": dict(self.probabilities)} if self.probabilities else {}),
             "model": self.model,
             "model_answered": self.model_answered,
             "temperature": self.temperature,

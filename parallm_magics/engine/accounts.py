@@ -208,6 +208,7 @@ class Accounts:
             text=end.text,
             thinking=end.thinking or None,
             thinking_tokens=reply.thinking_tokens if reply else None,
+            probabilities=reply.probabilities if reply else None,
             usage=usage,
             cost=cost,
             attempts=attempts,

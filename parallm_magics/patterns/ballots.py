@@ -86,12 +86,19 @@ def count_ballots(
                 label,
                 record.text,
                 weights[at] if weights else Fraction(1),
-                parse_confidence(record.text) if confident and valid else None,
+                _confidence(record) if confident and valid else None,
             )
         )
     if kind.is_text:
         ballots = _spelt_alike(ballots, (lambda texts: texts[0]) if as_cast else usual_spelling)
     return read, tuple(ballots)
+
+
+def _confidence(record: Record) -> float | None:
+    """How sure a voter is: the probability of its label where it gives one, else what it states."""
+    if record.probabilities:
+        return max(record.probabilities.values())
+    return parse_confidence(record.text)
 
 
 def _spelt_alike(ballots: Sequence[Ballot], called: Callable[[Sequence[str]], str]) -> list[Ballot]:
@@ -150,6 +157,8 @@ def answer_of(record: Record, reading: Reading, *, confident: bool = False) -> A
     finish = _FINISH.get(record.status)
     if finish is None:
         return Answer("invalid", None)
+    if record.ok and record.probabilities and record.text in reading.choices:
+        return Answer("valid", record.text)  # no words to read it from
     span = None if reading.low is None or reading.high is None else (reading.low, reading.high)
     return read_answer(
         without_confidence(record.text) if confident else record.text,

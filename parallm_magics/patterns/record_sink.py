@@ -106,6 +106,7 @@ def withheld(record: Record, why: str) -> Record:
         text="",
         thinking=None,
         value=None,
+        probabilities=None,
         finish=None,
         error=Fault("blocked", why),
     )

@@ -200,16 +200,21 @@ class Run:
         }
 
     def to_pandas(self) -> Any:
-        """Return a DataFrame with one row per worker; with `--each`, also its item and key."""
+        """Return a DataFrame with one row per worker; with `--each`, also its item and key.
+
+        A model that gives each label a probability adds a column for each label, such as `p_spam`.
+        """
         rows = []
         about_items = any(record.key is not None for record in self.results)
         for record in self.results:
             row = record.to_dict()
             usage, error = row.pop("usage") or {}, row.pop("error") or {}
             row["attempts"] = len(row["attempts"])
+            shares = row.pop("probabilities", {})
             if not about_items:
                 del row["key"], row["item"]
-            rows.append({**row, **usage, "error": error.get("message")})
+            stated = {f"p_{label}": share for label, share in shares.items()}
+            rows.append({**row, **usage, "error": error.get("message"), **stated})
         return frame(rows)
 
     def timeline(self) -> Picture:

@@ -178,7 +178,7 @@ ENTRIES = (
         extra="vertex",
         quirks="Claude only; google-auth finds the credentials; prices are those of the global region",
     ),
-    ProviderEntry("sim", provider=simulated, simulated=True, fixed=True),
+    ProviderEntry("sim", provider=simulated, simulated=True, fixed=True, decides="sharpness"),
     ProviderEntry("ollama", "http://localhost:11434/v1"),
     ProviderEntry("vllm", "http://localhost:8000/v1"),
     ProviderEntry("lmstudio", "http://localhost:1234/v1"),

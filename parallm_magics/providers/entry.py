@@ -46,6 +46,8 @@ class ProviderEntry:
         quirks: where it differs, for people.
         fixed: whether nothing else can be given its name.
         shows_address: whether its address is told even where nobody has moved it.
+        decides: whether its models are decision models, which give each label a probability and write no
+            text; a text is the parameter that makes a simulated model one.
         simulated: whether no model is asked.
         answers: what the user gave a simulated model to answer, or None.
     """
@@ -71,6 +73,7 @@ class ProviderEntry:
     quirks: str = ""
     fixed: bool = False
     shows_address: bool = False
+    decides: bool | str = False
     simulated: bool = False
     answers: Any = field(default=None, repr=False, compare=False)
 

@@ -185,7 +185,9 @@ def define_simulated(name: str, answers: Any = None) -> ProviderEntry:
         OptionError: the name cannot be used.
         ModelError: the answers cannot.
     """
-    entry = ProviderEntry(name, provider=simulated, simulated=True, answers=answers)
+    entry = ProviderEntry(
+        name, provider=simulated, simulated=True, answers=answers, decides=BY_NAME["sim"].decides
+    )
     make(entry)  # bad answers are told now and not in the first cell
     return _added(entry)
 
@@ -246,7 +248,9 @@ def parse_model(text: str) -> Model:
             )
         if not name and not entry.simulated:
             raise ModelError(f"{provider} needs a model's name: {provider}:NAME; {WAYS_OUT}")
-        return Model(provider, name, _query(tail) if asked else ())
+        query = _query(tail) if asked else ()
+        decides = entry.decides is True or entry.decides in dict(query)
+        return Model(provider, name, query, decides)
     if not colon and not asked:
         for each in entries():
             if re.match(each.bare, head):

@@ -76,10 +76,10 @@ def entry_of(task: Task, record: Record, front: Front, request: dict[str, Any]) 
         "adapted": record.adapted or None,
     }
     if record.status == "blocked":
-        said |= {"text": "", "thinking": None}
+        said |= {"text": "", "thinking": None, "probabilities": None}
     if record.error is not None and record.error.http is not None:
         said["error"]["http"] = record.error.http
-    outcome = {name: said[name] for name in OUTCOME if said[name] is not None}
+    outcome = {name: said[name] for name in OUTCOME if said.get(name) is not None}
     if record.cost is not None:
         outcome["priced"] = now.date().isoformat()
     return {
@@ -250,6 +250,14 @@ def _seconds(value: Any) -> float:
     return float(value)
 
 
+def _probabilities(value: Any) -> dict[str, float]:
+    if not value or any(type(share) not in (int, float) for share in value.values()):
+        raise TypeError
+    if not all(0 <= share <= 1 for share in value.values()):
+        raise ValueError
+    return {_text(label): float(share) for label, share in value.items()}
+
+
 def _money(value: Any) -> Decimal:
     if not _MONEY.fullmatch(_text(value)):
         raise ValueError
@@ -265,6 +273,7 @@ OUTCOME: dict[str, Callable[[Any], Any]] = {
     "text": _text,
     "thinking": _or_none(_text),
     "thinking_tokens": _or_none(_count),
+    "probabilities": _or_none(_probabilities),
     "finish": _or_none(_text),
     "error": _or_none(_fault),
     "usage": _or_none(_usage),

@@ -208,7 +208,7 @@ def wrong_answers(reading: Reading, right: str) -> dict[str, float]:
     return {_shown(n): 1 / abs(n - truth) for n in numbers if abs(n - truth) > 1e-9}
 
 
-def _pick(weights: dict[str, float], numbers: random.Random) -> str:
+def pick(weights: dict[str, float], numbers: random.Random) -> str:
     """One of these by weight, whatever their order: a race of exponential times."""
     salt = numbers.random().hex()
     return min(weights, key=lambda key: -math.log(_unit(stream(salt, key))) / weights[key])
@@ -229,7 +229,7 @@ def answer(task: Task, settings: Settings) -> str:
     if wrong and not is_right(task, settings):
         item = item_stream(task, "wrong")
         shared = item.random() < settings.rho
-        value = _pick(wrong, item if shared else sample_stream(task, "wrong"))
+        value = pick(wrong, item if shared else sample_stream(task, "wrong"))
     if key := _verdict_key(task):
         return f'Simulated verdict.\n{{"{key}": {value}}}'
     sure = f"CONFIDENCE: {_stated(task)}\n" if "CONFIDENCE: <" in task.prompt else ""

@@ -70,6 +70,17 @@ def _scale(text: str) -> float:
     return number(text, 0, math.inf, "a number of 0 or more")
 
 
+def _sharpness(text: str) -> float | None:
+    """Return the power; None for a model that answers in words."""
+    if not text:
+        return None
+    expected = "a number above 0"
+    value = number(text, 0, 1000, expected)
+    if not value:
+        raise ValueError(expected)
+    return value
+
+
 def _latency(text: str) -> Latency:
     expected = " or ".join(shape.form for shape in SHAPES.values())
     match = re.fullmatch(r"\s*(?:(\w+)\s*\((.*)\)|(.*?))\s*", text)
@@ -116,6 +127,13 @@ PARAMETERS = {
         Parameter("scale", _scale, "1", "real seconds per simulated second"),
         Parameter("fail", _share, "0", "the share of calls that fail, retries included"),
         Parameter("refuse", _share, "0", "the share of calls that are refused"),
+        Parameter(
+            "sharpness",
+            _sharpness,
+            "",
+            "makes it a decision model, which gives each label a probability: 1 is calibrated, above 1 "
+            "claims too much; default: it answers in words",
+        ),
     )
 }
 
@@ -131,6 +149,7 @@ class Settings:
     scale: float
     fail: float
     refuse: float
+    sharpness: float | None = None
 
 
 @functools.lru_cache(256)

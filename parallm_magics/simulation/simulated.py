@@ -8,11 +8,13 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
+from parallm_magics.answers.label_probabilities import refuse_undecidable
 from parallm_magics.core.foreign_text import mended
 from parallm_magics.core.provider import CallFailed, Heard, Reply
 from parallm_magics.core.tasks import CHARS_PER_TOKEN, Fault, Model, Task, Usage
 from parallm_magics.engine.clock import running_clock
 from parallm_magics.simulation import draws as simulation
+from parallm_magics.simulation.decisions import check_decision, decided
 from parallm_magics.simulation.sim_settings import Settings, read_settings
 from parallm_magics.simulation.user_answers import (
     Answers,
@@ -54,7 +56,11 @@ class SimulatedProvider:
         Raises:
             ModelError: names the parameter, the nearest known one and the form.
         """
-        simulation.right_answer(task, read_settings(task.model))
+        settings = read_settings(task.model)
+        if settings.sharpness is not None:
+            refuse_undecidable(task)
+            check_decision(task, settings)
+        simulation.right_answer(task, settings)
         if isinstance(self._answers, Mapping):
             find_answer(self._answers, task)
 
@@ -104,7 +110,12 @@ class SimulatedProvider:
             said = None if self._answers is None else await user_answer(self._answers, task)
         except CallFailed as error:
             return error
-        return Reply(simulation.answer(task, settings) if said is None else mended(said))
+        if said is not None:
+            return Reply(mended(said))
+        if settings.sharpness is not None:
+            text, probabilities = decided(task, settings)
+            return Reply(text, probabilities=probabilities)
+        return Reply(simulation.answer(task, settings))
 
     async def close(self) -> None:
         """Nothing is held."""
