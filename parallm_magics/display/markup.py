@@ -39,15 +39,33 @@ def escape(text: object, limit: int = texts.LIMIT) -> Markup:
     return _safe(html.escape(texts.plain(text, limit)))
 
 
-def joined(inside: Iterable[str]) -> Markup:
+class Pieces(list[Markup]):
+    """Html that is joined once, when all is there: what is large would else be copied at every level."""
+
+
+def pieces(inside: Iterable[str | Pieces]) -> Pieces:
+    """Parts one after the other, not joined yet, escaped unless they are html already."""
+    flat = Pieces()
+    for each in inside:
+        if isinstance(each, Pieces):
+            flat += each
+        else:
+            flat.append(each if type(each) is Markup else _safe(_harmless(each)))
+    return flat
+
+
+def joined(inside: Iterable[str | Pieces]) -> Markup:
     """Parts one after the other, escaped unless they are html already."""
-    drawn = [
-        each
-        if type(each) is Markup or (len(each) <= texts.LIMIT and _SPECIAL.search(each) is None)
-        else html.escape(texts.plain(each))
-        for each in inside
-    ]
-    return _safe("".join(drawn))
+    return _safe("".join([each if type(each) is Markup else _harmless(each) for each in inside]))
+
+
+def _harmless(words: str | Pieces) -> str:
+    """Words as html, and pieces of html as one."""
+    if isinstance(words, Pieces):
+        return "".join(words)
+    if len(words) <= texts.LIMIT and _SPECIAL.search(words) is None:
+        return words
+    return html.escape(texts.plain(words))
 
 
 class Element:
@@ -68,9 +86,13 @@ class Element:
         ]
         self._opening, self._closing = _safe(f"<{' '.join([name, *pairs])}>"), _safe(f"</{name}>")
 
-    def __call__(self, *inside: str) -> Markup:
+    def __call__(self, *inside: str | Pieces) -> Markup:
         """The element with this in it."""
         return joined((self._opening, *inside, self._closing))
+
+    def around(self, inside: Iterable[str | Pieces]) -> Pieces:
+        """The same for what is large."""
+        return pieces((self._opening, *inside, self._closing))
 
 
 def grid(
@@ -85,7 +107,7 @@ def grid(
     title: str = "",
     gives_way: bool = False,
     is_stop: bool = False,
-) -> Markup:
+) -> Pieces:
     """A table of these rows that scrolls sideways where it is too wide; without headings it fits.
 
     Args:
@@ -99,11 +121,12 @@ def grid(
         gives_way: whether columns of less weight give way where it is too wide.
         is_stop: whether the Tab key stops at it, as it must where it scrolls and holds no stop.
     """
-    begins = [_safe(f'<td style="{looks.CELL};{style}">') for style in styles]
-    ends = [_safe("</td>")] * len(styles)
-    begins[named] = _safe(f'<th scope="row" style="{looks.CELL};{styles[named]}">')
-    ends[named] = _safe("</th>")
-    row = _safe(f'<tr style="{looks.ROW if ruled else looks.HEAD_ROW}">')
+    row = [f'<tr style="{looks.ROW if ruled else looks.HEAD_ROW}">']
+    for at, style in enumerate(styles):
+        tag = 'th scope="row"' if at == named else "td"
+        row[-1] += f'<{tag} style="{looks.CELL};{style}">'
+        row += "", f"</{tag[:2]}>"
+    row[-1] += "</tr>"
     table = looks.TABLE.replace("width:100%", "width:auto") if narrow else looks.TABLE
     names = [*head]
     around = looks.CONTAINER if gives_way else looks.SCROLL if names else looks.CUT
@@ -120,11 +143,9 @@ def grid(
         drawn.append(_safe("</tr></thead>"))
     drawn.append(_safe("<tbody>"))
     for cells in rows:
-        drawn.append(row)
-        for cell in zip(begins, cells, ends, strict=True):
-            drawn += cell
-        drawn.append(_safe("</tr>"))
-    return joined([*drawn, _safe("</tbody></table></div>")])
+        row[1::2] = [each if type(each) is Markup else _harmless(each) for each in cells]
+        drawn.append(_safe("".join(row)))
+    return pieces([*drawn, _safe("</tbody></table></div>")])
 
 
 def div(style: str, *inside: str) -> Markup:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from markupsafe import Markup
@@ -11,6 +11,7 @@ from parallm_magics.display import kinds, looks, text
 from parallm_magics.display.columns import Column, Row, columns_of, elapsed
 from parallm_magics.display.markup import (
     Element,
+    Pieces,
     bar,
     bdi,
     box,
@@ -22,6 +23,7 @@ from parallm_magics.display.markup import (
     interval,
     joined,
     markdown,
+    pieces,
     sentence,
     strong,
 )
@@ -45,8 +47,12 @@ _SAYS = {
 
 def html(blocks: Sequence[kinds.Block], *, framed: bool = True) -> str:
     """The blocks one below the other, as static html; a part of a page needs no frame of its own."""
-    drawn = (_DRAWN[type(block)](block) for block in blocks)
-    return str(_page(*drawn) if framed else joined(drawn))
+    drawn = _all_of(blocks)
+    return "".join(_page.around(drawn) if framed else pieces(drawn))
+
+
+def _all_of(blocks: Iterable[kinds.Block]) -> Iterator[Markup | Pieces]:
+    return (_DRAWN[type(block)](block) for block in blocks)
 
 
 def _heading(block: kinds.Heading) -> Markup:
@@ -74,7 +80,7 @@ _NUMBER_EMS = 12
 _detail = Element("div", style="white-space:normal;margin:.3em 0 .5em 1.1em")
 
 
-def _workers(block: kinds.Workers) -> Markup:
+def _workers(block: kinds.Workers) -> Pieces:
     """A real table: one <tr> in its <tbody> for each row, no more, no less."""
     shown = columns_of(block.rows, block.live, block.asked)
     styles = [f"{looks.RIGHT if each.right else looks.LEFT}{each.style}" for each in shown]
@@ -100,7 +106,7 @@ def _workers(block: kinds.Workers) -> Markup:
         # What is drawn anew while one is at it would lose it.
         is_stop=not (block.live or any(details)),
     )
-    return _block(table, _small(block.more) if block.more else "")
+    return _block.around((table, _small(block.more) if block.more else ""))
 
 
 def _fitting(column: Column) -> _Frame:
@@ -126,8 +132,7 @@ def _opens(answer: str, detail: Sequence[kinds.Block], opened: bool) -> str:
     """The answer's beginning, which opens where there is more to see."""
     if not detail:
         return answer
-    inside = joined(_DRAWN[type(each)](each) for each in detail)
-    return (_opened if opened else _closed)(_gist(answer), _detail(inside))
+    return (_opened if opened else _closed)(_gist(answer), _detail(*_all_of(detail)))
 
 
 _clipped = clip(2.9)
@@ -149,7 +154,7 @@ def _table(table: kinds.Table) -> Markup:
     return _noted(table, drawn)
 
 
-def _noted(block: kinds.Table | kinds.Dots | kinds.Matrix | kinds.Curve, inside: Markup) -> Markup:
+def _noted(block: kinds.Table | kinds.Dots | kinds.Matrix | kinds.Curve, inside: Pieces) -> Markup:
     """The block's table, and its note below that."""
     return _block(inside, _small(block.note) if block.note else "")
 
@@ -220,7 +225,7 @@ _TIGHT = f"{looks.LEFT};{looks.TIGHT}"
 _told = Element("div", dir="auto")
 
 
-def _facts(block: kinds.Facts) -> Markup:
+def _facts(block: kinds.Facts) -> Pieces:
     rows = (
         (box(20)(text.one_line(name)), _told(text.one_line(value, 500)))
         for name, value in block.facts
@@ -239,7 +244,8 @@ def _bars(block: kinds.Bars) -> Markup:
     weighed = any(each.weighs for each in block.bars)
     styles = [_NAMED, _MIDDLE, *([_TIGHT] if weighed else []), _LAST]
     rows = [_bar_row(each, max(block.requested, 1), weighed) for each in block.bars]
-    parts = [grid(styles, rows, caption="Votes by label")] if rows else []
+    parts: list[Markup | Pieces] = []
+    parts += [grid(styles, rows, caption="Votes by label")] if rows else []
     if rows and block.more > 0:
         parts.append(_small(text.count(block.more, "more label")))
     said = [strong(sentence(block.verdict))] if block.verdict else []
@@ -247,9 +253,7 @@ def _bars(block: kinds.Bars) -> Markup:
     if said:
         parts.append(div(f"{looks.SMALL};margin-top:.4em", *said))
     if block.statistics:
-        parts.append(
-            _folded("Statistics", joined(_line(sentence(each)) for each in block.statistics))
-        )
+        parts.append(_folded("Statistics", (_line(sentence(each)) for each in block.statistics)))
     return _block(*parts)
 
 
@@ -324,15 +328,16 @@ def _prompt(block: kinds.Prompt) -> Markup:
     return _apart((_opened if block.opened else _closed)(summary, _prompt_text(block.text)))
 
 
-def _disclosure(block: kinds.Disclosure) -> Markup:
-    return _folded(block.title, joined(_DRAWN[type(each)](each) for each in block.blocks))
+def _disclosure(block: kinds.Disclosure) -> Pieces:
+    return _folded(block.title, _all_of(block.blocks))
 
 
-def _folded(title: str, inside: Markup) -> Markup:
-    return _apart(_closed(_summary(_dimmed(title)), _indented(inside)))
+def _folded(title: str, inside: Iterable[str | Pieces]) -> Pieces:
+    summary = _summary(_dimmed(title))
+    return _apart.around([_closed.around([summary, _indented.around(inside)])])
 
 
-_DRAWN: Mapping[type, Callable[[Any], Markup]] = {
+_DRAWN: Mapping[type, Callable[[Any], Markup | Pieces]] = {
     kinds.Heading: _heading,
     kinds.Notes: lambda block: joined(_note(text.one_line(each, 500)) for each in block.notes),
     kinds.Says: _says,
