@@ -9,9 +9,8 @@ from fractions import Fraction
 from typing import Any, Unpack
 
 from parallm_magics import display
-from parallm_magics.core.tasks import BallotState, Reading, Record
+from parallm_magics.core.tasks import Reading, Record
 from parallm_magics.patterns.ballots import (
-    Ballot,
     count_ballots,
     votes_of,
     winning_value,
@@ -21,125 +20,13 @@ from parallm_magics.patterns.judge import Judgment
 from parallm_magics.patterns.panel import Rule
 from parallm_magics.patterns.run import Common, Picture, Run
 from parallm_magics.patterns.run_view import vote_tally, vote_title, vote_view
-from parallm_magics.voting import (
-    entropy_bits,
-    label_of,
-    p_mode,
-    pairwise_agreement,
-    share_range_after_cancel,
-    shares,
-    wilson,
-)
+from parallm_magics.voting import label_of
+from parallm_magics.voting.count_statistics import CountStatistics
 from parallm_magics.voting.counting import Outcome
-from parallm_magics.voting.rule_entry import Decision, counts_of
-
-P_MODE_VOTES = 500
+from parallm_magics.voting.rule_entry import Decision, Number, PickRule, counts_of
 
 
-class VoteStatistics:
-    """What the counts of a vote may be said to mean."""
-
-    ballots: tuple[Ballot, ...]
-    tally: Counter[str]
-    winner: str | int | float | None
-    _rule: Rule
-    _reading: Reading
-    _repeats: bool
-
-    @property
-    def _counts(self) -> list[int]:
-        return list(self.tally.values())
-
-    @property
-    def valid(self) -> int:
-        """The number of votes with a label."""
-        return sum(self._counts)
-
-    @property
-    def agreement(self) -> float | None:
-        """The leader's share of the valid votes, or None. It is not the chance of being right."""
-        return shares(self._counts, len(self.ballots))["share_valid"] if self.valid else None
-
-    @property
-    def confidence(self) -> float | None:
-        """The winner's share of the valid votes, each counted once, whatever its weight.
-
-        None without a winner, and for rules that do not count votes for a label: best, median
-        and mean. It is not the chance of being right.
-        """
-        return self._rule.entry.share_of_winner(self.winner, self.tally)
-
-    @property
-    def share_requested(self) -> float:
-        """The leader's share of all requested votes."""
-        return max(self._counts, default=0) / max(len(self.ballots), 1)
-
-    @property
-    def margin(self) -> float | None:
-        """The leader's lead over the second label, as a share of the valid votes."""
-        return shares(self._counts, len(self.ballots))["margin_valid"] if self.valid else None
-
-    @property
-    def confidence_range(self) -> tuple[float, float] | None:
-        """The range of the leader's share if the cancelled votes had been counted.
-
-        None if no vote was cancelled.
-        """
-        cancelled = self._in_state("cancelled")
-        if not cancelled:
-            return None
-        lead = max(self._counts, default=0)
-        return share_range_after_cancel(lead, cancelled, len(self.ballots))
-
-    @property
-    def _counted(self) -> bool:
-        """Whether votes were counted, rather than texts given to a judge to choose from."""
-        return self._rule.counts(self._reading)
-
-    @property
-    def interval(self) -> tuple[float, float] | None:
-        """Wilson's 95 % interval of the agreement; None without a valid vote.
-
-        It says how often this prompt would give this label again, not how likely the label is
-        to be right. Also None if a judge chooses among texts, because that is not a count of
-        votes; the same holds for the other statistics.
-        """
-        return wilson(max(self._counts, default=0), self.valid) if self._counted else None
-
-    @property
-    def p_mode(self) -> float | None:
-        """The probability that the leader is the most frequent answer, under a flat prior.
-
-        None unless all votes repeat one prompt on one model, and None above 500 votes, where
-        the exact number takes seconds and adds nothing.
-        """
-        if not (self._repeats and self._counted) or not 0 < self.valid <= P_MODE_VOTES:
-            return None
-        seen = self._counts
-        choices = self._reading.choices
-        unseen = len(choices) - len(seen) if choices else 1
-        return float(p_mode([*seen, *[0] * unseen]))
-
-    @property
-    def entropy(self) -> float | None:
-        """The entropy of the labels in bits; None without a valid vote."""
-        return entropy_bits(self._counts) if self.valid and self._counted else None
-
-    @property
-    def pairwise_agreement(self) -> float | None:
-        """The share of pairs of valid votes that agree; None with fewer than two votes."""
-        return pairwise_agreement(self._counts) if self._counted else None
-
-    @property
-    def is_majority(self) -> bool:
-        """Whether the leader has more than half of all requested votes."""
-        return 2 * max(self._counts, default=0) > len(self.ballots)
-
-    def _in_state(self, state: BallotState) -> int:
-        return sum(ballot.state == state for ballot in self.ballots)
-
-
-class VoteRun(VoteStatistics, Run):
+class VoteRun(CountStatistics, Run):
     """The result of a vote.
 
     Attributes:
@@ -216,7 +103,36 @@ class VoteRun(VoteStatistics, Run):
     @property
     def _could_have_been(self) -> int:
         """The votes that were stopped because nothing could change the outcome any more."""
-        return self._in_state("cancelled") if self.decided_after is not None else 0
+        return self._cancelled if self.decided_after is not None else 0
+
+    @property
+    def requested(self) -> int:
+        """The number of requested votes, those without a label included."""
+        return len(self.ballots)
+
+    @property
+    def _cancelled(self) -> int:
+        return sum(ballot.state == "cancelled" for ballot in self.ballots)
+
+    @property
+    def _entry(self) -> PickRule:
+        return self._rule.entry
+
+    @property
+    def _winning(self) -> str | Number | None:
+        return self.winner
+
+    @property
+    def _closed_set(self) -> tuple[str, ...]:
+        return self._reading.choices
+
+    @property
+    def _repeated(self) -> bool:
+        return self._repeats
+
+    @property
+    def _counted(self) -> bool:
+        return self._rule.counts(self._reading)
 
     @property
     def text(self) -> str | None:

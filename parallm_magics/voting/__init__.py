@@ -22,6 +22,9 @@ from parallm_magics.voting.diagnostics import (
     krippendorff_alpha,
     same_wrong_rate,
 )
+from parallm_magics.voting.field_values import field_keys
+from parallm_magics.voting.field_votes import FieldVote
+from parallm_magics.voting.object_votes import ObjectVote, field_votes
 from parallm_magics.voting.paired_tests import (
     mcnemar_exact,
     mcnemar_midp,
@@ -61,6 +64,8 @@ __all__ = [
     "RULES",
     "Answer",
     "Decision",
+    "FieldVote",
+    "ObjectVote",
     "PickRule",
     "ReadingKind",
     "Terms",
@@ -79,6 +84,8 @@ __all__ = [
     "entropy_bits",
     "error_correlations",
     "error_diagnostics",
+    "field_keys",
+    "field_votes",
     "fleiss_kappa",
     "independent_accuracy_by_votes",
     "judge_swap",

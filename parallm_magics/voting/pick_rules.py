@@ -125,10 +125,11 @@ def confidence(votes: Sequence[Vote], terms: Terms) -> Decision:
 
 def computed(compute: Compute, name: str, votes: Sequence[Vote], terms: Terms) -> Decision:
     """What comes out of the numbers that were voted."""
+    votes = [vote for vote in votes if not isinstance(vote.value, str)]
     if terms.lacks_quorum(votes):
         return Decision("no_quorum")
     # As they are written: 0.1 is a tenth.
-    numbers = [Fraction(repr(v.value)) for v in votes if not isinstance(v.value, str)]
+    numbers = [Fraction(str(vote.value)) for vote in votes]
     found = compute(numbers)
     if not isinstance(found, int | float | Fraction) or not math.isfinite(found):
         raise ValueError(f"it gave {found!r:.60}, which is not a number")

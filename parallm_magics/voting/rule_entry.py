@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from fractions import Fraction
 from typing import Literal, get_args
 
@@ -23,14 +24,14 @@ class Vote:
     Attributes:
         index: the voter's place in the panel, from 0.
         label: the label it counts for.
-        value: the same value in its original type.
+        value: the same value in its original type; a number of a field as a `Decimal`.
         weight: its weight in weighted rules.
         confidence: the confidence that the voter states, from 0 to 1; None if it states none.
     """
 
     index: int
     label: str
-    value: str | Number
+    value: str | Number | Decimal
     weight: Fraction = Fraction(1)
     confidence: float | None = None
 

@@ -60,12 +60,13 @@ def break_tie(decision: Decision, votes: Sequence[Vote], ties: str, seed: int) -
     # A label may share the lead without a vote of its own, by a rule that looks further.
     labels = list(dict.fromkeys([*(each for each in panel if each in tied), *decision.tied]))
     winner, by = broken(labels, seed)
-    among = f"the tie between {_listed(labels)} was broken {by}"
+    among = f"the tie between {listed(labels)} was broken {by}"
     how = f"{decision.how}; {among}" if decision.how else among
     return Decision("decided", winner, how=how)
 
 
-def _listed(labels: Sequence[str]) -> str:
+def listed(labels: Sequence[str]) -> str:
+    """Name the first few labels, and how many more there are."""
     shown = [f"'{short(label)}'" for label in labels[:5]]
     more = [f"{len(labels) - 5} more"] if len(labels) > 5 else []
     *most, last = [*shown, *more]

@@ -1,0 +1,194 @@
+"""When two values of a field are the same answer: keys that are equal for equal answers.
+
+Texts are compared by what they say, numbers and dates as values, lists as sets, the labels of a
+closed set and booleans exactly, and objects by their parts. Null is a value like any other.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, time
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from parallm_magics.answers.cleaning import same_answer_key
+from parallm_magics.core.schemas import FieldKind, Schema, SchemaField
+
+Key = tuple[str, Hashable]
+"""What a value is compared as, and the form in which it is compared."""
+
+Node = Mapping[str, Any]
+"""What a JSON Schema says of one value."""
+
+_OF_TYPE: Mapping[Any, FieldKind] = {
+    "string": "text",
+    "number": "number",
+    "integer": "number",
+    "boolean": "boolean",
+    "array": "list",
+    "object": "object",
+}
+_OF_FORMAT: Mapping[Any, FieldKind] = {"date": "date", "date-time": "date", "time": "time"}
+
+
+def value_key(value: Any, field: SchemaField, schema: Schema) -> Key:
+    """Return a key that is equal for values of this field that are the same answer.
+
+    1, 1.0 and "1.00" are equal numbers. Dates are equal if they are the same instant, and lists if
+    they hold the same values in whatever order and however often.
+
+    Args:
+        value: as JSON holds it.
+    """
+    document = _document(schema.document)
+    return document.key(value, field.kind, document.field(field.name))
+
+
+def field_keys(thing: Any, schema: Schema) -> dict[str, Key]:
+    """Return the key of each field that an object has, by the field's name.
+
+    Two objects say the same of a field if both lack it, or if their keys are equal.
+
+    Args:
+        thing: a validated object of the schema.
+    """
+    plain = schema.plain(thing)
+    fields = (field for field in schema.fields if field.name in plain)
+    return {field.name: value_key(plain[field.name], field, schema) for field in fields}
+
+
+def as_number(value: Any) -> Decimal | None:
+    """Return the number that a value is, exactly as it is written; None where it is none."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str | Decimal):
+        return None
+    try:
+        number = Decimal(repr(value) if isinstance(value, float) else value)
+    except (InvalidOperation, ValueError):
+        return None
+    return number if number.is_finite() else None
+
+
+@functools.lru_cache(64)
+def _document(text: str) -> _Document:
+    """A schema's document, read once."""
+    return _Document(json.loads(text))
+
+
+@dataclass(frozen=True)
+class _Document:
+    """A JSON Schema: what it says of each part decides how that part is compared."""
+
+    whole: Node
+
+    def field(self, name: str) -> list[Node]:
+        """What is said of a field."""
+        return self._part([*self._alternatives(self.whole)], name)
+
+    def key(self, value: Any, kind: FieldKind, nodes: Sequence[Node]) -> Key:
+        """The key of a value of which these are the alternatives."""
+        if value is None:
+            return "null", None
+        if kind == "choice":
+            return "choice", json.dumps(value, sort_keys=True)
+        if isinstance(value, bool):
+            return "boolean", value
+        if isinstance(value, Mapping):
+            parts = (
+                (name, self._key(each, self._part(nodes, name))) for name, each in value.items()
+            )
+            return "object", frozenset(parts)
+        if isinstance(value, list | tuple):
+            return self._items(value, nodes)
+        if kind in ("number", "integer") or not isinstance(value, str):
+            number = as_number(value)
+            return ("text", str(value)) if number is None else ("number", number)
+        moment = _moment(value) if kind == "date" else _time(value) if kind == "time" else None
+        return moment or ("text", same_answer_key(value) or value.strip())
+
+    def _key(self, value: Any, nodes: Sequence[Node]) -> Key:
+        return self.key(value, _kind(nodes), nodes)
+
+    def _items(self, value: Sequence[Any], nodes: Sequence[Node]) -> Key:
+        """The items as a set; in their order where the schema gives each place a meaning."""
+        places = [node["prefixItems"] for node in nodes if "prefixItems" in node]
+        if not places:
+            inner = self._all(node.get("items") for node in nodes)
+            return "list", frozenset(self._key(item, inner) for item in value)
+        at_place = [
+            self._all(each[at] for each in places if at < len(each)) for at in range(len(value))
+        ]
+        return "tuple", tuple(map(self._key, value, at_place))
+
+    def _part(self, nodes: Iterable[Node], name: str) -> list[Node]:
+        """What is said of one part of an object."""
+        return self._all(
+            node.get("properties", {}).get(name, node.get("additionalProperties")) for node in nodes
+        )
+
+    def _all(self, nodes: Iterable[Any]) -> list[Node]:
+        return [each for node in nodes for each in self._alternatives(node)]
+
+    def _alternatives(self, node: Any, seen: frozenset[str] = frozenset()) -> Iterator[Node]:
+        """What a value may be, one by one: references followed, null left out."""
+        if not isinstance(node, Mapping):
+            return
+        reference, types = node.get("$ref"), node.get("type")
+        inner = [each for word in ("anyOf", "oneOf", "allOf") for each in node.get(word, ())]
+        if isinstance(reference, str):
+            if reference not in seen:
+                yield from self._alternatives(self._at(reference), seen | {reference})
+        elif inner:
+            for each in inner:
+                yield from self._alternatives(each, seen)
+        elif isinstance(types, list):
+            for each in types:
+                yield from self._alternatives({**node, "type": each}, seen)
+        elif types != "null":
+            yield node
+
+    def _at(self, reference: str) -> Any:
+        """What a reference within the document points at; None where there is no such place."""
+        at: Any = self.whole
+        for step in filter(None, reference.lstrip("#").split("/")):
+            name = step.replace("~1", "/").replace("~0", "~")
+            at = at.get(name) if isinstance(at, Mapping) else None
+        return at
+
+
+def _kind(nodes: Sequence[Node]) -> FieldKind:
+    """How a part is compared: as what it is ("any") where it may be of several kinds."""
+    kinds = {_kind_of(node) for node in nodes}
+    if len(kinds) == 1:
+        return kinds.pop()
+    # A decimal is written as a number or, lest a digit be lost, as a text of a certain pattern.
+    digits = all("pattern" in node for node in nodes if _kind_of(node) == "text")
+    return "number" if kinds == {"number", "text"} and digits else "any"
+
+
+def _kind_of(node: Node) -> FieldKind:
+    if "enum" in node or "const" in node:
+        return "choice"
+    if node.get("type") == "string":
+        return _OF_FORMAT.get(node.get("format"), "text")
+    return _OF_TYPE.get(node.get("type"), "any")
+
+
+def _moment(text: str) -> Key | None:
+    """A day, as its first moment, or a date and time, as the instant that it is wherever it is told."""
+    try:
+        moment = datetime.fromisoformat(text.strip())
+        if moment.tzinfo is None:
+            return "date", moment
+        return "instant", moment.astimezone(UTC).replace(tzinfo=None)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _time(text: str) -> Key | None:
+    try:
+        return "time", time.fromisoformat(text.strip())
+    except ValueError:
+        return None

@@ -1,0 +1,273 @@
+"""A vote for each field of an object, against counting by hand."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from plain_schemas import schema_of
+
+from parallm_magics.core.schemas import SchemaField
+from parallm_magics.voting import field_votes
+
+# By field: spellings of each of three different answers.
+ANSWERS: Mapping[str, Sequence[Sequence[Any]]] = {
+    "vendor": (["Acme", "acme ", "**Acme**"], ["Bolt", "bolt."], ["Coil"]),
+    "total": ([1, 1.0, "1.00"], [2, "2.0"], [None]),
+    "due": (["2026-12-01", "2026-12-01T00:00:00"], ["2026-12-02"], ["2026-12-01T00:00:00Z"]),
+    "tags": ([["a", "b"], ["B", "a", "b"]], [["a"]], [[]]),
+    "paid": ([True], [False], [None]),
+    "kind": (["a"], ["b"], [None]),
+    "lines": ([[{"n": 1, "x": "P"}], [{"x": "p", "n": 1.0}]], [[{"n": 2}]], [{}]),
+}
+FIELDS = (
+    SchemaField("vendor"),
+    SchemaField("total", "number", nullable=True),
+    SchemaField("due", "date"),
+    SchemaField("tags", "list"),
+    SchemaField("paid", "boolean", nullable=True),
+    SchemaField("kind", "choice", nullable=True, choices=("a", "b"), required=False),
+    SchemaField("lines", "any", required=False),
+)
+SCHEMA = schema_of(*FIELDS)
+OPTIONAL = {each.name for each in FIELDS if not each.required}
+
+
+@st.composite
+def panels(draw: st.DrawFn) -> list[dict[str, tuple[int, int]] | None]:
+    """Objects as answer and spelling by field; None for a vote without an object."""
+
+    def one() -> dict[str, tuple[int, int]] | None:
+        if draw(st.integers(0, 5)) == 0:
+            return None
+        thing = {}
+        for name, answers in ANSWERS.items():
+            answer = draw(st.integers(-1 if name in OPTIONAL else 0, len(answers) - 1))
+            if answer >= 0:
+                thing[name] = answer, draw(st.integers(0, len(answers[answer]) - 1))
+        return thing
+
+    return [one() for _ in range(draw(st.integers(1, 7)))]
+
+
+def written(thing: dict[str, tuple[int, int]] | None) -> dict[str, Any] | None:
+    """The object that is meant."""
+    if thing is None:
+        return None
+    return {name: ANSWERS[name][answer][how] for name, (answer, how) in thing.items()}
+
+
+def by_hand(
+    votes: Sequence[int], requested: int, rule: str, base: str, quorum: int
+) -> tuple[str, int | None]:
+    """Who wins, counted without any of the code under test."""
+    if len(votes) < max(1, quorum):
+        return "no_quorum", None
+    counts = Counter(votes)
+    first = max(counts.values())
+    lead = [answer for answer, count in counts.items() if count == first]
+    of = len(votes) if base == "valid" else requested
+    enough = {
+        "plurality": True,
+        "majority": Fraction(first, of) > Fraction(1, 2),
+        "threshold": Fraction(first, of) >= Fraction(2, 5),
+        "unanimous": first == of,
+    }[rule]
+    if not enough:
+        return "no_majority", None
+    return ("decided", lead[0]) if len(lead) == 1 else ("tie", None)
+
+
+@given(
+    panels(),
+    st.sampled_from(["plurality", "majority", "threshold", "unanimous"]),
+    st.sampled_from(["valid", "requested"]),
+    st.one_of(st.none(), st.integers(1, 5)),
+)
+def test_each_field_is_a_vote_of_its_own(
+    panel: list[dict[str, tuple[int, int]] | None], rule: str, base: Any, quorum: int | None
+) -> None:
+    """Status, winner and tally of every field are those of counting its answers by hand."""
+    objects = [written(each) for each in panel]
+    q = "2/5" if rule == "threshold" else None
+    vote = field_votes(objects, SCHEMA, rule, q=q, base=base, quorum=quorum)
+    least = -(-len(panel) // 2) if quorum is None else quorum
+    for name, found in vote.fields.items():
+        cast = [each[name][0] for each in panel if each is not None and name in each]
+        status, winner = by_hand(cast, len(panel), rule, base, least)
+        assert found.status == status
+        if winner is None:
+            assert found.winner is found.label is None
+        else:
+            assert found.plain in ANSWERS[name][winner]
+            assert found.values[found.label or ""] == found.winner == found.plain
+        assert sorted(found.tally.values()) == sorted(Counter(cast).values())
+        assert found.without == sum(each is not None and name not in each for each in panel)
+        assert found.requested == len(panel)
+    required = [vote.fields[each.name] for each in FIELDS if each.required]
+    if all(each.decided for each in required):
+        assert vote.status == "decided"
+        won = {name: each.plain for name, each in vote.fields.items() if each.decided}
+        assert vote.value == vote.plain == won
+    else:
+        assert vote.value is None
+        assert vote.status == next(each.status for each in required if not each.decided)
+        assert "no winner for" in vote.how
+
+
+@given(panels())
+def test_whole_objects_are_equal_where_every_field_is(
+    panel: list[dict[str, tuple[int, int]] | None],
+) -> None:
+    """The tally of whole objects counts those that say the same in every field."""
+    vote = field_votes([written(each) for each in panel], SCHEMA)
+    meant = Counter(
+        tuple(sorted((name, answer) for name, (answer, _) in each.items()))
+        for each in panel
+        if each is not None
+    )
+    assert sorted(vote.tally.values()) == sorted(meant.values())
+    if vote.label is not None:
+        assert vote.composed is (vote.label not in vote.tally)
+
+
+def test_the_object_of_the_winners_need_be_no_voters() -> None:
+    """Each voter errs in one field, and the object of the winners is right in all."""
+    right = {"vendor": "Acme", "total": 3, "due": "2026-12-01"}
+    schema = schema_of(*FIELDS[:3])
+    wrong = [{**right, name: ANSWERS[name][1][0]} for name in right]
+    vote = field_votes(wrong, schema)
+    assert vote.value == right
+    assert vote.composed
+    assert vote.how == "composed: no single voter gave this object"
+    assert [*vote.tally.values()] == [1, 1, 1]
+
+
+def test_a_winner_is_the_most_usual_spelling() -> None:
+    """Nothing is taken off a text, since a name may end with a full stop."""
+    schema = schema_of(SchemaField("vendor"))
+    said = ["acme inc", "Acme Inc.", "ACME", "Acme Inc."]
+    [found] = field_votes([{"vendor": each} for each in said], schema).fields.values()
+    assert found.winner == "Acme Inc."
+    assert dict(found.tally) == {"Acme Inc.": 3, "ACME": 1}
+
+
+def test_null_and_the_text_null_are_two_answers() -> None:
+    """What looks alike has labels of its own."""
+    schema = schema_of(SchemaField("x", nullable=True))
+    objects = [{"x": each} for each in ("null", None, None)]
+    [found] = field_votes(objects, schema).fields.values()
+    assert found.status == "decided"
+    assert found.winner is None
+    assert dict(found.tally) == {"null": 2, '"null"': 1}
+
+
+def test_numbers_have_a_median_and_the_rest_a_plurality() -> None:
+    """A rule for numbers decides the number fields; null is no number."""
+    schema = schema_of(SchemaField("n", "number", nullable=True), SchemaField("x"))
+    objects = [{"n": n, "x": x} for n, x in (("1.5", "a"), (4, "b"), (None, "b"), (2, "b"))]
+    vote = field_votes(objects, schema, "median")
+    assert vote.value == {"n": 2, "x": "b"}
+    assert vote.fields["n"].how == "the median of 3 votes"
+    assert vote.fields["n"].confidence is None
+    assert vote.fields["x"].pick == "plurality"
+    nulls = field_votes([{"n": None, "x": "a"}] * 3, schema, "mean")
+    assert nulls.fields["n"].status == nulls.status == "no_quorum"
+
+
+def test_a_number_too_long_to_compute_with_is_left_out() -> None:
+    """An absurd exponent costs no memory."""
+    schema = schema_of(SchemaField("n", "number"))
+    vote = field_votes([{"n": each} for each in ("1e999999999", 1, 3)], schema, "mean")
+    assert vote.value == {"n": 2}
+    again = field_votes([{"n": each} for each in ("1e999999999", 1, "10e999999998")], schema)
+    assert again.value == {"n": "1e999999999"}
+
+
+def test_ties_are_broken_in_each_field() -> None:
+    """By the lowest place, or by lot."""
+    schema = schema_of(SchemaField("x"), SchemaField("n", "number"))
+    objects = [{"x": "b", "n": 1}, {"x": "a", "n": 1}]
+    told = field_votes(objects, schema)
+    assert (told.status, told.value) == ("tie", None)
+    assert told.how == "no winner for x: tie between 'b' and 'a'"
+    assert field_votes(objects, schema, ties="first").value == {"x": "b", "n": 1}
+    lots = {field_votes(objects, schema, ties="random", seed=s).value["x"] for s in range(20)}
+    assert lots == {"a", "b"}
+
+
+def test_weights_count_in_each_field() -> None:
+    """One heavy voter wins what it votes on."""
+    schema = schema_of(SchemaField("x"), SchemaField("y", required=False))
+    objects = [{"x": "a"}, {"x": "b", "y": "c"}, {"x": "b", "y": "d"}]
+    weights = [Fraction(3), Fraction(1), Fraction(1)]
+    vote = field_votes(objects, schema, "weighted", weights=weights)
+    assert vote.value == {"x": "a"}
+    assert vote.fields["x"].weights == {"a": 3, "b": 2}
+    assert vote.fields["y"].status == "tie"
+
+
+def test_winners_that_do_not_fit_together_are_no_object() -> None:
+    """The schema checks the object of the winners as it checks a voter's."""
+
+    def check(thing: Mapping[str, Any]) -> None:
+        if thing["low"] > thing["high"]:
+            raise ValueError("low is above high")
+
+    schema = schema_of(SchemaField("low", "number"), SchemaField("high", "number"), check=check)
+    objects = [{"low": 1, "high": 2}, {"low": 7, "high": 9}, {"low": 7, "high": 8}]
+    vote = field_votes([*objects, {"low": 0, "high": 2}], schema)
+    assert (vote.status, vote.value) == ("rule_failed", None)
+    assert vote.how == "the winners together are no valid Thing: low is above high"
+
+
+def test_a_default_never_stands_for_a_winner() -> None:
+    """Where an optional field has no winner, the class may not fill it in."""
+    fields = SchemaField("x"), SchemaField("currency", required=False)
+    schema = schema_of(*fields)
+    filling = schema_of(*fields)
+    object.__setattr__(filling, "make", lambda plain: {"currency": "USD", **plain})
+    objects = [{"x": "a", "currency": "EUR"}, {"x": "a", "currency": "GBP"}]
+    assert field_votes(objects, schema).value == {"x": "a"}
+    vote = field_votes(objects, filling)
+    assert (vote.status, vote.value) == ("tie", None)
+    assert "its default, USD, was not voted for" in vote.how
+
+
+def test_no_object_is_no_quorum() -> None:
+    """Without any valid object there is no winner at all."""
+    vote = field_votes([None, None, None], SCHEMA)
+    assert (vote.status, vote.value, dict(vote.tally)) == ("no_quorum", None, {})
+    only_optional = schema_of(SchemaField("x", required=False))
+    assert field_votes([None], only_optional).status == "no_quorum"
+
+
+@pytest.mark.parametrize(
+    ("rule", "says"),
+    [
+        ("judge", "a judge chooses whole answers, not fields"),
+        ("best", "a judge chooses whole answers, not fields"),
+        ("confidence", "a confidence is stated for whole answers, not fields"),
+        ("any", "it looks for one label"),
+        ("mean", "Thing has no such field"),
+    ],
+)
+def test_rules_that_no_field_can_keep_are_refused(rule: str, says: str) -> None:
+    """What needs more than the values of a field is an error, in one line."""
+    with pytest.raises(ValueError, match=says):
+        field_votes([{"x": "a"}], schema_of(SchemaField("x")), rule)
+    with pytest.raises(ValueError, match="--ties judge does not work"):
+        field_votes([{"x": "a"}], schema_of(SchemaField("x")), ties="judge")
+
+
+def test_a_closed_set_is_known_to_the_statistics() -> None:
+    """Of two labels one is likelier to lead than of any number of them."""
+    fields = SchemaField("k", "choice", choices=("a", "b")), SchemaField("x")
+    vote = field_votes([{"k": "a", "x": "a"}] * 3, schema_of(*fields))
+    assert vote.fields["k"].interval == vote.fields["x"].interval
+    assert vote.fields["k"].p_mode is None
