@@ -60,6 +60,7 @@ COLUMN_MEANINGS: dict[str, str] = {
     "seconds": "How long the call took.",
     "tokens": "Tokens in and out, together.",
     "cost": "The cost in US dollars; `–` where it is not known.",
+    "probability": "The probability of the most probable label, where the model gives one.",
     "request": "The id that the provider gave to the call.",
     "answer": "How the answer begins, or why there is none.",
 }

@@ -1,7 +1,7 @@
 """From records to what a person sees: pure, without a clock, a kernel or a browser."""
 
 from parallm_magics.display.board import Board
-from parallm_magics.display.columns import item_of
+from parallm_magics.display.call_rows import item_of
 from parallm_magics.display.kinds import (
     Block,
     Curve,
@@ -16,6 +16,8 @@ from parallm_magics.display.kinds import (
     Says,
     Table,
 )
+from parallm_magics.display.plain_tables import COLUMNS
+from parallm_magics.display.reliability import StatedShare, reliability
 from parallm_magics.display.run_blocks import report_blocks, run_blocks, timeline
 from parallm_magics.display.stylesheet import StyleSheet
 from parallm_magics.display.text import (
@@ -30,15 +32,15 @@ from parallm_magics.display.text import (
     seconds,
 )
 from parallm_magics.display.to_html import html
-from parallm_magics.display.to_plain import COLUMNS, plain
+from parallm_magics.display.to_plain import plain
 from parallm_magics.display.totals import Totals, totals
 from parallm_magics.display.view import Counts, Guard, SectionVote, Tally, View
 from parallm_magics.display.votes import vote_bars
 
 __all__ = [
     "COLUMNS", "Block", "Board", "Counts", "Curve", "Disclosure", "Dot", "Dots", "Facts", "Guard", "Heading",
-    "Matrix", "Notes", "Prompt", "Says", "SectionVote", "StyleSheet", "Table", "Tally", "Totals",
+    "Matrix", "Notes", "Prompt", "Says", "SectionVote", "StatedShare", "StyleSheet", "Table", "Tally", "Totals",
     "View", "correlation", "count",
-    "html", "isolated", "item_of", "listed", "money", "one_line", "percent", "plain", "points", "report_blocks",
-    "run_blocks", "seconds", "timeline", "totals", "vote_bars",
+    "html", "isolated", "item_of", "listed", "money", "one_line", "percent", "plain", "points", "reliability",
+    "report_blocks", "run_blocks", "seconds", "timeline", "totals", "vote_bars",
 ]  # fmt: skip

@@ -10,7 +10,8 @@ from typing import Literal
 
 from parallm_magics.core.tasks import Event, Record, Role
 from parallm_magics.display import text
-from parallm_magics.display.columns import Row, models_line, read_as
+from parallm_magics.display.call_rows import Row, models_line, read_as
+from parallm_magics.display.field_columns import without_columns
 from parallm_magics.display.kinds import Block, Disclosure, Heading, Notes, Progress, Says, Workers
 from parallm_magics.display.live_rows import MOST_ROWS, LiveRows, Worker
 from parallm_magics.display.live_sums import LiveSums
@@ -183,7 +184,7 @@ class Board:
         if self._pattern == "vote" and not self.redacted:
             blocks.append(self._votes.bars(self._calls.begun if self.total is None else self.total))
         more = f"{left:,} {_LEFT}" if left > 0 else ""
-        table = Workers(tuple(rows), more, live=True, asked=self._columns)
+        table = Workers(tuple(without_columns(rows)), more, live=True, asked=self._columns)
         if self._pattern == "fanout":
             return [*blocks, table]
         # Folded as in the result, which would else be a jump.

@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from parallm_magics.display.columns import Row
+from parallm_magics.display.call_rows import Row
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +167,7 @@ class Dot:
     Attributes:
         cells: what stands beside it.
         strong: whether the reader looks for it.
+        mark: another share on the same axis, that this one is held against.
     """
 
     name: str
@@ -175,6 +176,7 @@ class Dot:
     high: float
     cells: tuple[str, ...] = ()
     strong: bool = False
+    mark: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,9 +194,10 @@ class Dots:
 
     @property
     def ends(self) -> tuple[float, float]:
-        """Where the axis begins and ends: at the tenths around all intervals."""
-        low = math.floor(min(row.low for row in self.rows) * 10 + 1e-9)
-        high = math.ceil(max(row.high for row in self.rows) * 10 - 1e-9)
+        """Where the axis begins and ends: at the tenths around all intervals and marks."""
+        shares = [row.mark for row in self.rows if row.mark is not None]
+        low = math.floor(min(*shares, *(row.low for row in self.rows), 1.0) * 10 + 1e-9)
+        high = math.ceil(max(*shares, *(row.high for row in self.rows), 0.0) * 10 - 1e-9)
         low = min(low, 9)
         return low / 10, max(high, low + 1) / 10
 
@@ -232,6 +235,65 @@ class Facts:
 
 
 @dataclass(frozen=True, slots=True)
+class Definition:
+    """An object's fields below each other, each a text or a block of its own, and a word on those left out."""
+
+    entries: tuple[tuple[str, str | Block], ...]
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """One label and its share of one, such as the probability that a model gives it."""
+
+    label: str
+    share: float
+    strong: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Shares:
+    """Labels and their shares, a bar each, the largest first.
+
+    Attributes:
+        title: what is shared out.
+        more: how many further labels have no bar.
+    """
+
+    title: str
+    shares: tuple[Share, ...]
+    more: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class FieldVote:
+    """How the votes of one field fell.
+
+    Attributes:
+        name: the field's.
+        winner: its value in words; "" where nobody won.
+        share: the leader's share of the votes that were requested, from 0 to 1.
+        votes: the same in words, such as "4 of 5".
+        status: how it ended, in words.
+        detail: its tally, which opens below.
+    """
+
+    name: str
+    winner: str
+    share: float
+    votes: str
+    status: str
+    detail: tuple[Block, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class FieldVotes:
+    """The votes of an object's fields, a row each."""
+
+    rows: tuple[FieldVote, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Prompt:
     """What a call would be asked, letter by letter."""
 
@@ -265,5 +327,6 @@ class Disclosure:
 
 Block = (
     Heading | Notes | Says | Bars | Text | Workers | Timeline
-    | Table | Dots | Matrix | Curve | Facts | Prompt | Progress | Disclosure
+    | Table | Dots | Matrix | Curve | Facts | Definition | Shares | FieldVotes
+    | Prompt | Progress | Disclosure
 )  # fmt: skip

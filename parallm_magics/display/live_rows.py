@@ -8,7 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from parallm_magics.core.tasks import ROLES, Event, Model, Record, Role
-from parallm_magics.display.columns import About, Read, Row, about_of, row_of
+from parallm_magics.display.call_rows import About, Read, Row, about_of, row_of
+from parallm_magics.display.object_words import summary
+from parallm_magics.display.streamed_fields import StreamedFields, streamed_fields
 
 MOST_ROWS = 30
 """Most rows drawn while a run goes on, of however many calls."""
@@ -35,6 +37,7 @@ class Worker:
         role: what the call is for; a guard's words, which are about what goes in, are not redacted.
         read: what was read from the answer.
         about: what it is about and how it is asked, once it has begun.
+        typed: the fields of its answer as they come; None where it is asked for none.
     """
 
     name: str
@@ -48,17 +51,21 @@ class Worker:
     record: Record | None = None
     read: Read = ("", False)
     about: About = field(default_factory=About)
+    typed: StreamedFields | None = None
 
     def tell(self, event: Event) -> None:
         """Take in what happened before the end."""
         if event.kind == "started":
             self.state, self.tail, self.why = "running", "", ""
             self.about = About() if event.task is None else about_of(event.task)
+            self.typed = streamed_fields(event.task)
             self.attempts += 1
         elif event.kind == "heard":
             if event.text:
                 self.state = "answering"
                 self.tail = (self.tail + event.text[-TAIL_LENGTH:])[-TAIL_LENGTH:]
+                if self.typed is not None:
+                    self.typed.hear(event.text)
         elif event.kind == "waiting":
             self.state, self.why = "waiting", event.text
 
@@ -70,14 +77,16 @@ class Worker:
         row = Row(self.name, str(self.model), self.state, span=span, role=self.role)
         if self.state == "queued":
             return row
+        fields = None if hidden or self.typed is None else self.typed.fields
         return replace(
             row,
             about=self.about,
             start=self.start,
             seconds=max(now - self.start, 0.0),
             attempts=self.attempts,
-            answer=self._streaming(hidden),
+            answer=self._streaming(hidden) if fields is None else summary(fields, TAIL_SHOWN),
             problem="" if hidden else self.why,
+            fields=fields,
         )
 
     def _streaming(self, hidden: bool) -> str:
@@ -93,7 +102,9 @@ class Worker:
             return row
         # An error may quote the answer that it could not read.
         answer = REDACTED if hidden else ""
-        return replace(row, vote="", voted=False, answer=answer, problem="", record=None)
+        return replace(
+            row, vote="", voted=False, answer=answer, problem="", fields=None, record=None
+        )
 
 
 def last_words(text: str, most: int) -> str:
@@ -183,7 +194,7 @@ class LiveRows:
 
     def end(self, index: int, worker: Worker, record: Record) -> None:
         """Take in that a call has ended."""
-        worker.record, worker.tail = record, ""
+        worker.record, worker.tail, worker.typed = record, "", None
         del self.live[index]
         self._over[index >> _BLOCK] |= 1 << index % (1 << _BLOCK)
         if worker.role != "worker":

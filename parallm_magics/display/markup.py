@@ -206,21 +206,34 @@ def clip(ems: float) -> Element:
     return Element("div", style=style, dir="auto")
 
 
-def interval(low: float, middle: float, high: float, full: bool) -> Markup:
-    """A dot on the line of its interval, on an axis from 0 to 1; in full colour or in grey."""
+def interval(
+    low: float, middle: float, high: float, full: bool, mark: float | None = None
+) -> Markup:
+    """A dot on the line of its interval, on an axis from 0 to 1; in full colour or in grey.
+
+    Args:
+        mark: where an upright line stands that the dot is held against; None for none.
+    """
     colour = looks.GREEN if full else looks.GREY
     seen = f"background:{colour};forced-color-adjust:none"
     line = f"{seen};height:2px;flex:"
     # As wide as nothing, so that it takes no room from the lines beside it.
-    mark = f"{seen};width:.6em;height:.6em;border-radius:50%;flex:none;margin:0 -.3em"
-    return div(
+    dot_ = f"{seen};width:.6em;height:.6em;border-radius:50%;flex:none;margin:0 -.3em"
+    drawn = div(
         "display:flex;align-items:center;height:1.1em;margin:0 .4em",
         div(f"flex:{low:.4f}"),
         div(f"{line}{middle - low:.4f}"),
-        div(mark),
+        div(dot_),
         div(f"{line}{high - middle:.4f}"),
         div(f"flex:{1 - high:.4f}"),
     )
+    if mark is None:
+        return drawn
+    upright = f"height:1.1em;border-left:2px solid {looks.AMBER};margin-right:-2px"
+    # Moved up over what is drawn already: a page that is not trusted keeps no positions.
+    over = "display:flex;height:1.1em;margin:0 .4em -1.1em"
+    held = div(over, div(f"flex:{mark:.4f}"), div(upright), div(f"flex:{1 - mark:.4f}"))
+    return joined((held, drawn))
 
 
 def bar(*parts: tuple[float, str]) -> Markup:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from parallm_magics.core.tasks import Record
 from parallm_magics.display import kinds, text
-from parallm_magics.display.columns import models_line, row_of, slowest
+from parallm_magics.display.call_rows import models_line, row_of, slowest
 from parallm_magics.display.kinds import Block, Says
 from parallm_magics.display.run_rows import guard_line, worker_tables
 from parallm_magics.display.totals import (

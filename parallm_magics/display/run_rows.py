@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from parallm_magics.answers.json_objects import objects_in
 from parallm_magics.core.tasks import Record
 from parallm_magics.display import kinds, text, vote_words
-from parallm_magics.display.columns import ANSWER_LIMIT, Row, about_of, asked_and_answered, row_of
+from parallm_magics.display.call_rows import Row, about_of, asked_and_answered, row_of
+from parallm_magics.display.columns import ANSWER_LIMIT
+from parallm_magics.display.definitions import definition
+from parallm_magics.display.field_columns import tells_all, without_columns
 from parallm_magics.display.kinds import Block, Says
 from parallm_magics.display.totals import totals
 from parallm_magics.display.view import Guard, SectionVote, View
@@ -32,6 +35,9 @@ MOST_REASON = 300
 
 SHORT, LINE = 30, 90
 """Characters of an answer that are seen whole in its row: on a narrow page, and on a wide one."""
+
+MOST_LABELS = 20
+"""Most labels whose probabilities are drawn."""
 
 ABOVE = "shown above"
 
@@ -110,7 +116,9 @@ class _Table:
 
     def block(self, lines: Sequence[_Line], more: str = "") -> kinds.Workers:
         """The table of these lines, and a word on those that have none."""
-        drawn = [self._vote(each.vote) if each.vote else self._call(each) for each in lines]
+        drawn = _in_columns(
+            [self._vote(each.vote) if each.vote else self._call(each) for each in lines]
+        )
         details = tuple(detail for _, detail in drawn)
         opened = range(len(drawn)) if self._opens else ()
         return kinds.Workers(
@@ -141,8 +149,11 @@ class _Table:
             detail += (Says((row.answer,), "dim"),) if len(row.answer) > LINE else ()
         elif record.role == "judge":
             row = replace(row, answer=_reason(record.text) or row.answer)
+        if row.fields is not None:
+            return row, (definition(row.fields), *detail, *_around(record.text, self._limit))
         more = _long(row) or detail or row.problem or record.role != "worker"
-        if more and record.text.strip():
+        told = record.probabilities is not None and record.text.strip() == row.vote
+        if more and record.text.strip() and not told:
             detail += (kinds.Text("", record.text, self._limit),)
         return row, detail
 
@@ -150,6 +161,32 @@ class _Table:
         voters = [_Line(record, within=True) for record in vote.records]
         bars = vote_bars(vote.tally, vote.records, brief=True)
         return _row_of_votes(vote, self._span), (bars, self.block(voters))
+
+
+_Drawn = tuple[Row, tuple[Block, ...]]
+
+
+def _in_columns(drawn: Sequence[_Drawn]) -> list[_Drawn]:
+    """The rows of typed answers without what has a column; where columns say all, nothing opens."""
+    rows = without_columns([row for row, _ in drawn])
+    return [_opening(row, detail) for row, (_, detail) in zip(rows, drawn, strict=True)]
+
+
+def _opening(row: Row, detail: tuple[Block, ...]) -> _Drawn:
+    if row.fields is None or row.answer:
+        return row, detail
+    if tells_all(row):
+        detail = tuple(each for each in detail if not isinstance(each, kinds.Definition))
+    return replace(row, answer="all fields" if detail else ""), detail
+
+
+def _around(said: str, limit: int) -> Iterator[Block]:
+    """An answer as it came, where there is more in it than its object."""
+    said = said.strip()
+    bare = said.removeprefix("```json").removeprefix("```").removesuffix("```").strip()
+    if not (bare.startswith("{") and bare.endswith("}")) and said:
+        answer = (kinds.Text("", said, limit),)
+        yield kinds.Disclosure("the answer as it came", answer, page_only=True)
 
 
 def _reason(said: str) -> str:
@@ -213,11 +250,21 @@ def _facts(row: Row, record: Record, limit: int) -> Iterator[Block]:
         lines.append(f"Request: {record.request_id}")
     if record.thinking_tokens and not record.thinking:
         lines.append(f"Thinking: {text.count(record.thinking_tokens, 'token')}, not sent")
+    if record.probabilities and len(record.probabilities) > 1:
+        yield _probabilities(record.probabilities)
     if lines:
         yield Says(tuple(text.isolated(line, 1000) for line in lines), "dim")
     if record.thinking:
         words = f"thinking: {text.count(len(record.thinking.split()), 'word')}"
         yield kinds.Disclosure(words, (kinds.Text("", record.thinking, limit),), page_only=True)
+
+
+def _probabilities(shares: Mapping[str, float]) -> kinds.Shares:
+    """The probability of each label, the most probable first."""
+    ranked = sorted(shares.items(), key=lambda each: -each[1])
+    drawn = (kinds.Share(label, share, at == 0) for at, (label, share) in enumerate(ranked))
+    more = max(len(ranked) - MOST_LABELS, 0)
+    return kinds.Shares("Probabilities", tuple(drawn)[:MOST_LABELS], more)
 
 
 # --- guardrails -----------------------------------------------------------------------------------

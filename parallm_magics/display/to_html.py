@@ -7,8 +7,10 @@ from typing import Any
 
 from markupsafe import Markup
 
-from parallm_magics.display import kinds, looks, text
-from parallm_magics.display.columns import Column, Row, columns_of, elapsed
+from parallm_magics.display import kinds, looks, text, typed_html
+from parallm_magics.display.call_rows import Row
+from parallm_magics.display.columns import Column, elapsed
+from parallm_magics.display.field_columns import table_columns
 from parallm_magics.display.markup import (
     Element,
     Pieces,
@@ -82,7 +84,7 @@ _detail = Element("div", style="white-space:normal;margin:.3em 0 .5em 1.1em")
 
 def _workers(block: kinds.Workers) -> Pieces:
     """A real table: one <tr> in its <tbody> for each row, no more, no less."""
-    shown = columns_of(block.rows, block.live, block.asked)
+    shown = table_columns(block.rows, block.live, block.asked)
     styles = [f"{looks.RIGHT if each.right else looks.LEFT}{each.style}" for each in shown]
     draws = [_cell(each) for each in shown]
     head = [
@@ -168,7 +170,8 @@ def _dots(block: kinds.Dots) -> Markup:
     for row in block.rows:
         named = box(18)(text.one_line(row.name, 60))
         low, middle, high = map(block.along, (row.low, row.share, row.high))
-        picture = interval(low, middle, high, row.strong)
+        mark = None if row.mark is None else block.along(row.mark)
+        picture = interval(low, middle, high, row.strong, mark)
         rows.append(
             [strong(named) if row.strong else named, picture, *map(text.one_line, row.cells)]
         )
@@ -337,6 +340,10 @@ def _folded(title: str, inside: Iterable[str | Pieces]) -> Pieces:
     return _apart.around([_closed.around([summary, _indented.around(inside)])])
 
 
+def _draw(block: kinds.Block) -> Markup:
+    return joined(_all_of((block,)))
+
+
 _DRAWN: Mapping[type, Callable[[Any], Markup | Pieces]] = {
     kinds.Heading: _heading,
     kinds.Notes: lambda block: joined(_note(text.one_line(each, 500)) for each in block.notes),
@@ -350,6 +357,9 @@ _DRAWN: Mapping[type, Callable[[Any], Markup | Pieces]] = {
     kinds.Matrix: _matrix,
     kinds.Curve: _curve,
     kinds.Facts: _facts,
+    kinds.Definition: lambda block: typed_html.definition(block, _draw),
+    kinds.Shares: lambda block: typed_html.shares(block, _draw),
+    kinds.FieldVotes: lambda block: typed_html.field_votes(block, _draw),
     kinds.Prompt: _prompt,
     kinds.Progress: lambda block: div(
         "margin:.4em 0;max-width:24em",

@@ -7,23 +7,24 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass, replace
 from typing import Any
 
-from parallm_magics.display import kinds, looks, text
-from parallm_magics.display.columns import Column, Row, columns_of, slowest
-
-COLUMNS = 100
-"""How wide a text is that is kept, and a terminal that does not say."""
+from parallm_magics.display import kinds, looks, report_plain, text, typed_plain
+from parallm_magics.display.call_rows import Row, slowest
+from parallm_magics.display.columns import Column
+from parallm_magics.display.definitions import definition
+from parallm_magics.display.field_columns import is_field, table_columns
+from parallm_magics.display.plain_tables import COLUMNS, aligned, squeeze, titled
 
 MOST = 2_000
 """Most characters of an answer in a text that is kept; what is printed has all of them."""
-
-_WIDE, _LEAST = 44, 8
-"""Most characters of a cell of a report; to fewer columns than the second no cell of words is cut."""
 
 _STRIP, _LINE = 20, 500
 """Columns of a bar in the table, and the characters of an answer that are looked at for a line in it."""
 
 _PIXELS = 9
 """A terminal's column in pixels: what gives way on a narrow page gives way in a narrow terminal."""
+
+_LEAST_ANSWER = 8
+"""Columns that the fields of typed answers leave beside them for what else was said."""
 
 _BELOW, _INDENT = "below", "  "
 
@@ -62,12 +63,6 @@ def plain(blocks: Sequence[kinds.Block], columns: int = COLUMNS, most: int | Non
     return "\n".join(lines[1:])
 
 
-def _titled(title: str, *lines: str, note: str = "") -> list[str]:
-    title = text.one_line(title, COLUMNS)
-    above = [title, "-" * text.width(title)] if title else []
-    return [*above, *lines, *([text.one_line(note, 500)] if note else [])]
-
-
 def _heading(block: kinds.Heading, page: _Page) -> list[str]:
     title = text.one_line(block.title, 300) + ("  [SIMULATED]" if block.simulated else "")
     about = [text.one_line(block.about, 1000)] if block.about else []
@@ -94,10 +89,11 @@ def _bars(block: kinds.Bars, page: _Page) -> list[str]:
 
 def _workers(block: kinds.Workers, page: _Page) -> list[str]:
     """The table, with the answers that are short; the others stand in full below it."""
-    *every, last = columns_of(block.rows, block.live, block.asked)
+    *every, last = table_columns(block.rows, block.live, block.asked)
     shown = [column for column in every if column.room <= page.columns * _PIXELS]
+    shown, left_out = _fitting(shown, block.rows, page)
     answers = [*map(_answer_of, block.rows)]
-    lines, cells = _beside([each for each in shown if not each.picture], answers, block, page)
+    lines, cells = _beside(_unpictured(shown), answers, block, page)
     pictured, fewer = _beside(shown, answers, block, page)
     # The picture gives way where words would.
     if cells == fewer and _widest(pictured) <= page.columns:
@@ -109,8 +105,27 @@ def _workers(block: kinds.Workers, page: _Page) -> list[str]:
     lines += [block.more] if block.more else []
     details = block.details or ((),) * len(block.rows)
     for row, cell, detail in zip(block.rows, cells, details, strict=True):
-        lines += [] if block.live else _in_full(row, cell, detail, page)
+        told = [*detail]
+        if left_out and row.fields and not any(isinstance(d, kinds.Definition) for d in detail):
+            told.insert(0, definition(row.fields))
+        lines += [] if block.live else _in_full(row, cell, told, page)
     return lines
+
+
+def _fitting(
+    columns: Sequence[Column], rows: Sequence[Row], page: _Page
+) -> tuple[list[Column], bool]:
+    """The columns without the last fields that are too many for the page, and whether there are such."""
+    shown = [*columns]
+    fields = [each for each in columns if is_field(each)]
+    bare = replace(page, columns=page.columns - _LEAST_ANSWER) if fields else page
+    while fields and _widest(_lines_of(_unpictured(shown), rows, bare)) > bare.columns:
+        shown.remove(fields.pop())
+    return shown, len(shown) < len(columns)
+
+
+def _unpictured(columns: Sequence[Column]) -> list[Column]:
+    return [column for column in columns if not column.picture]
 
 
 def _widest(lines: Iterable[str]) -> int:
@@ -148,8 +163,8 @@ def _lines_of(columns: Sequence[Column], rows: Sequence[Row], page: _Page) -> li
     widths = [max(text.width(line[at]) for line in cells) for at in range(len(columns))]
     words = [at for at, each in enumerate(columns) if not each.right]
     if not any(each.picture for each in columns):
-        _squeeze(widths, sorted(words, key=lambda at: -widths[at]), page.columns)
-    return _aligned(cells, widths, [each.right for each in columns])
+        squeeze(widths, sorted(words, key=lambda at: -widths[at]), page.columns)
+    return aligned(cells, widths, [each.right for each in columns])
 
 
 def _cell(column: Column, row: Row) -> str:
@@ -174,14 +189,6 @@ def _strip(row: Row, span: float, room: int) -> str:
     )
     end = max(end, run + (took > 0))
     return (" " * begin + "·" * (run - begin) + "█" * (end - run)).ljust(room)[:room]
-
-
-def _squeeze(widths: list[int], order: Iterable[int], columns: int) -> None:
-    """Take room from columns of words, in this order, until all of them fit."""
-    for at in order:
-        over = sum(widths) + 2 * (len(widths) - 1) - columns
-        if over > 0:
-            widths[at] = max(widths[at] - over, min(widths[at], _LEAST))
 
 
 def _in_full(row: Row, cell: str, detail: Sequence[kinds.Block], page: _Page) -> list[str]:
@@ -220,21 +227,8 @@ def _missing(row: Row, detail: Sequence[kinds.Block]) -> Iterator[kinds.Block]:
     says = [line for block in detail if isinstance(block, kinds.Says) for line in block.lines]
     if row.problem and not any(row.problem in line for line in says):
         yield kinds.Says((text.isolated(row.problem, 1000),))
-    if row.answer.strip() not in (*texts, ""):
+    if row.fields is None and row.answer.strip() not in (*texts, ""):
         yield kinds.Text("", row.answer, 0)
-
-
-def _aligned(
-    cells: Sequence[Sequence[str]], widths: Sequence[int], right: Sequence[bool]
-) -> list[str]:
-    """Cells in columns of these widths, cut where they are longer."""
-    return [
-        "  ".join(
-            text.fit(cell, wide, "right" if flush else "left")
-            for cell, wide, flush in zip(line, widths, right, strict=True)
-        ).rstrip()
-        for line in cells
-    ]
 
 
 def _timeline(block: kinds.Timeline, page: _Page) -> list[str]:
@@ -255,69 +249,6 @@ def _timeline(block: kinds.Timeline, page: _Page) -> list[str]:
     return [*lines, left_out + block.said]
 
 
-def _table(table: kinds.Table, page: _Page) -> list[str]:
-    cells = [
-        [text.one_line(name) for name in table.headings],
-        *([text.one_line(cell, _WIDE) for cell in row] for row in table.rows),
-    ]
-    widths = [max(text.width(row[at]) for row in cells) for at in range(len(table.head))]
-    right = [*map(table.right, range(len(widths)))]
-    # First the column that may be cut, then the widest of words.
-    words = [at for at in range(len(widths)) if not right[at]]
-    order = (table.rest, *sorted(words, key=lambda at: -widths[at]))
-    _squeeze(widths, order, page.columns)
-    return _titled(table.title, *_aligned(cells, widths, right), note=table.note)
-
-
-def _dots(block: kinds.Dots, page: _Page) -> list[str]:
-    low, high = (f"{share * 100:.0f} %" for share in block.ends)
-    heads = [text.one_line(name.removeprefix(">")) for name in block.head]
-    rows = [[*map(text.one_line, row.cells)] for row in block.rows]
-    names = [text.fit(text.one_line(row.name), 24) for row in block.rows]
-    beside = [[heads[0], *names], *zip(heads[1:], *rows, strict=True)]
-    widths = [max(map(text.width, column)) for column in map(list, beside[1:])]
-    wide = max(map(text.width, beside[0]))
-    room = max(min(page.columns - wide - sum(widths) - 2 * len(widths) - 4, 40), 16)
-    pictures = [
-        f"{low}{high:>{room - len(low)}}",
-        *(_dotted(block, row, room) for row in block.rows),
-    ]
-    cells = list(zip(beside[0], pictures, *beside[1:], strict=True))
-    lines = _aligned(cells, [wide, room, *widths], [False, False, *[True] * len(widths)])
-    return [*lines, *([text.one_line(block.note, 500)] if block.note else [])]
-
-
-def _dotted(block: kinds.Dots, row: kinds.Dot, room: int) -> str:
-    """A dot on the line of its interval, in so many columns."""
-    low, middle, high = (
-        round(block.along(each) * (room - 1)) for each in (row.low, row.share, row.high)
-    )
-    line = " " * low + "─" * (high - low + 1) + " " * (room - 1 - high)
-    return f"{line[:middle]}●{line[middle + 1 :]}"
-
-
-def _matrix(matrix: kinds.Matrix, page: _Page) -> list[str]:
-    names = [text.fit(text.one_line(name), 10) for name in matrix.names]
-    wide = max(map(text.width, names), default=0)
-    cells = [
-        [name, *("" if at == other else text.correlation(v) for other, v in enumerate(values))]
-        for at, (name, values) in enumerate(zip(names, matrix.values, strict=True))
-    ]
-    widths, right = [wide, *(max(5, wide) for _ in names)], [False, *(True for _ in names)]
-    lines = _aligned([["", *names], *cells], widths, right)
-    return _titled(matrix.title, *lines, note=matrix.note)
-
-
-def _curve(curve: kinds.Curve, page: _Page) -> list[str]:
-    room = 40
-    names = [text.one_line(name) for name in curve.names]
-    lines = [f"{'':>3}  {'':{room}}  {names[0]:>14}  {names[1]:>14}"]
-    for votes, (seen, ideal) in enumerate(curve.values, 1):
-        bar = ("█" * round(seen * room)).ljust(room, "·")
-        lines.append(f"{votes:>3}  {bar}  {text.points(seen):>14}  {text.points(ideal):>14}")
-    return _titled(curve.title, *lines, note=curve.note)
-
-
 def _facts(block: kinds.Facts, page: _Page) -> list[str]:
     names = [text.fit(text.one_line(name), 24) for name, _ in block.facts]
     wide = max(map(text.width, names), default=0)
@@ -334,7 +265,7 @@ def _disclosure(block: kinds.Disclosure, page: _Page) -> list[str]:
         return []
     if block.rest and page.most is not None:
         return [f"{block.title}{_SHOWS_ALL}"]
-    return _titled(block.title, *_below_each_other(block.blocks, page))
+    return titled(block.title, *_below_each_other(block.blocks, page))
 
 
 def _below_each_other(blocks: Iterable[kinds.Block], page: _Page) -> list[str]:
@@ -356,7 +287,14 @@ def _text(block: kinds.Text, page: _Page) -> list[str]:
     words = text.wrap(text.plain(whole[:most], most), page.columns - len(indent))
     if len(whole) > most:
         words.append(f"… {len(whole) - most:,} more characters{_SHOWS_ALL}")
-    return _titled(block.title, *(indent + line for line in words))
+    return titled(block.title, *(indent + line for line in words))
+
+
+def _within(page: _Page) -> tuple[int, typed_plain.Draw]:
+    """How wide the page is, and what draws a block on a narrower one."""
+    return page.columns, lambda block, columns: _DRAWN[type(block)](
+        block, replace(page, columns=columns)
+    )
 
 
 _DRAWN: Mapping[type, Callable[[Any, _Page], list[str]]] = {
@@ -367,11 +305,14 @@ _DRAWN: Mapping[type, Callable[[Any, _Page], list[str]]] = {
     kinds.Text: _text,
     kinds.Workers: _workers,
     kinds.Timeline: _timeline,
-    kinds.Table: _table,
-    kinds.Dots: _dots,
-    kinds.Matrix: _matrix,
-    kinds.Curve: _curve,
+    kinds.Table: lambda block, page: report_plain.table(block, page.columns),
+    kinds.Dots: lambda block, page: report_plain.dots(block, page.columns),
+    kinds.Matrix: lambda block, _: report_plain.matrix(block),
+    kinds.Curve: lambda block, _: report_plain.curve(block),
     kinds.Facts: _facts,
+    kinds.Definition: lambda block, page: typed_plain.definition(block, *_within(page)),
+    kinds.Shares: lambda block, page: typed_plain.shares(block, *_within(page)),
+    kinds.FieldVotes: lambda block, page: typed_plain.field_votes(block, *_within(page)),
     kinds.Prompt: lambda block, _: [
         f"--- {text.one_line(block.name)} ({text.one_line(block.model)})",
         *text.plain(block.text).split("\n"),

@@ -161,4 +161,4 @@ def drawable(view: View) -> View:
 def _bare(record: Record) -> Record:
     # An error may quote the answer that it is about; only those of our own making cannot.
     error = record.error if record.error and record.error.kind in _OURS else None
-    return replace(record, text="", thinking=None, value=None, error=error)
+    return replace(record, text="", thinking=None, value=None, probabilities=None, error=error)

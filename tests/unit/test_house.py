@@ -73,6 +73,7 @@ HOMES = {
     "markupsafe": "display",
     "wcwidth": "display/text.py",
     "pandas": "patterns/run.py",
+    "pydantic_core": "answers/partial_object.py",
 }
 SDKS = {
     "anthropic",
