@@ -148,7 +148,7 @@ def grid(
     return pieces([*drawn, _safe("</tbody></table></div>")])
 
 
-def div(style: str, *inside: str) -> Markup:
+def div(style: str, *inside: str | Pieces) -> Markup:
     """A box in that style."""
     return Element("div", style=style)(*inside)
 
