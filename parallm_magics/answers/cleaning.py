@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from parallm_magics.core.characters import IGNORABLE
+from parallm_magics.core.plain_values import plain_value
 
 _INVISIBLE = re.compile(f"[{IGNORABLE}]+")
 _LINE_END = re.compile("\r\n?|[\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
@@ -175,13 +178,15 @@ def _is_one_piece(opening: str, inner: str) -> bool:
     return opening not in core
 
 
-def label_of(value: str | float) -> str:
-    """Return the label that a value counts for: 8 and 8.0 are the same.
+def label_of(value: Any) -> str:
+    """Return the label that a value counts for: 8 and 8.0 are the same; an object is its JSON.
 
     >>> label_of(8.0), label_of("safe")
     ('8', 'safe')
     """
     if isinstance(value, str):
         return value
+    if not isinstance(value, int | float):
+        return json.dumps(plain_value(value), ensure_ascii=False, sort_keys=True)
     whole = float(value).is_integer() and abs(value) < 1e40
     return str(int(value)) if whole else repr(float(value))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 from parallm_magics.answers.answer_markers import marked_answer, says_otherwise
 from parallm_magics.answers.cleaning import cleaned, tidy, without_fences, without_gaps
@@ -16,11 +16,12 @@ from parallm_magics.answers.json_fields import (
     tagged_answer,
 )
 from parallm_magics.answers.mentions import Menu
+from parallm_magics.answers.object_in_text import NoObjectError
 from parallm_magics.answers.reading_kinds import KINDS, ReadingKind, Span, Value
 from parallm_magics.answers.thinking import without_reasoning
 from parallm_magics.answers.wording import declines, declines_to_answer
 from parallm_magics.core.finish_reasons import ending_of
-from parallm_magics.core.tasks import Kind
+from parallm_magics.core.tasks import Kind, Reading
 
 State = Literal["valid", "abstain", "invalid"]
 
@@ -32,12 +33,14 @@ class Answer:
     Attributes:
         state: "valid" (a value was read), "abstain" (the model or a filter declined) or
             "invalid" (nothing usable).
-        value: the choice in the user's spelling, a number, or the text of an open answer; None
-            unless valid.
+        value: the choice in the user's spelling, a number, the text of an open answer or an object;
+            None unless valid.
+        problem: what is wrong with an object that cannot be used, in one line.
     """
 
     state: State
-    value: Value | None = None
+    value: Any = None
+    problem: str = field(default="", repr=False)
 
 
 def read_answer(
@@ -98,6 +101,20 @@ def read_answer(
     if value is None:
         return Answer("abstain" if declines(verdict) else "invalid")
     return Answer("valid", value)
+
+
+def read_whole(text: str, reading: Reading, finish: str | None = "stop") -> Answer:
+    """Read an answer of a kind that is read as a whole, such as an object; see `read_answer`."""
+    ending = ending_of(finish or "")
+    whole = KINDS[reading.kind].whole
+    if whole is None or ending in ("length", "failed", "unknown"):
+        return Answer("invalid")
+    if ending == "refusal":
+        return Answer("abstain")
+    try:
+        return Answer("valid", whole(text, reading))
+    except NoObjectError as error:
+        return Answer("abstain" if error.declined else "invalid", problem=str(error))
 
 
 def _verdict(raw: str, kind: ReadingKind, menu: Menu, span: Span | None) -> tuple[str, bool]:

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from parallm_magics.answers.answer_markers import MARKER_WORDS
 from parallm_magics.answers.cleaning import cleaned, label_of, same_answer_key
 from parallm_magics.answers.label_in_text import read_label
 from parallm_magics.answers.mentions import Menu
 from parallm_magics.answers.number_in_text import is_number, read_number, tidy_digits
+from parallm_magics.answers.object_in_text import read_object
+from parallm_magics.answers.object_words import asking_for_object, object_text
 from parallm_magics.core.tasks import Reading
 from parallm_magics.errors import OptionError
 
@@ -31,6 +34,10 @@ class ReadingKind:
         asks: what a prompt asks for behind "ANSWER:"; "" where its own words do.
         key: the form in which a value is held against a true label.
         label: what a vote with such a value is counted under.
+        text: how a value reads within a text.
+        whole: the value of an answer that is read as a whole, and not by a verdict in it; it raises
+            NoObjectError with the reason. The worker is asked once more with that reason.
+        closing: the closing lines of a prompt for such an answer, where "ANSWER:" is no part of them.
         noun: what one of these answers is called.
         all_answers: every answer there can be, where a reading has a closed set of them.
         tidied: the text before anything is looked for in it.
@@ -46,7 +53,10 @@ class ReadingKind:
     read: Callable[[str, Menu, Span | None, bool], Value | None]
     asks: Callable[[Reading], str] = lambda reading: ""
     key: Callable[[str], str] = lambda label: label
-    label: Callable[[Value], str] = label_of
+    label: Callable[[Any], str] = label_of
+    text: Callable[[Any], str] = label_of
+    whole: Callable[[str, Reading], Any] | None = None
+    closing: Callable[[Reading], str] = lambda reading: ""
     noun: str = "answer"
     all_answers: Callable[[Reading], Sequence[str]] = lambda reading: ()
     tidied: Callable[[str], str] = lambda text: text
@@ -91,6 +101,15 @@ def _number_key(label: str) -> str:
         return label
 
 
+def _object(text: str, reading: Reading) -> Any:
+    assert reading.schema is not None
+    return read_object(text, reading.schema)
+
+
+def _asking_for_object(reading: Reading) -> str:
+    return "" if reading.schema is None else asking_for_object(reading.schema)
+
+
 _of_numbers = partial(
     ReadingKind, key=_number_key, tidied=tidy_digits, is_answer=_is_number, is_number=True
 )
@@ -123,6 +142,13 @@ KINDS: dict[str, ReadingKind] = {
         key=lambda label: same_answer_key(label) or label.strip(),
         is_text=True,
         last_fields="text",
+    ),
+    "object": ReadingKind(
+        _text,
+        text=object_text,
+        whole=_object,
+        closing=_asking_for_object,
+        noun="object",
     ),
 }
 """From the name of a kind to what there is to know of it."""

@@ -38,6 +38,8 @@ def asking(reading: Reading, *, turn: int = 0, confidence: bool = False) -> str:
         confidence: whether a stated confidence is asked for too.
     """
     kind = KINDS[reading.kind]
+    if closing := kind.closing(reading):
+        return closing
     choices = (*reading.choices[turn:], *reading.choices[:turn])
     wanted = kind.asks(replace(reading, choices=choices))
     if confidence and kind.is_number:

@@ -25,8 +25,16 @@ Layer = Mapping[str, Any]
 
 NOTHING: Layer = {}
 
-_TEXTS = (read.text, lists.choices, lists.models, read.comparisons, read.parameter, read.file_path)
-_READINGS = ("choices", "score", "number", "open")
+_TEXTS = (
+    read.text,
+    read.schema,
+    lists.choices,
+    lists.models,
+    read.comparisons,
+    read.parameter,
+    read.file_path,
+)
+_READINGS = ("choices", "score", "number", "open", "schema")
 
 
 def of_environment() -> Layer:
@@ -115,11 +123,16 @@ def merge(*layers: Layer) -> Options:
     """Put the layers' options over the defaults, later layers first; a reading replaces a reading."""
     merged: dict[str, Any] = {}
     for layer in layers:
-        if any(layer.get(name) for name in _READINGS):
+        if any(_is_set(layer.get(name)) for name in _READINGS):
             merged = {name: value for name, value in merged.items() if name not in _READINGS}
         params = dict([*merged.get("param", ()), *layer.get("param", ())])
         merged |= {**layer, "param": tuple(params.items())}
     return Options(**merged)
+
+
+def _is_set(value: Any) -> bool:
+    """Tell whether a reading is asked for; a class or dict of the user's is never asked if it is true."""
+    return value is not None and value is not False
 
 
 def option_of(flag: str) -> Option | None:
@@ -254,6 +267,8 @@ def _read(option: Option, value: Any, where: str) -> Any:
 
 def reading_of(options: Options) -> Reading | None:
     """Tell how the options want answers read; None where they do not say."""
+    if options.schema is not None:
+        return Reading("object", schema=options.schema)
     if options.choices:
         return Reading(rule_named(options.pick).reads, choices=options.choices)
     if options.score:
@@ -264,7 +279,7 @@ def reading_of(options: Options) -> Reading | None:
 
 
 def _refuse_two_readings(layer: Layer, at: str) -> None:
-    named = [TABLE[name].flags[0] for name in _READINGS if layer.get(name)]
+    named = [TABLE[name].flags[0] for name in _READINGS if _is_set(layer.get(name))]
     if len(named) > 1:
         raise OptionError(
             f"{at}{' and '.join(named)} cannot be combined: an answer is read in one way only"

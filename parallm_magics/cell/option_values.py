@@ -171,7 +171,7 @@ def _as_range(value: Any) -> str:
 def items(value: Any) -> Any:
     """Read the path of a variable, as text, or the items themselves."""
     if isinstance(value, str):
-        found = _key_quoted(value.strip())
+        found = key_quoted(value.strip())
         if path(found) is None and whole(found) is None:
             raise ValueError(f"expected the name of a variable, got {found[:40]!r}")
         return found
@@ -180,10 +180,15 @@ def items(value: Any) -> Any:
 
 def truth(value: Any) -> Any:
     """Read where the true labels are: the name of a variable or a column, or the labels themselves."""
-    return _key_quoted(text(value).strip()) if isinstance(value, str) else value
+    return key_quoted(text(value).strip()) if isinstance(value, str) else value
 
 
-def _key_quoted(typed: str) -> str:
+def schema(value: Any) -> Any:
+    """Read the name of a variable, fields or JSON, as text; or the class or dict itself."""
+    return text(value).strip() if isinstance(value, str) else value
+
+
+def key_quoted(typed: str) -> str:
     """Return a path as it was meant: quotes around a key, as in `table["text"]`, are gone once it is cut."""
     return re.sub(r"\[([^\W\d][^\]\[\"']*)\]", r'["\1"]', typed)
 

@@ -135,6 +135,16 @@ class AnswerOptions(CallOptions):
     )
     number: bool = switch("--number", "the answer is a number", where=ANSWER_PLACES)
     open: bool = switch("--open", "the answer is free text", where=ANSWER_PLACES)
+    schema: Any = option(
+        "--schema CLASS|FIELDS",
+        read.schema,
+        "the answer is an object of this class, dict or list of fields, such as "
+        "'vendor, total: number'",
+        where=ANSWER_PLACES,
+        setting=False,
+        offers="variables",
+        also="response_model response_format output_type output_schema fields",
+    )
     flag: str | None = option(
         "--flag LABEL",
         read.text,
@@ -346,7 +356,9 @@ class Options(GuardOptions):
         default=(),
     )
     no_vars: bool = switch("--no-vars", "leave {{variables}} in the text as they are")
-    no_ask: bool = switch("--no-ask", "do not add the closing line of --choices or --score")
+    no_ask: bool = switch(
+        "--no-ask", "do not add the closing lines of --choices, --score or --schema"
+    )
 
     def __getstate__(self) -> list[Any]:
         """What is pickled with a run: the options as they were typed, without a script's own items."""

@@ -21,6 +21,7 @@ from parallm_magics.cell.option_layers import NOTHING, Layer, Layers, read_keywo
 from parallm_magics.cell.options import TABLE, WORKER_WORDS, Options
 from parallm_magics.cell.prompts import Prompts
 from parallm_magics.cell.rendering import ParseModel, Renderer
+from parallm_magics.cell.schema_option import with_schema
 from parallm_magics.cell.study_plan import (
     PanelBlock,
     Study,
@@ -166,7 +167,7 @@ def _readable(cell: Cell, variables: Mapping[str, Any], known: Layer) -> tuple[C
 def _cell_layer(cell: Cell, prompts: Prompts, keywords: Layer) -> Layer:
     """Read the options that the cell itself gives, those of a script over those of its line."""
     typed = read_tokens(cell.arguments, cell.magic, prompts.option) if cell.arguments else {}
-    layer = {**typed, **keywords}
+    layer = with_schema({**typed, **keywords}, prompts)
     if cell.system is not None and "system" in layer:
         raise CellSyntaxError(
             "line 1: --system and a %system block cannot be combined; keep one of them"
@@ -216,9 +217,10 @@ def _block_options(block: Block, cell: Cell, prompts: Prompts) -> Layer:
     Raises:
         CellSyntaxError: the block says nothing, or says one thing twice.
     """
-    own = NOTHING
+    own: Layer = NOTHING
     if block.arguments:
         own = read_tokens(block.arguments, block.word, partial(prompts.option, line=block.line))
+        own = with_schema(own, prompts, block.line)
     if block.system is not None and "system" in own:
         raise CellSyntaxError(
             f"line {block.line}: {block.where} has both --system and a %system block; keep one of "

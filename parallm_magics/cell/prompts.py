@@ -119,6 +119,10 @@ class Prompts:
         """Return the value of a variable in an option on this line."""
         return ref.source if self._blind else self._value(ref, f"line {line}", NO_VALUES)
 
+    def named(self, ref: Ref, where: str) -> Any:
+        """Return the value of a variable that an option names, whatever is put into prompts."""
+        return value_of(ref, self._variables, where, named=True)
+
     def find_items(self, each: Any) -> Items:
         """Find the items that --each runs over.
 

@@ -277,7 +277,13 @@ def _call_specs(
                 flag=flag_label(worker, reading) if options.flag is not None else None,
                 request=requests.setdefault(request, len(requests)),
                 typed_system=_typed_system(worker, cell, prompts) if prompts.items else None,
-                make=functools.partial(Task, model=model, reading=reading, **fields),
+                make=functools.partial(
+                    Task,
+                    model=model,
+                    reading=reading,
+                    enforced=reading is not None and reading.schema is not None,
+                    **fields,
+                ),
             )
         )
     if any(worker.options.flag for worker in workers) and not any(spec.flag for spec in specs):

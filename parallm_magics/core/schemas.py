@@ -39,7 +39,8 @@ class Schema:
 
     Attributes:
         name: what it is called, such as the class's name.
-        document: the JSON Schema, as JSON text whose keys are sorted.
+        document: the JSON Schema, as JSON text; its keys in the order in which the fields are to be
+            written.
         fields: its top-level fields, in their order.
         make: from what JSON holds to the validated object: an instance of the user's class, or a dict.
             Raises ValueError with the reason, one line.

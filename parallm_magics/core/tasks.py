@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any, Literal, NamedTuple, get_args
 
 from parallm_magics.core.fault_kinds import FaultKind
+from parallm_magics.core.plain_values import plain_value
 from parallm_magics.core.schemas import Schema
 
 Status = Literal[
@@ -340,7 +341,7 @@ class Record:
             "text": self.text,
             "thinking": self.thinking,
             "thinking_tokens": self.thinking_tokens,
-            "value": self.value,
+            "value": plain_value(self.value),
             **({"probabilities": dict(self.probabilities)} if self.probabilities else {}),
             "model": self.model,
             "model_answered": self.model_answered,

@@ -7,6 +7,7 @@ from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
+from parallm_magics.answers.read_answer import read_whole
 from parallm_magics.answers.reading_kinds import KINDS
 from parallm_magics.answers.stated_confidence import without_confidence
 from parallm_magics.core.tasks import BallotState, Fault, Finish, Reading, Record, Status
@@ -159,6 +160,8 @@ def answer_of(record: Record, reading: Reading, *, confident: bool = False) -> A
         return Answer("invalid", None)
     if record.ok and record.probabilities and record.text in reading.choices:
         return Answer("valid", record.text)  # no words to read it from
+    if KINDS[reading.kind].whole is not None:
+        return read_whole(record.text, reading, finish)
     span = None if reading.low is None or reading.high is None else (reading.low, reading.high)
     return read_answer(
         without_confidence(record.text) if confident else record.text,
@@ -180,9 +183,8 @@ def read_record(record: Record, reading: Reading | None) -> Record:
         return replace(record, value=answer.value)
     what = f"none of {', '.join(reading.choices)}" if reading.choices else f"no {reading.kind}"
     said = "the model declined to choose" if answer.state == "abstain" else f"{what} can be read"
-    return replace(
-        record, status="invalid", error=Fault("unreadable", f"{said}; see the full answer")
-    )
+    said = answer.problem or f"{said}; see the full answer"
+    return replace(record, status="invalid", error=Fault("unreadable", said))
 
 
 def says_more(text: str, label: str) -> bool:

@@ -7,8 +7,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Unpack
 
 from parallm_magics import display
+from parallm_magics.answers.reading_kinds import KINDS
 from parallm_magics.cell.calls import Section
 from parallm_magics.cell.plan import Plan
+from parallm_magics.core.plain_values import plain_value
 from parallm_magics.core.tasks import Record
 from parallm_magics.errors import OptionError
 from parallm_magics.patterns.ballots import says_more
@@ -22,7 +24,7 @@ from parallm_magics.patterns.synthesis import join, marked, open_call, synthesis
 from parallm_magics.voting import label_of
 from parallm_magics.voting.pick_rules import DEFAULT, asks_judge
 
-Value = str | float | None
+Value = Any
 
 
 class FanoutRun(Run, Mapping[str, Value]):
@@ -134,7 +136,7 @@ class FanoutRun(Run, Mapping[str, Value]):
             "pattern": "fanout",
             "text": self.text,
             "aggregate": self.aggregate,
-            "values": {str(key): value for key, value in self.items()},
+            "values": {str(key): plain_value(value) for key, value in self.items()},
             "flagged": [str(key) for key in self.flagged],
             "unchecked": [str(key) for key in self.unchecked],
             "clean": self.clean,
@@ -254,6 +256,10 @@ def _read_and_said(section: Section, records: Sequence[Record], vote: SectionVot
     value = _value(section, records, vote)
     if value is None:
         return marked(records[0]) if vote is None else f"[no winner: {vote.status}]"
+    assert section.reading is not None
+    kind = KINDS[section.reading.kind]
+    if kind.whole is not None:
+        return kind.text(value)
     label = label_of(value)
     said = next((r.text for r in records if r.value is not None and label_of(r.value) == label), "")
     more = says_more(said, label)

@@ -15,6 +15,7 @@ from parallm_magics.core.tasks import CHARS_PER_TOKEN, Fault, Model, Task, Usage
 from parallm_magics.engine.clock import running_clock
 from parallm_magics.simulation import draws as simulation
 from parallm_magics.simulation.decisions import check_decision, decided
+from parallm_magics.simulation.objects import check_object, object_answer
 from parallm_magics.simulation.sim_settings import Settings, read_settings
 from parallm_magics.simulation.user_answers import (
     Answers,
@@ -60,7 +61,10 @@ class SimulatedProvider:
         if settings.sharpness is not None:
             refuse_undecidable(task)
             check_decision(task, settings)
-        simulation.right_answer(task, settings)
+        if task.reading is None or task.reading.schema is None:
+            simulation.right_answer(task, settings)
+        elif self._answers is None:
+            check_object(task, settings)
         if isinstance(self._answers, Mapping):
             find_answer(self._answers, task)
 
@@ -115,10 +119,16 @@ class SimulatedProvider:
         if settings.sharpness is not None:
             text, probabilities = decided(task, settings)
             return Reply(text, probabilities=probabilities)
-        return Reply(simulation.answer(task, settings))
+        return Reply(_made_up(task, settings))
 
     async def close(self) -> None:
         """Nothing is held."""
+
+
+def _made_up(task: Task, settings: Settings) -> str:
+    """The text of an answer that nobody has given."""
+    is_object = task.reading is not None and task.reading.schema is not None
+    return object_answer(task, settings) if is_object else simulation.answer(task, settings)
 
 
 def scale_of(models: Iterable[Model]) -> float:

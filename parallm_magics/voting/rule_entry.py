@@ -14,7 +14,7 @@ from parallm_magics.core.tasks import NUMERIC, Kind
 from parallm_magics.voting.counting import Base, Outcome, Share, need
 
 Number = int | float
-USUAL_KINDS: frozenset[Kind] = frozenset({"choice", "open", *NUMERIC})
+USUAL_KINDS: frozenset[Kind] = frozenset({"choice", "open", "object", *NUMERIC})
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,298 @@
+"""From what a user gives as a schema, a class, a JSON Schema or its short form, to the schema.
+
+Pydantic is imported where a schema is made, and nowhere before.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Literal, get_origin
+
+from parallm_magics.answers.schema_fields import fields_of, refuse_recursion, tidied
+from parallm_magics.answers.short_schemas import document_of
+from parallm_magics.core.plain_values import plain_value
+from parallm_magics.core.schemas import Schema
+from parallm_magics.errors import translated
+
+MOST_ERRORS = 3
+"""So many of an object's mistakes are named."""
+_CLIP = 160
+UNNAMED = "answer"
+"""What a schema is called that has no name of its own."""
+
+
+def schema_of(source: Any) -> Schema:
+    """Return the schema that a user gives.
+
+    Args:
+        source: a pydantic model, dataclass or TypedDict; a JSON Schema as a dict or as its text; or
+            the short form, such as "vendor, total: number".
+
+    Raises:
+        ValueError: it is none, or one that is not supported, in one line.
+    """
+    if isinstance(source, Schema):
+        return source
+    if isinstance(source, str):
+        if not source.lstrip().startswith("{"):
+            return _schema(UNNAMED, document_of(source), ShortForm(source))
+        source = translated(lambda: json.loads(source), _no_json, ValueError, RecursionError)
+    if isinstance(source, Mapping):
+        return _of_document(source)
+    if isinstance(source, type) or get_origin(source) is not None:
+        return _of_class(source)
+    fields = getattr(type(source), "model_fields", None)
+    hint = f"; give the class itself: {type(source).__name__}" if fields is not None else ""
+    raise ValueError(
+        f"expected a pydantic model, a dataclass, a TypedDict, a JSON Schema or fields such as "
+        f'"vendor, total: number", got {type(source).__name__}{hint}'
+    )
+
+
+def _no_json(error: Exception) -> ValueError:
+    return ValueError(f"it is not valid JSON ({_clipped(str(error))})")
+
+
+def _schema(name: str, document: Mapping[str, Any], way: Any) -> Schema:
+    """Put a schema together; what is wrong with it is told in one line."""
+
+    def made() -> Schema:
+        refuse_recursion(document)
+        written = json.dumps(document, ensure_ascii=False, separators=(",", ":"))
+        return Schema(name, written, fields_of(document), way.make, way.plain)
+
+    return translated(
+        made,
+        lambda error: ValueError(
+            f"{name}: the schema is nested too deeply"
+            if isinstance(error, RecursionError)
+            else f"{name}: {error}"
+        ),
+        *(ValueError, TypeError, RecursionError),
+    )
+
+
+# --- classes --------------------------------------------------------------------------------------
+
+
+def _of_class(target: Any) -> Schema:
+    name = getattr(target, "__name__", None) or str(target)
+
+    def made() -> tuple[Validated, dict[str, Any]]:
+        way = Validated(target)
+        return way, tidied(way.adapter.json_schema(mode="validation"))
+
+    # The class is the user's: whatever it raises becomes one line.
+    way, document = translated(
+        made,
+        lambda error: ValueError(
+            f"{name} cannot be used as a schema ({_clipped(str(error).split(chr(10))[0])})"
+        ),
+        Exception,
+    )
+    return _schema(name, document, way)
+
+
+class Validated:
+    """Makes objects of a user's class; what it makes is pickled by the class's name."""
+
+    def __init__(self, target: Any) -> None:
+        from pydantic import TypeAdapter
+
+        self.target, self.adapter = target, TypeAdapter(target)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Validated, (self.target,)
+
+    def make(self, value: Any) -> Any:
+        """Return the object of what JSON holds.
+
+        Raises:
+            ValueError: it does not conform, in one line.
+        """
+        return _validated(lambda: self.adapter.validate_json(_json(value)))
+
+    def plain(self, value: Any) -> Any:
+        """Return what JSON holds of an object."""
+        return self.adapter.dump_python(value, mode="json", by_alias=True)
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, allow_nan=False)
+
+
+def _validated(make: Callable[[], Any]) -> Any:
+    """Return what is made; an object that does not conform is told in one line."""
+
+    def told(error: Exception) -> ValueError:
+        if hasattr(error, "errors"):
+            return ValueError(
+                _told((each["loc"], each["msg"]) for each in error.errors(include_url=False))
+            )
+        said = _clipped(str(error)) or type(error).__name__
+        return ValueError(said)
+
+    # Validators of the user's may raise anything.
+    return translated(make, told, Exception)
+
+
+def _told(problems: Iterable[tuple[Iterable[Any], str]]) -> str:
+    """Say what is wrong with an object, each mistake with its place."""
+    lines = []
+    for place, problem in problems:
+        where = ".".join(map(str, place))
+        said = problem.removeprefix("Value error, ")
+        said = said[:1].lower() + said[1:] if said[1:2].islower() else said
+        lines.append(_clipped(f"{where}: {said}" if where else said))
+    more = f"; and {len(lines) - MOST_ERRORS} more" if len(lines) > MOST_ERRORS else ""
+    return "; ".join(lines[:MOST_ERRORS]) + more
+
+
+def _clipped(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= _CLIP else f"{line[: _CLIP - 1]}…"
+
+
+# --- JSON Schema ----------------------------------------------------------------------------------
+
+
+def _of_document(source: Mapping[str, Any]) -> Schema:
+    inner = source.get("json_schema", source)
+    if isinstance(inner, Mapping) and isinstance(inner.get("schema"), Mapping):
+        # As providers' own requests hold it.
+        source = {"title": inner.get("name", ""), **inner["schema"]}
+    name = str(source.get("title") or UNNAMED)
+    document = translated(
+        lambda: json.loads(json.dumps(dict(source), allow_nan=False)),
+        lambda error: ValueError(f"the JSON Schema is not plain JSON ({_clipped(str(error))})"),
+        *(TypeError, ValueError, RecursionError),
+    )
+    return _schema(name, document, Conforming(document))
+
+
+class Conforming:
+    """Takes what JSON holds as it is, where it conforms to a JSON Schema."""
+
+    def __init__(self, document: Mapping[str, Any]) -> None:
+        from jsonschema import Draft202012Validator
+        from jsonschema.exceptions import SchemaError
+        from jsonschema.validators import validator_for
+        from referencing import Registry
+
+        kind = validator_for(document, default=Draft202012Validator)
+        translated(
+            lambda: kind.check_schema(document),
+            lambda error: ValueError(
+                _clipped(f"{'.'.join(map(str, error.path)) or 'it'}: {error.message}")
+            ),
+            SchemaError,
+        )
+        self.document = document
+        # With a registry of its own, no reference is ever fetched from anywhere.
+        self._validator = kind(document, format_checker=kind.FORMAT_CHECKER, registry=Registry())
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Conforming, (self.document,)
+
+    def make(self, value: Any) -> Any:
+        """Return what JSON holds.
+
+        Raises:
+            ValueError: it does not conform, in one line.
+        """
+        found = sorted(
+            self._validator.iter_errors(value), key=lambda error: [*map(str, error.path)]
+        )
+        if found:
+            raise ValueError(_told((error.path, error.message) for error in found))
+        return value
+
+    def plain(self, value: Any) -> Any:
+        """Return what JSON holds of an object."""
+        return value
+
+
+# --- the short form -------------------------------------------------------------------------------
+
+
+class ShortForm:
+    """Makes dicts by a short form: numbers, dates and lists as Python has them."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._model = _model(UNNAMED, document_of(text))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return ShortForm, (self._text,)
+
+    def make(self, value: Any) -> Any:
+        """Return the dict of what JSON holds.
+
+        Raises:
+            ValueError: it does not conform, in one line.
+        """
+        made = _validated(lambda: self._model.model_validate_json(_json(value)))
+        return made.model_dump(by_alias=True)
+
+    def plain(self, value: Any) -> Any:
+        """Return what JSON holds of such a dict."""
+        return plain_value(value)
+
+
+def _model(name: str, document: Mapping[str, Any]) -> Any:
+    """Return a pydantic model of the objects that a short form describes."""
+    from pydantic import Field, create_model
+
+    fields: dict[str, Any] = {}
+    for at, (key, node) in enumerate(document["properties"].items()):
+        # Its own name could be that of one of the model's methods.
+        default = Field(alias=key) if key in document["required"] else Field(None, alias=key)
+        fields[f"f{at}"] = (_type(key, node), default)
+    return create_model(name, **fields)
+
+
+def _type(name: str, node: Mapping[str, Any]) -> Any:
+    from pydantic import BeforeValidator
+
+    if "anyOf" in node:
+        return _type(name, node["anyOf"][0]) | None
+    if "enum" in node:
+        return Literal[tuple(node["enum"])]
+    kind = node["type"]
+    if kind == "array":
+        return list[_type(name, node["items"])]  # type: ignore[misc]
+    if kind == "object":
+        return _model(name, node)
+    # Pydantic reads true as the number 1 and a number as a date in seconds since 1970.
+    typed: dict[str, tuple[Any, type]] = {
+        "number": (int | float, bool),
+        "integer": (int, bool),
+        "date": (datetime.date, int),
+        "date-time": (datetime.datetime, int),
+        "time": (datetime.time, int),
+    }
+    found = typed.get(str(node.get("format", kind)))
+    if found is None:
+        return {"string": str, "boolean": bool}[kind]
+    from typing import Annotated
+
+    return Annotated[found[0], BeforeValidator(_Refusing(found[1]))]
+
+
+class _Refusing:
+    """Refuses values of a type that would be taken for something else."""
+
+    def __init__(self, kind: type) -> None:
+        self._kind = kind
+
+    def __call__(self, value: Any) -> Any:
+        """Return any other value.
+
+        Raises:
+            ValueError: it is of that type.
+        """
+        if isinstance(value, self._kind) or (self._kind is int and isinstance(value, float)):
+            raise ValueError(f"{json.dumps(value)} is of another type")
+        return value

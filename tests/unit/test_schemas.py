@@ -1,0 +1,189 @@
+"""Schemas: from what a user gives to the object that an answer holds."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import pickle
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import Enum
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+from typing_extensions import TypedDict
+from virtual_time import run_virtual
+
+from parallm_magics import FanoutRun, OptionError, VariableError, fanout
+from parallm_magics.answers.object_in_text import NoObjectError, read_object
+from parallm_magics.answers.object_words import object_text
+from parallm_magics.answers.schema_sources import schema_of
+
+SHORT = "vendor, total: number, due?: date, tags: [text]"
+
+
+class Kind(Enum):
+    """What a paper is."""
+
+    BILL = "bill"
+    RECEIPT = "receipt"
+
+
+class Line(BaseModel):
+    """One line of an invoice."""
+
+    item: str
+    price: Decimal
+
+
+class Invoice(BaseModel):
+    """An invoice as a pydantic model."""
+
+    vendor: str
+    kind: Kind
+    due: datetime.date | None = None
+    lines: list[Line]
+
+
+@dataclass
+class Paper:
+    """The same as a dataclass."""
+
+    vendor: str
+    pages: int = 1
+
+
+class Bare(TypedDict):
+    """The same as a TypedDict."""
+
+    vendor: str
+    pages: int
+
+
+DOCUMENT = {
+    "type": "object",
+    "properties": {"vendor": {"type": "string"}, "pages": {"type": "integer"}},
+    "required": ["vendor", "pages"],
+}
+
+
+def ran(text: str, **options: Any) -> FanoutRun:
+    """A fan-out on virtual time."""
+    run, _ = run_virtual(fanout(text, **{"model": "sim", **options}))
+    assert isinstance(run, FanoutRun)
+    return run
+
+
+@pytest.mark.parametrize("source", [Paper, Bare, DOCUMENT, "vendor, pages: integer"])
+def test_every_way_to_say_a_schema_gives_its_fields(source: Any) -> None:
+    """A dataclass, a TypedDict, a JSON Schema and the short form mean the same."""
+    schema = schema_of(source)
+    assert [(field.name, field.kind) for field in schema.fields] == [
+        ("vendor", "text"),
+        ("pages", "integer"),
+    ]
+    made = schema.make({"vendor": "ACME", "pages": 2})
+    assert schema.plain(made) == {"vendor": "ACME", "pages": 2}
+    with pytest.raises(ValueError, match=r"pages"):
+        schema.make({"vendor": "ACME", "pages": "two"})
+
+
+def test_a_pydantic_class_gives_its_instances() -> None:
+    """What is read is the user's own object, its parts too; a decimal keeps its digits."""
+    schema = schema_of(Invoice)
+    text = '{"vendor": "ACME", "kind": "bill", "lines": [{"item": "ink", "price": 9.90}]}'
+    made = read_object(text, schema)
+    assert made == Invoice(
+        vendor="ACME", kind=Kind.BILL, lines=[Line(item="ink", price=Decimal("9.9"))]
+    )
+    by_name = {field.name: field for field in schema.fields}
+    assert by_name["kind"].choices == ("bill", "receipt")
+    assert by_name["due"].kind == "date"
+    assert by_name["due"].nullable
+    assert not by_name["due"].required
+
+
+def test_the_short_form_makes_dates_and_numbers() -> None:
+    """Its objects are dicts of Python's values, a missing optional one None."""
+    schema = schema_of(SHORT)
+    made = schema.make({"vendor": "ACME", "total": 12.5, "due": "2026-11-30", "tags": ["a"]})
+    assert made["due"] == datetime.date(2026, 11, 30)
+    assert schema.make({"vendor": "ACME", "total": 12, "tags": []})["due"] is None
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("no object at all", "the answer holds no JSON object"),
+        ('{"vendor": "ACME", "pages": 1', "the JSON object breaks off before its end"),
+        ('{"vendor": "ACME", "pages": NaN}', "NaN"),
+        ('{"vendor": "ACME", "vendor": "B", "pages": 1}', "stands twice"),
+        ('[{"vendor": "A", "pages": 1}, {"vendor": "B", "pages": 1}]', "2 different objects"),
+        ('{"vendor": "ACME"}', "pages: field required"),
+    ],
+)
+def test_an_answer_without_one_object_says_why(text: str, problem: str) -> None:
+    """The reason is one line, fit for the model to read too."""
+    with pytest.raises(NoObjectError) as error:
+        read_object(text, schema_of(Paper if "breaks" in problem else Bare))
+    assert problem in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"vendor": "ACME", "pages": 2}',
+        'Here it is:\n```json\n{"vendor": "ACME", "pages": 2}\n```\nAnything else?',
+        '{"vendor": "A", "pages": 1} was a draft; it is {"vendor": "ACME", "pages": 2}',
+        '{"invoice": {"vendor": "ACME", "pages": 2}}',
+        '<think>{"vendor": "B", "pages": 9}</think>{"vendor": "ACME", "pages": 2}',
+    ],
+)
+def test_words_around_an_object_do_not_matter(text: str) -> None:
+    """Fences, drafts, thinking and a wrapper are passed over."""
+    assert read_object(text, schema_of(Paper)) == Paper("ACME", 2)
+
+
+def test_a_run_holds_objects() -> None:
+    """`run[name]` is the validated object, `to_dict()` plain JSON, and a section may go without."""
+    run = ran("Read.\n%section a\nA\n%section b --open\nB", schema=Invoice)
+    assert isinstance(run["a"], Invoice)
+    assert run["b"].startswith("[SIMULATED]")
+    assert json.loads(json.dumps(run.to_dict()))["values"]["a"]["vendor"] == run["a"].vendor
+    assert "vendor: simulated vendor" in str(run.text)
+    assert pickle.loads(pickle.dumps(run))["a"] == run["a"]
+
+
+def test_a_schema_by_the_name_of_a_variable() -> None:
+    """On a section's own line too, with braces or without."""
+    for name in ("Paper", "{{Paper}}"):
+        run = ran(f"%section a --schema {name}\nA", variables={"Paper": Paper})
+        assert isinstance(run["a"], Paper)
+    run = ran(f'%section a --schema "{SHORT}"\nA')
+    assert isinstance(run["a"]["total"], float)
+
+
+@pytest.mark.parametrize(
+    ("schema", "kind", "problem"),
+    [
+        ("Papre", VariableError, "line 1: --schema: there is no variable 'Papre'; did you mean 'Paper'"),
+        ("a: numbr", OptionError, "there is no type 'numbr'; did you mean 'number'"),
+        (list[int], OptionError, "a JSON array"),
+        (3, OptionError, "got int"),
+    ],
+)
+def test_what_is_no_schema_is_refused_before_any_call(
+    schema: Any, kind: type[Exception], problem: str
+) -> None:
+    """In one line, which names the way out."""
+    with pytest.raises(kind, match=".+") as error:
+        ran("Read.", schema=schema, variables={"Paper": Paper})
+    assert problem in str(error.value)
+
+
+def test_an_object_reads_like_a_list_of_its_fields() -> None:
+    """No braces and no Python: what a person takes in at once."""
+    made = Invoice(vendor="ACME", kind=Kind.BILL, lines=[Line(item="ink", price=Decimal(9))])
+    assert object_text(made) == "vendor: ACME\nkind: bill\ndue: –\nlines:\n- item: ink\n  price: 9"
