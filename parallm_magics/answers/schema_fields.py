@@ -138,38 +138,21 @@ def parts_of(node: Node) -> Iterator[Any]:
             yield node[key]
 
 
-def tidied(node: Any) -> Any:
-    """Return a schema of pydantic's without titles, and with a decimal as the number that it is."""
+def without_titles(node: Any) -> Any:
+    """Return a schema of pydantic's without titles, which only repeat the fields' names."""
     if not isinstance(node, Mapping):
         return node
-    if _is_decimal(node):
-        number = next(each for each in node["anyOf"] if each.get("type") == "number")
-        rest = {key: value for key, value in node.items() if key not in ("anyOf", "title")}
-        others = [tidied(each) for each in node["anyOf"] if each.get("type") == "null"]
-        return {"anyOf": [number, *others], **rest} if others else {**number, **rest}
     made: dict[str, Any] = {}
     for key, value in node.items():
         if key in _MAPS and isinstance(value, Mapping):
-            made[key] = {name: tidied(each) for name, each in value.items()}
+            made[key] = {name: without_titles(each) for name, each in value.items()}
         elif key in _PARTS and isinstance(value, list):
-            made[key] = [tidied(each) for each in value]
+            made[key] = [without_titles(each) for each in value]
         elif key in _SINGLE:
-            made[key] = tidied(value)
+            made[key] = without_titles(value)
         elif key != "title":
             made[key] = value
     return made
-
-
-def _is_decimal(node: Node) -> bool:
-    options = node.get("anyOf")
-    if not isinstance(options, list):
-        return False
-    types = sorted(str(each.get("type")) for each in options if isinstance(each, Mapping))
-    # Only pydantic's decimals have a pattern that begins like this.
-    patterns = [str(each.get("pattern", "")) for each in options if isinstance(each, Mapping)]
-    return types in (["number", "string"], ["null", "number", "string"]) and any(
-        pattern.startswith("^(?!^[-+.]*$)") for pattern in patterns
-    )
 
 
 def branches(node: Node, document: Node) -> tuple[list[Node], bool]:

@@ -6,11 +6,12 @@ Pydantic is imported where a schema is made, and nowhere before.
 from __future__ import annotations
 
 import datetime
+import functools
 import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal, get_origin
 
-from parallm_magics.answers.schema_fields import fields_of, refuse_recursion, tidied
+from parallm_magics.answers.schema_fields import fields_of, refuse_recursion, without_titles
 from parallm_magics.answers.short_schemas import document_of
 from parallm_magics.core.plain_values import plain_value
 from parallm_magics.core.schemas import Schema
@@ -82,7 +83,8 @@ def _of_class(target: Any) -> Schema:
 
     def made() -> tuple[Validated, dict[str, Any]]:
         way = Validated(target)
-        return way, tidied(way.adapter.json_schema(mode="validation"))
+        written = way.adapter.json_schema(schema_generator=_generator(), mode="validation")
+        return way, without_titles(written)
 
     # The class is the user's: whatever it raises becomes one line.
     way, document = translated(
@@ -93,6 +95,20 @@ def _of_class(target: Any) -> Schema:
         Exception,
     )
     return _schema(name, document, way)
+
+
+@functools.cache
+def _generator() -> type[Any]:
+    """Return what writes a class's JSON Schema; a decimal is a number and not also a text."""
+    from pydantic.json_schema import GenerateJsonSchema
+
+    class Generator(GenerateJsonSchema):
+        def decimal_schema(self, schema: Any) -> dict[str, Any]:
+            written = super().decimal_schema(schema)
+            options = written.get("anyOf", ())
+            return next((each for each in options if each.get("type") == "number"), written)
+
+    return Generator
 
 
 class Validated:

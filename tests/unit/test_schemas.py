@@ -153,7 +153,7 @@ def test_a_run_holds_objects() -> None:
     assert run["b"].startswith("[SIMULATED]")
     assert json.loads(json.dumps(run.to_dict()))["values"]["a"]["vendor"] == run["a"].vendor
     assert "vendor: simulated vendor" in str(run.text)
-    assert pickle.loads(pickle.dumps(run))["a"] == run["a"]
+    assert pickle.loads(pickle.dumps(run))["a"] == run["a"]  # noqa: S301 - our own
 
 
 def test_a_schema_by_the_name_of_a_variable() -> None:
@@ -168,7 +168,11 @@ def test_a_schema_by_the_name_of_a_variable() -> None:
 @pytest.mark.parametrize(
     ("schema", "kind", "problem"),
     [
-        ("Papre", VariableError, "line 1: --schema: there is no variable 'Papre'; did you mean 'Paper'"),
+        (
+            "Papre",
+            VariableError,
+            "line 1: --schema: there is no variable 'Papre'; did you mean 'Paper'",
+        ),
         ("a: numbr", OptionError, "there is no type 'numbr'; did you mean 'number'"),
         (list[int], OptionError, "a JSON array"),
         (3, OptionError, "got int"),
@@ -178,7 +182,7 @@ def test_what_is_no_schema_is_refused_before_any_call(
     schema: Any, kind: type[Exception], problem: str
 ) -> None:
     """In one line, which names the way out."""
-    with pytest.raises(kind, match=".+") as error:
+    with pytest.raises(kind) as error:
         ran("Read.", schema=schema, variables={"Paper": Paper})
     assert problem in str(error.value)
 
