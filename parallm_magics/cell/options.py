@@ -216,6 +216,15 @@ class RuleOptions(AnswerOptions):
         where={VOTE},
         setting=False,
     )
+    sure: Fraction | None = option(
+        "--sure P%",
+        read.sureness,
+        "answer only where answers are right this often: the lowest share is chosen on one half of the "
+        "labelled items and tested on the other half; below it the answer is None",
+        where={VOTE},
+        setting=False,
+        also="abstain selective precision confidence_threshold",
+    )
     stop: str = option(
         "--stop all|clinch|beta:LEVEL",
         read.stop,

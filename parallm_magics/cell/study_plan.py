@@ -240,7 +240,7 @@ def refuse_study(cell_layer: Layer, panels: Sequence[PanelBlock]) -> None:
         raise OptionError(
             f"line {block.line}: {block.where} compares panels over many items; add --each ITEMS"
         )
-    for name in ("truth", "compare", "weights"):
+    for name in ("truth", "compare", "weights", "sure"):
         if name in cell_layer and cell_layer[name] is not TABLE[name].default:
             raise OptionError(
                 f"{TABLE[name].flags[0]} measures votes over many items; add --each ITEMS"
@@ -278,4 +278,6 @@ def measured_layers(
         )
     if options.weights is not None and options.truth is None:
         raise OptionError("--weights learned needs labels to learn from; add --truth LABELS")
+    if options.sure is not None and options.truth is None:
+        raise OptionError("--sure needs labels to tell which answers are right; add --truth LABELS")
     return layers.over({"stop": "all", "launch": "all"})

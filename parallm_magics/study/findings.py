@@ -7,7 +7,8 @@ from functools import cached_property
 
 from parallm_magics import display
 from parallm_magics.study.advice import Advice, advise, shown
-from parallm_magics.study.measures import Comparison, Measure, compare, measure
+from parallm_magics.study.calibrations import Calibration, Sure, calibrate
+from parallm_magics.study.measures import Comparison, Measure, Outcome, compare, measure
 from parallm_magics.study.voter_findings import VoterFindings
 
 
@@ -38,6 +39,35 @@ class Findings(VoterFindings):
             system.name: measure([item.outcomes[system.name] for item in self.measured])
             for system in self.systems
         }
+
+    @cached_property
+    def calibration(self) -> dict[str, Calibration]:
+        """How far the shares of each system are met, by its name; without those that give none.
+
+        A share is a probability that a model states, or the part of the valid votes that agree. A vote
+        that is stopped early has no entry: what it saves are votes against the winner as often as for it.
+        """
+        asked = self._plan.options.sure
+        found = (
+            calibrate(
+                system.name, self.labelled, self._halves, None if asked is None else float(asked)
+            )
+            for system in self.systems
+        )
+        return {each.system: each for each in found if each is not None}
+
+    @property
+    def sure(self) -> Sure | None:
+        """With `--sure`: from which share on the vote's answers count; None without it."""
+        found = self.calibration.get(self.vote)
+        return found.sure if found is not None else None
+
+    def _is_sure(self, outcome: Outcome) -> bool:
+        """Whether an answer of the vote counts; without `--sure` each does."""
+        if self._plan.options.sure is None:
+            return True
+        share = self.sure.share if self.sure is not None else None
+        return share is not None and outcome.share is not None and outcome.share >= share
 
     @cached_property
     def comparisons(self) -> tuple[Comparison, ...]:

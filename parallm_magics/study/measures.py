@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
@@ -36,6 +36,10 @@ class Outcome:
         invalid: the share of its calls whose answer could not be read.
         silent: the share of its draws that say nothing.
         problem: why its rule could not decide; "" where it could.
+        shares: what it gives each label as answers are counted, from 0 to 1: stated probabilities, or
+            shares of the valid votes; None where it gives none.
+        share: what it gives its answer; None without one.
+        stated: whether the shares are probabilities that a model states.
     """
 
     answer: str | None
@@ -48,6 +52,9 @@ class Outcome:
     invalid: float
     silent: float
     problem: str = ""
+    shares: Mapping[str, float] | None = None
+    share: float | None = None
+    stated: bool = False
 
 
 def rejudged(outcome: Outcome, answer: str | None, right: bool, calls: float) -> Outcome:
@@ -64,6 +71,8 @@ def rejudged(outcome: Outcome, answer: str | None, right: bool, calls: float) ->
         calls=calls,
         priced=priced,
         silent=float(answer is None),
+        shares=None,
+        share=None,
     )
 
 

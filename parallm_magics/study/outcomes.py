@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from fractions import Fraction
+from typing import Any
 
 from parallm_magics.cell.plan import Plan
 from parallm_magics.cell.study_plan import System
@@ -152,12 +154,45 @@ def _single(counting: Counting, records: Records, ballots: Ballots, truth: str |
     answers = [ballot.label for ballot in ballots[:drawn]]
     seconds = [record.seconds for record in records[:drawn]]
     found = _outcome(counting, answers, seconds, records[:drawn], ballots, truth)
-    return replace(found, cost=found.cost / drawn, calls=1.0)
+    stated = _stated(counting, records[0], found.answer)
+    return replace(found, cost=found.cost / drawn, calls=1.0, **stated)
 
 
 def _vote(counting: Counting, records: Records, ballots: Ballots, truth: str | None) -> Outcome:
     """All votes at once."""
-    return _decided(counting, votes_of(records, ballots), records, ballots, truth)
+    votes = votes_of(records, ballots)
+    found = _decided(counting, votes, records, ballots, truth)
+    if len(records) == 1:  # its one vote agrees with itself, whatever it says
+        return replace(found, **_stated(counting, records[0], found.answer))
+    return replace(found, **_agreed(counting, votes, found.answer))
+
+
+def _stated(counting: Counting, record: Record, answer: str | None) -> dict[str, Any]:
+    """The probabilities that a model states, by labels as answers are counted."""
+    if not record.probabilities:
+        return {}
+    shares: dict[str, float] = {}
+    for label, probability in record.probabilities.items():
+        key = key_of(label, counting.reading)
+        shares[key] = shares.get(key, 0.0) + probability
+    return {**_shares_of(counting, shares, answer), "stated": True}
+
+
+def _agreed(counting: Counting, votes: Sequence[Vote], answer: str | None) -> dict[str, Any]:
+    """The share of the valid votes that each label has; nothing where no label wins by its votes."""
+    if not votes or not counting.rule.entry.by_votes:
+        return {}
+    counts = Counter(key_of(vote.label, counting.reading) for vote in votes)
+    shares = {label: count / len(votes) for label, count in counts.items()}
+    return _shares_of(counting, shares, answer)
+
+
+def _shares_of(
+    counting: Counting, shares: Mapping[str, float], answer: str | None
+) -> dict[str, Any]:
+    """The shares of all labels and that of the answer, as an outcome has them."""
+    own = None if answer is None else shares.get(key_of(answer, counting.reading), 0.0)
+    return {"shares": dict(shares), "share": own}
 
 
 def _stopped(counting: Counting, records: Records, ballots: Ballots, truth: str | None) -> Outcome:

@@ -8,6 +8,7 @@ from decimal import Decimal
 
 from parallm_magics import display
 from parallm_magics.study.advice import more_calls, shown, signed
+from parallm_magics.study.calibration_report import TITLE, calibrated
 from parallm_magics.study.error_report import errors
 from parallm_magics.study.findings import Findings
 from parallm_magics.study.headline import lead_of, title_of
@@ -41,6 +42,7 @@ def report_of(run: Findings, view: display.View) -> list[display.Block]:
         blocks += [_folded("How sure is this? The same items compared", _comparisons(run))]
         blocks += [_folded("Each system in numbers", [_systems(run)])]
         blocks += [_wrong(run)]
+        blocks += [_folded(TITLE, calibrated(run))]
         blocks += [_folded("Do the voters make the same mistakes?", errors(run))]
         title = "What half of the items teach, tested on the other half"
         blocks += [_folded(title, learned(run))]

@@ -23,7 +23,7 @@ class StudyRun(Findings, Run, Mapping[str, str | None]):
     """The result of a vote on each of many items: a mapping of an item's key to the winning label.
 
     Each item is a key, its number from 1 unless the items are a dict; one that nobody won, or that
-    could not be measured, is None.
+    could not be measured, is None. With `--sure`, so is one whose share is below the share chosen.
     """
 
     def __init__(
@@ -41,7 +41,10 @@ class StudyRun(Findings, Run, Mapping[str, str | None]):
         rounds = -(-(max((r.index for r in self.results), default=-1) + 1) // calls.size)
         winners: dict[Any, str | None] = {calls.item_key(at + 1): None for at in range(rounds)}
         for item in self.measured:
-            winners[calls.item_key(item.number)] = item.outcomes[self.vote].answer
+            outcome = item.outcomes[self.vote]
+            winners[calls.item_key(item.number)] = (
+                outcome.answer if self._is_sure(outcome) else None
+            )
         return winners
 
     def __getitem__(self, key: str) -> str | None:
@@ -111,6 +114,7 @@ class StudyRun(Findings, Run, Mapping[str, str | None]):
             "systems": self._system_rows(),
             "comparisons": self._comparison_rows(),
             "diagnostics": self.diagnostics if self.labelled else None,
+            "calibration": [asdict(each) for each in self.calibration.values()],
             "items": self._item_rows(),
             **super().to_dict(),
         }
@@ -136,6 +140,38 @@ class StudyRun(Findings, Run, Mapping[str, str | None]):
     def _comparison_rows(self) -> list[dict[str, Any]]:
         return [{**asdict(each), "difference": each.difference} for each in self.comparisons]
 
+    def _calibration_rows(self) -> list[dict[str, Any]]:
+        rows = []
+        for each in self.calibration.values():
+            found = asdict(each)
+            del found["bins"]
+            low, high = found.pop("brier_interval")
+            sure = found.pop("sure") or {}
+            sure_low, sure_high = sure.pop("interval", None) or (None, None)
+            told = {f"sure_{name}": value for name, value in sure.items()}
+            if sure:
+                told |= {"sure_low": sure_low, "sure_high": sure_high}
+            rows.append({**found, "brier_low": low, "brier_high": high, **told})
+        return rows
+
+    def _reliability_rows(self) -> list[dict[str, Any]]:
+        return [
+            {
+                "system": each.system,
+                "kind": each.kind,
+                "low": bin_.low,
+                "high": bin_.high,
+                "stated": bin_.stated,
+                "items": bin_.items,
+                "right": bin_.right,
+                "accuracy": bin_.accuracy,
+                "accuracy_low": bin_.interval[0],
+                "accuracy_high": bin_.interval[1],
+            }
+            for each in self.calibration.values()
+            for bin_ in each.bins
+        ]
+
     def _item_rows(self) -> list[dict[str, Any]]:
         return [
             {
@@ -153,7 +189,8 @@ class StudyRun(Findings, Run, Mapping[str, str | None]):
         """Return a DataFrame with one row per system.
 
         Args:
-            of: "systems", or "comparisons", "items" or "calls" for one row per one of these.
+            of: "systems", or "comparisons", "items" or "calls" for one row per one of these;
+                "calibration" for one row per system with shares, "reliability" for one per bin of these.
         """
         if of == "calls":
             return super().to_pandas()
@@ -161,6 +198,8 @@ class StudyRun(Findings, Run, Mapping[str, str | None]):
             "systems": self._system_rows,
             "items": self._item_rows,
             "comparisons": self._comparison_rows,
+            "calibration": self._calibration_rows,
+            "reliability": self._reliability_rows,
         }
         if of not in rows:
             raise OptionError(f"to_pandas(): {of!r} is not one of {', '.join([*rows, 'calls'])}")

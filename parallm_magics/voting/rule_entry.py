@@ -197,9 +197,14 @@ class PickRule:
     ) -> float | None:
         """The votes for the winner over the valid ones; None where no label has won by its votes."""
         valid = sum(counts.values())
-        if winner is None or self.computes or self.asks == "score" or not valid:
+        if winner is None or not self.by_votes or not valid:
             return None
         return counts.get(label_of(winner), 0) / valid
+
+    @property
+    def by_votes(self) -> bool:
+        """Whether a label wins by votes, so that its share of them says how far they agree."""
+        return not self.computes and self.asks != "score"
 
     @property
     def agrees(self) -> bool:

@@ -763,7 +763,8 @@ def test_frames_have_a_row_each() -> None:
     assert (len(items), list(items["truth"][:3])) == (30, ["A", "B", "A"])
     assert len(run.to_pandas("calls")) == 150
     with pytest.raises(
-        OptionError, match="'rows' is not one of systems, items, comparisons, calls"
+        OptionError,
+        match="'rows' is not one of systems, items, comparisons, calibration, reliability, calls",
     ):
         run.to_pandas("rows")
 
@@ -880,6 +881,11 @@ def test_a_vote_without_items_is_a_vote() -> None:
         ("--truth items", "q", "--truth measures votes over many items; add --each"),
         ("--compare single", "q", "--compare measures votes over many items; add --each"),
         ("--weights learned", "q", "--weights measures votes over many items; add --each"),
+        ("--sure 95%", "q", "--sure measures votes over many items; add --each"),
+        ("--each items --sure 95%", BODY, "--sure needs labels .* add --truth LABELS"),
+        ("--each items --truth label --sure 95", BODY, "such as 95% or 0.95, got '95'; write 95%"),
+        ("--each items --truth label --sure 1", BODY, "between 0% and 100%"),
+        ("--each items --truth label --sure much", BODY, "between 0% and 100%"),
         ("", "q\n%panel x\nr", "line 3: %panel x compares .* add --each"),
         ("--each items", "no item", "no prompt contains {{item}} or {{index}}"),
         ("--each items --weights learned", BODY, "--weights learned needs labels"),
