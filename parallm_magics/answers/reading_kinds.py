@@ -45,6 +45,7 @@ class ReadingKind:
         is_label: whether it is one of the choices.
         is_number: whether it is a number.
         is_text: whether it is the text itself, in which nothing is looked for.
+        is_enforceable: whether a provider can hold an answer to it.
         marker_words: the words that are markers of such an answer, as a pattern.
         first_fields: names of JSON fields that tell more than the usual ones.
         last_fields: such that tell less.
@@ -64,6 +65,7 @@ class ReadingKind:
     is_label: bool = False
     is_number: bool = False
     is_text: bool = False
+    is_enforceable: bool = False
     marker_words: str = MARKER_WORDS
     first_fields: str = ""
     last_fields: str = ""
@@ -121,8 +123,9 @@ KINDS: dict[str, ReadingKind] = {
         noun="vote",
         all_answers=lambda reading: reading.choices,
         is_label=True,
+        is_enforceable=True,
     ),
-    "number": _of_numbers(_number, last_fields="number total score"),
+    "number": _of_numbers(_number, last_fields="number total score", is_enforceable=True),
     "score": _of_numbers(
         _score,
         asks=lambda reading: f"<a number from {reading.low:g} to {reading.high:g}>",
@@ -130,6 +133,7 @@ KINDS: dict[str, ReadingKind] = {
         marker_words=f"{MARKER_WORDS}|score|rating",
         first_fields="score rating final_score overall_score",
         last_fields="points total number",
+        is_enforceable=True,
     ),
     "index": _of_numbers(
         _index,

@@ -13,12 +13,19 @@ from parallm_magics.errors import OptionError
 from parallm_magics.voting.pick_rules import PICKS
 
 
-def closing_lines(options: Options, reading: Reading | None, place: int, unlike: int) -> str:
+def closing_lines(
+    options: Options,
+    reading: Reading | None,
+    place: int,
+    unlike: int,
+    form: Reading | None = None,
+) -> str:
     """Return the lines that end a worker's prompt; empty where they are not wanted.
 
     Args:
         place: the worker's place, from 0; where the choices are shuffled it turns their order.
         unlike: how many unlike workers take turns; each of them is to meet every order.
+        form: what the answer is held to, or None.
     """
     if options.no_ask:
         return ""
@@ -27,11 +34,17 @@ def closing_lines(options: Options, reading: Reading | None, place: int, unlike:
     if options.shuffle_choices and reading.choices:
         size = len(reading.choices)
         turn = (place + place // math.lcm(unlike, size)) % size
-    return asking(reading, turn=turn, confidence=PICKS[options.pick].states_confidence)
+    confidence = PICKS[options.pick].states_confidence
+    return asking(reading, turn=turn, confidence=confidence, enforced=form is not None)
 
 
-def asking(reading: Reading, *, turn: int = 0, confidence: bool = False) -> str:
+def asking(
+    reading: Reading, *, turn: int = 0, confidence: bool = False, enforced: bool = False
+) -> str:
     """Return the closing lines that ask for an answer in a readable form; empty where none are needed.
+
+    An enforced label is all that the model may write, so that no marker and no reasoning are asked for.
+    The words hold as well where a server does not enforce it.
 
     Args:
         turn: by how many places the choices are rotated.
@@ -42,6 +55,9 @@ def asking(reading: Reading, *, turn: int = 0, confidence: bool = False) -> str:
         return closing
     choices = (*reading.choices[turn:], *reading.choices[:turn])
     wanted = kind.asks(replace(reading, choices=choices))
+    if enforced and kind.is_enforceable:
+        bare = wanted.removeprefix("<").removesuffix(">") or "a number"
+        return f"Answer with nothing but {bare}."
     if confidence and kind.is_number:
         wanted = wanted or "<the number>"
     wanted = f"ANSWER: {wanted}" if wanted else ""

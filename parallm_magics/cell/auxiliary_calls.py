@@ -10,6 +10,7 @@ from fractions import Fraction
 from parallm_magics.cell.asking import asking
 from parallm_magics.cell.blocks import Block, Cell, name_key
 from parallm_magics.cell.calls import Calls
+from parallm_magics.cell.enforcing import is_enforced
 from parallm_magics.cell.item_prompts import names_item
 from parallm_magics.cell.option_layers import Layer, Layers
 from parallm_magics.cell.options import Options
@@ -196,7 +197,6 @@ class AuxiliaryCalls:
         """Build the calls of a guard, each as if it were the first."""
         at = f"line {block.line}: {block.where}"
         text = self._prompts.render(block.text, block.where)
-        closing = "" if options.no_ask else asking(reading)
         system = own.get("system")
         if block.system is not None:
             system = self._prompts.render(block.system, f"{block.where} %system")
@@ -212,20 +212,26 @@ class AuxiliaryCalls:
             _refuse_range(span, at)
         fields = call_fields(options, count)
         parsed: dict[str, Model] = {}
-        return [
-            Task(
-                index=turn,
-                role="guard",
-                name=name if count == 1 else f"{name}.{turn + 1}",
-                model=model_of(models[turn % len(models)], parsed, self._parse),
-                prompt="\n\n".join(part for part in (text, closing) if part),
-                system=system,
-                temperature=None if span is None else step_of(span[0], span[1], turn, count),
-                reading=reading,
-                **fields,
+        calls = []
+        for turn in range(count):
+            model = model_of(models[turn % len(models)], parsed, self._parse)
+            enforced = is_enforced(options, reading, model)
+            closing = "" if options.no_ask else asking(reading, enforced=enforced)
+            calls.append(
+                Task(
+                    index=turn,
+                    role="guard",
+                    name=name if count == 1 else f"{name}.{turn + 1}",
+                    model=model,
+                    prompt="\n\n".join(part for part in (text, closing) if part),
+                    system=system,
+                    temperature=None if span is None else step_of(span[0], span[1], turn, count),
+                    reading=reading,
+                    enforced=enforced,
+                    **fields,
+                )
             )
-            for turn in range(count)
-        ]
+        return calls
 
 
 def _least(threshold: str | None, votes: int, at: str) -> int | None:

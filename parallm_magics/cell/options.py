@@ -134,6 +134,15 @@ class AnswerOptions(CallOptions):
         where=ANSWER_PLACES | {"judge"},
     )
     number: bool = switch("--number", "the answer is a number", where=ANSWER_PLACES)
+    enforce: str = words(
+        "--enforce",
+        ("auto", "on", "off"),
+        "let the model write nothing but such an answer, so that every vote can be read, but without "
+        "reasoning before its label (auto: a schema always, labels where that costs nothing)",
+        where=ANSWER_PLACES | GUARD_PLACES,
+        default="auto",
+        also="guided grammar constrain strict",
+    )
     open: bool = switch("--open", "the answer is free text", where=ANSWER_PLACES)
     schema: Any = option(
         "--schema CLASS|FIELDS",

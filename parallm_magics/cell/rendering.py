@@ -12,6 +12,7 @@ from typing import Any
 
 from parallm_magics.cell.asking import closing_lines, flag_label
 from parallm_magics.cell.blocks import PREAMBLE_PLACE, Cell, Text
+from parallm_magics.cell.enforcing import is_enforced
 from parallm_magics.cell.item_prompts import beginning, names_item, refuse_gaps, words_of_item
 from parallm_magics.cell.items import Items
 from parallm_magics.cell.option_layers import reading_of
@@ -42,6 +43,7 @@ class CallSpec:
 
     Attributes:
         reading: how its answers are read; None for free text.
+        form: the same where it is enforced, so that no two forms share a prompt cache; else None.
         closing: the lines that ask for an answer in a readable form.
         flag: the label that marks an answer, as the choices spell it; or None.
         request: the same for workers that ask the same model in the same way.
@@ -52,6 +54,7 @@ class CallSpec:
     worker: WorkerSpec
     model: Model
     reading: Reading | None
+    form: Reading | None
     closing: str
     flag: str | None
     request: int
@@ -158,7 +161,9 @@ class Renderer:
                     persona=spec.typed_system,
                     temperature=temperature,
                     sample=sample,
-                    cache_key=_cache_key(spec.model, system, common_text) if sharing[place] else "",
+                    cache_key=_cache_key(spec.model, spec.form, system, common_text)
+                    if sharing[place]
+                    else "",
                     truth=truth,
                     **about,
                 )
@@ -210,7 +215,8 @@ class Renderer:
             return self._cached
         if len(self.specs) == 1:
             return (False,)
-        asked = list(zip((spec.model for spec in self.specs), systems, strict=True))
+        kinds = ((spec.model, spec.form) for spec in self.specs)
+        asked = list(zip(kinds, systems, strict=True))
         count = Counter(asked)
         return [may and count[each] > 1 for may, each in zip(self._cached, asked, strict=True)]
 
@@ -266,23 +272,22 @@ def _call_specs(
         asks = reading is not None or PICKS[options.pick].states_confidence
         asks = asks and not model.decides
         params = repr(sorted(dict(options.param).items()))
-        request = (model, worker.temperature, options.effort, options.max_tokens, params)
+        enforced = is_enforced(options, reading, model)
+        form = reading if enforced else None
+        request = (model, worker.temperature, options.effort, options.max_tokens, params, form)
         fields = call_fields(options, total)
         specs.append(
             CallSpec(
                 worker=worker,
                 model=model,
                 reading=reading,
-                closing=closing_lines(options, reading, place, unlike) if asks else "",
+                form=form,
+                closing=closing_lines(options, reading, place, unlike, form) if asks else "",
                 flag=flag_label(worker, reading) if options.flag is not None else None,
                 request=requests.setdefault(request, len(requests)),
                 typed_system=_typed_system(worker, cell, prompts) if prompts.items else None,
                 make=functools.partial(
-                    Task,
-                    model=model,
-                    reading=reading,
-                    enforced=reading is not None and reading.schema is not None,
-                    **fields,
+                    Task, model=model, reading=reading, enforced=enforced, **fields
                 ),
             )
         )
@@ -366,9 +371,12 @@ def call_fields(options: Options, total: int | None) -> dict[str, Any]:
 
 
 @functools.lru_cache(64)
-def _cache_key(model: Model, system: str | None, shared: str) -> str:
-    """Return the same for calls whose prompts begin with the same text; tells nothing of the text."""
+def _cache_key(model: Model, form: Reading | None, system: str | None, shared: str) -> str:
+    """Return the same for calls whose prompts begin with the same text; tells nothing of the text.
+
+    What an answer is held to stands before the prompt, for a provider's cache too.
+    """
     if not (shared or system):
         return ""
-    text = f"{model}\0{system or ''}\0{shared}"
+    text = f"{model}\0{system or ''}\0{shared}" + (f"\0{form}" if form else "")
     return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:32]

@@ -51,6 +51,10 @@ class Reading:
     schema: Schema | None = None
 
 
+Enforcement = Literal["none", "on request", "free"]
+"""Whether a provider can hold answers to their form: not at all, where that is asked for, or at no cost."""
+
+
 @dataclass(frozen=True, slots=True)
 class Model:
     """A model as asked for: `provider:name?query`.
@@ -60,12 +64,14 @@ class Model:
         name: the model's name as the provider knows it; may be empty for a simulated one.
         query: the simulation's parameters in the order given; empty for real providers.
         decides: whether it is a decision model, which gives each label a probability and writes no text.
+        enforcement: whether its provider can hold answers to their form.
     """
 
     provider: str
     name: str = ""
     query: tuple[tuple[str, str], ...] = ()
     decides: bool = field(default=False, compare=False)
+    enforcement: Enforcement = field(default="none", compare=False, repr=False)
 
     def __str__(self) -> str:
         return _written(self)

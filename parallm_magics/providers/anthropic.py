@@ -6,8 +6,9 @@ import re
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from parallm_magics.core.tasks import Model, Task, Usage
+from parallm_magics.core.tasks import Model, Reading, Task, Usage
 from parallm_magics.errors import ModelError
+from parallm_magics.providers.answer_formats import anthropic_format
 from parallm_magics.providers.draft import Content, Draft, content_of
 from parallm_magics.providers.json_values import count, mapping, merged, optional_count, string
 from parallm_magics.providers.prompt_cache import marked
@@ -85,6 +86,10 @@ class AnthropicProvider(SdkProvider):
         if task.effort is not None:
             body["output_config"] = {"effort": task.effort}
         return merged(body, task.params)
+
+    def _holding(self, reading: Reading) -> Mapping[str, Any]:
+        held = anthropic_format(reading)
+        return {"output_config": {"format": held}} if held else {}
 
     def _whole(self, data: Mapping[str, Any], draft: Draft) -> bool:
         content = data.get("content", False)

@@ -14,6 +14,7 @@ from parallm_magics.core.provider import CallFailed, Reply
 from parallm_magics.core.tasks import Fault, Finish, Task, Terms, Usage
 from parallm_magics.providers import keys
 from parallm_magics.providers.faults import Asked, fault_in_answer
+from parallm_magics.providers.format_refusals import Asking
 from parallm_magics.providers.json_values import mapping, string
 from parallm_magics.providers.terms import told
 
@@ -107,6 +108,7 @@ class Draft:
         begun: whether a good status has arrived.
         sent: the request.
         adapted: what was sent otherwise than usual, as the endpoint does not take it, in words.
+        asking: how it was asked for the form of the answer.
     """
 
     asked: Asked = field(default_factory=Asked)
@@ -126,6 +128,7 @@ class Draft:
     begun: bool = False
     sent: Mapping[str, Any] = field(default_factory=dict)
     adapted: str = ""
+    asking: Asking = field(default_factory=Asking)
 
     @property
     def text(self) -> str:

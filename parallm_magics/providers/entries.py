@@ -106,7 +106,8 @@ ENTRIES = (
         "deepseek",
         ("deepseek-chat",),
         base_env="DEEPSEEK_BASE_URL",
-        quirks="uses its own field names for cached tokens; prices change during the day",
+        enforces="nothing",
+        quirks="uses its own field names for cached tokens; prices change during the day; takes no schema",
     ),
     ProviderEntry(
         "xai",
@@ -178,9 +179,28 @@ ENTRIES = (
         extra="vertex",
         quirks="Claude only; google-auth finds the credentials; prices are those of the global region",
     ),
-    ProviderEntry("sim", provider=simulated, simulated=True, fixed=True, decides="sharpness"),
+    ProviderEntry(
+        "sim",
+        provider=simulated,
+        simulated=True,
+        fixed=True,
+        decides="sharpness",
+        enforces="schema",
+    ),
     ProviderEntry("ollama", "http://localhost:11434/v1"),
-    ProviderEntry("vllm", "http://localhost:8000/v1"),
+    ProviderEntry(
+        "vllm",
+        "http://localhost:8000/v1",
+        enforces="structured_outputs",
+        quirks="--enforce needs vLLM 0.12 or later: earlier ones ignore it",
+    ),
+    ProviderEntry(
+        "llamacpp",
+        "http://localhost:8080/v1",
+        enforces="grammar",
+        enforces_free=True,
+        quirks="labels and numbers are enforced by a grammar, unless --enforce off",
+    ),
     ProviderEntry("lmstudio", "http://localhost:1234/v1"),
 )
 BY_NAME = {entry.name: entry for entry in ENTRIES}

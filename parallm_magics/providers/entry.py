@@ -6,16 +6,19 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from parallm_magics.core.prices import Tariff
 from parallm_magics.core.provider import Provider
-from parallm_magics.core.tasks import Terms
+from parallm_magics.core.tasks import Enforcement, Terms
 from parallm_magics.providers import keys
 from parallm_magics.providers.address import is_local, public
 from parallm_magics.providers.dialects import CHAT, Dialect
 
 NO_MODEL = "(?!)"  # matches no name
+Enforces = Literal["schema", "structured_outputs", "grammar", "nothing"]
+"""By what an answer is held to its form: a JSON Schema, or for labels and numbers vLLM's field of that name
+or llama.cpp's grammar."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +45,9 @@ class ProviderEntry:
         deployments: whether a model's name is the user's own, and only the reply tells the model.
         limit: the field that bounds the output tokens, where it is not the dialect's.
         stream_options: whether it takes this field, and needs it to count a stream's tokens.
+        enforces: by what it holds an answer to its form: a schema where it has a dialect, nothing where
+            only its own class knows. A server that refuses it is asked in words.
+        enforces_free: whether holding a label costs nothing: no tokens, no prompt cache, no price.
         extra: what of this package's extras must be installed for it, or "".
         quirks: where it differs, for people.
         fixed: whether nothing else can be given its name.
@@ -69,6 +75,8 @@ class ProviderEntry:
     deployments: bool = False
     limit: str = ""
     stream_options: bool = True
+    enforces: Enforces | None = None
+    enforces_free: bool = False
     extra: str = ""
     quirks: str = ""
     fixed: bool = False
@@ -84,6 +92,8 @@ class ProviderEntry:
                 object.__setattr__(self, name, (value,))
         if self.dialect is None and self.provider is None:
             object.__setattr__(self, "dialect", CHAT)
+        if self.enforces is None:
+            object.__setattr__(self, "enforces", "schema" if self.dialect else "nothing")
 
     @property
     def reads_itself(self) -> bool:
@@ -105,6 +115,13 @@ class ProviderEntry:
         """Every variable that must be set; for the key the one that is."""
         key = [] if self.key_env is None else [self.key_env]
         return (*key, *(name for name, _ in self.needs))
+
+    @property
+    def enforcement(self) -> Enforcement:
+        """Whether it holds answers to their form, and whether that costs nothing where they are labels."""
+        if self.enforces == "nothing":
+            return "none"
+        return "free" if self.enforces_free else "on request"
 
     @property
     def example(self) -> str:

@@ -6,8 +6,9 @@ import re
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from parallm_magics.core.tasks import Model, Task, Usage
+from parallm_magics.core.tasks import Model, Reading, Task, Usage
 from parallm_magics.errors import ModelError
+from parallm_magics.providers import answer_formats
 from parallm_magics.providers.draft import Content, Draft, content_of
 from parallm_magics.providers.json_values import (
     count,
@@ -112,6 +113,9 @@ class OpenAIProvider(SdkProvider):
         if task.stream and self.entry.stream_options:
             body["stream_options"] = {"include_usage": True}
         return merged(body, task.params)
+
+    def _holding(self, reading: Reading) -> Mapping[str, Any]:
+        return answer_formats.chat_format(reading, self.entry.enforces or "schema")
 
     def _whole(self, data: Mapping[str, Any], draft: Draft) -> bool:
         if not isinstance(data.get("choices"), list):

@@ -250,11 +250,11 @@ def parse_model(text: str) -> Model:
             raise ModelError(f"{provider} needs a model's name: {provider}:NAME; {WAYS_OUT}")
         query = _query(tail) if asked else ()
         decides = entry.decides is True or entry.decides in dict(query)
-        return Model(provider, name, query, decides)
+        return Model(provider, name, query, decides, entry.enforcement)
     if not colon and not asked:
         for each in entries():
             if re.match(each.bare, head):
-                return Model(each.name, head)
+                return Model(each.name, head, enforcement=each.enforcement)
     if colon:
         entry_of(provider)
     near = nearest(head, (*names(), *WELL_KNOWN))

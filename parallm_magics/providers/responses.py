@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from parallm_magics.core.tasks import Task
+from parallm_magics.core.tasks import Reading, Task
+from parallm_magics.providers.answer_formats import json_schema_format
 from parallm_magics.providers.draft import Content, Draft, content_of
 from parallm_magics.providers.json_values import mapping, merged, string
 from parallm_magics.providers.openai import OpenAIProvider, thinking_tokens, usage_of
@@ -41,6 +42,10 @@ class ResponsesProvider(OpenAIProvider):
         if task.effort is not None:
             body["reasoning"] = {"effort": task.effort}
         return merged(body, task.params)
+
+    def _holding(self, reading: Reading) -> Mapping[str, Any]:
+        schema = json_schema_format(reading)
+        return {"text": {"format": {"type": "json_schema", **schema}}} if schema else {}
 
     def _whole(self, data: Mapping[str, Any], draft: Draft) -> bool:
         if not isinstance(data.get("output"), list):

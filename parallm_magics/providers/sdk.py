@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 from parallm_magics.core.foreign_text import one_line
 from parallm_magics.core.provider import CallFailed, Heard, Reply
-from parallm_magics.core.tasks import Fault, Model, Task
+from parallm_magics.core.tasks import Fault, Model, Reading, Task
 from parallm_magics.errors import ModelError
 from parallm_magics.providers.address import split_url
 from parallm_magics.providers.base import BaseProvider
@@ -21,9 +21,10 @@ from parallm_magics.providers.body import MOST_BYTES, Body, TooMuchError
 from parallm_magics.providers.direct_requests import DirectRequests, posted_by
 from parallm_magics.providers.draft import Draft
 from parallm_magics.providers.entry import ProviderEntry
-from parallm_magics.providers.error_body import read_error
+from parallm_magics.providers.error_body import ErrorBody, read_error
 from parallm_magics.providers.events import events
 from parallm_magics.providers.faults import Asked, fault_of, request_id
+from parallm_magics.providers.format_refusals import FormatRefusals
 from parallm_magics.providers.prompt_cache import prefix_tokens
 from parallm_magics.providers.proxies import Proxy, proxy_of
 from parallm_magics.providers.receiving import (
@@ -68,6 +69,7 @@ class SdkProvider(BaseProvider):
         self._retired: list[Any] = []
         self._building = asyncio.Lock()
         self._unwanted = Unwanted(self.unasked)
+        self._formats = FormatRefusals()
 
     def check(self, task: Task) -> None:
         """Refuse, before any call, what this model cannot do."""
@@ -123,7 +125,7 @@ class SdkProvider(BaseProvider):
         try:
             await self._post(task, heard, draft)
         except CallFailed as failed:
-            fault = failed.fault
+            fault = self._formats.judged(draft, failed.fault, ErrorBody(failed.fault.message))
         except NotAnAnswerError as wrong:
             fault = Fault("not_an_answer", f"{self.host}: {wrong}")
         except asyncio.CancelledError:
@@ -131,18 +133,21 @@ class SdkProvider(BaseProvider):
                 raise
         except Exception as exc:  # no exception of an SDK leaves, as it holds the key
             fault = fault_of(exc, draft.asked)
-            if fault.kind == "bad_request":
+            if fault.kind in ("bad_request", "server"):
                 fault = self._without(task, draft, fault, getattr(exc, "body", None))
         # Raised outside of the except blocks, so that no SDK exception hangs on it as its context.
         end = draft.outcome(task, fault)
         if isinstance(end, CallFailed):
             raise end
+        self._formats.accepted(draft.asking)
         return end
 
     def _without(self, task: Task, draft: Draft, fault: Fault, body: object) -> Fault:
-        """The fault, as a passing one where the next try goes without the field that it names."""
-        name = self._unwanted.learn(task.model.name, draft.sent, task.params, read_error(body))
-        return replace(fault, kind="parameter") if name else fault
+        """The fault, as a passing one where the next try goes without what is not taken."""
+        error, learn = read_error(body), self._unwanted.learn
+        if fault.kind == "bad_request" and learn(task.model.name, draft.sent, task.params, error):
+            return replace(fault, kind="parameter")
+        return self._formats.judged(draft, fault, error)
 
     async def close(self) -> None:
         """Give back sockets and clients; also those of a loop that is closed."""
@@ -196,6 +201,10 @@ class SdkProvider(BaseProvider):
         request = self._unwanted.without(model, self._request(task))
         request |= {"stream": True} if task.stream else {}
         draft.adapted = self._unwanted.said(model)
+        if task.enforced and task.reading is not None:
+            held = self._formats.asking(task, request, self._holding(task.reading))
+            request, draft.asking = held
+            draft.adapted = "; ".join(filter(None, (draft.adapted, draft.asking.said)))
         draft.sent = request
         draft.several = request.get("n") not in (None, 1)
         response = await self._answer(request, task.stream)
@@ -229,6 +238,10 @@ class SdkProvider(BaseProvider):
     def _request(self, task: Task) -> dict[str, Any]:
         """The request's body."""
         raise NotImplementedError
+
+    def _holding(self, reading: Reading) -> Mapping[str, Any]:
+        """The fields of a request that hold its answer to what is asked; empty where nothing can."""
+        return {}
 
     def _whole(self, data: Mapping[str, Any], draft: Draft) -> bool:
         """Take in an unstreamed answer; False where it is none."""

@@ -20,8 +20,9 @@ def request_of(task: Task) -> dict[str, Any]:
     """What is asked and of whom; what nobody asked for is left out.
 
     No time limits, retries or streaming: they decide when an answer comes, not what it says. No
-    address and no key. A simulated answer also depends on who asks, on how it is to be read, on the
-    dict that the user has given for it, and on what a study says is true.
+    address and no key. What an answer is held to counts where it is. A simulated answer also
+    depends on who asks, on how it is to be read, on the dict that the user has given for it, and on
+    what a study says is true.
     """
     request: dict[str, Any] = {
         "provider": task.model.provider,
@@ -32,6 +33,7 @@ def request_of(task: Task) -> dict[str, Any]:
         "effort": task.effort,
         "max_tokens": task.max_tokens,
         "params": dict(task.params) or None,
+        "format": _reading(task.reading) if task.enforced and task.reading else None,
     }
     asked = registry.find(task.model.provider)
     if asked is not None and asked.simulated:
@@ -62,9 +64,11 @@ def key_of(request: dict[str, Any]) -> str | None:
 
 
 def _reading(reading: Reading) -> dict[str, Any]:
+    schema = reading.schema
     return {
         "kind": reading.kind,
         "choices": list(reading.choices),
         "low": reading.low,
         "high": reading.high,
+        **({} if schema is None else {"schema": json.loads(schema.document)}),
     }

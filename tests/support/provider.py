@@ -8,7 +8,8 @@
     server.cache = PromptCache(512)  # usages tell what a prompt cache would have done
 
 What a call gets is chosen by its model's name: a script of that name, else a name of `NAMED`
-("html-200", "cut", "no-stop", "hang" …), else a pattern ("slow-200ms", "err-429-ra-1"), else an answer.
+("html-200", "cut", "no-stop", "hang" …), else a pattern ("slow-200ms", "err-429-ra-1", "format-held" and
+others of `provider_formats`), else an answer.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from typing import Any, Self
 
 from provider_acts import NAMED, Act, Wire
 from provider_dialects import DIALECTS, Call, Fed, as_frame
+from provider_formats import PREFIX, act_on_format
 from slack import with_slack
 
 __all__ = ["KEY", "Act", "Call", "Loopback", "PromptCache", "Wire"]
@@ -110,6 +112,8 @@ class Loopback:
             return act if isinstance(act, Act) else act(call)
         if call.model in NAMED:
             return NAMED[call.model]
+        if call.model.startswith(PREFIX):
+            return act_on_format(call)
         if slow := SLOW.fullmatch(call.model):
             return Act(delay=int(slow[1]) / 1000)
         if status := STATUS.fullmatch(call.model):

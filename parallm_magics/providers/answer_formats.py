@@ -1,0 +1,138 @@
+"""The form that an answer is held to, in the words of each wire: a JSON Schema, labels, or a grammar."""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from parallm_magics.core.tasks import Reading
+from parallm_magics.providers.entry import Enforces
+from parallm_magics.providers.strict_schema import is_open, strict_schema
+
+Fields = Mapping[str, Any]
+"""Fields of a request that hold its answer; empty where nothing does."""
+
+OTHER_CHARACTERS = re.compile(r"[^A-Za-z0-9_-]")
+MOST_NAME = 64
+ANSWER = "answer"
+"""The one field of an object that holds a label or a number."""
+MOST_LEVELS = 101
+"""A score of so many whole numbers at most is held by naming them: not every wire knows a range."""
+FEWEST_LEVELS = 3
+"""Of a score from 0 to 1 nobody wants the ends alone."""
+NUMBER = r"-?[0-9]{1,15}(\.[0-9]{1,6})?"
+NUMBER_GRAMMAR = 'root ::= "-"? [0-9]{1,15} ("." [0-9]{1,6})?'
+SHARE = r"0(\.[0-9]{1,6})?|1(\.0{1,6})?"
+SHARE_GRAMMAR = 'root ::= "0" ("." [0-9]{1,6})? | "1" ("." "0"{1,6})?'
+
+
+def document_of(reading: Reading) -> dict[str, Any] | None:
+    """The JSON Schema of an answer that is to be read so; None where there is none.
+
+    The fields of an object stand in the order in which they were defined, as models write them so.
+    """
+    if reading.schema is not None:
+        document: dict[str, Any] = json.loads(reading.schema.document)
+        fields = document.get("properties")
+        if isinstance(fields, dict):
+            order = [field.name for field in reading.schema.fields if field.name in fields]
+            document["properties"] = {name: fields[name] for name in (*order, *fields)}
+        return document
+    held = _value_of(reading)
+    if held is None:
+        return None
+    return {
+        "type": "object",
+        "properties": {ANSWER: held},
+        "required": [ANSWER],
+        "additionalProperties": False,
+    }
+
+
+def _value_of(reading: Reading) -> dict[str, Any] | None:
+    """The schema of a label or a number."""
+    if values := closed_set(reading):
+        return {"type": "string", "enum": list(values)}
+    if reading.kind == "score":
+        return {"type": "number", "minimum": reading.low, "maximum": reading.high}
+    return {"type": "number"} if reading.kind == "number" else None
+
+
+def closed_set(reading: Reading) -> tuple[str, ...]:
+    """All answers there can be, where they can be named: labels, or the whole numbers of a score."""
+    if reading.kind == "choice":
+        return reading.choices
+    low, high = reading.low, reading.high
+    if reading.kind != "score" or low is None or high is None:
+        return ()
+    if not (float(low).is_integer() and float(high).is_integer()):
+        return ()
+    levels = range(int(low), int(high) + 1)
+    return tuple(map(str, levels)) if FEWEST_LEVELS <= len(levels) <= MOST_LEVELS else ()
+
+
+@functools.lru_cache(64)
+def json_schema_format(reading: Reading) -> Fields:
+    """OpenAI's named schema: strict where it can be said so, else as a wish."""
+    document = document_of(reading)
+    if document is None:
+        return {}
+    strict = strict_schema(document)
+    name = reading.schema.name if reading.schema is not None else ANSWER
+    return {
+        "name": OTHER_CHARACTERS.sub("_", name)[:MOST_NAME] or ANSWER,
+        "schema": document if strict is None else strict,
+        "strict": strict is not None,
+    }
+
+
+@functools.lru_cache(64)
+def anthropic_format(reading: Reading) -> Fields:
+    """Anthropic's format, by the SDK's own transformation; empty for what it would close by mistake."""
+    from anthropic import transform_schema
+
+    document = document_of(reading)
+    if document is None or is_open(document):
+        return {}
+    try:
+        return {"type": "json_schema", "schema": transform_schema(document)}
+    except (ValueError, AssertionError):
+        return {}
+
+
+def chat_format(reading: Reading, enforces: Enforces) -> Fields:
+    """What holds an answer of chat completions: a schema, or a server's own field for labels."""
+    if enforces == "nothing":
+        return {}
+    if reading.kind != "object" and enforces == "structured_outputs":
+        held = vllm_format(reading)
+        return {"structured_outputs": held} if held else {}
+    if reading.kind != "object" and enforces == "grammar":
+        written = grammar(reading)
+        return {"grammar": written} if written else {}
+    schema = json_schema_format(reading)
+    held = {"type": "json_schema", "json_schema": schema}
+    return {"response_format": held} if schema else {}
+
+
+@functools.lru_cache(64)
+def vllm_format(reading: Reading) -> Fields:
+    """The `structured_outputs` of vLLM from 0.12 on, which took the place of `guided_choice`."""
+    if values := closed_set(reading):
+        return {"choice": list(values)}
+    if reading.kind not in ("number", "score"):
+        return {}
+    return {"regex": SHARE if (reading.low, reading.high) == (0, 1) else NUMBER}
+
+
+@functools.lru_cache(64)
+def grammar(reading: Reading) -> str:
+    """A grammar of llama.cpp (GBNF) whose only sentences are such answers; "" where there is none."""
+    if values := closed_set(reading):
+        return "root ::= " + " | ".join(json.dumps(each, ensure_ascii=False) for each in values)
+    if reading.kind not in ("number", "score"):
+        return ""
+    return SHARE_GRAMMAR if (reading.low, reading.high) == (0, 1) else NUMBER_GRAMMAR
