@@ -25,6 +25,7 @@ class Reply:
         thinking: what the model wrote to itself, where the provider sends it apart; else "".
         thinking_tokens: how many of the output tokens were thinking, where the provider says so.
         probabilities: the probability of each label, where the provider gives them.
+        answers: where several questions were asked, what came for each: a reply, or why there is none.
     """
 
     text: str
@@ -38,6 +39,7 @@ class Reply:
     thinking: str = ""
     thinking_tokens: int | None = None
     probabilities: Mapping[str, float] | None = None
+    answers: tuple[Reply | Fault, ...] = ()
 
 
 class CallFailed(Exception):

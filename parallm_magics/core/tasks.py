@@ -101,6 +101,7 @@ class Task:
         role: what the call is for.
         key: the key of the item that it is about, as the run's; None without items.
         item: what the prompts say of that item, clipped; a number as it is.
+        questions: the tasks that one request to a decision model answers, this one the first of them.
         persona: the system prompt as the cell has it, where that holds the item; else None.
         cache_key: the same for all workers whose prompts begin with one text that is worth the
             provider's prompt cache; empty where there is none, or nobody wants it cached.
@@ -150,6 +151,12 @@ class Task:
     item: Plain = None
     persona: str | None = None
     enforced: bool = False
+    questions: tuple[Task, ...] = ()
+
+    @property
+    def asked(self) -> tuple[Task, ...]:
+        """The tasks that its call answers."""
+        return self.questions or (self,)
 
     def ended(self, status: Status, **fields: Any) -> Record:
         """Return a record of this call, with all that was known of it before it was made."""

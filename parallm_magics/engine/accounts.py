@@ -9,20 +9,12 @@ from dataclasses import dataclass, field
 from decimal import ROUND_DOWN, ROUND_UP, Decimal, localcontext
 
 from parallm_magics.answers.thinking import split_thinking
-from parallm_magics.core.fault_kinds import FaultKind
 from parallm_magics.core.provider import Reply
-from parallm_magics.core.tasks import Attempt, Fault, Record, Said, Status, Task, Usage
+from parallm_magics.core.tasks import Attempt, Fault, Record, Said, Task, Usage
+from parallm_magics.engine.fault_status import STATUS
 from parallm_magics.engine.worker import Try, Worker
 
 NOTHING = Decimal(0)
-STATUS: dict[FaultKind, Status] = {
-    "timeout": "timed_out",
-    "cancelled": "cancelled",
-    "not_an_answer": "invalid",
-    "empty": "invalid",
-    "refusal": "refused",
-    "length": "truncated",
-}
 
 Price = Callable[[Task, Usage, Said], Decimal | None]
 """US dollars of a task's tokens, by what its reply says; None where they are unknown."""

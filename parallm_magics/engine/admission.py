@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
 from dataclasses import dataclass
 
+from parallm_magics.answers.questions import sent_texts
 from parallm_magics.core.provider import Provider
 from parallm_magics.core.tasks import CHARS_PER_TOKEN, Call, Fault, Model, Record, Task
 from parallm_magics.engine.cache_warmup import CacheWarmup
@@ -343,4 +344,5 @@ class Admission:
 
 def _tokens(task: Task) -> float:
     """The most tokens that a call is expected to take."""
-    return (len(task.prompt) + len(task.system or "")) / CHARS_PER_TOKEN + task.max_tokens
+    texts = sum(map(len, sent_texts(task))) / CHARS_PER_TOKEN
+    return texts if task.model.decides else texts + task.max_tokens

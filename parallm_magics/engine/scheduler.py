@@ -7,11 +7,13 @@ import contextlib
 from collections.abc import AsyncIterable, Callable, Iterable
 from functools import partial
 
+from parallm_magics.core.provider import CallFailed, Reply
 from parallm_magics.core.tasks import Call, Event, Fault, Listener, Record, Task, Usage
 from parallm_magics.engine.accounts import NOTHING, Accounts
 from parallm_magics.engine.admission import Admission, Hooks, Routes
 from parallm_magics.engine.cancel_token import Stop
 from parallm_magics.engine.clock import Cancellable, Waiter
+from parallm_magics.engine.question_records import question_records
 from parallm_magics.engine.rate_limits import Slots, Ticket
 from parallm_magics.engine.retries import PASSING, Outlook, Rules, after_fault
 from parallm_magics.engine.worker import Line, Try, Worker
@@ -178,18 +180,25 @@ class Scheduler:
         else:
             fault, pause = after_fault(worker, line, ticket, self._outlook, now, self._running)
         if fault is None or pause is None:
-            self._end(worker.task, self._accounts.record(worker, now, fault))
+            self._end(worker.task, self._accounts.record(worker, now, fault), last.end)
             return
         self._admission.pause(worker, line, now + pause)
         if self._tell is not None:
             why = f"waiting {pause:.1f} s ({PASSING[fault.kind]})"
-            self._tell(Event("waiting", worker.task.index, now - worker.began, why))
+            for task in worker.task.asked:
+                self._tell(Event("waiting", task.index, now - worker.began, why))
 
     def _refuse(self, worker: Worker, fault: Fault, now: float) -> None:
         """End a worker that is not asked, or not again."""
         self._end(worker.task, self._accounts.stopped(worker, fault, now, asked=False))
 
-    def _end(self, task: Task | None, record: Record) -> None:
+    def _end(
+        self, task: Task | None, record: Record, end: Reply | CallFailed | None = None
+    ) -> None:
+        if task is not None and task.questions:
+            for question, own in question_records(task, record, end):
+                self._end(question, own)
+            return
         with contextlib.suppress(Exception):  # a reader's mistake must not lose an answer
             record = self._accounts.finish(task, record)
         self._records.append(record)

@@ -136,7 +136,8 @@ class Worker:
         self.sieve = None
         self.tell, self.begun = tell, begun
         if tell is not None:
-            tell(Event("started", self.task.index, tried - self.began, task=self.task))
+            for task in self.task.asked:
+                tell(Event("started", task.index, tried - self.began, task=task))
         end: Reply | CallFailed
         try:
             if self.provider.simulated:  # it keeps the limits itself
@@ -149,7 +150,7 @@ class Worker:
             end = error.with_traceback(None)
         end = thinking_apart(end)
         seconds = self.clock.now() - tried if end.seconds is None else end.seconds
-        fault = end.fault if isinstance(end, CallFailed) else _fault_of(end)
+        fault = end.fault if isinstance(end, CallFailed) else fault_of(end)
         last = Try(end, fault, seconds, end.seconds is None)
         self.tries.append(last)
         return last
@@ -311,10 +312,10 @@ _NO_SUCCESS: dict[Finish, Fault] = {
 }
 
 
-def _fault_of(reply: Reply) -> Fault | None:
+def fault_of(reply: Reply) -> Fault | None:
     """Why a complete reply is no success; None where it is one."""
     if reply.finish in _NO_SUCCESS:
         return _NO_SUCCESS[reply.finish]
-    if reply.text.strip():
+    if reply.text.strip() or reply.answers:
         return None
     return Fault("empty", ONLY_THINKING if reply.thinking else "the answer contains no text")

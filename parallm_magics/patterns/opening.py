@@ -8,6 +8,7 @@ from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
+from parallm_magics.answers.questions import WRAPPING_BYTES, sent_texts
 from parallm_magics.cell.calls import Calls
 from parallm_magics.core import prices
 from parallm_magics.core.provider import Provider
@@ -33,6 +34,7 @@ class OpenModels:
     Attributes:
         providers: their providers by name.
         real: those of them that a simulation does not stand for.
+        decide: whether any of them is a decision model.
         budget: the caps on cost.
         clock: a virtual one where no call takes real time, or none is made at all; else the loop's.
     """
@@ -55,6 +57,7 @@ class OpenModels:
             name: context.clients.provider(name)
             for name in dict.fromkeys(model.provider for model in models)
         }
+        self.decide = any(model.decides for model in models)
         self.real = [model for model in models if not self.providers[model.provider].simulated]
         own = () if max_cost is None else (Ledger("--max-cost", max_cost),)
         self.budget = Budget((*own, *context.ledgers), self._worst)
@@ -113,14 +116,16 @@ class OpenModels:
 def most_of_try(task: Task) -> Decimal | None:
     """US dollars that one try of a call can cost at most; None where no price is known."""
     params = task.params
-    parts = [task.prompt, task.system or ""]
+    parts = sent_texts(task)
     if params:  # tools, schemas and further messages are read by the model as well
         parts.append(json.dumps(dict(params), default=str))
     size = sum(
         len(part) if part.isascii() else len(part.encode("utf-8", "replace")) for part in parts
     )
-    most = task.max_tokens
-    if params:
+    if task.model.decides:
+        size += WRAPPING_BYTES * len(parts)
+    most = 0 if task.model.decides else task.max_tokens
+    if params and not task.model.decides:
         most = max(most, *(_whole(params.get(name)) for name in LENGTH_FIELDS))
         most *= max(1, *(_whole(params.get(name)) for name in COUNT_FIELDS))
     return bill.worst(task.model, size, most, bill.asked_terms(task))

@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import cached_property
 from typing import Literal
 
+from parallm_magics.answers.questions import gathered
 from parallm_magics.cell.plan import Plan, least_successes
 from parallm_magics.core.tasks import Call, Event, Fault, Listener, Record, Status, Task, Usage
 from parallm_magics.engine.accounts import Accounts
@@ -204,6 +205,8 @@ class Workers:
 
         if self._lazily:
             source = self.replay.served(source, self._open, few=few, anew=anew, found=found)
+        if self.models.decide:
+            source = gathered(source, 0 if read is None else self._calls.size, self.notes.append)
         scheduler = Scheduler(
             source,
             Routes(

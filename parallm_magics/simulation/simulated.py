@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from parallm_magics.answers.label_probabilities import refuse_undecidable
+from parallm_magics.answers.questions import sent_texts
 from parallm_magics.core.foreign_text import mended
 from parallm_magics.core.provider import CallFailed, Heard, Reply
 from parallm_magics.core.tasks import CHARS_PER_TOKEN, Fault, Model, Task, Usage
@@ -88,6 +89,8 @@ class SimulatedProvider:
                 or the function of given answers failed.
         """
         settings = read_settings(task.model)
+        if task.questions:
+            return await self._answers_of(task, settings, heard)
         seconds = simulation.latency(task, settings)
         end = await self._end(task, settings)
         time = _SimulatedTime(task, settings.scale)
@@ -102,6 +105,17 @@ class SimulatedProvider:
             usage = end.usage or Usage()
             raise CallFailed(end.fault, text=end.text, usage=usage, model=name, seconds=seconds)
         return replace(end, usage=_usage(task, text), model=name, seconds=seconds)
+
+    async def _answers_of(self, task: Task, settings: Settings, heard: Heard) -> Reply:
+        """Answer all questions of one request, after the time that its first one takes."""
+        seconds, time = simulation.latency(task, settings), _SimulatedTime(task, settings.scale)
+        ends = [await self._end(each, settings) for each in task.questions]
+        await _say(replace(task, stream=False), "", seconds, time, heard)
+        usage, name = _usage(task, ""), str(task.model)
+        if isinstance(ends[0], CallFailed):  # what fails is the request
+            raise CallFailed(ends[0].fault, usage=usage, model=name, seconds=seconds)
+        answers = tuple(end.fault if isinstance(end, CallFailed) else end for end in ends)
+        return Reply("", usage=usage, model=name, seconds=seconds, answers=answers)
 
     async def _end(self, task: Task, settings: Settings) -> Reply | CallFailed:
         """How the call is to end, as soon as its time is over."""
@@ -225,5 +239,5 @@ def _moments(text: str, seconds: float) -> Iterator[tuple[float, str]]:
 
 def _usage(task: Task, text: str) -> Usage:
     """The tokens of prompt and answer, estimated."""
-    took = math.ceil((len(task.prompt) + len(task.system or "")) / CHARS_PER_TOKEN)
+    took = math.ceil(sum(map(len, sent_texts(task))) / CHARS_PER_TOKEN)
     return Usage(took, output_tokens=math.ceil(len(text) / CHARS_PER_TOKEN))

@@ -190,6 +190,7 @@ SAME: dict[str, Any] = {
     "key": "x",
     "item": "x",
     "persona": "x",
+    "questions": (),
 }
 
 

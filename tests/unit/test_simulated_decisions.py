@@ -19,6 +19,7 @@ from parallm_magics.answers.label_probabilities import (
     levels_of,
     most_probable,
 )
+from parallm_magics.answers.questions import WHOLE
 from parallm_magics.core.tasks import Model, Reading, Task
 from parallm_magics.errors import ModelError
 from parallm_magics.recordings.codec import Front, entry_of, front_of, line_of, record_of
@@ -196,5 +197,6 @@ def test_a_label_that_reads_like_a_refusal_is_a_vote_all_the_same():
 def test_the_prompt_of_a_decision_model_asks_for_no_form():
     """Its answer needs none."""
     run = do(vote)("Is it?", model="sim:jev?sharpness=1", n=1, choices="spam,ham")
+    read = f"Is it?{WHOLE}spamham"
     assert run.usage is not None
-    assert run.usage.input_tokens == math.ceil(len("Is it?") / 4)
+    assert run.usage.input_tokens == math.ceil(len(read) / 4)
