@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from paths import DATA
 
-ROWS = json.loads((DATA / "vote-vectors.json").read_text("utf-8"))["rows"]
+FILES = ("vote-vectors.json", "calibration-vectors.json")
+ROWS = [row for file in FILES for row in json.loads((DATA / file).read_text("utf-8"))["rows"]]
 
 
 def rows_of(functions: str | Container[str], key: str = "fn") -> list[Any]:
