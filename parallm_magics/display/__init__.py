@@ -2,6 +2,7 @@
 
 from parallm_magics.display.board import Board
 from parallm_magics.display.call_rows import item_of
+from parallm_magics.display.field_tallies import decided
 from parallm_magics.display.kinds import (
     Block,
     Curve,
@@ -16,6 +17,7 @@ from parallm_magics.display.kinds import (
     Says,
     Table,
 )
+from parallm_magics.display.object_words import in_words
 from parallm_magics.display.plain_tables import COLUMNS
 from parallm_magics.display.reliability import StatedShare, reliability
 from parallm_magics.display.run_blocks import report_blocks, run_blocks, timeline
@@ -34,13 +36,13 @@ from parallm_magics.display.text import (
 from parallm_magics.display.to_html import html
 from parallm_magics.display.to_plain import plain
 from parallm_magics.display.totals import Totals, totals
-from parallm_magics.display.view import Counts, Guard, SectionVote, Tally, View
+from parallm_magics.display.view import Counts, FieldTally, Guard, SectionVote, Tally, View
 from parallm_magics.display.votes import vote_bars
 
 __all__ = [
-    "COLUMNS", "Block", "Board", "Counts", "Curve", "Disclosure", "Dot", "Dots", "Facts", "Guard", "Heading",
-    "Matrix", "Notes", "Prompt", "Says", "SectionVote", "StatedShare", "StyleSheet", "Table", "Tally", "Totals",
-    "View", "correlation", "count",
-    "html", "isolated", "item_of", "listed", "money", "one_line", "percent", "plain", "points", "reliability",
-    "report_blocks", "run_blocks", "seconds", "timeline", "totals", "vote_bars",
+    "COLUMNS", "Block", "Board", "Counts", "Curve", "Disclosure", "Dot", "Dots", "Facts", "FieldTally", "Guard",
+    "Heading", "Matrix", "Notes", "Prompt", "Says", "SectionVote", "StatedShare", "StyleSheet", "Table", "Tally",
+    "Totals", "View", "correlation", "count", "decided",
+    "html", "in_words", "isolated", "item_of", "listed", "money", "one_line", "percent", "plain", "points",
+    "reliability", "report_blocks", "run_blocks", "seconds", "timeline", "totals", "vote_bars",
 ]  # fmt: skip

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from parallm_magics.core.tasks import Record
 from parallm_magics.display import kinds, text
 from parallm_magics.display.call_rows import models_line, row_of, slowest
+from parallm_magics.display.field_tallies import field_votes
 from parallm_magics.display.kinds import Block, Says
 from parallm_magics.display.run_rows import guard_line, worker_tables
 from parallm_magics.display.totals import (
@@ -32,7 +33,9 @@ def run_blocks(view: View) -> list[Block]:
     rows = {record.name for record in view.extra if record.role == "guard"}
     unseen = [guard for guard in view.guards if guard.name not in rows]
     blocks = above(view, unseen, view.title, about_line(view, sums))
-    if view.tally is not None:
+    if view.fields:
+        blocks.append(field_votes(view.fields))
+    elif view.tally is not None:
         bars = vote_bars(view.tally, view.records, told=view.title)
         blocks += [bars] if bars.bars or bars.verdict or bars.lines else []
     if view.text is not None:

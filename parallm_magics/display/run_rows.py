@@ -13,7 +13,9 @@ from parallm_magics.display.call_rows import Row, about_of, asked_and_answered, 
 from parallm_magics.display.columns import ANSWER_LIMIT
 from parallm_magics.display.definitions import definition
 from parallm_magics.display.field_columns import tells_all, without_columns
+from parallm_magics.display.field_tallies import decided, field_votes, winners
 from parallm_magics.display.kinds import Block, Says
+from parallm_magics.display.object_words import summary
 from parallm_magics.display.totals import totals
 from parallm_magics.display.view import Guard, SectionVote, View
 from parallm_magics.display.votes import vote_bars
@@ -159,7 +161,8 @@ class _Table:
 
     def _vote(self, vote: SectionVote) -> tuple[Row, tuple[Block, ...]]:
         voters = [_Line(record, within=True) for record in vote.records]
-        bars = vote_bars(vote.tally, vote.records, brief=True)
+        fell = field_votes(vote.fields) if vote.fields else None
+        bars = fell or vote_bars(vote.tally, vote.records, brief=True)
         return _row_of_votes(vote, self._span), (bars, self.block(voters))
 
 
@@ -216,22 +219,26 @@ def _row_of_votes(vote: SectionVote, span: float) -> Row:
     begun = min(record.start for record in vote.records)
     lost = tally.requested - tally.valid
     counts = [f"{label} {votes:,} of {tally.requested:,}" for label, votes in tally.counts if votes]
+    won, said = (
+        tally.winner,
+        " · ".join([*counts, *([f"{lost:,} without a label"] if lost else [])]),
+    )
+    if vote.fields:
+        won, said = decided(vote.fields), summary(winners(vote.fields))
     return Row(
         name=vote.name,
         model=next(iter(models)) if len(models) == 1 else text.count(len(models), "model"),
         state="ok",
-        vote=tally.winner or tally.status.replace("_", " "),
-        voted=tally.winner is not None,
+        vote=won or tally.status.replace("_", " "),
+        voted=won is not None,
         start=begun,
         seconds=max(record.end for record in vote.records) - begun,
         span=span,
         tokens=sums.usage.total_tokens if sums.usage else None,
         cost=sums.cost,
-        answer=" · ".join([*counts, *([f"{lost:,} without a label"] if lost else [])]),
+        answer=said,
         # Of a tie the counts beside it tell all.
-        problem=""
-        if tally.winner or tally.status == "tie"
-        else text.together(vote_words.verdict(tally)),
+        problem="" if won or tally.status == "tie" else text.together(vote_words.verdict(tally)),
         about=replace(about_of(first), temperature="", effort="", system=""),
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 from parallm_magics.core.tasks import Record
 from parallm_magics.voting.counting import Outcome
@@ -72,6 +72,28 @@ class Tally:
 
 
 @dataclass(frozen=True, slots=True)
+class FieldTally:
+    """How the votes on one field of an object fell.
+
+    Attributes:
+        name: the field's.
+        tally: its votes; the labels are the values in words.
+        value: the winning value as JSON holds it; None also where nobody won.
+        required: whether there is no object without it.
+    """
+
+    name: str
+    tally: Tally
+    value: Any = None
+    required: bool = True
+
+    @property
+    def decided(self) -> bool:
+        """Whether a value has won, be it null."""
+        return self.tally.status == "decided"
+
+
+@dataclass(frozen=True, slots=True)
 class Guard:
     """What one guardrail said.
 
@@ -91,11 +113,16 @@ class Guard:
 
 @dataclass(frozen=True, slots=True)
 class SectionVote:
-    """A vote within a fan-out, by the section's name, and its voters' records."""
+    """A vote within a fan-out, by the section's name, and its voters' records.
+
+    Attributes:
+        fields: of objects, the votes on each field.
+    """
 
     name: str
     tally: Tally
     records: tuple[Record, ...]
+    fields: tuple[FieldTally, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +137,7 @@ class View:
         notes: warnings, one line each.
         addresses: hosts that are not the provider's usual ones.
         tally: the votes; None for a fan-out.
+        fields: the votes on each field, where objects are voted on.
         ballots: the state of each record as a ballot, in the same order; empty for a fan-out.
         section_votes, guards: in the cell's order.
         blocked: whether a guardrail withholds the work; `text` is then the refusal.
@@ -127,6 +155,7 @@ class View:
     simulated: bool = False
     addresses: tuple[str, ...] = ()
     tally: Tally | None = None
+    fields: tuple[FieldTally, ...] = ()
     ballots: tuple[str, ...] = ()
     section_votes: tuple[SectionVote, ...] = ()
     guards: tuple[Guard, ...] = ()
@@ -152,6 +181,7 @@ def drawable(view: View) -> View:
             for r in view.extra
         ),
         tally=None if blocked else view.tally,
+        fields=() if blocked else view.fields,
         section_votes=() if blocked else view.section_votes,
         counts=() if blocked else view.counts,
         ballots=() if blocked else view.ballots,

@@ -20,6 +20,7 @@ from display_samples import (
     record,
     static_html,
     static_plain,
+    vote,
 )
 from hypothesis import given
 from hypothesis import strategies as st
@@ -27,7 +28,19 @@ from hypothesis import strategies as st
 from parallm_magics.answers.partial_object import partial_object
 from parallm_magics.core.schemas import Schema, SchemaField
 from parallm_magics.core.tasks import Event, Model, Reading, Record, Task
-from parallm_magics.display import Board, Guard, StatedShare, View, html, plain, reliability
+from parallm_magics.display import (
+    Board,
+    FieldTally,
+    Guard,
+    SectionVote,
+    StatedShare,
+    Tally,
+    View,
+    decided,
+    html,
+    plain,
+    reliability,
+)
 from parallm_magics.display.definitions import definition
 from parallm_magics.display.object_words import fields_of, in_words, summary
 
@@ -331,3 +344,56 @@ def test_the_reliability_picture_tells_stated_against_right() -> None:
     lines = plain(drawn).split("\n")
     assert lines[2].index("●") < lines[2].index("|")
     assert lines[1].index("●") < lines[1].index("|") or "|" not in lines[1]
+
+
+# --- the votes of fields --------------------------------------------------------------------------
+
+
+def field(name: str, counts: str, winner: str | None = None, **more: Any) -> FieldTally:
+    """A field's votes of five, such as "a3 b2"."""
+    votes = [(each[:-1], int(each[-1])) for each in counts.split()]
+    valid = sum(number for _, number in votes)
+    status = more.pop("status", "decided" if winner else "tie")
+    fell = Tally(tuple(votes), winner, status, valid, 5, abstained=5 - valid, agreement=0.6)
+    return FieldTally(name, fell, more.pop("value", winner), **more)
+
+
+FIELDS = (
+    field("vendor", "Acme4 Akme1", "Acme"),
+    field("due", "June2 July2 May1"),
+    field("note", "yes2 no1", status="no_majority", required=False),
+    field("lines", "(item: bolt)5", "(item: bolt)", value=[{"item": "bolt"}]),
+)
+
+
+def test_each_field_has_a_row_with_winner_votes_and_status() -> None:
+    """In words beside the bars; how its votes fell opens below."""
+    view = vote(fields=FIELDS, title=decided(FIELDS))
+    page, shown = Page(static_html(view)).text, static_plain(view)
+    assert shown.startswith("2 of 4 fields decided")
+    for drawn in (page, shown):
+        for row in (
+            ("vendor", "Acme", "4 of 5", "decided"),
+            ("due", "none", "2 of 5", "tie: June or July; required"),
+            ("note", "none", "2 of 5", "no majority"),
+            ("lines", "(item: bolt)", "5 of 5", "decided"),
+        ):
+            assert re.search(r"\s+".join(map(re.escape, row)), drawn)
+    assert re.search(r"Akme\s+█+·+\s+1 of 5", shown)
+    assert shown.count("Acme") > 1
+    assert "safe: 4 of 5" not in shown  # the fields stand in the place of the whole
+
+
+def test_a_section_that_votes_on_objects_opens_to_its_fields() -> None:
+    """Its row says how many are decided, and what won."""
+    voters = tuple(typed(at, {"vendor": "Acme"}) for at in range(3))
+    view = fanout(*voters, section_votes=(SectionVote("x", FIELDS[0].tally, voters, FIELDS),))
+    page = Page(static_html(view)).text
+    assert "2 of 4 fields decided" in page
+    assert "vendor: Acme · lines: (item: bolt)" in page
+    assert "tie: June or July" in page
+
+
+def test_no_field_is_seen_of_a_blocked_vote() -> None:
+    """What a guard withholds is in no tally."""
+    assert "Acme" not in static_html(vote(fields=FIELDS, blocked=True))
