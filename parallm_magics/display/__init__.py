@@ -17,7 +17,6 @@ from parallm_magics.display.kinds import (
     Says,
     Table,
 )
-from parallm_magics.display.object_words import in_words
 from parallm_magics.display.plain_tables import COLUMNS
 from parallm_magics.display.reliability import StatedShare, reliability
 from parallm_magics.display.run_blocks import report_blocks, run_blocks, timeline
@@ -36,6 +35,7 @@ from parallm_magics.display.text import (
 from parallm_magics.display.to_html import html
 from parallm_magics.display.to_plain import plain
 from parallm_magics.display.totals import Totals, totals
+from parallm_magics.display.typed_words import in_words
 from parallm_magics.display.view import Counts, FieldTally, Guard, SectionVote, Tally, View
 from parallm_magics.display.votes import vote_bars
 

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from parallm_magics.answers.cleaning import label_of
 from parallm_magics.core.tasks import Record, Role, Task
 from parallm_magics.display import looks, text
-from parallm_magics.display.object_words import fields_of, summary
+from parallm_magics.display.typed_words import fields_of, summary
 
 
 @dataclass(frozen=True, slots=True)

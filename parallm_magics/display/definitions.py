@@ -7,7 +7,7 @@ from typing import Any
 
 from parallm_magics.display import text
 from parallm_magics.display.kinds import Block, Definition, Table
-from parallm_magics.display.object_words import (
+from parallm_magics.display.typed_words import (
     DEPTH,
     EMPTY,
     fields_of,

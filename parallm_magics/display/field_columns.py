@@ -9,7 +9,7 @@ from typing import Any
 from parallm_magics.display import text
 from parallm_magics.display.call_rows import Row
 from parallm_magics.display.columns import CELL_LIMIT, Column, columns_of
-from parallm_magics.display.object_words import in_words, is_number, is_short, summary
+from parallm_magics.display.typed_words import in_words, is_number, is_short, summary
 
 MOST_FIELDS = 6
 """Most fields that have a column; an opened row has all of them."""

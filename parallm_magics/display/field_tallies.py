@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from parallm_magics.display import text, vote_words
 from parallm_magics.display.definitions import definition
 from parallm_magics.display.kinds import Block, FieldVote, FieldVotes
-from parallm_magics.display.object_words import in_words, is_short
+from parallm_magics.display.typed_words import in_words, is_short
 from parallm_magics.display.view import FieldTally
 from parallm_magics.display.votes import vote_bars
 

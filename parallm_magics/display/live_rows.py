@@ -9,8 +9,8 @@ from dataclasses import dataclass, field, replace
 
 from parallm_magics.core.tasks import ROLES, Event, Model, Record, Role
 from parallm_magics.display.call_rows import About, Read, Row, about_of, row_of
-from parallm_magics.display.object_words import summary
 from parallm_magics.display.streamed_fields import StreamedFields, streamed_fields
+from parallm_magics.display.typed_words import summary
 
 MOST_ROWS = 30
 """Most rows drawn while a run goes on, of however many calls."""

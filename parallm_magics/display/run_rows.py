@@ -15,8 +15,8 @@ from parallm_magics.display.definitions import definition
 from parallm_magics.display.field_columns import tells_all, without_columns
 from parallm_magics.display.field_tallies import decided, field_votes, winners
 from parallm_magics.display.kinds import Block, Says
-from parallm_magics.display.object_words import summary
 from parallm_magics.display.totals import totals
+from parallm_magics.display.typed_words import summary
 from parallm_magics.display.view import Guard, SectionVote, View
 from parallm_magics.display.votes import vote_bars
 

@@ -8,7 +8,7 @@ from typing import Any
 from parallm_magics.answers.partial_object import partial_object
 from parallm_magics.core.schemas import Schema
 from parallm_magics.core.tasks import Task
-from parallm_magics.display.object_words import TO_COME
+from parallm_magics.display.typed_words import TO_COME
 
 _MOST = 20_000
 """Characters of an answer that are read anew with a drawing; what comes later is seen when it has ended."""

@@ -71,13 +71,12 @@ HOMES = {
     "pydantic": "answers/schema_sources.py",
     "jsonschema": "answers/schema_sources.py",
     "referencing": "answers/schema_sources.py",
-    "pydantic_core": "core/plain_values.py",
+    "pydantic_core": ("answers/partial_object.py", "core/plain_values.py"),
     "markdown_it": "display/markup.py",
     "nh3": "display/markup.py",
     "markupsafe": "display",
     "wcwidth": "display/text.py",
     "pandas": "patterns/run.py",
-    "pydantic_core": "answers/partial_object.py",
 }
 SDKS = {
     "anthropic",

@@ -10,6 +10,7 @@ from decimal import Decimal
 from enum import Enum
 from typing import Any, TypeGuard
 
+from parallm_magics.core.plain_values import plain_value
 from parallm_magics.display import text
 
 NOTHING, EMPTY = "–", "(empty)"
@@ -40,13 +41,12 @@ def fields_of(value: object) -> Mapping[str, Any] | None:
     """
     if isinstance(value, Mapping):
         return {str(key): each for key, each in value.items()}
-    dump = getattr(value, "model_dump", None)
-    if callable(dump) and not isinstance(value, type):
-        dumped: dict[str, Any] = dump(mode="json", by_alias=True)
-        return dumped
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {each.name: getattr(value, each.name) for each in dataclasses.fields(value)}
-    return None
+    if isinstance(value, type) or not (
+        hasattr(value, "model_dump") or dataclasses.is_dataclass(value)
+    ):
+        return None
+    plain = plain_value(value)
+    return plain if isinstance(plain, dict) else None
 
 
 def is_number(value: object) -> bool:
