@@ -141,7 +141,7 @@ def test_no_button_where_no_click_is_heard(kernel: Kernel) -> None:
     assert buttons(cell) == []
 
 
-FUZZ = """
+FUZZED = """
 import random
 from parallm_magics.notebook.widget import Table
 chance, clicks = random.Random(7), []
@@ -157,7 +157,10 @@ def value(depth=0):
 def state(): return [part.get_state() for part in table._parts]
 before = state()
 CLICK = {"event": "click"}
-for _ in range(10_000):
+"""
+
+FUZZ = """
+for _ in range(1_000):
     part, content = chance.choice(table._parts), value()
     data = chance.choice([
         content,
@@ -166,6 +169,9 @@ for _ in range(10_000):
         {"method": "request_state", "state": content},
     ])
     part.comm.handle_msg(data if chance.random() < 0.2 else {"content": {"data": data}})
+"""
+
+AFTER_FUZZ = """
 heard = (len(clicks), state() == before)
 other = next(part for part in table._parts if part is not table._button)
 other.comm.handle_msg({"content": {"data": {"method": "custom", "content": CLICK}}})
@@ -178,10 +184,12 @@ table.take_down()
 
 def test_the_page_can_say_nothing_but_cancel(kernel: Kernel) -> None:
     """Ten thousand other messages set no trait, run nothing and raise nothing."""
-    cell = kernel.run(FUZZ)
-    assert cell.error == ""
+    # A few cells: of more answers than a thousand at once, ZeroMQ drops some, and with them a cell's end.
+    for code in (FUZZED, *[FUZZ] * 10, AFTER_FUZZ):
+        cell = kernel.run(code)
+        assert cell.error == ""
+        assert "error" not in cell.stream("stderr").lower()
     assert kernel.value("heard") == (0, True, 0, 1, False)
-    assert "error" not in cell.stream("stderr").lower()
 
 
 def test_no_widget_stays(kernel: Kernel) -> None:

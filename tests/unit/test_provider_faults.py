@@ -614,6 +614,8 @@ def test_every_bad_answer_of_the_list_ends_a_worker_as_it_must(
         assert (record.status, record.error and record.error.kind) == ENDS[name], name
         assert run.seconds <= limits[name] + with_slack(SOON) + stalls.seconds, name
         calls = sum(call.model == name for call in server.log)
+        # On a busy machine its time can be over before the request has reached the server.
+        calls += int(record.status == "timed_out" and not calls)
         assert len(record.attempts) == calls
         assert calls == 1 or name in ("http-retry-after-inf", error_event), name
         assert calls > 1 or name != error_event
