@@ -12,8 +12,8 @@ from parallm_magics.answers.cleaning import cleaned, label_of, same_answer_key
 from parallm_magics.answers.label_in_text import read_label
 from parallm_magics.answers.mentions import Menu
 from parallm_magics.answers.number_in_text import is_number, read_number, tidy_digits
+from parallm_magics.answers.object_forms import asking_for_object, object_text
 from parallm_magics.answers.object_in_text import read_object
-from parallm_magics.answers.object_words import asking_for_object, object_text
 from parallm_magics.core.tasks import Reading
 from parallm_magics.errors import OptionError
 

@@ -283,7 +283,7 @@ def _type(name: str, node: Mapping[str, Any]) -> Any:
         return _model(name, node)
     # Pydantic reads true as the number 1 and a number as a date in seconds since 1970.
     typed: dict[str, tuple[Any, type]] = {
-        "number": (int | float, bool),
+        "number": (float, bool),
         "integer": (int, bool),
         "date": (datetime.date, int),
         "date-time": (datetime.datetime, int),

@@ -19,7 +19,7 @@ FaultKind = Literal[
     "cut",  # the stream ended before the answer did
     "not_an_answer",  # status 200, but no answer of this API in it
     "empty",  # an answer without text
-    "unreadable",  # text in which the asked-for label or number cannot be read
+    "unreadable",  # text in which the asked-for label, number or object cannot be read
     "refusal",  # the model declined, or a content filter did
     "length",  # cut off at max_tokens
     "cancelled",  # stopped by us; the message says why

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from decimal import ROUND_DOWN, ROUND_UP, Decimal, localcontext
 
 from parallm_magics.answers.thinking import split_thinking
-from parallm_magics.core.provider import Reply
+from parallm_magics.core.provider import CallFailed, Reply
 from parallm_magics.core.tasks import Attempt, Fault, Record, Said, Task, Usage
+from parallm_magics.engine.corrections import not_mended
 from parallm_magics.engine.fault_status import STATUS
 from parallm_magics.engine.worker import Try, Worker
 
@@ -188,7 +189,10 @@ class Accounts:
 
     def record(self, worker: Worker, now: float, fault: Fault | None) -> Record:
         """How the worker ended, after at least one try."""
-        end = worker.tries[-1].end
+        last = worker.tries[-1]
+        if fault is not None and worker.unread is not None and isinstance(last.end, CallFailed):
+            last, fault = worker.unread, _unmended(worker, fault)
+        end = last.end
         start = now if worker.start is None else worker.start
         offset = round(start - worker.began, 6)
         measured = any(each.measured for each in worker.tries)
@@ -198,6 +202,7 @@ class Accounts:
         return worker.task.ended(
             STATUS.get(fault.kind, "failed") if fault else "ok",
             text=end.text,
+            value=last.value,
             thinking=end.thinking or None,
             thinking_tokens=reply.thinking_tokens if reply else None,
             probabilities=reply.probabilities if reply else None,
@@ -229,6 +234,10 @@ class Accounts:
         # Half of a simulated answer tells nothing.
         heard = "".join(worker.heard) if asked and not worker.provider.simulated else ""
         thinking, text = split_thinking(heard)
+        if worker.unread is not None and not text:
+            thinking, text = worker.unread.end.thinking, worker.unread.end.text
+            if not asked and fault.kind != "cancelled":
+                fault = _unmended(worker, fault)
         return worker.task.ended(
             STATUS.get(fault.kind, "failed"),
             text=text,
@@ -252,6 +261,12 @@ class Accounts:
         whole = Usage(fed, output_tokens=usage.output_tokens)
         plain = self.price(worker.task, whole, _said(worker.tries[-1]))
         return None if plain is None else plain - cost
+
+
+def _unmended(worker: Worker, fault: Fault) -> Fault:
+    """Why there is no success where an answer did not conform, and was not had again for this reason."""
+    first = worker.unread.fault if worker.unread is not None else None
+    return fault if first is None else not_mended(first, fault)
 
 
 def _said(last: Try) -> Said:

@@ -245,12 +245,12 @@ class Admission:
         if (wait := limit.wait(now)) != 0.0:
             return wait
         rpm, tpm = self._rules.rpm, self._rules.tpm
-        most = _tokens(worker.task) if tpm else 0.0
+        most = _tokens(worker.current) if tpm else 0.0
         if rpm and (wait := limit.requests.wait(now, 1, rpm)):
             return wait
         if tpm and (wait := limit.tokens.wait(now, most, tpm)):
             return wait
-        worker.held = self._budget.hold(worker.task)
+        worker.held = self._budget.hold(worker.current)
         if worker.held is None:
             return None
         if rpm:

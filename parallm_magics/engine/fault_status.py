@@ -10,6 +10,7 @@ STATUS: dict[FaultKind, Status] = {
     "cancelled": "cancelled",
     "not_an_answer": "invalid",
     "empty": "invalid",
+    "unreadable": "invalid",
     "refusal": "refused",
     "length": "truncated",
 }

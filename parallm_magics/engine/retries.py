@@ -20,6 +20,7 @@ PASSING: dict[FaultKind, str] = {
     "timeout": "timed out",
     "forbidden": "refused without reason",
     "parameter": "without a rejected field",
+    "unreadable": "asked again, as the answer does not conform",
 }
 # After these no other call of the same key can succeed, or none of the same model.
 FATAL: frozenset[FaultKind] = frozenset({"auth", "quota"})
@@ -123,7 +124,7 @@ class Outlook:
             return Fault(
                 "server", f"the provider has been failing for {worker.task.deadline:g} s{why}"
             )
-        if why := self.budget.never(worker.task):
+        if why := self.budget.never(worker.current):
             self.unpaid += 1
             self.look_ahead()
             return Fault("budget", why)
@@ -155,6 +156,9 @@ def after_fault(
     """
     limit, fault = line.limit, worker.tries[-1].fault
     assert fault is not None
+    if fault.kind == "unreadable":
+        limit.answered(ticket)
+        return fault, 0.0 if worker.correct(now) else None
     fault = _of_the_key(fault, line)
     again = fault.kind in PASSING and not worker.provider.simulated
     if fault.kind == "timeout" and worker.provider.local:

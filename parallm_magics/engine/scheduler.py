@@ -184,7 +184,8 @@ class Scheduler:
             return
         self._admission.pause(worker, line, now + pause)
         if self._tell is not None:
-            why = f"waiting {pause:.1f} s ({PASSING[fault.kind]})"
+            why = PASSING[fault.kind]
+            why = f"waiting {pause:.1f} s ({why})" if pause else why
             for task in worker.task.asked:
                 self._tell(Event("waiting", task.index, now - worker.began, why))
 

@@ -7,12 +7,14 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from typing import Any
 
 from parallm_magics.answers.thinking import ONLY_THINKING, Sieve, split_thinking
 from parallm_magics.core.fault_kinds import FaultKind
 from parallm_magics.core.provider import CallFailed, Heard, Provider, Reply
 from parallm_magics.core.tasks import Event, Fault, Finish, Listener, Task, Usage
 from parallm_magics.engine.clock import Clock
+from parallm_magics.engine.corrections import correction_of, reading_at_once, unread_fault
 from parallm_magics.engine.rate_limits import RateLimit, Taken
 
 # The provider turned the request away, so that its tokens were not billed.
@@ -46,6 +48,7 @@ class Try:
         seconds: how long it took.
         measured: whether its provider did not say that itself.
         cost: US dollars; None where it may have been billed and nobody says how much.
+        value: what was read of the reply at once; None where that is left to others.
     """
 
     end: Reply | CallFailed
@@ -53,6 +56,7 @@ class Try:
     seconds: float
     measured: bool
     cost: Decimal | None = None
+    value: Any = None
 
     @property
     def used(self) -> Usage | None:
@@ -87,6 +91,8 @@ class Worker:
         tell: hears what happens in the try under way.
         begun: called with the first sign of life of it.
         sieve: keeps thinking from who listens to it; None until something was heard.
+        current: what is asked in the next try: the task, or its correction.
+        unread: the try whose answer does not conform, once it is asked for again.
     """
 
     task: Task
@@ -104,6 +110,21 @@ class Worker:
     tell: Listener | None = None
     begun: Callable[[], None] | None = None
     sieve: Sieve | None = None
+    current: Task = field(init=False)
+    unread: Try | None = None
+
+    def __post_init__(self) -> None:
+        self.current = self.task
+
+    def correct(self, now: float) -> bool:
+        """Ask for the last answer once more, with what is wrong with it; False where that was done before."""
+        last = self.tries[-1]
+        if self.unread is not None or last.fault is None or self.left(now) <= 0:
+            return False
+        self.unread = last
+        problem, left = last.fault.message, self.left(now)
+        self.current = correction_of(self.task, last.end.text, problem, left)
+        return True
 
     def left(self, now: float) -> float:
         """Seconds until the deadline, which counts from the first admission."""
@@ -141,17 +162,21 @@ class Worker:
         end: Reply | CallFailed
         try:
             if self.provider.simulated:  # it keeps the limits itself
-                end = await self.provider.complete(self.task, self.hear)
+                end = await self.provider.complete(self.current, self.hear)
             else:
                 left = self.task.deadline - (tried - self.start)
-                end = await attempt(self.provider, self.task, self.hear, self.heard, left)
+                end = await attempt(self.provider, self.current, self.hear, self.heard, left)
             self.hear("")
         except CallFailed as error:
             end = error.with_traceback(None)
         end = thinking_apart(end)
         seconds = self.clock.now() - tried if end.seconds is None else end.seconds
         fault = end.fault if isinstance(end, CallFailed) else fault_of(end)
-        last = Try(end, fault, seconds, end.seconds is None)
+        value = None
+        if fault is None and isinstance(end, Reply) and self.task.reading is not None:
+            answer = reading_at_once(self.task, end)
+            fault, value = unread_fault(answer), answer.value if answer else None
+        last = Try(end, fault, seconds, end.seconds is None, value=value)
         self.tries.append(last)
         return last
 

@@ -118,8 +118,13 @@ def _spelt_alike(ballots: Sequence[Ballot], called: Callable[[Sequence[str]], st
 
 
 def voted(record: Record, reading: Reading, confident: bool = False) -> Record:
-    """The record of a vote with what it says, where that can be read; its status stays."""
-    answer = answer_of(record, reading, confident=confident)
+    """The record of a vote with what it says, where that can be read; its status stays.
+
+    What is read as a whole is no success where it does not conform, as when it was asked for.
+    """
+    if KINDS[reading.kind].whole is not None:
+        return read_record(record, reading)
+    answer = _answer(record, reading, confident)
     return replace(record, value=answer.value if answer.state == "valid" else None)
 
 
@@ -174,7 +179,7 @@ def answer_of(record: Record, reading: Reading, *, confident: bool = False) -> A
 
 def read_record(record: Record, reading: Reading | None) -> Record:
     """The record with its value; without a readable one it is no success."""
-    if reading is None or not record.ok:
+    if reading is None or not record.ok or record.value is not None:
         return record
     if reading.kind == "open":
         return replace(record, value=record.text)

@@ -16,8 +16,8 @@ from typing_extensions import TypedDict
 from virtual_time import run_virtual
 
 from parallm_magics import FanoutRun, OptionError, VariableError, fanout
+from parallm_magics.answers.object_forms import object_text
 from parallm_magics.answers.object_in_text import NoObjectError, read_object
-from parallm_magics.answers.object_words import object_text
 from parallm_magics.answers.schema_sources import schema_of
 
 SHORT = "vendor, total: number, due?: date, tags: [text]"
