@@ -15,9 +15,9 @@ from parallm_magics.display.field_columns import without_columns
 from parallm_magics.display.kinds import Block, Disclosure, Heading, Notes, Progress, Says, Workers
 from parallm_magics.display.live_rows import MOST_ROWS, LiveRows, Worker
 from parallm_magics.display.live_sums import LiveSums
-from parallm_magics.display.markup import markdown
 from parallm_magics.display.pace import axis
-from parallm_magics.display.to_html import html
+from parallm_magics.display.run_rows import limit_of, opened_row, rows_of
+from parallm_magics.display.to_html import draw_ahead, html
 from parallm_magics.display.votes import ReadLabel, Votes, ballot
 
 _RUNS = "The work runs beside its guardrails; what it says is withheld until they have passed."
@@ -27,9 +27,6 @@ _UNDER_WAY = ("running", "answering", "waiting")
 
 MANY = 100
 """From so many workers on the table is drawn less often."""
-
-DRAWN_AHEAD = 200
-"""Most answers that are drawn while others are waited for; a result shows hardly more."""
 
 
 class Board:
@@ -73,8 +70,7 @@ class Board:
         self._said: str | None = None
         self._loading = False
         self._sums = LiveSums()
-        self._to_draw: deque[str] = deque()
-        self._draws_ahead = DRAWN_AHEAD
+        self._to_draw: deque[Record] = deque()
         self._votes = Votes(repeats, choices)
 
     @property
@@ -126,9 +122,8 @@ class Board:
             worker.read = read_as("", record.value if record.ok else None)
             return
         self._sums.end(record, worker.start, at)
-        if self._draws_ahead:
-            self._draws_ahead -= 1
-            self._to_draw.append(record.text)
+        if index < rows_of(self.total or self._calls.begun) and record.status != "blocked":
+            self._to_draw.append(record)
         # In a fan-out a record is a ballot only where a reader says so.
         state, label = ballot(record, self._read_label)
         if self._pattern == "vote":
@@ -138,12 +133,13 @@ class Board:
         worker.read = read_as("" if state == "valid" else state, label or None)
 
     def draw_ahead(self) -> bool:
-        """Draw one answer for the result to come, which is there sooner then; False where none is left.
+        """Draw one row for the result to come, which is there sooner then; False where none is left.
 
         What is drawn is kept, and so may not be what a guard withholds.
         """
         if self._to_draw and not self.redacted:
-            markdown(self._to_draw.popleft())
+            rows = rows_of(self.total or self._calls.begun) + self._calls.beside[1]
+            draw_ahead(*opened_row(self._to_draw.popleft(), limit_of(rows)))
         return bool(self._to_draw) and not self.redacted
 
     def line(self, now: float) -> str:

@@ -73,7 +73,7 @@ def worker_tables(view: View) -> list[Block]:
     lines = _lines(view)
     if len(lines) > SHOWN_ROWS or any(line.record.key is not None for line in lines):
         lines.sort(key=lambda line: line.sure)
-    drawn = lines if len(lines) <= MOST_ROWS else lines[:MANY_ROWS]
+    drawn = lines[: rows_of(len(lines))]
     shown, folded = drawn[:SHOWN_ROWS], drawn[SHOWN_ROWS:]
     beside = [_Line(record) for record in view.extra[:SHOWN_ROWS]]
     table = _Table(view, len(drawn) + len(beside))
@@ -85,6 +85,23 @@ def worker_tables(view: View) -> list[Block]:
         return [table.block([*shown, *beside], more)]
     rest = kinds.Disclosure(f"{len(folded):,} more", (table.block(folded, more),), rest=True)
     return [table.block([*shown, *beside]), rest]
+
+
+def rows_of(workers: int) -> int:
+    """How many of so many workers have a row."""
+    return workers if workers <= MOST_ROWS else MANY_ROWS
+
+
+def limit_of(rows: int) -> int:
+    """How many characters of each answer are drawn where so many rows share the room."""
+    return min(text.LIMIT, max(1000, ANSWERS_BUDGET // max(rows, 1)))
+
+
+def opened_row(record: Record, limit: int) -> tuple[Row, tuple[Block, ...]]:
+    """The row of a worker's call and what it opens to, as they mostly are: others can be drawn meanwhile."""
+    row = row_of(record)
+    facts = tuple(_facts(row, record, limit))
+    return row, facts + _whole(row, record, facts, limit)
 
 
 def _lines(view: View) -> list[_Line]:
@@ -109,7 +126,7 @@ class _Table:
         """Take the run, and how many rows share the room for answers."""
         self._above = (view.text or "").strip()
         self._guards = {guard.name: guard for guard in view.guards}
-        self._limit = min(text.LIMIT, max(1000, ANSWERS_BUDGET // max(rows, 1)))
+        self._limit = limit_of(rows)
         self._opens = view.pattern == "fanout" and view.text is None and rows <= FEW_ANSWERS
         self._span = max((record.end for record in (*view.records, *view.extra)), default=0.0)
         self._texts = view.tally is not None and not view.tally.counted
@@ -153,11 +170,7 @@ class _Table:
             row = replace(row, answer=_reason(record.text) or row.answer)
         if row.fields is not None:
             return row, (definition(row.fields), *detail, *_around(record.text, self._limit))
-        more = _long(row) or detail or row.problem or record.role != "worker"
-        told = record.probabilities is not None and record.text.strip() == row.vote
-        if more and record.text.strip() and not told:
-            detail += (kinds.Text("", record.text, self._limit),)
-        return row, detail
+        return row, detail + _whole(row, record, detail, self._limit)
 
     def _vote(self, vote: SectionVote) -> tuple[Row, tuple[Block, ...]]:
         voters = [_Line(record, within=True) for record in vote.records]
@@ -198,6 +211,15 @@ def _reason(said: str) -> str:
         reason = data.get("reason") if isinstance(data, dict) else None
         return reason if isinstance(reason, str) else ""
     return ""
+
+
+def _whole(row: Row, record: Record, facts: Sequence[Block], limit: int) -> tuple[Block, ...]:
+    """The whole answer, where there is more to see than in its row."""
+    opens = _long(row) or facts or row.problem or record.role != "worker"
+    told = record.probabilities is not None and record.text.strip() == row.vote
+    return (
+        (kinds.Text("", record.text, limit),) if opens and record.text.strip() and not told else ()
+    )
 
 
 def _long(row: Row, most: int = SHORT) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -9,7 +10,7 @@ from markupsafe import Markup
 
 from parallm_magics.display import kinds, looks, text, typed_html
 from parallm_magics.display.call_rows import Row
-from parallm_magics.display.columns import Column, elapsed
+from parallm_magics.display.columns import COLUMNS, Column, elapsed
 from parallm_magics.display.field_columns import table_columns
 from parallm_magics.display.markup import (
     Element,
@@ -130,11 +131,32 @@ def _cell(column: Column) -> Callable[[Row], str]:
     )
 
 
-def _opens(answer: str, detail: Sequence[kinds.Block], opened: bool) -> str:
+def _opens(answer: str, detail: tuple[kinds.Block, ...], opened: bool) -> str:
     """The answer's beginning, which opens where there is more to see."""
     if not detail:
         return answer
+    draw = _kept if all(map(_is_kept, detail)) else _details
+    return draw(answer, detail, opened)
+
+
+def _details(answer: str, detail: tuple[kinds.Block, ...], opened: bool) -> Markup:
     return (_opened if opened else _closed)(_gist(answer), _detail(*_all_of(detail)))
+
+
+_MOST_KEPT = 4_000
+_kept = functools.lru_cache(512)(_details)
+"""What was drawn while others were waited for is there when the result is drawn."""
+
+
+def _is_kept(block: kinds.Block) -> bool:
+    if isinstance(block, kinds.Text):
+        return len(block.text) <= _MOST_KEPT
+    return isinstance(block, kinds.Says)
+
+
+def draw_ahead(row: Row, detail: tuple[kinds.Block, ...]) -> None:
+    """Draw what of a row takes longest, so that it is there sooner when its table is drawn."""
+    _opens(_cell(COLUMNS[-1])(row), detail, opened=False)
 
 
 _clipped = clip(2.9)

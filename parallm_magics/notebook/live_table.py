@@ -24,6 +24,8 @@ EVERY = 0.2
 EVERY_OF_MANY = 0.25
 EVERY_OF_NOTHING = 1.0
 """Seconds between two drawings; of a run of many workers, and where only the clock has moved on."""
+AHEAD_AFTER = 0.02
+"""Seconds after an answer until it is drawn ahead: the next calls go out before that."""
 
 
 class Surface(Protocol):
@@ -51,16 +53,21 @@ class LiveTable:
         surface: Surface,
         after: float = APPEARS_AFTER,
         later: Callable[[Callable[[], None]], None] = operator.call,
+        *,
+        followed: bool = False,
     ) -> None:
         """Take what is to be shown, and on what.
 
         Args:
             after: seconds until it appears.
             later: calls what it is given once the result stands beside the table.
+            followed: whether the result follows at once: it would then wait for a picture that nobody sees.
         """
         self._after = after
         self._later = later
+        self._followed = followed
         self._board = board
+        self._ahead: asyncio.Handle | None = None
         self._changed = True
         self._surface = surface
         self._shown = self._broken = False
@@ -75,6 +82,9 @@ class LiveTable:
             self._keep_time(event)
             self._board.tell(event)
             self._changed = True
+            if self._ahead is None and event.kind in ("ended", "released"):
+                loop = asyncio.get_running_loop()
+                self._ahead = loop.call_later(AHEAD_AFTER, self._draw_ahead)
         except Exception as error:
             self._break(error)
 
@@ -100,39 +110,38 @@ class LiveTable:
             yield
         finally:
             drawing.cancel()
+            if self._ahead is not None:
+                self._ahead.cancel()
             if self._shown:
                 self._show_last()
             await asyncio.wait({drawing})
 
     async def _draw(self) -> None:
-        await self._pause(self._after)
+        await asyncio.sleep(self._after)
         while not self._broken:
             self._changed, self._shown = False, True
             with self._surviving():
                 self._surface.draw(self._board, self._now())
             every = EVERY_OF_MANY if self._board.many else EVERY
-            await self._pause(every)
+            await asyncio.sleep(every)
             # Elapsed times move even where nothing happened, only more slowly.
             for _ in range(round(EVERY_OF_NOTHING / every) - 1):
                 if self._changed:
                     break
-                await self._pause(every)
+                await asyncio.sleep(every)
 
-    async def _pause(self, seconds: float) -> None:
-        """Wait; whatever of the result can be drawn meanwhile is drawn, a piece at a time."""
-        loop = asyncio.get_running_loop()
-        until = loop.time() + seconds
+    def _draw_ahead(self) -> None:
+        """Draw a piece of the result while others are waited for; these have their turn before the next."""
+        self._ahead = None
         with self._surviving():
-            # It waits for nothing: others have their turn between two pieces.
-            while loop.time() < until and self._board.draw_ahead():  # noqa: ASYNC110
-                await asyncio.sleep(0)
-        await asyncio.sleep(until - loop.time())
+            if self._board.draw_ahead():
+                self._ahead = asyncio.get_running_loop().call_soon(self._draw_ahead)
 
     def _show_last(self) -> None:
         """Leave the last picture where it is until the result has taken its place."""
         if not self._broken:
             with self._surviving():
-                if self._changed:
+                if self._changed and not self._followed:
                     self._surface.draw(self._board, self._now())
                 self._surface.finish()
         self._later(self._surface.take_down)

@@ -147,7 +147,7 @@ class Session:
         run: Run | None = None
         problem: UnfinishedError | None = None
         try:
-            async with self._watched(plan, wait) as context:
+            async with self._watched(plan, wait, followed=wait.awaited) as context:
                 run = await wait.wait_for(PATTERNS[plan.pattern].run(plan, context))
         except UnfinishedError as error:
             run, problem = error.run, error
@@ -268,8 +268,14 @@ class Session:
         )
 
     @contextlib.asynccontextmanager
-    async def _watched(self, plan: Plan, wait: InterruptibleWait) -> AsyncIterator[RunContext]:
-        """Return what a run of this plan needs, watched on a live table where somebody can see one."""
+    async def _watched(
+        self, plan: Plan, wait: InterruptibleWait, *, followed: bool = False
+    ) -> AsyncIterator[RunContext]:
+        """Return what a run of this plan needs, watched on a live table where somebody can see one.
+
+        Args:
+            followed: whether the result is shown as soon as the run is over.
+        """
         context = self._context(wait)
         cancel = partial(wait.end, "cancelled") if wait.awaited else None
         _say_notes(plan, self._shell)
@@ -280,7 +286,8 @@ class Session:
         self._cells.finish()  # a table at a time
         later = operator.call if wait.beside else self._cells.at_end
         after = 0.0 if plan.notes else APPEARS_AFTER  # notes are there before the calls
-        table = LiveTable(PATTERNS[plan.pattern].board(plan, self.clients), surface, after, later)
+        board = PATTERNS[plan.pattern].board(plan, self.clients)
+        table = LiveTable(board, surface, after, later, followed=followed)
         context.tell = table.tell
         async with table.shown():
             yield context

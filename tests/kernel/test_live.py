@@ -202,17 +202,22 @@ def test_no_widget_stays(kernel: Kernel) -> None:
 def test_at_most_five_drawings_a_second(kernel: Kernel) -> None:
     """However much happens, the front end gets five updates a second, with no more rows than are drawn.
 
-    The last two come whenever the run and its cell end: the last picture, and the empty one.
+    The last one comes whenever the cell ends: the empty one.
     """
     many = "".join(f"%section s{n}\nprompt {n}\n" for n in range(60))
     cell = kernel.run(f"%%fanout -m sim:?latency=lognormal(0.3,0.5)&scale=1 -c 60\n{many}")
     drawn = updates(cell)
     assert len(drawn) >= 3
-    for n, (at, _) in enumerate(drawn[5:-2]):
+    for n, (at, _) in enumerate(drawn[5:-1]):
         assert (at - drawn[n][0]).total_seconds() > 0.9
     assert all(html.count("<tr") <= 1 + 30 for _, html in drawn)
-    assert "60 of 60 done" in drawn[-2][1]
     assert drawn[-1][1] == ""
+
+
+def test_where_code_follows_the_last_picture_shows_the_end(kernel: Kernel) -> None:
+    """It stands until the cell is over, while a result would take its place at once."""
+    cell = kernel.run(f"{RUN}\nimport time; time.sleep(0.1)")
+    assert "6 of 6 done" in updates(cell)[-2][1]
 
 
 def test_a_quick_run_shows_no_table(kernel: Kernel) -> None:

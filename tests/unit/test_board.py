@@ -6,7 +6,6 @@ import re
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
-from unittest.mock import patch
 
 import pytest
 from display_samples import FOLLOW_UP, GUARD, HAIKU, Page, bad_inputs, failed, record
@@ -15,8 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from parallm_magics.core.tasks import ROLES, Event, Fault, Model, Record, Role, Task
-from parallm_magics.display import Board, markup
-from parallm_magics.display.board import DRAWN_AHEAD
+from parallm_magics.display import Board, View, html, run_blocks, run_rows, to_html
 from parallm_magics.display.live_rows import (
     MOST_AUXILIARY,
     MOST_ROWS,
@@ -569,22 +567,42 @@ def test_odd_clocks_are_borne(odd: float) -> None:
     assert "calls per" not in text_of(board, odd)
 
 
-def test_answers_are_drawn_while_others_are_waited_for() -> None:
-    """The result finds them drawn; of a large run only as many are as it may show."""
-    board = Board(total=1_000)
-    texts = [f"An answer *number {index}* of {id(board)}" for index in range(DRAWN_AHEAD + 5)]
-    for index, text in enumerate(texts):
-        begin(board, index)
-        board.tell(Event("ended", index, 1.0, record=record(index, text=text)))
+@pytest.mark.parametrize(("workers", "rows"), [(3, 3), (200, 200), (1_000, run_rows.MANY_ROWS)])
+def test_rows_are_drawn_while_others_are_waited_for(workers: int, rows: int) -> None:
+    """The result finds them drawn; of a large run only as many are as it shows."""
+    board = Board(total=workers)
+    texts = [f"An answer *number {index}* of {id(board)}" for index in range(workers)]
+    records = [record(index, text=text) for index, text in enumerate(texts)]
+    for ended in records:
+        begin(board, ended.index)
+        board.tell(Event("ended", ended.index, 1.0, record=ended))
     pieces = 1
     while board.draw_ahead():
         pieces += 1
-    assert pieces == DRAWN_AHEAD
+    assert pieces == rows
     assert not board.draw_ahead()
-    with patch.object(markup, "_parser", side_effect=AssertionError("drawn again")):
-        assert all("<em>" in markup.markdown(text) for text in texts[:DRAWN_AHEAD])
-        with pytest.raises(AssertionError, match="drawn again"):
-            markup.markdown(texts[DRAWN_AHEAD])
+    before = to_html._kept.cache_info()
+    assert html(run_blocks(View("", "fanout", tuple(records)))).count("<em>") == rows
+    after = to_html._kept.cache_info()
+    assert (after.hits - before.hits, after.misses) == (rows, before.misses)
+
+
+def test_a_row_that_is_drawn_ahead_is_drawn_the_same() -> None:
+    """Nothing that a result shows depends on whether somebody watched the run."""
+    texts = ["plain", "x" * 300, "*a*\n\n- b", "y" * 5_000, "", "z" * 30_000]
+    records = [
+        record(index, text=text, item=f"{text[:100]} {index}", key=index)
+        for index, text in enumerate(texts)
+    ]
+    to_html._kept.cache_clear()
+    before = html(run_blocks(View("", "fanout", tuple(records))))
+    board = Board(total=len(records))
+    for ended in records:
+        begin(board, ended.index)
+        board.tell(Event("ended", ended.index, 1.0, record=ended))
+    while board.draw_ahead():
+        pass
+    assert html(run_blocks(View("", "fanout", tuple(records)))) == before
 
 
 def test_nothing_is_left_of_a_run_that_is_done() -> None:

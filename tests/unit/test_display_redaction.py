@@ -109,7 +109,9 @@ def test_only_the_run_itself_is_released() -> None:
 def test_nothing_withheld_is_drawn_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is drawn is kept; the answers of a released run are drawn then."""
     drawn: list[str] = []
-    monkeypatch.setattr("parallm_magics.display.board.markdown", drawn.append)
+    monkeypatch.setattr(
+        "parallm_magics.display.board.draw_ahead", lambda row, _: drawn.append(row.answer)
+    )
     told = board()
     told.tell(Event("ended", 0, 1.0, record=record(0, text=SECRET)))
     assert not told.draw_ahead()

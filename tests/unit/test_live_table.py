@@ -38,14 +38,19 @@ class Seen:
 
 
 def drawn(
-    workers: int, seconds: float, every: float | None, error: Exception | None = None
+    workers: int,
+    seconds: float,
+    every: float | None,
+    error: Exception | None = None,
+    *,
+    followed: bool = False,
 ) -> Seen:
     """What is seen of a run of so many seconds in which a worker is heard now and then, or never."""
     seen, at_end = Seen(error), list[Callable[[], None]]()
     board = Board([(f"w{at}", HAIKU) for at in range(workers)])
 
     async def run() -> None:
-        table = LiveTable(board, seen, later=at_end.append)
+        table = LiveTable(board, seen, later=at_end.append, followed=followed)
         async with table.shown():
             table.tell(Event("started", 0, 0.0))
             while every and asyncio.get_running_loop().time() - began < seconds:
@@ -88,6 +93,13 @@ def test_the_last_picture_stays_until_the_result_is_there() -> None:
     assert seen.ends == ["finished", "result", "taken down"]
 
 
+def test_no_last_picture_where_the_result_follows_at_once() -> None:
+    """Nobody would see it, and the result would wait for it."""
+    seen = drawn(3, 1.0, 0.3, followed=True)
+    assert seen.at[-1] == pytest.approx(1.05)
+    assert seen.ends == ["finished", "result", "taken down"]
+
+
 def test_a_quick_run_is_not_drawn() -> None:
     """Nothing has to be taken down."""
     seen = drawn(3, 0.2, None)
@@ -102,15 +114,19 @@ def test_a_broken_surface_is_tried_once(capsys: pytest.CaptureFixture[str]) -> N
     assert capsys.readouterr().err.count("\n") <= 1
 
 
-def test_answers_are_drawn_ahead_while_nothing_happens() -> None:
-    """From the start, before the first picture."""
-    board = Board([("w0", HAIKU)])
+@pytest.mark.parametrize("redacted", [False, True])
+def test_answers_are_drawn_ahead_while_nothing_happens(redacted: bool) -> None:
+    """From the start, before the first picture; what a guard withholds as soon as it is released."""
+    board = Board([("w0", HAIKU)], redacted=redacted)
 
     async def run() -> None:
         table = LiveTable(board, Seen())
         async with table.shown():
             table.tell(Event("started", 0, 0.0))
             table.tell(Event("ended", 0, 0.1, record=record(0, text="*one*")))
+            await asyncio.sleep(0.1)
+            assert bool(board._to_draw) == redacted
+            table.tell(Event("released", -1, 0.2))
             await asyncio.sleep(0.1)
             assert not board._to_draw
 
