@@ -61,6 +61,8 @@ OTHERS = {
     "html",
     "_all_of",
     "_harmless",
+    "_is_kept",
+    "draw_ahead",
     "_bar_row",
     "_cell",
     "_fitting",
