@@ -6,11 +6,12 @@ import dataclasses
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
-from typing import Any
+from typing import Any, get_args
 
 from parallm_magics.cell import option_lists as lists
 from parallm_magics.cell import option_values as read
 from parallm_magics.cell.option_entry import MAGICS, Option, option, switch, words
+from parallm_magics.voting.counting import Base
 from parallm_magics.voting.pick_rules import DEFAULT, PICKS
 from parallm_magics.voting.ties import TIES
 
@@ -190,12 +191,12 @@ class RuleOptions(AnswerOptions):
         where=VOTE_PLACES | GUARD_PLACES,
         also="agreement",
     )
-    base: str = words(
+    base: Base | None = words(
         "--base",
-        ("requested", "valid"),
-        "whether majority, threshold and unanimous count all requested votes or only valid ones",
+        get_args(Base),
+        "whether majority, threshold and unanimous count all requested votes or only valid ones "
+        "(default requested; with --schema valid)",
         where=VOTE_PLACES,
-        default="requested",
     )
     quorum: int | None = option(
         "--quorum N",

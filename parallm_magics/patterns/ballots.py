@@ -19,6 +19,7 @@ from parallm_magics.voting import (
     same_answer_key,
     usual_spelling,
 )
+from parallm_magics.voting.object_votes import object_labels
 from parallm_magics.voting.rule_entry import Vote
 
 # A call that came back is a success of the call, whatever the ballot says.
@@ -90,6 +91,9 @@ def count_ballots(
                 _confidence(record) if confident and valid else None,
             )
         )
+    if reading.schema is not None:
+        called = object_labels([record.value for record in read], reading.schema)
+        ballots = [replace(each, label=called.get(at)) for at, each in enumerate(ballots)]
     if kind.is_text:
         ballots = _spelt_alike(ballots, (lambda texts: texts[0]) if as_cast else usual_spelling)
     return read, tuple(ballots)

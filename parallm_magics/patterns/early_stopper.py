@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import bisect
-from collections.abc import Container, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Container, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 
 from parallm_magics.core.tasks import Call, Event, Reading, Record, Task
 from parallm_magics.engine.cancel_token import Stop
-from parallm_magics.patterns.ballots import CAME_BACK, count_ballots, votes_of
+from parallm_magics.patterns.ballots import CAME_BACK
+from parallm_magics.patterns.open_questions import questions_of, votes_on
 from parallm_magics.patterns.panel import Rule
 from parallm_magics.patterns.workers import Workers
-from parallm_magics.voting import same_answer_key
-from parallm_magics.voting.rule_entry import Vote, counts_of
-from parallm_magics.voting.stopping import beta_stops, next_wave
 
 # Of many open votes it is asked after every hundredth part of them whether they still matter.
 CHECKS_A_VOTE = 100
@@ -29,9 +27,8 @@ class EarlyStopper:
     """
 
     def __init__(self, rule: Rule, reading: Reading, weights: Sequence[Fraction]) -> None:
-        self._rule, self._reading, self._weights = rule, reading, weights
-        self._terms = rule.terms(len(weights))
-        self._votes: dict[int, Vote] = {}
+        self._reading, self._weights = reading, weights
+        self._questions = questions_of(rule, reading, len(weights))
         self._since: list[int] = []  # counted since it was last looked whether they decide
         self.heard: set[int] = set()
         self.stopped = False
@@ -40,17 +37,12 @@ class EarlyStopper:
         """Count one vote that has ended."""
         at = record.index
         self.heard.add(at)
-        read, ballots = count_ballots([record], self._reading, [self._weights[at]])
-        for vote in votes_of(read, ballots):
-            label = vote.label
-            if self._reading.kind == "open":
-                label = same_answer_key(label)
-            self._votes[at] = replace(vote, index=at, label=label)
+        for name, vote, key in votes_on(record, self._reading, self._weights[at]):
+            self._questions[name].hear(at, vote, key)
 
     def check(self) -> bool:
         """Whether the vote is decided while votes are open."""
-        open_ = self._open(self.heard)
-        self.stopped = bool(open_) and self._over([*self._votes.values()], open_)
+        self.stopped = len(self.heard) < len(self._weights) and self._over(self.heard)
         return self.stopped
 
     def decides(self, record: Record) -> bool:
@@ -70,50 +62,26 @@ class EarlyStopper:
         last = bisect.bisect_left(places, True, key=lambda at: self._over_without(since[at + 1 :]))
         for at in since[last + 1 :]:
             self.heard.discard(at)
-            self._votes.pop(at, None)
+            for question in self._questions.values():
+                question.votes.pop(at, None)
         return True
 
     def _over_without(self, places: Sequence[int]) -> bool:
         """Whether the vote would be decided while the votes of these places were open too."""
-        heard = self.heard.difference(places)
-        votes = [vote for at, vote in self._votes.items() if at in heard]
-        return self._over(votes, self._open(heard))
+        return self._over(self.heard.difference(places))
 
     def wave(self) -> int:
-        """How many votes are to be asked next: the fewest that could decide."""
-        votes, open_ = [*self._votes.values()], self._open(self.heard)
-        counts: Mapping[str, int] = counts_of(votes)
-        if (leader := self._rule.entry.needs_fewest(votes, self._terms)) is not None:
-            counts = {leader: counts.get(leader, 0)}
-
-        def over(counts: Mapping[str, int], left: int) -> bool:
-            asked = len(open_) - left
-            return self._over(_with_more(votes, counts, open_[:asked]), open_[asked:])
-
-        return next_wave(counts, len(open_), over)
+        """How many votes are to be asked next: the fewest that could decide all that is open."""
+        open_ = self._open(self.heard)
+        still = (each for each in self._questions.values() if not each.over(self.heard, open_))
+        return max((each.wave(open_) for each in still), default=1)
 
     def _open(self, heard: Container[int]) -> list[Fraction]:
         return [weight for at, weight in enumerate(self._weights) if at not in heard]
 
-    def _over(self, votes: Sequence[Vote], open_: Sequence[Fraction]) -> bool:
-        if self._rule.entry.certain(votes, open_, self._terms) is not None:
-            return True
-        if self._rule.stop != "beta":
-            return False
-        labels = len(self._reading.choices) or None
-        enough = len(votes) >= self._rule.least
-        return enough and beta_stops([*counts_of(votes).values()], self._rule.level, labels)
-
-
-def _with_more(
-    votes: Sequence[Vote], counts: Mapping[str, int], weights: Sequence[Fraction]
-) -> list[Vote]:
-    """The votes, and so many more for each label that they come to these counts."""
-    have = counts_of(votes)
-    more = [label for label, count in counts.items() for _ in range(count - have[label])]
-    start = 1 + max((vote.index for vote in votes), default=-1)
-    pairs = zip(more, weights, strict=False)
-    return [*votes, *(Vote(start + at, label, label, w) for at, (label, w) in enumerate(pairs))]
+    def _over(self, heard: Container[int]) -> bool:
+        open_ = self._open(heard)
+        return all(each.over(heard, open_) for each in self._questions.values())
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,12 @@ from fractions import Fraction
 from typing import Any
 
 from parallm_magics.cell.options import Options
+from parallm_magics.core.schemas import SchemaField
 from parallm_magics.core.tasks import Reading, Task
 from parallm_magics.errors import OptionError
 from parallm_magics.voting.counting import Base
+from parallm_magics.voting.field_ballots import closed_set
+from parallm_magics.voting.object_votes import misfit, rule_of_field
 from parallm_magics.voting.pick_rules import (
     DEFAULT,
     DEFAULT_OF_NUMBERS,
@@ -60,6 +63,11 @@ class Rule:
         """The rule's entry in the table."""
         return rule_named(self.pick)
 
+    def of_field(self, field: SchemaField) -> Rule:
+        """The rule by which a field of an object is decided."""
+        entry = rule_of_field(self.entry, field)
+        return replace(self, pick=entry.name, choices=closed_set(field))
+
     @property
     def waves(self) -> bool:
         """Whether the votes are asked in waves rather than all at once."""
@@ -106,14 +114,18 @@ def rule_of(
     """
     entry = _entry_asked_for(options, flag)
     reading = reading or Reading("open")
-    if reading.kind not in entry.kinds:
+    schema = reading.schema
+    if schema is None and reading.kind not in entry.kinds:
         raise OptionError(f"--pick {entry.name} {entry.wants}")
+    if schema is not None and (problem := misfit(entry, options.ties, schema)):
+        raise OptionError(problem)
     quorum = options.quorum or math.ceil(votes / 2)
     if quorum > votes:
         raise OptionError(
             f"--quorum {quorum}: there are only {_votes(votes)}; lower the quorum, or raise -n"
         )
-    base: Base = "valid" if options.base == "valid" else "requested"
+    # A field's votes are those of the objects that have it.
+    base: Base = options.base or ("requested" if schema is None else "valid")
     share = None
     if options.threshold is not None:
         asked = options.threshold
@@ -223,7 +235,7 @@ def one_reading(readings: Iterable[Reading | None]) -> Reading:
     found = {reading or Reading("open") for reading in readings}
     if len(found) > 1:
         raise OptionError(
-            "the voters give different kinds of answers; give all of them the same --choices"
+            "the voters give different kinds of answers; give all of them the same --choices or --schema"
         )
     return found.pop()
 

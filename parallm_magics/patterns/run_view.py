@@ -14,7 +14,7 @@ from parallm_magics.display.looks import STATES
 from parallm_magics.patterns.ballots import votes_of
 from parallm_magics.patterns.guard_verdicts import blocking, why_blocked
 from parallm_magics.patterns.panel import Rule
-from parallm_magics.voting import label_of, leaders
+from parallm_magics.voting import leaders
 from parallm_magics.voting.ties import short
 
 if TYPE_CHECKING:
@@ -155,7 +155,7 @@ def _fallen(vote: VoteRun | SectionVote, pick: str, choices: Sequence[str]) -> d
     nobody = ((label, 0) for label in choices if label not in vote.tally)
     return {
         "counts": (*vote.tally.items(), *nobody),
-        "winner": None if vote.winner is None else label_of(vote.winner),
+        "winner": vote.label,
         "status": vote.status,
         "agreement": vote.agreement,
         "pick": pick,
@@ -196,6 +196,8 @@ def vote_title(run: VoteRun, rule: Rule, reading: Reading) -> str:
     """The outcome in words."""
     if run.blocked:
         return blocked_title(run)
+    if run.fields:
+        return _fields_in_words(run)
     lead, votes = max(run.tally.values(), default=0), len(run.ballots)
     of = "votes" if rule.counts(reading) else "answers"
     if run.status == "tie":
@@ -213,7 +215,7 @@ def vote_title(run: VoteRun, rule: Rule, reading: Reading) -> str:
         first = next(iter(leaders(run.tally)), None)
         leads = "" if first is None else f": {short(first)} leads with {lead} of {votes} votes"
         return f"no winner by {rule.pick}{leads}"
-    label = label_of(run.winner) if run.winner is not None else ""
+    label = run.label or ""
     if rule.entry.computes:
         return f"{label}: {run.how}"
     if not rule.counts(reading):
@@ -221,6 +223,21 @@ def vote_title(run: VoteRun, rule: Rule, reading: Reading) -> str:
     mine = run.tally[label]
     leads = "" if 2 * mine > votes or mine < lead or run.how else ": a plurality, not a majority"
     return f"{short(label)}: {mine} of {votes} votes{leads}"
+
+
+def _fields_in_words(run: VoteRun) -> str:
+    """How many fields have a winner, and which have none."""
+    won = [name for name, vote in run.fields.items() if vote.decided]
+    lost = [name for name in run.fields if name not in won]
+    outcome = f"{len(won)} of {display.count(len(run.fields), 'field')} decided"
+    if run.value is not None:
+        return (
+            f"{outcome} (composed: no single voter gave this object)" if run.composed else outcome
+        )
+    if len(won) == len(run.fields):
+        return f"{outcome}, but {run.how}"
+    named = display.listed(lost[:MOST_NAMED], len(lost) - MOST_NAMED)
+    return f"{outcome}; no winner for {named}"
 
 
 def _chosen(run: VoteRun) -> str:

@@ -17,6 +17,7 @@ from parallm_magics.patterns.ballots import (
 )
 from parallm_magics.patterns.early_stopper import Gathered
 from parallm_magics.patterns.judge import Judgment
+from parallm_magics.patterns.object_ballots import FieldResults, vote_of_objects
 from parallm_magics.patterns.panel import Rule
 from parallm_magics.patterns.run import Common, Picture, Run
 from parallm_magics.patterns.run_view import vote_tally, vote_title, vote_view
@@ -26,15 +27,19 @@ from parallm_magics.voting.counting import Outcome
 from parallm_magics.voting.rule_entry import Decision, Number, PickRule, counts_of
 
 
-class VoteRun(CountStatistics, Run):
+class VoteRun(CountStatistics, FieldResults, Run):
     """The result of a vote.
 
     Attributes:
         ballots: one per requested vote, in the cell's order.
         tally: the votes by label, most votes first; labels without a vote are missing.
-        winner: the winning label or number, or None if nobody won.
+        winner: the winning label or number, or None if nobody won. With `--schema` it is the object
+            of the fields' winners, the same as `value`; the tally and its shares are then those of
+            whole objects, and no voter need have given that object.
         status: `decided`, `tie`, `no_majority`, `no_quorum`, `rule_failed`, or `not_cleared` (a
-            vote without a label could have been the flag).
+            vote without a label could have been the flag). With `--schema` it is `decided` if every
+            required field is; else it is the status of the first such field without a winner, and
+            `rule_failed` if the winners together are no valid object.
         how: how the winner was found if the counts alone do not show it; else "".
         decided_after: how many votes had ended when the vote was decided early; else None.
         judgment: what the judge said; None if no judge was used.
@@ -64,13 +69,26 @@ class VoteRun(CountStatistics, Run):
         self._rule, self._reading, self._repeats = rule, reading, repeats
         self._votes = votes_of(read, ballots)
         self.tally: Counter[str] = counts_of(self._votes)
-        decision = self._decision(judgment)
+        stopped = self._could_have_been
+        self._objects = vote_of_objects(
+            read, ballots, rule, reading, stopped=stopped, repeats=repeats
+        )
+        decision = self._decision(judgment) if self._objects is None else self._objects.decision
         self.status: Outcome = decision.status
         self.how = decision.how
         self.tied = decision.tied
-        self.winner: str | int | float | None = decision.winner
-        if isinstance(self.winner, str):
+        self.winner: Any = decision.winner
+        if self._objects is not None:
+            self.winner = self._objects.value
+        elif isinstance(self.winner, str):
             self.winner = winning_value(self.winner, read, ballots)
+
+    @property
+    def label(self) -> str | None:
+        """The label of the winner; None if nobody won."""
+        if self._objects is not None:
+            return self._objects.label
+        return None if self.winner is None else label_of(self.winner)
 
     def _decision(self, judgment: Judgment | None) -> Decision:
         decision = self._rule.settled(self._votes, len(self.ballots), self._could_have_been)
@@ -120,7 +138,7 @@ class VoteRun(CountStatistics, Run):
 
     @property
     def _winning(self) -> str | Number | None:
-        return self.winner
+        return self.winner if self._objects is None else self._objects.label
 
     @property
     def _closed_set(self) -> tuple[str, ...]:
@@ -143,9 +161,9 @@ class VoteRun(CountStatistics, Run):
         if self.blocked:
             return self._refusal
         for record, ballot in zip(self.results, self.ballots, strict=True):
-            if self.winner is not None and ballot.label == label_of(self.winner):
+            if self.label is not None and ballot.label == self.label:
                 return record.text
-        return None if self.winner is None else str(self.winner)
+        return None if self.label is None else str(self.label)
 
     @property
     def flagged(self) -> bool:
@@ -174,12 +192,13 @@ class VoteRun(CountStatistics, Run):
         """Return everything as plain JSON types."""
         return {
             "pattern": "vote",
-            "winner": self.winner,
+            "winner": self.winner if self._objects is None else self._objects.plain,
             "status": self.status,
             "how": self.how,
             "tied": list(self.tied),
             "text": self.text,
             "tally": dict(self.tally),
+            **self._fields_to_dict(),
             "agreement": self.agreement,
             "confidence": self.confidence,
             "share_requested": self.share_requested,

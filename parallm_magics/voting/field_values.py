@@ -105,7 +105,7 @@ class _Document:
         if kind in ("number", "integer") or not isinstance(value, str):
             number = as_number(value)
             return ("text", str(value)) if number is None else ("number", number)
-        moment = _moment(value) if kind == "date" else _time(value) if kind == "time" else None
+        moment = _moment(value) or _time(value) if kind in ("date", "time") else None
         return moment or ("text", same_answer_key(value) or value.strip())
 
     def _key(self, value: Any, nodes: Sequence[Node]) -> Key:

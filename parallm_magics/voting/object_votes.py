@@ -17,7 +17,7 @@ from parallm_magics.voting.field_ballots import (
     read_as,
     written,
 )
-from parallm_magics.voting.field_values import field_keys
+from parallm_magics.voting.field_values import Key, field_keys
 from parallm_magics.voting.field_votes import FieldVote
 from parallm_magics.voting.pick_rules import DEFAULT, rule_named
 from parallm_magics.voting.rule_entry import Decision, PickRule, Terms, Vote
@@ -33,11 +33,12 @@ class ObjectVote:
 
     Attributes:
         fields: how the vote on each field ended, by the field's name, in the schema's order.
-        value: the object of the winners, validated; None where a required field has no winner, or
-            where the winners together are no valid object.
+        value: the object of the winners, validated; None where a required field has no winner, where
+            the class would fill in something else than null or empty for an optional one without a
+            winner, or where the winners together are no valid object.
         plain: the same as JSON holds it.
-        status: "decided" where there is a value; else the status of the first required field
-            without a winner, or "rule_failed" where the winners do not fit together.
+        status: "decided" where there is a value; else the status of the first field without a winner
+            that the object needs, or "rule_failed" where the winners do not fit together.
         how: why there is no value; or that it is composed; else "".
         labels: for each place what the whole object there is called; equal objects have one label.
         label: that of the value; None without one.
@@ -55,6 +56,11 @@ class ObjectVote:
     def tally(self) -> Counter[str]:
         """The votes for each whole object, most first."""
         return Counter(dict(Counter(self.labels.values()).most_common()))
+
+    @property
+    def decision(self) -> Decision:
+        """The same as of a vote on labels."""
+        return Decision(self.status, self.label, how=self.how)
 
     @property
     def composed(self) -> bool:
@@ -133,13 +139,13 @@ def object_vote(
         fields[ballots.field.name] = FieldVote(
             ballots, objects, rule, decision, cancelled=cancelled, repeats=repeats
         )
-    labels = object_labels(objects, schema)
     status, value, how = _made_of(fields, schema)
+    labels = object_labels(objects, schema)
     if value is None:
         return ObjectVote(fields, None, None, status, how, labels)
-    plain, key = schema.plain(value), object_key(value, schema)
-    same = (at for at in labels if object_key(objects[at], schema) == key)
-    label = next((labels[at] for at in same), None)
+    plain, key = schema.plain(value), _object_key(value, schema)
+    same = (labels[at] for at in labels if _object_key(objects[at], schema) == key)
+    label = next(same, None)
     how = "" if label else "composed: no single voter gave this object"
     return ObjectVote(fields, value, plain, status, how, labels, label or written(plain))
 
@@ -160,23 +166,26 @@ def _made_of(fields: Mapping[str, FieldVote], schema: Schema) -> tuple[Outcome, 
     # What nobody has won must not be filled in by the class as if somebody had.
     filled = schema.plain(value)
     for each in lost:
-        if filled.get(each.field.name) is not None:
-            default = written(filled[each.field.name])
-            how = f"{each.field.name}: {each.outcome}; its default, {default}, was not voted for"
+        default = filled.get(each.field.name)
+        if default not in (None, "", [], {}):
+            how = f"{each.field.name}: {each.outcome}; its default, {written(default)}, did not win"
             return each.status, None, f"no winner for {how}"
     return "decided", value, ""
 
 
-def object_key(thing: Any, schema: Schema) -> frozenset[Any]:
-    """Return a key that is equal for objects that say the same in every field."""
-    return frozenset(field_keys(thing, schema).items())
-
-
 def object_labels(objects: Sequence[Any], schema: Schema) -> dict[int, str]:
-    """Return what each whole object is called, by its place: its JSON, equal ones alike."""
+    """Return what each whole object is called, by its place: its JSON, equal ones alike.
+
+    Of equal ones the most usual spelling counts, of equally usual ones the first.
+    """
     things = {at: thing for at, thing in enumerate(objects) if thing is not None}
-    keys = {at: object_key(thing, schema) for at, thing in things.items()}
+    keys = {at: _object_key(thing, schema) for at, thing in things.items()}
     return labelled(keys, {at: schema.plain(thing) for at, thing in things.items()})[0]
+
+
+def _object_key(thing: Any, schema: Schema) -> frozenset[tuple[str, Key]]:
+    """What is equal for objects that say the same in every field."""
+    return frozenset(field_keys(thing, schema).items())
 
 
 def rule_of_field(rule: PickRule, field: SchemaField) -> PickRule:

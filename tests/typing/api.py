@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, assert_type
 
@@ -30,6 +31,7 @@ from parallm_magics.core.tasks import Attempt, Fault, Record, Status, Usage
 from parallm_magics.patterns.dry_run import Preview
 from parallm_magics.providers import ProviderEntry
 from parallm_magics.voting import (
+    FieldVote,
     PickRule,
     decide,
     number_rule,
@@ -73,7 +75,8 @@ async def votes() -> str:
     run = await vote("Is 91 prime?", n=5, choices="yes,no", model="sim")
     assert_type(run, VoteRun | StudyRun | Preview)
     assert isinstance(run, VoteRun)
-    assert_type(run.winner, str | int | float | None)
+    assert_type(run.fields, Mapping[str, FieldVote])
+    assert_type(run.label, str | None)
     assert_type(run.tally, Counter[str])
     assert_type(run.agreement, float | None)
     assert_type(run.interval, tuple[float, float] | None)

@@ -7,7 +7,7 @@ import contextlib
 import json
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -34,7 +34,6 @@ from parallm_magics.providers.registry import define_simulated, forget
 from parallm_magics.recordings.store import Recordings
 from parallm_magics.simulation import simulated as simulated_provider
 from parallm_magics.simulation.sim_settings import Settings, read_settings
-from parallm_magics.voting.rule_entry import Vote
 
 MODELS = {"anthropic": "claude-haiku-5-5", "openai": "gpt-6-luna"}
 STOPS = ["--stop clinch", "--launch lazy", "--stop beta:0.95"]
@@ -706,9 +705,9 @@ class Counted(EarlyStopper):
 
     looked = 0
 
-    def _over(self, votes: Sequence[Vote], open_: Sequence[Fraction]) -> bool:
+    def _over(self, heard: Container[int]) -> bool:
         self.looked += 1
-        return super()._over(votes, open_)
+        return super()._over(heard)
 
 
 def said(index: int, text: str, status: Any = "ok") -> Record:

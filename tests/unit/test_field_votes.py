@@ -236,7 +236,9 @@ def test_a_default_never_stands_for_a_winner() -> None:
     assert field_votes(objects, schema).value == {"x": "a"}
     vote = field_votes(objects, filling)
     assert (vote.status, vote.value) == ("tie", None)
-    assert "its default, USD, was not voted for" in vote.how
+    assert "currency: tie between 'EUR' and 'GBP'; its default, USD, did not win" in vote.how
+    object.__setattr__(filling, "make", lambda plain: {"currency": "", **plain})
+    assert field_votes(objects, filling).value == {"x": "a", "currency": ""}
 
 
 def test_no_object_is_no_quorum() -> None:

@@ -147,7 +147,7 @@ WRONG = [
     pytest.param(
         "",
         "%voter --choices a,b\nx\n%voter --choices a,b,c\ny",
-        "different kinds of answers; give all of them the same --choices",
+        "different kinds of answers; give all of them the same --choices or --schema",
         id="other choices",
     ),
     pytest.param(
