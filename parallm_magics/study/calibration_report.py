@@ -73,6 +73,18 @@ def sure_words(found: Sure) -> str:
     )
 
 
+def sure_lead(run: Findings) -> str:
+    """What `--sure` comes to for the cell's own vote; "" where nobody asks for it."""
+    if run.sure is not None:
+        return sure_words(run.sure)
+    if not run.asks_for_sureness:
+        return ""
+    return (
+        "No answer is given, because none has a share (--sure): one vote only agrees with itself: raise -n, or use "
+        "a model that states probabilities."
+    )
+
+
 def _exact(share: float) -> str:
     """A share in percent, to a tenth where it is not whole."""
     return f"{share * 100:.1f}".removesuffix(".0") + " %"

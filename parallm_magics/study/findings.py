@@ -57,6 +57,11 @@ class Findings(VoterFindings):
         return {each.system: each for each in found if each is not None}
 
     @property
+    def asks_for_sureness(self) -> bool:
+        """Whether answers below a share are None."""
+        return self._plan.options.sure is not None
+
+    @property
     def sure(self) -> Sure | None:
         """With `--sure`: from which share on the vote's answers count; None without it."""
         found = self.calibration.get(self.vote)
@@ -64,7 +69,7 @@ class Findings(VoterFindings):
 
     def _is_sure(self, outcome: Outcome) -> bool:
         """Whether an answer of the vote counts; without `--sure` each does."""
-        if self._plan.options.sure is None:
+        if not self.asks_for_sureness:
             return True
         share = self.sure.share if self.sure is not None else None
         return share is not None and outcome.share is not None and outcome.share >= share

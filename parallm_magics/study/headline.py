@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from parallm_magics import display
 from parallm_magics.study.advice import by_chance, signed
-from parallm_magics.study.calibration_report import sure_words
+from parallm_magics.study.calibration_report import sure_lead
 from parallm_magics.study.findings import Findings
 from parallm_magics.study.measures import Comparison
 from parallm_magics.study.report_numbers import rights
@@ -66,8 +66,8 @@ def _lead(run: Findings) -> Iterator[str]:
         yield f"{_size(other, f'One call of {run.bigger}', against)}."
     yield from run.also
     yield from _early(run)
-    if run.sure is not None:
-        yield sure_words(run.sure)
+    if sure := sure_lead(run):
+        yield sure
     mean = run.measures[run.single].right
     if voted is not None and abs(voted.base_right - mean) >= 1:
         yield (

@@ -89,11 +89,17 @@ def _rule(system: System, reading: Reading, flag: str | None) -> Rule:
     if system.kind in ("single", "model"):
         return Rule()
     try:
-        return rule_of(system.options, len(system.places), reading, flag)
+        rule = rule_of(system.options, len(system.places), reading, flag)
     except OptionError as error:
         if system.kind == "vote":
             raise
         raise OptionError(f"{system.name}: {error}") from None
+    if system.kind == "vote" and system.options.sure is not None and not rule.entry.by_votes:
+        raise OptionError(
+            f"--pick {rule.pick}: its winner is computed, so that no share of votes agrees on it; "
+            f"--sure needs the votes for a label; use --pick plurality"
+        )
+    return rule
 
 
 def reading_of_all(plan: Plan) -> Reading:
