@@ -12,6 +12,7 @@ from parallm_magics.cell.calls import Section
 from parallm_magics.core.tasks import Reading, Record
 from parallm_magics.display.looks import STATES
 from parallm_magics.patterns.ballots import votes_of
+from parallm_magics.patterns.fields_shown import field_tallies, outcome_of_fields
 from parallm_magics.patterns.guard_verdicts import blocking, why_blocked
 from parallm_magics.patterns.panel import Rule
 from parallm_magics.voting import leaders
@@ -146,7 +147,8 @@ def _drawn(vote: SectionVote) -> display.SectionVote:
     """The vote of one section, under the section's key."""
     reading = vote.section.reading
     fallen = _fallen(vote, vote.rule.pick, reading.choices if reading else ())
-    return display.SectionVote(str(vote.section.key), display.Tally(**fallen), vote.records)
+    fields = field_tallies(vote.fields, vote.ballots)
+    return display.SectionVote(str(vote.section.key), display.Tally(**fallen), vote.records, fields)
 
 
 def _fallen(vote: VoteRun | SectionVote, pick: str, choices: Sequence[str]) -> dict[str, Any]:
@@ -188,6 +190,9 @@ def vote_view(run: VoteRun, rule: Rule, reading: Reading, repeats: bool) -> disp
         run.text if chosen else None,
         "Winning answer",
         tally=vote_tally(run, rule, reading, repeats),
+        fields=field_tallies(
+            run.fields, run.ballots, repeats=repeats, decided_after=run.decided_after
+        ),
         ballots=tuple(ballot.state for ballot in run.ballots),
     )
 
@@ -197,7 +202,7 @@ def vote_title(run: VoteRun, rule: Rule, reading: Reading) -> str:
     if run.blocked:
         return blocked_title(run)
     if run.fields:
-        return _fields_in_words(run)
+        return outcome_of_fields(run.fields, run.how, has_value=run.value is not None)
     lead, votes = max(run.tally.values(), default=0), len(run.ballots)
     of = "votes" if rule.counts(reading) else "answers"
     if run.status == "tie":
@@ -223,21 +228,6 @@ def vote_title(run: VoteRun, rule: Rule, reading: Reading) -> str:
     mine = run.tally[label]
     leads = "" if 2 * mine > votes or mine < lead or run.how else ": a plurality, not a majority"
     return f"{short(label)}: {mine} of {votes} votes{leads}"
-
-
-def _fields_in_words(run: VoteRun) -> str:
-    """How many fields have a winner, and which have none."""
-    won = [name for name, vote in run.fields.items() if vote.decided]
-    lost = [name for name in run.fields if name not in won]
-    outcome = f"{len(won)} of {display.count(len(run.fields), 'field')} decided"
-    if run.value is not None:
-        return (
-            f"{outcome} (composed: no single voter gave this object)" if run.composed else outcome
-        )
-    if len(won) == len(run.fields):
-        return f"{outcome}, but {run.how}"
-    named = display.listed(lost[:MOST_NAMED], len(lost) - MOST_NAMED)
-    return f"{outcome}; no winner for {named}"
 
 
 def _chosen(run: VoteRun) -> str:
