@@ -16,6 +16,12 @@ _FORMS = {
     "time": "time as HH:MM:SS",
 }
 _WORDS = {"string": "text", "integer": "whole number", "boolean": "true or false", "null": "null"}
+_LIMITS = {
+    "minimum": "at least",
+    "exclusiveMinimum": "above",
+    "maximum": "at most",
+    "exclusiveMaximum": "below",
+}
 _MOST_LEVELS = 12
 """A form nested deeper than this says "object" from there on."""
 
@@ -52,11 +58,12 @@ def _branch(node: Node, document: Node, indent: str, level: int) -> str:
     properties = node.get("properties")
     if isinstance(properties, Mapping) and properties and level < _MOST_LEVELS:
         inner = f"{indent}  "
-        lines = [
-            f"{inner}{json.dumps(name, ensure_ascii=False)}: "
-            f"{_form(each, document, inner, level + 1)}"
-            for name, each in properties.items()
-        ]
+        lines = []
+        for name, each in properties.items():
+            form = _form(each, document, inner, level + 1)
+            if name not in node.get("required", ()) and form.endswith(">") and "null" not in form:
+                form = f"{form[:-1]}, may be left out>"
+            lines.append(f"{inner}{json.dumps(name, ensure_ascii=False)}: {form}")
         return "{\n" + ",\n".join(lines) + f"\n{indent}}}"
     if kind == "object" or isinstance(properties, Mapping):
         values_of = node.get("additionalProperties")
@@ -80,15 +87,15 @@ def _list(node: Node, document: Node, indent: str, level: int) -> str:
 
 
 def _bounds(node: Node) -> str:
-    low = node.get("minimum", node.get("exclusiveMinimum"))
-    high = node.get("maximum", node.get("exclusiveMaximum"))
-    if low is not None and high is not None:
-        return f" from {low} to {high}"
-    if low is not None:
-        return f" above {low}" if "minimum" not in node else f" from {low}"
-    if high is not None:
-        return f" below {high}" if "maximum" not in node else f" up to {high}"
-    return ""
+    """Return the limits of a number in words."""
+    limits = [
+        f"{word} {node[key]:g}"
+        for key, word in _LIMITS.items()
+        if isinstance(node.get(key), int | float)
+    ]
+    if "minimum" in node and "maximum" in node:
+        return f" from {node['minimum']:g} to {node['maximum']:g}"
+    return f" {' and '.join(limits)}" if limits else ""
 
 
 def object_text(value: Any) -> str:

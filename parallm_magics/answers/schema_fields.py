@@ -56,19 +56,23 @@ def fields_of(document: Node) -> tuple[SchemaField, ...]:
 
 
 def resolved(node: Any, document: Node) -> Node:
-    """Return a node, or the one that it refers to with what it says itself on top."""
+    """Return a node with what it refers to, and with all that must hold of it at once, in one place."""
     own = node if isinstance(node, Mapping) else {}
-    for _ in range(len(document.get("$defs", ())) + len(document.get("definitions", ())) + 2):
-        if "$ref" not in own:
-            # What pydantic writes around a reference that has a description or a default.
-            whole = own.get("allOf")
-            if not (isinstance(whole, list) and len(whole) == 1 and "type" not in own):
-                break
-            own = {**whole[0], **{key: value for key, value in own.items() if key != "allOf"}}
-        else:
-            rest = {key: value for key, value in own.items() if key != "$ref"}
-            own = {**_at(own["$ref"], document), **rest}
-    return own
+    # The schema holds no circle, so that this ends.
+    while "$ref" in own:
+        rest = {key: value for key, value in own.items() if key != "$ref"}
+        own = {**_at(own["$ref"], document), **rest}
+    if not isinstance(own.get("allOf"), list):
+        return own
+    merged: dict[str, Any] = {}
+    rest = {key: value for key, value in own.items() if key != "allOf"}
+    for part in (*(resolved(each, document) for each in own["allOf"]), rest):
+        properties = {**merged.get("properties", {}), **part.get("properties", {})}
+        required = [*merged.get("required", ()), *part.get("required", ())]
+        merged |= part
+        if properties:
+            merged |= {"properties": properties, "required": required}
+    return merged
 
 
 def _at(pointer: Any, document: Node) -> Node:

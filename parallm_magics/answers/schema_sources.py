@@ -118,6 +118,7 @@ class Validated:
         from pydantic import TypeAdapter
 
         self.target, self.adapter = target, TypeAdapter(target)
+        self._renamed = _renamed(target)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Validated, (self.target,)
@@ -131,8 +132,25 @@ class Validated:
         return _validated(lambda: self.adapter.validate_json(_json(value)))
 
     def plain(self, value: Any) -> Any:
-        """Return what JSON holds of an object."""
-        return self.adapter.dump_python(value, mode="json", by_alias=True)
+        """Return what JSON holds of an object, under the names by which it is read again."""
+        found = self.adapter.dump_python(value, mode="json", by_alias=True)
+        if self._renamed and isinstance(found, dict):
+            return {self._renamed.get(name, name): each for name, each in found.items()}
+        return found
+
+
+def _renamed(target: Any) -> dict[str, str]:
+    """Return the names by which fields are written, each with the one by which it is read, if that differs."""
+    found: dict[str, str] = {}
+    for name, field in getattr(target, "model_fields", {}).items():
+        alias = field.validation_alias
+        read = next(
+            (each for each in getattr(alias, "choices", ()) if isinstance(each, str)), alias
+        )
+        written = field.serialization_alias or name
+        if isinstance(read or name, str) and (read or name) != written:
+            found[written] = read or name
+    return found
 
 
 def _json(value: Any) -> str:
@@ -147,8 +165,8 @@ def _validated(make: Callable[[], Any]) -> Any:
             return ValueError(
                 _told((each["loc"], each["msg"]) for each in error.errors(include_url=False))
             )
-        said = _clipped(str(error)) or type(error).__name__
-        return ValueError(said)
+        kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
+        return ValueError(_clipped(f"{kind}{error}") or type(error).__name__)
 
     # Validators of the user's may raise anything.
     return translated(make, told, Exception)

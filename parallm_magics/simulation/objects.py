@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _FIRST_DAY = datetime.date(2020, 1, 1)
 _DAYS = 2_000
 _TRIES = 20
-"""How often another value is drawn where the first ones are the right one again."""
+"""How often another value is drawn where the first ones are the right one again, or do not conform."""
 
 
 def check_object(task: Task, settings: Settings) -> None:
@@ -61,9 +61,9 @@ def object_answer(task: Task, settings: Settings) -> str:
         is_shared = shared.random() < settings.rho
         numbers = shared if is_shared else sample_stream(task, f"wrong {name}")
         for _ in range(_TRIES):
-            wrong = made_up(name, node, document, numbers)
-            if wrong != value.get(name):
-                value[name] = wrong
+            other = {**value, name: made_up(name, node, document, numbers)}
+            if other != value and _conforms(other, schema):
+                value = other
                 break
     return json.dumps(value, ensure_ascii=False)
 
@@ -77,18 +77,31 @@ def right_object(task: Task, settings: Settings) -> dict[str, Any]:
     truth = settings.truth or task.truth
     if truth:
         try:
-            found = json.loads(truth)
+            wanted = json.loads(truth)
         except ValueError:
-            found = None
-        if not isinstance(found, dict):
+            wanted = None
+        if not isinstance(wanted, dict):
             raise ModelError(
                 f"{task.model.provider}: 'truth' is {truth[:60]!r}, but the answer of {task.name!r} "
                 f"is an object; give the truth as a dict or as JSON"
             )
-        return found
-    document = json.loads(_schema(task).document)
-    found = made_up("", document, document, item_stream(task, "truth"))
+        return wanted
+    schema, numbers = _schema(task), item_stream(task, "truth")
+    document = json.loads(schema.document)
+    found: Any = {}
+    for _ in range(_TRIES):  # a class may ask for more than its JSON Schema says
+        found = made_up("", document, document, numbers)
+        if _conforms(found, schema):
+            break
     return found if isinstance(found, dict) else {}
+
+
+def _conforms(value: Any, schema: Schema) -> bool:
+    try:
+        schema.make(value)
+    except ValueError:
+        return False
+    return True
 
 
 def _schema(task: Task) -> Schema:
@@ -99,11 +112,11 @@ def _schema(task: Task) -> Schema:
 
 def made_up(name: str, node: Node, document: Node, numbers: random.Random) -> Any:
     """Return a value that conforms to a node of a JSON Schema, by these random numbers."""
-    node = _merged(resolved(node, document), document)
+    node = resolved(node, document)
     options, nullable = branches(node, document)
     if nullable and numbers.random() < 0.2:
         return None
-    node = _merged(options[int(numbers.random() * len(options))], document)
+    node = options[int(numbers.random() * len(options))]
     if "const" in node:
         return node["const"]
     if isinstance(node.get("enum"), list):
@@ -119,21 +132,6 @@ def made_up(name: str, node: Node, document: Node, numbers: random.Random) -> An
     if kind == "boolean":
         return numbers.random() < 0.5
     return None if kind == "null" else _text(name, node, numbers)
-
-
-def _merged(node: Node, document: Node) -> Node:
-    """Return a node with all that must hold of it at once in one place."""
-    if not isinstance(node.get("allOf"), list):
-        return node
-    merged: dict[str, Any] = {}
-    rest = {key: value for key, value in node.items() if key != "allOf"}
-    for part in (_merged(resolved(each, document), document) for each in (*node["allOf"], rest)):
-        properties = {**merged.get("properties", {}), **part.get("properties", {})}
-        required = [*merged.get("required", ()), *part.get("required", ())]
-        merged |= part
-        if properties:
-            merged |= {"properties": properties, "required": required}
-    return merged
 
 
 def _object(node: Node, document: Node, numbers: random.Random) -> dict[str, Any]:
