@@ -34,8 +34,8 @@ class Surface(Protocol):
     def draw(self, board: Board, now: float) -> None:
         """Show how things stand at that many seconds since the run's start."""
 
-    def finish(self) -> None:
-        """Take in that nothing runs any more."""
+    def finish(self, board: Board) -> None:
+        """Take in that nothing runs any more, and say so to who cannot see it."""
 
     def take_down(self) -> None:
         """Leave nothing behind."""
@@ -143,7 +143,7 @@ class LiveTable:
             with self._surviving():
                 if self._changed and not self._followed:
                     self._surface.draw(self._board, self._now())
-                self._surface.finish()
+                self._surface.finish(self._board)
         self._later(self._surface.take_down)
 
     @contextlib.contextmanager

@@ -157,6 +157,8 @@ class Session:
         if run is not None and plan.options.out:
             self._shell.user_ns[plan.options.out] = run
         shown = None if plan.options.quiet else run
+        if shown is not None and wait.awaited:
+            await shown.draw_soon()
         if problem is None and not wait.asked:
             return Outcome(shown)
         return Outcome(shown, _told(problem, run, wait, plan.options.out))

@@ -13,7 +13,7 @@ from parallm_magics import display
 from parallm_magics.cell.option_layers import of_environment
 from parallm_magics.cell.options import TABLE
 from parallm_magics.notebook.settings import spoken_settings
-from parallm_magics.patterns.run import Picture
+from parallm_magics.patterns.shown import Picture
 from parallm_magics.providers import keys, registry
 from parallm_magics.providers.address import host_of
 from parallm_magics.providers.entry import NO_MODEL, ProviderEntry

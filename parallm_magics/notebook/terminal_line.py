@@ -22,7 +22,7 @@ class TerminalLine:
         # In the last column a terminal would go on to the next line.
         self._write(board.line(now)[: shutil.get_terminal_size().columns - 1])
 
-    def finish(self) -> None:
+    def finish(self, board: Board) -> None:
         """Take the line away, before the result is printed."""
         self._write("")
 

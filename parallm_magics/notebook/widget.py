@@ -16,17 +16,21 @@ Cancel = Callable[[], None]
 CLASS = "parallm-live"
 _OVER = f"{CLASS}-over"
 _PARTS = [f"{CLASS}-{part}" for part in ("sheet", "top", "fold", "rows")]
-_SHOWN = {_PARTS[0]: {"display": "none"}}
+_STATUS = f"{CLASS}-status"
 _BUTTON = "7em"
 SHEET = f"""<style>
 /* The result has come to stand below the table: both would be one picture too many, none a jump. */
 .jp-OutputArea-child:has(.{_OVER}):has(~ .jp-OutputArea-child .parallm-run) {{ display: none; }}
 /* As wide and as large as a saved result, so that nothing moves when that takes its place. */
 .{CLASS} {{ position: relative; padding-right: 20px; flex-direction: column; }}
-.{CLASS} .widget-html, .{CLASS} .widget-html-content {{ margin: 0; }}
+.{CLASS}.{CLASS} .widget-html, .{CLASS} .widget-html-content {{ margin: 0; width: auto; }}
+.{CLASS}.{CLASS} .{CLASS}-sheet {{ display: none; }}
+.{CLASS}.{CLASS} .{_STATUS} {{ width: 0; }}
 .{CLASS} .mathjax_ignore {{ font-size: var(--jp-content-font-size1, 14px); }}
 /* Above the text that comes after it, which would take the click. */
 .{CLASS} button {{ position: absolute; z-index: 1; top: 0; right: 0; width: {_BUTTON}; margin: 2px; }}
+/* Nothing runs any more. */
+.{_OVER} button {{ visibility: hidden; }}
 /* Text goes around the button, and below it the table has the whole width. */
 .{CLASS}:has(button) .{CLASS}-top .mathjax_ignore::before {{
     content: ""; float: right; width: calc({_BUTTON} + 8px); height: 36px;
@@ -61,15 +65,17 @@ class Table:
     def draw(self, board: Board, now: float) -> None:
         """Show how things stand at that many seconds since the run's start."""
         self.show(*board.live_parts(now))
+        self._announce(board)
+
+    def _announce(self, board: Board) -> None:
         told = STATUS % board.announcement()
         if self._status.value != told:
             self._status.value = told
 
-    def finish(self) -> None:
+    def finish(self, board: Board) -> None:
         """Take back the offer to stop, and let the result take the place, as nothing runs any more."""
-        if self._button is not None:
-            self._button.layout.visibility = "hidden"
         if self._parts:
+            self._announce(board)
             # Not before: of two runs of a cell the other one's result may come to stand below.
             self._parts[0].add_class(_OVER)
 
@@ -89,22 +95,23 @@ class Table:
                     widget.value = value
             return
         from IPython.display import display
-        from ipywidgets import HTML, Box, Button
+        from ipywidgets import HTML, Box, Button, Layout
 
-        # Given at once: a layout that is set later leaves an open one behind.
-        parts = zip([rules, *drawn], _PARTS, strict=False)
+        # Layout and style are shared, as each is a further model to make, to send and to close.
+        layout = Layout()
+        self._status = HTML(STATUS % "", _dom_classes=(_STATUS,), layout=layout)
+        shared = {"layout": layout, "style": self._status.style}
         self._htmls = [
-            HTML(part, _dom_classes=(name,), layout=_SHOWN.get(name, {"width": "auto"}))
-            for part, name in parts
+            HTML(part, _dom_classes=(name,), **shared)
+            for part, name in zip([rules, *drawn], _PARTS, strict=False)
         ]
-        self._status = HTML(STATUS % "", layout={"width": "0", "margin": "0"})
         children = [self._status, *self._htmls]
         if self._cancel is not None:
             tooltip = "Stop the workers; keep what is done"
-            self._button = Button(description="Cancel", tooltip=tooltip)
+            self._button = Button(description="Cancel", tooltip=tooltip, layout=layout)
             # Wherever it is seen, it is the first stop of the Tab key.
             children.insert(0, self._button)
-        shown = Box(children, _dom_classes=(CLASS,))
+        shown = Box(children, _dom_classes=(CLASS,), layout=layout)
         # Models of their own, which closing a widget leaves open in front end and kernel.
         for widget in (shown, *children):
             for part in (widget, *(getattr(widget, name, None) for name in ("layout", "style"))):

@@ -15,7 +15,7 @@ from parallm_magics.core.tasks import CHARS_PER_TOKEN, Said, Task, Usage
 from parallm_magics.errors import OptionError
 from parallm_magics.patterns.guardrail import guard_tasks
 from parallm_magics.patterns.opening import most_of_try
-from parallm_magics.patterns.run import drawn, printed
+from parallm_magics.patterns.shown import drawn, printed
 from parallm_magics.providers import bill, registry
 
 MOST_TASKS = 200

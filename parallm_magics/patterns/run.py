@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
-import shutil
-import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Self, TypedDict
@@ -15,9 +12,7 @@ from parallm_magics.core.tasks import Record, Usage
 from parallm_magics.errors import ParallmError
 from parallm_magics.patterns.guard_verdicts import Verdict, blocking
 from parallm_magics.patterns.pending import Pending
-
-LEAST_COLUMNS = 20
-"""Columns below which a terminal cannot be read any more."""
+from parallm_magics.patterns.shown import Picture, Shown
 
 Again = Callable[[Any], Awaitable[Any]]
 
@@ -31,7 +26,7 @@ class Common(TypedDict, total=False):
     columns: Sequence[str]
 
 
-class Run:
+class Run(Shown):
     """A finished run: what each worker said, what it took, and how it is shown.
 
     Attributes:
@@ -179,7 +174,7 @@ class Run:
 
     def __getstate__(self) -> dict[str, Any]:
         """What is pickled: all but the way to ask again, which needs the notebook."""
-        return {**vars(self), "_again": None}
+        return {**vars(self), "_again": None, "_ready": None}
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain JSON types."""
@@ -224,36 +219,8 @@ class Run:
     def _view(self) -> display.View:
         raise NotImplementedError
 
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        return drawn(self._blocks())
-
     def _blocks(self) -> list[display.Block]:
         return display.run_blocks(self._view())
-
-    def __str__(self) -> str:
-        return printed(self._blocks())
-
-
-def printed(blocks: Sequence[display.Block]) -> str:
-    """The blocks in full, as wide as the terminal that is written to."""
-    columns = shutil.get_terminal_size().columns if _in_terminal() else display.COLUMNS
-    return display.plain(blocks, max(columns, LEAST_COLUMNS), most=None)
-
-
-def _in_terminal() -> bool:
-    """Whether standard output is a terminal; that of a kernel, which is kept, is none."""
-    return sys.stdout is not None and sys.stdout.isatty()
-
-
-def drawn(blocks: Sequence[display.Block], *, framed: bool = True) -> dict[str, str]:
-    """The blocks as a notebook keeps them, or as a terminal shows them."""
-    # What is kept never depends on who looks at it.
-    plain = printed(blocks) if _in_terminal() else display.plain(blocks)
-    bundle = {"text/plain": plain}
-    # A bug in a picture must not turn a run that has been paid for into an error.
-    with contextlib.suppress(Exception):
-        bundle["text/html"] = display.html(blocks, framed=framed)
-    return bundle
 
 
 def _float(amount: Decimal | None) -> float | None:
@@ -271,16 +238,3 @@ def frame(rows: Sequence[Mapping[str, Any]]) -> Any:
     import pandas as pd
 
     return pd.DataFrame(rows)
-
-
-class Picture:
-    """Something to look at in a cell of its own."""
-
-    def __init__(self, blocks: Sequence[display.Block], *, framed: bool = False) -> None:
-        self._blocks, self._framed = tuple(blocks), framed
-
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        return drawn(self._blocks, framed=self._framed)
-
-    def __repr__(self) -> str:
-        return printed(self._blocks)

@@ -19,8 +19,9 @@ from parallm_magics.patterns.early_stopper import Gathered
 from parallm_magics.patterns.judge import Judgment
 from parallm_magics.patterns.object_ballots import FieldResults, vote_of_objects
 from parallm_magics.patterns.panel import Rule
-from parallm_magics.patterns.run import Common, Picture, Run
+from parallm_magics.patterns.run import Common, Run
 from parallm_magics.patterns.run_view import vote_tally, vote_title, vote_view
+from parallm_magics.patterns.shown import Picture
 from parallm_magics.voting import label_of
 from parallm_magics.voting.count_statistics import CountStatistics
 from parallm_magics.voting.counting import Outcome

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import pickle
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, get_args
+from unittest.mock import patch
 
 import pytest
 from fakes import Act, Fake, answer, by_name, failing, run_context
@@ -286,6 +288,38 @@ def test_a_run_shows_itself() -> None:
     assert "SIMULATED" not in bundle["text/plain"]
     assert set(run.timeline()._repr_mimebundle_()) == {"text/plain", "text/html"}
     assert bundle == run._repr_mimebundle_()
+
+
+def test_a_run_that_is_shown_next_is_drawn_while_others_have_their_turn() -> None:
+    """It is the same picture, shown once; the loop waits for no more than a step of it."""
+    run, _, _ = ran(by_name({"b": failing("auth", 9)}, answer(1.0)))
+    shown, turns = run._repr_mimebundle_(), 0
+
+    async def other() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    async def main() -> None:
+        beside = asyncio.create_task(other())
+        await run.draw_soon()
+        beside.cancel()
+
+    asyncio.run(main())
+    assert turns > 1
+    with patch.object(run, "_view", side_effect=AssertionError("drawn again")):
+        assert run._repr_mimebundle_() == shown
+        with pytest.raises(AssertionError, match="drawn again"):
+            run._repr_mimebundle_()
+
+
+def test_what_is_drawn_before_is_no_part_of_a_copy() -> None:
+    """A pickle would hold the page as well as the records."""
+    run, _, _ = ran(answer(1.0))
+    before = pickle.dumps(run)
+    asyncio.run(run.draw_soon())
+    assert len(pickle.dumps(run)) <= len(before) + 20
 
 
 def test_smuggled_messages_do_not_reach_the_synthesis() -> None:

@@ -28,7 +28,7 @@ class Seen:
         if self._error is not None:
             raise self._error
 
-    def finish(self) -> None:
+    def finish(self, board: Board) -> None:
         """Note that nothing runs any more."""
         self.ends.append("finished")
 
