@@ -11,12 +11,14 @@ from parallm_magics.answers.reading_kinds import KINDS
 from parallm_magics.cell.calls import Section
 from parallm_magics.cell.plan import Plan
 from parallm_magics.core.plain_values import plain_value
+from parallm_magics.core.schemas import Schema
 from parallm_magics.core.tasks import Record
 from parallm_magics.errors import OptionError
 from parallm_magics.patterns.ballots import says_more
 from parallm_magics.patterns.dry_run import Ahead
 from parallm_magics.patterns.notes import OF_SYNTHESES, Merged, noted
-from parallm_magics.patterns.run import Common, Run
+from parallm_magics.patterns.object_columns import answer_rows
+from parallm_magics.patterns.run import Common, Run, frame
 from parallm_magics.patterns.run_view import counts_in_words, fanout_title, fanout_view
 from parallm_magics.patterns.runner import Pattern
 from parallm_magics.patterns.section_votes import SectionVote, section_vote_of, section_vote_rule
@@ -126,6 +128,33 @@ class FanoutRun(Run, Mapping[str, Value]):
         if not self._checked:
             return None
         return self._whole and not (self.blocked or self.flagged or self.unchecked)
+
+    def to_pandas(self, of: str | None = None) -> Any:
+        """Return a DataFrame; with `--schema`, each field is a column.
+
+        Args:
+            of: "workers" for one row per worker; "answers" for one row per key of the run, where a
+                vote on a field adds a column with its agreement, such as `total_agreement`. By
+                default "answers" if there are votes on fields.
+        """
+        if of not in (None, "workers", "answers"):
+            raise OptionError(f"to_pandas(): {of!r} is not one of workers, answers")
+        by_field = any(vote.fields for vote in self.votes.values())
+        if of == "answers" or (of is None and by_field):
+            return frame(answer_rows(self._sections, self.votes, self.results))
+        return super().to_pandas()
+
+    def _schema_at(self, place: int) -> Schema | None:
+        return self._schemas.get(place)
+
+    @functools.cached_property
+    def _schemas(self) -> dict[int, Schema]:
+        return {
+            place: section.reading.schema
+            for section in self._sections
+            if section.reading is not None and section.reading.schema is not None
+            for place in section.tasks
+        }
 
     def _view(self) -> display.View:
         return fanout_view(self, self._sections)

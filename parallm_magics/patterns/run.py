@@ -8,9 +8,11 @@ from decimal import Decimal
 from typing import Any, Self, TypedDict
 
 from parallm_magics import display
+from parallm_magics.core.schemas import Schema
 from parallm_magics.core.tasks import Record, Usage
 from parallm_magics.errors import ParallmError
 from parallm_magics.patterns.guard_verdicts import Verdict, blocking
+from parallm_magics.patterns.object_columns import spread
 from parallm_magics.patterns.pending import Pending
 from parallm_magics.patterns.shown import Picture, Shown
 
@@ -197,6 +199,7 @@ class Run(Shown):
     def to_pandas(self) -> Any:
         """Return a DataFrame with one row per worker; with `--each`, also its item and key.
 
+        With `--schema`, each field is a column; if a column of that name exists, it is `value.NAME`.
         A model that gives each label a probability adds a column for each label, such as `p_spam`.
         """
         rows = []
@@ -209,8 +212,13 @@ class Run(Shown):
             if not about_items:
                 del row["key"], row["item"]
             stated = {f"p_{label}": share for label, share in shares.items()}
-            rows.append({**row, **usage, "error": error.get("message"), **stated})
+            row = {**row, **usage, "error": error.get("message"), **stated}
+            rows.append(spread(row, self._schema_at(record.index), record.value))
         return frame(rows)
+
+    def _schema_at(self, place: int) -> Schema | None:
+        """The schema of the worker at this place; None where its answer is no object."""
+        return None
 
     def timeline(self) -> Picture:
         """Return the timeline alone: one bar per worker on a common axis."""

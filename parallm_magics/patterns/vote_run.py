@@ -9,6 +9,7 @@ from fractions import Fraction
 from typing import Any, Unpack
 
 from parallm_magics import display
+from parallm_magics.core.schemas import Schema
 from parallm_magics.core.tasks import Reading, Record
 from parallm_magics.patterns.ballots import (
     count_ballots,
@@ -152,6 +153,9 @@ class VoteRun(CountStatistics, FieldResults, Run):
     @property
     def _counted(self) -> bool:
         return self._rule.counts(self._reading)
+
+    def _schema_at(self, place: int) -> Schema | None:
+        return self._reading.schema
 
     @property
     def text(self) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import json
 import pickle
@@ -11,6 +12,8 @@ from enum import Enum
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pydantic import BaseModel
 from typing_extensions import TypedDict
 from virtual_time import run_virtual
@@ -19,6 +22,7 @@ from parallm_magics import FanoutRun, OptionError, VariableError, fanout
 from parallm_magics.answers.object_forms import object_text
 from parallm_magics.answers.object_in_text import NoObjectError, read_object
 from parallm_magics.answers.schema_sources import schema_of
+from parallm_magics.providers.registry import define_simulated, forget
 
 SHORT = "vendor, total: number, due?: date, tags: [text]"
 
@@ -191,3 +195,71 @@ def test_an_object_reads_like_a_list_of_its_fields() -> None:
     """No braces and no Python: what a person takes in at once."""
     made = Invoice(vendor="ACME", kind=Kind.BILL, lines=[Line(item="ink", price=Decimal(9))])
     assert object_text(made) == "vendor: ACME\nkind: bill\ndue: –\nlines:\n- item: ink\n  price: 9"
+
+
+def test_a_map_is_a_frame_with_a_column_a_field() -> None:
+    """Dates are dates and exact numbers numbers; a name that is taken stands apart; no object is None."""
+    answers = {"1": json.dumps({"vendor": "A", "total": 2, "name": "n", "due": "2026-11-30"})}
+    define_simulated("given", {**answers, "2": "I would rather not say."})
+    try:
+        fields = "vendor, total: number, name, due?: date"
+        run = ran("{{item}}", model="given", schema=fields, each=["a", "b"], min_success=0)
+    finally:
+        forget("given")
+    frame = run.to_pandas()
+    assert frame["value.name"][0] == "n"
+    assert frame["vendor"].isna().tolist() == [False, True]
+    assert frame["name"].tolist() == ["1", "2"]
+    assert frame["due"].tolist() == [datetime.date(2026, 11, 30), None]
+    assert frame["total"][0] == 2
+    assert "value" not in frame
+    assert frame["status"].tolist() == ["ok", "invalid"]
+    money = ran("%section a\nA", schema=Line).to_pandas()
+    assert money["price"].dtype == float
+
+
+def test_votes_on_fields_are_a_frame_with_their_agreement() -> None:
+    """One row a key: each field's winner, and beside it its share; the workers' own rows on request."""
+    run = ran("{{item}}\n%section q -n 3\nq", schema=SHORT, each=["a", "b"])
+    frame = run.to_pandas()
+    assert frame["key"].tolist() == ["1.q", "2.q"]
+    assert frame["item"].tolist() == ["a", "b"]
+    assert frame["status"].tolist() == [run.votes[key].status for key in run]
+    assert frame["tags"].tolist() == [run.votes[key].fields["tags"].plain for key in run]
+    assert frame["total_agreement"].tolist() == [
+        run.votes[k].fields["total"].agreement for k in run
+    ]
+    assert len(run.to_pandas("workers")) == 6
+    mixed = ran("%section a\nA\n%section b --open\nB", schema=Paper).to_pandas("answers")
+    assert mixed["value"][1].startswith("[SIMULATED]")
+    with pytest.raises(OptionError, match="'answer' is not one of workers, answers"):
+        run.to_pandas("answer")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"vendor":' * 3_000,
+        '{"a":' + "[" * 100_000,
+        "{" * 200_000,
+        '{"vendor": "A", "pages": ' + "9" * 100_000 + "}",
+        '{"vendor": "' + "x" * 1_000_000 + '", "pages": "two"}',
+        '{"vendor": 1e999, "pages": -Infinity}',
+        "\ud800{",
+        '{"vendor": "A", "pages": 1} ' * 5_000 + '{"vendor": "B", "pages": 1}',
+    ],
+)
+def test_hostile_json_is_one_line_at_once(text: str) -> None:
+    """However deep, long or odd: a short reason, and no error of Python's own."""
+    with pytest.raises(NoObjectError) as error:
+        read_object(text, schema_of(Bare))
+    assert len(str(error.value)) < 400
+    assert "\n" not in str(error.value)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text(alphabet='{}[]":, \n\\ab1.-`', max_size=60))
+def test_no_text_breaks_the_reader(text: str) -> None:
+    """A text holds an object that conforms, or there is a reason why it does not."""
+    with contextlib.suppress(NoObjectError):
+        assert isinstance(read_object(text, schema_of(Bare)), dict)
