@@ -88,9 +88,11 @@ def hostile_view(payload: str) -> View:
         True,
         (payload,),
         tally,
-        ("valid", payload),
-        tuple(SectionVote(payload, each, (hostile_record(payload),)) for each in others),
-        (
+        ballots=("valid", payload),
+        section_votes=tuple(
+            SectionVote(payload, each, (hostile_record(payload),)) for each in others
+        ),
+        guards=(
             Guard(payload, True, payload, payload),
             Guard(payload, False, payload, f"because {payload}"),
             Guard(payload, False, None, payload),
