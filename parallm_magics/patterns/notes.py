@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from parallm_magics.answers.candidates import addresses_judge, is_hollow
@@ -14,6 +14,8 @@ from parallm_magics.display import count
 from parallm_magics.patterns.ballots import Ballot
 from parallm_magics.patterns.judge import Candidate, some
 from parallm_magics.patterns.panel import alike
+from parallm_magics.voting.field_votes import FieldVote
+from parallm_magics.voting.pick_rules import rule_named
 from parallm_magics.voting.rule_entry import PickRule
 
 Seen = TypeVar("Seen")
@@ -54,6 +56,7 @@ class Votes:
         shuffled: whether the choices are named in another order to each voter.
         measured: whether labels show what the votes are worth, so that nobody need be warned.
         records, ballots: how each voter ended; None where there are many votes, as in a study.
+        fields: how the vote on each field of objects ended.
     """
 
     tasks: Sequence[Task]
@@ -64,6 +67,7 @@ class Votes:
     measured: bool = False
     records: Sequence[Record] | None = None
     ballots: Sequence[Ballot] | None = None
+    fields: Mapping[str, FieldVote] = field(default_factory=dict)
 
     @property
     def labels(self) -> Counter[str]:
@@ -72,9 +76,22 @@ class Votes:
 
     @property
     def agreement(self) -> float | None:
-        """The leader's share of the valid votes; None where there is none."""
+        """The leader's share of the valid votes, of several fields the lowest; None without a vote."""
+        if self.fields:
+            return min((each or 0.0 for each in self._by_field.values()), default=None)
         labels = self.labels
         return max(labels.values()) / labels.total() if labels else None
+
+    @property
+    def _by_field(self) -> dict[str, float | None]:
+        """The agreement on each field that somebody gave, where votes for one value are counted."""
+        counted = {n: f for n, f in self.fields.items() if f.valid and rule_named(f.pick).agrees}
+        return {name: vote.agreement for name, vote in counted.items()}
+
+    @property
+    def disputed(self) -> list[str]:
+        """The fields on which answers scatter."""
+        return [name for name, share in self._by_field.items() if (share or 0.0) < LOW]
 
     @property
     def one_prompt(self) -> bool:
@@ -102,7 +119,12 @@ class Votes:
 
     @property
     def copied(self) -> bool:
-        """Whether one prompt was answered by one long text, word for word."""
+        """Whether one prompt was answered by one long text, word for word.
+
+        An object is written in one way only.
+        """
+        if self.reading.schema is not None:
+            return False
         pairs = zip(self.records or (), self.ballots or (), strict=True)
         texts = {record.text for record, ballot in pairs if ballot.label}
         long = len(texts) == 1 and len(min(texts)) >= COPIED
@@ -143,7 +165,7 @@ def _fuzzy(votes: Votes) -> bool:
     agrees = votes.counted and votes.rule.agrees and votes.agreement is not None
     pairs = [*zip(votes.records or (), votes.ballots or (), strict=True)]
     unreadable = sum(b.state == "invalid" and r.status != "truncated" for r, b in pairs)
-    low = agrees and (votes.agreement or 0.0) < LOW
+    low = agrees and not votes.fields and (votes.agreement or 0.0) < LOW
     return low or unreadable > UNREADABLE * len(pairs)
 
 
@@ -177,6 +199,13 @@ OF_VOTES: Sequence[Note[Votes]] = (
     Note(
         _fuzzy,
         lambda votes: "the question may be unclear: improve the prompt before you add votes",
+    ),
+    Note(
+        lambda votes: bool(votes.disputed),
+        lambda votes: (
+            f"the voters disagree on {some(votes.disputed)}: say more exactly what belongs there, in the prompt or "
+            f"in the schema"
+        ),
     ),
 )
 """What the votes themselves say about the panel and the question."""

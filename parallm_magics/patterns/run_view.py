@@ -189,6 +189,7 @@ def vote_view(run: VoteRun, rule: Rule, reading: Reading, repeats: bool) -> disp
         "vote",
         run.text if chosen else None,
         "Winning answer",
+        [f"no object: {run.how}"] if run.fields and run.value is None else [],
         tally=vote_tally(run, rule, reading, repeats),
         fields=field_tallies(
             run.fields, run.ballots, repeats=repeats, decided_after=run.decided_after

@@ -22,6 +22,7 @@ from parallm_magics.patterns.judge import (
     score,
 )
 from parallm_magics.patterns.notes import OF_JUDGES, OF_VOTES, Judged, Votes, noted
+from parallm_magics.patterns.object_ballots import vote_of_objects
 from parallm_magics.patterns.panel import Rule, panel_reading, repeats, rule_of
 from parallm_magics.patterns.plan_board import label_reader
 from parallm_magics.patterns.run import Common
@@ -122,6 +123,7 @@ class VotePattern(Pattern[VoteRun]):
         if self.blocked:
             return super().notes(records, *more)
         read, ballots = self._count(records)
+        objects = vote_of_objects(read, ballots, self._rule, self._reading)
         votes = Votes(
             self._tasks,
             self._rule.entry,
@@ -130,6 +132,7 @@ class VotePattern(Pattern[VoteRun]):
             shuffled=self.plan.options.shuffle_choices,
             records=read,
             ballots=ballots,
+            fields={} if objects is None else objects.fields,
         )
         judged = self._judgment.notes if self._judgment is not None else ()
         return super().notes(records, *noted(OF_VOTES, votes), *judged, *more)

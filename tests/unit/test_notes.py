@@ -17,16 +17,24 @@ from parallm_magics.patterns.notes import OF_JUDGES, OF_SYNTHESES, OF_VOTES, Jud
 from parallm_magics.patterns.panel import panel_reading
 from parallm_magics.voting.pick_rules import rule_named
 
-TIE, SHARED, PINNED, COPIED, UNASKED, FUZZY = (
+TIE, SHARED, PINNED, COPIED, UNASKED, FUZZY, DISPUTED = (
     "votes on two labels can tie",
     "so they share errors",
     "are almost copies",
     "all answers are identical",
     "without --choices",
     "may be unclear",
+    "the voters disagree on n: say more exactly",
 )
 AB, ABC = "--choices a,b", "--choices a,b,c"
+OBJECTS = '-n 5 --schema "word, n: number"'
 LONG = f"{'The reasons are these and those. ' * 3}\nANSWER: a"
+
+
+def objects(numbers: str) -> list[str]:
+    """An object a voter, alike but for the number."""
+    return [f'{{"word": "the same text in every one of them", "n": {n}}}' for n in numbers]
+
 
 OF_A_VOTE = [
     pytest.param(TIE, f"-n 4 {AB}", "aabb", True, id="an even panel is level"),
@@ -61,6 +69,15 @@ OF_A_VOTE = [
     pytest.param(FUZZY, f"-n 5 {ABC}", "aaaa?", False, id="one of five unreadable"),
     pytest.param(FUZZY, f"-n 5 --pick any --flag b {ABC}", "aabbc", False, id="one voter's flag"),
     pytest.param(FUZZY, "-n 5 --pick median --score 1..10", "13579", False, id="numbers are near"),
+    pytest.param(FUZZY, OBJECTS, objects("11223"), False, id="a field has a note of its own"),
+    pytest.param(COPIED, OBJECTS, objects("11111"), False, id="an object is written in one way"),
+    pytest.param(SHARED, OBJECTS, objects("11112"), True, id="in every field"),
+    pytest.param(SHARED, OBJECTS, objects("11122"), False, id="not in every field"),
+    pytest.param(DISPUTED, OBJECTS, objects("11223"), True, id="in one field"),
+    pytest.param(DISPUTED, OBJECTS, objects("11122"), False, id="three of five in each field"),
+    pytest.param(
+        DISPUTED, f"{OBJECTS} --pick median", objects("12345"), False, id="numbers of a field"
+    ),
 ]
 
 
