@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from numbers import Number
@@ -13,6 +14,8 @@ from parallm_magics.answers.reading_kinds import KINDS
 from parallm_magics.cell.items import BrokenSourceError, Items, items_of
 from parallm_magics.cell.tables import is_missing
 from parallm_magics.cell.variables import Ref, path, public_names, spelling_of, value_of, whole
+from parallm_magics.core.plain_values import plain_value
+from parallm_magics.core.schemas import Schema
 from parallm_magics.core.tasks import Reading
 from parallm_magics.errors import OptionError, VariableError, nearest, then, translated
 from parallm_magics.voting import label_of, same_answer_key
@@ -162,7 +165,8 @@ def _listed(value: Any, name: str, items: Items, reading: Reading) -> Labels:
             f"--truth: {name} has {count} {'label' if len(values) == 1 else 'labels'} for the "
             f"{items.known:,} items of {items.name}; use None for an item without a label"
         )
-    if values and all(isinstance(value, Mapping) and len(value) == 1 for value in values):
+    single = all(isinstance(value, Mapping) and len(value) == 1 for value in values)
+    if values and single and reading.schema is None:
         values = [next(iter(value.values())) for value in values]  # a table of one column
     if not _aligned(source, items):
         raise OptionError(
@@ -244,6 +248,8 @@ def _counted(value: Any, reading: Reading) -> str | None:
     """
     if is_missing(value) or (isinstance(value, str) and not value.strip()):
         return None
+    if reading.schema is not None:
+        return _true_object(value, reading.schema)
     if isinstance(value, Mapping | list | tuple | set):
         raise ValueError(f"a label must be one word or number, not a {type(value).__name__}")
     if KINDS[reading.kind].is_number:
@@ -257,6 +263,32 @@ def _counted(value: Any, reading: Reading) -> str | None:
         if same_answer_key(choice) == key:
             return choice
     raise ValueError(f"{text[:40]!r} is not one of the --choices: {', '.join(reading.choices)}")
+
+
+def _true_object(value: Any, schema: Schema) -> str:
+    """Return a true object as JSON.
+
+    Args:
+        value: an object of the schema, a dict of its fields, or either as JSON text.
+    """
+    plain = _json(value) if isinstance(value, str) else plain_value(value)
+    if not isinstance(plain, Mapping):
+        name = schema.name
+        raise ValueError(
+            f"expected an object of {name}: a dict, a {name} or JSON, got {value!r:.40}"
+        )
+    made = translated(
+        lambda: schema.make(dict(plain)),
+        lambda error: ValueError(f"it is no valid {schema.name}: {error}"),
+        ValueError,
+    )
+    return json.dumps(schema.plain(made), ensure_ascii=False, sort_keys=True)
+
+
+def _json(text: str) -> Any:
+    with contextlib.suppress(ValueError):
+        return json.loads(text)
+    return None
 
 
 def _number(value: Any, reading: Reading) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from parallm_magics import display
 from parallm_magics.study.calibrations import Calibration, Sure
+from parallm_magics.study.field_findings import ObjectFindings
 from parallm_magics.study.findings import Findings
 from parallm_magics.study.report_numbers import between
 
@@ -15,18 +16,24 @@ NOTE = (
 _SHARES = {"agreed": "Share of votes", "stated": "Stated probability"}
 
 
-def calibrated(run: Findings) -> list[display.Block]:
-    """A reliability picture for each system with shares, and what is said of it."""
+def calibrated(run: ObjectFindings) -> list[display.Block]:
+    """A reliability picture for each system with shares, of objects also for the vote on each field."""
+    told = [(each.system, each) for each in run.calibration.values()]
+    told += [
+        (f"{name}, {run.vote}", found.calibration[run.vote])
+        for name, found in run.fields.items()
+        if run.vote in found.calibration
+    ]
     blocks: list[display.Block] = []
-    last = next((each.system for each in reversed(run.calibration.values()) if each.bins), "")
-    for found in run.calibration.values():
-        said = [f"{found.system}: {_scores(found)}"]
+    pictures = [each for _, each in told if each.bins]
+    for name, found in told:
+        said = [f"{name}: {_scores(found)}"]
         if found.sure is not None:
             said.append(sure_words(found.sure))
         lines = tuple(display.isolated(line, 1_000) for line in said)
         blocks.append(display.Says(lines, "small"))
         if found.bins:
-            blocks.append(_picture(found, NOTE if found.system == last else ""))
+            blocks.append(_picture(found, NOTE if found is pictures[-1] else ""))
     return blocks
 
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from typing import Any
 
 from parallm_magics.voting.paired_tests import (
     Verdict,
@@ -40,6 +41,7 @@ class Outcome:
             shares of the valid votes; None where it gives none.
         share: what it gives its answer; None without one.
         stated: whether the shares are probabilities that a model states.
+        value: the object or the field's value that the answer stands for; None for a label.
     """
 
     answer: str | None
@@ -55,6 +57,7 @@ class Outcome:
     shares: Mapping[str, float] | None = None
     share: float | None = None
     stated: bool = False
+    value: Any = None
 
 
 def rejudged(outcome: Outcome, answer: str | None, right: bool, calls: float) -> Outcome:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
@@ -14,19 +14,15 @@ from parallm_magics.cell.study_plan import System
 from parallm_magics.cell.true_labels import key_of
 from parallm_magics.core.tasks import Reading, Record
 from parallm_magics.errors import OptionError
-from parallm_magics.patterns.ballots import Ballot, count_ballots, votes_of
+from parallm_magics.patterns.ballots import Ballot, votes_of
 from parallm_magics.patterns.early_stopper import EarlyStopper
 from parallm_magics.patterns.panel import Rule, one_reading, rule_of
 from parallm_magics.study.measures import Outcome
 from parallm_magics.voting import label_of
-from parallm_magics.voting.pick_rules import rule_named
 from parallm_magics.voting.rule_entry import Vote
 
 Records = Sequence[Record]
 Ballots = Sequence[Ballot]
-
-_NOT_ASKED = ("cancelled", "blocked")
-_NEVER_CAME = ("budget", "bad_item", "cancelled")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +35,7 @@ class Item:
         truth: its true label as answers are counted; None where that is not known.
         ballots: the votes of the cell's own panel, in the panel's order.
         outcomes: by the system's name.
+        fields: of answers that are objects, each field as an item of its own, by its name.
     """
 
     number: int
@@ -46,6 +43,7 @@ class Item:
     truth: str | None
     ballots: tuple[Ballot, ...]
     outcomes: Mapping[str, Outcome]
+    fields: Mapping[str, Item] = field(default_factory=dict)
 
     @property
     def labels(self) -> tuple[str | None, ...]:
@@ -111,49 +109,6 @@ def reading_of_all(plan: Plan) -> Reading:
     return one_reading(plan.calls.reading(place) for place in range(plan.calls.size))
 
 
-def items_of(plan: Plan, records: Sequence[Record]) -> list[Item]:
-    """The items of which every call has been made, in order."""
-    assert plan.study is not None
-    labels, reading = plan.study.labels, reading_of_all(plan)
-    countings = rules_of(plan)
-    main = next(each.system.places for each in countings if each.system.kind == "vote")
-    found = []
-    for number, round_ in _rounds(records, plan.calls.size):
-        truth = labels.truth.get(number)
-        counted: dict[tuple[int, ...], tuple[list[Record], tuple[Ballot, ...]]] = {}
-        outcomes = {}
-        for counting in countings:
-            places = counting.system.places
-            if places not in counted:
-                mine = [replace(round_[place], index=at) for at, place in enumerate(places)]
-                confident = rule_named(plan.calls.options(places[0]).pick).states_confidence
-                counted[places] = count_ballots(
-                    mine, reading, counting.weights, confident=confident
-                )
-            read, ballots = counted[places]
-            make = _KINDS[counting.system.kind]
-            outcomes[counting.system.name] = make(counting, read, ballots, truth)
-        own = counted[main][1]
-        found.append(Item(number, labels.words.get(number, ""), truth, own, outcomes))
-    return found
-
-
-def _rounds(records: Sequence[Record], size: int) -> Iterator[tuple[int, list[Record]]]:
-    """The number of each item and its records, where all of its calls were made."""
-    by_place = {record.index: record for record in records}
-    for number in sorted({record.index // size + 1 for record in records}):
-        places = range((number - 1) * size, number * size)
-        round_ = [by_place[place] for place in places if place in by_place]
-        if len(round_) == size and all(map(_was_asked, round_)):
-            yield number, round_
-
-
-def _was_asked(record: Record) -> bool:
-    if record.status in _NOT_ASKED:
-        return False
-    return record.error is None or record.error.kind not in _NEVER_CAME
-
-
 def _single(counting: Counting, records: Records, ballots: Ballots, truth: str | None) -> Outcome:
     """One call: every vote is a draw of it where all ask the same, else it is the first voter's."""
     drawn = len(ballots) if counting.repeats else 1
@@ -203,14 +158,20 @@ def _shares_of(
 
 def _stopped(counting: Counting, records: Records, ballots: Ballots, truth: str | None) -> Outcome:
     """The same votes, ended as soon as those still open could not change the outcome."""
-    stopper = EarlyStopper(counting.rule, counting.reading, counting.weights)
-    order = sorted(records, key=lambda record: (record.seconds, record.index))
-    last = next((at for at, each in enumerate(order) if stopper.decides(each)), len(order) - 1)
-    votes = [vote for vote in votes_of(records, ballots) if vote.index in stopper.heard]
-    ended = sorted(order[: last + 1], key=lambda record: record.index)
+    heard, ended = until_decided(counting, records)
+    votes = [vote for vote in votes_of(records, ballots) if vote.index in heard]
     found = _decided(counting, votes, ended, ballots, truth)
     # What a call has cost that is ended before its answer is known is not told.
     return replace(found, priced=found.priced and len(ended) == len(records))
+
+
+def until_decided(counting: Counting, records: Records) -> tuple[set[int], list[Record]]:
+    """The places of the votes that count where a vote ends early, and the calls that have ended by then."""
+    stopper = EarlyStopper(counting.rule, counting.reading, counting.weights)
+    order = sorted(records, key=lambda record: (record.seconds, record.index))
+    last = next((at for at, each in enumerate(order) if stopper.decides(each)), len(order) - 1)
+    ended = sorted(order[: last + 1], key=lambda record: record.index)
+    return stopper.heard, ended
 
 
 _KINDS: Mapping[str, Callable[..., Outcome]] = {
@@ -220,6 +181,19 @@ _KINDS: Mapping[str, Callable[..., Outcome]] = {
     "model": _single,
     "panel": _vote,
 }
+
+
+def outcome_of(
+    counting: Counting, records: Records, ballots: Ballots, truth: str | None
+) -> Outcome:
+    """What a system made of an item.
+
+    Args:
+        records: those of its calls, with what was read of them, in its own order.
+        ballots: the same as votes.
+        truth: the true label as answers are counted; None where that is not known.
+    """
+    return _KINDS[counting.system.kind](counting, records, ballots, truth)
 
 
 def _decided(

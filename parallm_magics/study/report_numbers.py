@@ -4,6 +4,19 @@ from __future__ import annotations
 
 from parallm_magics import display
 
+_SHOWN = {
+    "same": "no difference",
+    "too_few": "too few to tell",
+    "not_shown": "may be chance",
+    "no_items": "–",
+}
+"""Verdicts in words; the others are words themselves."""
+
+
+def shown_as(verdict: str) -> str:
+    """A verdict in words."""
+    return _SHOWN.get(verdict, verdict)
+
 
 def rights(number: float) -> str:
     """A number of right answers; a mean over draws need not be whole."""

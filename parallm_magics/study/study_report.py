@@ -10,27 +10,21 @@ from parallm_magics import display
 from parallm_magics.study.advice import more_calls, shown, signed
 from parallm_magics.study.calibration_report import TITLE, calibrated
 from parallm_magics.study.error_report import errors
+from parallm_magics.study.field_findings import ObjectFindings
+from parallm_magics.study.field_report import fields_agreed, fields_right, wrong_fields
 from parallm_magics.study.findings import Findings
 from parallm_magics.study.headline import lead_of, title_of
 from parallm_magics.study.learned_report import learned
 from parallm_magics.study.measures import Comparison, Measure
 from parallm_magics.study.outcomes import Item
-from parallm_magics.study.report_numbers import between, rights, whole
+from parallm_magics.study.report_numbers import between, rights, shown_as, whole
 from parallm_magics.study.voter_findings import most_votes
 
 WRONG = 10
 """Most items that are shown one by one."""
 
-_SHOWN = {
-    "same": "no difference",
-    "too_few": "too few to tell",
-    "not_shown": "may be chance",
-    "no_items": "–",
-}
-"""Verdicts in words; the others are words themselves."""
 
-
-def report_of(run: Findings, view: display.View) -> list[display.Block]:
+def report_of(run: ObjectFindings, view: display.View) -> list[display.Block]:
     """The report of a study: its answer, a picture of each system, and all else folded.
 
     Args:
@@ -38,7 +32,7 @@ def report_of(run: Findings, view: display.View) -> list[display.Block]:
     """
     blocks: list[display.Block] = []
     if run.labelled:
-        blocks.append(_rights(run))
+        blocks += [_rights(run), *fields_right(run)]
         blocks += [_folded("How sure is this? The same items compared", _comparisons(run))]
         blocks += [_folded("Each system in numbers", [_systems(run)])]
         blocks += [_wrong(run)]
@@ -47,7 +41,7 @@ def report_of(run: Findings, view: display.View) -> list[display.Block]:
         title = "What half of the items teach, tested on the other half"
         blocks += [_folded(title, learned(run))]
     elif run.measured:
-        blocks += [_systems(run), _doubtful(run)]
+        blocks += [_systems(run), *fields_agreed(run), _doubtful(run)]
     blocks = [b for b in blocks if not (isinstance(b, display.Disclosure) and not b.blocks)]
     return display.report_blocks(title_of(run), _about(run), lead_of(run), blocks, view)
 
@@ -199,7 +193,7 @@ def _comparison_row(found: Comparison) -> tuple[str, ...]:
         f"{found.losses:,}",
         difference,
         f"{found.p:.2g}" if found.p >= 0.0001 else "< 0.0001",
-        _SHOWN.get(found.verdict, found.verdict),
+        shown_as(found.verdict),
         _one_more(found),
     )
 
@@ -222,10 +216,16 @@ def _wrong(run: Findings) -> display.Block:
     if not wrong:
         return display.Says(("The vote got every item right.",))
     more = f"{len(wrong) - WRONG:,} more in run.wrong" if len(wrong) > WRONG else ""
-    rows = tuple(_item_row(run, item) for item in wrong[:WRONG])
-    head = (">Item", "What it says", "Truth", "Vote", "Votes")
     title = f"What the vote got wrong: {display.count(len(wrong), 'item')}, most agreement first"
-    return _folded(title, [display.Table("", head, rows, 1, more)])
+    rows = tuple(_item_row(run, item) for item in wrong[:WRONG])
+    head: tuple[str, ...] = (">Item", "What it says", "Truth", "Vote", "Votes")
+    if wrong[0].fields:
+        head = (">Item", "What it says", "Wrong fields")
+        rows = tuple(
+            (f"{item.number:,}", item.words, wrong_fields(item, run.vote)) for item in wrong[:WRONG]
+        )
+    rest = head.index("Wrong fields") if wrong[0].fields else 1
+    return _folded(title, [display.Table("", head, rows, rest, more)])
 
 
 def _doubtful(run: Findings) -> display.Table:

@@ -13,17 +13,19 @@ from parallm_magics.core.tasks import Record
 from parallm_magics.errors import OptionError
 from parallm_magics.patterns.run import Common, Run, frame
 from parallm_magics.patterns.run_view import blocked_title, run_view
-from parallm_magics.study.findings import Findings
+from parallm_magics.study.field_findings import ObjectFindings, field_columns, system_rows
 from parallm_magics.study.headline import title_of
 from parallm_magics.study.study_report import report_of
 from parallm_magics.study.voter_findings import agreement
 
 
-class StudyRun(Findings, Run, Mapping[str, str | None]):
+class StudyRun(ObjectFindings, Run, Mapping[str, Any]):
     """The result of a vote on each of many items: a mapping of an item's key to the winning label.
 
     Each item is a key, its number from 1 unless the items are a dict; one that nobody won, or that
     could not be measured, is None. With `--sure`, so is one whose share is below the share chosen.
+    With `--schema` it is the validated object of the fields' winners, and `fields` has the study of
+    each field.
     """
 
     def __init__(
@@ -33,21 +35,20 @@ class StudyRun(Findings, Run, Mapping[str, str | None]):
         **common: Unpack[Common],
     ) -> None:
         Run.__init__(self, records, **common)
-        Findings.__init__(self, plan, () if self.blocked else self.results)
+        ObjectFindings.__init__(self, plan, () if self.blocked else self.results)
 
     @cached_property
-    def _winners(self) -> dict[Any, str | None]:
+    def _winners(self) -> dict[Any, Any]:
         calls = self._plan.calls
         rounds = -(-(max((r.index for r in self.results), default=-1) + 1) // calls.size)
-        winners: dict[Any, str | None] = {calls.item_key(at + 1): None for at in range(rounds)}
+        winners: dict[Any, Any] = {calls.item_key(at + 1): None for at in range(rounds)}
         for item in self.measured:
             outcome = item.outcomes[self.vote]
-            winners[calls.item_key(item.number)] = (
-                outcome.answer if self._is_sure(outcome) else None
-            )
+            answer = outcome.answer if outcome.value is None else outcome.value
+            winners[calls.item_key(item.number)] = answer if self._is_sure(outcome) else None
         return winners
 
-    def __getitem__(self, key: str) -> str | None:
+    def __getitem__(self, key: str) -> Any:
         return self._winners[key if key in self._winners else str(key)]
 
     def __iter__(self) -> Iterator[str]:
@@ -114,28 +115,21 @@ class StudyRun(Findings, Run, Mapping[str, str | None]):
             "systems": self._system_rows(),
             "comparisons": self._comparison_rows(),
             "diagnostics": self.diagnostics if self.labelled else None,
+            "fields": {name: found.to_dict() for name, found in self.fields.items()},
             "calibration": [asdict(each) for each in self.calibration.values()],
             "items": self._item_rows(),
             **super().to_dict(),
         }
 
     def _system_rows(self) -> list[dict[str, Any]]:
-        rows = []
-        for system in self.systems:
-            found = asdict(self.measures[system.name])
-            cost = found.pop("cost")
-            low, high = found.pop("interval") or (None, None)
-            rows.append(
-                {
-                    "system": system.name,
-                    "kind": system.kind,
-                    **found,
-                    "accuracy_low": low,
-                    "accuracy_high": high,
-                    "cost": None if cost is None else float(cost),
-                }
-            )
-        return rows
+        return system_rows(self)
+
+    def _field_rows(self) -> list[dict[str, Any]]:
+        return [
+            {"field": name, **row}
+            for name, found in self.fields.items()
+            for row in system_rows(found)
+        ]
 
     def _comparison_rows(self) -> list[dict[str, Any]]:
         return [{**asdict(each), "difference": each.difference} for each in self.comparisons]
@@ -181,6 +175,7 @@ class StudyRun(Findings, Run, Mapping[str, str | None]):
                 "truth": item.truth,
                 **{name: outcome.answer for name, outcome in item.outcomes.items()},
                 "agreement": agreement(item),
+                **field_columns(item, self.vote),
             }
             for item in self.measured
         ]
@@ -190,12 +185,14 @@ class StudyRun(Findings, Run, Mapping[str, str | None]):
 
         Args:
             of: "systems", or "comparisons", "items" or "calls" for one row per one of these;
-                "calibration" for one row per system with shares, "reliability" for one per bin of these.
+                "calibration" for one row per system with shares, "reliability" for one per bin of these;
+                "fields" for one row per field and system, with `--schema`.
         """
         if of == "calls":
             return super().to_pandas()
         rows = {
             "systems": self._system_rows,
+            "fields": self._field_rows,
             "items": self._item_rows,
             "comparisons": self._comparison_rows,
             "calibration": self._calibration_rows,

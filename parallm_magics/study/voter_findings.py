@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
@@ -19,8 +19,9 @@ from parallm_magics.study.learned_panels import (
     learned_weights,
     weighted_winners,
 )
+from parallm_magics.study.measured_items import items_of
 from parallm_magics.study.measures import Comparison, Outcome, compare, rejudged
-from parallm_magics.study.outcomes import Item, is_true, items_of, reading_of_all
+from parallm_magics.study.outcomes import Item, is_true, reading_of_all
 from parallm_magics.voting import (
     accuracy_by_votes,
     error_correlations,
@@ -80,7 +81,10 @@ class MeasuredItems:
     @cached_property
     def measured(self) -> tuple[Item, ...]:
         """The items of which every call was made, in order."""
-        return tuple(items_of(self._plan, self._records))
+        return tuple(self._items())
+
+    def _items(self) -> Iterable[Item]:
+        return items_of(self._plan, self._records)
 
     @cached_property
     def labelled(self) -> tuple[Item, ...]:
