@@ -233,8 +233,17 @@ def _address(entry: ProviderEntry) -> tuple[str, ...]:
         f"`{entry.base_url}`",
         f"`{entry.base_env}`" if entry.base_env else "",
         f"`{entry.client or dialect.client}`, {dialect.name}",
-        f"`{entry.prices}`" if entry.prices else "none: it is local",
+        _prices(entry),
     )
+
+
+def _prices(entry: ProviderEntry) -> str:
+    if isinstance(entry.prices, str):
+        return f"`{entry.prices}`" if entry.prices else "none: it is local"
+    each = (
+        f"`{model}` ${took:.2f} in, ${gave:.2f} out" for model, (took, gave) in entry.prices.items()
+    )
+    return f"{', '.join(each)}, for a million tokens"
 
 
 def names() -> str:

@@ -26,7 +26,7 @@ class Client:
         Raises:
             OptionError: it does not say how it is asked.
         """
-        if entry.dialect is None:
+        if entry.dialect is None or not entry.dialect.ask:
             raise OptionError(
                 f"%parallm code: the entry of {entry.name!r} has no dialect, so its calls cannot be written as code"
             )

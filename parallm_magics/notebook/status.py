@@ -20,6 +20,11 @@ from parallm_magics.providers.entry import NO_MODEL, ProviderEntry
 from parallm_magics.recordings.modes import offline
 
 
+DECIDES = (
+    f"decision models at the address of NAME, by System One, such as ollama{registry.DECIDE}:jev"
+)
+
+
 def show_status(magics: Any) -> None:
     """The settings in force, the providers, the recordings and the spend of the session."""
     session = magics.session  # where its settings are wrong, that is all there is to say
@@ -40,7 +45,8 @@ def show_status(magics: Any) -> None:
 
 def show_models() -> None:
     """Tell how models are named, a line for each provider."""
-    _show([(entry.name, _models(entry)) for entry in registry.entries()])
+    known = [(entry.name, _models(entry)) for entry in registry.entries()]
+    _show([*known, (f"NAME{registry.DECIDE}", DECIDES)])
 
 
 def show_providers() -> None:

@@ -17,7 +17,8 @@ class Dialect:
         limit: the usual field that bounds the output tokens.
         ask: the end of a program's function that asks: from `prompt`, `model`, `system`, `max_tokens`
             and the dict `more` to the text of one complete answer; `{client}`, `{limit}` and
-            `{text}` stand for the client, that field and the expression of the answer's text.
+            `{text}` stand for the client, that field and the expression of the answer's text. "" where
+            no program can be written.
         text: the expression of the answer's text.
         effort: the client's argument for the effort, and the form of its value.
         temperature: whether the client has an argument of that name.
@@ -104,4 +105,10 @@ RESPONSES = Dialect(
     if answer.status != "completed" or not answer.output_text.strip():
         raise ValueError(f"no complete answer: {{answer.status}} {{answer.incomplete_details}}")
     return answer.output_text""",
+)
+DECISIONS = Dialect(
+    "decisions", "openai", "AsyncOpenAI", "decisions.OpenAIDecisions", limit="", ask=""
+)
+SYSTEM_ONE = Dialect(
+    "System One", "openai", "AsyncOpenAI", "system_one.SystemOneProvider", limit="", ask=""
 )

@@ -108,6 +108,7 @@ class Draft:
         begun: whether a good status has arrived.
         sent: the request.
         adapted: what was sent otherwise than usual, as the endpoint does not take it, in words.
+        answers: of a request with questions, what came for each of them.
         asking: how it was asked for the form of the answer.
     """
 
@@ -128,6 +129,7 @@ class Draft:
     begun: bool = False
     sent: Mapping[str, Any] = field(default_factory=dict)
     adapted: str = ""
+    answers: tuple[Reply | Fault, ...] = ()
     asking: Asking = field(default_factory=Asking)
 
     @property
@@ -232,6 +234,7 @@ class Draft:
             adapted=self.adapted,
             thinking=self.thought,
             thinking_tokens=self.thinking_tokens,
+            answers=self.answers,
         )
 
     def cut(self, fault: Fault | None, task: Task) -> Fault:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from parallm_magics.core.provider import Provider
-from parallm_magics.providers.dialects import CHAT, MESSAGES, RESPONSES
+from parallm_magics.providers.dialects import CHAT, DECISIONS, MESSAGES, RESPONSES
 from parallm_magics.providers.entry import NO_MODEL, ProviderEntry
 
 
@@ -58,6 +58,21 @@ ENTRIES = (
         fixed=True,
         unpriced=SEARCHING,
         quirks="for models that exist only there; store=false is sent, so prompts are not stored",
+    ),
+    ProviderEntry(
+        "decide",
+        "https://api.openai.com/v1",
+        ("OPENAI_API_KEY",),
+        {"gpt-6-luna": (0.1, 0.0)},
+        ("gpt-6-luna",),
+        dialect=DECISIONS,
+        base_env="OPENAI_BASE_URL",
+        official=True,
+        fixed=True,
+        enforces="nothing",
+        decides=True,
+        quirks="OpenAI Decisions: a probability for each label, billed by input only; answers --choices and --score, "
+        "up to 400 questions about one text in one request",
     ),
     ProviderEntry(
         "gemini",

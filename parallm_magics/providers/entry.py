@@ -106,6 +106,11 @@ class ProviderEntry:
         return next(filter(keys.is_set, self.keys), next(iter(self.keys), None))
 
     @property
+    def may_decide(self) -> bool:
+        """Whether decision models can be asked at its address, by System One."""
+        return bool(self.base_url) and not (self.client or self.decides or self.simulated)
+
+    @property
     def is_local(self) -> bool:
         """Whether its usual address is one of the own network."""
         return self.base_url.startswith("http") and is_local(self.base_url)

@@ -19,11 +19,13 @@ from parallm_magics.core.provider import Provider
 from parallm_magics.core.tasks import Model
 from parallm_magics.errors import ModelError, OptionError, nearest, then
 from parallm_magics.providers.address import host_of
-from parallm_magics.providers.dialects import Dialect
+from parallm_magics.providers.dialects import SYSTEM_ONE, Dialect
 from parallm_magics.providers.entries import BY_NAME, ENTRIES, WELL_KNOWN, simulated
 from parallm_magics.providers.entry import ProviderEntry
 from parallm_magics.providers.keys import scrub
 
+DECIDE = "-decide"
+"""Behind a provider's name: the decision models at its address."""
 WAYS_OUT = (
     "write provider:model, such as anthropic:claude-haiku-5-5, openai:gpt-6-luna or ollama:llama3.2; "
     "sim needs no key; %parallm provider lists all providers, and %parallm provider NAME --base-url URL adds one"
@@ -119,8 +121,29 @@ def entries() -> tuple[ProviderEntry, ...]:
 
 
 def find(name: str) -> ProviderEntry | None:
-    """The entry of that name, or None."""
-    return _MOVED.get(name) or _TABLE.get(name)
+    """The entry of that name, or None; `NAME-decide` asks decision models at the address of NAME."""
+    if found := _MOVED.get(name) or _TABLE.get(name):
+        return found
+    base = find(name.removesuffix(DECIDE)) if name.endswith(DECIDE) else None
+    return None if base is None or not base.may_decide else _deciding(base)
+
+
+@functools.lru_cache(64)
+def _deciding(base: ProviderEntry) -> ProviderEntry:
+    """The entry of the decision models that a provider's server has, by System One."""
+    return ProviderEntry(
+        f"{base.name}{DECIDE}",
+        base.base_url,
+        base.keys,
+        {},
+        dialect=SYSTEM_ONE,
+        base_env=base.base_env,
+        needs=base.needs,
+        enforces="nothing",
+        fixed=True,
+        shows_address=base.shows_address,
+        decides=True,
+    )
 
 
 def entry_of(name: str) -> ProviderEntry:

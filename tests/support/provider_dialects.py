@@ -8,14 +8,14 @@ import json
 import re
 import struct
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, NamedTuple
 from urllib.parse import unquote
 
 from provider_acts import Act
 
-ENDPOINTS = ("/messages", "/completions", "/responses")
+ENDPOINTS = ("/messages", "/completions", "/responses", "/decisions", "/systemone")
 CLOUDS = re.compile(
     r"/model/(?P<model>[^/]+)/invoke(?:-with-response-stream)?$"
     r"|/publishers/anthropic/models/(?P<vertex>[^/:]+):(?:streamRawPredict|rawPredict)$"
@@ -72,8 +72,12 @@ class Call:
         return self.endpoint.endswith(ENDPOINTS) or self.place is not None
 
     @property
-    def dialect(self) -> Literal["openai", "anthropic", "responses"]:
+    def dialect(self) -> Literal["openai", "anthropic", "responses", "decisions", "systemone"]:
         """Whose API was called."""
+        if self.endpoint.endswith("/decisions"):
+            return "decisions"
+        if self.endpoint.endswith("/systemone"):
+            return "systemone"
         if self.endpoint.endswith("/responses"):
             return "responses"
         return "anthropic" if self.endpoint.endswith("/messages") or self.place else "openai"
@@ -98,6 +102,8 @@ class Call:
     @property
     def prompt(self) -> str:
         """The last message's text."""
+        if "questions" in self.body:
+            return str(self.body.get("input", self.body.get("state")))
         content = (self.body.get("messages") or self.body["input"])[-1]["content"]
         return "".join(text for text, _ in texts(content))
 
@@ -367,7 +373,89 @@ class Responses(Dialect):
         return event({"type": "error", "code": self.act.error, "message": text, "param": None})
 
 
+class Decisions(Dialect):
+    """OpenAI's Decisions: an answer for each question, in their order.
+
+    The server's text tells what is most probable: "spam 0.9", or one of the labels; else the first label
+    is, with 0.75.
+    """
+
+    def __init__(self, call: Call, act: Act, text: str, fed: Fed | None = None) -> None:
+        super().__init__(call, act, text, fed or Fed(len(json.dumps(call.body)) // 4))
+        self.gave = 0
+
+    def shares(self, labels: Sequence[str]) -> dict[str, float]:
+        """The probability of each label."""
+        said, _, share = self.text.rpartition(" ")
+        top, much = (said, float(share)) if said in labels else (self.text, 0.75)
+        top = top if top in labels else labels[0]
+        rest = (1 - much) / max(1, len(labels) - 1)
+        return {label: much if label == top else rest for label in labels}
+
+    def whole(self) -> dict[str, Any]:
+        answers = [self.answer(question) for question in self.call.body["questions"]]
+        return {"answers": answers, "model": self.call.model, "usage": self.usage()}
+
+    def usage(self) -> dict[str, Any]:
+        """The tokens, all of them input."""
+        return {
+            "input_tokens": sum(self.fed),
+            "input_tokens_details": {"cached_tokens": self.fed.read, "cache_write_tokens": 0},
+            "output_tokens": 0,
+            "output_tokens_details": {"reasoning_tokens": 0},
+            "total_tokens": sum(self.fed),
+        }
+
+    def answer(self, question: dict[str, Any]) -> dict[str, Any]:
+        """The answer to one question."""
+        if self.act.stop == "refusal":
+            return {"type": "refusal", "name": question["name"]}
+        known = {"name": question["name"], "type": question["type"], "confidence": 0.5}
+        if question["type"] == "choice":
+            shares = self.shares([each["value"] for each in question["choices"]])
+            listed = [{"value": label, "probability": share} for label, share in shares.items()]
+            return {**known, "choice": max(shares, key=shares.__getitem__), "probabilities": listed}
+        shares = self.shares([each["label"] for each in question["levels"]])
+        listed = [
+            {"label": label, "value": place, "probability": share}
+            for place, (label, share) in enumerate(shares.items())
+        ]
+        score = sum(each["value"] * each["probability"] for each in listed)
+        return {**known, "score": score, "probabilities": listed}
+
+
+class SystemOne(Decisions):
+    """System One: answers by the questions' names; one that is refused is left out."""
+
+    def whole(self) -> dict[str, Any]:
+        answers = {} if self.act.stop == "refusal" else self.answers()
+        return {"model": f"{self.call.model}-1.13.0", "answers": answers, "usage": self.usage()}
+
+    def answers(self) -> dict[str, Any]:
+        """The answer to each question."""
+        return {name: self.answer(each) for name, each in self.call.body["questions"].items()}
+
+    def usage(self) -> dict[str, Any]:
+        return {"input_tokens": sum(self.fed), "output_tokens": 0}
+
+    def answer(self, question: dict[str, Any]) -> dict[str, Any]:
+        labels = [*question["criteria"]]
+        shares = self.shares(labels)
+        known = {"type": question["type"], "confidence": 0.5}
+        if question["type"] == "choice":
+            return {**known, "choice": max(shares, key=shares.__getitem__), "probabilities": shares}
+        placed = {str(place): share for place, share in enumerate(shares.values())}
+        return {
+            **known,
+            "score": sum(int(place) * share for place, share in placed.items()),
+            "probabilities": placed,
+            "legend": {str(place): label for place, label in enumerate(labels)},
+        }
+
+
 DIALECTS: dict[str, type[Dialect]] = {
+    "decisions": Decisions,
+    "systemone": SystemOne,
     "openai": OpenAI,
     "anthropic": Anthropic,
     "responses": Responses,
