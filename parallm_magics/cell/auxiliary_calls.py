@@ -10,6 +10,7 @@ from fractions import Fraction
 from parallm_magics.cell.asking import asking
 from parallm_magics.cell.blocks import Block, Cell, name_key
 from parallm_magics.cell.calls import Calls
+from parallm_magics.cell.decision_calls import least_probability
 from parallm_magics.cell.enforcing import is_enforced
 from parallm_magics.cell.item_prompts import names_item
 from parallm_magics.cell.option_layers import Layer, Layers
@@ -63,6 +64,7 @@ class Guard:
         raises: whether a blocked run is an error.
         asks_for: the labels that its own text asks for, where they are not its choices; else None.
         least: so many votes for that label block, whatever the others say; None for the rule of most.
+        least_probability: from this probability of that label on it blocks; None where votes are counted.
     """
 
     name: str
@@ -73,6 +75,7 @@ class Guard:
     raises: bool
     asks_for: Pair | None = None
     least: int | None = None
+    least_probability: float | None = None
 
     @property
     def reading(self) -> Reading:
@@ -180,6 +183,8 @@ class AuxiliaryCalls:
             request = _request(task)
             tasks[place] = replace(task, index=first + place, sample=samples[request])
             samples[request] += 1
+        threshold = own.get("threshold")
+        alone = len(tasks) == 1 and "n" not in own
         return Guard(
             name=name,
             tasks=tuple(tasks),
@@ -188,7 +193,8 @@ class AuxiliaryCalls:
             passes_on_error=options.on_error == "pass",
             raises=options.on_block == "raise",
             asks_for=asks_for,
-            least=_least(own.get("threshold"), len(tasks), at),
+            least=None if alone else _least(threshold, len(tasks), at),
+            least_probability=least_probability(threshold, tasks[0].model, at) if alone else None,
         )
 
     def _guard_calls(
@@ -216,7 +222,7 @@ class AuxiliaryCalls:
         for turn in range(count):
             model = model_of(models[turn % len(models)], parsed, self._parse)
             enforced = is_enforced(options, reading, model)
-            closing = "" if options.no_ask else asking(reading, enforced=enforced)
+            closing = "" if options.no_ask or model.decides else asking(reading, enforced=enforced)
             calls.append(
                 Task(
                     index=turn,

@@ -12,6 +12,7 @@ from typing import Any
 
 from parallm_magics.cell.asking import closing_lines, flag_label
 from parallm_magics.cell.blocks import PREAMBLE_PLACE, Cell, Text
+from parallm_magics.cell.decision_calls import as_decided
 from parallm_magics.cell.enforcing import is_enforced
 from parallm_magics.cell.item_prompts import beginning, names_item, refuse_gaps, words_of_item
 from parallm_magics.cell.items import Items
@@ -265,15 +266,16 @@ def _call_specs(
     requests: dict[object, int] = {}
     specs = []
     unlike = len({(worker.block.line if worker.block else 0, worker.model) for worker in workers})
-    for place, worker in enumerate(workers):
+    for place, each in enumerate(workers):
+        model = model_of(each.model, parsed, parse_model)
+        worker = as_decided(each, model, prompts.notes)
         options = worker.options
         reading = reading_of(options)
-        model = model_of(worker.model, parsed, parse_model)
         asks = reading is not None or PICKS[options.pick].states_confidence
         asks = asks and not model.decides
         params = repr(sorted(dict(options.param).items()))
         enforced = is_enforced(options, reading, model)
-        form = reading if enforced else None
+        form = reading if enforced or model.decides else None
         request = (model, worker.temperature, options.effort, options.max_tokens, params, form)
         fields = call_fields(options, total)
         specs.append(

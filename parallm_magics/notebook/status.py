@@ -19,7 +19,6 @@ from parallm_magics.providers.address import host_of
 from parallm_magics.providers.entry import NO_MODEL, ProviderEntry
 from parallm_magics.recordings.modes import offline
 
-
 DECIDES = (
     f"decision models at the address of NAME, by System One, such as ollama{registry.DECIDE}:jev"
 )

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from parallm_magics.answers.label_probabilities import most_probable
 from parallm_magics.cell.auxiliary_calls import Guard
 from parallm_magics.cell.verdict_words import PAIRS, VERDICTS, Pair, way_out
 from parallm_magics.core.tasks import Record
@@ -29,6 +30,7 @@ class Verdict:
         records: its calls.
         refusal: what stands in place of the work that it blocks.
         block: the label by which it blocks.
+        probability: how probable that label is, by a decision model; None where it is counted.
     """
 
     name: str
@@ -38,6 +40,7 @@ class Verdict:
     records: tuple[Record, ...]
     refusal: str = ""
     block: str = ""
+    probability: float | None = None
 
     def __repr__(self) -> str:
         said = self.verdict or f"no verdict ({self.reason})"
@@ -50,6 +53,7 @@ class Verdict:
             "passed": self.passed,
             "verdict": self.verdict,
             "reason": self.reason,
+            **({} if self.probability is None else {"probability": self.probability}),
         }
 
 
@@ -60,6 +64,8 @@ def verdict_of(guard: Guard, records: Sequence[Record]) -> Verdict:
     never let anything pass; a label that blocks needs no more than the lead. With a threshold so
     many votes for it block, and the work passes only where votes that are missing could not.
     """
+    if guard.least_probability is not None:
+        return _by_probability(guard, guard.least_probability, records[0])
     read, ballots = count_ballots(records, guard.reading)
     counts = Counter(ballot.label for ballot in ballots if ballot.label is not None)
     status, label = decide(counts, len(guard.tasks), quorum=1)
@@ -79,7 +85,34 @@ def verdict_of(guard: Guard, records: Sequence[Record]) -> Verdict:
         passed = label != guard.block
         said = next(b.text for b in ballots if b.label == label)
         reason = " ".join(_ANSWER_LINE.sub("", said).split())
-    return Verdict(guard.name, passed, label, reason, tuple(read), guard.refusal, guard.block)
+    shares = read[0].probabilities if len(read) == 1 else None
+    likely = shares.get(guard.block) if shares and label is not None else None
+    if likely is not None:
+        reason = f"P({guard.block}) = {_percent(likely)}"
+    known = (guard.refusal, guard.block, likely)
+    return Verdict(guard.name, passed, label, reason, tuple(read), *known)
+
+
+def _by_probability(guard: Guard, least: float, record: Record) -> Verdict:
+    """What one call of a decision model comes to: it blocks from this probability of the label on."""
+    [read], ballots = count_ballots([record], guard.reading)
+    shares = read.probabilities
+    if ballots[0].state != "valid" or not shares or guard.block not in shares:
+        passed = guard.passes_on_error and record.status != "cancelled"
+        reason = _no_verdict(guard, "", [read], ballots) or "the model gave no probabilities"
+        return Verdict(guard.name, passed, None, reason, (read,), guard.refusal, guard.block)
+    passed = shares[guard.block] < least
+    others = {label: share for label, share in shares.items() if label != guard.block}
+    label = most_probable(others) if passed else guard.block
+    likely = shares[guard.block]
+    reason = f"P({guard.block}) = {_percent(likely)}, blocks from {_percent(least)}"
+    read = replace(read, value=label)
+    known = (guard.refusal, guard.block, likely)
+    return Verdict(guard.name, passed, label, reason, (read,), *known)
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.4g} %"
 
 
 def _by_threshold(counts: Counter[str], block: str, least: int, votes: int) -> str | None:
@@ -127,6 +160,8 @@ def _is_of(said: str, pair: Pair) -> bool:
 def why_blocked(verdict: Verdict) -> str:
     """Why the work is withheld, in a few words."""
     said = f"said {verdict.verdict}" if verdict.verdict else "gave no verdict"
+    if verdict.probability is not None:
+        said += f" ({verdict.reason})"
     return f"withheld: guardrail '{verdict.name}' {said}"
 
 

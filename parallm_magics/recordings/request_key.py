@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from parallm_magics.answers.questions import split_prompt
 from parallm_magics.core.tasks import Reading, Task
 from parallm_magics.providers import registry
 from parallm_magics.simulation.user_answers import find_answer
@@ -36,6 +37,10 @@ def request_of(task: Task) -> dict[str, Any]:
         "format": _reading(task.reading) if task.enforced and task.reading else None,
     }
     asked = registry.find(task.model.provider)
+    if asked is not None and asked.decides is True:
+        state, instructions = split_prompt(task)
+        request |= {"prompt": state, "max_tokens": None, "instructions": instructions}
+        request["format"] = None if task.reading is None else _reading(task.reading)
     if asked is not None and asked.simulated:
         answers = asked.answers if isinstance(asked.answers, Mapping) else {}
         request |= {
