@@ -15,9 +15,9 @@ from parallm_magics.core.provider import CallFailed, Heard, Reply
 from parallm_magics.core.tasks import CHARS_PER_TOKEN, Fault, Model, Task, Usage
 from parallm_magics.engine.clock import running_clock
 from parallm_magics.simulation import draws as simulation
-from parallm_magics.simulation.decisions import check_decision, decided
 from parallm_magics.simulation.objects import check_object, object_answer
 from parallm_magics.simulation.sim_settings import Settings, read_settings
+from parallm_magics.simulation.simulated_decisions import check_decision, decided
 from parallm_magics.simulation.user_answers import (
     Answers,
     check_answers,

@@ -14,6 +14,7 @@ import pytest
 from paths import PACKAGE
 
 import parallm_magics
+from parallm_magics.providers import registry
 from parallm_magics.providers.entries import ENTRIES
 
 ROOT = PACKAGE.parent
@@ -32,7 +33,7 @@ CLASSES = {
     made
     if isinstance(made := entry.provider or (entry.dialect and entry.dialect.provider), str)
     else ""
-    for entry in ENTRIES
+    for entry in (*ENTRIES, registry.entry_of(f"ollama{registry.DECIDE}"))
 }
 DIALECT_MODULES = {
     f"parallm_magics.providers.{name.rpartition('.')[0]}" for name in CLASSES if name

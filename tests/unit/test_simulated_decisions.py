@@ -23,9 +23,9 @@ from parallm_magics.answers.questions import WHOLE
 from parallm_magics.core.tasks import Model, Reading, Task
 from parallm_magics.errors import ModelError
 from parallm_magics.recordings.codec import Front, entry_of, front_of, line_of, record_of
-from parallm_magics.simulation.decisions import decided
 from parallm_magics.simulation.sim_settings import read_settings
 from parallm_magics.simulation.simulated import SimulatedProvider
+from parallm_magics.simulation.simulated_decisions import decided
 
 TWO = Reading("choice", ("spam", "ham"))
 FOUR = Reading("choice", ("a", "b", "c", "d"))
