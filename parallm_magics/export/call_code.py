@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pprint import pformat
 from typing import Any
 
-from parallm_magics.core.tasks import Model, Task
+from parallm_magics.core.schemas import Schema
+from parallm_magics.core.tasks import Model, Reading, Task
 from parallm_magics.errors import OptionError
-from parallm_magics.export.code_text import arguments, quoted
+from parallm_magics.export.class_code import Classes
+from parallm_magics.export.code_text import WIDTH, arguments, quoted
 from parallm_magics.providers import registry
 from parallm_magics.providers.address import public, shown_query
 from parallm_magics.providers.dialects import Dialect
 from parallm_magics.providers.entry import ProviderEntry
+from parallm_magics.providers.sdk import SdkProvider
 
 STAND_IN = Model("anthropic", "claude-haiku-5-5")
 """The model of a program whose cell has asked a simulation."""
@@ -83,18 +87,26 @@ class Asking:
         left_out: Sequence[str] = (),
     ) -> None:
         self._left_out = left_out
-        self._first = tasks[0]
+        self._first, self._tasks = tasks[0], tasks
         self.at_once, self.seconds = at_once, seconds
         self.simulated = any(map(_is_simulated, tasks))
         self.providers = tuple(dict.fromkeys(self._model(task).provider for task in tasks))
         self._reached = {name: Client(registry.entry_of(name)) for name in self.providers}
+        self._classes = Classes(schemas_of(tasks))
+        self._formats: dict[str, str] = {}
+        self._parsed = {self._model(task).provider for task in tasks if self._is_parsed(task)}
+        self._worded = {
+            self._model(task).provider
+            for task in tasks
+            if task.reading and task.reading.schema and not self._is_parsed(task)
+        }
 
     def _model(self, task: Task) -> Model:
         return STAND_IN if _is_simulated(task) else task.model
 
-    def _ask(self, provider: str) -> str:
-        """The name of the function that asks this provider."""
-        return "ask" if len(self.providers) == 1 else f"ask_{provider.replace('-', '_')}"
+    def _ask(self, provider: str, word: str = "ask") -> str:
+        """The name of the function that asks this provider, in this way."""
+        return word if len(self.providers) == 1 else f"{word}_{provider.replace('-', '_')}"
 
     def _client(self, provider: str) -> str:
         return "client" if len(self.providers) == 1 else f"{provider.replace('-', '_')}_client"
@@ -115,7 +127,31 @@ class Asking:
         if task.max_tokens != self._first.max_tokens:
             own["max_tokens"] = task.max_tokens
         own |= self._more(task, model.provider)
-        return f"{self._ask(model.provider)}({prompt}{arguments(own)})"
+        schema = task.reading.schema if task.reading is not None else None
+        if schema is None:
+            return f"{self._ask(model.provider)}({prompt}{arguments(own)})"
+        way = self._ask(model.provider, "parsed" if self._is_parsed(task) else "worded")
+        return f"validated({way}, {self._classes.name(schema)}, {prompt}{arguments(own)})"
+
+    def _is_parsed(self, task: Task) -> bool:
+        """Whether the SDK holds the answer of this call to a class."""
+        if not task.enforced or task.reading is None or task.reading.schema is None:
+            return False
+        provider = self._model(task).provider
+        held = _holding(provider, task.reading)
+        return bool(self._reached[provider].dialect.parse and held) and not _is_wish(held)
+
+    def _format(self, held: Mapping[str, Any], beside: str) -> str:
+        """The expression of what holds an answer to its form, a constant; with what stands beside it."""
+        written = pformat(held, width=WIDTH, sort_dicts=False)
+        number = len(self._formats) + 1
+        name = self._formats.setdefault(written, "FORM" if number == 1 else f"FORM_{number}")
+        return f"{beside} | {name}" if beside else name
+
+    @property
+    def classes(self) -> Classes:
+        """The classes of the objects that are asked for."""
+        return self._classes
 
     def _default(self, provider: str) -> str:
         """The model that a call of this provider has where it names none."""
@@ -131,6 +167,12 @@ class Asking:
             own[name] = form.format(quoted(task.effort))
         if task.temperature is not None:
             (own if dialect.temperature else body)["temperature"] = task.temperature
+        if task.enforced and task.reading is not None and task.reading.schema is None:
+            for name, held in _holding(provider, task.reading).items():
+                if name in dialect.formats:
+                    own[name] = self._format(held, own.get(name, ""))
+                else:
+                    body[name] = held
         return own | ({"extra_body": repr(body)} if body else {})
 
     @property
@@ -151,6 +193,7 @@ class Asking:
             f"SECONDS = {self.seconds:g}  # give up on calls that take longer",
             f"AT_ONCE = asyncio.Semaphore({self.at_once})",
         ]
+        lines += [f"{name} = {written}" for written, name in self._formats.items()]
         if self._left_out:
             named = ", ".join(self._left_out)
             lines.insert(0, f"# These options of the cell are not included: {named}")
@@ -166,13 +209,55 @@ class Asking:
         said = reached.dialect.text
         said = f"split_thinking({said})[1]" if reached.may_think_aloud else said
         body = reached.dialect.ask.format(client=client, limit=reached.limit, text=said)
-        return f"{made}\n\n\n{_HEAD.format(ask=ask, model=model)}{body}"
+        parts = [made, _HEAD.format(ask=ask, model=model) + body]
+        if provider in self._parsed:
+            body = reached.dialect.parse.format(client=client, limit=reached.limit)
+            head = _PARSED.format(parsed=self._ask(provider, "parsed"), model=model)
+            parts = [*parts[: len(parts) - (not self._asks_texts(provider))], head + body]
+        if provider in self._worded:
+            parts.append(_WORDED.format(worded=self._ask(provider, "worded"), ask=ask))
+        return "\n\n\n".join(parts)
+
+    def _asks_texts(self, provider: str) -> bool:
+        """Whether some call of this provider wants a text, or an object that is asked for in words."""
+        return provider in self._worded or any(
+            self._model(task).provider == provider and not self._is_parsed(task)
+            for task in self._tasks
+        )
 
 
 def _is_simulated(task: Task) -> bool:
     return registry.entry_of(task.model.provider).simulated
 
 
+def schemas_of(tasks: Sequence[Task]) -> list[Schema]:
+    """The schemas that answers of these calls are read by, each once."""
+    found = (task.reading.schema for task in tasks if task.reading is not None)
+    return list({each.document: each for each in found if each is not None}.values())
+
+
+def _holding(provider: str, reading: Reading) -> Mapping[str, Any]:
+    """The fields of a request that hold its answer to this form; none where the provider has none."""
+    made = registry.make(registry.entry_of(provider))
+    return made.holding(reading) if isinstance(made, SdkProvider) else {}
+
+
+def _is_wish(held: Any) -> bool:
+    """Whether a server is only asked for a form, as not all of it can be held."""
+    if not isinstance(held, Mapping):
+        return False
+    return held.get("strict") is False or any(map(_is_wish, held.values()))
+
+
+_PARSED = '''\
+async def {parsed}(kind, prompt, {model}, system=None, max_tokens=MAX_TOKENS, **more):
+    """Return an object of this class; raise an error where the answer is none."""
+'''
+_WORDED = '''\
+async def {worded}(kind, prompt, **how):
+    """Return the object in an answer to a prompt that asks for one in words."""
+    text = await {ask}(prompt, **how)
+    return kind.model_validate_json(text[text.find("{{") : text.rfind("}}") + 1])'''
 _HEAD = '''\
 async def {ask}(prompt, {model}, system=None, max_tokens=MAX_TOKENS, **more):
     """Return the text of one complete answer; raise an error otherwise."""

@@ -29,23 +29,19 @@ _LIMITS = {
 _PLAIN = {"number": "float", "integer": "int", "boolean": "bool", "string": "str", "null": "None"}
 _DATED = {"date": "date", "date-time": "datetime", "time": "time"}
 _MOST_LINE = 88
-_TAKEN = {"BaseModel", "ConfigDict", "Field", "Literal", "Any", "date", "datetime", "time"}
-"""Names that the classes themselves use, so that none of them may have one."""
+_TYPES = {"BaseModel", "ConfigDict", "Field", "Literal", "Any", "date", "datetime", "time"}
+_TAKEN = {*_TYPES, "Counter", "Decision", "Fraction", "Schema", "SchemaField", "Terms", "Vote"}
+"""Names that a program has already, so that no class may have one."""
 _OF_PYDANTIC = re.compile(r"model_|_|(?:copy|json|dict|schema|construct|validate|fields)$")
 """Names that a field of a pydantic class may not have, or that hide a method."""
 
 
 class Classes:
-    """The classes that some schemas stand for, each once, those that others use first.
-
-    Attributes:
-        imports: the lines that import what they use.
-    """
+    """The classes that some schemas stand for, each once, those that others use first."""
 
     def __init__(self, schemas: Iterable[Schema], taken: Iterable[str] = ()) -> None:
         self._names = {*_TAKEN, *taken}
         self._sources: list[str] = []
-        self._used: set[str] = set()
         self._by_document: dict[str, str] = {}
         for schema in schemas:
             if schema.document not in self._by_document:
@@ -60,13 +56,6 @@ class Classes:
         """The definitions."""
         return "\n\n\n".join(self._sources)
 
-    @property
-    def imports(self) -> dict[str, tuple[str, str]]:
-        """What the definitions use, by name."""
-        homes = {"date": "datetime", "datetime": "datetime", "time": "datetime"}
-        homes |= {"Any": "typing", "Literal": "typing"}
-        return {name: (homes.get(name, "pydantic"), name) for name in self._used}
-
     def _top(self, schema: Schema) -> str:
         document = json.loads(schema.document)
         order = [field.name for field in schema.fields]
@@ -77,12 +66,10 @@ class Classes:
     ) -> str:
         """Add the class of an object; return its name."""
         made = self._free(name)
-        self._used.add("BaseModel")
         properties = node.get("properties", {})
         required = node.get("required", ())
         lines = [f'"""{_one_line(about)}"""', ""] if (about := node.get("description")) else []
         if node.get("additionalProperties") is False:
-            self._used.add("ConfigDict")
             lines += ['model_config = ConfigDict(extra="forbid")', ""]
         names = dict.fromkeys([*(each for each in order if each in properties), *properties])
         # Python wants the fields without a default first nowhere: pydantic takes them by name.
@@ -111,7 +98,6 @@ class Classes:
             return f"{own}: {kind} = None"
         if not more:
             return f"{own}: {kind}"
-        self._used.add("Field")
         line = f"{own}: {kind} = Field({', '.join(more)})"
         if len(line) <= _MOST_LINE:
             return line
@@ -127,7 +113,6 @@ class Classes:
     def _branch(self, node: Mapping[str, Any], name: str, document: Any) -> str:
         values = node.get("enum", [node["const"]] if "const" in node else [])
         if values:
-            self._used.add("Literal")
             listed = [quoted(each) if isinstance(each, str) else repr(each) for each in values]
             return f"Literal[{', '.join(each for each in listed if each != 'None')}]"
         kind = node.get("type")
@@ -135,13 +120,12 @@ class Classes:
             return self._object(node, name, document)
         if kind == "array":
             items = node.get("items")
-            inner = self._type(resolved(items, document), name, document) if items else self._any
+            inner = self._type(resolved(items, document), name, document) if items else "Any"
             return f"list[{inner}]"
         dated = _DATED.get(node.get("format", "")) if kind == "string" else None
         if dated:
-            self._used.add(dated)
             return dated
-        return _PLAIN.get(str(kind)) or self._any
+        return _PLAIN.get(str(kind)) or "Any"
 
     def _object(self, node: Mapping[str, Any], name: str, document: Any) -> str:
         if node.get("properties"):
@@ -149,12 +133,7 @@ class Classes:
         values = node.get("additionalProperties")
         if isinstance(values, Mapping) and values:
             return f"dict[str, {self._type(resolved(values, document), name, document)}]"
-        return f"dict[str, {self._any}]"
-
-    @property
-    def _any(self) -> str:
-        self._used.add("Any")
-        return "Any"
+        return "dict[str, Any]"
 
     def _free(self, name: str) -> str:
         """A class's name made of any text, one that is not taken yet."""
@@ -185,6 +164,8 @@ def _python_name(name: str) -> str:
     """The name of a field in a class, made of its key."""
     made = re.sub(r"\W", "_", name, flags=re.ASCII)
     made = f"field_{made}" if not made.isidentifier() or _OF_PYDANTIC.match(made) else made
+    # A field that is called as a type is would hide it from the fields below.
+    made = f"{made}_" if made in _TYPES else made
     return f"{made}_" if keyword.iskeyword(made) else made
 
 

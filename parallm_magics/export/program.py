@@ -96,14 +96,14 @@ class _Program:
 
     def source(self, by_itself: bool) -> str:
         """The whole program."""
-        results = self._results
+        results, classes = self._results, self._asking.classes
         result = results.votes() if self._plan.pattern == "vote" else results.merged()
         guards = self._guards()
         ended = [self._calls(), result, self._main(guards)]
         return written(
             self._title,
-            [self._asking.source, self._prompts.constants],
-            [_AT_ONCE, *self._judge, *([_OBJECTION] if guards else []), *ended],
+            [classes.source, self._asking.source, self._prompts.constants],
+            [results.schemas, _AT_ONCE, *self._judge, *([_OBJECTION] if guards else []), *ended],
             self._asking.imports,
             results.sources,
             results.kinds,

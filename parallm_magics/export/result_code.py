@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from parallm_magics.cell.calls import Section
 from parallm_magics.cell.plan import Plan, least_successes
 from parallm_magics.cell.variables import Part, Ref
+from parallm_magics.core.schemas import Schema
 from parallm_magics.core.tasks import Reading, Task
 from parallm_magics.export.call_code import Asking
 from parallm_magics.export.code_text import indented, quoted
+from parallm_magics.export.field_vote_code import field_voting, schema_function
 from parallm_magics.export.prompt_code import Prompts
 from parallm_magics.export.vote_code import Sources, is_read, picking, read
 from parallm_magics.patterns.panel import Rule, panel_reading, rule_of, section_rule
@@ -21,6 +23,11 @@ print("flagged:", flagged)
 unchecked = [name for name in flags if values.get(name) is None]
 if unchecked:
     print("no verdict:", unchecked)"""
+_AS_TEXTS = """\
+answers = {
+    name: answer if isinstance(answer, str) else answer.model_dump_json(by_alias=True, indent=2)
+    for name, answer in answers.items()
+}"""
 _QUOTED = '"\\n\\n".join(f"<answer {n}>\\n{a}\\n</answer {n}>" for n, a in answers.items())'
 
 
@@ -55,6 +62,8 @@ class Results:
         elif self._plan.synthesis is None:
             lines.append(f"return {self._joined}")
         if self._plan.synthesis is not None:
+            if any(section.reading and section.reading.schema for section in self._sections):
+                lines += _AS_TEXTS.splitlines()
             lines += self._synthesis()
         word = "async def" if self._plan.synthesis else "def"
         doc = '"""Merge the answers into one text."""'
@@ -96,11 +105,19 @@ class Results:
         listed = ", ".join(map(quoted, names))
         if len(names) == 1 or section.reading is None or not is_read(section.reading):
             text = f'answers.get({quoted(names[0])}, "")'
+            if section.reading is not None and section.reading.schema is not None:
+                text = f"answers.get({quoted(names[0])})"
             one = f"values[{key}] is not None"
             good = one if is_read(section.reading) else f"len({{{listed}}} & set(answers))"
             value = f"values[{key}] = {read(section.reading, text)}"
             return [value, *([f"good += {good}"] if counts else [])]
         rule = section_rule(section.options, len(names), section.reading, section.flag)
+        if (schema := section.reading.schema) is not None:
+            cast = field_voting(
+                rule, schema, self._asking.classes.name(schema), names, self.sources
+            )
+            good = f"good += len({{{listed}}} & set(answers))"
+            return [*cast, *([good] if counts else []), f"values[{key}] = winner"]
         return [
             *self._votes_of(section.reading, rule, f"name in [{listed}] if name in answers"),
             *(["good += len(votes)"] if counts else []),
@@ -121,7 +138,23 @@ class Results:
     def kinds(self) -> list[str]:
         """The kinds of answers that the program reads."""
         readings = [s.reading for s in self._sections] + [g.reading for g in self._plan.guards]
-        return [*dict.fromkeys("open" if each is None else each.kind for each in readings)]
+        kinds = ("open" if r is None else r.kind for r in readings if r is None or not r.schema)
+        return [*dict.fromkeys(kinds)]
+
+    @property
+    def schemas(self) -> str:
+        """The functions that say what the fields that are voted on are like."""
+        schemas = (section.reading.schema for section in self._sections if section.reading)
+        several = [task.reading.schema for task in self._tasks if task.reading]
+        voted = [*schemas, *several] if self._votes_on_fields else []
+        found = {each.document: each for each in voted if each is not None}
+        names = self._asking.classes
+        return "\n\n\n".join(schema_function(each, names.name(each)) for each in found.values())
+
+    @property
+    def _votes_on_fields(self) -> bool:
+        """Whether some objects are voted on, rather than taken as they are."""
+        return self._plan.pattern == "vote" or any(len(s.tasks) > 1 for s in self._sections)
 
     def _synthesis(self) -> list[str]:
         assert self._plan.synthesis is not None
@@ -163,8 +196,15 @@ class Results:
             lines.append(
                 "# The cell stops once open votes cannot matter; this program waits for all of them."
             )
-        lines += self._votes_of(reading, rule, "name in answers")
         names = [task.name for task in tasks]
+        word = "async def" if plan.judge is not None else "def"
+        doc = '"""Return the winner and the tally as text."""'
+        head = f"{word} result(answers):\n    {doc}\n"
+        if reading.schema is not None:
+            lines += self._field_votes(rule, reading.schema, names)
+            lines.append('return f"winner: {winner}"')
+            return head + indented("\n".join(lines))
+        lines += self._votes_of(reading, rule, "name in answers")
         lines += picking(rule, reading, names, self.sources, plan.calls.weights)
         if not is_read(reading):  # as it was written, not as it was compared
             lines += self._written(rule)
@@ -172,9 +212,12 @@ class Results:
             f'print(f"{{len(votes)}} of {len(tasks)} votes could be read")',
             'return f"winner: {winner}\\ntally: {dict(tally.most_common())}"',
         ]
-        word = "async def" if plan.judge is not None else "def"
-        doc = '"""Return the winner and the tally as text."""'
-        return f"{word} result(answers):\n    {doc}\n" + indented("\n".join(lines))
+        return head + indented("\n".join(lines))
+
+    def _field_votes(self, rule: Rule, schema: Schema, names: Sequence[str]) -> list[str]:
+        """Lines that vote on each field of objects."""
+        named = self._asking.classes.name(schema)
+        return field_voting(rule, schema, named, names, self.sources, self._plan.calls.weights)
 
     def _written(self, rule: Rule) -> list[str]:
         """Lines that name the winner of open answers: as a judge was shown it, or as most wrote it."""

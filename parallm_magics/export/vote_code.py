@@ -28,6 +28,13 @@ def same(text):
     """Return a key that ignores case, spaces and a final full stop; None if there is no answer."""
     said = read(text, kind="open")
     return None if said is None else same_answer_key(said)''',
+    "validated": '''\
+async def validated(ask, kind, prompt, **how):
+    """Return an object of this class; ask once more, with the error, where the first is none."""
+    try:
+        return await ask(kind, prompt, **how)
+    except ValidationError as error:
+        return await ask(kind, f"{prompt}\\n\\nYour last answer did not conform: {error}", **how)''',
 }
 """Functions that a program may need, in the order in which they stand in it."""
 
@@ -49,6 +56,8 @@ def is_read(reading: Reading | None) -> bool:
 
 def read(reading: Reading | None, text: str) -> str:
     """The expression that reads an answer."""
+    if reading is not None and reading.schema is not None:
+        return text  # an object, validated as it came
     if reading is None or KINDS[reading.kind].is_text:
         return f"{text}.strip()"
     how = f", [{', '.join(map(quoted, reading.choices))}]" if reading.choices else ""
@@ -111,11 +120,11 @@ def picking(
     lines = []
     if entry.weighs:
         pairs = zip(names, weights, strict=True)
-        lines.append(f"weights = {{{', '.join(f'{quoted(n)}: {_exact(w)}' for n, w in pairs)}}}")
+        lines.append(f"weights = {{{', '.join(f'{quoted(n)}: {exact(w)}' for n, w in pairs)}}}")
         vote += ", weight=weights[name]"
     if entry.states_confidence:
         vote += ", confidence=parse_confidence(answers[name])"
-    ended = sources.call(entry.settle, "cast", _terms(rule, len(names)))
+    ended = sources.call(entry.settle, "cast", terms(rule, len(names)))
     lines += [
         f"cast = [Vote({vote}) for index, (name, vote) in enumerate(votes.items())]",
         "tally = Counter(vote.label for vote in cast)",
@@ -134,18 +143,18 @@ def picking(
     return [*lines, "winner = decision.winner"]
 
 
-def _terms(rule: Rule, requested: int) -> str:
+def terms(rule: Rule, requested: int) -> str:
     """The expression of what the rule needs to know besides the votes, as far as it is not as usual."""
-    terms, usual = rule.terms(requested), Terms(requested)
+    own, usual = rule.terms(requested), Terms(requested)
     told = [str(requested)]
     for field in fields(Terms):
-        value = getattr(terms, field.name)
+        value = getattr(own, field.name)
         if value != getattr(usual, field.name):
-            shown = _exact(value) if isinstance(value, Fraction) else repr(value)
+            shown = exact(value) if isinstance(value, Fraction) else repr(value)
             told.append(f"{field.name}={shown}")
     return f"Terms({', '.join(told)})"
 
 
-def _exact(number: Fraction) -> str:
+def exact(number: Fraction) -> str:
     """A number without rounding: thirds add up to one."""
     return str(number) if number.denominator == 1 else f"Fraction({quoted(str(number))})"

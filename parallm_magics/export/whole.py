@@ -14,6 +14,7 @@ from parallm_magics.answers.read_answer import read_answer
 from parallm_magics.answers.reading_kinds import KINDS, ReadingKind
 from parallm_magics.answers.stated_confidence import parse_confidence, without_confidence
 from parallm_magics.answers.thinking import split_thinking
+from parallm_magics.core.schemas import Schema, SchemaField
 from parallm_magics.export.code_text import quoted
 from parallm_magics.export.inlining import (
     PACKAGE,
@@ -25,13 +26,19 @@ from parallm_magics.export.inlining import (
 )
 from parallm_magics.export.vote_code import HELPERS, Sources
 from parallm_magics.voting.counting import leaders
+from parallm_magics.voting.field_ballots import field_ballots
 from parallm_magics.voting.rule_entry import Decision, Terms, Vote
 from parallm_magics.voting.ties import break_tie
 
 _STANDARD: Mapping[str, Place] = {
     "Counter": ("collections", "Counter"),
     "Fraction": ("fractions", "Fraction"),
-    **{name: (name, "") for name in ("asyncio", "os", "re")},
+    **{name: (name, "") for name in ("asyncio", "json", "os", "re")},
+    **{name: ("datetime", name) for name in ("date", "datetime", "time")},
+    **{name: ("typing", name) for name in ("Any", "Literal")},
+    **{
+        name: ("pydantic", name) for name in ("BaseModel", "ConfigDict", "Field", "ValidationError")
+    },
 }
 _INLINED: Mapping[str, Callable[..., Any]] = {
     each.__name__: each
@@ -39,7 +46,10 @@ _INLINED: Mapping[str, Callable[..., Any]] = {
         Decision,
         Terms,
         Vote,
+        Schema,
+        SchemaField,
         break_tie,
+        field_ballots,
         leaders,
         parse_confidence,
         read_answer,
@@ -111,7 +121,8 @@ def written(
     if inlined.source:
         parts.append(f"{_HEADING}\n\n\n{inlined.source}")
     body = "\n\n\n".join(part for part in [*parts, _END] if part)
-    return "\n\n".join([f'"""{title}"""', *head, body]) + "\n"
+    apart = "\n" if body.startswith("class ") else ""
+    return "\n\n".join([f'"""{title}"""', *head, apart + body]) + "\n"
 
 
 def _home(function: Any) -> Place:

@@ -239,6 +239,10 @@ class SdkProvider(BaseProvider):
         """The request's body."""
         raise NotImplementedError
 
+    def holding(self, reading: Reading) -> Mapping[str, Any]:
+        """Return the fields of a request that hold its answer to this form; empty where nothing can."""
+        return self._holding(reading)
+
     def _holding(self, reading: Reading) -> Mapping[str, Any]:
         """The fields of a request that hold its answer to what is asked; empty where nothing can."""
         return {}
