@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import runpy
 from datetime import date
 from pathlib import Path
 from typing import Any, Literal
@@ -19,6 +20,7 @@ from test_program import runs, source
 from parallm_magics import fanout, vote
 from parallm_magics.answers.schema_sources import schema_of
 from parallm_magics.export.class_code import Classes
+from parallm_magics.export.inlining import free_names, import_lines
 from parallm_magics.export.whole import _STANDARD
 
 SHORT = "vendor, total: number, due?: date, tags: [text]"
@@ -164,18 +166,18 @@ def test_an_enforced_label_is_enforced_in_the_program(
 # --- classes --------------------------------------------------------------------------------------
 
 
-def defined(*schemas: Any) -> dict[str, Any]:
+def defined(home: Path, *schemas: Any) -> dict[str, Any]:
     """What the classes of these schemas define."""
     classes = Classes([schema_of(each) for each in schemas])
-    homes = {name: place for name, place in _STANDARD.items() if place[1]}
-    names = {name: getattr(__import__(home), of) for name, (home, of) in homes.items()}
-    exec(classes.source, names)
-    return names
+    used = {name: _STANDARD[name] for name in free_names(classes.source) & _STANDARD.keys()}
+    path = home / "classes.py"
+    path.write_text("\n".join([*import_lines(used), classes.source]))
+    return runpy.run_path(str(path))
 
 
-def test_the_classes_take_what_the_schema_takes() -> None:
+def test_the_classes_take_what_the_schema_takes(tmp_path: Path) -> None:
     """Names that Python or pydantic has already, limits, closed sets, what is nested and what may be left out."""
-    made = defined(Invoice)["Invoice"]
+    made = defined(tmp_path, Invoice)["Invoice"]
     assert made.model_validate(SAID).model_dump(mode="json", by_alias=True) == SAID
     for wrong in (
         {"vendor": "x" * 51},
@@ -188,7 +190,7 @@ def test_the_classes_take_what_the_schema_takes() -> None:
             made.model_validate(SAID | wrong)
 
 
-def test_odd_names_are_names() -> None:
+def test_odd_names_are_names(tmp_path: Path) -> None:
     """Two schemas of one name, and keys that no class may have."""
     odd = {"a b": 1, "class": 1, "model_x": 1, "date": 1, "json": 1, "1st": 1, "_x": 1, "Any": 1}
     node = {"type": "object", "properties": {name: {"type": "integer"} for name in odd}}
@@ -196,7 +198,7 @@ def test_odd_names_are_names() -> None:
         {**node, "title": "same thing"},
         {**node, "title": "same thing", "maxProperties": 9},
     )
-    made = defined(once, twice)
+    made = defined(tmp_path, once, twice)
     for each in ("SameThing", "SameThing2"):
         assert made[each].model_validate(odd).model_dump(by_alias=True) == odd
 
@@ -220,6 +222,9 @@ def test_odd_names_are_names() -> None:
     ),
     st.text(max_size=10),
 )
-def test_any_schema_is_a_class(properties: dict[str, Any], title: str) -> None:
+def test_any_schema_is_a_class(
+    tmp_path_factory: pytest.TempPathFactory, properties: dict[str, Any], title: str
+) -> None:
     """Whatever its fields are called: what it says is never code."""
-    assert defined({"type": "object", "title": title, "properties": properties})
+    home = tmp_path_factory.getbasetemp()
+    assert defined(home, {"type": "object", "title": title, "properties": properties})
