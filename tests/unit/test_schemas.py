@@ -18,7 +18,7 @@ from pydantic import BaseModel
 from typing_extensions import TypedDict
 from virtual_time import run_virtual
 
-from parallm_magics import FanoutRun, OptionError, VariableError, fanout
+from parallm_magics import FanoutRun, OptionError, StudyRun, VariableError, fanout, vote
 from parallm_magics.answers.object_forms import object_text
 from parallm_magics.answers.object_in_text import NoObjectError, read_object
 from parallm_magics.answers.schema_sources import schema_of
@@ -263,3 +263,16 @@ def test_no_text_breaks_the_reader(text: str) -> None:
     """A text holds an object that conforms, or there is a reason why it does not."""
     with contextlib.suppress(NoObjectError):
         assert isinstance(read_object(text, schema_of(Bare)), dict)
+
+
+@pytest.mark.parametrize("as_what", [lambda value: value, json.dumps, lambda value: Bare(**value)])
+def test_true_objects_are_held_against_answers(as_what: Any) -> None:
+    """Dicts, JSON and objects of the class are the truth; sim is right in a field with its accuracy."""
+    truth = [as_what({"vendor": "A", "pages": at}) for at in range(40)]
+    options: dict[str, Any] = {"schema": Bare, "each": [*range(40)], "truth": truth}
+    for accuracy, low, high in ((1.0, 1.0, 1.0), (0.7, 0.2, 0.75)):
+        model = f"sim:?accuracy={accuracy}"
+        run, _ = run_virtual(vote("Read {{item}}.", model=model, **options))
+        assert isinstance(run, StudyRun)
+        rights = [item.outcomes["single"].right for item in run.measured]
+        assert low <= sum(map(float, filter(None, rights))) / 40 <= high
