@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, cast
 
 from parallm_magics.core.schemas import FieldKind, SchemaField
@@ -198,15 +198,18 @@ def kind_of(node: Node) -> FieldKind:
     return _FORMATS.get(str(node.get("format")), found) if found == "text" else found
 
 
+def common_kind(nodes: Iterable[Node]) -> FieldKind:
+    """Return how two values are compared that may be of any of these branches."""
+    kinds = {kind_of(node) for node in nodes}
+    if len(kinds) == 1:
+        return kinds.pop()
+    return "number" if kinds == {"number", "integer"} else "any"
+
+
 def _field(name: str, node: Any, document: Node, required: Any) -> SchemaField:
     whole = resolved(node, document)
     options, nullable = branches(whole, document)
-    kinds = {kind_of(each) for each in options}
-    kind: FieldKind = "any"
-    if len(kinds) == 1:
-        [kind] = kinds
-    elif kinds <= {"number", "integer"}:
-        kind = "number"
+    kind = common_kind(options)
     choices = [value for each in options for value in closed_set(each)] if kind == "choice" else []
     return SchemaField(
         name,

@@ -62,8 +62,6 @@ class EarlyStopper:
         last = bisect.bisect_left(places, True, key=lambda at: self._over_without(since[at + 1 :]))
         for at in since[last + 1 :]:
             self.heard.discard(at)
-            for question in self._questions.values():
-                question.votes.pop(at, None)
         return True
 
     def _over_without(self, places: Sequence[int]) -> bool:

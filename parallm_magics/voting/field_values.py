@@ -15,23 +15,11 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from parallm_magics.answers.cleaning import same_answer_key
+from parallm_magics.answers.schema_fields import Node, branches, common_kind, resolved
 from parallm_magics.core.schemas import FieldKind, Schema, SchemaField
 
 Key = tuple[str, Hashable]
 """What a value is compared as, and the form in which it is compared."""
-
-Node = Mapping[str, Any]
-"""What a JSON Schema says of one value."""
-
-_OF_TYPE: Mapping[Any, FieldKind] = {
-    "string": "text",
-    "number": "number",
-    "integer": "number",
-    "boolean": "boolean",
-    "array": "list",
-    "object": "object",
-}
-_OF_FORMAT: Mapping[Any, FieldKind] = {"date": "date", "date-time": "date", "time": "time"}
 
 
 def value_key(value: Any, field: SchemaField, schema: Schema) -> Key:
@@ -109,7 +97,7 @@ class _Document:
         return moment or ("text", same_answer_key(value) or value.strip())
 
     def _key(self, value: Any, nodes: Sequence[Node]) -> Key:
-        return self.key(value, _kind(nodes), nodes)
+        return self.key(value, common_kind(nodes), nodes)
 
     def _items(self, value: Sequence[Any], nodes: Sequence[Node]) -> Key:
         """The items as a set; in their order where the schema gives each place a meaning."""
@@ -129,51 +117,18 @@ class _Document:
         )
 
     def _all(self, nodes: Iterable[Any]) -> list[Node]:
-        return [each for node in nodes for each in self._alternatives(node)]
+        found = (node for node in nodes if isinstance(node, Mapping))
+        return [each for node in found for each in self._alternatives(node)]
 
-    def _alternatives(self, node: Any, seen: frozenset[str] = frozenset()) -> Iterator[Node]:
+    def _alternatives(self, node: Node) -> Iterator[Node]:
         """What a value may be, one by one: references followed, null left out."""
-        if not isinstance(node, Mapping):
-            return
-        reference, types = node.get("$ref"), node.get("type")
-        inner = [each for word in ("anyOf", "oneOf", "allOf") for each in node.get(word, ())]
-        if isinstance(reference, str):
-            if reference not in seen:
-                yield from self._alternatives(self._at(reference), seen | {reference})
-        elif inner:
-            for each in inner:
-                yield from self._alternatives(each, seen)
-        elif isinstance(types, list):
-            for each in types:
-                yield from self._alternatives({**node, "type": each}, seen)
-        elif types != "null":
-            yield node
-
-    def _at(self, reference: str) -> Any:
-        """What a reference within the document points at; None where there is no such place."""
-        at: Any = self.whole
-        for step in filter(None, reference.lstrip("#").split("/")):
-            name = step.replace("~1", "/").replace("~0", "~")
-            at = at.get(name) if isinstance(at, Mapping) else None
-        return at
-
-
-def _kind(nodes: Sequence[Node]) -> FieldKind:
-    """How a part is compared: as what it is ("any") where it may be of several kinds."""
-    kinds = {_kind_of(node) for node in nodes}
-    if len(kinds) == 1:
-        return kinds.pop()
-    # A decimal is written as a number or, lest a digit be lost, as a text of a certain pattern.
-    digits = all("pattern" in node for node in nodes if _kind_of(node) == "text")
-    return "number" if kinds == {"number", "text"} and digits else "any"
-
-
-def _kind_of(node: Node) -> FieldKind:
-    if "enum" in node or "const" in node:
-        return "choice"
-    if node.get("type") == "string":
-        return _OF_FORMAT.get(node.get("format"), "text")
-    return _OF_TYPE.get(node.get("type"), "any")
+        whole = resolved(node, self.whole)
+        options, _ = branches(whole, self.whole)
+        for each in options:
+            if each is whole:
+                yield whole
+            else:
+                yield from self._alternatives(each)
 
 
 def _moment(text: str) -> Key | None:

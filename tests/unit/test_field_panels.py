@@ -346,18 +346,25 @@ def test_a_vote_goes_on_while_a_field_is_open() -> None:
     assert run.fields["b"].confidence_range == pytest.approx((4 / 7, 6 / 7))
 
 
-def test_a_wave_is_as_large_as_the_most_open_field_needs() -> None:
-    """Three could decide both, then one more decides b."""
+@pytest.mark.parametrize(
+    ("words", "sizes"),
+    [
+        pytest.param("x1 x2 x1 x1 y2", [3, 1], id="then b alone is open"),
+        pytest.param("x1 y1 x1 z2 x1 x1 y2", [4, 2], id="a needs two more, b one"),
+    ],
+)
+def test_a_wave_is_as_large_as_the_most_open_field_needs(words: str, sizes: list[int]) -> None:
+    """Fewer could not decide all of them."""
     begun: list[float] = []
 
     async def act(task: Task, heard: Heard) -> Reply:
         begun.append(asyncio.get_running_loop().time())
         await asyncio.sleep(1)
-        return Reply(text_of(["x1", "x2", "x1", "x1", "y2"][task.index]), usage=USED)
+        return Reply(text_of(words.split()[task.index]), usage=USED)
 
-    run, fake = ran("x1 x2 x1 x1 y2", "--launch lazy", act=act)
-    assert [begun.count(at) for at in sorted(set(begun))] == [3, 1]
-    assert (run.decided_after, len(fake.calls)) == (4, 4)
+    run, fake = ran(words, "--launch lazy", act=act)
+    assert [begun.count(at) for at in sorted(set(begun))] == sizes
+    assert run.decided_after == len(fake.calls) == sum(sizes)
     assert winners(run) == {"a": "x", "b": 1.0}
 
 
@@ -366,6 +373,8 @@ def test_beta_waits_for_every_field() -> None:
     run, fake = ran("x1 x1 x1 x1 x1 x1 x1 x1 x1", "--stop beta:0.8")
     assert run.decided_after is not None
     assert len(fake.calls) == run.decided_after < 5
+    run, fake = ran("x1 x1 x1 x1 x1 x1 x1 x1 x1", "--stop beta:0.95")
+    assert len(fake.calls) == 5, "four would be enough for two labels, but a has three"
     run, fake = ran("x1 x2 x3 x4 x5 x6 x7 x8 x9", "--stop beta:0.8")
     assert (run.decided_after, len(fake.calls)) == (None, 9)
 

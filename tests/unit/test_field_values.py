@@ -22,7 +22,9 @@ LINE = {
     "properties": {
         "what": {"type": "string"},
         "due": {"anyOf": [{"type": "string", "format": "date"}, {"type": "null"}]},
-        "price": {"anyOf": [{"type": "number"}, {"type": "string", "pattern": r"^\d+(\.\d+)?$"}]},
+        "price": {
+            "anyOf": [{"anyOf": [{"type": "number"}, {"type": "integer"}]}, {"type": "null"}]
+        },
         "code": {"enum": ["A", "a"]},
     },
 }
@@ -112,13 +114,6 @@ def test_places_with_a_meaning_are_compared_in_order() -> None:
     assert not same("list", [1, 2], [2, 1], point)
     assert same("list", [1, 2], [2, 1], {"type": "array", "items": {"type": "number"}})
     assert not same("list", [1, 2], [2, 1], {"anyOf": [point, {"type": "null"}]})
-
-
-def test_a_schema_that_refers_to_itself_ends() -> None:
-    """References in a circle are followed once."""
-    circle = {"A": {"$ref": "#/$defs/B"}, "B": {"anyOf": [{"$ref": "#/$defs/A"}]}}
-    assert same("any", "x", "X", {"$ref": "#/$defs/A"}, **{"$defs": circle})
-    assert same("any", "x", "X", {"$ref": "#/nowhere"})
 
 
 def test_an_object_has_a_key_for_each_field_that_it_has() -> None:

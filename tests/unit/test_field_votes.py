@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
+import datetime
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from enum import Enum
 from fractions import Fraction
-from typing import Any
+from typing import Any, NotRequired
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from plain_schemas import schema_of
+from pydantic import BaseModel, Field
+from typing_extensions import TypedDict
 
+from parallm_magics.answers import schema_sources
 from parallm_magics.core.schemas import SchemaField
 from parallm_magics.voting import field_votes
 
@@ -273,3 +280,114 @@ def test_a_closed_set_is_known_to_the_statistics() -> None:
     vote = field_votes([{"k": "a", "x": "a"}] * 3, schema_of(*fields))
     assert vote.fields["k"].interval == vote.fields["x"].interval
     assert vote.fields["k"].p_mode is None
+
+
+# --- what users give as a schema ------------------------------------------------------------------
+
+
+class Kind(Enum):
+    """What a paper is."""
+
+    BILL = "bill"
+    CREDIT = "credit"
+
+
+class Line(BaseModel):
+    """A line of an invoice."""
+
+    what: str
+    price: Decimal
+
+
+class Invoice(BaseModel):
+    """With values that JSON has no types for, and a field of another name."""
+
+    vendor: str
+    total: Decimal
+    at: datetime.datetime
+    kind: Kind
+    lines: list[Line]
+    number_: int = Field(alias="number")
+    due: datetime.date | None = None
+    place: tuple[float, float] | None = None
+
+
+@dataclasses.dataclass
+class Paper:
+    """A dataclass."""
+
+    pages: int
+    kind: Kind = Kind.BILL
+
+
+class Bare(TypedDict):
+    """A dict that may lack a key."""
+
+    vendor: str
+    due: NotRequired[datetime.date]
+
+
+def made(source: Any, *things: Mapping[str, Any], rule: str = "plurality", **how: Any) -> Any:
+    """The vote on objects of a schema as users give it."""
+    schema = schema_sources.schema_of(source)
+    return field_votes([schema.make(thing) for thing in things], schema, rule, **how)
+
+
+INVOICE = {
+    "vendor": "Acme Inc.",
+    "total": "10.00",
+    "at": "2026-12-01T10:00:00+02:00",
+    "kind": "bill",
+    "lines": [{"what": "Pen", "price": "2.5"}, {"what": "Ink", "price": 3}],
+    "number": 7,
+    "place": [1, 2],
+}
+
+
+def test_winners_have_the_types_of_the_class() -> None:
+    """Decimals, dates, members, objects in lists, and a field of another name in JSON."""
+    same = {
+        **INVOICE,
+        "vendor": "ACME INC",
+        "total": 10,
+        "at": "2026-12-01T08:00:00Z",
+        "lines": [{"price": "3.00", "what": "ink"}, {"what": "pen", "price": 2.50}],
+    }
+    other = {**INVOICE, "vendor": "Bolt", "total": "10.01", "due": "2026-12-31", "place": [2, 1]}
+    vote = made(Invoice, INVOICE, same, other)
+    most = {name: max(each.tally.values()) for name, each in vote.fields.items()}
+    assert {name for name, votes in most.items() if votes == 2} == {
+        *("vendor", "total", "due", "place")
+    }
+    assert {*most.values()} == {2, 3}
+    fields = {name: each.winner for name, each in vote.fields.items()}
+    assert isinstance(vote.value, Invoice)
+    assert (fields["total"], type(fields["total"])) == (Decimal(10), Decimal)
+    assert fields["at"] == vote.value.at
+    assert fields["kind"] is Kind.BILL
+    assert fields["lines"][0] == Line(what="Pen", price=Decimal("2.5"))
+    assert (fields["number"], fields["due"], fields["place"]) == (7, None, (1.0, 2.0))
+    assert vote.value == Invoice.model_validate(INVOICE)
+    assert not vote.composed
+
+
+def test_a_median_of_decimals_is_a_decimal() -> None:
+    """And one that an integer field cannot hold makes no object."""
+    totals = [{**INVOICE, "total": total} for total in ("1.10", "1.20", "9")]
+    assert made(Invoice, *totals, rule="median").fields["total"].winner == Decimal("1.2")
+    vote = made(Paper, {"pages": 1}, {"pages": 2}, rule="median")
+    assert (vote.fields["pages"].winner, vote.value, vote.status) == (1.5, None, "rule_failed")
+    assert "the winners together are no valid Paper: pages" in vote.how
+
+
+def test_every_form_of_a_schema_has_votes_for_its_fields() -> None:
+    """Dataclasses, dicts with a class, JSON Schema and the short form."""
+    vote = made(Paper, {"pages": 1}, {"pages": 1, "kind": "credit"}, {"pages": 1})
+    assert vote.value == Paper(1, Kind.BILL)
+    vote = made(Bare, {"vendor": "a", "due": "2026-12-01"}, {"vendor": "a"}, quorum=1)
+    assert vote.value == {"vendor": "a", "due": datetime.date(2026, 12, 1)}
+    assert vote.fields["due"].without == 1
+    vote = made("vendor, due: date, n: number", *[{"vendor": "A", "due": "2026-12-01", "n": 1}] * 2)
+    assert vote.value == {"vendor": "A", "due": datetime.date(2026, 12, 1), "n": 1}
+    schema = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
+    assert made(schema, {"n": 1}, {"n": 1.0}, {"n": 2}).value == {"n": 1}
