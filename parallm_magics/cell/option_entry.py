@@ -11,8 +11,12 @@ from parallm_magics.cell import option_values as read
 
 MAGICS = frozenset({"fanout", "vote"})
 
-Offer = Literal["words", "models", "labels", "variables"]
-"""What completion offers for a value: words of its own, models, labels of --choices, names of variables."""
+Offer = Literal["words", "models", "labels", "variables", "schemas"]
+"""What completion offers for a value: words of its own, models, labels of --choices, names of variables, and
+names of classes and dicts that say what an object is like."""
+
+NAMES: frozenset[Offer] = frozenset({"variables", "schemas"})
+"""What is offered for a value that stands in a variable."""
 
 
 @dataclass(frozen=True, slots=True)

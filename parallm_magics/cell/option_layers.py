@@ -12,7 +12,7 @@ from parallm_magics.cell import option_lists as lists
 from parallm_magics.cell import option_values as read
 from parallm_magics.cell.blocks import Token
 from parallm_magics.cell.directives import BLOCK_WORDS
-from parallm_magics.cell.option_entry import MAGICS, Option
+from parallm_magics.cell.option_entry import MAGICS, NAMES, Option
 from parallm_magics.cell.options import TABLE, Options
 from parallm_magics.cell.typography import dash_problem
 from parallm_magics.cell.variables import Lookup, Ref, as_text, fill, split, whole
@@ -225,7 +225,7 @@ def _begins(one: str, other: str) -> bool:
 
 def _substitute(text: str, option: Option, lookup: Lookup, where: str) -> Any:
     """Put the variables into a value; a value that is one variable keeps its Python type."""
-    if option.offers == "variables":
+    if option.offers in NAMES:
         return text
     ref = whole(text)
     if ref is not None:

@@ -10,7 +10,7 @@ from typing import Any, get_args
 
 from parallm_magics.cell import option_lists as lists
 from parallm_magics.cell import option_values as read
-from parallm_magics.cell.option_entry import MAGICS, Option, option, switch, words
+from parallm_magics.cell.option_entry import MAGICS, NAMES, Option, option, switch, words
 from parallm_magics.voting.counting import Base
 from parallm_magics.voting.pick_rules import DEFAULT, PICKS
 from parallm_magics.voting.ties import TIES
@@ -138,8 +138,8 @@ class AnswerOptions(CallOptions):
     enforce: str = words(
         "--enforce",
         ("auto", "on", "off"),
-        "let the model write nothing but such an answer, so that every vote can be read, but without "
-        "reasoning before its label (auto: a schema always, labels where that costs nothing)",
+        "let the model write nothing but such an answer; then every vote can be read, but no "
+        "reasoning comes before it (auto: a schema always, labels where that costs nothing)",
         where=ANSWER_PLACES | GUARD_PLACES,
         default="auto",
         also="guided grammar constrain strict",
@@ -152,7 +152,7 @@ class AnswerOptions(CallOptions):
         "'vendor, total: number'",
         where=ANSWER_PLACES,
         setting=False,
-        offers="variables",
+        offers="schemas",
         also="response_model response_format output_type output_schema fields",
     )
     flag: str | None = option(
@@ -381,7 +381,7 @@ class Options(GuardOptions):
 
     def __getstate__(self) -> list[Any]:
         """What is pickled with a run: the options as they were typed, without a script's own items."""
-        bare = {name for name, option in TABLE.items() if option.offers == "variables"}
+        bare = {name for name, option in TABLE.items() if option.offers in NAMES}
         values = [(field.name, getattr(self, field.name)) for field in dataclasses.fields(self)]
         return [None if n in bare and not isinstance(v, str) else v for n, v in values]
 

@@ -152,8 +152,21 @@ def _values(
         return [(label, "label") for label in labels[1].split(",")] if labels else []
     if option.offers == "variables":
         return [(name, kind) for name, kind in _public(variables) if _iterable(variables[name])]
+    if option.offers == "schemas":
+        return [
+            (name, kind)
+            for name, value in sorted(variables.items())
+            if (kind := _schema(name, value))
+        ]
     about = option.known if isinstance(option.known, Mapping) else {}
     return [(each, getattr(about.get(each), "help", "value")) for each in known_values(option)]
+
+
+_FIELDS = {"__annotations__", "__annotate__", "__annotate_func__"}
+"""Where a class keeps what it says of its fields."""
+
+_NO_SCHEMAS = {"builtins", "typing", "pydantic", "dataclasses", "enum"}
+"""Modules whose classes are imported to make schemas of, and are none."""
 
 
 def _described(models: Sequence[str]) -> list[tuple[str, str]]:
@@ -168,6 +181,17 @@ def known_values(option: Option) -> list[str]:
 
 def _iterable(value: Any) -> bool:
     return hasattr(type(value), "__iter__") and not isinstance(value, str | bytes)
+
+
+def _schema(name: str, value: Any) -> str:
+    """Return what kind of schema a variable may hold; "" for none. None of the value's own code is run."""
+    if name.startswith("_"):
+        return ""
+    if type(value) is dict:
+        return "JSON Schema" if value.keys() & {"properties", "json_schema", "$ref"} else ""
+    if not isinstance(value, type) or value.__module__.partition(".")[0] in _NO_SCHEMAS:
+        return ""
+    return "class" if any(_FIELDS & vars(kind).keys() for kind in value.__mro__) else ""
 
 
 def _variable(text: str, variables: Mapping[str, Any]) -> Suggestions | None:

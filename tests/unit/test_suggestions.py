@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import BaseModel
 
 from parallm_magics.cell.directives import BLOCK_WORDS
 from parallm_magics.cell.options import TABLE
@@ -35,6 +37,26 @@ class Doc:
         """No template can call it."""
 
 
+@dataclass
+class Invoice:
+    """What an object is like."""
+
+    vendor: str
+
+
+class Plain:
+    """No field of it is known."""
+
+
+SCHEMAS = {
+    "BaseModel": BaseModel,
+    "Invoice": Invoice,
+    "Plain": Plain,
+    "invoice": {"type": "object", "properties": {"vendor": {"type": "string"}}},
+    "prices": {"a": 1},
+    "text": "vendor, total: number",
+    "_Hidden": Invoice,
+}
 VARIABLES = {
     "code": "x",
     "codes": ["x"],
@@ -117,6 +139,15 @@ def offered(before: str) -> tuple[str, ...] | None:
 def test_each_place_offers_what_belongs_there(before: str, texts: tuple[str, ...] | None) -> None:
     """Options of this magic or block, values that are known, directives, names."""
     assert offered(before) == texts
+
+
+def test_what_an_object_is_like_is_offered() -> None:
+    """Classes with fields and JSON Schemas of the notebook, and nothing else of it."""
+    for before in ("%%vote --schema ", "%%fanout\n%section a --schema="):
+        found = suggest(before, SCHEMAS, MODELS)
+        assert found is not None
+        assert found.texts == ("Invoice", "invoice")
+        assert [each.about for each in found.found] == ["class", "JSON Schema"]
 
 
 @pytest.mark.parametrize("magic", ["fanout", "vote"])
