@@ -13,8 +13,10 @@ from typing import Any, Literal, get_origin
 
 from parallm_magics.answers.schema_fields import fields_of, refuse_recursion, without_titles
 from parallm_magics.answers.short_schemas import document_of
+from parallm_magics.core import user_code
 from parallm_magics.core.plain_values import plain_value
-from parallm_magics.core.schemas import Schema
+from parallm_magics.core.schemas import MakingInterrupted, Schema
+from parallm_magics.core.user_code import UserCodeInterrupted
 from parallm_magics.errors import translated
 
 MOST_ERRORS = 3
@@ -129,7 +131,9 @@ class Validated:
         Raises:
             ValueError: it does not conform, in one line.
         """
-        return _validated(lambda: self.adapter.validate_json(_json(value)))
+        # Validators are code of the user's, and may take their time.
+        text = _json(value)
+        return _validated(lambda: user_code.call(self.adapter.validate_json, text))
 
     def plain(self, value: Any) -> Any:
         """Return what JSON holds of an object, under the names by which it is read again."""
@@ -165,6 +169,8 @@ def _validated(make: Callable[[], Any]) -> Any:
             return ValueError(
                 _told((each["loc"], each["msg"]) for each in error.errors(include_url=False))
             )
+        if isinstance(error, UserCodeInterrupted):
+            return MakingInterrupted("its validation was interrupted")
         kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
         return ValueError(_clipped(f"{kind}{error}") or type(error).__name__)
 

@@ -12,6 +12,10 @@ FieldKind = Literal[
 """How two values of a field are compared: texts by what they say, numbers and dates as values, lists as sets."""
 
 
+class MakingInterrupted(ValueError):
+    """The user interrupted the validators of a class of their own; nobody knows if the object conforms."""
+
+
 @dataclass(frozen=True, slots=True)
 class SchemaField:
     """One field of an object.

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from parallm_magics.answers.schema_fields import Node, branches, resolved
+from parallm_magics.core.schemas import MakingInterrupted
 from parallm_magics.errors import ModelError
 from parallm_magics.simulation.draws import chance_of_right, item_stream, sample_stream
 
@@ -39,6 +40,8 @@ def check_object(task: Task, settings: Settings) -> None:
     right = right_object(task, settings)
     try:
         schema.make(right)
+    except MakingInterrupted:
+        return  # and so is the run
     except ValueError as error:
         has_truth = bool(settings.truth or task.truth)
         what = "the true object does not conform" if has_truth else "no value can be made up"

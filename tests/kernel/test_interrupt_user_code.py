@@ -59,6 +59,13 @@ async def answered(task, index):
     await asyncio.sleep(0)
     return slowly("a")
 labels = (slowly("a") for _ in range(60))
+
+from pydantic import BaseModel, field_validator
+class Checked(BaseModel):
+    name: str
+    @field_validator("name")
+    @classmethod
+    def check(cls, name): return slowly(name)
 get_ipython().run_line_magic("parallm", "provider slow --sim answer")
 get_ipython().run_line_magic("parallm", "provider slowly --sim answered")
 """
@@ -73,6 +80,7 @@ SOURCES = {
     f"%%vote --each docs --truth labels --choices a,b {FAST} -o kept\n{{{{item}}}}",
     "answers": "docs = ['x'] * 60\0%%fanout --each docs -m slow:?scale=0 -o kept\n{{item}}",
     "awaited-answers": "docs = ['x'] * 60\0%%fanout --each docs -m slowly:?scale=0 -o kept\n{{item}}",
+    "validators": f"docs = ['x'] * 60\0%%fanout --each docs {FAST} --schema Checked -o kept\n{{{{item}}}}",
     "variable": f"doc = Lazy(1)\0%%vote -n 3 {FAST} -o kept\n" + "{{doc.text}}\n",
 }
 
