@@ -12,6 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import calibrations
 import cpu_per_call
 import figures
 import hanging
@@ -41,6 +42,7 @@ ALL = (
     scale,
     votes,
     studies,
+    calibrations,
     random_cells,
     odd_mixture,
     page,

@@ -764,7 +764,7 @@ def test_frames_have_a_row_each() -> None:
     assert len(run.to_pandas("calls")) == 150
     with pytest.raises(
         OptionError,
-        match="'rows' is not one of systems, items, comparisons, calibration, reliability, calls",
+        match="'rows' is not one of systems, fields, items, comparisons, calibration, reliability, calls",
     ):
         run.to_pandas("rows")
 
