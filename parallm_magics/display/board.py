@@ -169,8 +169,7 @@ class Board:
         """The same as blocks."""
         beside = self._calls.auxiliary()
         workers = self._calls.workers(MOST_ROWS - len(beside))
-        span = axis(max(now, self._sums.span))
-        rows = [each.row(now, span, self.redacted) for each in (*workers, *beside)]
+        rows = [each.row(now, self.redacted) for each in (*workers, *beside)]
         if self._loading:
             rows = list(map(_loading, rows))
         left = (self.total or self._calls.begun) - len(workers)
@@ -180,7 +179,13 @@ class Board:
         if self._pattern == "vote" and not self.redacted:
             blocks.append(self._votes.bars(self._calls.begun if self.total is None else self.total))
         more = f"{left:,} {_LEFT}" if left > 0 else ""
-        table = Workers(tuple(without_columns(rows)), more, live=True, asked=self._columns)
+        table = Workers(
+            tuple(without_columns(rows)),
+            more,
+            live=True,
+            asked=self._columns,
+            span=axis(max(now, self._sums.span)),
+        )
         if self._pattern == "fanout":
             return [*blocks, table]
         # Folded as in the result, which would else be a jump.

@@ -36,7 +36,6 @@ class Row:
         voted: whether `vote` is a label that was read.
         answer: the answer's beginning, or what has arrived of it last.
         problem: why there is no success; "" otherwise.
-        span: seconds of the common axis.
         fields: of a typed answer, as far as they have come, by name; None where it is none.
         record: all that is known of it; None while it runs, and where a guard has not let it pass.
     """
@@ -50,7 +49,6 @@ class Row:
     start: float = 0.0
     queued: float = 0.0
     seconds: float | None = None
-    span: float = 0.0
     tokens: int | None = None
     cost: Decimal | None = None
     attempts: int = 0
@@ -62,12 +60,11 @@ class Row:
     record: Record | None = None
 
 
-def row_of(record: Record, ballot: str = "", span: float = 0.0, read: Read | None = None) -> Row:
+def row_of(record: Record, ballot: str = "", read: Read | None = None) -> Row:
     """The line of a finished call.
 
     Args:
         ballot: what a vote counts as.
-        span: seconds of the common axis.
         read: what was read of it, where that is no matter of its value.
     """
     fields = fields_of(record.value)
@@ -86,7 +83,6 @@ def row_of(record: Record, ballot: str = "", span: float = 0.0, read: Read | Non
         start=record.start,
         queued=record.queued,
         seconds=record.seconds if record.seconds > 0 or record.attempts else None,
-        span=span,
         tokens=record.usage.total_tokens if record.usage else None,
         cost=record.cost,
         attempts=len(record.attempts),

@@ -17,7 +17,7 @@ NAME_LIMIT, CELL_LIMIT, ANSWER_LIMIT = 40, 80, 200
 """Most characters of a name, of a cell on a page, and of an answer's beginning."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Column:
     """One column of the worker table, live, saved and in plain text.
 
@@ -28,7 +28,7 @@ class Column:
         html: its cell on a page, where that is more than the words.
         heads: its heading on a page, where that is more than the name; the flag as above.
         names: whether it names its row.
-        picture: whether its cell is a drawing that has no words.
+        picture: its cell on a page where that is a drawing without words, on an axis of so many seconds.
         ems: the width of its box on a page, which cuts off what is longer; 0 for no box.
         room: from which width of the page on, in pixels, it is shown: one of less weight gives way.
         share: the share of the page's width, in percent, that its box is kept to, less 6em; 0 for any.
@@ -46,7 +46,7 @@ class Column:
     html: Callable[[Row], Markup] | None = None
     heads: Callable[[Sequence[Row], bool], Markup] | None = None
     names: bool = False
-    picture: bool = False
+    picture: Callable[[Row, float], Markup] | None = None
     ems: int = 0
     room: int = 0
     share: int = 0
@@ -57,12 +57,19 @@ class Column:
     on_request: bool = False
 
 
-def columns_of(rows: Sequence[Row], live: bool, asked: Sequence[str] = ()) -> list[Column]:
-    """The columns that these rows need, and those that are asked for."""
+def columns_of(
+    rows: Sequence[Row], live: bool, asked: Sequence[str] = (), *, pictured: bool = True
+) -> list[Column]:
+    """The columns that these rows need, and those that are asked for.
+
+    Args:
+        pictured: whether pictures of times are among them.
+    """
     return [
         column
         for column in COLUMNS
         if (column.name in asked if column.on_request else column.shown(rows, live))
+        and (pictured or column.picture is None)
     ]
 
 
@@ -76,9 +83,9 @@ def _state(row: Row) -> str:
     return f"{looks.STATES[row.state].word}{tries}"
 
 
-def _axis(rows: Sequence[Row], live: bool) -> Markup:
+def axis(span: float) -> Markup:
     """Where the bars begin and end."""
-    return _ends(_from("0 s"), _to(text.seconds(max((row.span for row in rows), default=0.0))))
+    return _ends(_from("0 s"), _to(text.seconds(span)))
 
 
 def _openable(rows: Sequence[Row], live: bool) -> Markup:
@@ -88,13 +95,15 @@ def _openable(rows: Sequence[Row], live: bool) -> Markup:
     return joined(("Answer", " (click to open)" if opens else ""))
 
 
-def elapsed(row: Row) -> Markup:
-    """When the call waited and ran, on the common axis."""
-    if row.seconds is None or row.span <= 0:
+def elapsed(row: Row, span: float) -> Markup:
+    """When the call waited and ran, on an axis of so many seconds."""
+    if row.seconds is None or span <= 0:
         return bar()
-    lengths = (row.start - row.queued, row.queued, row.seconds)
-    colours = ("", looks.LINE, looks.STATES[row.state].colour)
-    return bar(*((length / row.span, each) for length, each in zip(lengths, colours, strict=True)))
+    return bar(
+        ((row.start - row.queued) / span, ""),
+        (row.queued / span, looks.LINE),
+        (row.seconds / span, looks.STATES[row.state].colour),
+    )
 
 
 def _most_probable(row: Row) -> tuple[str, float] | None:
@@ -219,10 +228,7 @@ COLUMNS: tuple[Column, ...] = (
         "elapsed",
         "Elapsed",
         lambda row: "",
-        lambda rows, live: live or any(row.span > 0 for row in rows),
-        lambda row: _lowered(elapsed(row)),
-        _axis,
-        picture=True,
+        picture=lambda row, span: _lowered(elapsed(row, span)),
         style=";width:18%;min-width:5em",
     ),
     Column("seconds", "Time", lambda row: text.seconds(row.seconds), right=True),

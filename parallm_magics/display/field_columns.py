@@ -24,14 +24,20 @@ _AT_ONCE, _FIRST_ROOM, _MORE_ROOM = 2, 620, 90
 """How many fields are shown on every page, and from which width on each of the others is."""
 
 
-def table_columns(rows: Sequence[Row], live: bool, asked: Sequence[str] = ()) -> list[Column]:
-    """The columns that these rows need, those that are asked for, and one for each field in common."""
-    shown = columns_of(rows, live, asked)
+def table_columns(
+    rows: Sequence[Row], live: bool, asked: Sequence[str] = (), *, pictured: bool = True
+) -> list[Column]:
+    """The columns that these rows need, those that are asked for, and one for each field in common.
+
+    Args:
+        pictured: whether pictures of times are among them, where there is room.
+    """
+    shown = columns_of(rows, live, asked, pictured=pictured)
     names = fields_in_common(rows)
     if not names:
         return shown
     if len(names) > _BESIDE_PICTURE:
-        shown = [each for each in shown if not each.picture]
+        shown = [each for each in shown if each.picture is None]
     before = [at for at, each in enumerate(shown) if each.name in _LEAD]
     at = before[-1] + 1 if before else 0
     fields = [_column(rows, name, place) for place, name in enumerate(names)]

@@ -98,6 +98,7 @@ class Workers:
         opened: the places of the rows whose details are open from the start.
         live: whether the run is still going on.
         caption: what is in the rows, for who cannot see the page.
+        span: the length of the axis of the rows' times in seconds; 0 for none.
     """
 
     rows: tuple[Row, ...]
@@ -107,6 +108,7 @@ class Workers:
     details: tuple[tuple[Block, ...], ...] = ()
     opened: tuple[int, ...] = ()
     caption: str = "Workers"
+    span: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

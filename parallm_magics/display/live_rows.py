@@ -69,12 +69,12 @@ class Worker:
         elif event.kind == "waiting":
             self.state, self.why = "waiting", event.text
 
-    def row(self, now: float, span: float, redacted: bool) -> Row:
+    def row(self, now: float, redacted: bool) -> Row:
         """What may be drawn at that time; while redacted, nothing that the answer could be told by."""
         hidden = redacted and self.role != "guard"
         if self.record is not None:
-            return self._ended(self.record, span, hidden)
-        row = Row(self.name, str(self.model), self.state, span=span, role=self.role)
+            return self._ended(self.record, hidden)
+        row = Row(self.name, str(self.model), self.state, role=self.role)
         if self.state == "queued":
             return row
         fields = None if hidden or self.typed is None else self.typed.fields
@@ -96,8 +96,8 @@ class Worker:
         # Half a guard's answer may say the opposite of the whole.
         return "" if self.role == "guard" else last_words(self.tail, TAIL_SHOWN)
 
-    def _ended(self, record: Record, span: float, hidden: bool) -> Row:
-        row = row_of(record, span=span, read=self.read)
+    def _ended(self, record: Record, hidden: bool) -> Row:
+        row = row_of(record, read=self.read)
         if not hidden and record.status != "blocked":
             return row
         # An error may quote the answer that it could not read.

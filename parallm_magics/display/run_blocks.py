@@ -108,8 +108,8 @@ def timeline(
     auxiliary = slowest(extra, MOST_AUXILIARY_TIMES) if len(extra) > MOST_AUXILIARY_TIMES else extra
     return [
         kinds.Timeline(
-            tuple(row_of(each, span=span) for each in drawn),
-            tuple(row_of(each, span=span) for each in auxiliary),
+            tuple(map(row_of, drawn)),
+            tuple(map(row_of, auxiliary)),
             len(records),
             span,
             sums.working_seconds if compared else None,

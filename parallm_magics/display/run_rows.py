@@ -147,11 +147,12 @@ class _Table:
             details=details if any(details) else (),
             opened=tuple(at for at in opened if _opens(drawn[at][0])),
             caption=self._caption,
+            span=self._span,
         )
 
     def _call(self, line: _Line) -> tuple[Row, tuple[Block, ...]]:
         record = line.record
-        row = row_of(record, line.ballot, self._span)
+        row = row_of(record, line.ballot)
         if line.within:
             row = replace(row, about=replace(row.about, item=""))
         if (self._texts or len(row.vote) > SHORT) and record.text.strip().startswith(row.vote):
@@ -176,7 +177,7 @@ class _Table:
         voters = [_Line(record, within=True) for record in vote.records]
         fell = field_votes(vote.fields) if vote.fields else None
         bars = fell or vote_bars(vote.tally, vote.records, brief=True)
-        return _row_of_votes(vote, self._span), (bars, self.block(voters))
+        return _row_of_votes(vote), (bars, self.block(voters))
 
 
 _Drawn = tuple[Row, tuple[Block, ...]]
@@ -234,7 +235,7 @@ def _opens(row: Row) -> bool:
     )
 
 
-def _row_of_votes(vote: SectionVote, span: float) -> Row:
+def _row_of_votes(vote: SectionVote) -> Row:
     """The votes of a section as one row."""
     first, tally, sums = vote.records[0], vote.tally, totals(vote.records)
     models = dict.fromkeys(map(asked_and_answered, vote.records))
@@ -255,7 +256,6 @@ def _row_of_votes(vote: SectionVote, span: float) -> Row:
         voted=won is not None,
         start=begun,
         seconds=max(record.end for record in vote.records) - begun,
-        span=span,
         tokens=sums.usage.total_tokens if sums.usage else None,
         cost=sums.cost,
         answer=said,

@@ -148,7 +148,18 @@ def listed(words: Sequence[str], left: int = 0) -> str:
 
 def width(text: str) -> int:
     """Columns that the text takes in a terminal; East Asian wide characters take two."""
-    return len(text) if text.isascii() else sum(map(_columns, text))
+    if text.isascii():
+        return len(text)
+    return (_line_width if len(text) <= _LINE else _width)(text)
+
+
+def _width(text: str) -> int:
+    return sum(map(_columns, text))
+
+
+_LINE = 200
+_line_width = functools.lru_cache(1024)(_width)
+"""To fit cells into a table, and that into a page, each is measured several times."""
 
 
 @functools.lru_cache(4096)
@@ -162,18 +173,20 @@ def fit(text: str, columns: int, fill: Literal["", "left", "right"] = "") -> str
 
     With `fill` it takes all of them, set to that side.
     """
-    if width(text) > columns:
+    wide = width(text)
+    if wide > columns:
         kept: list[str] = []
         left = columns - 1
         for char in text:
-            left -= width(char)
+            left -= _columns(char)
             if left < 0:
                 break
             kept.append(char)
         text = "".join(kept) + "…" if columns > 0 else ""
+        wide = width(text)
     if not fill:
         return text
-    blanks = " " * (columns - width(text))
+    blanks = " " * (columns - wide)
     return blanks + text if fill == "right" else text + blanks
 
 
@@ -217,6 +230,6 @@ def _fitting(line: str, at: int, columns: int) -> int:
     if ahead.isascii():
         return len(ahead)
     left, end = columns, at
-    while end < len(line) and (left := left - width(line[end])) >= 0:
+    while end < len(line) and (left := left - _columns(line[end])) >= 0:
         end += 1
     return max(end - at, 1)

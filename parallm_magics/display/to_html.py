@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from parallm_magics.display import kinds, looks, text, typed_html
 from parallm_magics.display.call_rows import Row
-from parallm_magics.display.columns import COLUMNS, Column, elapsed
+from parallm_magics.display.columns import COLUMNS, Column, axis, elapsed
 from parallm_magics.display.field_columns import table_columns
 from parallm_magics.display.markup import (
     Element,
@@ -85,13 +85,11 @@ _detail = Element("div", style="white-space:normal;margin:.3em 0 .5em 1.1em")
 
 def _workers(block: kinds.Workers) -> Pieces:
     """A real table: one <tr> in its <tbody> for each row, no more, no less."""
-    shown = table_columns(block.rows, block.live, block.asked)
+    pictured = block.live or block.span > 0
+    shown = table_columns(block.rows, block.live, block.asked, pictured=pictured)
     styles = [f"{looks.RIGHT if each.right else looks.LEFT}{each.style}" for each in shown]
-    draws = [_cell(each) for each in shown]
-    head = [
-        _fitting(each)(each.heads(block.rows, block.live) if each.heads else each.heading)
-        for each in shown
-    ]
+    draws = [_cell(each, block.span) for each in shown]
+    head = [_fitting(each)(_heading_of(each, block)) for each in shown]
     details = block.details or ((),) * len(block.rows)
     rows = (
         [*(draw(row) for draw in draws[:-1]), _opens(draws[-1](row), detail, at in block.opened)]
@@ -112,6 +110,12 @@ def _workers(block: kinds.Workers) -> Pieces:
     return _block.around((table, _small(block.more) if block.more else ""))
 
 
+def _heading_of(column: Column, block: kinds.Workers) -> str:
+    if column.picture is not None:
+        return axis(block.span)
+    return column.heads(block.rows, block.live) if column.heads else column.heading
+
+
 def _fitting(column: Column) -> _Frame:
     """What gives a column's cells and its heading their width, where it has one."""
     if column.ems or column.room:
@@ -119,7 +123,9 @@ def _fitting(column: Column) -> _Frame:
     return lambda words: words
 
 
-def _cell(column: Column) -> Callable[[Row], str]:
+def _cell(column: Column, span: float = 0.0) -> Callable[[Row], str]:
+    if (picture := column.picture) is not None:
+        return lambda row: picture(row, span)
     if column.html is not None:
         return column.html
     frame, words, limit = _fitting(column), column.words, column.limit
@@ -309,7 +315,7 @@ def _timeline(block: kinds.Timeline) -> Markup:
         took = text.seconds(row.seconds or 0.0)
         late = "" if row.state == "ok" else joined((" ", dim(looks.STATES[row.state].word)))
         name = box(14)(text.one_line(row.titled, 40))
-        rows.append((name, elapsed(row), joined((took, late))))
+        rows.append((name, elapsed(row, block.span), joined((took, late))))
     ends = _floated("left", "0 s"), _floated("right", text.seconds(block.span))
     rows.append(("", _axis(*ends), ""))
     if block.together is not None:

@@ -89,9 +89,13 @@ def _bars(block: kinds.Bars, page: _Page) -> list[str]:
 
 def _workers(block: kinds.Workers, page: _Page) -> list[str]:
     """The table, with the answers that are short; the others stand in full below it."""
-    *every, last = table_columns(block.rows, block.live, block.asked)
-    shown = [column for column in every if column.room <= page.columns * _PIXELS]
-    shown, left_out = _fitting(shown, block.rows, page)
+    has_times = block.live or block.span > 0
+    *every, last = table_columns(block.rows, block.live, block.asked, pictured=has_times)
+    written = {
+        column: _written(column, block) for column in every if column.room <= page.columns * _PIXELS
+    }
+    shown = _fitting(written, page)
+    left_out = len(shown) < len(written)
     answers = [*map(_answer_of, block.rows)]
     lines, cells = _beside(_unpictured(shown), answers, block, page)
     pictured, fewer = _beside(shown, answers, block, page)
@@ -112,20 +116,22 @@ def _workers(block: kinds.Workers, page: _Page) -> list[str]:
     return lines
 
 
-def _fitting(
-    columns: Sequence[Column], rows: Sequence[Row], page: _Page
-) -> tuple[list[Column], bool]:
-    """The columns without the last fields that are too many for the page, and whether there are such."""
-    shown = [*columns]
+_Written = Mapping[Column, Sequence[str]]
+"""The heading and the cells of each column."""
+
+
+def _fitting(columns: _Written, page: _Page) -> _Written:
+    """The columns without the last fields that are too many for the page."""
+    shown = {**columns}
     fields = [each for each in columns if is_field(each)]
     bare = replace(page, columns=page.columns - _LEAST_ANSWER) if fields else page
-    while fields and _widest(_lines_of(_unpictured(shown), rows, bare)) > bare.columns:
-        shown.remove(fields.pop())
-    return shown, len(shown) < len(columns)
+    while fields and _widest(_lines_of(_unpictured(shown), bare)) > bare.columns:
+        del shown[fields.pop()]
+    return shown
 
 
-def _unpictured(columns: Sequence[Column]) -> list[Column]:
-    return [column for column in columns if not column.picture]
+def _unpictured(columns: _Written) -> _Written:
+    return {column: cells for column, cells in columns.items() if column.picture is None}
 
 
 def _widest(lines: Iterable[str]) -> int:
@@ -143,10 +149,10 @@ def _answer_of(row: Row) -> str:
 
 
 def _beside(
-    columns: Sequence[Column], answers: Sequence[str], block: kinds.Workers, page: _Page
+    columns: _Written, answers: Sequence[str], block: kinds.Workers, page: _Page
 ) -> tuple[list[str], list[str]]:
     """The lines of a table of these columns, and what fits in beside them of the answers."""
-    lines = _lines_of(columns, block.rows, page)
+    lines = _lines_of(columns, page)
     room = page.columns - _widest(lines) - 2
     if block.live:
         return lines, [text.fit(text.one_line(answer), room) for answer in answers]
@@ -154,28 +160,22 @@ def _beside(
     return lines, [a if fit else _BELOW for a, fit in zip(answers, fits, strict=True)]
 
 
-def _lines_of(columns: Sequence[Column], rows: Sequence[Row], page: _Page) -> list[str]:
+def _lines_of(columns: _Written, page: _Page) -> list[str]:
     """The headings and the rows, each as wide as the others."""
-    cells = [
-        [_axis(rows) if each.picture else each.heading for each in columns],
-        *([_cell(each, row) for each in columns] for row in rows),
-    ]
-    widths = [max(text.width(line[at]) for line in cells) for at in range(len(columns))]
+    widths = [_widest(cells) for cells in columns.values()]
     words = [at for at, each in enumerate(columns) if not each.right]
     if not any(each.picture for each in columns):
         squeeze(widths, sorted(words, key=lambda at: -widths[at]), page.columns)
-    return aligned(cells, widths, [each.right for each in columns])
+    return aligned([*zip(*columns.values(), strict=True)], widths, [c.right for c in columns])
 
 
-def _cell(column: Column, row: Row) -> str:
-    if column.picture:
-        return _strip(row, row.span, _STRIP)
-    return text.fit(text.one_line(column.words(row)), column.wide)
-
-
-def _axis(rows: Sequence[Row]) -> str:
-    """Where the bars begin and end."""
-    return f"0 s{text.seconds(max(row.span for row in rows)):>{_STRIP - 3}}"
+def _written(column: Column, block: kinds.Workers) -> list[str]:
+    """The column's heading and cells."""
+    if column.picture is not None:
+        strips = (_strip(row, block.span, _STRIP) for row in block.rows)
+        return [f"0 s{text.seconds(block.span):>{_STRIP - 3}}", *strips]
+    cells = (text.fit(text.one_line(column.words(row)), column.wide) for row in block.rows)
+    return [column.heading, *cells]
 
 
 def _strip(row: Row, span: float, room: int) -> str:

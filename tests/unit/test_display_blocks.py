@@ -66,6 +66,7 @@ OTHERS = {
     "_bar_row",
     "_cell",
     "_fitting",
+    "_heading_of",
     "_opens",
     "_attribute",
     "_parser",
