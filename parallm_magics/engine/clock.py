@@ -90,10 +90,12 @@ class Clock:
         """Wait for what takes real time in any case; gives back what is to be called after that."""
         return _nothing
 
-    def start(self, work: Coroutine[Any, Any, None], unbegun: Callable[[], None]) -> Cancellable:
-        """Begin a call; `unbegun` is called where it was cancelled before its first step."""
+    def start(
+        self, work: Coroutine[Any, Any, None], ended: Callable[[Cancellable], None]
+    ) -> Cancellable:
+        """Begin a call; `ended` is told when it has, also one that was cancelled before its first step."""
         task = self.loop.create_task(work)
-        task.add_done_callback(lambda task: unbegun() if task.cancelled() else None)
+        task.add_done_callback(ended)
         return task
 
     @contextlib.contextmanager
@@ -209,9 +211,11 @@ class VirtualClock(Clock):
 
         return back
 
-    def start(self, work: Coroutine[Any, Any, None], unbegun: Callable[[], None]) -> Cancellable:
+    def start(
+        self, work: Coroutine[Any, Any, None], ended: Callable[[Cancellable], None]
+    ) -> Cancellable:
         """Begin a call in this moment, whose steps the clock takes itself."""
-        return Process(self, work, unbegun)
+        return Process(self, work, ended)
 
     def _advance(self) -> None:
         """Let moments come while nobody has anything to do, and the loop is not held for long."""
@@ -272,12 +276,15 @@ class Moment(NamedTuple):
 class Process:
     """A call in virtual time. It is no task: a loop's turn for each step would cost more than the step."""
 
-    __slots__ = ("_back", "_cancelled", "_clock", "_future", "_off", "_over", "_unbegun", "_work")
+    __slots__ = ("_back", "_cancelled", "_clock", "_ended", "_future", "_off", "_over", "_work")
 
     def __init__(
-        self, clock: VirtualClock, work: Coroutine[Any, Any, None], unbegun: Callable[[], None]
+        self,
+        clock: VirtualClock,
+        work: Coroutine[Any, Any, None],
+        ended: Callable[[Cancellable], None],
     ) -> None:
-        self._clock, self._work, self._unbegun = clock, work, unbegun
+        self._clock, self._work, self._ended = clock, work, ended
         self._over = self._cancelled = False
         self._future: asyncio.Future[Any] | None = None
         self._off = clock.call_at(clock.now(), self._step, FIRST)
@@ -305,11 +312,9 @@ class Process:
         run, work = self._clock.context.run, self._work
         try:
             waits = run(work.send, None) if error is None else run(work.throw, error)
-        except StopIteration:
+        except (StopIteration, asyncio.CancelledError):
             self._over = True
-        except asyncio.CancelledError:
-            self._over = True
-            self._unbegun()
+            self._ended(self)
         else:
             if type(waits) is Moment:
                 self._off = self._clock.call_at(waits.at, self._step, waits.order)

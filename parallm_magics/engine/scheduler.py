@@ -125,7 +125,7 @@ class Scheduler:
         # Now and not in the call's first step: those after it in line must already see it.
         begun = warmup.begins(worker, self._wake) if warmup is not None else None
         call = self._call(worker, line, ticket, begun)
-        self._running[worker] = self._clock.start(call, partial(self._unbegun, worker, line))
+        self._running[worker] = self._clock.start(call, partial(self._ended, worker, line))
 
     async def _call(self, worker: Worker, line: Line, ticket: Ticket, begun: Begun) -> None:
         fault: Fault | None = None
@@ -152,9 +152,9 @@ class Scheduler:
                 self._end(worker.task, self._accounts.stopped(worker, fault, now, asked=True))
             self._leave(worker, line)
 
-    def _unbegun(self, worker: Worker, line: Line) -> None:
-        """End a call that was cancelled before its first step, unless its own last step did that."""
-        if worker not in self._running:
+    def _ended(self, worker: Worker, line: Line, call: Cancellable) -> None:
+        """End a call that was cancelled before its first step; all others have done that themselves."""
+        if self._running.get(worker) is not call:
             return
         self._accounts.settle(worker, NOTHING, Usage())
         self._refuse(worker, self._outlook.stopped(), self._clock.now())

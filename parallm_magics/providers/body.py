@@ -34,6 +34,7 @@ class Body:
     def __init__(self, response: Any, most: int = MOST_BYTES) -> None:
         self.kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
         self.head = b""
+        self._response = response
         self._chunks: AsyncIterator[bytes] = response.aiter_bytes()
         self._gather: Callable[[float], Awaitable[None]] = getattr(response, "gather", _read_on)
         self._left = most
@@ -74,6 +75,11 @@ class Body:
         if len(self.head) < HEAD:
             self.head += chunk[: HEAD - len(self.head)]
         return chunk
+
+    @property
+    def at_end(self) -> bool:
+        """Whether nothing more comes; False also where only waiting tells."""
+        return not self._begun and getattr(self._response, "at_end", False)
 
     async def gather(self, seconds: float) -> None:
         """Let so many seconds pass before more is read, where the response's connection can wait."""

@@ -16,11 +16,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from aiohttp import ClientResponse, ClientSession, ClientTimeout
     from httpx2 import Response
+    from multidict import CIMultiDict
 
 CHUNK_BYTES = 16_384
 ERROR_BYTES = 16_384  # of an error's body, before decompression
 LENGTH = "content-length"
 """The last header of a request, and the only one that its body decides."""
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +31,11 @@ class Template:
 
     Attributes:
         url: the address, its query included.
-        headers: names and values in the order in which they are sent.
+        headers: names and values in the order in which they are sent, but for `LENGTH`.
     """
 
     url: str
-    headers: tuple[tuple[str, str], ...] = field(repr=False)  # the key is among them
+    headers: CIMultiDict[str] = field(repr=False)  # the key is among them
 
 
 class StatusError(Exception):
@@ -68,6 +70,11 @@ class Answer:
             return decoded(self._response).aiter_bytes()
         return self._response.content.iter_any()
 
+    @property
+    def at_end(self) -> bool:
+        """Whether the body has been read to its end, as far as is known without waiting."""
+        return "content-encoding" not in self.headers and self._response.content.at_eof()
+
     async def gather(self, seconds: float) -> None:
         """Leave what arrives meanwhile with the connection, to be read in one piece."""
         connection = self._response.connection
@@ -100,8 +107,10 @@ class DirectRequests:
     async def post(self, body: Mapping[str, Any], stream: bool) -> Answer | None:
         """The answer to a request; None where the SDK has to send it.
 
+        No redirect is followed, and no time limit is set.
+
         Raises:
-            StatusError: the answer's status is an error.
+            StatusError: the answer's status is 300 or above, or below 200.
             aiohttp.ClientError: there is no answer.
         """
         if stream not in self._templates:
@@ -109,34 +118,26 @@ class DirectRequests:
                 if stream not in self._templates:
                     self._templates[stream] = await template_of(self._build, self._path, stream)
         template = self._templates[stream]
-        return None if template is None else await post(self._session(), template, body)
+        if template is None:
+            return None
+        data, headers = encoded(body), template.headers.copy()
+        headers[LENGTH] = str(len(data))
+        response = await self._session().post(
+            template.url,
+            headers=headers,
+            data=data,
+            allow_redirects=False,
+            auto_decompress=False,
+            timeout=_without_limit(),
+        )
+        if not 200 <= response.status < 300:
+            raise await _status_error(response)
+        return Answer(response)
 
 
 def encoded(body: Mapping[str, Any]) -> bytes:
     """The body as the SDKs write it."""
-    text = json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    return text.encode()
-
-
-async def post(session: ClientSession, template: Template, body: Mapping[str, Any]) -> Answer:
-    """Send one request; no redirect is followed, and no time limit is set.
-
-    Raises:
-        StatusError: the answer's status is 300 or above, or below 200.
-        aiohttp.ClientError: there is no answer.
-    """
-    data = encoded(body)
-    response = await session.post(
-        template.url,
-        headers=[*template.headers, (LENGTH, str(len(data)))],
-        data=data,
-        allow_redirects=False,
-        auto_decompress=False,
-        timeout=_without_limit(),
-    )
-    if not 200 <= response.status < 300:
-        raise await _status_error(response)
-    return Answer(response)
+    return _encode(body).encode()
 
 
 @functools.cache
@@ -194,6 +195,7 @@ async def template_of(make: Callable[[Any], Any], path: str, stream: bool) -> Te
         stream: whether its answer is to be streamed.
     """
     import httpx2
+    from multidict import CIMultiDict, istr
 
     sent: list[httpx2.Request] = []
 
@@ -209,4 +211,5 @@ async def template_of(make: Callable[[Any], Any], path: str, stream: bool) -> Te
     headers = [*sent[0].headers.multi_items()]
     if not headers or headers.pop()[0] != LENGTH:
         return None
-    return Template(str(sent[0].url), tuple(headers))
+    # Names that know how they read in lower case need not be asked with each request.
+    return Template(str(sent[0].url), CIMultiDict((istr(name), value) for name, value in headers))

@@ -166,6 +166,8 @@ async def _value(body: Body) -> Any:
                     value = parsed_start(sent)
                 if value is None:
                     limit.reschedule(None)
+                elif body.at_end:
+                    break
                 else:
                     _shorten(limit, END_SECONDS)
     except TooMuchError:

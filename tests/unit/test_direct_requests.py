@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from asking import fanned, served, voted
+from multidict import CIMultiDict
 from odd_answers import CASES, MODEL, good
 from provider import KEY, Act
 
@@ -164,4 +165,5 @@ def test_a_fault_is_told_in_the_same_words(
 
 def test_a_template_shows_no_key() -> None:
     """Its headers hold the key, so that no picture of it shows them."""
-    assert KEY not in repr(Template("http://127.0.0.1", (("authorization", f"Bearer {KEY}"),)))
+    headers = CIMultiDict({"authorization": f"Bearer {KEY}"})
+    assert KEY not in repr(Template("http://127.0.0.1", headers))
