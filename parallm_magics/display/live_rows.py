@@ -5,9 +5,9 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
-from parallm_magics.core.tasks import ROLES, Event, Model, Record, Role
+from parallm_magics.core.tasks import ROLES, Event, Model, Record, Role, Task
 from parallm_magics.display.call_rows import About, Read, Row, about_of, row_of
 from parallm_magics.display.streamed_fields import StreamedFields, streamed_fields
 from parallm_magics.display.typed_words import summary
@@ -36,7 +36,7 @@ class Worker:
     Attributes:
         role: what the call is for; a guard's words, which are about what goes in, are not redacted.
         read: what was read from the answer.
-        about: what it is about and how it is asked, once it has begun.
+        task: what is asked, while it runs.
         typed: the fields of its answer as they come; None where it is asked for none.
     """
 
@@ -50,14 +50,14 @@ class Worker:
     why: str = ""
     record: Record | None = None
     read: Read = ("", False)
-    about: About = field(default_factory=About)
+    task: Task | None = None
     typed: StreamedFields | None = None
 
     def tell(self, event: Event) -> None:
         """Take in what happened before the end."""
         if event.kind == "started":
             self.state, self.tail, self.why = "running", "", ""
-            self.about = About() if event.task is None else about_of(event.task)
+            self.task = event.task
             self.typed = streamed_fields(event.task)
             self.attempts += 1
         elif event.kind == "heard":
@@ -80,7 +80,7 @@ class Worker:
         fields = None if hidden or self.typed is None else self.typed.fields
         return replace(
             row,
-            about=self.about,
+            about=About() if self.task is None else about_of(self.task),
             start=self.start,
             seconds=max(now - self.start, 0.0),
             attempts=self.attempts,
@@ -194,7 +194,7 @@ class LiveRows:
 
     def end(self, index: int, worker: Worker, record: Record) -> None:
         """Take in that a call has ended."""
-        worker.record, worker.tail, worker.typed = record, "", None
+        worker.record, worker.task, worker.tail, worker.typed = record, None, "", None
         del self.live[index]
         self._over[index >> _BLOCK] |= 1 << index % (1 << _BLOCK)
         if worker.role != "worker":

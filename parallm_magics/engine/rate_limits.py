@@ -9,6 +9,7 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from parallm_magics.core.provider import Provider
 from parallm_magics.engine.clock import LAST, Clock
@@ -68,8 +69,7 @@ class Taken:
     window: RateWindow
 
 
-@dataclass(frozen=True, slots=True)
-class Ticket:
+class Ticket(NamedTuple):
     """One admitted call: when it began, and whether it probes a provider that was down.
 
     Attributes:

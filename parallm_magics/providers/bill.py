@@ -135,7 +135,10 @@ def worst(model: Model, prompt_bytes: int, max_tokens: int, terms: Terms = ()) -
 
     What is asked for at another price may still be answered at the usual one.
     """
-    found = [tariff(model), tariff(model, terms)] if terms else [tariff(model)]
-    costs = [each and prices.worst(each, prompt_bytes, max_tokens) for each in found]
-    known = [each for each in costs if each is not None]
-    return max(known) if len(known) == len(found) else None
+    found = tariff(model)
+    usual = found and prices.worst(found, prompt_bytes, max_tokens)
+    if not terms or usual is None:
+        return usual
+    found = tariff(model, terms)
+    asked = found and prices.worst(found, prompt_bytes, max_tokens)
+    return None if asked is None else max(usual, asked)

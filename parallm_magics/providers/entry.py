@@ -135,13 +135,13 @@ class ProviderEntry:
 
     def tariff(self, model: str, terms: Terms = ()) -> Tariff | None:
         """Where the model's price stands; None where it is another one, or for more than tokens."""
-        if self.simulated or re.search(self.unpriced, model):
+        if self.simulated or (self.unpriced != NO_MODEL and re.search(self.unpriced, model)):
             return None
         if self.priced_where is not None:
             variable, value = self.priced_where
             if os.environ.get(variable, "").strip() != value:
                 return None
-        if isinstance(self.prices, Mapping):
+        if not isinstance(self.prices, str):
             known = self.prices.get(model)
             return None if known is None or terms else Tariff("", "", model, per_mtok=known)
         if self.prices:

@@ -65,7 +65,7 @@ class SdkProvider(BaseProvider):
         self._client: Any = None
         self._direct: DirectRequests | None = None
         self._proxy: Proxy | None = None
-        self._made_for = ""
+        self._made_for, self._checked = "", self._to_check
         self._retired: list[Any] = []
         self._building = asyncio.Lock()
         self._unwanted = Unwanted(self.unasked)
@@ -111,6 +111,7 @@ class SdkProvider(BaseProvider):
             if self._client is not None:
                 self._retired.append(self._client)
             self._client, self._made_for = self._build(module), mark
+            self._checked = self._to_check
 
     async def complete(self, task: Task, heard: Heard) -> Reply:
         """Make one call.
@@ -120,7 +121,7 @@ class SdkProvider(BaseProvider):
         """
         prompt = f"{task.system or ''} {task.prompt}"
         proxy = str(self._proxy or "")
-        draft = Draft(Asked(self.host, task.model.name, self._to_check, proxy, prompt))
+        draft = Draft(Asked(self.host, task.model.name, self._checked, proxy, prompt))
         fault: Fault | None = None
         try:
             await self._post(task, heard, draft)

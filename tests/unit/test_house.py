@@ -66,6 +66,7 @@ HOMES = {
     "openai": "providers",
     "httpx2": "providers",
     "aiohttp": "providers",
+    "multidict": "providers",
     "boto3": "providers/bedrock.py",
     "google": "providers/vertex.py",
     "genai_prices": "core/prices.py",
