@@ -26,7 +26,8 @@ from parallm_magics.cell.verdict_words import (
     way_out,
 )
 from parallm_magics.cell.worker_specs import step_of
-from parallm_magics.core.tasks import Model, Reading, Role, Task
+from parallm_magics.core.models import Model
+from parallm_magics.core.tasks import Reading, Role, Task
 from parallm_magics.errors import OptionError
 from parallm_magics.voting import need
 

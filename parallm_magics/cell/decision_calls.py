@@ -7,7 +7,7 @@ from fractions import Fraction
 
 from parallm_magics.cell.options import Options
 from parallm_magics.cell.worker_specs import WorkerSpec
-from parallm_magics.core.tasks import Model
+from parallm_magics.core.models import Model
 from parallm_magics.errors import OptionError
 
 _USUAL = Options()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from parallm_magics.answers.reading_kinds import KINDS
 from parallm_magics.cell.options import Options
-from parallm_magics.core.tasks import Model, Reading
+from parallm_magics.core.models import Model
+from parallm_magics.core.tasks import Reading
 from parallm_magics.errors import OptionError
 from parallm_magics.voting.pick_rules import PICKS
 

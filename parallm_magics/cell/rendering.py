@@ -23,7 +23,8 @@ from parallm_magics.cell.result_keys import ResultKeys
 from parallm_magics.cell.true_labels import Labels
 from parallm_magics.cell.variables import as_text
 from parallm_magics.cell.worker_specs import WorkerSpec, step_of
-from parallm_magics.core.tasks import Fault, Model, Plain, Reading, Record, Task
+from parallm_magics.core.models import Model
+from parallm_magics.core.tasks import Fault, Plain, Reading, Record, Task
 from parallm_magics.errors import ModelError, OptionError, VariableError, translated
 from parallm_magics.voting.pick_rules import PICKS
 

@@ -7,7 +7,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from parallm_magics.core.tasks import ROLES, Event, Model, Record, Role, Task
+from parallm_magics.core.models import Model
+from parallm_magics.core.tasks import ROLES, Event, Record, Role, Task
 from parallm_magics.display.call_rows import About, Read, Row, about_of, row_of
 from parallm_magics.display.streamed_fields import StreamedFields, streamed_fields
 from parallm_magics.display.typed_words import summary

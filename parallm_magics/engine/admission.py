@@ -11,8 +11,9 @@ from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, It
 from dataclasses import dataclass
 
 from parallm_magics.answers.questions import sent_texts
+from parallm_magics.core.models import Model
 from parallm_magics.core.provider import Provider
-from parallm_magics.core.tasks import CHARS_PER_TOKEN, Call, Fault, Model, Record, Task
+from parallm_magics.core.tasks import CHARS_PER_TOKEN, Call, Fault, Record, Task
 from parallm_magics.engine.cache_warmup import CacheWarmup
 from parallm_magics.engine.clock import Clock, Waiter
 from parallm_magics.engine.rate_limits import RateLimit, Slots

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from parallm_magics.core.fault_kinds import FaultKind
-from parallm_magics.core.tasks import Fault, Model, Status, Task
+from parallm_magics.core.models import Model
+from parallm_magics.core.tasks import Fault, Status, Task
 from parallm_magics.engine.accounts import Budget
 from parallm_magics.engine.cancel_token import Stop
 from parallm_magics.engine.rate_limits import MOST_SLOTS, RateLimit, Ticket

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from pprint import pformat
 from typing import Any
 
+from parallm_magics.core.models import Model
 from parallm_magics.core.schemas import Schema
-from parallm_magics.core.tasks import Model, Reading, Task
+from parallm_magics.core.tasks import Reading, Task
 from parallm_magics.errors import OptionError
 from parallm_magics.export.class_code import Classes
 from parallm_magics.export.code_text import WIDTH, arguments, quoted

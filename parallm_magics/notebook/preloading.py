@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from parallm_magics.cell.directives import head
-from parallm_magics.core.tasks import Model
+from parallm_magics.core.models import Model
 from parallm_magics.errors import ParallmError
 
 LONGEST_WAIT = 10.0

@@ -11,8 +11,9 @@ from typing import Any
 from parallm_magics.answers.questions import WRAPPING_BYTES, sent_texts
 from parallm_magics.cell.calls import Calls
 from parallm_magics.core import prices
+from parallm_magics.core.models import Model
 from parallm_magics.core.provider import Provider
-from parallm_magics.core.tasks import Event, Model, Task
+from parallm_magics.core.tasks import Event, Task
 from parallm_magics.engine.accounts import Budget, Ledger
 from parallm_magics.engine.cancel_token import Stop
 from parallm_magics.engine.clock import Clock, VirtualClock

@@ -8,7 +8,8 @@ from decimal import Decimal
 from typing import Any
 
 from parallm_magics.core import prices
-from parallm_magics.core.tasks import Model, Said, Task, Terms, Usage
+from parallm_magics.core.models import Model
+from parallm_magics.core.tasks import Said, Task, Terms, Usage
 from parallm_magics.providers import registry
 from parallm_magics.providers.terms import TERMS, told, unusual
 

@@ -8,9 +8,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from parallm_magics.core.models import Enforcement
 from parallm_magics.core.prices import Tariff
 from parallm_magics.core.provider import Provider
-from parallm_magics.core.tasks import Enforcement, Terms
+from parallm_magics.core.tasks import Terms
 from parallm_magics.providers import keys
 from parallm_magics.providers.address import is_local, public
 from parallm_magics.providers.dialects import CHAT, Dialect

@@ -6,7 +6,8 @@ import re
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from parallm_magics.core.tasks import Model, Reading, Task, Usage
+from parallm_magics.core.models import Model
+from parallm_magics.core.tasks import Reading, Task, Usage
 from parallm_magics.errors import ModelError
 from parallm_magics.providers import answer_formats
 from parallm_magics.providers.draft import Content, Draft, content_of

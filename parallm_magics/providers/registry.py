@@ -15,8 +15,8 @@ from typing import Any
 
 from parallm_magics.core.entry_table import EntryTable
 from parallm_magics.core.foreign_text import one_line
+from parallm_magics.core.models import Model
 from parallm_magics.core.provider import Provider
-from parallm_magics.core.tasks import Model
 from parallm_magics.errors import ModelError, OptionError, nearest, then
 from parallm_magics.providers.address import host_of
 from parallm_magics.providers.dialects import SYSTEM_ONE, Dialect

@@ -12,8 +12,9 @@ from functools import partial
 from typing import Any, ClassVar
 
 from parallm_magics.core.foreign_text import one_line
+from parallm_magics.core.models import Model
 from parallm_magics.core.provider import CallFailed, Heard, Reply
-from parallm_magics.core.tasks import Fault, Model, Reading, Task
+from parallm_magics.core.tasks import Fault, Reading, Task
 from parallm_magics.errors import ModelError
 from parallm_magics.providers.address import split_url
 from parallm_magics.providers.base import BaseProvider

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Any
 
-from parallm_magics.core.tasks import Model
+from parallm_magics.core.models import Model
 from parallm_magics.errors import ModelError, nearest
 
 

@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 from parallm_magics.answers.label_probabilities import refuse_undecidable
 from parallm_magics.answers.questions import sent_texts
 from parallm_magics.core.foreign_text import mended
+from parallm_magics.core.models import Model
 from parallm_magics.core.provider import CallFailed, Heard, Reply
-from parallm_magics.core.tasks import CHARS_PER_TOKEN, Fault, Model, Task, Usage
+from parallm_magics.core.tasks import CHARS_PER_TOKEN, Fault, Task, Usage
 from parallm_magics.engine.clock import running_clock
 from parallm_magics.simulation import draws as simulation
 from parallm_magics.simulation.objects import check_object, object_answer
