@@ -217,7 +217,7 @@ def _reason(said: str) -> str:
 def _whole(row: Row, record: Record, facts: Sequence[Block], limit: int) -> tuple[Block, ...]:
     """The whole answer, where there is more to see than in its row."""
     opens = _long(row) or facts or row.problem or record.role != "worker"
-    told = record.probabilities is not None and record.text.strip() == row.vote
+    told = record.text.strip() in (record.probabilities or ())
     return (
         (kinds.Text("", record.text, limit),) if opens and record.text.strip() and not told else ()
     )

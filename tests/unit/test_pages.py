@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
+from datetime import date
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, get_args
 
@@ -12,13 +15,24 @@ import measured
 import pytest
 from make import Page, problems
 from paths import PACKAGE, PROJECT
+from pydantic import BaseModel
 
+from parallm_magics import fanout, vote
 from parallm_magics.api import plan_cell
 from parallm_magics.cell.directives import head
 from parallm_magics.cell.options import TABLE
 from parallm_magics.core.tasks import Status
 from parallm_magics.display.columns import COLUMNS
 from parallm_magics.providers.entries import ENTRIES
+
+
+class Invoice(BaseModel):
+    """What the page on typed answers asks for."""
+
+    vendor: str
+    total: Decimal
+    due: date | None
+
 
 DOCS = PROJECT / "docs"
 PAGES = sorted(DOCS.glob("*.md"))
@@ -27,6 +41,7 @@ EXAMPLES: dict[str, Any] = {
     "code": "def f(x): return eval(x)",
     "text": "Call me on Monday.",
     "docs": ["good", "bad"],
+    "Invoice": Invoice,
     "tickets": [{"text": "it broke", "topic": "damage"}, {"text": "too late", "topic": "delivery"}],
 }
 
@@ -84,6 +99,29 @@ def test_the_cells_of_a_page_can_be_typed(path: Path) -> None:
         settings = {"model": ("sim",)}
         plan = plan_cell(begun.magic, begun.line, begun.body, EXAMPLES, settings=settings)
         assert plan.options is not None
+
+
+def test_the_cells_of_typed_answers_do_what_the_page_says() -> None:
+    """Each of them runs, and has the attributes that stand below it."""
+    runs: dict[str, Any] = {}
+    for text in cells_of(DOCS / "typed-answers.md"):
+        pattern: Any = vote if text.startswith("%%vote") else fanout
+        begun = head(text)
+        assert begun is not None
+        options = {"variables": EXAMPLES, "model": "sim", "min_success": "0"}
+        if "-m " in begun.line:
+            del options["model"]
+        runs[str(len(runs)) + begun.line] = asyncio.run(pattern(text, **options))
+    one, items, bill, verdict, checks, guarded, study = runs.values()
+    assert isinstance(one["invoice"], Invoice)
+    assert isinstance(one["invoice"].total, Decimal)
+    assert {"topic", "people"} == items["1"].keys()
+    assert bill["total"] == bill.fields["total"].winner
+    assert isinstance(bill.value, Invoice)
+    assert verdict.winner in ("safe", "unsafe")
+    assert sum(checks.results[0].probabilities.values()) == pytest.approx(1, abs=1e-5)
+    assert guarded.guard is not None
+    assert study.sure is not None
 
 
 def test_the_pages_show_cells() -> None:
