@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from parallm_magics.answers.reading_kinds import KINDS
 from parallm_magics.cell.options import Options
 from parallm_magics.core.models import Model
-from parallm_magics.core.tasks import Reading
+from parallm_magics.core.tasks import Reading, Task
 from parallm_magics.errors import OptionError
 from parallm_magics.voting.pick_rules import PICKS
 
@@ -24,7 +26,7 @@ def is_enforced(options: Options, reading: Reading | None, model: Model) -> bool
     if reading is None or asked == "off" or model.decides:
         return False
     is_object = reading.schema is not None
-    if not (is_object or KINDS[reading.kind].is_enforceable):
+    if not _has_form(reading):
         return False
     states_confidence = PICKS[options.pick].states_confidence and not is_object
     if asked == "on":
@@ -39,3 +41,20 @@ def is_enforced(options: Options, reading: Reading | None, model: Model) -> bool
             )
         return True
     return is_object or (model.enforcement == "free" and not states_confidence)
+
+
+def refuse_formless(tasks: Iterable[Task]) -> None:
+    """Refuse to enforce answers of which none has a form.
+
+    Raises:
+        OptionError: says what gives them one.
+    """
+    if not any(task.reading is not None and _has_form(task.reading) for task in tasks):
+        raise OptionError(
+            "--enforce on: no answer of this cell has a form; add --choices, --score, --number or --schema"
+        )
+
+
+def _has_form(reading: Reading) -> bool:
+    """Tell whether there is anything that an answer could be held to."""
+    return reading.schema is not None or KINDS[reading.kind].is_enforceable

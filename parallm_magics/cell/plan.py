@@ -14,6 +14,7 @@ from parallm_magics.cell import near_misses
 from parallm_magics.cell.auxiliary_calls import AuxiliaryCalls, FollowUp, Guard
 from parallm_magics.cell.blocks import Block, Cell
 from parallm_magics.cell.calls import Calls
+from parallm_magics.cell.enforcing import refuse_formless
 from parallm_magics.cell.item_prompts import names_item
 from parallm_magics.cell.items import Items
 from parallm_magics.cell.option_entry import MAGICS
@@ -117,6 +118,8 @@ def make_plan(
         study = study_of(systems, options.truth, cell, workers, prompts, items, variables)
     labels = study.labels if study is not None else None
     calls = Calls(Renderer(cell, workers, prompts, parse_model, items, labels), items)
+    if cell_layer.get("enforce") == "on" and not parts.guards:
+        refuse_formless(calls.kinds)
     if calls.known is not None and least_successes(options.min_success, calls.known) > calls.known:
         raise OptionError(
             f"--min-success {options.min_success}: there are only {calls.known} workers"

@@ -30,16 +30,9 @@ SHARE_GRAMMAR = 'root ::= "0" ("." [0-9]{1,6})? | "1" ("." "0"{1,6})?'
 
 
 def document_of(reading: Reading) -> dict[str, Any] | None:
-    """The JSON Schema of an answer that is to be read so; None where there is none.
-
-    The fields of an object stand in the order in which they were defined, as models write them so.
-    """
+    """The JSON Schema of an answer that is to be read so; None where there is none."""
     if reading.schema is not None:
         document: dict[str, Any] = json.loads(reading.schema.document)
-        fields = document.get("properties")
-        if isinstance(fields, dict):
-            order = [field.name for field in reading.schema.fields if field.name in fields]
-            document["properties"] = {name: fields[name] for name in (*order, *fields)}
         return document
     held = _value_of(reading)
     if held is None:

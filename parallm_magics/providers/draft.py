@@ -16,6 +16,7 @@ from parallm_magics.providers import keys
 from parallm_magics.providers.faults import Asked, fault_in_answer
 from parallm_magics.providers.format_refusals import Asking
 from parallm_magics.providers.json_values import mapping, string
+from parallm_magics.providers.label_logprobs import Token, label_probabilities
 from parallm_magics.providers.terms import told
 
 UNSEEN = frozenset({403, 451})  # statuses by which a prompt is turned away
@@ -110,6 +111,7 @@ class Draft:
         adapted: what was sent otherwise than usual, as the endpoint does not take it, in words.
         answers: of a request with questions, what came for each of them.
         asking: how it was asked for the form of the answer.
+        tokens: the answer's tokens, where their probabilities were asked for.
     """
 
     asked: Asked = field(default_factory=Asked)
@@ -131,6 +133,7 @@ class Draft:
     adapted: str = ""
     answers: tuple[Reply | Fault, ...] = ()
     asking: Asking = field(default_factory=Asking)
+    tokens: list[Token] = field(default_factory=list)
 
     @property
     def text(self) -> str:
@@ -206,7 +209,7 @@ class Draft:
         self.usage = self.counted(task)
         if self.ended:  # a connection that breaks after the stop has lost nothing
             if self.spoilt is None:
-                return self.reply()
+                return self.reply(task)
             fault = self.spoilt
         elif fault is None or (fault.kind in ("connection", "timeout") and self.begun):
             fault = self.cut(fault, task)
@@ -221,7 +224,7 @@ class Draft:
             thinking=self.thought,
         )
 
-    def reply(self) -> Reply:
+    def reply(self, task: Task) -> Reply:
         """The answer, complete as it is."""
         finish = self.finish or "stop"
         return Reply(
@@ -235,6 +238,7 @@ class Draft:
             thinking=self.thought,
             thinking_tokens=self.thinking_tokens,
             answers=self.answers,
+            probabilities=label_probabilities(self.tokens, task.reading) if self.tokens else None,
         )
 
     def cut(self, fault: Fault | None, task: Task) -> Fault:

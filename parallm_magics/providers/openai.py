@@ -19,6 +19,7 @@ from parallm_magics.providers.json_values import (
     optional_count,
     string,
 )
+from parallm_magics.providers.label_logprobs import tokens_of
 from parallm_magics.providers.prompt_cache import Content as Prompt
 from parallm_magics.providers.prompt_cache import marked
 from parallm_magics.providers.sdk import SdkProvider
@@ -146,6 +147,8 @@ def _take(choice: Mapping[str, Any], data: Mapping[str, Any], draft: Draft) -> N
     if len(said) > 1 or "content" not in said:
         beside = Content(refusal=string(said.get("refusal")), thinking=_thinking(said))
         draft.take(beside)
+    if told := choice.get("logprobs"):
+        draft.tokens += tokens_of(told)
     draft.stop(choice.get("finish_reason"))
     if error := choice.get("error") or said.get("error"):
         draft.break_off(error)

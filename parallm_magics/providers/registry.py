@@ -198,7 +198,10 @@ def define(name: str, base_url: str, key_env: str | None = None) -> ProviderEntr
             f"--key-env takes the name of an environment variable, not {scrub(key_env)!r}"
         )
     keys = () if key_env is None else (key_env,)
-    return _added(ProviderEntry(name, base_url, keys, shows_address=True))
+    # A known name stands for the same kind of server, wherever that runs.
+    known = BY_NAME.get(name)
+    holding = {"enforces": known.enforces, "enforces_free": known.enforces_free} if known else {}
+    return _added(ProviderEntry(name, base_url, keys, shows_address=True, **holding))  # type: ignore[arg-type]
 
 
 def define_simulated(name: str, answers: Any = None) -> ProviderEntry:

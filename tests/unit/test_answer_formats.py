@@ -9,13 +9,19 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from asking import fanned, served
+from asking import fanned, served, voted
 from endpoints import Endpoint, each_endpoint
-from provider import KEY, Act, Loopback
-from provider_formats import PROSE, asked_format, schema_in
+from provider import KEY, Act, Call, Loopback, PromptCache
+from provider_formats import PROSE, asked_format, held, schema_in
 
+from parallm_magics import OptionError, VoteRun, vote
+from parallm_magics.cell.blocks import parse
+from parallm_magics.cell.plan import make_plan
+from parallm_magics.core.models import Model
+from parallm_magics.core.provider import CallFailed
 from parallm_magics.core.schemas import Schema, SchemaField
-from parallm_magics.core.tasks import Model, Reading, Task
+from parallm_magics.core.tasks import Reading, Task
+from parallm_magics.providers import registry
 from parallm_magics.providers.entries import BY_NAME
 from parallm_magics.providers.responses import ResponsesProvider
 from parallm_magics.recordings.request_key import key_of, request_of
@@ -30,7 +36,7 @@ DOCUMENT = {
     "required": ["vendor", "total"],
 }
 FIELDS = (SchemaField("vendor"), SchemaField("total", "number"), SchemaField("currency"))
-INVOICE = Schema("Invoice", json.dumps(DOCUMENT, sort_keys=True), FIELDS, dict, dict)
+INVOICE = Schema("Invoice", json.dumps(DOCUMENT), FIELDS, dict, dict)
 OBJECT = Reading("object", schema=INVOICE)
 LABELS = ("safe", "unsafe")
 CHOICE = Reading("choice", choices=LABELS)
@@ -84,8 +90,6 @@ def test_an_object_on_the_responses_api(server: Loopback, stream: bool) -> None:
 
 async def called(provider: Any, *tasks: Task) -> list[Any]:
     """The replies to tasks, one after the other, each try a call of its own."""
-    from parallm_magics.core.provider import CallFailed
-
     ends = []
     await provider.prepare()
     for task in tasks:
@@ -201,3 +205,159 @@ def test_a_server_that_ignores_the_form_is_read_as_ever(server: Loopback) -> Non
     options = {"choices": LABELS, "enforce": "on", "stream": "off", "n": 2}
     run = asyncio.run(fanned("ask", model="openai:format-ignored", **options))
     assert [record.status for record in run.results] == ["invalid", "invalid"]
+
+
+def enforced(
+    server: Loopback, provider: str, model: str = "format-held", **options: Any
+) -> VoteRun:
+    """A vote of five at a local server of that name, its labels enforced."""
+    registry.define(provider, f"{server.url}/v1")
+    options = {
+        "choices": LABELS,
+        "enforce": "on",
+        "n": 5,
+        "model": f"{provider}:{model}",
+        **options,
+    }
+    try:
+        return asyncio.run(voted("Is it safe?", **options))
+    finally:
+        registry.forget(provider)
+
+
+FORMS = {
+    "vllm": {"structured_outputs": {"choice": ["safe", "unsafe"]}},
+    "llamacpp": {"grammar": 'root ::= "safe" | "unsafe"'},
+}
+SCHEMA = {
+    "type": "object",
+    "properties": {"answer": {"type": "string", "enum": ["safe", "unsafe"]}},
+    "required": ["answer"],
+    "additionalProperties": False,
+}
+
+
+@pytest.mark.parametrize("provider", ["ollama", "lmstudio", "vllm", "llamacpp", "mine"])
+def test_labels_are_enforced_by_what_the_server_knows(server: Loopback, provider: str) -> None:
+    """All votes are read, and nobody is asked for a marker that could not be written."""
+    run = enforced(server, provider)
+    assert run.tally == {"safe": 3, "unsafe": 2}
+    [body, *_] = [call.body for call in server.log]
+    if provider in FORMS:
+        assert {name: body[name] for name in FORMS[provider]} == FORMS[provider]
+        assert "response_format" not in body
+    else:
+        assert body["response_format"]["json_schema"]["schema"] == SCHEMA
+    assert server.log[0].prompt == "Is it safe?\n\nAnswer with nothing but one of safe, unsafe."
+
+
+@pytest.mark.parametrize(
+    "model", ["claude-haiku-5-5", "gpt-6-luna", "openai-responses:gpt-5.2-pro"]
+)
+def test_labels_are_enforced_by_a_schema(server: Loopback, model: str) -> None:
+    """At the makers' own interfaces."""
+    server.script(
+        model.rpartition(":")[2], lambda call: Act(text=held(call, asked_format(call.body)[1]))
+    )
+    run = asyncio.run(voted("Is it safe?", model=model, choices=LABELS, enforce="on", n=4))
+    assert run.tally == {"safe": 2, "unsafe": 2}
+    assert schema_in(server.log[0].body)["properties"]["answer"]["enum"] == ["safe", "unsafe"]
+
+
+@pytest.mark.parametrize(
+    ("options", "values"),
+    [
+        ({"score": "1..5"}, {1, 2, 3, 4, 5}),
+        ({"score": "0..1"}, None),
+        ({"score": "0.5..2.5"}, None),
+        ({"number": True}, None),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("provider", ["ollama", "vllm", "llamacpp"])
+def test_numbers_are_enforced(
+    server: Loopback, provider: str, options: dict[str, Any], values: set[int] | None
+) -> None:
+    """A score of whole numbers is one of them; any other stays a number."""
+    registry.define(provider, f"{server.url}/v1")
+    text = "%section a\nHow many?\n%section b\nHow many?"
+    run = asyncio.run(fanned(text, model=f"{provider}:format-held", enforce="on", **options))
+    registry.forget(provider)
+    assert [record.status for record in run.results] == ["ok", "ok"]
+    body = json.dumps(server.log[0].body)
+    assert ('"5"' in body.replace('\\"', '"')) == (values is not None)
+    if values is not None:
+        assert {record.value for record in run.results} <= values
+
+
+@pytest.mark.parametrize("provider", ["ollama", "vllm", "lmstudio", "mine"])
+def test_labels_stay_free_where_that_is_not_asked_for(server: Loopback, provider: str) -> None:
+    """A model may reason before its label; the request is what it always was."""
+    enforced(server, provider, "m", enforce="auto")
+    assert asked_format(server.log[0].body) == ("", None)
+    assert server.log[0].prompt.endswith("End with one line: ANSWER: <one of safe, unsafe>")
+
+
+def test_labels_are_enforced_unasked_where_that_costs_nothing(server: Loopback) -> None:
+    """Its entry says so; `off` leaves the model free."""
+    assert sum(enforced(server, "llamacpp", enforce="auto").tally.values()) == 5
+    enforced(server, "llamacpp", "m", enforce="off")
+    assert asked_format(server.log[-1].body) == ("", None)
+
+
+def test_a_guard_is_enforced_too(server: Loopback) -> None:
+    """Its verdict is one of two words and nothing else."""
+    server.script("m", lambda call: Act(text=_verdict(call)))
+    text = "%section a\nWork.\n%guardrail --enforce on\nIs it fine?"
+    run = asyncio.run(fanned(text, model="openai:m", stream="off"))
+    [guard] = [call for call in server.log if "Is it fine?" in call.prompt]
+    assert schema_in(guard.body)["properties"]["answer"]["enum"] == ["ALLOW", "BLOCK"]
+    assert run.blocked is True
+
+
+def _verdict(call: Call) -> str:
+    return '{"answer": "BLOCK"}' if schema_in(call.body) else "the work"
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "says"),
+    [
+        ("Ask.", {"model": "deepseek:deepseek-chat"}, "deepseek cannot enforce an answer"),
+        ("Ask.", {"model": "openai:m", "pick": "confidence"}, "--pick confidence"),
+        ("Ask.", {"model": "openai:m", "choices": None, "open": True}, "no answer of this cell"),
+    ],
+)
+def test_what_cannot_be_enforced_is_said_before_any_call(
+    server: Loopback, text: str, options: dict[str, Any], says: str
+) -> None:
+    """In one line that names the way out."""
+    with pytest.raises(OptionError, match=says) as error:
+        asyncio.run(vote(text, **{"choices": LABELS, "enforce": "on", **options}))
+    assert "\n" not in str(error.value)
+    assert server.log == []
+
+
+@pytest.mark.parametrize("dialect", ["anthropic", "openai"])
+def test_votes_of_one_form_share_the_prompt_cache(server: Loopback, dialect: str) -> None:
+    """One writes it and the others read it; another form is another beginning."""
+    server.cache = PromptCache(512)
+    model = {"anthropic": "claude-haiku-5-5", "openai": "gpt-6-luna"}[dialect]
+    server.script(model, lambda call: Act(text='{"answer": "safe"}', delay=0.05))
+    long = "Some words that all of them share. " * 300
+    run = asyncio.run(voted(long, model=model, choices=LABELS, enforce="on", n=5))
+    assert run.tally == {"safe": 5}
+    read = [call.fed.read > 0 for call in server.log if call.fed]
+    assert read.count(True) == 4
+    formats = {json.dumps(asked_format(call.body)[1]) for call in server.log}
+    assert len(formats) == 1
+
+
+def test_sections_of_unlike_forms_do_not_wait_for_each_others_cache(server: Loopback) -> None:
+    """What an answer is held to stands before the prompt, so that nothing could be read."""
+    text = "Some words that all of them share. " * 300
+    text += "\n%section a --choices yes,no\nOne.\n%section b --choices red,green\nTwo."
+    plan = make_plan(parse("fanout", "", text), {}, registry.parse_model, {"model": ("openai:m",)})
+    free = {task.cache_key for task in plan.tasks}
+    settings = {"model": ("openai:m",), "enforce": "on"}
+    plan = make_plan(parse("fanout", "", text), {}, registry.parse_model, settings)
+    assert (len(free), {task.cache_key for task in plan.tasks}) == (1, {""})
