@@ -70,7 +70,7 @@ class Board:
         self._said: str | None = None
         self._loading = False
         self._sums = LiveSums()
-        self._to_draw: deque[Record] = deque()
+        self._to_draw: deque[tuple[Record, str]] = deque()
         self._votes = Votes(repeats, choices)
 
     @property
@@ -122,10 +122,10 @@ class Board:
             worker.read = read_as("", record.value if record.ok else None)
             return
         self._sums.end(record, worker.start, at)
-        if index < rows_of(self.total or self._calls.begun) and record.status != "blocked":
-            self._to_draw.append(record)
         # In a fan-out a record is a ballot only where a reader says so.
         state, label = ballot(record, self._read_label)
+        if index < rows_of(self.total or self._calls.begun) and record.status != "blocked":
+            self._to_draw.append((record, state if self._pattern == "vote" else ""))
         if self._pattern == "vote":
             self._votes.add(state, label)
         elif self._read_label is None:
@@ -139,7 +139,7 @@ class Board:
         """
         if self._to_draw and not self.redacted:
             rows = rows_of(self.total or self._calls.begun) + self._calls.beside[1]
-            draw_ahead(*opened_row(self._to_draw.popleft(), limit_of(rows)))
+            draw_ahead(*opened_row(*self._to_draw.popleft(), limit_of(rows)))
         return bool(self._to_draw) and not self.redacted
 
     def line(self, now: float) -> str:

@@ -60,17 +60,14 @@ class Row:
     record: Record | None = None
 
 
-def row_of(record: Record, ballot: str = "", read: Read | None = None) -> Row:
+def row_of(record: Record, read: Read | None = None) -> Row:
     """The line of a finished call.
 
     Args:
-        ballot: what a vote counts as.
-        read: what was read of it, where that is no matter of its value.
+        read: what was read of it, where that is no matter of its value alone.
     """
     fields = fields_of(record.value)
-    if read is None:
-        known = ballot or record.value is not None
-        read = read_as(ballot, record.value) if known else ("", False)
+    read = read_of(record) if read is None else read
     about = about_of(record)
     item = "" if about.item in ("", record.name) else f" · {about.item}"
     return Row(
@@ -106,6 +103,12 @@ def _why(record: Record) -> str:
 
 Read = tuple[str, bool]
 """What was read of an answer, or why nothing was; and whether it is a label."""
+
+
+def read_of(record: Record, ballot: str = "") -> Read:
+    """What was read of a record, which counts as this where it is a vote."""
+    known = ballot or record.value is not None
+    return read_as(ballot, record.value) if known else ("", False)
 
 
 def read_as(ballot: str, value: Any) -> Read:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from parallm_magics.core.models import Model
 from parallm_magics.core.tasks import ROLES, Event, Record, Role, Task
 from parallm_magics.display.call_rows import About, Read, Row, about_of, row_of
+from parallm_magics.display.kept_rows import kept_row
 from parallm_magics.display.streamed_fields import StreamedFields, streamed_fields
 from parallm_magics.display.typed_words import summary
 
@@ -98,9 +99,9 @@ class Worker:
         return "" if self.role == "guard" else last_words(self.tail, TAIL_SHOWN)
 
     def _ended(self, record: Record, hidden: bool) -> Row:
-        row = row_of(record, read=self.read)
         if not hidden and record.status != "blocked":
-            return row
+            return kept_row(record, self.read)
+        row = row_of(record, self.read)
         # An error may quote the answer that it could not read.
         answer = REDACTED if hidden else ""
         return replace(

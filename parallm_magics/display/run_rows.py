@@ -9,11 +9,12 @@ from dataclasses import dataclass, replace
 from parallm_magics.answers.json_objects import objects_in
 from parallm_magics.core.tasks import Record
 from parallm_magics.display import kinds, text, vote_words
-from parallm_magics.display.call_rows import Row, about_of, asked_and_answered, row_of
+from parallm_magics.display.call_rows import Row, about_of, asked_and_answered, read_of
 from parallm_magics.display.columns import ANSWER_LIMIT
 from parallm_magics.display.definitions import definition
 from parallm_magics.display.field_columns import tells_all, without_columns
 from parallm_magics.display.field_tallies import decided, field_votes, winners
+from parallm_magics.display.kept_rows import drawn_of, kept_row
 from parallm_magics.display.kinds import Block, Says
 from parallm_magics.display.totals import totals
 from parallm_magics.display.typed_words import summary
@@ -97,11 +98,10 @@ def limit_of(rows: int) -> int:
     return min(text.LIMIT, max(1000, ANSWERS_BUDGET // max(rows, 1)))
 
 
-def opened_row(record: Record, limit: int) -> tuple[Row, tuple[Block, ...]]:
-    """The row of a worker's call and what it opens to, as they mostly are: others can be drawn meanwhile."""
-    row = row_of(record)
-    facts = tuple(_facts(row, record, limit))
-    return row, facts + _whole(row, record, facts, limit)
+def opened_row(record: Record, ballot: str, limit: int) -> tuple[Row, tuple[Block, ...]]:
+    """The row of a worker's call and what it opens to, as they mostly are in a result."""
+    row = kept_row(record, read_of(record, ballot))
+    return row, _behind(row, record, limit)
 
 
 def _lines(view: View) -> list[_Line]:
@@ -152,17 +152,23 @@ class _Table:
 
     def _call(self, line: _Line) -> tuple[Row, tuple[Block, ...]]:
         record = line.record
-        row = row_of(record, line.ballot)
+        row = kept_row(record, read_of(record, line.ballot))
         if line.within:
             row = replace(row, about=replace(row.about, item=""))
         if (self._texts or len(row.vote) > SHORT) and record.text.strip().startswith(row.vote):
             row = replace(row, vote="", voted=False)  # a text that is counted as it is
-        guard = self._guards.get(record.name) if record.role == "guard" else None
-        detail = tuple(_facts(row, record, self._limit))
-        if self._above and record.text.strip() == self._above:
-            return replace(row, answer=ABOVE), detail
         if record.status == "blocked":
             return (replace(row, problem="") if self._blocked else row), ()
+        if self._above and record.text.strip() == self._above:
+            return replace(row, answer=ABOVE), (*_facts(row, record, self._limit),)
+        if record.role == "worker" and row.fields is None:
+            return row, _behind(row, record, self._limit)
+        return self._further(row, record)
+
+    def _further(self, row: Row, record: Record) -> tuple[Row, tuple[Block, ...]]:
+        """What was typed, and a call beside the workers."""
+        guard = self._guards.get(record.name) if record.role == "guard" else None
+        detail = tuple(_facts(row, record, self._limit))
         if guard is not None:
             row = replace(row, vote="", voted=False, answer=guard_said(guard), problem="")
             # The raw answer below does not say what follows from it.
@@ -212,6 +218,16 @@ def _reason(said: str) -> str:
         reason = data.get("reason") if isinstance(data, dict) else None
         return reason if isinstance(reason, str) else ""
     return ""
+
+
+def _behind(row: Row, record: Record, limit: int) -> tuple[Block, ...]:
+    """What a row opens to: what it does not show of the call, and the whole answer."""
+    kept = drawn_of(row)
+    found: tuple[Block, ...] | None = kept.get(("behind", limit))
+    if found is None:
+        facts = tuple(_facts(row, record, limit))
+        found = kept["behind", limit] = facts + _whole(row, record, facts, limit)
+    return found
 
 
 def _whole(row: Row, record: Record, facts: Sequence[Block], limit: int) -> tuple[Block, ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -10,8 +9,9 @@ from markupsafe import Markup
 
 from parallm_magics.display import kinds, looks, text, typed_html
 from parallm_magics.display.call_rows import Row
-from parallm_magics.display.columns import COLUMNS, Column, axis, elapsed
+from parallm_magics.display.columns import COLUMNS, Column, axis, columns_of, elapsed
 from parallm_magics.display.field_columns import table_columns
+from parallm_magics.display.kept_rows import drawn_of
 from parallm_magics.display.markup import (
     Element,
     Pieces,
@@ -88,11 +88,11 @@ def _workers(block: kinds.Workers) -> Pieces:
     pictured = block.live or block.span > 0
     shown = table_columns(block.rows, block.live, block.asked, pictured=pictured)
     styles = [f"{looks.RIGHT if each.right else looks.LEFT}{each.style}" for each in shown]
-    draws = [_cell(each, block.span) for each in shown]
+    draws = {each: _DRAWS.get(each) or _cell(each, block.span) for each in shown}
     head = [_fitting(each)(_heading_of(each, block)) for each in shown]
     details = block.details or ((),) * len(block.rows)
     rows = (
-        [*(draw(row) for draw in draws[:-1]), _opens(draws[-1](row), detail, at in block.opened)]
+        _cells(row, draws, detail, opened=at in block.opened)
         for at, (row, detail) in enumerate(zip(block.rows, details, strict=True))
     )
     named = next((at for at, each in enumerate(shown) if each.names), 0)
@@ -137,32 +137,39 @@ def _cell(column: Column, span: float = 0.0) -> Callable[[Row], str]:
     )
 
 
-def _opens(answer: str, detail: tuple[kinds.Block, ...], opened: bool) -> str:
-    """The answer's beginning, which opens where there is more to see."""
-    if not detail:
-        return answer
-    draw = _kept if all(map(_is_kept, detail)) else _details
-    return draw(answer, detail, opened)
+_DRAWS = {column: _cell(column) for column in COLUMNS if column.picture is None}
+"""What draws each column whose cell is the same in every table."""
 
 
-def _details(answer: str, detail: tuple[kinds.Block, ...], opened: bool) -> Markup:
-    return (_opened if opened else _closed)(_gist(answer), _detail(*_all_of(detail)))
-
-
-_MOST_KEPT = 4_000
-_kept = functools.lru_cache(512)(_details)
-"""What was drawn while others were waited for is there when the result is drawn."""
-
-
-def _is_kept(block: kinds.Block) -> bool:
-    if isinstance(block, kinds.Text):
-        return len(block.text) <= _MOST_KEPT
-    return isinstance(block, kinds.Says)
+def _cells(
+    row: Row,
+    draws: Mapping[Column, Callable[[Row], str]],
+    detail: tuple[kinds.Block, ...] = (),
+    *,
+    opened: bool = False,
+) -> list[str]:
+    """The cells of a row; the answer opens where there is more to see."""
+    kept = drawn_of(row)
+    cells = []
+    for column, draw in draws.items():
+        cell: str | None = kept.get(column)
+        if cell is None:
+            cell = draw(row)
+            if column in _DRAWS:
+                kept[column] = cell
+        cells.append(cell)
+    if detail:
+        found, drawn = kept.get(("opens", opened), ((), ""))
+        if found is not detail:
+            drawn = (_opened if opened else _closed)(_gist(cells[-1]), _detail(*_all_of(detail)))
+            kept["opens", opened] = detail, drawn
+        cells[-1] = drawn
+    return cells
 
 
 def draw_ahead(row: Row, detail: tuple[kinds.Block, ...]) -> None:
-    """Draw what of a row takes longest, so that it is there sooner when its table is drawn."""
-    _opens(_cell(COLUMNS[-1])(row), detail, opened=False)
+    """Draw the row of a table to come, so that it is there sooner then."""
+    _cells(row, {each: _DRAWS[each] for each in columns_of([row], False, pictured=False)}, detail)
 
 
 _clipped = clip(2.9)

@@ -6,6 +6,7 @@ import re
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from display_samples import FOLLOW_UP, GUARD, HAIKU, Page, bad_inputs, failed, record
@@ -581,28 +582,8 @@ def test_rows_are_drawn_while_others_are_waited_for(workers: int, rows: int) -> 
         pieces += 1
     assert pieces == rows
     assert not board.draw_ahead()
-    before = to_html._kept.cache_info()
-    assert html(run_blocks(View("", "fanout", tuple(records)))).count("<em>") == rows
-    after = to_html._kept.cache_info()
-    assert (after.hits - before.hits, after.misses) == (rows, before.misses)
-
-
-def test_a_row_that_is_drawn_ahead_is_drawn_the_same() -> None:
-    """Nothing that a result shows depends on whether somebody watched the run."""
-    texts = ["plain", "x" * 300, "*a*\n\n- b", "y" * 5_000, "", "z" * 30_000]
-    records = [
-        record(index, text=text, item=f"{text[:100]} {index}", key=index)
-        for index, text in enumerate(texts)
-    ]
-    to_html._kept.cache_clear()
-    before = html(run_blocks(View("", "fanout", tuple(records))))
-    board = Board(total=len(records))
-    for ended in records:
-        begin(board, ended.index)
-        board.tell(Event("ended", ended.index, 1.0, record=ended))
-    while board.draw_ahead():
-        pass
-    assert html(run_blocks(View("", "fanout", tuple(records)))) == before
+    with patch.object(to_html, "_gist", side_effect=AssertionError("drawn again")):
+        assert html(run_blocks(View("", "fanout", tuple(records)))).count("<em>") == rows
 
 
 def test_nothing_is_left_of_a_run_that_is_done() -> None:
