@@ -2,6 +2,7 @@
 
 from parallm_magics.display.board import Board
 from parallm_magics.display.call_rows import item_of
+from parallm_magics.display.field_standings import FieldStandings
 from parallm_magics.display.field_tallies import decided
 from parallm_magics.display.kinds import (
     Block,
@@ -40,7 +41,8 @@ from parallm_magics.display.view import Counts, FieldTally, Guard, SectionVote, 
 from parallm_magics.display.votes import vote_bars
 
 __all__ = [
-    "COLUMNS", "Block", "Board", "Counts", "Curve", "Disclosure", "Dot", "Dots", "Facts", "FieldTally", "Guard",
+    "COLUMNS", "Block", "Board", "Counts", "Curve", "Disclosure", "Dot", "Dots", "Facts", "FieldStandings",
+    "FieldTally", "Guard",
     "Heading", "Matrix", "Notes", "Prompt", "Says", "SectionVote", "StatedShare", "StyleSheet", "Table", "Tally",
     "Totals", "View", "correlation", "count", "decided",
     "html", "in_words", "isolated", "item_of", "listed", "money", "one_line", "percent", "plain", "points",

@@ -12,6 +12,7 @@ from parallm_magics.core.tasks import Event, Record, Role
 from parallm_magics.display import text
 from parallm_magics.display.call_rows import Row, models_line, read_as
 from parallm_magics.display.field_columns import without_columns
+from parallm_magics.display.field_standings import FieldStandings
 from parallm_magics.display.kinds import Block, Disclosure, Heading, Notes, Progress, Says, Workers
 from parallm_magics.display.live_rows import MOST_ROWS, LiveRows, Worker
 from parallm_magics.display.live_sums import LiveSums
@@ -49,14 +50,16 @@ class Board:
         redacted: bool = False,
         repeats: bool = False,
         choices: Sequence[str] = (),
+        fields: FieldStandings | None = None,
         notes: Sequence[str] = (),
         columns: Sequence[str] = (),
     ) -> None:
         """Take name and model of each worker, or `total` alone, None where nobody knows it yet.
 
         `extra` are name, model and role by number of the auxiliary calls that are known before.
-        `repeats` says that all votes repeat one prompt; `choices` are the labels of a closed set. `notes`
-        stand above the table from the first drawing on; `columns` are those that are asked for.
+        `repeats` says that all votes repeat one prompt; `choices` are the labels of a closed set;
+        `fields` counts the votes on the fields of objects. `notes` stand above the table from the
+        first drawing on; `columns` are those that are asked for.
         """
         self._calls = LiveRows(rows, total, extra)
         self._pattern = pattern
@@ -72,6 +75,7 @@ class Board:
         self._sums = LiveSums()
         self._to_draw: deque[tuple[Record, str]] = deque()
         self._votes = Votes(repeats, choices)
+        self._fields = fields
 
     @property
     def done(self) -> int:
@@ -128,6 +132,9 @@ class Board:
             self._to_draw.append((record, state if self._pattern == "vote" else ""))
         if self._pattern == "vote":
             self._votes.add(state, label)
+            if self._fields is not None:
+                self._fields.add(record)
+                label = ""  # the fields stand in the row
         elif self._read_label is None:
             state = ""
         worker.read = read_as("" if state == "valid" else state, label or None)
@@ -177,7 +184,7 @@ class Board:
         if self._notes:
             blocks.append(Notes(self._notes))
         if self._pattern == "vote" and not self.redacted:
-            blocks.append(self._votes.bars(self._calls.begun if self.total is None else self.total))
+            blocks += self._standings(self._calls.begun if self.total is None else self.total)
         more = f"{left:,} {_LEFT}" if left > 0 else ""
         table = Workers(
             tuple(without_columns(rows)),
@@ -191,6 +198,12 @@ class Board:
         # Folded as in the result, which would else be a jump.
         votes = "Votes" if self.total is None else text.count(self.total, "vote")
         return [*blocks, Disclosure(votes, (table,))]
+
+    def _standings(self, requested: int) -> list[Block]:
+        """How the votes stand."""
+        if self._fields is None:
+            return [self._votes.bars(requested)]
+        return [self._fields.block(requested), Says((self._votes.states(requested),), "small")]
 
     def _header(self, now: float, rows: Sequence[Row], some_left: bool) -> list[Block]:
         parts = [*([models_line(rows)] if rows else []), text.seconds(now)]

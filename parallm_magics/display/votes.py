@@ -106,7 +106,6 @@ class Votes:
 
     def bars(self, requested: int) -> Bars:
         """The bars, who leads, the states of the votes so far, and what is open."""
-        pending = max(requested - self._states.total(), 0)
         top, counts = self._labels.most_common(2), self._counts()
         first, most = top[0] if top else ("", 0)
         leads = len(top) == 1 or (len(top) == 2 and most > top[1][1])
@@ -120,7 +119,7 @@ class Votes:
         # Of the votes that come in before a decision more agree than of all.
         agreement = self._agreement(most) if leads and not self._states["cancelled"] else ""
         # In one line, so that the view does not grow with the first vote.
-        said = (" · ".join(filter(None, (standing, agreement))), self._identity(pending))
+        said = (" · ".join(filter(None, (standing, agreement))), self.states(requested))
         return Bars(bars, requested, len(counts) - MOST_BARS, lines=said)
 
     def _counts(self) -> list[tuple[str, int]]:
@@ -138,8 +137,9 @@ class Votes:
             return said
         return f"{said} (a repeat of this prompt would agree {text.between(interval)} of the time)"
 
-    def _identity(self, pending: int) -> str:
-        count = self._states
+    def states(self, requested: int) -> str:
+        """How many ballots are in which state, and how many are open, in words."""
+        count, pending = self._states, max(requested - self._states.total(), 0)
         words = {
             "valid": "valid",
             "abstain": "abstained",

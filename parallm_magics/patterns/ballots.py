@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from typing import Any
 
 from parallm_magics.answers.read_answer import read_whole
 from parallm_magics.answers.reading_kinds import KINDS
@@ -52,6 +53,16 @@ class Ballot:
     text: str
     weight: Fraction = Fraction(1)
     confidence: float | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """How it ended, as plain JSON types."""
+        return {
+            "name": self.name,
+            "state": self.state,
+            "label": self.label,
+            "weight": float(self.weight),
+            "confidence": self.confidence,
+        }
 
 
 def count_ballots(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from decimal import Decimal
 from typing import Any
 
@@ -10,11 +10,11 @@ from parallm_magics import display
 from parallm_magics.cell.plan import Plan
 from parallm_magics.cell.rendering import MOST_STREAMED
 from parallm_magics.core.tasks import Reading, Record
-from parallm_magics.display import Board
+from parallm_magics.display import Board, FieldStandings
 from parallm_magics.patterns.ballots import count_ballots
 from parallm_magics.patterns.dry_run import most_cost
 from parallm_magics.providers.registry import Clients
-from parallm_magics.voting import same_answer_key
+from parallm_magics.voting import field_keys, same_answer_key
 from parallm_magics.voting.pick_rules import rule_named
 
 
@@ -76,3 +76,19 @@ def label_reader(plan: Plan) -> Callable[[Record], tuple[str, str]]:
         return ballot.state, label
 
     return label
+
+
+def field_standings(plan: Plan) -> FieldStandings | None:
+    """What counts the votes on the fields of objects while they come in; None for other answers."""
+    reading = plan.calls.reading(0)
+    schema = None if reading is None else reading.schema
+    if reading is None or schema is None:
+        return None
+
+    def said(record: Record) -> dict[str, tuple[Hashable, Any]]:
+        [read], _ = count_ballots([record], reading)
+        plain = {} if read.value is None else schema.plain(read.value)
+        keys = {} if read.value is None else field_keys(read.value, schema)
+        return {name: (key, plain[name]) for name, key in keys.items()}
+
+    return FieldStandings([field.name for field in schema.fields], said)

@@ -24,7 +24,7 @@ from parallm_magics.patterns.judge import (
 from parallm_magics.patterns.notes import OF_JUDGES, OF_VOTES, Judged, Votes, noted
 from parallm_magics.patterns.object_ballots import vote_of_objects
 from parallm_magics.patterns.panel import Rule, panel_reading, repeats, rule_of
-from parallm_magics.patterns.plan_board import label_reader
+from parallm_magics.patterns.plan_board import field_standings, label_reader
 from parallm_magics.patterns.run import Common
 from parallm_magics.patterns.runner import Pattern
 from parallm_magics.patterns.vote_run import VoteRun
@@ -66,6 +66,7 @@ class VotePattern(Pattern[VoteRun]):
             "read_label": label_reader(plan),
             "repeats": repeats(plan.tasks),
             "choices": reading.choices,
+            "fields": field_standings(plan),
         }
 
     @classmethod

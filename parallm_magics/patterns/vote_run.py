@@ -204,29 +204,12 @@ class VoteRun(CountStatistics, FieldResults, Run):
             "text": self.text,
             "tally": dict(self.tally),
             **self._fields_to_dict(),
-            "agreement": self.agreement,
-            "confidence": self.confidence,
-            "share_requested": self.share_requested,
-            "interval": self.interval,
-            "p_mode": self.p_mode,
-            "entropy": self.entropy,
-            "pairwise_agreement": self.pairwise_agreement,
-            "is_majority": self.is_majority,
-            "margin": self.margin,
+            **self.statistics(),
             "decided_after": self.decided_after,
             "flagged": self.flagged,
             "unchecked": self.unchecked,
             "clean": self.clean,
-            "ballots": [
-                {
-                    "name": b.name,
-                    "state": b.state,
-                    "label": b.label,
-                    "weight": float(b.weight),
-                    "confidence": b.confidence,
-                }
-                for b in self.ballots
-            ],
+            "ballots": [ballot.to_dict() for ballot in self.ballots],
             "judgments": [record.to_dict() for record in self.judgments],
             **super().to_dict(),
         }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from parallm_magics.voting.vote_statistics import (
     entropy_bits,
@@ -150,3 +150,17 @@ class CountStatistics:
     def is_majority(self) -> bool:
         """Whether the leader has more than half of all requested votes."""
         return 2 * max(self._counts, default=0) > self.requested
+
+    def statistics(self) -> dict[str, Any]:
+        """Return all of them by their names, as plain JSON types."""
+        return {
+            "agreement": self.agreement,
+            "confidence": self.confidence,
+            "share_requested": self.share_requested,
+            "interval": self.interval,
+            "p_mode": self.p_mode,
+            "entropy": self.entropy,
+            "pairwise_agreement": self.pairwise_agreement,
+            "is_majority": self.is_majority,
+            "margin": self.margin,
+        }

@@ -112,13 +112,7 @@ class FieldVote(CountStatistics):
             "values": dict(self.values),
             "valid": self.valid,
             "without": self.without,
-            "agreement": self.agreement,
-            "confidence": self.confidence,
-            "share_requested": self.share_requested,
-            "interval": self.interval,
-            "p_mode": self.p_mode,
-            "is_majority": self.is_majority,
-            "margin": self.margin,
+            **self.statistics(),
             "pick": self.pick,
         }
 

@@ -87,7 +87,7 @@ def test_the_account_always_adds_up(ballots: list[tuple[str, str]]) -> None:
     votes = Votes()
     for each in ballots:
         votes.add(*each)
-    line = votes._identity(0)
+    line = votes.states(0)
     assert sum(int(part.split()[0]) for part in line.partition(";")[0].split(", ")) == len(ballots)
 
 

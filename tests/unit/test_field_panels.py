@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from fractions import Fraction
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
-from fakes import USED, Act, Fake, run_context
+from fakes import USED, Act, Fake, FakeClients, run_context
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from virtual_time import run_virtual
@@ -23,14 +23,18 @@ from parallm_magics.api import PATTERNS
 from parallm_magics.cell.blocks import parse
 from parallm_magics.cell.plan import Plan, make_plan
 from parallm_magics.core.provider import CallFailed, Heard, Reply
-from parallm_magics.core.tasks import Fault, Model, Reading, Record, Task
+from parallm_magics.core.tasks import Event, Fault, Model, Reading, Record, Task
+from parallm_magics.display import plain
+from parallm_magics.display.kinds import FieldVotes
 from parallm_magics.engine.cancel_token import Stop
 from parallm_magics.patterns.ballots import count_ballots
 from parallm_magics.patterns.early_stopper import EarlyStopper
 from parallm_magics.patterns.fanout import FanoutPattern
 from parallm_magics.patterns.object_ballots import vote_of_objects
 from parallm_magics.patterns.panel import Rule
+from parallm_magics.patterns.plan_board import board_of
 from parallm_magics.patterns.vote import VotePattern
+from parallm_magics.providers.registry import Clients
 from parallm_magics.recordings.store import Recordings
 
 THING = {
@@ -257,6 +261,36 @@ def test_fields_on_which_voters_disagree_are_named() -> None:
     agreed, _ = ran("x1 x1 x1 x1 x1")
     assert any("they share errors" in note for note in agreed.notes)
     assert not any("disagree" in note for note in agreed.notes)
+
+
+def test_the_live_table_shows_how_each_field_stands() -> None:
+    """A row a field from the first drawing on, and no label of whole objects."""
+    plan, fake = planned("-n 5 --schema S --min-success 0"), Fake(saying("x1 y2 x2 ? !"))
+    clients = cast("Clients", FakeClients(fake))
+    board = board_of(plan, clients, **VotePattern.board_fields(plan))
+    seen: list[list[tuple[str, str, str, str]]] = []
+
+    def look() -> None:
+        blocks = board.blocks(9.0)
+        [block] = [each for each in blocks if isinstance(each, FieldVotes)]
+        seen.append([(row.name, row.winner, row.votes, row.status) for row in block.rows])
+
+    def tell(event: Event) -> None:
+        board.tell(event)
+        if event.kind == "ended":
+            look()
+
+    look()
+    run_virtual(VotePattern.run(plan, run_context(fake, tell=tell)))
+    assert seen[:4] == [
+        [("a", "", "0 of 5", "no votes yet"), ("b", "", "0 of 5", "no votes yet")],
+        [("a", "x", "1 of 5", "leads"), ("b", "1", "1 of 5", "leads")],
+        [("a", "", "1 of 5", "level"), ("b", "", "1 of 5", "level")],
+        [("a", "x", "2 of 5", "leads"), ("b", "2", "2 of 5", "leads")],
+    ]
+    text = plain(board.blocks(9.0))
+    assert "3 valid, 0 abstained, 1 unreadable, 1 failed; all in" in text
+    assert '{"a"' not in text
 
 
 # --- early ends -----------------------------------------------------------------------------------

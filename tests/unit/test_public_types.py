@@ -51,7 +51,7 @@ def test_a_wrong_use_is_seen(cache: Path, tmp_path: Path) -> None:
     wrong = tmp_path / "wrong.py"
     wrong.write_text(
         "from parallm_magics import VoteRun\n\n\n"
-        "def cheer(run: VoteRun) -> str:\n    return run.winner.upper()\n"
+        "def cheer(run: VoteRun) -> str:\n    return run.label.upper()\n"
     )
     said, status = checked(wrong, cache)
     assert status == 1
