@@ -84,7 +84,9 @@ def count_ballots(
     """
     kind = KINDS[reading.kind]
     read, ballots = [], []
-    for at, record in enumerate(records):
+    # What is read as a whole is no success where it does not conform, however it came.
+    known = records if kind.whole is None else [read_record(each, reading) for each in records]
+    for at, record in enumerate(known):
         answer = _answer(record, reading, confident)
         state = STATES[record.status].ballot or answer.state
         if record.index in uncounted:

@@ -197,6 +197,35 @@ def test_a_recording_holds_the_one_record(
     assert all(record.replayed for record in replayed.results)
 
 
+def test_the_deadline_of_a_simulated_worker_holds_for_both(given: dict[str, list[str]]) -> None:
+    """In simulated time too the further try has what the first one has left."""
+    given |= {"a": [BAD]}
+    model = "given:?latency=8"
+    options: dict[str, Any] = {"schema": SCHEMA, "min_success": 0, "deadline": 10}
+    run, _ = run_virtual(fanout("%section a\nA", model=model, **options))
+    assert isinstance(run, FanoutRun)
+    [record] = run.results
+    assert record.seconds == 10.0
+    assert record.status == "invalid"
+    assert record.text == BAD
+
+
+def test_a_replayed_vote_ends_as_it_had(
+    given: dict[str, list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A voter whose answers did not conform is invalid in a replay too, with the reason."""
+    path = tmp_path / "answers.jsonl"
+    given |= {"v1": [GOOD], "v2": [GOOD], "v3": [BAD]}
+    ends = []
+    for mode in ("auto", "replay"):
+        monkeypatch.setenv("PARALLM_RECORDINGS", f"{mode}:{path}")
+        run, _ = run_virtual(vote("Read it.", model="given", schema=SCHEMA))
+        assert isinstance(run, VoteRun)
+        ends.append([(r.status, r.value, r.error, r.attempts) for r in run.results])
+    assert ends[0] == ends[1]
+    assert ends[0][2][0] == "invalid"
+
+
 def test_votes_are_asked_again_too(given: dict[str, list[str]]) -> None:
     """A voter whose first answer does not conform still votes; one that fails twice is invalid."""
     given |= {"v1": [BAD, GOOD], "v2": [GOOD], "v3": [BAD]}
@@ -206,25 +235,39 @@ def test_votes_are_asked_again_too(given: dict[str, list[str]]) -> None:
     assert [len(record.attempts) for record in run.results] == [2, 1, 2]
 
 
-def test_no_further_try_passes_a_cap() -> None:
-    """Where no money is left for it the answer stands, with both reasons."""
-    act = saying(BAD)
-    fake = Fake(act)
+def capped(ledger: Ledger, worst: int, release: float | None = None) -> tuple[Record, Fake]:
+    """The record of a worker whose first answer is no object, and whose further try is so dear.
+
+    Args:
+        worst: the most that the further try can cost, in US dollars; the first one a dollar.
+        release: when others give back what they hold of the cap, in seconds.
+    """
+    fake = Fake(saying(BAD))
     cell = parse("fanout", "-n 1", "Read it.")
     keywords = {"schema": SCHEMA, "min_success": 0}
     plan = make_plan(cell, {}, lambda text: Model("fake", text), {"model": ("m",)}, keywords)
     [task] = plan.tasks
-    ledger = Ledger("--max-cost", Decimal(1))
 
-    def worst(call: Task) -> Decimal:
-        return Decimal(1) if call.prompt == task.prompt else Decimal(2)
+    def most(call: Task) -> Decimal:
+        return Decimal(1 if call.prompt == task.prompt else worst)
 
     async def main() -> list[Record]:
+        if release is not None:
+            held = ledger.held
+            loop = asyncio.get_running_loop()
+            loop.call_later(release, lambda: ledger.release(held, Decimal(0)))
         routes = Routes(lambda model: fake, RateLimits().of)
-        accounts = Accounts(lambda *_: Decimal("0.1"), budget=Budget((ledger,), worst))
+        accounts = Accounts(lambda *_: Decimal("0.1"), budget=Budget((ledger,), most))
         return await Scheduler([task], routes, Rules(), accounts, None, Stop()).run()
 
     [record] = run_virtual(main())[0]
+    return record, fake
+
+
+def test_no_further_try_passes_a_cap() -> None:
+    """Where no money is left for it the answer stands, with both reasons."""
+    ledger = Ledger("--max-cost", Decimal("1.5"))
+    record, fake = capped(ledger, worst=2)
     assert len(fake.calls) == 1
     assert record.status == "invalid"
     assert record.text == BAD
@@ -233,3 +276,12 @@ def test_no_further_try_passes_a_cap() -> None:
     assert record.error is not None
     assert "total: input should be a valid" in record.error.message
     assert "--max-cost" in record.error.message
+
+
+def test_a_further_try_waits_for_room_below_a_cap() -> None:
+    """It is as long as both answers and the first one's mistake, and so may be dearer."""
+    ledger = Ledger("--max-cost", Decimal(4), held=Decimal(2))
+    record, fake = capped(ledger, worst=3, release=5.0)
+    assert len(fake.calls) == 2
+    assert record.seconds == 6.0
+    assert record.cost == Decimal("0.2")

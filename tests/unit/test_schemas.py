@@ -150,6 +150,14 @@ def test_words_around_an_object_do_not_matter(text: str) -> None:
     assert read_object(text, schema_of(Paper)) == Paper("ACME", 2)
 
 
+def test_marks_within_an_object_are_its_own() -> None:
+    """What looks like thinking in a text of the object is that text."""
+    made = read_object('{"vendor": "a <think>b</think> c", "pages": 1}', schema_of(Bare))
+    assert made["vendor"] == "a <think>b</think> c"
+    fenced = 'So:\n<reflection>{"vendor": "B", "pages": 2}</reflection>{"vendor": "A", "pages": 1}'
+    assert read_object(fenced, schema_of(Bare))["vendor"] == "A"
+
+
 def test_a_run_holds_objects() -> None:
     """`run[name]` is the validated object, `to_dict()` plain JSON, and a section may go without."""
     run = ran("Read.\n%section a\nA\n%section b --open\nB", schema=Invoice)
