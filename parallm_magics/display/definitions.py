@@ -63,7 +63,7 @@ def _of_list(entries: Sequence[Any], depth: int) -> Block:
             for row in shown
             if row is not None
         )
-        return Table("", head, cells, note=note)
+        return Table("", head, cells, note=note, caption="Entries")
     numbered = {str(at): each for at, each in enumerate(entries[:LIST_LIMIT], 1)}
     entries_ = tuple((name, _drawn(each, depth + 1)) for name, each in numbered.items())
     return Definition(entries_, note)

@@ -144,6 +144,7 @@ class Table:
     Attributes:
         head: the headings; one that begins with ">" is over numbers and is set to the right.
         rest: the place of the column that takes the room that the others leave.
+        caption: what is in it, for who cannot see the page, where there is no title.
     """
 
     title: str
@@ -151,6 +152,7 @@ class Table:
     rows: tuple[tuple[str, ...], ...]
     rest: int = 0
     note: str = ""
+    caption: str = ""
 
     @property
     def headings(self) -> list[str]:

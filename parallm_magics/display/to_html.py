@@ -186,7 +186,13 @@ def _table(table: kinds.Table) -> Markup:
         for row in table.rows
     )
     drawn = grid(
-        styles, rows, table.headings, ruled=True, title=text.one_line(table.title), is_stop=True
+        styles,
+        rows,
+        table.headings,
+        ruled=True,
+        caption=table.caption,
+        title=text.one_line(table.title),
+        is_stop=True,
     )
     return _noted(table, drawn)
 
@@ -260,16 +266,6 @@ def _curve(curve: kinds.Curve) -> Markup:
 
 
 _TIGHT = f"{looks.LEFT};{looks.TIGHT}"
-_told = Element("div", dir="auto")
-
-
-def _facts(block: kinds.Facts) -> Pieces:
-    rows = (
-        (box(20)(text.one_line(name)), _told(text.one_line(value, 500)))
-        for name, value in block.facts
-    )
-    value = f"{_TIGHT};width:100%;white-space:normal;padding-right:0"
-    return grid((f"{_TIGHT};font-weight:600", value), rows, ruled=True, caption="Facts")
 
 
 # --- votes and times ------------------------------------------------------------------------------
@@ -391,7 +387,7 @@ _DRAWN: Mapping[type, Callable[[Any], Markup | Pieces]] = {
     kinds.Dots: _dots,
     kinds.Matrix: _matrix,
     kinds.Curve: _curve,
-    kinds.Facts: _facts,
+    kinds.Facts: typed_html.facts,
     kinds.Definition: lambda block: typed_html.definition(block, _draw),
     kinds.Shares: lambda block: typed_html.shares(block, _draw),
     kinds.FieldVotes: lambda block: typed_html.field_votes(block, _draw),

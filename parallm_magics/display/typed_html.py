@@ -1,4 +1,4 @@
-"""Typed answers as html: definitions, shares of labels, and the votes of fields."""
+"""Names and values as html: facts, definitions of typed answers, shares of labels, and the votes of fields."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 from markupsafe import Markup
 
 from parallm_magics.display import kinds, looks, text
-from parallm_magics.display.markup import Element, bar, box, dim, div, grid, joined, strong
+from parallm_magics.display.markup import Element, Pieces, bar, box, dim, div, grid, joined, strong
 
 Draw = Callable[[kinds.Block], Markup]
 
@@ -15,11 +15,21 @@ _TIGHT = f"{looks.LEFT};{looks.TIGHT}"
 _NAME = f"{_TIGHT};font-weight:600;vertical-align:top"
 _VALUE = f"{_TIGHT};width:100%;white-space:normal;padding-right:0"
 _GROWS = f"{looks.LEFT};width:100%;min-width:5em;{looks.TIGHT}"
+_line = Element("div", dir="auto")
 _told = Element("div", dir="auto", style="white-space:pre-wrap;overflow-wrap:anywhere")
 _small = Element("div", style=looks.SMALL_DIM)
 _details = Element("details")
 _summary = Element("summary", style="cursor:pointer")
 _inside = Element("div", style="white-space:normal;margin:.3em 0 .5em 1.1em")
+
+
+def facts(block: kinds.Facts) -> Pieces:
+    """Names, and what is to be known of each on one line."""
+    rows = (
+        (box(20)(text.one_line(name)), _line(text.one_line(value, 500)))
+        for name, value in block.facts
+    )
+    return grid((f"{_TIGHT};font-weight:600", _VALUE), rows, ruled=True, caption="Facts")
 
 
 def definition(block: kinds.Definition, draw: Draw) -> Markup:
