@@ -12,7 +12,7 @@ from parallm_magics.display import kinds, text, vote_words
 from parallm_magics.display.call_rows import Row, about_of, asked_and_answered, read_of
 from parallm_magics.display.columns import ANSWER_LIMIT
 from parallm_magics.display.definitions import definition
-from parallm_magics.display.field_columns import tells_all, without_columns
+from parallm_magics.display.field_columns import fields_in_common, tells_all, without_columns
 from parallm_magics.display.field_tallies import decided, field_votes, winners
 from parallm_magics.display.kept_rows import drawn_of, kept_row
 from parallm_magics.display.kinds import Block, Says
@@ -139,7 +139,9 @@ class _Table:
             [self._vote(each.vote) if each.vote else self._call(each) for each in lines]
         )
         details = tuple(detail for _, detail in drawn)
-        opened = range(len(drawn)) if self._opens else ()
+        # Where fields have columns, most of each answer is in sight.
+        in_columns = fields_in_common([row for row, _ in drawn])
+        opened = range(len(drawn)) if self._opens and not in_columns else ()
         return kinds.Workers(
             tuple(row for row, _ in drawn),
             more,
