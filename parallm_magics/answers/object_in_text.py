@@ -15,6 +15,7 @@ from parallm_magics.answers.wording import declines_to_answer
 from parallm_magics.core.schemas import Schema
 
 _WORD = re.compile(r"[^\W\d_]")
+_HALF = re.compile("[\ud800-\udfff]")
 _LONGEST_NUMBER = 4_000
 """Digits from which on Python's own reader of numbers gives up."""
 _DECLINED_WITHIN = 1_000
@@ -99,11 +100,17 @@ def _made(data: Any, schema: Schema) -> Any:
         ValueError: it does not conform.
     """
     _refuse_oddities(data)
-    names = {field.name for field in schema.fields}
+    names = dict.fromkeys(field.name for field in schema.fields).keys()
     inner = [*data.values()]
-    if len(inner) == 1 and isinstance(inner[0], dict) and not names & data.keys():
+    if names & data.keys() or not data:
+        return schema.make(data)
+    if len(inner) == 1 and isinstance(inner[0], dict):
         return schema.make(inner[0])
-    return schema.make(data)
+    made = schema.make(data)
+    # A class that asks for nothing would take any object, and a field may have other names too.
+    if made == schema.make({}):
+        raise ValueError(f"it has none of the fields {', '.join(names)[:80]}")
+    return made
 
 
 def _refuse_oddities(data: Any) -> None:
@@ -115,8 +122,10 @@ def _refuse_oddities(data: Any) -> None:
             raise ValueError(f"the key {each.key[:40]!r} stands twice in one object")
         if isinstance(each, float) and not math.isfinite(each):
             raise ValueError("NaN, Infinity and numbers too large to hold are no JSON")
+        if isinstance(each, str) and _HALF.search(each):
+            raise ValueError("a text in it holds half of a character")
         if isinstance(each, Mapping):
-            stack += each.values()
+            stack += [*each.keys(), *each.values()]
         elif isinstance(each, list):
             stack += each
 

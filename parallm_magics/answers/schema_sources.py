@@ -9,8 +9,9 @@ import datetime
 import functools
 import json
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Literal, get_origin
+from typing import Annotated, Any, Literal, get_origin
 
+from parallm_magics.answers.cleaning import same_answer_key
 from parallm_magics.answers.schema_fields import fields_of, refuse_recursion, without_titles
 from parallm_magics.answers.short_schemas import document_of
 from parallm_magics.core import user_code
@@ -299,7 +300,8 @@ def _type(name: str, node: Mapping[str, Any]) -> Any:
     if "anyOf" in node:
         return _type(name, node["anyOf"][0]) | None
     if "enum" in node:
-        return Literal[tuple(node["enum"])]
+        values = tuple(node["enum"])
+        return Annotated[Literal[values], BeforeValidator(_Spelling(values))]
     kind = node["type"]
     if kind == "array":
         return list[_type(name, node["items"])]  # type: ignore[misc]
@@ -316,9 +318,18 @@ def _type(name: str, node: Mapping[str, Any]) -> Any:
     found = typed.get(str(node.get("format", kind)))
     if found is None:
         return {"string": str, "boolean": bool}[kind]
-    from typing import Annotated
-
     return Annotated[found[0], BeforeValidator(_Refusing(found[1]))]
+
+
+class _Spelling:
+    """Gives a value of a closed set the spelling that the set has."""
+
+    def __init__(self, values: Iterable[str]) -> None:
+        self._spelt = {same_answer_key(value): value for value in values}
+
+    def __call__(self, value: Any) -> Any:
+        """Return the value as the set spells it; as it is where it is none of it."""
+        return self._spelt.get(same_answer_key(value), value) if isinstance(value, str) else value
 
 
 class _Refusing:

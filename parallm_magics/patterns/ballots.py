@@ -135,12 +135,7 @@ def _spelt_alike(ballots: Sequence[Ballot], called: Callable[[Sequence[str]], st
 
 
 def voted(record: Record, reading: Reading, confident: bool = False) -> Record:
-    """The record of a vote with what it says, where that can be read; its status stays.
-
-    What is read as a whole is no success where it does not conform, as when it was asked for.
-    """
-    if KINDS[reading.kind].whole is not None:
-        return read_record(record, reading)
+    """The record of a vote with what it says, where that can be read; its status stays."""
     answer = _answer(record, reading, confident)
     return replace(record, value=answer.value if answer.state == "valid" else None)
 

@@ -125,6 +125,7 @@ def test_the_short_form_makes_dates_and_numbers() -> None:
         ('{"vendor": "ACME", "vendor": "B", "pages": 1}', "stands twice"),
         ('[{"vendor": "A", "pages": 1}, {"vendor": "B", "pages": 1}]', "2 different objects"),
         ('{"vendor": "ACME"}', "pages: field required"),
+        ('{"vendor": "\\ud83d", "pages": 1}', "half of a character"),
     ],
 )
 def test_an_answer_without_one_object_says_why(text: str, problem: str) -> None:
@@ -148,6 +149,14 @@ def test_an_answer_without_one_object_says_why(text: str, problem: str) -> None:
 def test_words_around_an_object_do_not_matter(text: str) -> None:
     """Fences, drafts, thinking and a wrapper are passed over."""
     assert read_object(text, schema_of(Paper)) == Paper("ACME", 2)
+
+
+def test_an_object_of_other_fields_is_not_an_empty_one() -> None:
+    """A class that asks for nothing takes no answer to another question; an empty object is one."""
+    schema = schema_of("a?, b?: number")
+    assert read_object("{}", schema) == {"a": None, "b": None}
+    with pytest.raises(NoObjectError, match=r"it has none of the fields a, b"):
+        read_object('{"vendor": "ACME", "pages": 2}', schema)
 
 
 def test_marks_within_an_object_are_its_own() -> None:
