@@ -9,9 +9,9 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, time
 from decimal import Decimal, InvalidOperation
+from itertools import chain, repeat, zip_longest
 from typing import Any
 
 from parallm_magics.answers.cleaning import same_answer_key
@@ -31,8 +31,7 @@ def value_key(value: Any, field: SchemaField, schema: Schema) -> Key:
     Args:
         value: as JSON holds it.
     """
-    document = _document(schema.document)
-    return document.key(value, field.kind, document.field(field.name))
+    return _whole(schema.document).part(field.name).key(value, field.kind)
 
 
 def field_keys(thing: Any, schema: Schema) -> dict[str, Key]:
@@ -60,23 +59,37 @@ def as_number(value: Any) -> Decimal | None:
 
 
 @functools.lru_cache(64)
-def _document(text: str) -> _Document:
-    """A schema's document, read once."""
-    return _Document(json.loads(text))
+def _whole(document: str) -> _Part:
+    """What a schema says of the object as a whole."""
+    node = json.loads(document)
+    return _Part(node, [node])
 
 
-@dataclass(frozen=True)
-class _Document:
-    """A JSON Schema: what it says of each part decides how that part is compared."""
+class _Part:
+    """A part of an object: what the schema says of it decides how it is compared."""
 
-    whole: Node
+    def __init__(self, document: Node, said: Iterable[Any]) -> None:
+        """Take the schema, and what it says of this part; anything else than a node is left out."""
+        self._document = document
+        self._nodes = [
+            each for node in said if isinstance(node, Mapping) for each in self._alternatives(node)
+        ]
+        self._parts: dict[str, _Part] = {}
 
-    def field(self, name: str) -> list[Node]:
-        """What is said of a field."""
-        return self._part([*self._alternatives(self.whole)], name)
+    def part(self, name: str) -> _Part:
+        """A part of this part."""
+        if not any(name in node.get("properties", {}) for node in self._nodes):
+            return self._rest
+        if name not in self._parts:
+            self._parts[name] = self._inner(
+                node.get("properties", {}).get(name, node.get("additionalProperties"))
+                for node in self._nodes
+            )
+        return self._parts[name]
 
-    def key(self, value: Any, kind: FieldKind, nodes: Sequence[Node]) -> Key:
-        """The key of a value of which these are the alternatives."""
+    def key(self, value: Any, kind: FieldKind | None = None) -> Key:
+        """The key of a value that stands here."""
+        kind = kind or self._kind
         if value is None:
             return "null", None
         if kind == "choice":
@@ -84,46 +97,46 @@ class _Document:
         if isinstance(value, bool):
             return "boolean", value
         if isinstance(value, Mapping):
-            parts = (
-                (name, self._key(each, self._part(nodes, name))) for name, each in value.items()
-            )
-            return "object", frozenset(parts)
+            return "object", frozenset((name, self.part(name).key(v)) for name, v in value.items())
         if isinstance(value, list | tuple):
-            return self._items(value, nodes)
+            return self._key_of_items(value)
         if kind in ("number", "integer") or not isinstance(value, str):
             number = as_number(value)
             return ("text", str(value)) if number is None else ("number", number)
         moment = _moment(value) or _time(value) if kind in ("date", "time") else None
         return moment or ("text", same_answer_key(value) or value.strip())
 
-    def _key(self, value: Any, nodes: Sequence[Node]) -> Key:
-        return self.key(value, common_kind(nodes), nodes)
-
-    def _items(self, value: Sequence[Any], nodes: Sequence[Node]) -> Key:
+    def _key_of_items(self, items: Sequence[Any]) -> Key:
         """The items as a set; in their order where the schema gives each place a meaning."""
-        places = [node["prefixItems"] for node in nodes if "prefixItems" in node]
-        if not places:
-            inner = self._all(node.get("items") for node in nodes)
-            return "list", frozenset(self._key(item, inner) for item in value)
-        at_place = [
-            self._all(each[at] for each in places if at < len(each)) for at in range(len(value))
-        ]
-        return "tuple", tuple(map(self._key, value, at_place))
+        if not self._places:
+            return "list", frozenset(map(self._items.key, items))
+        parts = chain(self._places, repeat(self._items))
+        return "tuple", tuple(part.key(item) for item, part in zip(items, parts, strict=False))
 
-    def _part(self, nodes: Iterable[Node], name: str) -> list[Node]:
-        """What is said of one part of an object."""
-        return self._all(
-            node.get("properties", {}).get(name, node.get("additionalProperties")) for node in nodes
-        )
+    @functools.cached_property
+    def _kind(self) -> FieldKind:
+        return common_kind(self._nodes)
 
-    def _all(self, nodes: Iterable[Any]) -> list[Node]:
-        found = (node for node in nodes if isinstance(node, Mapping))
-        return [each for node in found for each in self._alternatives(node)]
+    @functools.cached_property
+    def _items(self) -> _Part:
+        return self._inner(node.get("items") for node in self._nodes)
+
+    @functools.cached_property
+    def _rest(self) -> _Part:
+        return self._inner(node.get("additionalProperties") for node in self._nodes)
+
+    @functools.cached_property
+    def _places(self) -> list[_Part]:
+        said = (node.get("prefixItems", ()) for node in self._nodes)
+        return [self._inner(at_place) for at_place in zip_longest(*said)]
+
+    def _inner(self, said: Iterable[Any]) -> _Part:
+        return _Part(self._document, said)
 
     def _alternatives(self, node: Node) -> Iterator[Node]:
         """What a value may be, one by one: references followed, null left out."""
-        whole = resolved(node, self.whole)
-        options, _ = branches(whole, self.whole)
+        whole = resolved(node, self._document)
+        options, _ = branches(whole, self._document)
         for each in options:
             if each is whole:
                 yield whole
