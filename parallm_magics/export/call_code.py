@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pprint import pformat
 from typing import Any
 
+from parallm_magics.answers.label_probabilities import labels_of_reading
 from parallm_magics.core.models import Model
 from parallm_magics.core.schemas import Schema
 from parallm_magics.core.tasks import Reading, Task
@@ -21,6 +22,9 @@ from parallm_magics.providers.sdk import SdkProvider
 STAND_IN = Model("anthropic", "claude-haiku-5-5")
 """The model of a program whose cell has asked a simulation."""
 
+DECIDING_STAND_IN = Model("decide", "gpt-6-luna", decides=True)
+"""The same of a simulated decision model."""
+
 
 class Client:
     """How a program reaches a provider; what an address holds besides the host may be a secret."""
@@ -31,7 +35,7 @@ class Client:
         Raises:
             OptionError: it does not say how it is asked.
         """
-        if entry.dialect is None or not entry.dialect.ask:
+        if entry.dialect is None:
             raise OptionError(
                 f"%parallm code: the entry of {entry.name!r} has no dialect, so its calls cannot be written as code"
             )
@@ -103,7 +107,9 @@ class Asking:
         }
 
     def _model(self, task: Task) -> Model:
-        return STAND_IN if _is_simulated(task) else task.model
+        if not _is_simulated(task):
+            return task.model
+        return DECIDING_STAND_IN if task.model.decides else STAND_IN
 
     def _ask(self, provider: str, word: str = "ask") -> str:
         """The name of the function that asks this provider, in this way."""
@@ -117,8 +123,13 @@ class Asking:
         """The names of all clients."""
         return [self._client(provider) for provider in self.providers]
 
-    def call(self, task: Task, prompt: str) -> str:
-        """The expression that asks; `prompt` is the expression of its prompt."""
+    def call(self, task: Task, prompt: str, blocks: tuple[str, float] | None = None) -> str:
+        """The expression that asks.
+
+        Args:
+            prompt: the expression of its prompt.
+            blocks: of a guard by a decision model, the label that blocks and from which probability on.
+        """
         model = self._model(task)
         own: dict[str, Any] = {}
         if model.name != self._default(model.provider):
@@ -128,6 +139,8 @@ class Asking:
         if task.max_tokens != self._first.max_tokens:
             own["max_tokens"] = task.max_tokens
         own |= self._more(task, model.provider)
+        if model.decides:
+            own |= _question(task, prompt, blocks)
         schema = task.reading.schema if task.reading is not None else None
         if schema is None:
             return f"{self._ask(model.provider)}({prompt}{arguments(own)})"
@@ -210,7 +223,8 @@ class Asking:
         said = reached.dialect.text
         said = f"split_thinking({said})[1]" if reached.may_think_aloud else said
         body = reached.dialect.ask.format(client=client, limit=reached.limit, text=said)
-        parts = [made, _HEAD.format(ask=ask, model=model) + body]
+        head = reached.dialect.head or _HEAD
+        parts = [made, head.format(ask=ask, model=model) + body]
         if provider in self._parsed:
             body = reached.dialect.parse.format(client=client, limit=reached.limit)
             head = _PARSED.format(parsed=self._ask(provider, "parsed"), model=model)
@@ -241,6 +255,19 @@ def _holding(provider: str, reading: Reading) -> Mapping[str, Any]:
     """The fields of a request that hold its answer to this form; none where the provider has none."""
     made = registry.make(registry.entry_of(provider))
     return made.holding(reading) if isinstance(made, SdkProvider) else {}
+
+
+def _question(task: Task, prompt: str, blocks: tuple[str, float] | None) -> dict[str, Any]:
+    """What a decision model is asked of a prompt."""
+    reading = task.reading
+    assert reading is not None
+    labels = ", ".join(map(quoted, labels_of_reading(reading)))
+    own: dict[str, Any] = {"labels": f"[{labels}]"}
+    if reading.kind == "score":
+        own["scored"] = True
+    if task.shared:
+        own["shared"] = "SHARED" if "{SHARED}" in prompt else quoted(task.shared)
+    return own | ({} if blocks is None else {"blocks": f"({quoted(blocks[0])}, {blocks[1]:g})"})
 
 
 def _is_wish(held: Any) -> bool:

@@ -154,7 +154,9 @@ class _Program:
     def _guards(self) -> str:
         lines = []
         for guard in self._plan.guards:
-            asked = self._prompts.guard(guard.tasks, self._asking)
+            least = guard.least_probability
+            blocks = None if least is None else (guard.block, least)
+            asked = self._prompts.guard(guard.tasks, self._asking, blocks)
             choices = ", ".join(map(quoted, guard.reading.choices))
             more = ", on_error=False" if guard.passes_on_error else ""
             more += "" if guard.least is None else f", least={guard.least}"

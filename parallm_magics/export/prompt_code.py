@@ -77,9 +77,12 @@ class Prompts:
         lines = "".join(f"    {quoted(name)}: {call},\n" for name, call in written)
         return f"return {{\n{lines}}}"
 
-    def guard(self, tasks: Sequence[Task], asking: Asking) -> str:
-        """The dict of a guard's calls by name."""
-        pairs = (f"{quoted(name)}: {call}" for name, call in self._written(tasks, asking))
+    def guard(
+        self, tasks: Sequence[Task], asking: Asking, blocks: tuple[str, float] | None = None
+    ) -> str:
+        """The dict of a guard's calls by name; it may block from a probability on."""
+        written = ((task.name, asking.call(task, self._prompt(task), blocks)) for task in tasks)
+        pairs = (f"{quoted(name)}: {call}" for name, call in written)
         return f"{{{', '.join(pairs)}}}"
 
     def _written(self, tasks: Sequence[Task], asking: Asking) -> list[tuple[str, str]]:

@@ -28,6 +28,15 @@ def same(text):
     """Return a key that ignores case, spaces and a final full stop; None if there is no answer."""
     said = read(text, kind="open")
     return None if said is None else same_answer_key(said)''',
+    "likeliest": '''\
+def likeliest(shares, scored=False, blocks=None):
+    """Return the most probable label; the mean of a score; a label that blocks from its share on."""
+    print(", ".join(f"{label} {share:.0%}" for label, share in shares.items()))
+    if scored:
+        return f"{expected_level(shares):.15g}"
+    if blocks is not None and shares[blocks[0]] >= blocks[1]:
+        return blocks[0]
+    return most_probable({label: s for label, s in shares.items() if not blocks or label != blocks[0]})''',
     "validated": '''\
 async def validated(ask, kind, prompt, **how):
     """Return an object of this class; ask once more, with the error, where the first is none."""

@@ -10,6 +10,7 @@ from parallm_magics import voting
 from parallm_magics.answers import reading_kinds
 from parallm_magics.answers.cleaning import same_answer_key, usual_spelling
 from parallm_magics.answers.judge_verdicts import read_verdict
+from parallm_magics.answers.label_probabilities import expected_level, most_probable
 from parallm_magics.answers.read_answer import read_answer
 from parallm_magics.answers.reading_kinds import KINDS, ReadingKind
 from parallm_magics.answers.stated_confidence import parse_confidence, without_confidence
@@ -49,8 +50,10 @@ _INLINED: Mapping[str, Callable[..., Any]] = {
         Schema,
         SchemaField,
         break_tie,
+        expected_level,
         field_ballots,
         leaders,
+        most_probable,
         parse_confidence,
         read_answer,
         read_verdict,

@@ -17,8 +17,9 @@ class Dialect:
         limit: the usual field that bounds the output tokens.
         ask: the end of a program's function that asks: from `prompt`, `model`, `system`, `max_tokens`
             and the dict `more` to the text of one complete answer; `{client}`, `{limit}` and
-            `{text}` stand for the client, that field and the expression of the answer's text. "" where
-            no program can be written.
+            `{text}` stand for the client, that field and the expression of the answer's text.
+        head: how that function begins, where it is not the usual way; `{ask}` and `{model}` stand for its
+            name and its argument of the model.
         parse: the same for an object: from these and its pydantic class `kind` to a validated object, with
             the SDK's own way to hold an answer to a class.
         text: the expression of the answer's text.
@@ -34,6 +35,7 @@ class Dialect:
     provider: str
     limit: str
     ask: str
+    head: str = ""
     parse: str = ""
     text: str = ""
     effort: tuple[str, str] = ("effort", "{}")
@@ -157,9 +159,59 @@ RESPONSES = Dialect(
         raise ValueError(f"no complete answer: {{answer.status}} {{answer.incomplete_details}}")
     return answer.output_parsed""",
 )
+_ASK_DECISION = '''\
+async def {ask}(prompt, {model}, shared="", labels=(), scored=False, blocks=None, **more):
+    """Return the most probable label, or the mean of a score; raise an error without an answer."""
+    own = prompt.removeprefix(shared).strip("\\n") if shared else ""
+    state, question = (shared, own) if own else (prompt, "Give the answer that the text asks for.")
+'''
 DECISIONS = Dialect(
-    "decisions", "openai", "AsyncOpenAI", "decisions.OpenAIDecisions", limit="", ask=""
+    "decisions",
+    "openai",
+    "AsyncOpenAI",
+    "decisions.OpenAIDecisions",
+    limit="",
+    head=_ASK_DECISION,
+    ask="""\
+    kind = {{"type": "choice", "choices": [{{"value": label}} for label in labels]}}
+    if scored:
+        kind = {{"type": "score", "levels": [{{"label": label}} for label in labels]}}
+    async with AT_ONCE, asyncio.timeout(SECONDS):
+        decision = await {client}.decisions.create(
+            model=model,
+            input=state,
+            questions=[{{"name": "q1", "instructions": question, **kind}}],
+            **more,
+        )
+    [answer] = decision.answers
+    if answer.type != kind["type"]:
+        raise ValueError(f"no answer: {{answer.type}}")
+    listed = answer.probabilities
+    shares = {{each.label if scored else each.value: each.probability for each in listed}}
+    return likeliest(shares, scored, blocks)""",
 )
 SYSTEM_ONE = Dialect(
-    "System One", "openai", "AsyncOpenAI", "system_one.SystemOneProvider", limit="", ask=""
+    "System One",
+    "openai",
+    "AsyncOpenAI",
+    "system_one.SystemOneProvider",
+    limit="",
+    head=_ASK_DECISION,
+    ask="""\
+    kind = {{"type": "choice", "criteria": dict.fromkeys(labels)}}
+    if scored:
+        kind = {{"type": "score", "criteria": labels}}
+    questions = {{"q1": {{"instructions": question, **kind}}}}
+    async with AT_ONCE, asyncio.timeout(SECONDS):
+        # The SDK has no method for this wire: it posts the request as it is.
+        reply = await {client}.post(
+            "/systemone",
+            body={{"model": model, "state": state, "questions": questions, **more}},
+            cast_to=object,
+        )
+    if "q1" not in reply["answers"]:
+        raise ValueError("no answer")
+    found = reply["answers"]["q1"]["probabilities"]
+    shares = {{labels[int(place)]: found[place] for place in found}} if scored else found
+    return likeliest(shares, scored, blocks)""",
 )

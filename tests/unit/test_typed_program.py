@@ -22,6 +22,7 @@ from parallm_magics.answers.schema_sources import schema_of
 from parallm_magics.export.class_code import Classes
 from parallm_magics.export.inlining import free_names, import_lines
 from parallm_magics.export.whole import _STANDARD
+from parallm_magics.providers import registry
 
 SHORT = "vendor, total: number, due?: date, tags: [text]"
 MODELS = ("claude-haiku-5-5", "gpt-6-luna", "openai-responses:gpt-6-luna")
@@ -228,3 +229,62 @@ def test_any_schema_is_a_class(
     """Whatever its fields are called: what it says is never code."""
     home = tmp_path_factory.getbasetemp()
     assert defined(home, {"type": "object", "title": title, "properties": properties})
+
+
+# --- decision models ------------------------------------------------------------------------------
+
+
+@pytest.fixture(params=["decide:gpt-6-luna", "mine-decide:jev"])
+def deciding(
+    server: Loopback, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Any:
+    """A decision model of each wire, by the name that a cell has for it."""
+    registry.define("mine", f"{server.url}/v1")
+    yield request.param
+    registry.forget("mine")
+
+
+def test_a_program_asks_a_decision_model(server: Loopback, tmp_path: Path, deciding: str) -> None:
+    """Each question by itself, with the same words; labels, levels and probabilities are the same."""
+    server.answers = lambda body: "4 0.6"  # of labels without a 4 the first has 0.75
+    body = (
+        "Acme owes 12.\n\n%section a --choices yes,no\nIs it?\n%section b --score 1..5\nHow good?"
+    )
+    run = asyncio.run(fanout(f"%%fanout -m {deciding}\n{body}"))
+    mine = [call.body for call in server.log]
+    server.clear()
+    printed = runs(source(f"fanout -m {deciding}", body), tmp_path)
+    theirs = [call.body for call in server.log]
+    asked = [
+        q if isinstance(each["questions"], list) else each["questions"][q]
+        for each in (*mine, *theirs)
+        for q in each["questions"]
+    ]
+    words = sorted(each["instructions"] for each in asked)
+    assert words == ["How good?", "How good?", "Is it?", "Is it?"]
+    assert {each.get("input", each.get("state")) for each in (*mine, *theirs)} == {"Acme owes 12."}
+    for key, value in run.items():
+        assert f"{key}: {value}\n" in f"{printed}\n"
+    assert "yes 75%, no 25%" in printed
+    assert run.results[0].probabilities == {"yes": 0.75, "no": 0.25}
+
+
+@pytest.mark.parametrize("least", ["20%", "30%"])
+def test_a_guard_by_a_decision_model_blocks_in_its_program_too(
+    server: Loopback, tmp_path: Path, deciding: str, least: str
+) -> None:
+    """From the same probability on."""
+    server.answers = lambda body: "ALLOW 0.75" if "questions" in body else "Said."
+    body = f"Say it.\n%guardrail -m {deciding} --threshold {least}\nMay it not?"
+    run = asyncio.run(fanout(f"%%fanout -n 1 -m gpt-6-luna\n{body}", stream="off"))
+    printed = runs(source("fanout -n 1 -m gpt-6-luna", body), tmp_path)
+    assert run.blocked is (least == "20%")
+    assert run.text in printed
+    assert ("Said." in printed) is not run.blocked
+
+
+def test_a_simulated_decision_model_gives_a_program_for_a_real_one() -> None:
+    """Of OpenAI's Decisions."""
+    text = source("fanout -m sim:?sharpness=1", "Is it?\n%section a --choices yes,no\nSay.")
+    assert "client.decisions.create" in text
+    assert "the cell used a simulated model" in text
