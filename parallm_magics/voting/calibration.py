@@ -201,11 +201,11 @@ def sure_share(
 ) -> float | None:
     """Return the lowest share from which on answers are shown to be right as often as asked; None where none is.
 
-    Shown is what the one-sided lower bound (`shown_at_least`) of the items at or above a share says. As it is the
-    lowest one of all the shares that are tried, the bound alone does not keep the promise in 95 of 100 studies, least of
-    all where shares tell nothing of what is right. So test it on other items
-    (`answered_from`), and report what those say. Source of the whole: Geifman and El-Yaniv (2017), "Selective
-    classification for deep neural networks".
+    Shown is what the one-sided lower bound (`shown_at_least`) of the items at or above a share says.
+    As it is the lowest of all the shares that are tried, the bound alone does not keep the promise in
+    95 of 100 studies, least of all where shares tell nothing of what is right. So test it on other items
+    (`answered_from`), and report what those say. Source of the whole: Geifman and El-Yaniv (2017),
+    "Selective classification for deep neural networks".
 
     Args:
         shares, rights: as `reliability_bins`, of the items to choose on.
