@@ -77,9 +77,9 @@ class Body:
         return chunk
 
     @property
-    def at_end(self) -> bool:
-        """Whether nothing more comes; False also where only waiting tells."""
-        return not self._begun and getattr(self._response, "at_end", False)
+    def whole(self) -> bytes | None:
+        """All of it, where that came with what `form` has read; None where only waiting tells."""
+        return self._begun if getattr(self._response, "at_end", False) else None
 
     async def gather(self, seconds: float) -> None:
         """Let so many seconds pass before more is read, where the response's connection can wait."""

@@ -23,14 +23,27 @@ SHORTEST = 6  # a shorter "key" is a placeholder, and a word that texts may hold
 class _Vault:
     """Secrets that were in use, behind a repr that tells nothing."""
 
-    __slots__ = ("secrets", "variables")
+    __slots__ = ("_known", "_values", "secrets", "variables")
 
     def __init__(self) -> None:
         self.secrets: set[str] = set()
         self.variables: set[str] = set()
+        self._values: list[str | None] = []
+        self._known: list[str] = []
 
     def __repr__(self) -> str:
         return f"<{len(self.secrets)} secrets>"
+
+    def known(self) -> list[str]:
+        """The keys in use, the longest first; worked out anew where there may be another one."""
+        values = [*map(os.environ.get, self.variables), *self.secrets]
+        if values != self._values:
+            found = {(value or "").strip() for value in values}
+            self._values = values
+            self._known = sorted(
+                (secret for secret in found if len(secret) >= SHORTEST), key=len, reverse=True
+            )
+        return self._known
 
 
 _VAULT = _Vault()
@@ -82,7 +95,7 @@ def read(*variables: str) -> str:
 
 def without_keys(text: str) -> str:
     """The text of an answer without any known key; what only looks like one is the model's own."""
-    for secret in _known() if text else ():
+    for secret in _VAULT.known() if text else ():
         text = text.replace(secret, HIDDEN)
     return text
 
@@ -96,7 +109,7 @@ class KeyFilter:
     __slots__ = ("_beginnings", "_secrets", "_told", "_waiting")
 
     def __init__(self) -> None:
-        self._secrets = _known()
+        self._secrets = _VAULT.known()
         self._beginnings = [secret[:LEAST_BEGUN] for secret in self._secrets]
         self._told = self._waiting = ""
 
@@ -123,16 +136,6 @@ class KeyFilter:
                 if text.endswith(secret[:size]):
                     return size
         return 0
-
-
-def _known() -> list[str]:
-    """The keys in use, the longest first."""
-    values = {os.environ.get(variable, "").strip() for variable in _VAULT.variables}
-    return [
-        secret
-        for secret in sorted(_VAULT.secrets | values, key=len, reverse=True)
-        if len(secret) >= SHORTEST
-    ]
 
 
 def scrub(text: str) -> str:

@@ -157,6 +157,8 @@ def _shorten(limit: asyncio.Timeout, seconds: float) -> None:
 
 async def _value(body: Body) -> Any:
     """The JSON value of a body, also where the body never ends behind it, or breaks off there."""
+    if body.whole is not None:
+        return parsed_start(body.whole)
     sent, value = bytearray(), None
     try:
         async with asyncio.timeout(None) as limit:
@@ -166,8 +168,6 @@ async def _value(body: Body) -> Any:
                     value = parsed_start(sent)
                 if value is None:
                     limit.reschedule(None)
-                elif body.at_end:
-                    break
                 else:
                     _shorten(limit, END_SECONDS)
     except TooMuchError:
