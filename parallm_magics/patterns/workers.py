@@ -13,6 +13,7 @@ from parallm_magics.core.tasks import Call, Event, Fault, Listener, Record, Stat
 from parallm_magics.engine.accounts import Accounts
 from parallm_magics.engine.admission import Routes
 from parallm_magics.engine.cancel_token import Stop
+from parallm_magics.engine.garbage import FEWER_COLLECTIONS
 from parallm_magics.engine.rate_limits import MOST_SLOTS, Slots
 from parallm_magics.engine.retries import Rules
 from parallm_magics.engine.scheduler import Scheduler
@@ -219,7 +220,8 @@ class Workers:
             stop or self._context.stop,
             self._slots,
         )
-        return await scheduler.run()
+        with FEWER_COLLECTIONS:
+            return await scheduler.run()
 
     async def _open(self, tasks: Sequence[Task]) -> None:
         """Open the models of these calls, and of those that will follow them."""
