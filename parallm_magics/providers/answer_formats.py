@@ -91,9 +91,25 @@ def anthropic_format(reading: Reading) -> Fields:
     if document is None or is_open(document):
         return {}
     try:
-        return {"type": "json_schema", "schema": transform_schema(document)}
+        return {"type": "json_schema", "schema": transform_schema(_one_type_each(document))}
     except (ValueError, AssertionError):
         return {}
+
+
+def _one_type_each(node: Any) -> Any:
+    """The schema without lists of types, which the transformation does not know."""
+    if isinstance(node, list):
+        return [_one_type_each(each) for each in node]
+    if not isinstance(node, dict):
+        return node
+    made = {name: _one_type_each(each) for name, each in node.items() if name != "$schema"}
+    kinds = made.get("type")
+    if not isinstance(kinds, list):
+        return made
+    del made["type"]
+    if "enum" in made or "const" in made:
+        return made
+    return {"anyOf": [{"type": kind, **made} for kind in kinds]}
 
 
 def chat_format(reading: Reading, enforces: Enforces) -> Fields:

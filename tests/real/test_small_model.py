@@ -17,6 +17,7 @@ pytestmark = pytest.mark.real
 
 REVIEW = "Is this review positive or negative?\n\nThe lamp broke after a day."
 ONE_OF_TWO = {"grammar": 'root ::= "ANSWER: " ("positive" | "negative")'}
+VOTERS = 12
 LONG = "Write a long story about a lamp."
 
 
@@ -30,7 +31,7 @@ def served() -> Iterator[SmallModel]:
 def fanned(text: str, served: SmallModel, **options: object) -> FanoutRun:
     """A fan-out that has the time it needs on this machine."""
     limits = {"timeout": with_slack(60), "deadline": with_slack(120)}
-    run = asyncio.run(fanout(text, model=served.model, **{**limits, **options}))
+    run = asyncio.run(fanout(text, **{"model": served.model, **limits, **options}))
     assert isinstance(run, FanoutRun)
     return run
 
@@ -38,7 +39,7 @@ def fanned(text: str, served: SmallModel, **options: object) -> FanoutRun:
 def voted(text: str, served: SmallModel, **options: object) -> VoteRun:
     """A vote that has the time it needs on this machine."""
     limits = {"timeout": with_slack(60), "deadline": with_slack(120)}
-    run = asyncio.run(vote(text, model=served.model, **{**limits, **options}))
+    run = asyncio.run(vote(text, **{"model": served.model, **limits, **options}))
     assert isinstance(run, VoteRun)
     return run
 
@@ -66,6 +67,53 @@ def test_enforced_labels_are_always_read(served: SmallModel) -> None:
     run = voted(REVIEW, served, n=6, choices="positive,negative", param=ONE_OF_TWO, max_tokens=8)
     assert sum(run.tally.values()) == 6
     assert {record.text for record in run.results} <= {"ANSWER: positive", "ANSWER: negative"}
+
+
+@pytest.mark.parametrize("provider", ["llamacpp", "mine"])
+def test_every_enforced_vote_is_read(served: SmallModel, provider: str) -> None:
+    """By a grammar, and by a schema, which leaves room for blanks."""
+    options = {"choices": "positive,negative", "max_tokens": 48, "temperature": 1.0}
+    with served.named(provider) as model:
+        run = voted(REVIEW, served, n=VOTERS, model=model, enforce="on", **options)
+    assert sum(run.tally.values()) == VOTERS
+    assert {record.status for record in run.results} == {"ok"}
+    assert not run.adapted
+
+
+def test_of_free_votes_only_a_share_is_read(served: SmallModel) -> None:
+    """The same model, asked the same, with nothing enforced."""
+    options = {"choices": "positive,negative", "max_tokens": 48, "temperature": 1.0}
+    with served.named("llamacpp") as model:
+        run = voted(REVIEW, served, n=VOTERS, model=model, enforce="off", quorum=1, **options)
+    read = sum(run.tally.values())
+    print(f"free: {read} of {VOTERS} votes read; enforced: all")
+    assert read < VOTERS
+
+
+def test_scores_and_objects_are_enforced(served: SmallModel) -> None:
+    """A score in its range, a number, and an object of a schema."""
+    with served.named("llamacpp") as model:
+        for options in ({"score": "1..5"}, {"score": "0..1"}, {"number": True}):
+            run = fanned(REVIEW, served, n=4, model=model, enforce="on", max_tokens=32, **options)
+            assert [record.status for record in run.results] == ["ok"] * 4
+        schema = "mood: positive|negative, stars: integer"
+        run = fanned(REVIEW, served, n=4, model=model, schema=schema, max_tokens=64)
+    assert [record.status for record in run.results] == ["ok"] * 4
+    assert {record.value["mood"] for record in run.results} <= {"positive", "negative"}
+
+
+def test_label_probabilities_are_the_models_own(served: SmallModel) -> None:
+    """The odds of the first token, divided by their sum, are those of the server's own tokens."""
+    params = {"logprobs": True, "top_logprobs": 100}
+    with served.named("llamacpp") as model:
+        options = {"choices": "positive,negative", "enforce": "on", "param": params}
+        run = voted(REVIEW, served, n=4, model=model, max_tokens=8, stream="off", **options)
+    first, *others = [record.probabilities for record in run.results]
+    assert first is not None
+    assert sum(first.values()) == pytest.approx(1)
+    assert all(0 < share < 1 for share in first.values())
+    for other in others:
+        assert other == pytest.approx(first, abs=0.02)
 
 
 def test_free_answers_are_read_or_no_vote(served: SmallModel) -> None:

@@ -19,6 +19,14 @@ from provider_dialects import Call
 PREFIX = "format-"
 PROSE = "I would rather think about it in my own words."
 FIELDS = ("response_format", "output_config", "text", "structured_outputs", "grammar")
+FORMATTED = {
+    "date": "2026-11-30",
+    "date-time": "2026-11-30T08:00:00Z",
+    "time": "08:00:00Z",
+    "duration": "PT1H",
+    "uuid": "6b3f2f64-0d0c-4b8e-9a57-0c8a3c2f1d10",
+    "email": "a@example.org",
+}
 REFUSED = re.compile(r"format-(?P<bare>bare-)?(?P<status>[45]\d\d)")
 
 
@@ -88,8 +96,7 @@ def value_of(node: Mapping[str, Any], root: Mapping[str, Any], turn: int) -> Any
     if kind == "array":
         return [value_of(node["items"], root, turn)] * max(1, node.get("minItems", 1))
     if kind == "string":
-        dated = {"date": "2026-11-30", "date-time": "2026-11-30T08:00:00Z", "time": "08:00:00Z"}
-        return dated.get(node.get("format", ""), "a text")
-    usual = {"integer": 1, "number": 1.5, "boolean": True}
+        return FORMATTED.get(node.get("format", ""), "a text")
+    usual = {"integer": 2, "number": 0.5, "boolean": True}
     low = node.get("minimum")
     return usual.get(str(kind)) if low is None else low

@@ -17,6 +17,8 @@ import sys
 import threading
 import time
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
@@ -86,6 +88,15 @@ class SmallModel:
         registry.forget("local")
         self._process.kill()
         self._process.wait()
+
+    @contextmanager
+    def named(self, provider: str) -> Iterator[str]:
+        """The model as one of a provider of this name, as whose server it is then asked."""
+        registry.define(provider, self.url)
+        try:
+            yield f"{provider}:{NAME}"
+        finally:
+            registry.forget(provider)
 
     def _wait(self) -> None:
         end = time.monotonic() + with_slack(START_SECONDS)
