@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Hashable, Iterable, Iterator
 from dataclasses import replace
+from typing import overload
 
 from parallm_magics.answers.label_probabilities import labels_of_reading
 from parallm_magics.core.tasks import Call, Record, Task
@@ -41,6 +42,12 @@ def sent_texts(task: Task) -> list[str]:
     return texts
 
 
+@overload
+def gathered(calls: Iterable[Call], size: int, tell: Callable[[str], None]) -> Iterable[Call]: ...
+@overload
+def gathered(
+    calls: Iterable[Call] | AsyncIterable[Call], size: int, tell: Callable[[str], None]
+) -> Iterable[Call] | AsyncIterable[Call]: ...
 def gathered(
     calls: Iterable[Call] | AsyncIterable[Call], size: int, tell: Callable[[str], None]
 ) -> Iterable[Call] | AsyncIterable[Call]:

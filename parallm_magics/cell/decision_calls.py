@@ -21,6 +21,7 @@ def as_decided(worker: WorkerSpec, model: Model, notes: list[str]) -> WorkerSpec
     left_out = {
         "-t": options.temperature is not None,
         "--effort": options.effort is not None,
+        "--shuffle-choices": options.shuffle_choices,
         "--max-tokens": options.max_tokens != _USUAL.max_tokens,
     }
     if flags := [flag for flag, is_set in left_out.items() if is_set]:

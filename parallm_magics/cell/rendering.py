@@ -279,6 +279,7 @@ def _call_specs(
         form = reading if enforced or model.decides else None
         request = (model, worker.temperature, options.effort, options.max_tokens, params, form)
         fields = call_fields(options, total)
+        fields["stream"] &= not model.decides
         specs.append(
             CallSpec(
                 worker=worker,

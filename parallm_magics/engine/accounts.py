@@ -121,12 +121,13 @@ class Budget:
         if not self.capped:
             return ""
         amount = self._worst(task)
+        less = "ask fewer questions at once" if task.model.decides else "lower --max-tokens"
         for ledger in self._ledgers:
             if not ledger.ever(amount):
                 left = max(NOTHING, (ledger.cap or NOTHING) - ledger.spent)
                 return (
                     f"not asked: the call may cost up to {_dollars(amount, ROUND_UP)}, but of {ledger.name} "
-                    f"{ledger.cap:f} only {_dollars(left, ROUND_DOWN)} is left; raise the cap, or lower --max-tokens"
+                    f"{ledger.cap:f} only {_dollars(left, ROUND_DOWN)} is left; raise the cap, or {less}"
                 )
         return ""
 

@@ -9,10 +9,13 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 from parallm_magics import display
+from parallm_magics.answers.label_probabilities import labels_of_reading
+from parallm_magics.answers.questions import gathered, sent_texts
 from parallm_magics.cell.auxiliary_calls import Guard
 from parallm_magics.cell.plan import Plan
 from parallm_magics.core.tasks import CHARS_PER_TOKEN, Said, Task, Usage
 from parallm_magics.errors import OptionError
+from parallm_magics.patterns.guard_verdicts import percent
 from parallm_magics.patterns.guardrail import guard_tasks
 from parallm_magics.patterns.opening import most_of_try
 from parallm_magics.patterns.shown import drawn, printed
@@ -36,6 +39,7 @@ class Preview:
         most_cost: US dollars if every answer used all of its max_tokens; None where no price is known.
         no_cap: why the run would be refused, as its `--max-cost` cannot be kept; "" where it can.
         unpaid: which call the run would not ask, as its `--max-cost` is too low for it; "" for none.
+        prompts: how many prompts there are, where one call may ask several questions.
         blocks: the label by which a guard blocks, by the place of each of its calls.
         notes: what the reader should know of the cell's text, one line each.
     """
@@ -48,13 +52,14 @@ class Preview:
     blocks: Mapping[int, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     unpaid: str = ""
+    prompts: int = 0
 
     def _blocks(self) -> list[display.Block]:
         workers = [task for task in self.tasks if task.role == "worker"]
         # Auxiliary calls are shown of any number of calls.
         beside = [task for task in self.tasks if task.role != "worker"]
         shown = [*workers[: max(MOST_PROMPTS - len(beside), 0)], *beside][:MOST_PROMPTS]
-        left = self.calls - MOST_PROMPTS
+        left = max(self.calls, self.prompts) - MOST_PROMPTS
         return [
             display.Heading(self._title),
             *(display.Notes((note,)) for note in self.notes),
@@ -74,6 +79,8 @@ class Preview:
     def _title(self) -> str:
         most = "unknown" if self.most_cost is None else f"at most {display.money(self.most_cost)}"
         how = "streamed" if self.tasks[0].stream else "plain requests"
+        if self.prompts > self.calls:
+            how = display.count(self.prompts, "question")
         calls = f"{display.count(self.calls, 'call')} ({how})"
         refused = f"; this run would be refused by --max-cost: {self.no_cap}" if self.no_cap else ""
         refused += f"; this run would skip {self.unpaid}" if self.unpaid else ""
@@ -118,20 +125,26 @@ def preview(plan: Plan, ahead: Callable[[Plan, int], Sequence[Ahead]]) -> Previe
             f"short list first"
         )
     shown: list[Task] = []
-    calls = tokens = answers = 0
+    calls = tokens = answers = prompts = 0
     most: Decimal | None = Decimal(0)
-    for task in plan.calls.read():
+    split: list[str] = []
+    for task in gathered(plan.calls.read(), plan.calls.size, split.append):
         if isinstance(task, Task):
             calls += 1
+            prompts += len(task.asked)
             tokens += _tokens(task)
-            answers += task.max_tokens
+            answers += 0 if task.model.decides else task.max_tokens
             most = _sum(most, most_cost(task))
-            shown += [task] if calls <= MOST_TASKS else []
-    for task in guard_tasks(plan.guards):
+            shown += task.asked[: max(MOST_TASKS - len(shown), 0)]
+    shown.sort(key=lambda task: task.index)
+    for task in gathered(guard_tasks(plan.guards), 0, split.append):
+        assert isinstance(task, Task)
         calls += 1
+        prompts += len(task.asked)
         tokens += _tokens(task)
         most = _sum(most, most_cost(task))
-        shown.append(task)
+        shown += task.asked
+    before = calls
     for task, times, read in ahead(plan, answers):
         calls += times
         tokens += times * _tokens(task)
@@ -139,8 +152,10 @@ def preview(plan: Plan, ahead: Callable[[Plan, int], Sequence[Ahead]]) -> Previe
         most = _sum(most, None if cost is None else times * cost)
         shown.append(task)
     blocks = {task.index: _blocking(guard) for guard in plan.guards for task in guard.tasks}
+    notes = (*plan.notes, *split)
+    prompts += calls - before
     return Preview(
-        tuple(shown), calls, tokens, most, _no_cap(plan), blocks, plan.notes, _unpaid(plan)
+        tuple(shown), calls, tokens, most, _no_cap(plan), blocks, notes, _unpaid(plan), prompts
     )
 
 
@@ -155,7 +170,9 @@ def _no_cap(plan: Plan) -> str:
 def _unpaid(plan: Plan) -> str:
     """The first call that the run's cap could never pay, and why; "" where there is none."""
     cap = plan.options.max_cost
-    for task in (*(plan.calls.rendered or plan.calls.head), *guard_tasks(plan.guards)):
+    tasks = (*(plan.calls.rendered or plan.calls.head), *guard_tasks(plan.guards))
+    for task in gathered(tasks, plan.calls.size, lambda told: None):
+        assert isinstance(task, Task)
         most = None if cap is None or _simulated(task) else most_of_try(task)
         if cap is not None and most is not None and most > cap:
             cost = f"the call may cost up to {display.money(most)}"
@@ -185,21 +202,26 @@ def _asked(task: Task) -> str:
 
 
 def _whole(task: Task) -> str:
+    if task.model.decides and task.reading is not None:
+        return f"{task.prompt}\n\n[labels]\n{', '.join(labels_of_reading(task.reading))}"
     return f"[system]\n{task.system}\n\n[prompt]\n{task.prompt}" if task.system else task.prompt
 
 
 def _tokens(task: Task) -> int:
-    return math.ceil((len(task.prompt) + len(task.system or "")) / CHARS_PER_TOKEN)
+    return math.ceil(sum(map(len, sent_texts(task))) / CHARS_PER_TOKEN)
 
 
 def most_cost(task: Task, read: int = 0) -> Decimal | None:
     """The cost where the answer, and the answers that it reads, use all of their max_tokens."""
-    usage = Usage(_tokens(task) + read, output_tokens=task.max_tokens)
+    wrote = 0 if task.model.decides else task.max_tokens
+    usage = Usage(_tokens(task) + read, output_tokens=wrote)
     return bill.price(task, usage, Said())
 
 
 def _blocking(guard: Guard) -> str:
-    """The label by which a guard blocks, with how many votes it takes where that is said."""
+    """The label by which a guard blocks, with how many votes, or what probability, it takes."""
+    if guard.least_probability is not None:
+        return f"{guard.block} from {percent(guard.least_probability)} on"
     if guard.least is None:
         return guard.block
     return f"{guard.least} of {len(guard.tasks)} {guard.block}"

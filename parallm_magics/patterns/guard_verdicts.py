@@ -88,7 +88,7 @@ def verdict_of(guard: Guard, records: Sequence[Record]) -> Verdict:
     shares = read[0].probabilities if len(read) == 1 else None
     likely = shares.get(guard.block) if shares and label is not None else None
     if likely is not None:
-        reason = f"P({guard.block}) = {_percent(likely)}"
+        reason = f"P({guard.block}) = {percent(likely)}"
     known = (guard.refusal, guard.block, likely)
     return Verdict(guard.name, passed, label, reason, tuple(read), *known)
 
@@ -105,13 +105,14 @@ def _by_probability(guard: Guard, least: float, record: Record) -> Verdict:
     others = {label: share for label, share in shares.items() if label != guard.block}
     label = most_probable(others) if passed else guard.block
     likely = shares[guard.block]
-    reason = f"P({guard.block}) = {_percent(likely)}, blocks from {_percent(least)}"
+    reason = f"P({guard.block}) = {percent(likely)}, blocks from {percent(least)}"
     read = replace(read, value=label)
     known = (guard.refusal, guard.block, likely)
     return Verdict(guard.name, passed, label, reason, (read,), *known)
 
 
-def _percent(share: float) -> str:
+def percent(share: float) -> str:
+    """The share in words, finer than a threshold is written."""
     return f"{100 * share:.4g} %"
 
 
