@@ -16,8 +16,12 @@ from provider import Act, Call, Loopback, Wire
 from provider_acts import NAMED
 
 from parallm_magics import BudgetExceeded, ModelError, OptionError, TooFewSucceeded, fanout, vote
+from parallm_magics.api import plan_cell
 from parallm_magics.core.tasks import Usage
+from parallm_magics.patterns.fanout import FanoutPattern
+from parallm_magics.patterns.run_context import RunContext
 from parallm_magics.providers import registry
+from parallm_magics.providers.registry import Clients
 
 MODELS = {"decisions": "decide:gpt-6-luna", "systemone": "local-decide:jev"}
 each_wire = pytest.mark.parametrize("wire", MODELS)
@@ -384,6 +388,34 @@ def test_a_budget_holds_what_the_input_can_cost_at_most(server: Loopback) -> Non
     run = do(fanout, sections(50), max_cost="0.002", **options)
     assert len(run.succeeded) == 50
     assert run.cost <= Decimal("0.002")
+
+
+@each_wire
+def test_a_request_counts_once_against_a_limit(server: Loopback, wire: str) -> None:
+    """Of one request a minute, 50 questions are one."""
+    run = do(fanout, sections(50), model=MODELS[wire], rpm=1)
+    assert len(run.succeeded) == 50
+    assert run.seconds < 30
+
+
+@each_wire
+def test_a_stop_cancels_all_questions_of_a_request(server: Loopback, wire: str) -> None:
+    """Each has its one record, and none says what it cost."""
+    script(server, Act(hang=True))
+    context = RunContext(Clients())
+
+    async def main() -> Any:
+        text = sections(3)
+        plan = plan_cell("fanout", f"-m {MODELS[wire]}", text, {}, first=2, settings=None)
+        asyncio.get_running_loop().call_later(0.3, context.stop, "stopped by a test")
+        try:
+            return await FanoutPattern.run(plan, context)
+        finally:
+            await context.clients.close()
+
+    run = asyncio.run(main())
+    assert [record.status for record in run.results] == ["cancelled"] * 3
+    assert [record.name for record in run.results] == ["s0", "s1", "s2"]
 
 
 @each_wire

@@ -144,7 +144,7 @@ SECTIONS = "The text.\n\n" + "\n\n".join(
 @pytest.mark.parametrize("concurrency", [1, 20])
 def test_the_sections_of_a_cell_begin_and_end_together(concurrency):
     """One request, so one start and one end, whatever -c is."""
-    run = do(fanout, SECTIONS, model="sim:jev?sharpness=1", concurrency=concurrency)
+    run = do(fanout, SECTIONS, model="sim:jev?scale=0&sharpness=1", concurrency=concurrency)
     assert len({(record.start, record.end) for record in run.results}) == 1
     assert {record.status for record in run.results} == {"ok"}
     assert set(run.values()) <= {"spam", "ham"}
@@ -155,7 +155,7 @@ def test_a_request_that_fails_fails_all_of_its_questions():
     cell = SECTIONS
     run = None
     try:
-        do(fanout, cell, model="sim:jev?sharpness=1&fail=1")
+        do(fanout, cell, model="sim:jev?scale=0&sharpness=1&fail=1")
     except Exception as error:
         run = error.run
     assert run is not None
@@ -165,7 +165,10 @@ def test_a_request_that_fails_fails_all_of_its_questions():
 
 def test_voters_and_other_models_work_beside_each_other():
     """A decision model's ballot is its most probable label."""
-    cell = "Is it spam?\n\n%voter a -m sim:jev?sharpness=1\n\n%voter b -m sim\n\n%voter c -m sim:jev?sharpness=1"
+    decides = "sim:jev?scale=0&sharpness=1"
+    cell = (
+        f"Is it spam?\n\n%voter a -m {decides}\n\n%voter b -m sim:?scale=0\n\n%voter c -m {decides}"
+    )
     run = do(vote, cell, choices="spam,ham")
     first = run.results[0]
     assert run.ballots[0].label == max(first.probabilities, key=first.probabilities.get)
@@ -177,7 +180,57 @@ def test_items_are_asked_one_by_one():
     """The questions of one item are one request."""
     items = [f"text {n}" for n in range(4)]
     cell = "{{item}}\n\n%section a --choices spam,ham\nA?\n\n%section b --score 1..5\nB?"
-    run = do(fanout, cell, each=items, model="sim:jev?sharpness=1", variables={"items": items})
+    run = do(
+        fanout, cell, each=items, model="sim:jev?scale=0&sharpness=1", variables={"items": items}
+    )
     ends = [record.end for record in run.results]
     assert ends[0::2] == ends[1::2]
     assert len(set(ends)) == 4
+
+
+def test_a_guard_that_blocks_ends_all_questions_of_a_request():
+    """Nothing of it is shown, and each of them has one record."""
+    cell = f"{SECTIONS}\n\n%guardrail g -m sim:x?scale=0&truth=BLOCK&accuracy=1&latency=0.01\nIs it bad?"
+    run = do(fanout, cell, model="sim:jev?scale=0&sharpness=1")
+    assert run.blocked
+    assert [record.status for record in run.results] == ["blocked"] * 5
+    assert all(record.probabilities is None and not record.text for record in run.results)
+
+
+def test_a_guard_holds_back_what_had_come():
+    """Also where the answers come first: no probability is in anything that is kept."""
+    cell = f"{SECTIONS}\n\n%guardrail g -m sim:x?scale=0&truth=BLOCK&accuracy=1&latency=500\nIs it bad?"
+    cell = cell.replace("%guardrail g", "%guardrail g --timeout 999 --deadline 999")
+    run = do(fanout, cell, model="sim:jev?scale=0&sharpness=1&latency=1")
+    assert run.blocked
+    assert all(record.probabilities is None for record in run.results)
+    assert "0." not in str([record.to_dict()["text"] for record in run.results])
+
+
+def test_a_retry_asks_what_is_left_as_one_request():
+    """What has its answer is kept; the rest is asked together."""
+
+    async def main():
+        run = await fanout(
+            SECTIONS, model="sim:jev?scale=0&sharpness=1&refuse=0.5", variables={}, min_success=0
+        )
+        return run, await run.retry()
+
+    run, again = asyncio.run(main())
+    refused = [record.index for record in run.results if record.status == "refused"]
+    assert 0 < len(refused) < 5
+    new = [record for record in again.results if record.index in refused]
+    assert len({(record.start, record.end) for record in new}) == 1
+    kept = [record for record in again.results if record.index not in refused]
+    assert [r.probabilities for r in kept] == [run.results[r.index].probabilities for r in kept]
+
+
+def test_a_dry_run_tells_requests_and_questions():
+    """The state is counted once, and the labels are shown."""
+    seen = do(fanout, SECTIONS, model="decide:gpt-6-luna", dry_run=True)
+    assert (seen.calls, seen.prompts) == (1, 5)
+    texts = ["The text.", *(f"Question {n}?spamham" for n in range(5))]
+    assert seen.input_tokens == -(-sum(map(len, texts)) // 4)
+    assert seen.most_cost == seen.input_tokens * Decimal("0.1") / 1_000_000
+    assert "1 call (5 questions)" in repr(seen)
+    assert "spam, ham" in repr(seen)

@@ -151,7 +151,7 @@ def test_an_accuracy_that_no_calibrated_model_can_have_is_refused():
 
 def test_probabilities_stand_in_records_dicts_and_frames():
     """In columns of their own, and only where there are any."""
-    run = do(vote)("Is it spam?", model="sim:jev?sharpness=1", n=3, choices="spam,ham")
+    run = do(vote)("Is it spam?", model="sim:jev?scale=0&sharpness=1", n=3, choices="spam,ham")
     for record in run.results:
         assert record.probabilities is not None
         assert record.value == most_probable(record.probabilities)
@@ -168,7 +168,7 @@ def test_a_score_is_the_expected_level_in_the_range_that_was_asked_for():
     cell = (
         "Text.\n\n%section tone --score 1..5\nHow kind?\n\n%section share --score 0..1\nHow much?"
     )
-    run = do(fanout)(cell, model="sim:jev?sharpness=1&accuracy=0.6")
+    run = do(fanout)(cell, model="sim:jev?scale=0&sharpness=1&accuracy=0.6")
     for record in run.results:
         assert record.value == pytest.approx(expected_level(record.probabilities), abs=1e-6)
     assert list(run.results[0].probabilities) == ["1", "2", "3", "4", "5"]
@@ -178,7 +178,7 @@ def test_a_score_is_the_expected_level_in_the_range_that_was_asked_for():
 
 def test_a_recording_keeps_the_probabilities():
     """Written as a line and read again."""
-    run = do(vote)("Is it spam?", model="sim:jev?sharpness=1", n=1, choices="spam,ham")
+    run = do(vote)("Is it spam?", model="sim:jev?scale=0&sharpness=1", n=1, choices="spam,ham")
     [record] = run.results
     asked, front = task(), Front("0" * 32, 0, "ok")
     line = line_of(entry_of(asked, record, front, {}))
@@ -190,13 +190,13 @@ def test_a_recording_keeps_the_probabilities():
 
 def test_a_label_that_reads_like_a_refusal_is_a_vote_all_the_same():
     """There are no words to read anything else from."""
-    run = do(vote)("Which?", model="sim:jev?sharpness=1&truth=N/A", n=3, choices="N/A,none")
+    run = do(vote)("Which?", model="sim:jev?scale=0&sharpness=1&truth=N/A", n=3, choices="N/A,none")
     assert {ballot.state for ballot in run.ballots} == {"valid"}
 
 
 def test_the_prompt_of_a_decision_model_asks_for_no_form():
     """Its answer needs none."""
-    run = do(vote)("Is it?", model="sim:jev?sharpness=1", n=1, choices="spam,ham")
+    run = do(vote)("Is it?", model="sim:jev?scale=0&sharpness=1", n=1, choices="spam,ham")
     read = f"Is it?{WHOLE}spamham"
     assert run.usage is not None
     assert run.usage.input_tokens == math.ceil(len(read) / 4)
