@@ -494,3 +494,34 @@ def test_every_provider_with_an_address_may_have_decision_models(server: Loopbac
         with pytest.raises(ModelError, match="unknown provider"):
             registry.entry_of(name)
     assert not registry.parse_model("openai:gpt-6-luna").decides
+
+
+@each_wire
+def test_a_study_measures_a_decision_model_beside_the_vote(server: Loopback, wire: str) -> None:
+    """Right, cost, time and calibration of one call of it, by the probabilities that came."""
+    items = [{"text": f"t{at}", "label": ["spam", "ham"][at % 2]} for at in range(40)]
+    run = do(
+        vote,
+        "Which is it?\n\n{{item.text}}",
+        each=items,
+        truth="label",
+        choices="spam,ham",
+        n=3,
+        model="sim:?accuracy=0.8&scale=0",
+        compare=MODELS[wire],
+        sure="60%",
+    )
+    requests = [call for call in server.log if call.endpoint == f"/v1/{wire}"]
+    assert len(requests) == 40
+    [name] = [system.name for system in run.systems if system.kind == "model"]
+    found, measured = run.calibration[name], run.measures[name]
+    assert (found.kind, found.items + found.without) == ("stated", 40)
+    rows = [record for record in run.results if record.probabilities]
+    stated = [record.probabilities[record.value] for record in rows if record.value is not None]
+    assert found.stated == pytest.approx(math.fsum(stated) / len(stated))
+    assert found.right == measured.right
+    assert measured.median is not None
+    if wire == "decisions":
+        assert measured.cost * 40 == PRICE * sum(counted(server).to_dict().values())
+    assert found.sure is not None
+    assert "Stated probability" in str(run)
