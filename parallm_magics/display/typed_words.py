@@ -46,7 +46,11 @@ def fields_of(value: object) -> Mapping[str, Any] | None:
     ):
         return None
     plain = plain_value(value)
-    return plain if isinstance(plain, dict) else None
+    if not isinstance(plain, dict):
+        return None
+    # JSON has no decimals: as texts they would not be set like numbers.
+    own = {name: getattr(value, name, None) for name in plain}
+    return {n: own[n] if isinstance(own[n], Decimal) else each for n, each in plain.items()}
 
 
 def is_number(value: object) -> bool:
