@@ -8,10 +8,12 @@ from collections.abc import Mapping
 from parallm_magics.core.tasks import Reading, Task
 from parallm_magics.errors import ModelError
 
-MOST_STEPS = 25
-"""Most steps of a score's range that are levels of their own; some servers take 26 levels at most."""
-STEPS = 10
-"""Steps into which any other range is cut."""
+MOST_STEPS = 9
+"""Most steps from the lowest level of a score to the highest: servers take ten levels at most."""
+LEAST_STEPS = 4
+"""Fewest steps of a range that has more whole numbers than there can be levels."""
+STEPS = 5
+"""Steps of any other range."""
 
 MOST_LABELS = 255
 """Most labels of one question."""
@@ -20,18 +22,28 @@ MOST_LABELS = 255
 def levels_of(reading: Reading) -> tuple[float, ...]:
     """Return the levels of a score, from low to high and evenly spaced.
 
-    Each whole number of the range is a level; a range with other ends, or with a great many whole
-    numbers, has eleven levels.
+    Each whole number of the range is a level, where those are at most ten; else every second, third
+    … one is, where they divide the range; else it is cut into five steps.
 
     >>> levels_of(Reading("score", low=1, high=5))
     (1.0, 2.0, 3.0, 4.0, 5.0)
-    >>> levels_of(Reading("score", low=0, high=1))[:3]
-    (0.0, 0.1, 0.2)
+    >>> levels_of(Reading("score", low=0, high=10))
+    (0.0, 2.0, 4.0, 6.0, 8.0, 10.0)
+    >>> levels_of(Reading("score", low=0, high=1))
+    (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
     """
-    low, high = reading.low or 0.0, 1.0 if reading.high is None else reading.high
-    whole = float(low).is_integer() and float(high).is_integer()
-    steps = int(high - low) if whole and 2 <= high - low <= MOST_STEPS else STEPS
+    low = float(reading.low or 0)
+    high = 1.0 if reading.high is None else float(reading.high)
+    steps = _steps(int(high - low)) if low.is_integer() and high.is_integer() else STEPS
     return tuple(round(low + (high - low) * step / steps, 12) for step in range(steps + 1))
+
+
+def _steps(length: int) -> int:
+    """Return into how many steps a range between two whole numbers is cut."""
+    if 2 <= length <= MOST_STEPS:
+        return length
+    whole = (steps for steps in range(MOST_STEPS, LEAST_STEPS - 1, -1) if length % steps == 0)
+    return STEPS if length < LEAST_STEPS else next(whole, STEPS)
 
 
 def labels_of_reading(reading: Reading) -> tuple[str, ...]:

@@ -60,13 +60,15 @@ def _suggestions(context: CompletionContext, shell: Any) -> Suggestions | None:
 
 
 def _models() -> Sequence[str]:
-    """Return names of models, then of every provider that is defined."""
+    """Return names of models, then of every provider that is defined, last for its decision models."""
     from parallm_magics.providers import registry
     from parallm_magics.providers.entries import WELL_KNOWN
 
     known = registry.entries()
     simulated = [each.name for each in known if each.simulated]
-    return [*WELL_KNOWN, *simulated, *(f"{each.name}:" for each in known if not each.simulated)]
+    asked = [f"{each.name}:" for each in known if not each.simulated]
+    deciding = [f"{each.name}{registry.DECIDE}:" for each in known if each.may_decide]
+    return [*WELL_KNOWN, *simulated, *asked, *deciding]
 
 
 def _command(rest: str) -> Suggestions | None:

@@ -100,14 +100,14 @@ def test_rho_is_the_correlation_of_right_and_wrong():
     st.integers(-100, 100), st.integers(1, 300), st.lists(st.floats(0, 1), min_size=2, max_size=300)
 )
 def test_levels_are_evenly_spaced_and_their_mean_stays_in_the_range(low, length, weights):
-    """At most 26 of them; from the low end to the high one."""
+    """At most ten of them; from the low end to the high one."""
     reading = Reading("score", low=low, high=low + length)
     levels = levels_of(reading)
     assert levels[0] == low
     assert levels[-1] == low + length
     steps = [b - a for a, b in itertools.pairwise(levels)]
     assert max(steps) - min(steps) < 1e-9
-    assert len(levels) <= 26
+    assert len(levels) <= 10
     shares = dict(zip(labels_of_reading(reading), [*weights, *[0.0] * 26], strict=False))
     if sum(shares.values()) > 0:
         assert low - 1e-6 <= expected_level(shares) <= low + length + 1e-6
