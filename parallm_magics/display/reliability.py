@@ -49,5 +49,12 @@ def _row(each: StatedShare) -> Dot:
     cells = (f"{text.percent(each.stated)} %", of, text.between(each.interval))
     # In full colour where the interval misses what is stated.
     misses = not low <= each.stated <= high
-    named = text.between((each.low, each.high))
-    return Dot(named, each.right / each.answers, low, high, cells, misses, each.stated)
+    return Dot(
+        _span(each.low, each.high), each.right / each.answers, low, high, cells, misses, each.stated
+    )
+
+
+def _span(low: float, high: float) -> str:
+    """From the lowest to the highest share; to a tenth, as those of a sure model are all near 100 %."""
+    ends = dict.fromkeys(f"{share * 100:.1f}".removesuffix(".0") for share in (low, high))
+    return f"{'–'.join(ends)} %"

@@ -76,6 +76,7 @@ def rejudged(outcome: Outcome, answer: str | None, right: bool, calls: float) ->
         silent=float(answer is None),
         shares=None,
         share=None,
+        value=None,
     )
 
 

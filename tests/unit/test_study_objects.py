@@ -196,6 +196,7 @@ def test_the_report_says_what_is_right_in_each_field() -> None:
     assert "vendor, vote: the mean share of votes" in words
     html = run._repr_mimebundle_()["text/html"]
     assert "Right in each field" in html
+    assert "Accuracy by the number of votes" not in words
     labels = asyncio.run(
         vote(
             BODY,
