@@ -208,10 +208,9 @@ class Run(Shown):
             row = record.to_dict()
             usage, error = row.pop("usage") or {}, row.pop("error") or {}
             row["attempts"] = len(row["attempts"])
-            shares = row.pop("probabilities", {})
+            stated = {f"p_{label}": p for label, p in row.pop("probabilities", {}).items()}
             if not about_items:
                 del row["key"], row["item"]
-            stated = {f"p_{label}": share for label, share in shares.items()}
             row = {**row, **usage, "error": error.get("message"), **stated}
             rows.append(spread(row, self._schema_at(record.index), record.value))
         return frame(rows)

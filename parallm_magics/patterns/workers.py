@@ -186,8 +186,6 @@ class Workers:
         heard: Callable[[Record], None] | None = None,
         beside: bool = False,
     ) -> list[Record]:
-        providers = self.models.providers
-
         def found(record: Record) -> None:
             if few and not beside:
                 self._after = max(self._after, record.end)
@@ -211,7 +209,7 @@ class Workers:
         scheduler = Scheduler(
             source,
             Routes(
-                lambda model: providers[model.provider],
+                lambda model: self.models.providers[model.provider],
                 lambda provider: self._context.rate_limits.of(provider, self.models.clock),
             ),
             rules,
