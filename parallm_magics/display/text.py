@@ -28,6 +28,8 @@ def plain(text: object, limit: int = LIMIT) -> str:
 
 def one_line(text: str, limit: int = 160) -> str:
     """The beginning of the text on one line, neutralised; clipped with an ellipsis."""
+    if len(text) <= limit and text.isascii() and text.isprintable() and "  " not in text:
+        return text.strip()
     # White space may be long: look at more than the limit, but never at a whole megabyte.
     line = " ".join(text[: limit * 4].split())
     cut = len(line) > limit or len(text) > limit * 4

@@ -34,11 +34,17 @@ _PARTS = 40
 """Most parts of a value that are looked at for a cell."""
 
 
+_SINGLE = (str, int, float, type(None), Decimal, date, time)
+"""What is one thing without a further look: to ask for an interface, as of a mapping, takes far longer."""
+
+
 def fields_of(value: object) -> Mapping[str, Any] | None:
     """The fields of a typed answer by name, as plain values; None where it is no object.
 
     A dict has its keys, a pydantic model and a dataclass their fields.
     """
+    if isinstance(value, _SINGLE):
+        return None
     if isinstance(value, Mapping):
         return {str(key): each for key, each in value.items()}
     if isinstance(value, type) or not (
@@ -55,7 +61,7 @@ def fields_of(value: object) -> Mapping[str, Any] | None:
 
 def is_number(value: object) -> bool:
     """Whether a value is a number; true and false are none."""
-    return isinstance(value, int | float | Decimal) and not isinstance(value, bool)
+    return isinstance(value, (int, float, Decimal)) and not isinstance(value, bool)
 
 
 def in_words(value: object, limit: int = text.LIMIT, depth: int = 0) -> str:
@@ -64,6 +70,8 @@ def in_words(value: object, limit: int = text.LIMIT, depth: int = 0) -> str:
     >>> in_words({"name": "Acme", "tags": ["new", None], "paid": True, "at": []})
     'name: Acme, tags: new, –; paid: true, at: (empty)'
     """
+    if type(value) is str:
+        return text.one_line(value, limit) or EMPTY
     if value is None:
         return NOTHING
     if value is TO_COME:
@@ -150,4 +158,6 @@ def is_cell(value: object) -> bool:
 
 def is_list(value: object) -> TypeGuard[Iterable[Any]]:
     """Whether a value is a list or a set."""
-    return isinstance(value, Sequence | set | frozenset) and not isinstance(value, str | bytes)
+    if isinstance(value, _SINGLE):
+        return False
+    return isinstance(value, Sequence | set | frozenset) and not isinstance(value, bytes)
