@@ -88,7 +88,8 @@ class AnthropicProvider(SdkProvider):
             body["output_config"] = {"effort": task.effort}
         return merged(body, task.params)
 
-    def _holding(self, reading: Reading) -> Mapping[str, Any]:
+    def holding(self, reading: Reading) -> Mapping[str, Any]:
+        """The fields of a request that hold its answer to this form; empty where nothing can."""
         held = anthropic_format(reading)
         return {"output_config": {"format": held}} if held else {}
 

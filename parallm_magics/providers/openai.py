@@ -116,7 +116,8 @@ class OpenAIProvider(SdkProvider):
             body["stream_options"] = {"include_usage": True}
         return merged(body, task.params)
 
-    def _holding(self, reading: Reading) -> Mapping[str, Any]:
+    def holding(self, reading: Reading) -> Mapping[str, Any]:
+        """The fields of a request that hold its answer to this form; empty where nothing can."""
         return answer_formats.chat_format(reading, self.entry.enforces or "schema")
 
     def _whole(self, data: Mapping[str, Any], draft: Draft) -> bool:

@@ -43,7 +43,8 @@ class ResponsesProvider(OpenAIProvider):
             body["reasoning"] = {"effort": task.effort}
         return merged(body, task.params)
 
-    def _holding(self, reading: Reading) -> Mapping[str, Any]:
+    def holding(self, reading: Reading) -> Mapping[str, Any]:
+        """The fields of a request that hold its answer to this form; empty where nothing can."""
         schema = json_schema_format(reading)
         return {"text": {"format": {"type": "json_schema", **schema}}} if schema else {}
 

@@ -7,7 +7,6 @@ import contextlib
 import importlib
 import os
 from collections.abc import AsyncGenerator, Mapping
-from dataclasses import replace
 from functools import partial
 from typing import Any, ClassVar
 
@@ -22,10 +21,8 @@ from parallm_magics.providers.body import MOST_BYTES, Body, TooMuchError
 from parallm_magics.providers.direct_requests import DirectRequests, posted_by
 from parallm_magics.providers.draft import Draft
 from parallm_magics.providers.entry import ProviderEntry
-from parallm_magics.providers.error_body import ErrorBody, read_error
 from parallm_magics.providers.events import events
 from parallm_magics.providers.faults import Asked, fault_of, request_id
-from parallm_magics.providers.format_refusals import FormatRefusals
 from parallm_magics.providers.prompt_cache import prefix_tokens
 from parallm_magics.providers.proxies import Proxy, proxy_of
 from parallm_magics.providers.receiving import (
@@ -34,8 +31,8 @@ from parallm_magics.providers.receiving import (
     receive_events,
     receive_whole,
 )
+from parallm_magics.providers.server_refusals import ServerRefusals
 from parallm_magics.providers.transport import environment, http_client, load_transport, session_of
-from parallm_magics.providers.unwanted import Unwanted
 
 GOOD = frozenset({200, 201, 203})
 MOST_MB = MOST_BYTES >> 20
@@ -69,8 +66,7 @@ class SdkProvider(BaseProvider):
         self._made_for, self._checked = "", self._to_check
         self._retired: list[Any] = []
         self._building = asyncio.Lock()
-        self._unwanted = Unwanted(self.unasked)
-        self._formats = FormatRefusals()
+        self._refusals = ServerRefusals(self.unasked)
 
     def check(self, task: Task) -> None:
         """Refuse, before any call, what this model cannot do."""
@@ -127,7 +123,7 @@ class SdkProvider(BaseProvider):
         try:
             await self._post(task, heard, draft)
         except CallFailed as failed:
-            fault = self._formats.judged(draft, failed.fault, ErrorBody(failed.fault.message))
+            fault = self._refusals.judged(task, draft, failed.fault, failed.fault.message)
         except NotAnAnswerError as wrong:
             fault = Fault("not_an_answer", f"{self.host}: {wrong}")
         except asyncio.CancelledError:
@@ -135,21 +131,13 @@ class SdkProvider(BaseProvider):
                 raise
         except Exception as exc:  # no exception of an SDK leaves, as it holds the key
             fault = fault_of(exc, draft.asked)
-            if fault.kind in ("bad_request", "server"):
-                fault = self._without(task, draft, fault, getattr(exc, "body", None))
+            fault = self._refusals.judged(task, draft, fault, getattr(exc, "body", None))
         # Raised outside of the except blocks, so that no SDK exception hangs on it as its context.
         end = draft.outcome(task, fault)
         if isinstance(end, CallFailed):
             raise end
-        self._formats.accepted(draft.asking)
+        self._refusals.accepted(draft)
         return end
-
-    def _without(self, task: Task, draft: Draft, fault: Fault, body: object) -> Fault:
-        """The fault, as a passing one where the next try goes without what is not taken."""
-        error, learn = read_error(body), self._unwanted.learn
-        if fault.kind == "bad_request" and learn(task.model.name, draft.sent, task.params, error):
-            return replace(fault, kind="parameter")
-        return self._formats.judged(draft, fault, error)
 
     async def close(self) -> None:
         """Give back sockets and clients; also those of a loop that is closed."""
@@ -199,14 +187,8 @@ class SdkProvider(BaseProvider):
         return {name: module.Omit() for name in (*self.own_headers, *_named(self.custom_headers))}
 
     async def _post(self, task: Task, heard: Heard, draft: Draft) -> None:
-        model = task.model.name
-        request = self._unwanted.without(model, self._request(task))
+        request = self._refusals.adapted(task, self._request(task), self.holding, draft)
         request |= {"stream": True} if task.stream else {}
-        draft.adapted = self._unwanted.said(model)
-        if task.enforced and task.reading is not None:
-            held = self._formats.asking(task, request, self._holding(task.reading))
-            request, draft.asking = held
-            draft.adapted = "; ".join(filter(None, (draft.adapted, draft.asking.said)))
         draft.sent = request
         draft.several = request.get("n") not in (None, 1)
         response = await self._answer(request, task.stream)
@@ -242,11 +224,7 @@ class SdkProvider(BaseProvider):
         raise NotImplementedError
 
     def holding(self, reading: Reading) -> Mapping[str, Any]:
-        """Return the fields of a request that hold its answer to this form; empty where nothing can."""
-        return self._holding(reading)
-
-    def _holding(self, reading: Reading) -> Mapping[str, Any]:
-        """The fields of a request that hold its answer to what is asked; empty where nothing can."""
+        """The fields of a request that hold its answer to this form; empty where nothing can."""
         return {}
 
     def _whole(self, data: Mapping[str, Any], draft: Draft) -> bool:
