@@ -101,6 +101,7 @@ def test_an_answer_that_does_not_conform_is_asked_for_once_more(
     text = source(f"fanout -n 1 {line}", "Read it.")
     assert "vendor='Acme' total=1.0" in runs(text, tmp_path)
     assert len(server.log) == 2
+    assert server.log[1].prompt.startswith(server.log[0].prompt)
     assert "total" in server.log[1].prompt.partition("conform")[2]
     server.clear()
     server.answers = answering(bad)
