@@ -26,7 +26,7 @@ ABOUT = (
     "round by round; in a round each system has its turn, and the order rotates. The lean cell, the "
     "naive one (a semaphore round the SDK's own call) and raw aiohttp are described in "
     "[PEERS.md](PEERS.md). While calls are under way we let Python look for garbage after 20,000 new objects; "
-    "the others leave it at 700. Raw aiohttp opens its connections in every cell, and sends fewer headers. "
+    "the others leave it at 700. All keep their connections from cell to cell; raw aiohttp sends fewer headers. "
     "Calls of a panel take 50 ms, 20 at once; those of 1,000 take 20 ms. The first "
     f"cell has three workers of 50 ms, {READING} s after the extension was loaded in a new kernel. Votes "
     f"that clinch: five equal answers one after the other, the third of them after {CLINCH:g} s."

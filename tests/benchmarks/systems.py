@@ -134,9 +134,12 @@ RAW = """
 import aiohttp, asyncio
 def request(model, prompt):
     return {"model": model, "max_tokens": 4096, "messages": [{"role": "user", "content": prompt}]}
+# Kept from cell to cell, as the others keep their connections.
+if "session" not in globals():
+    session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
 async def raw(model, prompts, concurrency, stream):
     gate = asyncio.Semaphore(concurrency)
-    async def one(session, prompt):
+    async def one(prompt):
         body = request(model, prompt) | ({"stream": True} if stream else {})
         async with gate, session.post(URL, json=body, headers=HEADERS) as answer:
             if not stream:
@@ -146,9 +149,7 @@ async def raw(model, prompts, concurrency, stream):
                 if line.startswith(b"data: {"):
                     text += PIECE(json.loads(line[6:]))
             return text
-    connector = aiohttp.TCPConnector(limit=0)
-    async with aiohttp.ClientSession(connector=connector) as session:
-        return await asyncio.gather(*[one(session, p) for p in prompts])
+    return await asyncio.gather(*[one(p) for p in prompts])
 """
 
 
