@@ -293,6 +293,18 @@ def test_the_live_table_shows_how_each_field_stands() -> None:
     assert '{"a"' not in text
 
 
+def test_an_object_has_columns_in_a_live_fan_out_too() -> None:
+    """And is not written as a label beside them."""
+    plan = planned("", "Read.\n%section it -n 3 --schema S\nWhat is it?", "fanout")
+    fake = Fake(saying("x1 y2 x2"))
+    clients = cast("Clients", FakeClients(fake))
+    board = board_of(plan, clients, **FanoutPattern.board_fields(plan))
+    run_virtual(FanoutPattern.run(plan, run_context(fake, tell=board.tell)))
+    text = plain(board.blocks(3.0))
+    assert text.count("Read as") == text.count('{"a"') == 0
+    assert "it.2    ok     y  2" in text
+
+
 # --- early ends -----------------------------------------------------------------------------------
 
 
