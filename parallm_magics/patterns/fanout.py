@@ -16,8 +16,8 @@ from parallm_magics.core.tasks import Record
 from parallm_magics.errors import OptionError
 from parallm_magics.patterns.ballots import says_more
 from parallm_magics.patterns.dry_run import Ahead
+from parallm_magics.patterns.frame_rows import answer_rows
 from parallm_magics.patterns.notes import OF_SYNTHESES, Merged, noted
-from parallm_magics.patterns.object_columns import answer_rows
 from parallm_magics.patterns.run import Common, Run, frame
 from parallm_magics.patterns.run_view import counts_in_words, fanout_title, fanout_view
 from parallm_magics.patterns.runner import Pattern

@@ -11,8 +11,8 @@ from parallm_magics import display
 from parallm_magics.core.schemas import Schema
 from parallm_magics.core.tasks import Record, Usage
 from parallm_magics.errors import ParallmError
+from parallm_magics.patterns.frame_rows import worker_rows
 from parallm_magics.patterns.guard_verdicts import Verdict, blocking
-from parallm_magics.patterns.object_columns import spread
 from parallm_magics.patterns.pending import Pending
 from parallm_magics.patterns.shown import Picture, Shown
 
@@ -202,18 +202,7 @@ class Run(Shown):
         With `--schema`, each field is a column; if a column of that name exists, it is `value.NAME`.
         A model that gives each label a probability adds a column for each label, such as `p_spam`.
         """
-        rows = []
-        about_items = any(record.key is not None for record in self.results)
-        for record in self.results:
-            row = record.to_dict()
-            usage, error = row.pop("usage") or {}, row.pop("error") or {}
-            row["attempts"] = len(row["attempts"])
-            stated = {f"p_{label}": p for label, p in row.pop("probabilities", {}).items()}
-            if not about_items:
-                del row["key"], row["item"]
-            row = {**row, **usage, "error": error.get("message"), **stated}
-            rows.append(spread(row, self._schema_at(record.index), record.value))
-        return frame(rows)
+        return frame(worker_rows(self.results, self._schema_at))
 
     def _schema_at(self, place: int) -> Schema | None:
         """The schema of the worker at this place; None where its answer is no object."""

@@ -9,6 +9,7 @@ from typing import Any, Unpack
 
 from parallm_magics import display
 from parallm_magics.cell.plan import Plan
+from parallm_magics.core.schemas import Schema
 from parallm_magics.core.tasks import Record
 from parallm_magics.errors import OptionError
 from parallm_magics.patterns.run import Common, Run, frame
@@ -61,6 +62,10 @@ class StudyRun(ObjectFindings, Run, Mapping[str, Any]):
 
     def __eq__(self, other: object) -> bool:
         return self is other
+
+    def _schema_at(self, place: int) -> Schema | None:
+        reading = self._plan.calls.reading(place)
+        return None if reading is None else reading.schema
 
     @property
     def text(self) -> str | None:

@@ -291,5 +291,6 @@ def test_true_objects_are_held_against_answers(as_what: Any) -> None:
         model = f"sim:?accuracy={accuracy}"
         run, _ = run_virtual(vote("Read {{item}}.", model=model, **options))
         assert isinstance(run, StudyRun)
+        assert "vendor" in run.to_pandas("calls")
         rights = [item.outcomes["single"].right for item in run.measured]
         assert low <= sum(map(float, filter(None, rights))) / 40 <= high

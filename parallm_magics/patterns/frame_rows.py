@@ -1,4 +1,4 @@
-"""Objects as columns of a frame: one a field, and beside a vote on it the share that agreed."""
+"""The rows of a frame: objects as columns, one a field, and beside a vote on it the share that agreed."""
 
 from __future__ import annotations
 
@@ -84,9 +84,27 @@ def answer_rows(
     return rows
 
 
-def spread(row: Mapping[str, Any], schema: Schema | None, value: Any) -> dict[str, Any]:
-    """Return a worker's row with its object's fields in place of its value."""
-    if schema is None:
-        return dict(row)
-    rest = {name: each for name, each in row.items() if name != "value"}
-    return {**rest, **field_columns(schema, value, rest)}
+def worker_rows(
+    records: Sequence[Record], schema_at: Callable[[int], Schema | None]
+) -> list[dict[str, Any]]:
+    """Return a row for each worker, an object's fields in place of its value.
+
+    Args:
+        schema_at: from a worker's place to its schema; None where its answer is no object.
+    """
+    rows = []
+    about_items = any(record.key is not None for record in records)
+    for record in records:
+        row = record.to_dict()
+        usage, error = row.pop("usage") or {}, row.pop("error") or {}
+        row["attempts"] = len(row["attempts"])
+        shares = row.pop("probabilities", {})
+        if not about_items:
+            del row["key"], row["item"]
+        stated = {f"p_{label}": share for label, share in shares.items()}
+        row = {**row, **usage, "error": error.get("message"), **stated}
+        if (schema := schema_at(record.index)) is not None:
+            del row["value"]
+            row |= field_columns(schema, record.value, row)
+        rows.append(row)
+    return rows
