@@ -17,7 +17,7 @@ MOST = 512
 """Rows that are kept, of however many runs."""
 
 MOST_CHARACTERS = 4_000
-"""Most characters of an answer whose row is kept."""
+"""Most characters of an answer and the thinking before it whose row is kept."""
 
 _rows: OrderedDict[tuple[int, Read], tuple[Record, Row]] = OrderedDict()
 _drawn: dict[int, dict[Hashable, Any]] = {}
@@ -26,7 +26,7 @@ _drawn: dict[int, dict[Hashable, Any]] = {}
 def kept_row(record: Record, read: Read | None = None) -> Row:
     """The row of a finished call, the same one each time; see `row_of`."""
     read = read_of(record) if read is None else read
-    if len(record.text) > MOST_CHARACTERS or _may_change(record):
+    if _is_long(record) or _may_change(record):
         return row_of(record, read)
     key = id(record), read
     found = _rows.get(key)
@@ -38,6 +38,10 @@ def kept_row(record: Record, read: Read | None = None) -> Row:
             with suppress(KeyError):  # another thread was sooner
                 _drawn.pop(id(_rows.popitem(last=False)[1][1]), None)
     return found[1]
+
+
+def _is_long(record: Record) -> bool:
+    return len(record.text) + len(record.thinking or "") > MOST_CHARACTERS
 
 
 def _may_change(record: Record) -> bool:

@@ -73,11 +73,12 @@ def test_few_rows_are_kept() -> None:
     "given",
     [
         {"text": "x" * (MOST_CHARACTERS + 1)},
+        {"thinking": "x" * (MOST_CHARACTERS + 1)},
         {"value": {"total": 1}},
         {"value": ["a"]},
         {"probabilities": {"yes": 0.9}},
     ],
-    ids=["long", "object", "list", "probabilities"],
+    ids=["long", "long thinking", "object", "list", "probabilities"],
 )
 def test_nothing_is_kept_of_a_long_answer_and_of_what_may_change(given: dict[str, Any]) -> None:
     """A user who changes a value sees what it is now."""
