@@ -92,6 +92,10 @@ class FieldResults:
 
     __iter__ = None  # with only the method above, Python would ask for the fields 0, 1, 2, …
 
+    def _ipython_key_completions_(self) -> list[str]:
+        """What Tab offers behind `vote["`."""
+        return [*self.fields]
+
     def _fields_to_dict(self) -> dict[str, Any]:
         """The fields, as plain JSON types."""
         if self._objects is None:
