@@ -202,6 +202,7 @@ def test_the_study_answers_first_and_folds_the_rest(ran: Ran) -> None:
             "How sure is this? The same items compared",
             "Each system in numbers",
             "What the vote got wrong",
+            "Do the shares tell which answers are right?",
             "Do the voters make the same mistakes?",
         )
     ]
