@@ -20,6 +20,7 @@ from parallm_magics.engine.clock import Clock, VirtualClock
 from parallm_magics.errors import OptionError, RecordingMissing
 from parallm_magics.patterns.run_context import RunContext
 from parallm_magics.providers import bill
+from parallm_magics.providers.answer_formats import most_bytes
 from parallm_magics.recordings.modes import VARIABLE
 from parallm_magics.simulation.simulated import scale_of
 
@@ -123,6 +124,8 @@ def most_of_try(task: Task) -> Decimal | None:
     size = sum(
         len(part) if part.isascii() else len(part.encode("utf-8", "replace")) for part in parts
     )
+    if task.enforced and task.reading is not None:
+        size += most_bytes(task.reading)
     if task.model.decides:
         size += WRAPPING_BYTES * len(parts)
     most = 0 if task.model.decides else task.max_tokens

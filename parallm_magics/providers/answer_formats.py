@@ -29,6 +29,17 @@ SHARE = r"0(\.[0-9]{1,6})?|1(\.0{1,6})?"
 SHARE_GRAMMAR = 'root ::= "0" ("." [0-9]{1,6})? | "1" ("." "0"{1,6})?'
 
 
+EXPLAINED_BYTES = 1_000
+"""So much may a provider say to its model of a form, besides the form itself."""
+
+
+@functools.lru_cache(64)
+def most_bytes(reading: Reading) -> int:
+    """How much more a model reads at most where its answer is held to this form."""
+    document, named = document_of(reading), json_schema_format(reading)
+    return len(json.dumps(document)) + len(json.dumps(dict(named))) + EXPLAINED_BYTES
+
+
 def document_of(reading: Reading) -> dict[str, Any] | None:
     """The JSON Schema of an answer that is to be read so; None where there is none."""
     if reading.schema is not None:

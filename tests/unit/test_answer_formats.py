@@ -21,6 +21,7 @@ from parallm_magics.core.models import Model
 from parallm_magics.core.provider import CallFailed
 from parallm_magics.core.schemas import Schema, SchemaField
 from parallm_magics.core.tasks import Reading, Task
+from parallm_magics.patterns.opening import most_of_try
 from parallm_magics.providers import registry
 from parallm_magics.providers.entries import BY_NAME
 from parallm_magics.providers.responses import ResponsesProvider
@@ -361,3 +362,40 @@ def test_sections_of_unlike_forms_do_not_wait_for_each_others_cache(server: Loop
     settings = {"model": ("openai:m",), "enforce": "on"}
     plan = make_plan(parse("fanout", "", text), {}, registry.parse_model, settings)
     assert (len(free), {task.cache_key for task in plan.tasks}) == (1, {""})
+
+
+BODIES: list[tuple[int, Any]] = [
+    (400, {"error": {"message": "Invalid schema for response_format 'Invoice'", "param": None}}),
+    (400, {"error": {"message": "bad", "param": "response_format", "code": "invalid_value"}}),
+    (422, {"detail": [{"loc": ["body", "response_format"], "msg": "extra field", "type": "x"}]}),
+    (422, {"detail": "json_schema is not supported by this model"}),
+    (400, [{"error": {"code": 400, "message": "Unknown field response_format"}}]),
+    (500, {"error": {"code": 500, "message": "failed to parse grammar", "type": "server_error"}}),
+    (501, {"error": "not implemented"}),
+    (200, {"error": {"code": 400, "message": "response_format is not supported"}}),
+]
+
+
+@pytest.mark.parametrize(("status", "body"), BODIES, ids=str)
+def test_refusals_are_known_in_the_forms_that_servers_send(
+    server: Loopback, status: int, body: Any
+) -> None:
+    """By the field that they name, or by their words; the next try goes without the form at once."""
+
+    def act(call: Call) -> Act:
+        return Act(status=status, body=body) if asked_format(call.body)[0] else Act(text="safe")
+
+    server.script("m", act)
+    options = {"choices": LABELS, "enforce": "on", "stream": "off", "n": 1, "retries": 0}
+    [record] = asyncio.run(fanned("ask", model="openai:m", **options)).results
+    assert (record.value, len(record.attempts)) == ("safe", 2)
+    assert record.adapted == "response_format is not taken: asked in words"
+
+
+def test_the_form_is_part_of_what_a_call_can_cost() -> None:
+    """A model reads it like the prompt, so that a cap on the cost holds with it too."""
+    free = Endpoint("openai", False).task("gpt-6-luna", reading=OBJECT)
+    most = [most_of_try(task) for task in (free, replace(free, enforced=True))]
+    assert most[0] is not None
+    assert most[1] is not None
+    assert most[0] < most[1]
