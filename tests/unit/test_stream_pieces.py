@@ -18,6 +18,7 @@ from odd_answers import CASES, END, LAST, Odd, Way, delta, ending, events, openi
 
 from parallm_magics.core.provider import CallFailed, Reply
 from parallm_magics.providers import keys, receiving
+from parallm_magics.providers.body import Body
 from parallm_magics.providers.direct_requests import Answer
 from parallm_magics.providers.sdk import SdkProvider
 
@@ -249,3 +250,25 @@ def test_an_echoed_key_is_not_told(dialect: str, monkeypatch: pytest.MonkeyPatch
     assert reply.text == "my key: [key], keep it"
     assert "".join(told) == "my key: sk-[key], keep it"
     assert KEY[:4] not in json.dumps(told)
+
+
+@pytest.mark.parametrize(
+    ("ended", "more", "whole"),
+    [(True, {}, b"{}"), (False, {}, None), (True, {"content-encoding": "gzip"}, None)],
+    ids=["ended", "open", "compressed"],
+)
+def test_a_body_is_whole_where_nothing_can_follow(
+    ended: bool, more: dict[str, str], whole: bytes | None
+) -> None:
+    """Only then nobody waits for its end; what is still in a decompressor is not there yet."""
+    response: Any = SimpleNamespace(
+        status=200,
+        headers={"content-type": "application/json"},
+        content=SimpleNamespace(
+            iter_any=lambda: aiter(Sent([b" {}"], False)), at_eof=lambda: ended
+        ),
+    )
+    body = Body(answer := Answer(response))
+    answer.headers = {**response.headers, **more}
+    assert asyncio.run(body.form()) == "json"
+    assert body.whole == whole
