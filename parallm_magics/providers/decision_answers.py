@@ -9,6 +9,7 @@ from parallm_magics.answers.label_probabilities import answer_of_probabilities
 from parallm_magics.core.foreign_text import one_line
 from parallm_magics.core.provider import Reply
 from parallm_magics.core.tasks import Fault, Reading
+from parallm_magics.providers import keys
 
 REFUSED = Reply("", "refusal")
 TOLERANCE = 0.05
@@ -18,7 +19,8 @@ MOST_SHOWN = 40
 
 def no_answer(why: str) -> Fault:
     """Return why there is no answer to a question that was asked."""
-    return Fault("not_an_answer", f"no usable answer to this question: {why}")
+    said = one_line(keys.scrub(why), 200)
+    return Fault("not_an_answer", f"no usable answer to this question: {said}")
 
 
 MISSING = no_answer("the model left it out")

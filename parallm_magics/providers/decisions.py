@@ -101,12 +101,11 @@ class OpenAIDecisions(DecisionProvider):
         if not isinstance(answers, list):
             return False
         found = [mapping(each) for each in answers]
-        if len(found) == len(asked):
-            sent = [*zip(asked, found, strict=True)]
-        else:  # only their names tell which are missing
-            named = {string(each.get("name")): each for each in found}
-            sent = [(question, named.get(question["name"], {})) for question in asked]
-        return self._take([_answer(question, each) for question, each in sent], data, draft)
+        named = {string(each.get("name")): each for each in found}
+        if len(found) == len(asked) and "" in named:  # not every server keeps the names
+            named = {question["name"]: each for question, each in zip(asked, found, strict=True)}
+        answered = [_answer(question, named.get(question["name"], {})) for question in asked]
+        return self._take(answered, data, draft)
 
 
 def name_of(place: int) -> str:

@@ -110,10 +110,12 @@ class SimulatedProvider:
     async def _answers_of(self, task: Task, settings: Settings, heard: Heard) -> Reply:
         """Answer all questions of one request, after the time that its first one takes."""
         seconds, time = simulation.latency(task, settings), _SimulatedTime(task, settings.scale)
+        fails = simulation.fate(task, settings) == "fail"  # what fails is the request
+        settings = settings if fails else replace(settings, fail=0.0)
         ends = [await self._end(each, settings) for each in task.questions]
         await _say(replace(task, stream=False), "", seconds, time, heard)
         usage, name = _usage(task, ""), str(task.model)
-        if isinstance(ends[0], CallFailed):  # what fails is the request
+        if fails and isinstance(ends[0], CallFailed):
             raise CallFailed(ends[0].fault, usage=usage, model=name, seconds=seconds)
         answers = tuple(end.fault if isinstance(end, CallFailed) else end for end in ends)
         return Reply("", usage=usage, model=name, seconds=seconds, answers=answers)

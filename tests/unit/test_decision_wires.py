@@ -303,6 +303,34 @@ def test_a_bad_answer_to_one_question_is_its_records_status_alone(
     assert len(server.log) == 1
 
 
+def renamed(name: Any) -> Any:
+    """An act whose answers have no names, or stand in another order than asked."""
+
+    def act(call: Call) -> Act:
+        from provider_dialects import DIALECTS
+
+        whole = DIALECTS[call.dialect](call, Act(), "").message()
+        whole["answers"][0]["probabilities"][0]["probability"] = 0.25
+        whole["answers"][0]["probabilities"][1]["probability"] = 0.75
+        if name is None:
+            whole["answers"] = [{**each, "name": None} for each in whole["answers"]]
+        else:
+            whole["answers"].reverse()
+        return Act(body=json.dumps(whole))
+
+    return act
+
+
+@pytest.mark.parametrize("name", [None, "q1"])
+def test_openais_answers_are_told_by_their_names_else_by_their_order(
+    server: Loopback, name: str | None
+) -> None:
+    """A server that keeps no names answers in order."""
+    script(server, renamed(name))
+    run = do(fanout, sections(2), model=MODELS["decisions"])
+    assert dict(run) == {"s0": "ham", "s1": "spam"}
+
+
 def test_a_refused_question_is_refused_and_abstains(server: Loopback) -> None:
     """Of OpenAI's wire, which says so."""
     script(server, changed(type="refusal"))
