@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from parallm_magics import display
 from parallm_magics.patterns.ballots import Ballot
@@ -23,6 +23,7 @@ def field_tallies(
     *,
     repeats: bool = False,
     decided_after: int | None = None,
+    heuristic: Collection[str] = (),
 ) -> tuple[display.FieldTally, ...]:
     """How the votes on each field fell.
 
@@ -30,6 +31,7 @@ def field_tallies(
         ballots: those of the objects.
         repeats: whether all votes repeat one prompt.
         decided_after: how many votes had ended by an early decision.
+        heuristic: the fields whose early decision the open votes might have changed.
     """
     states = Counter(ballot.state for ballot in ballots)
 
@@ -58,6 +60,7 @@ def field_tallies(
             margin=vote.margin,
             p_mode=vote.p_mode,
             decided_after=decided_after,
+            heuristic=vote.field.name in heuristic,
             tied=tuple(words.get(label, label) for label in vote.tied),
         )
 

@@ -16,6 +16,7 @@ from parallm_magics.patterns.fields_shown import field_tallies, outcome_of_field
 from parallm_magics.patterns.guard_verdicts import blocking, why_blocked
 from parallm_magics.patterns.panel import Rule
 from parallm_magics.voting import leaders
+from parallm_magics.voting.rule_entry import Vote
 from parallm_magics.voting.ties import short
 
 if TYPE_CHECKING:
@@ -192,7 +193,15 @@ def vote_view(run: VoteRun, rule: Rule, reading: Reading, repeats: bool) -> disp
         [f"no object: {run.how}"] if run.fields and run.value is None else [],
         tally=vote_tally(run, rule, reading, repeats),
         fields=field_tallies(
-            run.fields, run.ballots, repeats=repeats, decided_after=run.decided_after
+            run.fields,
+            run.ballots,
+            repeats=repeats,
+            decided_after=run.decided_after,
+            heuristic={
+                name
+                for name, vote in run.fields.items()
+                if _by_heuristic(run, rule.of_field(vote.field), vote.votes)
+            },
         ),
         ballots=tuple(ballot.state for ballot in run.ballots),
     )
@@ -255,15 +264,14 @@ def vote_tally(run: VoteRun, rule: Rule, reading: Reading, repeats: bool) -> dis
         pairwise=run.pairwise_agreement,
         decided_after=run.decided_after,
         tied=run.tied,
-        heuristic=_by_heuristic(run, rule),
+        heuristic=_by_heuristic(run, rule, votes_of(run.results, run.ballots)),
         counted=rule.counts(reading),
     )
 
 
-def _by_heuristic(run: VoteRun, rule: Rule) -> bool:
-    """Whether the votes that were left out might have changed the outcome."""
+def _by_heuristic(run: VoteRun, rule: Rule, votes: Sequence[Vote]) -> bool:
+    """Whether the votes that were left out might have changed what these say."""
     if run.decided_after is None or rule.stop != "beta":
         return False
     left_out = [ballot.weight for ballot in run.ballots if ballot.state == "cancelled"]
-    votes = votes_of(run.results, run.ballots)
     return rule.entry.certain(votes, left_out, rule.terms(len(run.ballots))) is None

@@ -420,6 +420,9 @@ def test_beta_waits_for_every_field() -> None:
     run, fake = ran("x1 x1 x1 x1 x1 x1 x1 x1 x1", "--stop beta:0.8")
     assert run.decided_after is not None
     assert len(fake.calls) == run.decided_after < 5
+    assert [each.tally.heuristic for each in run._view().fields] == [True, True]
+    certain, _ = ran("x1 x1 x1 x1 x1", "--stop clinch")
+    assert [each.tally.heuristic for each in certain._view().fields] == [False, False]
     run, fake = ran("x1 x1 x1 x1 x1 x1 x1 x1 x1", "--stop beta:0.95")
     assert len(fake.calls) == 5, "four would be enough for two labels, but a has three"
     run, fake = ran("x1 x2 x3 x4 x5 x6 x7 x8 x9", "--stop beta:0.8")
