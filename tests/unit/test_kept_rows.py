@@ -13,12 +13,22 @@ from parallm_magics.core.tasks import Event, Record
 from parallm_magics.display import Board, View, html, kept_rows, plain, run_blocks
 from parallm_magics.display.kept_rows import MOST, MOST_CHARACTERS, drawn_of, kept_row
 
-TEXTS = ["plain", "x" * 300, "*a*\n\n- b", "y" * (MOST_CHARACTERS + 1), "", "z" * 30_000]
+TEXTS = [
+    "plain",
+    "x" * 300,
+    "*a*\n\n- b",
+    "y" * 3_000,
+    "y" * (MOST_CHARACTERS + 1),
+    "",
+    "z" * 30_000,
+]
+OTHERS = tuple(record(at) for at in range(100, 280))
 VIEWS: dict[str, Callable[[tuple[Record, ...]], View]] = {
     "map": lambda records: View("", "fanout", records),
     "with an aggregate": lambda records: View("", "fanout", records, text=records[2].text),
     "with a column more": lambda records: View("", "fanout", records, columns=("request",)),
     "with a failure": lambda records: View("", "fanout", (*records, failed(9))),
+    "with less room for each answer": lambda records: View("", "fanout", (*records, *OTHERS)),
     "few": lambda records: View("", "fanout", records[:2]),
     "ballots": lambda records: View("", "vote", records, ballots=("valid",) * len(records)),
     "blocked": lambda records: View("", "fanout", records, blocked=True, text="no"),
