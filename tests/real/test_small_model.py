@@ -81,16 +81,6 @@ def test_every_enforced_vote_is_read(served: SmallModel, provider: str, votes: i
     assert not run.adapted
 
 
-def test_of_free_votes_only_a_share_is_read(served: SmallModel) -> None:
-    """The same model, asked the same, with nothing enforced."""
-    options = {"choices": "positive,negative", "max_tokens": 48, "temperature": 1.0}
-    with served.named("llamacpp") as model:
-        run = voted(REVIEW, served, n=VOTERS, model=model, enforce="off", quorum=1, **options)
-    read = sum(run.tally.values())
-    print(f"free: {read} of {VOTERS} votes read; enforced: all")
-    assert read < VOTERS
-
-
 def test_scores_and_objects_are_enforced(served: SmallModel) -> None:
     """A score in its range, a number, and an object of a schema."""
     with served.named("llamacpp") as model:
@@ -121,6 +111,7 @@ def test_free_answers_are_read_or_no_vote(served: SmallModel) -> None:
     """Of a model this small only some can be read; none is guessed, and all are counted."""
     run = voted(REVIEW, served, n=8, choices="positive,negative", max_tokens=16, quorum=1)
     read = [record.value for record in run.results if record.value is not None]
+    print(f"of 8 free votes {len(read)} can be read")
     assert sum(run.tally.values()) == len(read) < 8
     for record in run.results:
         assert record.value is None or record.value in record.text.casefold()
