@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from parallm_magics.answers.schema_fields import branches, resolved
+from parallm_magics.answers.schema_sources import Validated
 from parallm_magics.core.schemas import Schema
 from parallm_magics.export.code_text import quoted
 
@@ -25,6 +26,8 @@ _LIMITS = {
     "pattern": "pattern",
 }
 """What a JSON Schema says of a value, and how a field of pydantic says it."""
+
+_NOTE = "# Made from the JSON Schema of your class: checks that it adds by itself are not in here."
 
 _PLAIN = {"number": "float", "integer": "int", "boolean": "bool", "string": "str", "null": "None"}
 _DATED = {"date": "date", "date-time": "datetime", "time": "time"}
@@ -59,7 +62,10 @@ class Classes:
     def _top(self, schema: Schema) -> str:
         document = json.loads(schema.document)
         order = [field.name for field in schema.fields]
-        return self._class(resolved(document, document), schema.name, document, order)
+        made = self._class(resolved(document, document), schema.name, document, order)
+        if isinstance(getattr(schema.make, "__self__", None), Validated):
+            self._sources[-1] = f"{_NOTE}\n{self._sources[-1]}"
+        return made
 
     def _class(
         self, node: Mapping[str, Any], name: str, document: Any, order: Iterable[str] = ()

@@ -124,7 +124,7 @@ def written(
     if inlined.source:
         parts.append(f"{_HEADING}\n\n\n{inlined.source}")
     body = "\n\n\n".join(part for part in [*parts, _END] if part)
-    apart = "\n" if body.startswith("class ") else ""
+    apart = "\n" if body.startswith(("class ", "# ")) else ""
     return "\n\n".join([f'"""{title}"""', *head, apart + body]) + "\n"
 
 

@@ -192,6 +192,14 @@ def test_the_classes_take_what_the_schema_takes(tmp_path: Path) -> None:
             made.model_validate(SAID | wrong)
 
 
+def test_checks_of_the_users_own_class_are_said_to_be_missing() -> None:
+    """As a JSON Schema does not hold them; the short form has none."""
+    note = "checks that it adds by itself are not in here"
+    line = "fanout -n 1 -m gpt-6-luna --schema"
+    assert note in source(f"{line} Invoice", "Read.", Invoice=Invoice)
+    assert note not in source(f'{line} "vendor, total: number"', "Read.")
+
+
 def test_odd_names_are_names(tmp_path: Path) -> None:
     """Two schemas of one name, and keys that no class may have."""
     odd = {"a b": 1, "class": 1, "model_x": 1, "date": 1, "json": 1, "1st": 1, "_x": 1, "Any": 1}
