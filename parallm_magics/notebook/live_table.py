@@ -102,12 +102,16 @@ class LiveTable:
         return now - self._began
 
     @contextlib.asynccontextmanager
-    async def shown(self) -> AsyncIterator[None]:
-        """Show the table as long as this block runs, and then until the result is there."""
+    async def shown(self) -> AsyncIterator[Callable[[Event], None]]:
+        """Show the table as long as this block runs, and then until the result is there.
+
+        Yields:
+            what is to hear the run's events.
+        """
         self._began = asyncio.get_running_loop().time()
         drawing = asyncio.ensure_future(self._draw())
         try:
-            yield
+            yield self.tell
         finally:
             drawing.cancel()
             if self._ahead is not None:

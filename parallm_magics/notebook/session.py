@@ -27,6 +27,7 @@ from parallm_magics.notebook.interrupt import InterruptibleWait, Interrupts
 from parallm_magics.notebook.live_table import (
     APPEARS_AFTER,
     LiveTable,
+    Surface,
     in_terminal,
     surface_for,
 )
@@ -159,9 +160,8 @@ class Session:
         shown = None if plan.options.quiet else run
         if shown is not None and wait.awaited:
             await shown.draw_soon()
-        if problem is None and not wait.asked:
-            return Outcome(shown)
-        return Outcome(shown, _told(problem, run, wait, plan.options.out))
+        fine = problem is None and not wait.asked
+        return Outcome(shown, None if fine else _told(problem, run, wait, plan.options.out))
 
     async def run_code(
         self, plan: Plan, runner: Callable[[Plan, RunContext], Awaitable[Run]]
@@ -273,26 +273,36 @@ class Session:
     async def _watched(
         self, plan: Plan, wait: InterruptibleWait, *, followed: bool = False
     ) -> AsyncIterator[RunContext]:
-        """Return what a run of this plan needs, watched on a live table where somebody can see one.
-
-        Args:
-            followed: whether the result is shown as soon as the run is over.
-        """
+        """Return what a run needs, watched on a live table where somebody can see one; see `LiveTable`."""
         context = self._context(wait)
-        cancel = partial(wait.end, "cancelled") if wait.awaited else None
         _say_notes(plan, self._shell)
-        surface = None if plan.options.quiet else surface_for(self._shell, cancel)
+        surface = _surface(plan, wait, self._shell)
         if surface is None:
             yield context
             return
         self._cells.finish()  # a table at a time
         later = operator.call if wait.beside else self._cells.at_end
-        after = 0.0 if plan.notes else APPEARS_AFTER  # notes are there before the calls
-        board = PATTERNS[plan.pattern].board(plan, self.clients)
-        table = LiveTable(board, surface, after, later, followed=followed)
-        context.tell = table.tell
-        async with table.shown():
+        async with _table(plan, self.clients, surface, later, followed).shown() as context.tell:
             yield context
+
+
+def _surface(plan: Plan, wait: InterruptibleWait, shell: Any) -> Surface | None:
+    """Return what somebody sees this run on; None where nobody looks."""
+    cancel = partial(wait.end, "cancelled") if wait.awaited else None
+    return None if plan.options.quiet else surface_for(shell, cancel)
+
+
+def _table(
+    plan: Plan,
+    clients: Clients,
+    surface: Surface,
+    later: Callable[[Callable[[], None]], None],
+    followed: bool,
+) -> LiveTable:
+    """Return what shows a plan's run on this surface."""
+    after = 0.0 if plan.notes else APPEARS_AFTER  # notes are there before the calls
+    board = PATTERNS[plan.pattern].board(plan, clients)
+    return LiveTable(board, surface, after, later, followed=followed)
 
 
 def _say_notes(plan: Plan, shell: Any) -> None:
