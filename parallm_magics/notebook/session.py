@@ -35,8 +35,8 @@ from parallm_magics.notebook.settings import names_of
 from parallm_magics.patterns.run import Run
 from parallm_magics.patterns.run_context import RunContext
 from parallm_magics.providers.registry import Clients
-from parallm_magics.recordings.modes import Mode, forced
-from parallm_magics.recordings.store import Recordings, from_environment
+from parallm_magics.recordings.modes import Mode
+from parallm_magics.recordings.store import from_environment, reopened
 
 IN_CODE = "sys.last_value.run"
 BEFORE_ANY_CALL = "interrupted before any call was made"
@@ -208,16 +208,7 @@ class Session:
         Args:
             anew: whether a file that is named again forgets what cells have used of it.
         """
-        mode = forced(mode)
-        store = self.recordings
-        if mode != "off" and store is not None and (path is None or store.is_file(path)):
-            store.mode = mode
-            if path is not None and anew:
-                store.forget_use()
-            return
-        if store is not None:
-            store.close()
-        self.recordings = Recordings(path, mode) if path is not None and mode != "off" else None
+        self.recordings = reopened(self.recordings, path, mode, anew=anew)
 
     def close(self) -> None:
         """Stop what runs, then give the clients back, each loop's own on that loop."""

@@ -15,7 +15,7 @@ from parallm_magics.providers.keys import holds_key, scrubbed
 from parallm_magics.recordings.codec import Front, asked_in, entry_of, line_of, record_of
 from parallm_magics.recordings.lines_file import RecordingFile, about
 from parallm_magics.recordings.misses import Entry, difference
-from parallm_magics.recordings.modes import VARIABLE, Mode, from_variable, offline
+from parallm_magics.recordings.modes import VARIABLE, Mode, forced, from_variable, offline
 from parallm_magics.recordings.request_key import key_of, request_of
 
 SHOWN = 3  # damaged lines that a warning names
@@ -268,6 +268,26 @@ def from_environment() -> Recordings | None:
     """Recordings in the file that PARALLM_RECORDINGS names; None where it names none."""
     path, mode = from_variable()
     return None if path is None or mode == "off" else Recordings(path, mode or "auto")
+
+
+def reopened(
+    before: Recordings | None, path: str | None, mode: Mode, *, anew: bool = True
+) -> Recordings | None:
+    """Return what keeps the answers to come in this file, or in the one before; None where nothing does.
+
+    Args:
+        before: what has kept them until now; closed where something else takes its place.
+        anew: whether a file that is named again forgets what cells have used of it.
+    """
+    mode = forced(mode)
+    if mode != "off" and before is not None and (path is None or before.is_file(path)):
+        before.mode = mode
+        if path is not None and anew:
+            before.forget_use()
+        return before
+    if before is not None:
+        before.close()
+    return Recordings(path, mode) if path is not None and mode != "off" else None
 
 
 def _line(entry: dict[str, Any]) -> tuple[bytes | None, str]:
