@@ -11,7 +11,7 @@ import pytest
 from slack import with_slack
 from small_model import SLOTS, SmallModel
 
-from parallm_magics import FanoutRun, VoteRun, fanout, vote
+from parallm_magics import FanoutRun, StudyRun, VoteRun, fanout, vote
 
 pytestmark = pytest.mark.real
 
@@ -202,3 +202,44 @@ def interval(p: float, n: int, level: float) -> tuple[int, int]:
     low = next(k for k in range(n + 1) if sum(weights[: k + 1]) > tail)
     high = next(k for k in range(n, -1, -1) if sum(weights[k:]) > tail)
     return low, high
+
+
+PRAISE = ("is lovely", "works well", "is a joy", "does the job", "never failed me")
+BLAME = ("is ugly", "broke at once", "is a pain", "fell apart", "never worked")
+REVIEWS = [
+    {"text": f"The {thing} {what}.", "label": label}
+    for thing in ("lamp", "chair", "bag", "clock")
+    for label, said in (("positive", PRAISE), ("negative", BLAME))
+    for what in said
+]
+
+
+def test_a_study_of_forty_items_comes_to_its_report(served: SmallModel) -> None:
+    """Enforced labels are all read, and the model's own probabilities are held against the truth."""
+    with served.named("llamacpp") as model:
+        run = asyncio.run(
+            vote(
+                "Is this review positive or negative?\n\n{{item.text}}",
+                each=REVIEWS,
+                truth="label",
+                choices="positive,negative",
+                n=1,
+                model=model,
+                enforce="on",
+                param={"logprobs": True, "top_logprobs": 100},
+                max_tokens=8,
+                stream="off",
+                timeout=with_slack(60),
+                deadline=with_slack(120),
+                sure="60%",
+            )
+        )
+    assert isinstance(run, StudyRun)
+    assert len(run.labelled) == 40
+    assert {record.value for record in run.results} <= {"positive", "negative"}
+    found = run.calibration[run.vote]
+    assert (found.kind, found.items) == ("stated", 40)
+    assert 0 < found.brier_interval[0] < found.brier < found.brier_interval[1] < 2
+    assert sum(each.items for each in found.bins) == 40
+    assert run.sure is not None
+    assert "Stated probability" in str(run)
