@@ -14,6 +14,7 @@ from parallm_magics.answers.mentions import Menu
 from parallm_magics.answers.number_in_text import is_number, read_number, tidy_digits
 from parallm_magics.answers.object_forms import asking_for_object, object_text
 from parallm_magics.answers.object_in_text import read_object
+from parallm_magics.answers.score_levels import levels_of
 from parallm_magics.core.tasks import Reading
 from parallm_magics.errors import OptionError
 
@@ -40,10 +41,13 @@ class ReadingKind:
         closing: the closing lines of a prompt for such an answer, where "ANSWER:" is no part of them.
         noun: what one of these answers is called.
         all_answers: every answer there can be, where a reading has a closed set of them.
+        levels: the evenly spaced levels that a decision model may give such an answer; None where it gives
+            none of its own. Their mean by probability is the answer.
         tidied: the text before anything is looked for in it.
         is_answer: whether a line is such an answer as it stands.
         is_label: whether it is one of the choices.
         is_number: whether it is a number.
+        is_place: whether it is the place of a candidate.
         is_text: whether it is the text itself, in which nothing is looked for.
         is_enforceable: whether a provider can hold an answer to it.
         marker_words: the words that are markers of such an answer, as a pattern.
@@ -60,10 +64,12 @@ class ReadingKind:
     closing: Callable[[Reading], str] = lambda reading: ""
     noun: str = "answer"
     all_answers: Callable[[Reading], Sequence[str]] = lambda reading: ()
+    levels: Callable[[Reading], Sequence[float]] | None = None
     tidied: Callable[[str], str] = lambda text: text
     is_answer: Callable[[str, Menu], bool] = lambda line, menu: menu.exact(line) is not None
     is_label: bool = False
     is_number: bool = False
+    is_place: bool = False
     is_text: bool = False
     is_enforceable: bool = False
     marker_words: str = MARKER_WORDS
@@ -133,6 +139,7 @@ KINDS: dict[str, ReadingKind] = {
         marker_words=f"{MARKER_WORDS}|score|rating",
         first_fields="score rating final_score overall_score",
         last_fields="points total number",
+        levels=levels_of,
         is_enforceable=True,
     ),
     "index": _of_numbers(
@@ -140,6 +147,7 @@ KINDS: dict[str, ReadingKind] = {
         marker_words=f"{_BEST}|{MARKER_WORDS}",
         first_fields="best best_candidate best_answer best_index winner index",
         last_fields="candidate number",
+        is_place=True,
     ),
     "open": ReadingKind(
         _text,
@@ -158,6 +166,11 @@ KINDS: dict[str, ReadingKind] = {
 """From the name of a kind to what there is to know of it."""
 
 _OWN = frozenset(KINDS)
+
+
+def is_free_text(reading: Reading | None) -> bool:
+    """Return whether an answer counts as the text that it is; so it does where nothing is read from it."""
+    return reading is None or KINDS[reading.kind].is_text
 
 
 def register_reading(name: str, kind: ReadingKind) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any
 
+from parallm_magics.answers.reading_kinds import is_free_text
 from parallm_magics.cell.items import ITEMS_AHEAD, AsyncReader, BrokenSourceError, Items, Reader
 from parallm_magics.cell.options import Options
 from parallm_magics.cell.rendering import CallSpec, Renderer, brief
@@ -263,8 +264,7 @@ def _sections(specs: Sequence[CallSpec]) -> list[Section]:
     """Return the keys of one round; free texts have no consensus, so each keeps a key of its own."""
     found: dict[str, Section] = {}
     for place, spec in enumerate(specs):
-        alone = spec.reading is None or spec.reading.kind == "open"
-        key = spec.worker.name if alone else spec.worker.section
+        key = spec.worker.name if is_free_text(spec.reading) else spec.worker.section
         before = found[key].tasks if key in found else ()
         options = spec.worker.options
         found[key] = Section(key, (*before, place), spec.reading, spec.flag, options, key)

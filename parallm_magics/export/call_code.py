@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pprint import pformat
 from typing import Any
 
-from parallm_magics.answers.label_probabilities import labels_of_reading
+from parallm_magics.answers.label_probabilities import has_levels, labels_of_reading
 from parallm_magics.core.models import Model
 from parallm_magics.core.schemas import Schema
 from parallm_magics.core.tasks import Reading, Task
@@ -263,7 +263,7 @@ def _question(task: Task, prompt: str, blocks: tuple[str, float] | None) -> dict
     assert reading is not None
     labels = ", ".join(map(quoted, labels_of_reading(reading)))
     own: dict[str, Any] = {"labels": f"[{labels}]"}
-    if reading.kind == "score":
+    if has_levels(reading):
         own["scored"] = True
     if task.shared:
         own["shared"] = "SHARED" if "{SHARED}" in prompt else quoted(task.shared)

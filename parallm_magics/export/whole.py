@@ -69,7 +69,17 @@ _IMPORTED = (
     "# `%parallm code NAME.py` writes the source of these into the program, so that it runs alone."
 )
 _END = "# In a notebook: await main()\nasyncio.run(main())"
-_NOT_OF_READING = ("read", "asks", "key", "label", "noun", "all_answers")
+_NOT_OF_READING = (
+    "read",
+    "asks",
+    "key",
+    "label",
+    "noun",
+    "all_answers",
+    "levels",
+    "is_place",
+    "is_enforceable",
+)
 _KINDS: Place = (reading_kinds.__name__, "KINDS")
 
 

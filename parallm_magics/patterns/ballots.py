@@ -193,7 +193,7 @@ def read_record(record: Record, reading: Reading | None) -> Record:
     """The record with its value; without a readable one it is no success."""
     if reading is None or not record.ok or record.value is not None:
         return record
-    if reading.kind == "open":
+    if KINDS[reading.kind].is_text:
         return replace(record, value=record.text)
     answer = answer_of(record, reading)
     if answer.state == "valid":

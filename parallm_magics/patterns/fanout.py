@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Unpack
 
 from parallm_magics import display
-from parallm_magics.answers.reading_kinds import KINDS
+from parallm_magics.answers.reading_kinds import KINDS, is_free_text
 from parallm_magics.cell.calls import Section
 from parallm_magics.cell.plan import Plan
 from parallm_magics.core.plain_values import plain_value
@@ -195,7 +195,7 @@ class FanoutPattern(Pattern[FanoutRun]):
                 raise OptionError(
                     f"section {section.key!r}: a section cannot use a judge; choose another rule, or use %%vote"
                 )
-            if section.reading is not None and section.reading.kind != "open":
+            if not is_free_text(section.reading):
                 section_vote_rule(section)
             elif section.options.pick != DEFAULT or section.options.threshold is not None:
                 raise OptionError(
@@ -274,7 +274,7 @@ def _texts(answers: Iterable[tuple[Section, list[Record]]]) -> dict[str, str]:
     texts = {}
     for section, records in answers:
         texts[str(section.key)] = "\n\n".join(marked(record) for record in records)
-        if section.reading is not None and section.reading.kind != "open":
+        if not is_free_text(section.reading):
             vote = section_vote_of(section, records)
             texts[str(section.key)] = _read_and_said(section, records, vote)
     return texts

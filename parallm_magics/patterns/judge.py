@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 from parallm_magics.answers.candidates import is_hollow
 from parallm_magics.answers.judge_verdicts import read_verdict
+from parallm_magics.answers.reading_kinds import KINDS
 from parallm_magics.cell.auxiliary_calls import FollowUp
 from parallm_magics.cell.variables import Ref, fill
 from parallm_magics.core.characters import without_invisible
@@ -90,7 +91,7 @@ def candidates_of(
             continue
         record = records[vote.index]
         text = without_invisible(record.text).strip()
-        if kind == "open" and is_hollow(text):
+        if KINDS[kind].is_text and is_hollow(text):
             continue
         seen.add(vote.label)
         same = found.get(text) or Candidate(vote.label, text, record.name, 0)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from parallm_magics.answers.candidates import addresses_judge, is_hollow
+from parallm_magics.answers.reading_kinds import is_free_text
 from parallm_magics.core.characters import without_invisible
 from parallm_magics.core.tasks import Reading, Record, Task
 from parallm_magics.display import count
@@ -154,7 +155,7 @@ def _taken_for_accuracy(votes: Votes) -> bool:
 
 def _unasked(votes: Votes) -> bool:
     """Whether texts are compared that were asked for without choices, and differ."""
-    unread = votes.reading.kind == "open" and not any(task.reading for task in votes.tasks)
+    unread = is_free_text(votes.reading) and not any(task.reading for task in votes.tasks)
     return unread and votes.counted and not votes.measured and votes.unlike
 
 

@@ -6,6 +6,7 @@ from collections.abc import Container, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
+from parallm_magics.answers.reading_kinds import is_free_text
 from parallm_magics.core.tasks import Reading, Record
 from parallm_magics.patterns.ballots import count_ballots, votes_of
 from parallm_magics.patterns.panel import Rule
@@ -88,7 +89,7 @@ def votes_on(
     schema = reading.schema
     for vote in votes_of(read, ballots):
         if schema is None:
-            label = same_answer_key(vote.label) if reading.kind == "open" else vote.label
+            label = same_answer_key(vote.label) if is_free_text(reading) else vote.label
             yield "", replace(vote, label=label), label
         else:
             for cast in field_ballots([read[0].value], schema, [weight]):

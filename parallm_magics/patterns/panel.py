@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
+from parallm_magics.answers.reading_kinds import is_free_text
 from parallm_magics.cell.options import Options
 from parallm_magics.core.schemas import SchemaField
 from parallm_magics.core.tasks import Reading, Task
@@ -75,7 +76,7 @@ class Rule:
 
     def counts(self, reading: Reading) -> bool:
         """Whether votes are counted, rather than texts of which a judge chooses one."""
-        return not (self.entry.asks and reading.kind == "open")
+        return not (self.entry.asks and is_free_text(reading))
 
     def settled(self, votes: Sequence[Vote], requested: int, stopped: int = 0) -> Decision:
         """How a vote ends, ties not yet broken.
@@ -212,7 +213,7 @@ def _early(options: Options, rule: PickRule) -> dict[str, Any]:
 def section_rule(options: Options, votes: int, reading: Reading, flag: str | None) -> Rule:
     """The rule of a section: where none is named, numbers are merged by their median."""
     unnamed = options.pick == DEFAULT and options.threshold is None
-    if unnamed and reading.kind in ("number", "score"):
+    if unnamed and reading.kind in rule_named(DEFAULT_OF_NUMBERS).kinds:
         options = replace(options, pick=DEFAULT_OF_NUMBERS)
     return rule_of(options, votes, reading, flag)
 

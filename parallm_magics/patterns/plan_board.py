@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from parallm_magics import display
+from parallm_magics.answers.reading_kinds import is_free_text
 from parallm_magics.cell.plan import Plan
 from parallm_magics.cell.rendering import MOST_STREAMED
 from parallm_magics.core.tasks import Reading, Record
@@ -71,7 +72,7 @@ def label_reader(plan: Plan) -> Callable[[Record], tuple[str, str]]:
     def label(record: Record) -> tuple[str, str]:
         _, [ballot] = count_ballots([record], reading, confident=confident)
         label = ballot.label or ""
-        if reading.kind == "open":
+        if is_free_text(reading):
             label = spelt.setdefault(same_answer_key(label), label)
         return ballot.state, label
 

@@ -8,6 +8,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Literal
 
 from parallm_magics import display
+from parallm_magics.answers.reading_kinds import is_free_text
 from parallm_magics.cell.calls import Section
 from parallm_magics.core.tasks import Reading, Record
 from parallm_magics.display.looks import STATES
@@ -183,7 +184,7 @@ def vote_view(run: VoteRun, rule: Rule, reading: Reading, repeats: bool) -> disp
     """
     if run.blocked:
         return run_view(run, "", "vote", run.text, "Refusal")
-    chosen = rule.entry.asks and reading.kind == "open" and run.winner is not None
+    chosen = rule.entry.asks and is_free_text(reading) and run.winner is not None
     return run_view(
         run,
         vote_title(run, rule, reading),

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from parallm_magics.answers.reading_kinds import is_free_text
 from parallm_magics.cell.calls import Section
 from parallm_magics.core.tasks import Record
 from parallm_magics.patterns.ballots import (
@@ -105,7 +106,7 @@ def section_vote_rule(section: Section) -> Rule:
 def section_vote_of(section: Section, records: Sequence[Record]) -> SectionVote | None:
     """The vote of a section's workers; None for a section that is none."""
     reading = section.reading
-    if reading is None or reading.kind == "open" or len(section.tasks) < 2:
+    if reading is None or is_free_text(reading) or len(section.tasks) < 2:
         return None
     rule = section_vote_rule(section)
     read, ballots = count_ballots(records, reading, confident=rule.entry.states_confidence)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from parallm_magics.answers.reading_kinds import is_free_text
 from parallm_magics.cell.plan import Plan, least_successes
 from parallm_magics.core.tasks import Record
 from parallm_magics.engine.cancel_token import Stop
@@ -115,7 +116,7 @@ class VotePattern(Pattern[VoteRun]):
         judgment = await ask(
             judge, self.plan.shared, candidates, self.workers, rule.seed, again=earlier is not None
         )
-        judged = Judged(candidates, records, self._reading.kind == "open")
+        judged = Judged(candidates, records, is_free_text(self._reading))
         told = noted(OF_JUDGES, judged)
         self._judgment = replace(judgment, notes=(*judgment.notes, *told))
 

@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from parallm_magics.answers.reading_kinds import KINDS
 from parallm_magics.core.tasks import Reading
 from parallm_magics.providers.entry import Enforces
 from parallm_magics.providers.strict_schema import is_open, strict_schema
@@ -60,17 +61,24 @@ def _value_of(reading: Reading) -> dict[str, Any] | None:
     """The schema of a label or a number."""
     if values := closed_set(reading):
         return {"type": "string", "enum": list(values)}
-    if reading.kind == "score":
-        return {"type": "number", "minimum": reading.low, "maximum": reading.high}
-    return {"type": "number"} if reading.kind == "number" else None
+    if not _is_number(reading):
+        return None
+    limits = {"minimum": reading.low, "maximum": reading.high}
+    return {"type": "number"} | {name: each for name, each in limits.items() if each is not None}
+
+
+def _is_number(reading: Reading) -> bool:
+    """Whether an answer is a number that it can be held to be."""
+    kind = KINDS[reading.kind]
+    return kind.is_number and kind.is_enforceable
 
 
 def closed_set(reading: Reading) -> tuple[str, ...]:
     """All answers there can be, where they can be named: labels, or the whole numbers of a score."""
-    if reading.kind == "choice":
+    if KINDS[reading.kind].is_label:
         return reading.choices
     low, high = reading.low, reading.high
-    if reading.kind != "score" or low is None or high is None:
+    if not _is_number(reading) or low is None or high is None:
         return ()
     if not (float(low).is_integer() and float(high).is_integer()):
         return ()
@@ -127,10 +135,10 @@ def chat_format(reading: Reading, enforces: Enforces) -> Fields:
     """What holds an answer of chat completions: a schema, or a server's own field for labels."""
     if enforces == "nothing":
         return {}
-    if reading.kind != "object" and enforces == "structured_outputs":
+    if reading.schema is None and enforces == "structured_outputs":
         held = vllm_format(reading)
         return {"structured_outputs": held} if held else {}
-    if reading.kind != "object" and enforces == "grammar":
+    if reading.schema is None and enforces == "grammar":
         written = grammar(reading)
         return {"grammar": written} if written else {}
     schema = json_schema_format(reading)
@@ -143,7 +151,7 @@ def vllm_format(reading: Reading) -> Fields:
     """The `structured_outputs` of vLLM from 0.12 on, which took the place of `guided_choice`."""
     if values := closed_set(reading):
         return {"choice": list(values)}
-    if reading.kind not in ("number", "score"):
+    if not _is_number(reading):
         return {}
     return {"regex": SHARE if (reading.low, reading.high) == (0, 1) else NUMBER}
 
@@ -153,6 +161,6 @@ def grammar(reading: Reading) -> str:
     """A grammar of llama.cpp (GBNF) whose only sentences are such answers; "" where there is none."""
     if values := closed_set(reading):
         return "root ::= " + " | ".join(json.dumps(each, ensure_ascii=False) for each in values)
-    if reading.kind not in ("number", "score"):
+    if not _is_number(reading):
         return ""
     return SHARE_GRAMMAR if (reading.low, reading.high) == (0, 1) else NUMBER_GRAMMAR

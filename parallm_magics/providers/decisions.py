@@ -6,7 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
 
-from parallm_magics.answers.label_probabilities import labels_of_reading, refuse_undecidable
+from parallm_magics.answers.label_probabilities import (
+    has_levels,
+    labels_of_reading,
+    refuse_undecidable,
+)
 from parallm_magics.answers.questions import split_prompt
 from parallm_magics.core.provider import CallFailed, Heard, Reply
 from parallm_magics.core.tasks import Fault, Reading, Task
@@ -118,7 +122,7 @@ def _question(task: Task) -> dict[str, Any]:
     reading = task.reading
     assert reading is not None
     labels, instructions = labels_of_reading(reading), split_prompt(task)[1]
-    if reading.kind == "score":
+    if has_levels(reading):
         levels = [{"label": label} for label in labels]
         return {"type": "score", "instructions": instructions, "levels": levels}
     choices = [{"value": label} for label in labels]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from parallm_magics.answers.label_probabilities import labels_of_reading
+from parallm_magics.answers.label_probabilities import has_levels, labels_of_reading
 from parallm_magics.answers.questions import split_prompt
 from parallm_magics.core.tasks import Reading, Task
 from parallm_magics.providers.decision_answers import MISSING, answer_of, no_answer
@@ -41,7 +41,7 @@ def _question(task: Task) -> dict[str, Any]:
     reading = task.reading
     assert reading is not None
     labels, instructions = labels_of_reading(reading), split_prompt(task)[1]
-    if reading.kind == "score":
+    if has_levels(reading):
         return {"type": "score", "instructions": instructions, "criteria": [*labels]}
     return {"type": "choice", "instructions": instructions, "criteria": dict.fromkeys(labels)}
 

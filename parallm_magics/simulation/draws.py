@@ -13,6 +13,7 @@ import random
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Literal
 
+from parallm_magics.answers.label_probabilities import has_levels
 from parallm_magics.answers.reading_kinds import KINDS
 from parallm_magics.errors import ModelError
 from parallm_magics.simulation.sim_settings import SHAPES, number
@@ -161,19 +162,19 @@ def _right(task: Task, reading: Reading, truth: str) -> str:
         if same:
             return truth if truth in same else same[0]
         raise misfit(f"one of {', '.join(answers)}")
-    if reading.kind == "index":
+    if KINDS[reading.kind].is_place:
         known = [str(index) for index in _whole_range(reading)]
         # Among candidates the truth is what one of them says, even where it is a number.
         is_place = truth in known and not reading.choices
         return truth if is_place else known[_best_of(reading.choices, truth)]
-    low, high = _score_range(reading) if reading.kind == "score" else (-math.inf, math.inf)
+    low, high = _score_range(reading) if has_levels(reading) else (-math.inf, math.inf)
     if truth:
-        span = f" from {_shown(low)} to {_shown(high)}" if reading.kind == "score" else ""
+        span = f" from {_shown(low)} to {_shown(high)}" if has_levels(reading) else ""
         try:
             return _shown(number(truth, low, high, ""))
         except ValueError:
             raise misfit(f"a number{span}") from None
-    if reading.kind == "number":
+    if not has_levels(reading):
         return str(1 + int(item_stream(task, "truth").random() * 100))
     middle = (low + high) / 2
     if task.role == "judge":  # its scores tell its candidates apart
@@ -196,10 +197,10 @@ def wrong_answers(reading: Reading, right: str) -> dict[str, float]:
     """The wrong answers to draw from, with weights: labels alike, numbers by nearness."""
     if answers := KINDS[reading.kind].all_answers(reading):
         return {answer: 1.0 for answer in answers if answer != right}
-    if reading.kind == "index":
+    if KINDS[reading.kind].is_place:
         return {str(index): 1.0 for index in _whole_range(reading) if str(index) != right}
     truth = float(right)
-    low, high = _score_range(reading) if reading.kind == "score" else (truth - 10, truth + 10)
+    low, high = _score_range(reading) if has_levels(reading) else (truth - 10, truth + 10)
     if _has_whole_steps(low, high):
         near = range(math.ceil(max(low, truth - 10)), math.floor(min(high, truth + 10)) + 1)
         numbers = [float(whole) for whole in near]

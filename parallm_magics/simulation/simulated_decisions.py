@@ -12,7 +12,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from parallm_magics.answers.label_probabilities import answer_of_probabilities, labels_of_reading
+from parallm_magics.answers.label_probabilities import (
+    answer_of_probabilities,
+    has_levels,
+    labels_of_reading,
+)
 from parallm_magics.errors import ModelError
 from parallm_magics.simulation import draws
 
@@ -96,7 +100,7 @@ def _apart(label: str, right: str) -> float:
 
 def _others(reading: Reading, labels: Sequence[str], label: str) -> dict[str, float]:
     """Return all other labels with weights: choices alike, levels by nearness."""
-    near = reading.kind == "score"
+    near = has_levels(reading)
     return {each: 1 / _apart(each, label) if near else 1.0 for each in labels if each != label}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from parallm_magics.answers.reading_kinds import KINDS, is_free_text
 from parallm_magics.cell.plan import Plan
 from parallm_magics.core.tasks import Record
 from parallm_magics.patterns.ballots import voted
@@ -56,14 +57,14 @@ class StudyPattern(Pattern[StudyRun]):
         main = next(system for system in plan.study.systems if system.kind == "vote")
         labels = plan.study.labels
         told = []
-        if labels.known and self._reading.kind == "open":
+        if labels.known and is_free_text(self._reading):
             kinds = sorted({*labels.truth.values()})
             some = f" {','.join(kinds)}" if 2 <= len(kinds) <= MOST_NAMED else ""
             told.append(
                 "an answer is right only if its whole text is the label; if there are few labels, name them: "
                 f"--choices{some}"
             )
-        if labels.known and self._reading.kind in ("number", "score"):
+        if labels.known and KINDS[self._reading.kind].is_number:
             told.append("an answer is right only if it equals its label; a close one is wrong")
         read = max(labels.words, default=0)
         if labels.listed is not None and plan.calls.exhausted and labels.listed != read:

@@ -4,9 +4,10 @@ Lines are all lines of the package's files. Functions and modules are those that
 enters from its magic to its html, when it runs for the second time. The way of the plan is the order of
 modules that hold the plan as an argument in that run: a return is a module entered again, a climb is a step
 to a module that (directly or not) imports the one before. A comparison is an `==`, `!=`, `in` or `match`
-on the name of a rule or of a provider that stands as a literal in the code; what a call is for has names of
-its own (`role`), one of them a judge's. What it takes to add a rule or a provider are the examples of
-docs/extending.md, which tests run: their lines but for empty ones, and the entries that they register.
+on the name of a rule or of a provider that stands as a literal in the code, or on the kind of a reading;
+what a call is for has names of its own (`role`), one of them a judge's. What it takes to add a rule or a
+provider are the examples of docs/extending.md, which tests run: their lines but for empty ones, and the
+entries that they register.
 """
 
 from __future__ import annotations
@@ -79,9 +80,17 @@ def comparisons(parsed: Mapping[Path, ast.Module], names: frozenset[str]) -> lis
                 continue
             if any(isinstance(each, ast.Attribute) and each.attr == "role" for each in operands):
                 continue
-            if any(text in names for each in operands for text in literals(each)):
+            is_known = any(text in names for each in operands for text in literals(each))
+            if is_known or _names_kind(operands):
                 found.append(f"{path.relative_to(PACKAGE)}:{node.lineno}")
     return found
+
+
+def _names_kind(operands: Sequence[ast.expr]) -> bool:
+    """Whether the kind of a reading is compared with the name of one."""
+    kinds = [e.value for e in operands if isinstance(e, ast.Attribute) and e.attr == "kind"]
+    of_reading = any(ast.unparse(each).endswith("reading") for each in kinds)
+    return of_reading and any(text for each in operands for text in literals(each))
 
 
 TRIALS = {
@@ -197,7 +206,11 @@ def main() -> None:
     print(way(trip.modules, imports_of(parsed)))
     print("lines and places of a further", *trials(), sep="\n  ")
     compared = comparisons(parsed, names_of_entries())
-    print(f"comparisons on names of rules or providers: {len(compared)}", *compared, sep="\n  ")
+    print(
+        f"comparisons on names of rules, providers or kinds of answers: {len(compared)}",
+        *compared,
+        sep="\n  ",
+    )
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from provider import KEY, Act, Call, Loopback, PromptCache
 from provider_formats import PROSE, asked_format, held, schema_in
 
 from parallm_magics import OptionError, VoteRun, vote
+from parallm_magics.answers.reading_kinds import KINDS
 from parallm_magics.cell.blocks import parse
 from parallm_magics.cell.plan import make_plan
 from parallm_magics.core.models import Model
@@ -22,7 +23,7 @@ from parallm_magics.core.provider import CallFailed
 from parallm_magics.core.schemas import Schema, SchemaField
 from parallm_magics.core.tasks import Reading, Task
 from parallm_magics.patterns.opening import most_of_try
-from parallm_magics.providers import registry
+from parallm_magics.providers import answer_formats, registry
 from parallm_magics.providers.entries import BY_NAME
 from parallm_magics.providers.responses import ResponsesProvider
 from parallm_magics.recordings.request_key import key_of, request_of
@@ -399,3 +400,18 @@ def test_the_form_is_part_of_what_a_call_can_cost() -> None:
     assert most[0] is not None
     assert most[1] is not None
     assert most[0] < most[1]
+
+
+def test_a_kind_of_the_users_own_is_held_to_its_form(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a form is made of stands in the kind's entry, and not in its name."""
+    monkeypatch.setitem(KINDS, "percentage", KINDS["number"])
+    monkeypatch.setitem(KINDS, "colour", KINDS["choice"])
+    percentage, colour = Reading("percentage", low=0, high=99.5), Reading("colour", ("red", "blue"))
+    held = [answer_formats.document_of(each) for each in (percentage, colour, Reading("index"))]
+    values = [None if each is None else each["properties"]["answer"] for each in held]
+    assert values == [
+        {"type": "number", "minimum": 0, "maximum": 99.5},
+        {"type": "string", "enum": ["red", "blue"]},
+        None,
+    ]
+    assert answer_formats.grammar(percentage) == answer_formats.NUMBER_GRAMMAR

@@ -230,6 +230,13 @@ def test_nothing_dangerous_is_called(module: Path) -> None:
     assert "time.time(" not in text or inside(module) == "providers/retry_after.py"
 
 
+@pytest.mark.parametrize("module", MODULES, ids=inside)
+def test_no_code_compares_the_kind_of_answers_with_a_name(module: Path) -> None:
+    """What is special about a kind stands in its entry, so that one can be added in one place."""
+    named = re.compile(r"""\breading\.kind\s*(?:==|!=|(?:not )?in)\s*[("'{\[]""")
+    assert not named.search(module.read_text())
+
+
 def test_every_module_says_what_it_answers() -> None:
     """Each begins with a docstring of one sentence on its first line."""
     for module in MODULES:

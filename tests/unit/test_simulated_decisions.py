@@ -16,10 +16,10 @@ from parallm_magics import fanout, vote
 from parallm_magics.answers.label_probabilities import (
     expected_level,
     labels_of_reading,
-    levels_of,
     most_probable,
 )
 from parallm_magics.answers.questions import WHOLE
+from parallm_magics.answers.score_levels import levels_of
 from parallm_magics.core.tasks import Model, Reading, Task
 from parallm_magics.errors import ModelError
 from parallm_magics.recordings.codec import Front, entry_of, front_of, line_of, record_of
