@@ -93,7 +93,8 @@ class _Part:
         if value is None:
             return "null", None
         if kind == "choice":
-            return "choice", json.dumps(value, sort_keys=True)
+            whole = isinstance(value, float) and value.is_integer()
+            return "choice", json.dumps(int(value) if whole else value, sort_keys=True)
         if isinstance(value, bool):
             return "boolean", value
         if isinstance(value, Mapping):

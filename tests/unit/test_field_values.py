@@ -116,6 +116,14 @@ def test_places_with_a_meaning_are_compared_in_order() -> None:
     assert not same("list", [1, 2], [2, 1], {"anyOf": [point, {"type": "null"}]})
 
 
+def test_whole_numbers_of_a_closed_set_are_one_however_they_are_written() -> None:
+    """A JSON Schema takes 1.0 for 1; true and the text are others."""
+    assert same("choice", 1, 1.0)
+    assert not same("choice", 1, True)
+    assert not same("choice", 1, "1")
+    assert not same("choice", 1, 1.5)
+
+
 def test_an_object_has_a_key_for_each_field_that_it_has() -> None:
     """A field that is missing has no key, and null has one."""
     schema = schema_of(SchemaField("a"), SchemaField("b", required=False, nullable=True))
