@@ -20,6 +20,9 @@ _LONGEST_NUMBER = 4_000
 """Digits from which on Python's own reader of numbers gives up."""
 _DECLINED_WITHIN = 1_000
 """A longer text without an object is an attempt at one, not a refusal."""
+_MOST_LEVELS = 100
+"""What is nested deeper can be neither compared nor written again within Python's limits."""
+_TOO_DEEP = "the JSON object is nested too deeply"
 
 
 class NoObjectError(ValueError):
@@ -100,24 +103,52 @@ def _made(data: Any, schema: Schema) -> Any:
         ValueError: it does not conform.
     """
     _refuse_oddities(data)
-    names = dict.fromkeys(field.name for field in schema.fields).keys()
     inner = [*data.values()]
-    if names & data.keys() or not data:
-        return schema.make(data)
-    if len(inner) == 1 and isinstance(inner[0], dict):
-        return schema.make(inner[0])
+    if len(inner) != 1 or not isinstance(inner[0], dict) or _named(data, schema) or not data:
+        return _whole_object(data, schema)
+    try:
+        return _whole_object(inner[0], schema)
+    except ValueError as error:
+        problem = error
+    # The name may be another one of the only field.
+    try:
+        return _whole_object(data, schema)
+    except ValueError:
+        raise problem from None
+
+
+def _named(data: Mapping[str, Any], schema: Schema) -> bool:
+    return any(field.name in data for field in schema.fields)
+
+
+def _whole_object(data: Mapping[str, Any], schema: Schema) -> Any:
+    """Return the object that this JSON object is; not what the schema would make of anything at all.
+
+    Raises:
+        ValueError: it does not conform.
+    """
     made = schema.make(data)
-    # A class that asks for nothing would take any object, and a field may have other names too.
-    if made == schema.make({}):
+    if _named(data, schema) or not data:
+        return made
+    # A field may have other names too, but a class that asks for nothing would take any object.
+    try:
+        bare = schema.make({})
+    except ValueError:
+        return made
+    names = [field.name for field in schema.fields]
+    taken, filled = schema.plain(made), schema.plain(bare)
+    if all(taken.get(name) == filled.get(name) for name in names):
         raise ValueError(f"it has none of the fields {', '.join(names)[:80]}")
     return made
 
 
 def _refuse_oddities(data: Any) -> None:
-    """Refuse what is no JSON, or says two things at once."""
-    stack = [data]
+    """Refuse what is no JSON, or says two things at once, or is too deep to be held."""
+    stack = [(data, 1)]
     while stack:
-        each = stack.pop()
+        each, level = stack.pop()
+        if level > _MOST_LEVELS:
+            raise ValueError(_TOO_DEEP)
         if isinstance(each, _Doubled):
             raise ValueError(f"the key {each.key[:40]!r} stands twice in one object")
         if isinstance(each, float) and not math.isfinite(each):
@@ -125,9 +156,9 @@ def _refuse_oddities(data: Any) -> None:
         if isinstance(each, str) and _HALF.search(each):
             raise ValueError("a text in it holds half of a character")
         if isinstance(each, Mapping):
-            stack += [*each.keys(), *each.values()]
+            stack += [(part, level + 1) for part in (*each.keys(), *each.values())]
         elif isinstance(each, list):
-            stack += each
+            stack += [(part, level + 1) for part in each]
 
 
 def _no_object(text: str, problem: str) -> NoObjectError:
@@ -146,5 +177,5 @@ def _no_object(text: str, problem: str) -> NoObjectError:
         near = one_line(text[error.pos : error.pos + 20])
         return NoObjectError(f"the JSON is not valid: {error.msg.lower()} at {near!r}")
     except RecursionError:
-        return NoObjectError("the JSON object is nested too deeply")
+        return NoObjectError(_TOO_DEEP)
     return NoObjectError("the answer holds no JSON object")

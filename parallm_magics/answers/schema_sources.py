@@ -5,6 +5,8 @@ Pydantic is imported where a schema is made, and nowhere before.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import datetime
 import functools
 import json
@@ -23,6 +25,8 @@ from parallm_magics.errors import translated
 MOST_ERRORS = 3
 """So many of an object's mistakes are named."""
 _CLIP = 160
+_OF_VALIDATORS = (Exception, SystemExit, GeneratorExit, asyncio.CancelledError)
+"""Validators of the user's may raise anything; of these the last three would end or hang the run."""
 UNNAMED = "answer"
 """What a schema is called that has no name of its own."""
 
@@ -134,7 +138,12 @@ class Validated:
         """
         # Validators are code of the user's, and may take their time.
         text = _json(value)
-        return _validated(lambda: user_code.call(self.adapter.validate_json, text))
+        made = _validated(lambda: user_code.call(self.adapter.validate_json, text))
+        # What cannot be written again could neither be shown nor counted.
+        plain = _validated(lambda: user_code.call(self.plain, made))
+        if not isinstance(plain, dict):
+            raise ValueError(f"its class writes it as {type(plain).__name__} and not as an object")
+        return made
 
     def plain(self, value: Any) -> Any:
         """Return what JSON holds of an object, under the names by which it is read again."""
@@ -165,18 +174,21 @@ def _json(value: Any) -> str:
 def _validated(make: Callable[[], Any]) -> Any:
     """Return what is made; an object that does not conform is told in one line."""
 
-    def told(error: Exception) -> ValueError:
-        if hasattr(error, "errors"):
+    from pydantic import ValidationError
+
+    def told(error: BaseException) -> ValueError:
+        if isinstance(error, ValidationError):
             return ValueError(
                 _told((each["loc"], each["msg"]) for each in error.errors(include_url=False))
             )
         if isinstance(error, UserCodeInterrupted):
             return MakingInterrupted("its validation was interrupted")
         kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
-        return ValueError(_clipped(f"{kind}{error}") or type(error).__name__)
+        with contextlib.suppress(Exception):  # the words of an error are the user's code too
+            return ValueError(_clipped(f"{kind}{error}") or type(error).__name__)
+        return ValueError(type(error).__name__)
 
-    # Validators of the user's may raise anything.
-    return translated(make, told, Exception)
+    return translated(make, told, *_OF_VALIDATORS)
 
 
 def _told(problems: Iterable[tuple[Iterable[Any], str]]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import datetime
 import json
@@ -14,7 +15,16 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pydantic import BaseModel
+from pydantic import (
+    AliasChoices,
+    AliasPath,
+    BaseModel,
+    ConfigDict,
+    Field,
+    field_serializer,
+    field_validator,
+    model_serializer,
+)
 from typing_extensions import TypedDict
 from virtual_time import run_virtual
 
@@ -294,3 +304,136 @@ def test_true_objects_are_held_against_answers(as_what: Any) -> None:
         assert "vendor" in run.to_pandas("calls")
         rights = [item.outcomes["single"].right for item in run.measured]
         assert low <= sum(map(float, filter(None, rights))) / 40 <= high
+
+
+class Renamed(BaseModel):
+    """Its field may have another name in an answer."""
+
+    model_config = ConfigDict(populate_by_name=True)
+    a: Paper = Field(validation_alias=AliasChoices("paper", "document"))
+
+
+class Within(BaseModel):
+    """Its field stands deeper in an answer."""
+
+    a: int = Field(validation_alias=AliasPath("p", "q"))
+
+
+@pytest.mark.parametrize("name", ["paper", "document", "a"])
+def test_an_object_is_taken_by_each_name_that_its_class_takes(name: str) -> None:
+    """The schema shows one name only, yet another one is no mistake."""
+    found = read_object(f'{{"{name}": {{"vendor": "ACME"}}}}', schema_of(Renamed))
+    assert found.a == Paper("ACME")
+    assert read_object('{"p": {"q": 1}}', schema_of(Within)).a == 1
+
+
+def test_an_object_without_any_field_is_none_whatever_kind_of_schema_asks_for_it() -> None:
+    """A JSON Schema that requires nothing takes anything; so does a class that keeps what it does not know."""
+
+    class Keeps(BaseModel):
+        model_config = ConfigDict(extra="allow")
+        vendor: str = ""
+
+        def __eq__(self, other: object) -> bool:
+            raise RuntimeError("it cannot be compared")
+
+        __hash__ = None  # type: ignore[assignment]
+
+    free = {"type": "object", "properties": {"vendor": {"type": "string"}}}
+    for source in (free, Keeps):
+        with pytest.raises(NoObjectError, match="it has none of the fields vendor"):
+            read_object('{"other": 1}', schema_of(source))
+
+
+class _Mute(Exception):
+    """An error whose own words fail."""
+
+    def errors(self) -> Any:
+        raise ZeroDivisionError
+
+    __str__ = errors
+
+
+ODD_ERRORS = [SystemExit(3), GeneratorExit(), asyncio.CancelledError(), _Mute(), RecursionError()]
+
+
+@pytest.mark.parametrize("odd", ODD_ERRORS, ids=lambda odd: type(odd).__name__)
+def test_whatever_a_validator_raises_is_a_mistake_of_its_answer_alone(odd: BaseException) -> None:
+    """The run neither ends nor hangs, and no provider is blamed."""
+
+    class Odd(BaseModel):
+        x: int
+
+        @field_validator("x")
+        @classmethod
+        def check(cls, value: int) -> int:
+            if value == 1:
+                raise odd
+            return value
+
+    define_simulated("odd", lambda task, _: f'{{"x": {1 + (task.name == "b")}}}')
+    try:
+        run = ran(
+            "%section a\none\n\n%section b\ntwo",
+            model="odd",
+            schema="S",
+            variables={"S": Odd},
+            min_success=0,
+        )
+    finally:
+        forget("odd")
+    assert [record.status for record in run.results] == ["invalid", "ok"]
+    assert run.results[0].error is not None
+    assert type(odd).__name__ in run.results[0].error.message
+
+
+def test_an_object_that_its_class_cannot_write_again_is_invalid() -> None:
+    """It could be neither shown nor counted; no vote fails for it once all calls are paid."""
+
+    class Raises(BaseModel):
+        x: int
+
+        @field_serializer("x")
+        def write(self, value: int) -> int:
+            raise RuntimeError("never")
+
+    class Flat(BaseModel):
+        x: int
+
+        @model_serializer
+        def write(self) -> str:
+            return "x"
+
+    class Holds(BaseModel):
+        x: Any = Field(default_factory=object)
+        y: int
+
+    define_simulated(
+        "odd", lambda task, _: '{"y": 1}' if task.prompt.startswith("Y") else '{"x": 1}'
+    )
+    try:
+        for source, said, prompt in (
+            (Raises, "RuntimeError: never", "X?"),
+            (Flat, "writes it as str", "X?"),
+            (Holds, "Unable to serialize", "Y?"),
+        ):
+            options = {"schema": "S", "variables": {"S": source}, "min_success": 0}
+            run, _ = run_virtual(vote(prompt, model="odd", n=3, **options))
+            assert [record.status for record in run.results] == ["invalid"] * 3
+            assert said in run.results[0].error.message
+            json.dumps(run.to_dict())
+    finally:
+        forget("odd")
+
+
+@pytest.mark.parametrize(("begin", "end"), [("[", "]"), ('{"a":', "}")])
+def test_what_is_nested_too_deeply_for_python_is_no_object(begin: str, end: str) -> None:
+    """It would be read, and could then be neither compared, written nor pickled."""
+    schema = schema_of({"type": "object", "properties": {"x": {}}, "required": ["x"]})
+    for levels in (10, 99, 100, 500, 900, 980):
+        text = f'{{"x": {begin * (levels - 1)}1{end * (levels - 1)}}}'
+        if levels < 100:
+            pickle.dumps(read_object(text, schema))
+        else:
+            with pytest.raises(NoObjectError, match="nested too deeply"):
+                read_object(text, schema)
