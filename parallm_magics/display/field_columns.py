@@ -17,11 +17,14 @@ MOST_FIELDS = 6
 _BESIDE_PICTURE = 3
 """Most fields beside which there is room for the picture of the times."""
 
-_EMS, _WIDE, _SHORT = 10, 24, 24
+_EMS, _WIDE, _SHORT = 15, 24, 24
 """The width of a field's column on a page and in a terminal, and the characters that are seen whole in it."""
 
-_AT_ONCE, _FIRST_ROOM, _MORE_ROOM = 2, 620, 90
-"""How many fields are shown on every page, and from which width on each of the others is."""
+_AT_ONCE, _FIRST_EMS, _FIRST_SHARE = 2, 30, 24
+"""How many fields are shown on every page, and how wide: at most so much of it."""
+
+_FIRST_ROOM, _MORE_ROOM = 700, 120
+"""From which width of the page on each of the others is shown."""
 
 
 def table_columns(
@@ -87,13 +90,14 @@ def is_field(column: Column) -> bool:
 
 def _column(rows: Sequence[Row], name: str, place: int) -> Column:
     values = [row.fields[name] for row in rows if row.fields and row.fields.get(name) is not None]
-    room = 0 if place < _AT_ONCE else _FIRST_ROOM + _MORE_ROOM * (place - _AT_ONCE)
+    first = place < _AT_ONCE
     return Column(
         f"{_FIELD}{name}",
         text.one_line(name, 40),
         lambda row: field_in_words(row.fields, name),
-        ems=_EMS,
-        room=room,
+        ems=_FIRST_EMS if first else _EMS,
+        room=0 if first else _FIRST_ROOM + _MORE_ROOM * (place - _AT_ONCE),
+        share=_FIRST_SHARE if first else 0,
         wide=_WIDE,
         right=bool(values) and all(map(is_number, values)),
     )
