@@ -79,7 +79,7 @@ def test_a_cap_on_the_cost_keeps_what_came(server: Loopback, dialect: str) -> No
     one = asked(MODELS[dialect], n=1).cost
     assert one is not None
     with pytest.raises(BudgetExceeded) as told:
-        asked(MODELS[dialect], n=40, max_cost=15 * one, concurrency=1, max_tokens=10)
+        asked(MODELS[dialect], n=40, max_cost=30 * one, concurrency=1, max_tokens=10)
     run = told.value.run
     assert isinstance(run, VoteRun)
     assert 0 < run.fields["a"].valid < 40
