@@ -51,9 +51,8 @@ class Workers:
         self._forgets = plan.calls.once and not further
         self._follow_ups = [task.model for task in auxiliary if task.role != "guard"]
         self.models = OpenModels(plan.calls, auxiliary, context, options.max_cost)
-        self._further = further
+        self._further, self.notes = further, list[str]()
         self.tell: Listener = context.tell or (lambda event: None)
-        self.notes: list[str] = []
         wanted, rpm, tpm = options.concurrency, options.rpm, options.tpm
         self._rules = Rules(wanted or MOST_SLOTS, asked=wanted is not None, rpm=rpm, tpm=tpm)
         self._slots = Slots(self._rules.concurrency, self.models.clock)

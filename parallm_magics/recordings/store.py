@@ -156,8 +156,7 @@ class Recordings:
                 if self._writes:
                     self._file.append(line, front)
             except (OSError, ValueError) as error:
-                why = f"cannot be written ({_reason(error)}); recording has stopped"
-                self._write_no_more(why)
+                self._write_no_more(f"cannot be written ({_reason(error)}); recording has stopped")
 
     def missing(self, tasks: Sequence[Task]) -> RecordingMissing:
         """The error that says what is not recorded, and in what it differs from what is."""
