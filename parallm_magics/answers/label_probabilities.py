@@ -40,9 +40,9 @@ def expected_level(probabilities: Mapping[str, float]) -> float:
     return round(mean, 6)
 
 
-def answer_of_probabilities(reading: Reading, probabilities: Mapping[str, float]) -> str:
-    """Return the answer in words: the most probable choice, or the expected level of a score."""
-    if has_levels(reading):
+def answer_of_probabilities(probabilities: Mapping[str, float], *, levels: bool) -> str:
+    """Return the answer in words: the most probable choice, or of levels the expected one."""
+    if levels:
         return f"{expected_level(probabilities):.15g}"
     return most_probable(probabilities)
 

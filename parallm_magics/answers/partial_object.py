@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-_DEEP = 100
-"""Characters before an object that are no part of it, such as a fence or a greeting, may be many; braces few."""
+_MOST_BRACES = 100
+"""Braces that are tried as the beginning of the object; words before it may hold some."""
 
 
 def partial_object(text: str) -> dict[str, Any] | None:
@@ -20,7 +20,7 @@ def partial_object(text: str) -> dict[str, Any] | None:
     import pydantic_core  # here: only a cell with a schema needs it
 
     start = text.find("{")
-    for _ in range(_DEEP):
+    for _ in range(_MOST_BRACES):
         if start < 0:
             return None
         try:

@@ -161,6 +161,7 @@ KINDS: dict[str, ReadingKind] = {
         whole=_object,
         closing=_asking_for_object,
         noun="object",
+        is_enforceable=True,
     ),
 }
 """From the name of a kind to what there is to know of it."""

@@ -61,7 +61,7 @@ def resolved(node: Any, document: Node) -> Node:
     # The schema holds no circle, so that this ends.
     while "$ref" in own:
         rest = {key: value for key, value in own.items() if key != "$ref"}
-        own = {**_at(own["$ref"], document), **rest}
+        own = {**part_at(own["$ref"], document), **rest}
     if not isinstance(own.get("allOf"), list):
         return own
     merged: dict[str, Any] = {}
@@ -75,7 +75,7 @@ def resolved(node: Any, document: Node) -> Node:
     return merged
 
 
-def _at(pointer: Any, document: Node) -> Node:
+def part_at(pointer: Any, document: Node) -> Node:
     """Return the node that a reference names.
 
     Raises:
@@ -113,7 +113,7 @@ def refuse_recursion(document: Node) -> None:
         if "$dynamicRef" in node or "$recursiveRef" in node:
             raise ValueError("$dynamicRef is not supported; use $defs and #/$defs/NAME")
         if pointer is not None:
-            target = _at(pointer, document)
+            target = part_at(pointer, document)
             if pointer in way or pointer == "#":
                 name = pointer.rpartition("/")[2].lstrip("#") or "it"
                 raise ValueError(

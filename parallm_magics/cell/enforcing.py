@@ -23,11 +23,9 @@ def is_enforced(options: Options, reading: Reading | None, model: Model) -> bool
         OptionError: that was asked for, and cannot be.
     """
     asked = options.enforce
-    if reading is None or asked == "off" or model.decides:
+    if reading is None or asked == "off" or model.decides or not KINDS[reading.kind].is_enforceable:
         return False
     is_object = reading.schema is not None
-    if not _has_form(reading):
-        return False
     states_confidence = PICKS[options.pick].states_confidence and not is_object
     if asked == "on":
         if model.enforcement == "none":
@@ -49,12 +47,9 @@ def refuse_formless(tasks: Iterable[Task]) -> None:
     Raises:
         OptionError: says what gives them one.
     """
-    if not any(task.reading is not None and _has_form(task.reading) for task in tasks):
+    if not any(
+        task.reading is not None and KINDS[task.reading.kind].is_enforceable for task in tasks
+    ):
         raise OptionError(
             "--enforce on: no answer of this cell has a form; add --choices, --score, --number or --schema"
         )
-
-
-def _has_form(reading: Reading) -> bool:
-    """Tell whether there is anything that an answer could be held to."""
-    return reading.schema is not None or KINDS[reading.kind].is_enforceable

@@ -19,7 +19,7 @@ from parallm_magics.display.live_sums import LiveSums
 from parallm_magics.display.pace import axis
 from parallm_magics.display.run_rows import limit_of, opened_row, rows_of
 from parallm_magics.display.to_html import draw_ahead, html
-from parallm_magics.display.typed_words import fields_of
+from parallm_magics.display.typed_words import object_fields
 from parallm_magics.display.votes import ReadLabel, Votes, ballot
 
 _RUNS = "The work runs beside its guardrails; what it says is withheld until they have passed."
@@ -137,7 +137,7 @@ class Board:
                 self._fields.add(record)
         elif self._read_label is None:
             state = ""
-        if record.value is not None and fields_of(record.value) is not None:
+        if record.value is not None and object_fields(record.value) is not None:
             label = ""  # its fields have columns of their own
         worker.read = read_as("" if state == "valid" else state, label or None)
 

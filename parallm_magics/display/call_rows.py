@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from parallm_magics.answers.cleaning import label_of
 from parallm_magics.core.tasks import Record, Role, Task
 from parallm_magics.display import looks, text
-from parallm_magics.display.typed_words import fields_of, summary
+from parallm_magics.display.typed_words import object_fields, summary
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ def row_of(record: Record, read: Read | None = None) -> Row:
     Args:
         read: what was read of it, where that is no matter of its value alone.
     """
-    fields = fields_of(record.value)
+    fields = object_fields(record.value)
     read = read_of(record) if read is None else read
     about = about_of(record)
     item = "" if about.item in ("", record.name) else f" · {about.item}"
@@ -116,7 +116,7 @@ def read_as(ballot: str, value: Any) -> Read:
 
     The fields of an object stand in columns of their own.
     """
-    read = value is not None and ballot in ("", "valid") and fields_of(value) is None
+    read = value is not None and ballot in ("", "valid") and object_fields(value) is None
     label = label_of(value) if read else ""
     if ballot == "valid" and not read:
         return "", False

@@ -10,11 +10,11 @@ from parallm_magics.display.kinds import Block, Definition, Table
 from parallm_magics.display.typed_words import (
     DEPTH,
     EMPTY,
-    fields_of,
     in_words,
     is_cell,
     is_list,
     is_number,
+    object_fields,
 )
 
 VALUE_LIMIT, LIST_LIMIT = 2_000, 40
@@ -30,7 +30,7 @@ def definition(fields: Mapping[str, Any], depth: int = 0) -> Definition:
 
 
 def _drawn(value: Any, depth: int) -> str | Block:
-    fields = fields_of(value)
+    fields = object_fields(value)
     if fields and depth < DEPTH:
         return definition(fields, depth)
     if is_list(value) and value and not is_cell(value) and depth < DEPTH:
@@ -49,7 +49,7 @@ def _text_of(value: str) -> str:
 
 def _of_list(entries: Sequence[Any], depth: int) -> Block:
     """Objects of a kind as a table, whatever else below each other by number."""
-    rows = [fields_of(each) for each in entries]
+    rows = [object_fields(each) for each in entries]
     shown = rows[:LIST_LIMIT]
     names = [*dict.fromkeys(name for row in shown for name in row or ())]
     left = len(entries) - len(shown)

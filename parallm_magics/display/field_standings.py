@@ -7,7 +7,7 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
 from parallm_magics.core.tasks import Record
-from parallm_magics.display.kinds import FieldVote, FieldVotes
+from parallm_magics.display.kinds import FieldVoteRow, FieldVotes
 from parallm_magics.display.typed_words import in_words
 
 ReadFields = Callable[[Record], Mapping[str, tuple[Hashable, Any]]]
@@ -39,7 +39,7 @@ class FieldStandings:
         """A row a field: what leads, with how many of so many votes."""
         return FieldVotes(tuple(self._row(name, requested) for name in self._votes))
 
-    def _row(self, name: str, requested: int) -> FieldVote:
+    def _row(self, name: str, requested: int) -> FieldVoteRow:
         votes = self._votes[name]
         first, *others = (*votes.most_common(2), (None, 0))
         most = first[1]
@@ -47,4 +47,4 @@ class FieldStandings:
         status = "leads" if leads else "level" if most else "no votes yet"
         value = in_words(self._values[name, first[0]], _VALUE) if leads else ""
         share = most / max(requested, 1)
-        return FieldVote(name, value, share, f"{most:,} of {requested:,}", status)
+        return FieldVoteRow(name, value, share, f"{most:,} of {requested:,}", status)

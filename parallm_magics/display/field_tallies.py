@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from parallm_magics.display import text, vote_words
 from parallm_magics.display.definitions import definition
-from parallm_magics.display.kinds import Block, FieldVote, FieldVotes
+from parallm_magics.display.kinds import Block, FieldVoteRow, FieldVotes
 from parallm_magics.display.typed_words import in_words, is_short
 from parallm_magics.display.view import FieldTally
 from parallm_magics.display.votes import vote_bars
@@ -33,14 +33,14 @@ def winners(fields: Sequence[FieldTally]) -> dict[str, object]:
     return {each.name: each.value for each in fields if each.decided}
 
 
-def _row(each: FieldTally) -> FieldVote:
+def _row(each: FieldTally) -> FieldVoteRow:
     tally = each.tally
     most = max((votes for _, votes in tally.counts), default=0)
     requested = max(tally.requested, 1)
     detail: list[Block] = [vote_bars(tally, brief=True)]
     if each.decided and not is_short(each.value, _SHORT):
         detail.insert(0, definition({each.name: each.value}))
-    return FieldVote(
+    return FieldVoteRow(
         each.name,
         in_words(each.value, 200) if each.decided else "",
         most / requested,

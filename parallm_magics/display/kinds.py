@@ -270,7 +270,7 @@ class Shares:
 
 
 @dataclass(frozen=True, slots=True)
-class FieldVote:
+class FieldVoteRow:
     """How the votes of one field fell.
 
     Attributes:
@@ -294,7 +294,7 @@ class FieldVote:
 class FieldVotes:
     """The votes of an object's fields, a row each."""
 
-    rows: tuple[FieldVote, ...]
+    rows: tuple[FieldVoteRow, ...]
 
 
 @dataclass(frozen=True, slots=True)

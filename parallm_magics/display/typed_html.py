@@ -86,7 +86,7 @@ def field_votes(block: kinds.FieldVotes, draw: Draw) -> Markup:
     return div(looks.BLOCK, grid(styles, rows, head, ruled=True, caption=caption))
 
 
-def _status(row: kinds.FieldVote, draw: Draw) -> Markup:
+def _status(row: kinds.FieldVoteRow, draw: Draw) -> Markup:
     said = text.one_line(row.status, 200)
     if not row.detail:
         return Element("span")(said)

@@ -38,7 +38,7 @@ _SINGLE = (str, int, float, type(None), Decimal, date, time)
 """What is one thing without a further look: to ask for an interface, as of a mapping, takes far longer."""
 
 
-def fields_of(value: object) -> Mapping[str, Any] | None:
+def object_fields(value: object) -> Mapping[str, Any] | None:
     """The fields of a typed answer by name, as plain values; None where it is no object.
 
     A dict has its keys, a pydantic model and a dataclass their fields.
@@ -84,7 +84,7 @@ def in_words(value: object, limit: int = text.LIMIT, depth: int = 0) -> str:
         return _number(value)
     if isinstance(value, date | time):
         return value.isoformat()
-    fields = fields_of(value)
+    fields = object_fields(value)
     if fields is not None:
         return _fields_in_words(fields, limit, depth)
     if is_list(value):
@@ -125,7 +125,7 @@ def _list_in_words(entries: Sequence[Any], limit: int, depth: int) -> str:
 
 def is_whole(value: object) -> bool:
     """Whether a value is one thing, which no comma divides."""
-    return fields_of(value) is None and not is_list(value)
+    return object_fields(value) is None and not is_list(value)
 
 
 def summary(fields: Mapping[str, Any], limit: int = 400) -> str:

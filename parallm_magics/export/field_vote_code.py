@@ -11,7 +11,7 @@ from parallm_magics.core.schemas import Schema, SchemaField
 from parallm_magics.export.code_text import quoted
 from parallm_magics.export.vote_code import Sources, exact, terms
 from parallm_magics.patterns.panel import Rule
-from parallm_magics.voting.field_ballots import read_as
+from parallm_magics.voting.field_ballots import voted_as
 from parallm_magics.voting.object_votes import rule_of_field
 from parallm_magics.voting.pick_rules import rule_named
 from parallm_magics.voting.ties import DEFAULT_TIES
@@ -88,7 +88,7 @@ def _deciding(rule: Rule, schema: Schema, requested: int, sources: Sources) -> l
     if len(entries) == 1:
         settle = rule_named(entries.pop()).settle
         return [f"decision = {sources.call(settle, 'field.votes', told)}"]
-    kinds = {f.kind for f in schema.fields if read_as(f) in rule.entry.kinds}
+    kinds = {f.kind for f in schema.fields if voted_as(f) in rule.entry.kinds}
     listed = ", ".join(map(quoted, sorted(kinds)))
     others = [entry for entry in entries if entry != rule.entry.name]
     other = rule_named(others[0]).settle

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from parallm_magics import display
 from parallm_magics.patterns.ballots import Ballot
-from parallm_magics.voting.field_ballots import closed_set
+from parallm_magics.voting.field_ballots import labels_of_field
 from parallm_magics.voting.field_votes import FieldVote
 
 _LABEL = 200
@@ -37,7 +37,7 @@ def field_tallies(
 
     def tally(vote: FieldVote) -> display.Tally:
         words = _in_words(vote)
-        nobody = [label for label in closed_set(vote.field) if label not in vote.tally]
+        nobody = [label for label in labels_of_field(vote.field) if label not in vote.tally]
         return display.Tally(
             counts=tuple(
                 (words.get(label, label), vote.tally[label]) for label in (*words, *nobody)

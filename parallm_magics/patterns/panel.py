@@ -14,7 +14,7 @@ from parallm_magics.core.schemas import SchemaField
 from parallm_magics.core.tasks import Reading, Task
 from parallm_magics.errors import OptionError
 from parallm_magics.voting.counting import Base
-from parallm_magics.voting.field_ballots import closed_set
+from parallm_magics.voting.field_ballots import labels_of_field
 from parallm_magics.voting.object_votes import misfit, rule_of_field
 from parallm_magics.voting.pick_rules import (
     DEFAULT,
@@ -67,7 +67,7 @@ class Rule:
     def of_field(self, field: SchemaField) -> Rule:
         """The rule by which a field of an object is decided."""
         entry = rule_of_field(self.entry, field)
-        return replace(self, pick=entry.name, choices=closed_set(field))
+        return replace(self, pick=entry.name, choices=labels_of_field(field))
 
     @property
     def waves(self) -> bool:

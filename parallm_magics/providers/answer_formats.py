@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from parallm_magics.answers.reading_kinds import KINDS
@@ -37,11 +37,11 @@ EXPLAINED_BYTES = 1_000
 @functools.lru_cache(64)
 def most_bytes(reading: Reading) -> int:
     """How much more a model reads at most where its answer is held to this form."""
-    document, named = document_of(reading), json_schema_format(reading)
+    document, named = answer_schema(reading), json_schema_format(reading)
     return len(json.dumps(document)) + len(json.dumps(dict(named))) + EXPLAINED_BYTES
 
 
-def document_of(reading: Reading) -> dict[str, Any] | None:
+def answer_schema(reading: Reading) -> dict[str, Any] | None:
     """The JSON Schema of an answer that is to be read so; None where there is none."""
     if reading.schema is not None:
         document: dict[str, Any] = json.loads(reading.schema.document)
@@ -59,7 +59,7 @@ def document_of(reading: Reading) -> dict[str, Any] | None:
 
 def _value_of(reading: Reading) -> dict[str, Any] | None:
     """The schema of a label or a number."""
-    if values := closed_set(reading):
+    if values := enumerated_answers(reading):
         return {"type": "string", "enum": list(values)}
     if not _is_number(reading):
         return None
@@ -73,7 +73,7 @@ def _is_number(reading: Reading) -> bool:
     return kind.is_number and kind.is_enforceable
 
 
-def closed_set(reading: Reading) -> tuple[str, ...]:
+def enumerated_answers(reading: Reading) -> tuple[str, ...]:
     """All answers there can be, where they can be named: labels, or the whole numbers of a score."""
     if KINDS[reading.kind].is_label:
         return reading.choices
@@ -89,7 +89,7 @@ def closed_set(reading: Reading) -> tuple[str, ...]:
 @functools.lru_cache(64)
 def json_schema_format(reading: Reading) -> Fields:
     """OpenAI's named schema: strict where it can be said so, else as a wish."""
-    document = document_of(reading)
+    document = answer_schema(reading)
     if document is None:
         return {}
     strict = strict_schema(document)
@@ -106,7 +106,7 @@ def anthropic_format(reading: Reading) -> Fields:
     """Anthropic's format, by the SDK's own transformation; empty for what it would close by mistake."""
     from anthropic import transform_schema
 
-    document = document_of(reading)
+    document = answer_schema(reading)
     if document is None or is_open(document):
         return {}
     try:
@@ -135,21 +135,17 @@ def chat_format(reading: Reading, enforces: Enforces) -> Fields:
     """What holds an answer of chat completions: a schema, or a server's own field for labels."""
     if enforces == "nothing":
         return {}
-    if reading.schema is None and enforces == "structured_outputs":
-        held = vllm_format(reading)
-        return {"structured_outputs": held} if held else {}
-    if reading.schema is None and enforces == "grammar":
-        written = grammar(reading)
-        return {"grammar": written} if written else {}
+    if reading.schema is None and enforces in _OWN_FORMS:
+        held = _OWN_FORMS[enforces](reading)
+        return {enforces: held} if held else {}
     schema = json_schema_format(reading)
-    held = {"type": "json_schema", "json_schema": schema}
-    return {"response_format": held} if schema else {}
+    return {"response_format": {"type": "json_schema", "json_schema": schema}} if schema else {}
 
 
 @functools.lru_cache(64)
 def vllm_format(reading: Reading) -> Fields:
     """The `structured_outputs` of vLLM from 0.12 on, which took the place of `guided_choice`."""
-    if values := closed_set(reading):
+    if values := enumerated_answers(reading):
         return {"choice": list(values)}
     if not _is_number(reading):
         return {}
@@ -159,8 +155,15 @@ def vllm_format(reading: Reading) -> Fields:
 @functools.lru_cache(64)
 def grammar(reading: Reading) -> str:
     """A grammar of llama.cpp (GBNF) whose only sentences are such answers; "" where there is none."""
-    if values := closed_set(reading):
+    if values := enumerated_answers(reading):
         return "root ::= " + " | ".join(json.dumps(each, ensure_ascii=False) for each in values)
     if not _is_number(reading):
         return ""
     return SHARE_GRAMMAR if (reading.low, reading.high) == (0, 1) else NUMBER_GRAMMAR
+
+
+_OWN_FORMS: Mapping[Enforces, Callable[[Reading], Any]] = {
+    "structured_outputs": vllm_format,
+    "grammar": grammar,
+}
+"""What servers have for labels and numbers besides schemas, by the field of the request that it goes into."""

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from parallm_magics.answers.label_probabilities import answer_of_probabilities
 from parallm_magics.core.foreign_text import one_line
 from parallm_magics.core.provider import Reply
-from parallm_magics.core.tasks import Fault, Reading
+from parallm_magics.core.tasks import Fault
 from parallm_magics.providers import keys
 
 REFUSED = Reply("", "refusal")
@@ -26,8 +26,8 @@ def no_answer(why: str) -> Fault:
 MISSING = no_answer("the model left it out")
 
 
-def answer_of(
-    reading: Reading, labels: Sequence[str], shares: Mapping[str, object]
+def probable_answer(
+    labels: Sequence[str], shares: Mapping[str, object], *, levels: bool
 ) -> Reply | Fault:
     """Return the answer that these probabilities give; a fault where they can be none.
 
@@ -37,6 +37,7 @@ def answer_of(
     Args:
         labels: those that were asked for.
         shares: by label, as they were sent.
+        levels: whether the labels are the levels of a score.
     """
     unknown = [label for label in shares if label not in labels]
     if unknown:
@@ -54,4 +55,4 @@ def answer_of(
             f"its probabilities sum up to {total:.3g}" if shares else "no probabilities"
         )
     scaled = {label: share if total == 1 else share / total for label, share in found.items()}
-    return Reply(answer_of_probabilities(reading, scaled), probabilities=scaled)
+    return Reply(answer_of_probabilities(scaled, levels=levels), probabilities=scaled)

@@ -13,8 +13,8 @@ from parallm_magics.answers.label_probabilities import (
 )
 from parallm_magics.answers.questions import split_prompt
 from parallm_magics.core.provider import CallFailed, Heard, Reply
-from parallm_magics.core.tasks import Fault, Reading, Task
-from parallm_magics.providers.decision_answers import MISSING, REFUSED, answer_of, no_answer
+from parallm_magics.core.tasks import Fault, Task
+from parallm_magics.providers.decision_answers import MISSING, REFUSED, no_answer, probable_answer
 from parallm_magics.providers.draft import Draft
 from parallm_magics.providers.json_values import mapping, merged, string
 from parallm_magics.providers.openai import OpenAIProvider, usage_of
@@ -147,7 +147,7 @@ def _answer(question: Mapping[str, Any], sent: Mapping[str, Any]) -> Answered:
     if len(set(map(str, names))) < len(names):
         return no_answer("a label has two probabilities")
     shares = {str(name): each.get("probability") for name, each in zip(names, parts, strict=True)}
-    return answer_of(Reading("score" if of_score else "choice"), labels, shares)
+    return probable_answer(labels, shares, levels=of_score)
 
 
 def _unknown(task: Task, fault: Fault) -> str:

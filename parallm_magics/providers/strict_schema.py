@@ -11,6 +11,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from parallm_magics.answers.schema_fields import part_at
+
 KEPT = frozenset(
     {
         "type",
@@ -131,11 +133,10 @@ def _resolved(node: Mapping[str, Any], root: Mapping[str, Any]) -> Mapping[str, 
         node = {**node["allOf"][0], **{name: node[name] for name in node if name != "allOf"}}
     if "$ref" not in node or (len(node) == 1 and node is not root):
         return node
-    named: Any = root
-    for step in str(node["$ref"]).removeprefix("#/").split("/"):
-        if not isinstance(named, Mapping) or step not in named:
-            raise NotStrictError
-        named = named[step]
+    try:
+        named = part_at(node["$ref"], root)
+    except ValueError:
+        raise NotStrictError from None
     return {**named, **{name: node[name] for name in node if name != "$ref"}}
 
 

@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 
 from parallm_magics.answers.label_probabilities import has_levels, labels_of_reading
 from parallm_magics.answers.questions import split_prompt
-from parallm_magics.core.tasks import Reading, Task
-from parallm_magics.providers.decision_answers import MISSING, answer_of, no_answer
+from parallm_magics.core.tasks import Task
+from parallm_magics.providers.decision_answers import MISSING, no_answer, probable_answer
 from parallm_magics.providers.decisions import Answered, DecisionProvider, name_of
 from parallm_magics.providers.draft import Draft
 from parallm_magics.providers.json_values import mapping, merged, string
@@ -56,7 +56,8 @@ def _answer(question: Mapping[str, Any], sent: object) -> Answered:
         return no_answer(f"it is a {kind or 'thing without a type'} and not a {wanted}")
     labels = [*question["criteria"]]
     shares = mapping(said.get("probabilities"))
-    if wanted == "score":  # its levels are counted from 0
+    of_score = wanted == "score"
+    if of_score:  # its levels are counted from 0
         places = {str(place): label for place, label in enumerate(labels)}
         shares = {places.get(place, place): share for place, share in shares.items()}
-    return answer_of(Reading(wanted), labels, shares)
+    return probable_answer(labels, shares, levels=of_score)

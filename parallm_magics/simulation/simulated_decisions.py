@@ -76,7 +76,7 @@ def decided(task: Task, settings: Settings) -> tuple[str, dict[str, float]]:
     if numbers("right").random() >= chance:
         label = draws.pick(_others(reading, labels, right), numbers("wrong"))
     stated = _stated(_shares(reading, labels, label, chance), settings.sharpness or 1.0)
-    return answer_of_probabilities(reading, stated), stated
+    return answer_of_probabilities(stated, levels=has_levels(reading)), stated
 
 
 def _unsharpened(task: Task) -> Task:

@@ -13,7 +13,7 @@ from parallm_magics.core.tasks import Reading, Record
 from parallm_magics.study.findings import Findings
 from parallm_magics.study.outcomes import Item
 from parallm_magics.study.voter_findings import agreement
-from parallm_magics.voting.field_ballots import closed_set
+from parallm_magics.voting.field_ballots import labels_of_field
 
 
 class FieldFindings(Findings):
@@ -29,7 +29,7 @@ class FieldFindings(Findings):
         super().__init__(plan, records)
         self.field = field
         # Labels are the same where values are, so that nothing is left to be read into them.
-        self._reading = Reading("choice", closed_set(field))
+        self._reading = Reading("choice", labels_of_field(field))
         self._own = tuple(items)
 
     def _items(self) -> Iterable[Item]:

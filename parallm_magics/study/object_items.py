@@ -15,7 +15,7 @@ from parallm_magics.patterns.object_ballots import vote_of_objects
 from parallm_magics.study.measures import Outcome
 from parallm_magics.study.outcomes import Counting, Item, until_decided
 from parallm_magics.voting.field_ballots import labelled
-from parallm_magics.voting.field_values import field_keys, value_key
+from parallm_magics.voting.field_values import field_keys, object_key, value_key
 from parallm_magics.voting.object_votes import ObjectVote
 from parallm_magics.voting.pick_rules import rule_named
 
@@ -146,7 +146,7 @@ def _whole_outcome(
         return replace(found, value=things.get(counting.system.places[0]))
     answer: tuple[str | None, bool] = (None, False)
     if vote.value is not None:
-        key = frozenset(field_keys(vote.value, schema).items())
+        key = object_key(vote.value, schema)
         answer = called.label(key, vote.label), called.is_true(key)
     problem = vote.how if vote.status == "rule_failed" else ""
     found = replace(_answered(base, [answer], called), value=vote.value, problem=problem)

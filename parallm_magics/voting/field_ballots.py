@@ -123,18 +123,18 @@ def written(value: Any) -> str:
 
 def _counted(value: Any, field: SchemaField, label: str) -> Decimal | str:
     """The number that a rule can compute with, else the label."""
-    number = as_number(value) if read_as(field) == "number" else None
+    number = as_number(value) if voted_as(field) == "number" else None
     if number is None or (number and abs(number.adjusted()) > _MOST_DIGITS):
         return label
     return number
 
 
-def read_as(field: SchemaField) -> Kind:
+def voted_as(field: SchemaField) -> Kind:
     """Return the kind of answers as which the values of a field are voted on."""
     return _READ_AS.get(field.kind, "open")
 
 
-def closed_set(field: SchemaField) -> tuple[str, ...]:
+def labels_of_field(field: SchemaField) -> tuple[str, ...]:
     """Return the labels of a field that has a closed set of them; empty for every other field."""
     labels = ("true", "false") if field.kind == "boolean" else field.choices
     return (*labels, "null") if labels and field.nullable else labels

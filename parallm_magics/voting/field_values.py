@@ -47,6 +47,11 @@ def field_keys(thing: Any, schema: Schema) -> dict[str, Key]:
     return {field.name: value_key(plain[field.name], field, schema) for field in fields}
 
 
+def object_key(thing: Any, schema: Schema) -> frozenset[tuple[str, Key]]:
+    """Return what is equal for objects that say the same in every field."""
+    return frozenset(field_keys(thing, schema).items())
+
+
 def as_number(value: Any) -> Decimal | None:
     """Return the number that a value is, exactly as it is written; None where it is none."""
     if isinstance(value, bool) or not isinstance(value, int | float | str | Decimal):

@@ -10,7 +10,7 @@ from typing import Any
 
 from parallm_magics.voting.count_statistics import CountStatistics
 from parallm_magics.voting.counting import Outcome, weight_sums
-from parallm_magics.voting.field_ballots import FieldBallots, closed_set
+from parallm_magics.voting.field_ballots import FieldBallots, labels_of_field
 from parallm_magics.voting.pick_rules import rule_named
 from parallm_magics.voting.rule_entry import Decision, Number, PickRule, counts_of
 from parallm_magics.voting.ties import listed
@@ -138,7 +138,7 @@ class FieldVote(CountStatistics):
 
     @property
     def _closed_set(self) -> tuple[str, ...]:
-        return closed_set(self.field)
+        return labels_of_field(self.field)
 
     @property
     def _repeated(self) -> bool:

@@ -11,13 +11,13 @@ from typing import Any
 from parallm_magics.core.schemas import Schema, SchemaField
 from parallm_magics.voting.counting import Base, Outcome, Share
 from parallm_magics.voting.field_ballots import (
-    closed_set,
     field_ballots,
     labelled,
-    read_as,
+    labels_of_field,
+    voted_as,
     written,
 )
-from parallm_magics.voting.field_values import Key, field_keys
+from parallm_magics.voting.field_values import object_key
 from parallm_magics.voting.field_votes import FieldVote
 from parallm_magics.voting.pick_rules import DEFAULT, rule_named
 from parallm_magics.voting.rule_entry import Decision, PickRule, Terms, Vote
@@ -110,7 +110,7 @@ def field_votes(
 
     def ruled(field: SchemaField, votes: Sequence[Vote]) -> tuple[PickRule, Decision]:
         own = rule_of_field(entry, field)
-        terms = Terms(requested, enough, q, base, choices=closed_set(field))
+        terms = Terms(requested, enough, q, base, choices=labels_of_field(field))
         return own, break_tie(own.decide(votes, terms), votes, ties, seed)
 
     return object_vote(objects, schema, ruled, weights)
@@ -143,8 +143,8 @@ def object_vote(
     labels = object_labels(objects, schema)
     if value is None:
         return ObjectVote(fields, None, None, status, how, labels)
-    plain, key = schema.plain(value), _object_key(value, schema)
-    same = (labels[at] for at in labels if _object_key(objects[at], schema) == key)
+    plain, key = schema.plain(value), object_key(value, schema)
+    same = (labels[at] for at in labels if object_key(objects[at], schema) == key)
     label = next(same, None)
     how = "" if label else "composed: no single voter gave this object"
     return ObjectVote(fields, value, plain, status, how, labels, label or written(plain))
@@ -179,18 +179,13 @@ def object_labels(objects: Sequence[Any], schema: Schema) -> dict[int, str]:
     Of equal ones the most usual spelling counts, of equally usual ones the first.
     """
     things = {at: thing for at, thing in enumerate(objects) if thing is not None}
-    keys = {at: _object_key(thing, schema) for at, thing in things.items()}
+    keys = {at: object_key(thing, schema) for at, thing in things.items()}
     return labelled(keys, {at: schema.plain(thing) for at, thing in things.items()})[0]
-
-
-def _object_key(thing: Any, schema: Schema) -> frozenset[tuple[str, Key]]:
-    """What is equal for objects that say the same in every field."""
-    return frozenset(field_keys(thing, schema).items())
 
 
 def rule_of_field(rule: PickRule, field: SchemaField) -> PickRule:
     """Return the rule that decides a field: the panel's, or plurality where it cannot count these."""
-    return rule if read_as(field) in rule.kinds else rule_named(DEFAULT)
+    return rule if voted_as(field) in rule.kinds else rule_named(DEFAULT)
 
 
 def misfit(rule: PickRule, ties: str, schema: Schema) -> str:
@@ -203,6 +198,6 @@ def misfit(rule: PickRule, ties: str, schema: Schema) -> str:
         return f"--pick {rule.name} does not work with --schema, because it looks for one label; {instead}"
     if TIES[ties].asks:
         return "--ties judge does not work with --schema; use --ties report, first or random"
-    if not any(read_as(field) in rule.kinds for field in schema.fields):
+    if not any(voted_as(field) in rule.kinds for field in schema.fields):
         return f"--pick {rule.name} {rule.wants}; {schema.name} has no such field"
     return ""

@@ -407,7 +407,7 @@ def test_a_kind_of_the_users_own_is_held_to_its_form(monkeypatch: pytest.MonkeyP
     monkeypatch.setitem(KINDS, "percentage", KINDS["number"])
     monkeypatch.setitem(KINDS, "colour", KINDS["choice"])
     percentage, colour = Reading("percentage", low=0, high=99.5), Reading("colour", ("red", "blue"))
-    held = [answer_formats.document_of(each) for each in (percentage, colour, Reading("index"))]
+    held = [answer_formats.answer_schema(each) for each in (percentage, colour, Reading("index"))]
     values = [None if each is None else each["properties"]["answer"] for each in held]
     assert values == [
         {"type": "number", "minimum": 0, "maximum": 99.5},

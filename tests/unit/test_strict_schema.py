@@ -13,8 +13,8 @@ from provider_formats import value_of
 from parallm_magics.answers.schema_sources import schema_of
 from parallm_magics.core.tasks import Reading
 from parallm_magics.providers.answer_formats import (
+    answer_schema,
     anthropic_format,
-    document_of,
     grammar,
     json_schema_format,
     vllm_format,
@@ -158,7 +158,7 @@ def test_a_score_is_a_list_of_whole_numbers_where_that_is_short(
     reading: Reading, levels: int | None
 ) -> None:
     """Else a number, in its range where the wire has one."""
-    document = document_of(reading)
+    document = answer_schema(reading)
     assert document is not None
     value = document["properties"]["answer"]
     if levels is None:

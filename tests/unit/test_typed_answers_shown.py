@@ -42,7 +42,7 @@ from parallm_magics.display import (
     reliability,
 )
 from parallm_magics.display.definitions import definition
-from parallm_magics.display.typed_words import fields_of, in_words, summary
+from parallm_magics.display.typed_words import in_words, object_fields, summary
 
 INVOICE: dict[str, Any] = {
     "vendor": "Acme",
@@ -116,10 +116,10 @@ def test_a_model_of_pydantic_has_its_fields() -> None:
     """By the names that JSON has for them."""
     pydantic = pytest.importorskip("pydantic")
     model = pydantic.create_model("M", total=(Decimal, ...), due=(date, ...))
-    fields = fields_of(model(total="1.50", due="2026-01-02"))
+    fields = object_fields(model(total="1.50", due="2026-01-02"))
     assert fields == {"total": Decimal("1.50"), "due": "2026-01-02"}
-    assert fields_of("text") is None
-    assert fields_of(model) is None
+    assert object_fields("text") is None
+    assert object_fields(model) is None
 
 
 _plain = st.recursive(
