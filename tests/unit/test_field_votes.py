@@ -20,7 +20,10 @@ from typing_extensions import TypedDict
 
 from parallm_magics.answers import schema_sources
 from parallm_magics.core.schemas import SchemaField
-from parallm_magics.voting import field_votes
+from parallm_magics.voting import field_votes, p_mode
+from parallm_magics.voting.object_votes import object_vote
+from parallm_magics.voting.pick_rules import rule_named
+from parallm_magics.voting.rule_entry import Decision, PickRule, Vote
 
 # By field: spellings of each of three different answers.
 ANSWERS: Mapping[str, Sequence[Sequence[Any]]] = {
@@ -274,12 +277,25 @@ def test_rules_that_no_field_can_keep_are_refused(rule: str, says: str) -> None:
         field_votes([{"x": "a"}], schema_of(SchemaField("x")), ties="judge")
 
 
-def test_a_closed_set_is_known_to_the_statistics() -> None:
-    """Of two labels one is likelier to lead than of any number of them."""
-    fields = SchemaField("k", "choice", choices=("a", "b")), SchemaField("x")
-    vote = field_votes([{"k": "a", "x": "a"}] * 3, schema_of(*fields))
-    assert vote.fields["k"].interval == vote.fields["x"].interval
-    assert vote.fields["k"].p_mode is None
+@pytest.mark.parametrize(
+    ("field", "labels"),
+    [
+        (SchemaField("k", "choice", choices=("a", "b", "c")), 3),
+        (SchemaField("k", "choice", nullable=True, choices=("a", "b", "c")), 4),
+        (SchemaField("k", "boolean"), 2),
+        (SchemaField("k", "boolean", nullable=True), 3),
+        (SchemaField("k", nullable=True), 2),  # of an open set, one more than was seen
+    ],
+)
+def test_the_statistics_know_how_many_answers_a_field_has(field: SchemaField, labels: int) -> None:
+    """The more labels could still come, the less sure it is that the leader is the usual answer."""
+    value = True if field.kind == "boolean" else "a"
+
+    def plurality(_: SchemaField, votes: Sequence[Vote]) -> tuple[PickRule, Decision]:
+        return rule_named("plurality"), Decision("decided", votes[0].label)
+
+    vote = object_vote([{"k": value}] * 3, schema_of(field), plurality, repeats=True).fields["k"]
+    assert vote.p_mode == pytest.approx(float(p_mode([3, *[0] * (labels - 1)])))
 
 
 # --- what users give as a schema ------------------------------------------------------------------

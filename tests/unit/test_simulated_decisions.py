@@ -96,6 +96,27 @@ def test_rho_is_the_correlation_of_right_and_wrong():
         assert seen == distinct
 
 
+@pytest.mark.parametrize(
+    ("length", "levels"),
+    [
+        (2, 3),
+        (9, 10),
+        (10, 6),
+        (12, 7),
+        (16, 9),
+        (27, 10),
+        (28, 8),
+        (100, 6),
+        (11, 6),
+        (1, 6),
+        (0.5, 6),
+    ],
+)
+def test_levels_are_whole_numbers_wherever_ten_of_them_can_divide_the_range(length, levels):
+    """The finest steps of whole numbers that ten levels can take; where none divides it, five steps."""
+    assert len(levels_of(Reading("score", low=1, high=1 + length))) == levels
+
+
 @given(
     st.integers(-100, 100), st.integers(1, 300), st.lists(st.floats(0, 1), min_size=2, max_size=300)
 )
