@@ -175,14 +175,19 @@ def test_other_errors_keep_their_meaning(server: Loopback, status: int) -> None:
     assert all(asked_format(call.body)[0] for call in server.log)
 
 
-def test_a_400_that_is_not_about_the_form_stays_one(server: Loopback) -> None:
+QUOTED = {"error": {"message": "not answered: is this JSON schema safe?"}}
+
+
+@pytest.mark.parametrize("body", [None, QUOTED], ids=["bare", "quotes the prompt"])
+def test_a_400_that_is_not_about_the_form_stays_one(server: Loopback, body: Any) -> None:
     """The call is tried once in words, and then it is known that the form is not at fault."""
-    server.script("m", Act(status=400))
-    text = "\n".join(f"%section s{at}\n{at}" for at in range(4))
+    server.script("m", Act(status=400, body=body))
+    text = "\n".join(f"%section s{at}\n{at}: is this JSON schema safe?" for at in range(4))
     options = {"choices": LABELS, "enforce": "on", "stream": "off"}
     run = asyncio.run(fanned(text, model="openai:m", concurrency=1, **options))
     assert {record.error.kind for record in run.results if record.error} == {"bad_request"}
     assert [len(record.attempts) for record in run.results] == [2, 1, 1, 1]
+    assert [bool(asked_format(call.body)[0]) for call in server.log] == [True, False, *[True] * 3]
 
 
 def test_an_error_that_names_another_field_is_not_tried_in_words(server: Loopback) -> None:
