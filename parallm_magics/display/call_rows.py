@@ -108,6 +108,8 @@ Read = tuple[str, bool]
 def read_of(record: Record, ballot: str = "") -> Read:
     """What was read of a record, which counts as this where it is a vote."""
     known = ballot or record.value is not None
+    if record.probabilities and isinstance(record.value, float) and ballot in ("", "valid"):
+        return f"{record.value:.2f}", True  # a mean over levels, of which more digits say nothing
     return read_as(ballot, record.value) if known else ("", False)
 
 

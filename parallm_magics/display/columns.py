@@ -117,7 +117,7 @@ def _probability(row: Row) -> str:
     if top is None:
         return ""
     label, share = top
-    named = "" if label == row.vote else f"{text.one_line(label, 30)} "
+    named = "" if label == row.vote else f"{text.one_line(label, 30)}: "
     return f"{named}{text.percent(share)} %"
 
 

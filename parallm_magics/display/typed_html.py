@@ -20,6 +20,7 @@ _told = Element("div", dir="auto", style="white-space:pre-wrap;overflow-wrap:any
 _small = Element("div", style=looks.SMALL_DIM)
 _details = Element("details")
 _summary = Element("summary", style="cursor:pointer")
+_lowered = Element("div", style="padding-top:.23em")  # to the middle of the line beside it
 _inside = Element("div", style="white-space:normal;margin:.3em 0 .5em 1.1em")
 
 
@@ -67,8 +68,10 @@ def field_votes(block: kinds.FieldVotes, draw: Draw) -> Markup:
     rows = [
         (
             box(14)(text.one_line(row.name, 60)),
-            strong(box(18)(text.one_line(row.winner, 120))) if row.winner else dim("none"),
-            bar((row.share, looks.GREEN if row.winner else looks.AMBER)),
+            strong(box(30, share=45)(text.one_line(row.winner, 120)))
+            if row.winner
+            else dim("none"),
+            _lowered(bar((row.share, looks.GREEN if row.winner else looks.AMBER))),
             row.votes,
             _status(row, draw),
         )
@@ -77,13 +80,15 @@ def field_votes(block: kinds.FieldVotes, draw: Draw) -> Markup:
     styles = (
         f"{_TIGHT};vertical-align:top",
         f"{_TIGHT};vertical-align:top",
-        f"{looks.LEFT};{looks.TIGHT};width:22%;min-width:5em;vertical-align:top;padding-top:.35em",
+        f"{looks.LEFT};{looks.TIGHT};width:22%;min-width:5em;vertical-align:top",
         f"{looks.RIGHT};{looks.TIGHT};vertical-align:top",
-        f"{_TIGHT};width:100%;white-space:normal;padding-right:0",
+        # As wide as its longest word, or a narrow page would break it at every letter.
+        f"{_TIGHT};width:100%;min-width:7em;white-space:normal;padding-right:0",
     )
     head = ("Field", "Winner", "Agreement", "Votes", "Status (click for the votes)")
     caption = "Votes by field"
-    return div(looks.BLOCK, grid(styles, rows, head, ruled=True, caption=caption))
+    table = grid(styles, rows, head, ruled=True, caption=caption, gives_way=True)
+    return div(looks.BLOCK, table)
 
 
 def _status(row: kinds.FieldVoteRow, draw: Draw) -> Markup:

@@ -328,7 +328,15 @@ def test_a_probability_names_its_label_where_no_other_cell_does() -> None:
     """As of a guard that blocks by a threshold."""
     guard = record(GUARD, "safe", role="guard", probabilities={"BLOCK": 0.8, "ALLOW": 0.2})
     view = fanout(record(0), extra=(guard,), guards=(Guard("safe", True, "ALLOW"),))
-    assert "BLOCK 80 %" in static_plain(view)
+    assert "BLOCK: 80 %" in static_plain(view)
+
+
+def test_the_mean_of_a_score_has_no_more_digits_than_it_tells() -> None:
+    """Its own level is told apart from the probability beside it."""
+    tone = record(0, text="4.004837", value=4.004837, probabilities={"4": 0.4, "5": 0.6})
+    assert ">4.00<" in static_html(fanout(tone))
+    for shown in (static_plain(fanout(tone)), Page(static_html(fanout(tone))).text):
+        assert "5: 60 %" in shown
 
 
 def test_the_reliability_picture_tells_stated_against_right() -> None:
