@@ -17,6 +17,7 @@ from parallm_magics.errors import OptionError
 from parallm_magics.patterns.ballots import says_more
 from parallm_magics.patterns.dry_run import Ahead
 from parallm_magics.patterns.frame_rows import answer_rows
+from parallm_magics.patterns.names import no_key
 from parallm_magics.patterns.notes import OF_SYNTHESES, Merged, noted
 from parallm_magics.patterns.run import Common, Run, frame
 from parallm_magics.patterns.run_view import counts_in_words, fanout_title, fanout_view
@@ -106,7 +107,13 @@ class FanoutRun(Run, Mapping[str, Value]):
     def __getitem__(self, key: str) -> Value:
         if key in self._lost and key not in self._values:
             raise KeyError(f"section {key!r} has no answer ({self._lost[key]}); see run.failed")
+        if key not in self._values:
+            raise no_key(key, self._values)
         return self._values[key]
+
+    def _ipython_key_completions_(self) -> list[str]:
+        """What Tab offers behind `run["`."""
+        return [*self]
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._values)

@@ -7,8 +7,8 @@ from typing import Any
 
 from parallm_magics.core.schemas import SchemaField
 from parallm_magics.core.tasks import Reading, Record
-from parallm_magics.errors import nearest
 from parallm_magics.patterns.ballots import Ballot
+from parallm_magics.patterns.names import Fields
 from parallm_magics.patterns.panel import Rule
 from parallm_magics.voting.field_votes import FieldVote
 from parallm_magics.voting.object_votes import ObjectVote, object_vote
@@ -60,7 +60,7 @@ class FieldResults:
     @property
     def fields(self) -> Mapping[str, FieldVote]:
         """How the vote on each field ended, by the field's name; empty without `--schema`."""
-        return {} if self._objects is None else self._objects.fields
+        return Fields({} if self._objects is None else self._objects.fields)
 
     @property
     def value(self) -> Any:
@@ -80,14 +80,6 @@ class FieldResults:
     winner: Any
 
     def __getitem__(self, name: str) -> Any:
-        if name not in self.fields:
-            known = ", ".join(self.fields)
-            fields = f"the fields are {known}{nearest(name, self.fields)}"
-            raise KeyError(
-                f"there is no field {name!r}; {fields}"
-                if known
-                else f"there is no field {name!r}, because the answers are no objects; add --schema"
-            )
         return self.fields[name].winner
 
     __iter__ = None  # with only the method above, Python would ask for the fields 0, 1, 2, …

@@ -10,6 +10,7 @@ from typing import Any
 from parallm_magics.cell.plan import Plan
 from parallm_magics.core.schemas import SchemaField
 from parallm_magics.core.tasks import Reading, Record
+from parallm_magics.patterns.names import Fields
 from parallm_magics.study.findings import Findings
 from parallm_magics.study.outcomes import Item
 from parallm_magics.study.voter_findings import agreement
@@ -59,16 +60,18 @@ class ObjectFindings(Findings):
         A field that an item's true object does not have is not scored for that item.
         """
         if self._reading.schema is None:
-            return {}
-        return {
-            field.name: FieldFindings(
-                self._plan,
-                self._records,
-                field,
-                (item.fields[field.name] for item in self.measured),
-            )
-            for field in self._reading.schema.fields
-        }
+            return Fields()
+        return Fields(
+            {
+                field.name: FieldFindings(
+                    self._plan,
+                    self._records,
+                    field,
+                    (item.fields[field.name] for item in self.measured),
+                )
+                for field in self._reading.schema.fields
+            }
+        )
 
 
 def system_rows(found: Findings) -> list[dict[str, Any]]:

@@ -12,6 +12,7 @@ from parallm_magics.cell.plan import Plan
 from parallm_magics.core.schemas import Schema
 from parallm_magics.core.tasks import Record
 from parallm_magics.errors import OptionError
+from parallm_magics.patterns.names import no_key
 from parallm_magics.patterns.run import Common, Run, frame
 from parallm_magics.patterns.run_view import blocked_title, run_view
 from parallm_magics.study.field_findings import ObjectFindings, field_columns, system_rows
@@ -50,7 +51,14 @@ class StudyRun(ObjectFindings, Run, Mapping[str, Any]):
         return winners
 
     def __getitem__(self, key: str) -> Any:
-        return self._winners[key if key in self._winners else str(key)]
+        found = key if key in self._winners else str(key)
+        if found not in self._winners:
+            raise no_key(key, self._winners)
+        return self._winners[found]
+
+    def _ipython_key_completions_(self) -> list[Any]:
+        """What Tab offers behind `study["`."""
+        return [*self]
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._winners)

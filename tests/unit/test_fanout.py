@@ -124,8 +124,11 @@ def test_a_failed_section_is_no_key() -> None:
     assert "b" not in run
     with pytest.raises(KeyError, match=r"'b' has no answer \(1 failed\)"):
         _ = run["b"]
-    with pytest.raises(KeyError):
-        _ = run["nobody"]
+    with pytest.raises(
+        KeyError, match="there is no key 'aa'; the keys are 'a', 'c'; did you mean 'a'"
+    ):
+        _ = run["aa"]
+    assert run._ipython_key_completions_() == ["a", "c"]
 
 
 def test_cut_and_refused_answers_are_marked_in_the_joined_text() -> None:

@@ -243,6 +243,8 @@ def test_a_field_that_is_not_there_is_an_error() -> None:
     run, _ = ran("x1 y2 x2")
     with pytest.raises(KeyError, match="there is no field 'c'; the fields are a, b"):
         run["c"]
+    with pytest.raises(KeyError, match="there is no field 'c'; the fields are a, b"):
+        run.fields["c"]
     assert run._ipython_key_completions_() == ["a", "b"]
     other = ran_plain()
     with pytest.raises(KeyError, match="the answers are no objects; add --schema"):
