@@ -141,7 +141,8 @@ def study_specs(
             found[name] = System(name, "stop", main, stopping)
         else:
             _check_model(name, check_model, [*found, SINGLE, "stop=clinch"])
-            short = _short(name, [*found, *options.compare])
+            voting = {worker.model or "" for worker in workers if worker.model != name}
+            short = _short(name, [*found, *options.compare, *voting])
             found[short] = System(short, "model", (len(workers),), options)
             workers.append(_once(workers[0], name, short))
     return workers, tuple(found.values())

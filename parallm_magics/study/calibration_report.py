@@ -67,16 +67,28 @@ def sure_words(found: Sure) -> str:
     """From which share on answers are right as often as asked, and what the other half says of that."""
     asked = _exact(found.asked)
     if found.share is None:
-        return (
-            f"No share shows that answers are right {asked} of the time, so no answer is given: one half of the "
-            f"items has {found.chosen_on:,}, and {found.fewest:,} answered ones, all right, would be enough."
-        )
+        return _without_a_share(found, asked)
     chosen = f"From a share of {_exact(found.share)} on, chosen on one half of the items: "
     if found.interval is None:
         return f"{chosen}answers none of the other {found.items:,}."
     return (
         f"{chosen}answers {found.answered:,} of the other {found.items:,} at "
         f"{display.percent(found.accuracy or 0.0)} % (95 % interval {between(found.interval)}; asked for {asked})."
+    )
+
+
+def _without_a_share(found: Sure, asked: str) -> str:
+    """That no answer is given, and what it would have taken."""
+    said = "No answer is given (--sure)"
+    if found.fewest > found.chosen_on:
+        return (
+            f"{said}: to show that answers are right {asked} of the time, one half of the items must have at least "
+            f"{found.fewest:,} answers, all right, and it has {display.count(found.chosen_on, 'item')}. "
+            f"That takes {found.fewest * 2:,} labelled items or more."
+        )
+    return (
+        f"{said}: in the {found.chosen_on:,} items of one half, no share shows that answers are right {asked} of "
+        f"the time. {found.fewest:,} answers that are all right would show it; each wrong one takes more."
     )
 
 

@@ -8,7 +8,7 @@ from parallm_magics import display
 from parallm_magics.study.field_findings import FieldFindings, ObjectFindings
 from parallm_magics.study.outcomes import Item
 from parallm_magics.study.report_numbers import rights, shown_as
-from parallm_magics.study.voter_findings import agreement
+from parallm_magics.study.voter_findings import agreement, most_votes
 
 _COMPARED = (">Gained", ">Lost", "Shows")
 
@@ -68,6 +68,17 @@ def fields_agreed(run: ObjectFindings) -> list[display.Block]:
     rows = tuple((name, _agreement(found)) for name, found in run.fields.items())
     title = "How far the votes agree in each field"
     return [display.Table(title, ("Field", ">Mean agreement"), rows)]
+
+
+def fields_fell(item: Item, vote: str) -> str:
+    """The winner of each field of an item, with its votes; what is closest first."""
+    fell = sorted(item.fields.items(), key=lambda each: most_votes(each[1]))
+    return "; ".join(_fell(name, own, own.outcomes[vote].answer) for name, own in fell)
+
+
+def _fell(name: str, own: Item, answer: str | None) -> str:
+    said = "no winner" if answer is None else display.one_line(answer, 40)
+    return f"{name}: {said} ({most_votes(own)} of {len(own.ballots)})"
 
 
 def wrong_fields(item: Item, vote: str) -> str:

@@ -115,8 +115,11 @@ def _beside(run: Findings, voted: Comparison) -> str:
         said = f"one call of {bigger} {_BESIDE.get(duel, _AS_WELL)}"
     elif alone in _ALONE:
         said = _ALONE[alone].format(bigger)
+    elif voted.verdict == "better" and duel in _BESIDE:
+        # Against a single call it may be unclear; against the vote it is not.
+        said = f"one call of {bigger} {_BESIDE[duel]} than the vote"
     elif voted.verdict in _VOTING:
-        said = f"whether one call of {bigger} does better is not clear"
+        said = f"whether one call of {bigger} does better than a single call is not clear"
     else:
         said = f"nor whether one call of {bigger} does"
     return f"; {said} ({_whole(run, bigger)})"

@@ -11,7 +11,7 @@ from parallm_magics.study.advice import more_calls, shown, signed
 from parallm_magics.study.calibration_report import TITLE, calibrated
 from parallm_magics.study.error_report import errors
 from parallm_magics.study.field_findings import ObjectFindings
-from parallm_magics.study.field_report import fields_agreed, fields_right, wrong_fields
+from parallm_magics.study.field_report import fields_agreed, fields_fell, fields_right, wrong_fields
 from parallm_magics.study.findings import Findings
 from parallm_magics.study.headline import lead_of, title_of
 from parallm_magics.study.learned_report import learned
@@ -231,9 +231,14 @@ def _wrong(run: Findings) -> display.Block:
 def _doubtful(run: Findings) -> display.Table:
     """Without labels: where the voters agree least, as these items teach most once labelled."""
     items = sorted(run.measured, key=lambda item: (most_votes(item), item.number))[:WRONG]
+    title = "Least agreement first: label these, and pass the labels with --truth"
+    if items[0].fields:
+        told = tuple(
+            (f"{each.number:,}", each.words, fields_fell(each, run.vote)) for each in items
+        )
+        return display.Table(title, (">Item", "What it says", "Winners, and their votes"), told, 2)
     rows = (_item_row(run, item) for item in items)
     without = tuple((number, words, *vote) for number, words, _, *vote in rows)
-    title = "Least agreement first: label these, and pass the labels with --truth"
     return display.Table(title, (">Item", "What it says", "Vote", "Votes"), without, 1)
 
 

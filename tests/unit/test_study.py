@@ -213,6 +213,20 @@ def test_a_bigger_model_is_asked_once_an_item() -> None:
     ]
 
 
+def test_a_simulated_model_is_not_called_as_the_voters_are() -> None:
+    """Without its parameters it would be, where only they differ."""
+    each = [{"text": "t", "topic": "A"}] * 4
+    options = {"each": each, "truth": "topic", "choices": "A,B", "n": 3}
+    run = asyncio.run(
+        vote("{{item.text}}", **options, model="sim:?scale=0", compare="sim:?scale=0&sharpness=1")
+    )
+    assert [*run.measures] == ["single", "vote", "sim:?scale=0&sharpness=1"]
+    other = asyncio.run(
+        vote("{{item.text}}", **options, model="sim:?scale=0", compare="sim:big?scale=0")
+    )
+    assert [*other.measures] == ["single", "vote", "sim:big"]
+
+
 def test_a_panel_has_voters_of_its_own() -> None:
     """By their texts, models, number and rule; the cell's voters stay what they are."""
     prompts: dict[str, str] = {}
@@ -314,9 +328,16 @@ def test_what_does_better_beside_the_advice_is_named() -> None:
             40,
             20,
             42,
-            "Voting does harm: 20 of 60 right, a single call 40; whether one call of fake:big does better is "
-            "not clear (42)",
+            "Voting does harm: 20 of 60 right, a single call 40; whether one call of fake:big does better "
+            "than a single call is not clear (42)",
             id="worse, and no word of the bigger one",
+        ),
+        pytest.param(
+            20,
+            40,
+            23,
+            "Voting pays: 40 of 60 right, a single call 20; one call of fake:big does less well than the vote (23)",
+            id="better, and the bigger one worse than the vote",
         ),
         pytest.param(
             30,
@@ -343,7 +364,7 @@ def test_the_heading_begins_with_what_is_shown(
     run = run_virtual(
         StudyPattern.run(planned(line, BODY, items=many()), run_context(Fake(act)))
     ).result
-    assert run.recommendation == "undecided"
+    assert run.recommendation == ("vote" if "less well than the vote" in title else "undecided")
     assert " ".join(str(run).split()).startswith(title)
     assert title in repr(run)
 

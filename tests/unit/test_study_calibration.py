@@ -206,9 +206,20 @@ def test_without_a_share_nothing_is_sure() -> None:
     assert (run.sure.share, run.sure.answered, run.sure.fewest) == (None, 0, 59)
     assert set(run.values()) == {None}
     assert (
-        "one half of the items has 20, and 59 answered ones, all right, would be enough"
-        in words(run)
+        "one half of the items must have at least 59 answers, all right, and it has 20 items. "
+        "That takes 118 labelled items or more." in words(run)
     )
+
+
+def test_enough_items_without_a_share_are_not_called_too_few() -> None:
+    """Where answers with any share are wrong too often, more items alone do not help."""
+    always = states(lambda number: 0.9, lambda number: number % 4 > 1)
+    run = studied("-n 1 --sure 95%", always, 200)
+    assert run.sure is not None
+    assert run.sure.share is None
+    said = "in the 100 items of one half, no share shows that answers are right 95 % of the time"
+    assert said in words(run)
+    assert "labelled items or more" not in words(run)
 
 
 def test_a_flag_below_the_share_is_unchecked() -> None:

@@ -7,6 +7,7 @@ import dataclasses
 import datetime
 import json
 import random
+import re
 from collections import Counter
 from typing import Any
 
@@ -241,6 +242,16 @@ def test_without_labels_the_agreement_of_each_field_is_shown() -> None:
     assert isinstance(run, StudyRun)
     assert "How far the votes agree in each field" in str(run)
     assert "vendor_right" not in run.to_pandas("items").columns
+    in_doubt = str(run).partition("Least agreement first")[2].partition("18 calls")[0]
+    assert re.search(r"vendor: [^{}]* \([123] of 3\); ", in_doubt)
+    assert "{" not in in_doubt, "nobody reads JSON"
+    with pytest.raises(
+        KeyError, match="there is no key '7'; the keys are '1', '2', '3', '4', '5', '6'"
+    ):
+        run["7"]
+    with pytest.raises(KeyError, match=r"there is no field 'vendr'; .* did you mean 'vendor'"):
+        run.fields["vendr"]
+    assert run._ipython_key_completions_() == [*"123456"]
 
 
 # --- the truth ------------------------------------------------------------------------------------
