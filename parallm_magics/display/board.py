@@ -160,12 +160,10 @@ class Board:
         """A sentence for who cannot see the table; another one at half, a first failure and the end."""
         return self._sums.announcement(self.total, "vote" if self._pattern == "vote" else "worker")
 
-    def live_html(self, now: float) -> str:
-        """The whole live view at that many seconds since the run's start."""
-        return html(self.blocks(now))
-
     def live_parts(self, now: float) -> tuple[str, str, str]:
-        """The same in parts: what is above, the fold that never changes, and what that hides; "" for none.
+        """The live view at that many seconds since the run's start, in parts.
+
+        What is above, the fold that never changes, and what that hides; "" for none.
 
         Drawn anew with the rest, a fold would close under the reader's hands.
         """
@@ -175,7 +173,7 @@ class Board:
         return html(above), html([replace(last, blocks=())]), html(last.blocks)
 
     def blocks(self, now: float) -> list[Block]:
-        """The same as blocks."""
+        """The whole live view at that many seconds since the run's start."""
         beside = self._calls.auxiliary()
         workers = self._calls.workers(MOST_ROWS - len(beside))
         rows = [each.row(now, self.redacted) for each in (*workers, *beside)]

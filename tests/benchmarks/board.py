@@ -7,7 +7,7 @@ import time
 from decimal import Decimal
 
 from parallm_magics.core.tasks import Attempt, Event, Fault, Model, Record, Task, Usage
-from parallm_magics.display import Board
+from parallm_magics.display import Board, html
 
 AT_ONCE = 200
 EVERY = 0.05
@@ -59,6 +59,6 @@ def cost(count: int) -> tuple[list[float], list[float]]:
         rounds.append((time.perf_counter() - began) / len(told) * 1e6)
         for _ in range(4):
             began = time.perf_counter()
-            board.live_html(told[-1].at)
+            html(board.blocks(told[-1].at))
             pictures.append((time.perf_counter() - began) * 1e3)
     return rounds, pictures

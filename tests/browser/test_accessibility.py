@@ -12,6 +12,7 @@ import pytest
 from browser import Lab, Notebook
 from display_samples import GUARD, blocked, failed, fanout, record, static_html, vote
 from hostile import hostile_report
+from live_views import live_html
 from playwright.sync_api import Browser, Page
 
 from parallm_magics.core.tasks import Event
@@ -52,7 +53,7 @@ def live() -> str:
         board.tell(Event("started", at, 0.0))
     board.tell(Event("ended", 0, 1.5, record=record(0, "s1")))
     board.tell(Event("ended", 1, 1.5, record=failed(1, "s2")))
-    return board.live_html(2.0)
+    return live_html(board, 2.0)
 
 
 def items(count: int) -> str:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from decimal import Decimal
 
 from display_samples import FOLLOW_UP, GUARD
+from live_views import live_html
 
 from parallm_magics.core.tasks import Attempt, Event, Fault, Model, Record, Role, Task, Usage
 from parallm_magics.display import (
@@ -114,7 +115,7 @@ def live(payload: str) -> str:
     for index, role in roles.items():
         outcome = replace(hostile_record(payload, index), role=role)
         board.tell(Event("ended", index, 1.0, record=outcome))
-    return board.live_html(2.0)
+    return live_html(board, 2.0)
 
 
 def hostile_report(payload: str) -> list[Block]:

@@ -13,6 +13,7 @@ from display_samples import FOLLOW_UP, GUARD, HAIKU, Page, bad_inputs, failed, r
 from growth import assert_in_proportion
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from live_views import live_html
 
 from parallm_magics.core.tasks import ROLES, Event, Fault, Model, Record, Role, Task
 from parallm_magics.display import Board, View, html, run_blocks, run_rows, to_html
@@ -39,7 +40,7 @@ def end(board: Board, index: int, outcome: Record) -> None:
 
 def text_of(board: Board, now: float = 2.0) -> str:
     """What a person reads on the board."""
-    return Page(board.live_html(now)).text
+    return Page(live_html(board, now)).text
 
 
 def test_a_worker_goes_through_its_states() -> None:
@@ -171,7 +172,7 @@ def test_a_number_between_workers_and_others_is_nobody() -> None:
     board = board_of(2)
     begin(board, 2)
     begin(board, GUARD - 1)
-    assert Page(board.live_html(1.0)).count("tr") == 1 + 2
+    assert Page(live_html(board, 1.0)).count("tr") == 1 + 2
 
 
 def test_of_very_many_calls_beside_the_workers_some_are_drawn() -> None:
@@ -183,7 +184,7 @@ def test_of_very_many_calls_beside_the_workers_some_are_drawn() -> None:
         begin(board, at, 0.0, f"judge{index}", "judge")
         board.tell(Event("ended", at, 1.0, record=record(at, f"judge{index}", role="judge")))
     text = text_of(board)
-    assert Page(board.live_html(1.0)).count("tr") == 1 + 1 + MOST_AUXILIARY
+    assert Page(live_html(board, 1.0)).count("tr") == 1 + 1 + MOST_AUXILIARY
     assert "safety" in text
     assert "judge499" in text
 
@@ -234,7 +235,7 @@ def test_simulated_unusual_hosts_and_lines_are_shown() -> None:
 
 def names(board: Board, now: float = 2.0) -> list[str]:
     """The workers that have a row, from top to bottom."""
-    return re.findall(r"<bdi[^>]*>([ws]\d+)</bdi>", board.live_html(now))
+    return re.findall(r"<bdi[^>]*>([ws]\d+)</bdi>", live_html(board, now))
 
 
 @pytest.mark.parametrize("count", [MOST_ROWS + 1, 200, 50_000])
@@ -300,7 +301,7 @@ def test_events_and_pictures_are_cheap() -> None:
         for index in range(10 * size):
             board.tell(Event("heard", index % size, 0.0, "some words "))
         for _ in range(10):
-            board.live_html(1.0)
+            live_html(board, 1.0)
 
     assert_in_proportion(run, 5000)
 
@@ -356,7 +357,7 @@ def test_workers_are_learnt_from_their_first_event() -> None:
     text = text_of(board)
     for part in ("1 of 5 done", "docs/a.md", HAIKU, "docs/b.md", "openai:gpt-6-luna", "1 running"):
         assert part in text
-    assert Page(board.live_html(2.0)).count("tr") == 1 + 2
+    assert Page(live_html(board, 2.0)).count("tr") == 1 + 2
 
 
 def test_an_unknown_number_is_not_made_up() -> None:
@@ -368,7 +369,7 @@ def test_an_unknown_number_is_not_made_up() -> None:
     assert text.startswith("1,234 done")
     assert "10 calls per second" in text
     assert "left" not in text
-    assert 'max-width:24em"></div>' in board.live_html(123.4)
+    assert 'max-width:24em"></div>' in live_html(board, 123.4)
     board.total = 2434
     assert text_of(board, 123.4).startswith("1,234 of 2,434 done")
     assert "about 2 min left" in text_of(board, 123.4)
@@ -397,7 +398,7 @@ def test_of_thousands_only_what_may_be_drawn_is_kept(total: int | None) -> None:
     calls = board._calls
     assert len(calls._succeeded) == len(calls._troubled) == MOST_ROWS
     assert len(calls.live) == 300
-    html = board.live_html(2_001.0)
+    html = live_html(board, 2_001.0)
     assert Page(html).count("tr") == MOST_ROWS + 1
     assert f"{(total or 2_300) - MOST_ROWS:,} more workers not shown" in html
 
@@ -424,12 +425,12 @@ def test_the_axis_changes_seldom_and_nothing_fills_it_while_it_runs() -> None:
     board = board_of(1)
     end(board, 0, record(0, seconds=3.0))
     for now in (3.0, 4.0):
-        assert "width:60.0%" in board.live_html(now)
-        assert "width:100.0%" not in board.live_html(now)
+        assert "width:60.0%" in live_html(board, now)
+        assert "width:100.0%" not in live_html(board, now)
     board = board_of(2, extra={FOLLOW_UP: ("synthesis", HAIKU, "synthesis")})
     for index in range(2):
         end(board, index, record(index))
-    assert "width:66.66%" in board.live_html(1.0), "a synthesis is to come"
+    assert "width:66.66%" in live_html(board, 1.0), "a synthesis is to come"
 
 
 def test_a_streaming_answer_begins_with_a_word() -> None:
@@ -492,10 +493,10 @@ def test_extra_rows_of_a_map_are_known_by_number() -> None:
     board.tell(Event("heard", FOLLOW_UP, 3.5, "All in all"))
     assert "All in all" in text_of(board)
     assert "1 running" not in text_of(board)
-    assert Page(board.live_html(3.5)).count("tr") == 1 + 3
+    assert Page(live_html(board, 3.5)).count("tr") == 1 + 3
     over = record(FOLLOW_UP, "synthesis", role="synthesis", cost=Decimal("0.01"))
     board.tell(Event("ended", FOLLOW_UP, 4.0, record=over))
-    html = board.live_html(4.0)
+    html = live_html(board, 4.0)
     assert "2 of 2 done" in Page(html).text
     assert "$0.0124" in Page(html).text
     assert html.index("s1</bdi>") < html.index("synthesis</bdi>")
@@ -530,7 +531,7 @@ def test_a_map_ignores_whom_it_cannot_name(event: Event) -> None:
     """No row, no count."""
     board = Board(total=3, extra={FOLLOW_UP: ("synthesis", HAIKU, "synthesis")})
     board.tell(event)
-    assert Page(board.live_html(1.0)).count("tr") == 1 + 1
+    assert Page(live_html(board, 1.0)).count("tr") == 1 + 1
     assert "0 of 3 done" in text_of(board)
 
 
@@ -688,7 +689,7 @@ def test_a_map_escapes_what_its_events_say(payload: str) -> None:
         board.tell(Event("waiting", 1, 0.5, word))
         fault = Fault("server", word)
         board.tell(Event("ended", 2, 1.0, record=failed(2, f"2{word}", model=word, error=fault)))
-        return Page(board.live_html(1.0))
+        return Page(live_html(board, 1.0))
 
     page, calm = drawn(payload), drawn("calm")
     assert not page.unclosed
@@ -730,7 +731,7 @@ def test_no_order_of_events_breaks_it(
         # What is begun by a task has one here only where there is a record instead.
         if event.index >= 0 and event.record and event.kind == "ended":
             known |= {event.index} if event.record.role != "worker" else set()
-    html = board.live_html(now)
+    html = live_html(board, now)
     assert html[html.rindex("<table") :].count("<tr") == 1 + len(known)
     assert 0 <= board.done <= 3
 
@@ -784,7 +785,7 @@ def test_nothing_told_to_a_map_breaks_it(
     board = Board(None, pattern, reader, extra={FOLLOW_UP: ("judge", HAIKU, "judge")}, repeats=True)
     for event in told:
         board.tell(event)
-    board.live_html(now)
+    live_html(board, now)
     board.total = total
-    assert Page(board.live_html(now)).unclosed == []
+    assert Page(live_html(board, now)).unclosed == []
     assert board.done <= 6

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from live_views import live_html
 
 from parallm_magics.api import PATTERNS
 from parallm_magics.cell.blocks import parse
@@ -18,7 +19,7 @@ def shown(magic: str, body: str, model: str) -> str:
 
     async def main() -> str:
         plan = make_plan(parse(magic, "", body), {}, parse_model, {"model": (model,)})
-        return PATTERNS[plan.pattern].board(plan, Clients()).live_html(0.0)
+        return live_html(PATTERNS[plan.pattern].board(plan, Clients()), 0.0)
 
     return asyncio.run(main())
 

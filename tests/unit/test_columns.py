@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from display_samples import HAIKU, Page, fanout, record, static_html, static_plain, vote
+from live_views import live_html
 from paths import PROJECT
 
 from parallm_magics import fanout as run_fanout
@@ -44,7 +45,7 @@ def drawn(**fields: Any) -> str:
     """The live view of a worker that has ended."""
     board = Board([("s1", HAIKU)], **fields)
     board.tell(Event("ended", 0, 1.0, record=record(finish="end_turn", request_id="req_7")))
-    return str(board.live_html(2.0))
+    return str(live_html(board, 2.0))
 
 
 @pytest.mark.usefixtures("_further")

@@ -18,6 +18,7 @@ from display_samples import (
 )
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from live_views import live_html
 
 from parallm_magics.core.tasks import Event, Fault, Role
 from parallm_magics.display import Board, SectionVote, Tally, View
@@ -53,12 +54,12 @@ def test_nothing_is_drawn_before_the_guard_has_passed(pattern: str, status: str)
     """Neither text, nor label, nor error, nor reason, nor what is said; afterwards all of it."""
     told = board(pattern=pattern)
     tell_secrets(told, status)
-    html = told.live_html(1.0)
+    html = live_html(told, 1.0)
     assert SECRET not in html
     assert "Read as" not in html
     assert REDACTED in html
     told.tell(Event("released", -1, 1.1))
-    assert told.live_html(1.2).count(SECRET) >= 4
+    assert live_html(told, 1.2).count(SECRET) >= 4
 
 
 @settings(max_examples=30, deadline=None)
@@ -72,19 +73,19 @@ def test_the_picture_is_the_same_whatever_is_withheld(said: str, pattern: str) -
     for told in (one, other):  # a guard's verdict opens the column of what was read
         verdict = record(GUARD, "guardrail", role="guard", value="ALLOW")
         told.tell(Event("ended", GUARD, 1.0, record=verdict))
-    assert one.live_html(1.0) == other.live_html(1.0)
+    assert live_html(one, 1.0) == live_html(other, 1.0)
 
 
 def test_it_is_said_that_the_work_runs_and_is_withheld() -> None:
     """The header says why there is nothing to read, and what was announced before."""
     told = board()
     told.say("5,000 calls")
-    text = Page(told.live_html(0.0)).text
+    text = Page(live_html(told, 0.0)).text
     assert "withheld until they have passed" in text
     assert "5,000 calls" in text
     assert "still open" not in text
     told.tell(Event("released", -1, 1.0))
-    text = Page(told.live_html(1.0)).text
+    text = Page(live_html(told, 1.0)).text
     assert "withheld" not in text
     assert "3 still open" in text
 
@@ -93,7 +94,7 @@ def test_states_times_and_tokens_of_workers_are_no_secret() -> None:
     """Who is done, how long it took and what it used is drawn."""
     told = board()
     tell_secrets(told, "timed_out")
-    text = Page(told.live_html(1.0)).text
+    text = Page(live_html(told, 1.0)).text
     for part in ("1 of 3 done", "timed out", "answering", "120"):
         assert part in text
 
@@ -103,7 +104,7 @@ def test_only_the_run_itself_is_released() -> None:
     told = board()
     tell_secrets(told)
     told.tell(Event("released", 0, 1.0))
-    assert SECRET not in told.live_html(1.0)
+    assert SECRET not in live_html(told, 1.0)
 
 
 def test_nothing_withheld_is_drawn_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -126,10 +127,10 @@ def test_a_guard_speaks_once_it_has_ended() -> None:
     told = board()
     told.tell(Event("started", GUARD, 0.0))
     told.tell(Event("heard", GUARD, 0.2, "ALLOW? No:"))
-    assert "ALLOW" not in told.live_html(0.3)
+    assert "ALLOW" not in live_html(told, 0.3)
     ended = record(GUARD, "guardrail", role="guard", text="No: BLOCK it", value="BLOCK")
     told.tell(Event("ended", GUARD, 0.5, record=ended))
-    assert "No: BLOCK it" in told.live_html(0.6)
+    assert "No: BLOCK it" in live_html(told, 0.6)
 
 
 def test_what_has_been_blocked_stays_hidden_after_the_end() -> None:
@@ -138,7 +139,7 @@ def test_what_has_been_blocked_stays_hidden_after_the_end() -> None:
     tell_secrets(told, "blocked", said="x")
     hidden = record(0, status="blocked", text=SECRET, value=SECRET, error=QUOTING)
     told.tell(Event("ended", 0, 1.0, record=hidden))
-    assert SECRET not in told.live_html(1.0)
+    assert SECRET not in live_html(told, 1.0)
 
 
 @pytest.mark.parametrize("draw", [static_html, static_plain], ids=["html", "plain"])
@@ -167,7 +168,7 @@ def test_only_a_guard_is_heard_of_withheld_work(role: Role, drawn: bool) -> None
     outcome = record(7, "somebody", role=role, text=SECRET, value=SECRET)
     told = Board(redacted=True)
     told.tell(Event("ended", 7, 1.0, record=outcome))
-    assert (SECRET in told.live_html(1.0)) == drawn
+    assert (SECRET in live_html(told, 1.0)) == drawn
     view = View("blocked", "fanout", (record(0),), extra=(outcome,), blocked=True)
     assert (SECRET in static_html(view)) == drawn
 

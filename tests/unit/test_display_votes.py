@@ -9,6 +9,7 @@ import pytest
 from display_samples import HAIKU, Page, failed, record
 from hypothesis import given
 from hypothesis import strategies as st
+from live_views import live_html
 
 from parallm_magics.core.tasks import Event, Record
 from parallm_magics.display import Board, html
@@ -165,7 +166,7 @@ def test_the_board_shows_what_was_read_from_each_voter() -> None:
     for index in range(3):
         board.tell(Event("started", index, 0.0))
         board.tell(Event("ended", index, 1.0, record=record(index)))
-    text = Page(board.live_html(1.0)).text
+    text = Page(live_html(board, 1.0)).text
     assert "Read as" in text
     for part in ("safe", "abstained", "unreadable", "1 valid, 1 abstained, 1 unreadable, 0 failed"):
         assert part in text
@@ -177,6 +178,6 @@ def test_a_judge_has_no_vote() -> None:
     board = Board([("v0", HAIKU)], "vote")
     judge = record(10**9 + 1000, "judge", value="B")
     board.tell(Event("ended", judge.index, 1.0, record=judge))
-    text = Page(board.live_html(1.0)).text
+    text = Page(live_html(board, 1.0)).text
     assert "0 valid" in text
     assert "no votes yet" in text

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple, cast
 
 import pytest
 from fakes import USED, Fake, FakeClients
+from live_views import live_html
 from provider import Act, Call, Loopback
 from virtual_time import run_virtual
 
@@ -101,7 +102,7 @@ class Viewer:
     def draw(self) -> None:
         """Look at the board now."""
         if self.board is not None:
-            self.drawn.append(self.board.live_html(asyncio.get_running_loop().time()))
+            self.drawn.append(live_html(self.board, asyncio.get_running_loop().time()))
 
 
 class Scene:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from display_samples import Page
 from fakes import Fake, answer, by_name, failing, run_context
+from live_views import live_html
 from virtual_time import run_virtual
 
 from parallm_magics import GuardrailBlocked, OptionError, TooFewSucceeded, api, display
@@ -185,7 +186,7 @@ def test_its_board_and_its_dry_run_come_with_it() -> None:
         await RelayPattern.run(plan, run_context(Fake(answer(text="x")), tell=told.append))
         for event in told:
             board.tell(event)
-        return board.live_html(1.0)
+        return live_html(board, 1.0)
 
     html, _ = run_virtual(drawn())
     assert "2 of 2 done" in Page(html).text

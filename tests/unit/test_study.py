@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 import pytest
 from fakes import Act, Fake, FakeClients, run_context
+from live_views import live_html
 from virtual_time import run_virtual
 
 from parallm_magics import (
@@ -733,7 +734,7 @@ def test_the_live_table_counts_calls() -> None:
     fake = Fake(says)
     board = PATTERNS[plan.pattern].board(plan, FakeClients(fake))
     run_virtual(StudyPattern.run(plan, run_context(fake, tell=board.tell)))
-    page = board.live_html(5.0)
+    page = live_html(board, 5.0)
     assert "25 of 25 done" in page
     assert "Read as" in page
     assert "unreadable" in page

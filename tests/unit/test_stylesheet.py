@@ -7,6 +7,7 @@ import re
 from display_samples import HAIKU, Page, record
 from hypothesis import given
 from hypothesis import strategies as st
+from live_views import live_html
 
 from parallm_magics.core.tasks import Event
 from parallm_magics.display import Board, StyleSheet
@@ -33,7 +34,7 @@ def styled(html: str, sheet: StyleSheet) -> list[tuple[str, str]]:
 def test_a_look_is_the_same_by_class_as_in_its_place() -> None:
     """Every element of a live view keeps its style, and its text is what it was."""
     sheet = StyleSheet("x")
-    html = BOARD.live_html(9.0)
+    html = live_html(BOARD, 9.0)
     drawn = sheet.classed(html)
     assert styled(drawn, sheet) == styled(html, StyleSheet("x"))
     assert Page(drawn).text == Page(html).text
@@ -43,9 +44,9 @@ def test_a_look_is_the_same_by_class_as_in_its_place() -> None:
 def test_a_rule_is_made_once() -> None:
     """Another drawing, with other widths and times, needs no new rule."""
     sheet = StyleSheet("x")
-    sheet.classed(BOARD.live_html(9.0))
+    sheet.classed(live_html(BOARD, 9.0))
     before = sheet.rules
-    sheet.classed(BOARD.live_html(9.7))
+    sheet.classed(live_html(BOARD, 9.7))
     assert sheet.rules == before
 
 

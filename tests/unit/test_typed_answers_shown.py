@@ -24,6 +24,7 @@ from display_samples import (
 )
 from hypothesis import given
 from hypothesis import strategies as st
+from live_views import live_html
 
 from parallm_magics.answers.partial_object import partial_object
 from parallm_magics.core.schemas import Schema, SchemaField
@@ -258,22 +259,22 @@ def streaming(*pieces: str, workers: int = 1, **fields: Any) -> Board:
 def test_fields_are_seen_as_they_come() -> None:
     """A text that is cut off as far as it came, a field that has not come not at all."""
     board = streaming('```json\n{"vendor": "Ac')
-    assert "vendor: Ac" in Page(board.live_html(1.0)).text
+    assert "vendor: Ac" in Page(live_html(board, 1.0)).text
     board.tell(Event("heard", 0, 0.2, text='me", "total": 12.5, "du'))
-    assert "vendor: Acme · total: 12.5" in Page(board.live_html(1.0)).text
-    assert "due" not in Page(board.live_html(1.0)).text
-    assert "{" not in Page(board.live_html(1.0)).text
+    assert "vendor: Acme · total: 12.5" in Page(live_html(board, 1.0)).text
+    assert "due" not in Page(live_html(board, 1.0)).text
+    assert "{" not in Page(live_html(board, 1.0)).text
 
 
 def test_several_workers_have_a_column_a_field_from_the_start() -> None:
     """So that nothing jumps when the fields come."""
     board = streaming(workers=2)
-    before = Page(board.live_html(1.0)).text
+    before = Page(live_html(board, 1.0)).text
     assert all(name in before for name in ("vendor", "total", "due"))
     board.tell(Event("heard", 1, 0.2, text='{"vendor": "Acme"'))
-    assert "Acme" in Page(board.live_html(1.0)).text
+    assert "Acme" in Page(live_html(board, 1.0)).text
     board.tell(Event("ended", 1, 1.0, record=typed(1, {"vendor": "Bolt", "total": 1, "due": None})))
-    after = Page(board.live_html(2.0)).text
+    after = Page(live_html(board, 2.0)).text
     assert "Bolt" in after
     assert "Acme" not in after
 
@@ -281,10 +282,10 @@ def test_several_workers_have_a_column_a_field_from_the_start() -> None:
 def test_no_field_is_seen_before_a_guard_has_passed() -> None:
     """Whether it streams or has come."""
     board = streaming('{"vendor": "Acme"', workers=2, redacted=True)
-    assert "Acme" not in board.live_html(1.0)
+    assert "Acme" not in live_html(board, 1.0)
     board.tell(Event("ended", 1, 1.0, record=typed(1, {"vendor": "Bolt"})))
-    assert "Acme" not in board.live_html(2.0)
-    assert "Bolt" not in board.live_html(2.0)
+    assert "Acme" not in live_html(board, 2.0)
+    assert "Bolt" not in live_html(board, 2.0)
 
 
 @pytest.mark.parametrize(
