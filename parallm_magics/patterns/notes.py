@@ -91,8 +91,12 @@ class Votes:
 
     @property
     def disputed(self) -> list[str]:
-        """The fields on which answers scatter."""
-        return [name for name, share in self._by_field.items() if (share or 0.0) < LOW]
+        """The fields on which answers scatter; where few gave one, as after an interrupt, they tell nothing."""
+        return [
+            name
+            for name, share in self._by_field.items()
+            if (share or 0.0) < LOW and self.fields[name].status != "no_quorum"
+        ]
 
     @property
     def one_prompt(self) -> bool:

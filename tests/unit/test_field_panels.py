@@ -261,6 +261,9 @@ def test_fields_on_which_voters_disagree_are_named() -> None:
     [note] = [note for note in run.notes if "disagree" in note]
     assert note.startswith("the voters disagree on b: say more exactly")
     assert not any("unclear" in note for note in run.notes)
+    few, _ = ran("x1 x2 ! ! !")
+    assert few.fields["b"].status == "no_quorum"
+    assert not any("disagree" in note for note in few.notes), "two votes of five tell nothing"
     agreed, _ = ran("x1 x1 x1 x1 x1")
     assert any("they share errors" in note for note in agreed.notes)
     assert not any("disagree" in note for note in agreed.notes)
