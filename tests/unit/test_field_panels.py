@@ -31,11 +31,13 @@ from parallm_magics.patterns.ballots import count_ballots
 from parallm_magics.patterns.early_stopper import EarlyStopper
 from parallm_magics.patterns.fanout import FanoutPattern
 from parallm_magics.patterns.object_ballots import vote_of_objects
+from parallm_magics.patterns.open_questions import Question
 from parallm_magics.patterns.panel import Rule
 from parallm_magics.patterns.plan_board import board_of
 from parallm_magics.patterns.vote import VotePattern
 from parallm_magics.providers.registry import Clients
 from parallm_magics.recordings.store import Recordings
+from parallm_magics.voting.rule_entry import Vote
 
 THING = {
     "title": "Thing",
@@ -508,3 +510,12 @@ def test_a_section_without_a_required_winner_has_no_value() -> None:
     assert run["it"] is None
     assert run.votes["it"].status == "tie"
     assert "[no winner: tie]" in (run.text or "")
+
+
+def test_answers_that_only_look_alike_are_counted_apart() -> None:
+    """The text "null" and null are two labels, also before the panel has ended."""
+    question = Question(Rule(), 3)
+    for at, key in enumerate([("null", None), ("text", "null"), ("null", None)]):
+        question.hear(at, Vote(at, "null", "null"), key)
+    first, second, third = (question.votes[at].label for at in range(3))
+    assert first == third != second
