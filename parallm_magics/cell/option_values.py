@@ -284,7 +284,8 @@ def sureness(value: Any) -> Fraction:
     """Read how often answers are to be right: a share between 0 and 1, such as 95% or 0.95."""
     found = None if isinstance(value, bool) else _fraction(str(value).strip())
     if found is None or not 0 < found < 1:
-        hint = f"; write {str(value).strip()}%" if found is not None and 1 < found < 100 else ""
+        bare = found is not None and 1 < found < 100 and "%" not in str(value)
+        hint = f"; write {str(value).strip()}%" if bare else ""
         raise ValueError(
             f"expected a share between 0% and 100%, such as 95% or 0.95, got {shown(value)}{hint}"
         )

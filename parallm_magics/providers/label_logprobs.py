@@ -12,6 +12,8 @@ from parallm_magics.providers.json_values import mapping, string
 
 MOST_UNCLEAR = 0.01
 """A share of tokens so large that begin more than one label leaves open which one was meant."""
+LEAST = -1e6
+"""A log probability below which there is none."""
 LEAD = re.compile(r"[\s\"'*_`(\[{:#-]*")
 """What a token may hold before the label begins."""
 
@@ -37,7 +39,8 @@ def tokens_of(sent: object) -> list[Token]:
         for option in (*_list(each.get("top_logprobs")), each):
             chance = mapping(option).get("logprob")
             if isinstance(chance, int | float) and chance <= 0:
-                options[string(mapping(option).get("token"))] = float(chance)
+                # A whole number may be larger than any float.
+                options[string(mapping(option).get("token"))] = float(max(chance, LEAST))
         found.append(Token(string(each.get("token")), tuple(options.items())))
     return found
 

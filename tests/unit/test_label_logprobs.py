@@ -144,3 +144,11 @@ def test_a_record_holds_them_where_they_were_asked_for(server: Loopback, stream:
     for record in run.results:
         assert record.probabilities == pytest.approx({"safe": 7 / 9, "unsafe": 2 / 9})
         assert record.value == "unsafe"
+
+
+def test_a_log_probability_too_large_for_a_float_loses_no_answer() -> None:
+    """JSON has whole numbers of any length."""
+    options = [{"token": "safe", "logprob": -0.1}, {"token": "unsafe", "logprob": -(10**400)}]
+    sent = {"content": [{"token": "safe", "logprob": -0.1, "top_logprobs": options}]}
+    found = label_probabilities(tokens_of(sent), Reading("choice", ("safe", "unsafe")))
+    assert found == {"safe": 1.0, "unsafe": 0.0}

@@ -906,6 +906,7 @@ def test_a_vote_without_items_is_a_vote() -> None:
         ("--sure 95%", "q", "--sure measures votes over many items; add --each"),
         ("--each items --sure 95%", BODY, "--sure needs labels .* add --truth LABELS"),
         ("--each items --truth label --sure 95", BODY, "such as 95% or 0.95, got '95'; write 95%"),
+        ("--each items --truth label --sure 101%", BODY, "such as 95% or 0.95, got '101%'$"),
         ("--each items --truth label --sure 1", BODY, "between 0% and 100%"),
         ("--each items --truth label --sure much", BODY, "between 0% and 100%"),
         ("", "q\n%panel x\nr", "line 3: %panel x compares .* add --each"),
