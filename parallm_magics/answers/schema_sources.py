@@ -10,7 +10,8 @@ import contextlib
 import datetime
 import functools
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from fractions import Fraction
 from typing import Annotated, Any, Literal, get_origin
 
 from parallm_magics.answers.cleaning import same_answer_key
@@ -91,6 +92,7 @@ def _of_class(target: Any) -> Schema:
     def made() -> tuple[Validated, dict[str, Any]]:
         way = Validated(target)
         written = way.adapter.json_schema(schema_generator=_generator(), mode="validation")
+        _refuse_hidden(target, written)
         return way, without_titles(written)
 
     # The class is the user's: whatever it raises becomes one line.
@@ -102,6 +104,21 @@ def _of_class(target: Any) -> Schema:
         Exception,
     )
     return _schema(name, document, way)
+
+
+def _refuse_hidden(target: Any, written: Mapping[str, Any]) -> None:
+    """Refuse fields that are not written as they are: they could be neither shown nor counted.
+
+    Raises:
+        ValueError: names the way out.
+    """
+    fields = getattr(target, "model_fields", {})
+    if left_out := [name for name, field in fields.items() if field.exclude]:
+        raise ValueError(
+            f"field {left_out[0]} has exclude=True, so nobody could read it; remove that"
+        )
+    if '"writeOnly": true' in json.dumps(written, default=str):
+        raise ValueError("a secret type hides its value, so that all values look alike; use str")
 
 
 @functools.cache
@@ -231,7 +248,7 @@ class Conforming:
     def __init__(self, document: Mapping[str, Any]) -> None:
         from jsonschema import Draft202012Validator
         from jsonschema.exceptions import SchemaError
-        from jsonschema.validators import validator_for
+        from jsonschema.validators import extend, validator_for
         from referencing import Registry
 
         kind = validator_for(document, default=Draft202012Validator)
@@ -239,12 +256,15 @@ class Conforming:
             lambda: kind.check_schema(document),
             lambda error: ValueError(
                 _clipped(f"{'.'.join(map(str, error.path)) or 'it'}: {error.message}")
+                if isinstance(error, SchemaError)
+                else "the JSON Schema is nested too deeply"
             ),
-            SchemaError,
+            *(SchemaError, RecursionError),
         )
         self.document = document
         # With a registry of its own, no reference is ever fetched from anywhere.
-        self._validator = kind(document, format_checker=kind.FORMAT_CHECKER, registry=Registry())
+        exact = extend(kind, {"multipleOf": _multiple_of})
+        self._validator = exact(document, format_checker=kind.FORMAT_CHECKER, registry=Registry())
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Conforming, (self.document,)
@@ -255,8 +275,11 @@ class Conforming:
         Raises:
             ValueError: it does not conform, in one line.
         """
-        found = sorted(
-            self._validator.iter_errors(value), key=lambda error: [*map(str, error.path)]
+        # A reference that leads nowhere there, or a number too large, is told by an error of its own.
+        found = _validated(
+            lambda: sorted(
+                self._validator.iter_errors(value), key=lambda error: [*map(str, error.path)]
+            )
         )
         if found:
             raise ValueError(_told((error.path, error.message) for error in found))
@@ -265,6 +288,17 @@ class Conforming:
     def plain(self, value: Any) -> Any:
         """Return what JSON holds of an object."""
         return value
+
+
+def _multiple_of(validator: Any, step: Any, value: Any, _: Any) -> Iterator[Any]:
+    """Say that a number is no multiple; exactly as both are written, so that 19.99 is one of 0.01."""
+    from jsonschema.exceptions import ValidationError
+
+    if not validator.is_type(value, "number"):
+        return
+    parts = [Fraction(repr(each) if isinstance(each, float) else each) for each in (value, step)]
+    if (parts[0] / parts[1]).denominator != 1:
+        yield ValidationError(f"{value!r} is not a multiple of {step!r}")
 
 
 # --- the short form -------------------------------------------------------------------------------
@@ -307,7 +341,7 @@ def _model(name: str, document: Mapping[str, Any]) -> Any:
 
 
 def _type(name: str, node: Mapping[str, Any]) -> Any:
-    from pydantic import BeforeValidator
+    from pydantic import BeforeValidator, Field
 
     if "anyOf" in node:
         return _type(name, node["anyOf"][0]) | None
@@ -330,6 +364,9 @@ def _type(name: str, node: Mapping[str, Any]) -> Any:
     found = typed.get(str(node.get("format", kind)))
     if found is None:
         return {"string": str, "boolean": bool}[kind]
+    if kind == "number":
+        # Pydantic reads the text "nan" as a number too.
+        return Annotated[float, BeforeValidator(_Refusing(bool)), Field(allow_inf_nan=False)]
     return Annotated[found[0], BeforeValidator(_Refusing(found[1]))]
 
 

@@ -21,6 +21,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    SecretStr,
     field_serializer,
     field_validator,
     model_serializer,
@@ -437,3 +438,78 @@ def test_what_is_nested_too_deeply_for_python_is_no_object(begin: str, end: str)
         else:
             with pytest.raises(NoObjectError, match="nested too deeply"):
                 read_object(text, schema)
+
+
+def held(**node: Any) -> Any:
+    """A JSON Schema of objects with one field."""
+    return schema_of({"type": "object", "properties": {"x": node}, "required": ["x"]})
+
+
+@pytest.mark.parametrize(
+    ("number", "step", "is_one"),
+    [
+        ("19.99", 0.01, True),
+        ("0.07", 0.01, True),
+        ("1e308", 0.01, True),
+        ("0.075", 0.01, False),
+        ("9" * 3000, 1e-300, True),
+        ("7", 2, False),
+        ("1e-7", 1e-8, True),
+    ],
+)
+def test_amounts_are_multiples_as_they_are_written(number: str, step: float, is_one: bool) -> None:
+    """19.99 is one of 0.01, though no float is; a number too large for a float is no error."""
+    schema, text = held(type="number", multipleOf=step), f'{{"x": {number}}}'
+    if is_one:
+        read_object(text, schema)
+    else:
+        with pytest.raises(NoObjectError, match="is not a multiple of"):
+            read_object(text, schema)
+
+
+def test_a_reference_that_leads_nowhere_from_its_place_is_told_in_a_line() -> None:
+    """With an `$id` of its own, a part resolves references within itself."""
+    part = {"$id": "http://x/a", "type": "object", "properties": {"q": {"$ref": "#/$defs/B"}}}
+    schema = schema_of(
+        {
+            "$id": "http://x/",
+            "type": "object",
+            "properties": {"x": {"$ref": "#/$defs/A"}},
+            "$defs": {"A": part, "B": {"type": "string"}},
+        }
+    )
+    with pytest.raises(NoObjectError, match="does not exist within"):
+        read_object('{"x": {"q": "a"}}', schema)
+
+
+@pytest.mark.parametrize("levels", [150, 300, 900, 3000])
+def test_a_schema_that_is_nested_too_deeply_is_told_in_a_line(levels: int) -> None:
+    """Whichever reader of it gives up first."""
+    node: dict[str, Any] = {"type": "string"}
+    for _ in range(levels):
+        node = {"type": "object", "properties": {"a": node}}
+    with pytest.raises(ValueError, match=r"nested too deeply|not plain JSON"):
+        schema_of(node)
+
+
+def test_fields_that_are_not_written_as_they_are_are_refused_before_any_call() -> None:
+    """Two secrets would look alike, and a vote on them would be won by asterisks."""
+
+    class Secret(BaseModel):
+        x: list[SecretStr]
+
+    class LeftOut(BaseModel):
+        x: int = Field(exclude=True)
+
+    for source, words in ((Secret, "secret type hides its value"), (LeftOut, "x has exclude=True")):
+        with pytest.raises(ValueError, match=words):
+            schema_of(source)
+
+
+@pytest.mark.parametrize("word", ["nan", "NaN", "inf", "-Infinity"])
+def test_a_word_for_no_number_is_none_in_the_short_form(word: str) -> None:
+    """Pydantic would read it as one, and it would win a vote."""
+    for form in ("x: number", "x?: number", "x: [number]"):
+        value = f'["{word}"]' if "[" in form else f'"{word}"'
+        with pytest.raises(NoObjectError, match="finite number"):
+            read_object(f'{{"x": {value}}}', schema_of(form))
