@@ -25,10 +25,10 @@ ANSWER = (
 )
 
 
-MODEL = "-m teacher:?scale=0.4&latency=3"
+MODEL = "-m teacher:?scale=0.8&latency=3"
 
 
-GUARD = "%guardrail OPTIONS -m teacher:?scale=0.4&latency=2\nIs this harmful?\n"
+GUARD = "%guardrail OPTIONS -m teacher:?scale=0.8&latency=2\nIs this harmful?\n"
 
 
 CELLS = {
