@@ -866,7 +866,8 @@ def test_nothing_is_asked_after_the_decision(server: Loopback, model: str, place
     run = asyncio.run(simulated(model, n=21, stop="clinch", concurrency=places))
     assert (run.decided_after, run.winner) == (11, "a")
     assert 11 <= len(server.log) <= 11 + places
-    assert run.cost_complete is (len(server.log) == 11)
+    # One more that was under way may have been answered at the same moment, so that its cost is known.
+    assert run.cost_complete or len(server.log) > 11
     assert server.becomes_idle()
 
 
