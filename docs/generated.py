@@ -19,8 +19,9 @@ import measured
 
 import parallm_magics.providers
 from parallm_magics import errors, voting
+from parallm_magics.cell.call_options import CALL_PLACES
 from parallm_magics.cell.option_entry import MAGICS, Option
-from parallm_magics.cell.options import CALL_PLACES, TABLE
+from parallm_magics.cell.options import TABLE
 from parallm_magics.core.tasks import Status
 from parallm_magics.display.columns import COLUMNS
 from parallm_magics.display.looks import STATES

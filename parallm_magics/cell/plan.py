@@ -13,13 +13,14 @@ from typing import Any
 from parallm_magics.cell import near_misses
 from parallm_magics.cell.auxiliary_calls import AuxiliaryCalls, FollowUp, Guard
 from parallm_magics.cell.blocks import Block, Cell
+from parallm_magics.cell.call_options import WORKER_WORDS
 from parallm_magics.cell.calls import Calls
 from parallm_magics.cell.enforcing import refuse_formless
 from parallm_magics.cell.item_prompts import names_item
 from parallm_magics.cell.items import Items
 from parallm_magics.cell.option_entry import MAGICS
 from parallm_magics.cell.option_layers import NOTHING, Layer, Layers, read_keywords, read_tokens
-from parallm_magics.cell.options import TABLE, WORKER_WORDS, Options
+from parallm_magics.cell.options import TABLE, Options
 from parallm_magics.cell.prompts import Prompts
 from parallm_magics.cell.rendering import ParseModel, Renderer
 from parallm_magics.cell.schema_option import with_schema

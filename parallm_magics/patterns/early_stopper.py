@@ -121,7 +121,8 @@ async def gather(
     left = [task for task in tasks if task.index not in done]
     anew = {record.index for record in before if record.status in CAME_BACK}
     if rule.stop == "all":
-        records = await workers.ask(left, stop=stop, least=max(least - len(kept), 0), anew=anew)
+        short, engine = max(least - len(kept), 0), workers.work_engine
+        records = await workers.ask(left, stop=stop, least=short, anew=anew, engine=engine)
         return Gathered(_in_order([*kept, *records]))
     for record in sorted(kept, key=_arrival):
         stopper.hear(record)
@@ -162,7 +163,8 @@ async def _until_decided(
     if stopper.stopped:
         ended = await _as_it_ended(tasks, workers, stopper, votes)
         return await workers.ask(ended, stop=stop)
-    return await workers.ask(tasks, stop=inner, heard=hear, anew=anew)
+    engine = workers.work_engine
+    return await workers.ask(tasks, stop=inner, heard=hear, anew=anew, engine=engine)
 
 
 async def _as_it_ended(
@@ -191,7 +193,7 @@ async def _in_waves(
     while left and not stopper.stopped and not stop.reason:
         size = stopper.wave()
         wave, left = left[:size], left[size:]
-        ended = await workers.ask(wave, stop=stop, anew=anew)
+        ended = await workers.ask(wave, stop=stop, anew=anew, engine=workers.work_engine)
         records += ended
         for record in sorted(ended, key=_arrival):
             stopper.hear(record)

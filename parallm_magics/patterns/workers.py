@@ -14,10 +14,11 @@ from parallm_magics.engine.accounts import Accounts
 from parallm_magics.engine.admission import Routes
 from parallm_magics.engine.cancel_token import Stop
 from parallm_magics.engine.garbage import FEWER_COLLECTIONS
+from parallm_magics.engine.jobs import Engine, Job
 from parallm_magics.engine.rate_limits import MOST_SLOTS, Slots
 from parallm_magics.engine.retries import Rules
-from parallm_magics.engine.scheduler import Scheduler
 from parallm_magics.patterns.ballots import CAME_BACK
+from parallm_magics.patterns.engines import LOCAL, engine_of
 from parallm_magics.patterns.opening import OpenModels
 from parallm_magics.patterns.record_sink import RecordSink
 from parallm_magics.patterns.run_context import RunContext
@@ -37,6 +38,7 @@ class Workers:
         replay: what is recorded of their calls.
         sink: where their records are kept.
         end: when all that others wait for had ended, in seconds of the records.
+        work_engine: makes the calls of the cell's workers.
     """
 
     def __init__(self, plan: Plan, context: RunContext, further: int) -> None:
@@ -50,6 +52,7 @@ class Workers:
         self._context, self._lazily = context, context.recordings is not None
         self._forgets = plan.calls.once and not further
         self._follow_ups = [task.model for task in auxiliary if task.role != "guard"]
+        self.work_engine = engine_of(plan, context)
         self.models = OpenModels(plan.calls, auxiliary, context, options.max_cost)
         self._further, self.notes = further, list[str]()
         self.tell: Listener = context.tell or (lambda event: None)
@@ -106,7 +109,9 @@ class Workers:
             source = _checked(calls.read_async(kept), calls.size, self.models.check)
         # Recorded as answers, these were none to whoever asks for a further try.
         anew = {record.index for record in before if record.status in CAME_BACK}
-        records = await self._schedule(source, rules, stop, few=few, anew=anew, read=read)
+        records = await self._schedule(
+            source, rules, stop, few=few, anew=anew, read=read, engine=self.work_engine
+        )
         records = _moved(records, self._after) if self._lazily else records
         return sorted([*records, *kept.values()], key=lambda record: record.index)
 
@@ -119,6 +124,7 @@ class Workers:
         least: int = 0,
         anew: Collection[int] = (),
         beside: bool = False,
+        engine: Engine = LOCAL,
     ) -> list[Record]:
         """One record for each of a few calls, in their order.
 
@@ -129,6 +135,7 @@ class Workers:
             least: how many must come back; once out of reach nothing more is begun.
             anew: the places of those that are not to be served from a recording.
             beside: whether the calls are beside the work, so that kept answers do not delay them.
+            engine: what makes the calls; see `work_engine`.
         """
         if not calls:
             return []
@@ -140,7 +147,7 @@ class Workers:
             models=len({str(call.model) for call in calls}),
         )
         return await self._schedule(
-            calls, rules, stop, few=True, anew=anew, heard=heard, beside=beside
+            calls, rules, stop, few=True, anew=anew, heard=heard, beside=beside, engine=engine
         )
 
     async def follow(self, tasks: Sequence[Task], anew: Collection[int] = ()) -> list[Record]:
@@ -184,6 +191,7 @@ class Workers:
         read: Read | None = None,
         heard: Callable[[Record], None] | None = None,
         beside: bool = False,
+        engine: Engine = LOCAL,
     ) -> list[Record]:
         def found(record: Record) -> None:
             if few and not beside:
@@ -205,7 +213,7 @@ class Workers:
             source = self.replay.served(source, self._open, few=few, anew=anew, found=found)
         if self.models.decide:
             source = gathered(source, 0 if read is None else self._calls.size, self.notes.append)
-        scheduler = Scheduler(
+        job = Job(
             source,
             Routes(
                 lambda model: self.models.providers[model.provider],
@@ -218,7 +226,7 @@ class Workers:
             self._slots,
         )
         with FEWER_COLLECTIONS:
-            return await scheduler.run()
+            return await engine.run(job)
 
     async def _open(self, tasks: Sequence[Task]) -> None:
         """Open the models of these calls, and of those that will follow them."""

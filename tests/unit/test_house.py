@@ -79,6 +79,9 @@ HOMES = {
     "markupsafe": "display",
     "wcwidth": "display/text.py",
     "pandas": "patterns/run.py",
+    "dask": "cluster",
+    "distributed": "cluster",
+    "pyarrow": "patterns",
 }
 SDKS = {
     "anthropic",
@@ -96,6 +99,9 @@ SDKS = {
     "nh3",
     "pandas",
     "ipywidgets",
+    "dask",
+    "distributed",
+    "pyarrow",
 }
 
 

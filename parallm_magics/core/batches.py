@@ -1,0 +1,126 @@
+"""What a provider's batch API is: requests go in at once, and their replies come back hours later."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, Protocol
+
+from parallm_magics.core.provider import CallFailed, Reply
+from parallm_magics.core.tasks import Task
+
+BatchStatus = Literal["under way", "cancelling", "ended", "refused"]
+"""How far a batch is. "ended" has results to read, whatever became of its requests; of one that was
+"refused" as a whole nothing was done and nothing is paid."""
+
+
+class BatchLimits(NamedTuple):
+    """What one batch may hold at most.
+
+    Attributes:
+        requests: how many requests.
+        bytes: of all its requests as they are sent.
+        models: how many different models.
+    """
+
+    requests: int
+    bytes: int
+    models: int | None = None
+
+
+class BatchRequest(NamedTuple):
+    """One request of a batch.
+
+    Attributes:
+        id: of at most 64 letters, digits, "-" and "_"; unique in its batch.
+        task: what is asked.
+    """
+
+    id: str
+    task: Task
+
+
+@dataclass(frozen=True, slots=True)
+class BatchState:
+    """What a provider says of a batch.
+
+    Attributes:
+        id: the provider's id of it.
+        status: how far it is.
+        total: how many requests it holds; None where the provider does not say yet.
+        succeeded, failed: of those, how many have ended so, as far as the provider says before the end.
+        created: by the provider's clock, in seconds since 1970; None where it does not say.
+        expires: when it ends at the latest, by the same clock.
+        ended: when it ended, by the same clock.
+        nonce: what it was sent with to be told from others; "" where the provider keeps no such thing.
+        why: why it was refused as a whole, in one line.
+        passing: whether it may be taken later, as when too much waits in the provider's queue.
+    """
+
+    id: str
+    status: BatchStatus
+    total: int | None = None
+    succeeded: int = 0
+    failed: int = 0
+    created: float | None = None
+    expires: float | None = None
+    ended: float | None = None
+    nonce: str = ""
+    why: str = ""
+    passing: bool = False
+
+
+class BatchResult(NamedTuple):
+    """What became of one request of a batch.
+
+    Attributes:
+        id: the request's; anything that the provider wrote, so it may be nobody's, or come twice.
+        end: the reply, or the failure with its fault.
+    """
+
+    id: str
+    end: Reply | CallFailed
+
+
+class Batches(Protocol):
+    """A provider's batch API. Every method may raise `CallFailed` with the fault of the request that it makes.
+
+    Attributes:
+        limits: what one batch may hold.
+    """
+
+    limits: BatchLimits
+
+    def size(self, request: BatchRequest) -> int:
+        """Bytes of one request as it is sent."""
+
+    async def newest(self) -> str | None:
+        """The id of the newest batch that the provider lists; None where there is none."""
+
+    async def create(self, requests: Sequence[BatchRequest], nonce: str) -> BatchState:
+        """Send a batch. Whether it was taken is unknown where the connection or the server fails."""
+
+    async def state(self, batch: str) -> BatchState:
+        """How far a batch is."""
+
+    def listed(self, after: str | None) -> AsyncIterator[BatchState]:
+        """The batches that were made after this one, the newest first; all where it is None or gone."""
+
+    def results(
+        self, batch: BatchState, tasks: Sequence[BatchRequest]
+    ) -> AsyncIterator[BatchResult]:
+        """The results of a batch that has ended, as far as they can be read, in any order.
+
+        Args:
+            tasks: its requests, as far as they are known: they say how an answer is to be read.
+        """
+
+    async def cancel(self, batch: str) -> BatchState:
+        """Ask the provider to end a batch early; what has ended by then is kept, and paid."""
+
+
+def batches_of(provider: object) -> Batches | None:
+    """The batch API of a provider, to be used after its `prepare`; None where it has none."""
+    known = getattr(provider, "batches", None)
+    found: Batches | None = known() if callable(known) else None
+    return found
