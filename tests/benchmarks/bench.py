@@ -282,7 +282,8 @@ class Kernel:
 
     def __exit__(self, *_: object) -> None:
         self._client.stop_channels()
-        self._manager.shutdown_kernel(now=True)
+        if self._manager.has_kernel:
+            self._manager.shutdown_kernel(now=True)
         self._folder.cleanup()
 
     @property

@@ -12,7 +12,7 @@ import sys
 import sysconfig
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import distributions, version
 from pathlib import Path
@@ -50,7 +50,8 @@ COLUMNS_ABOUT = (
     "by more than 50 ms. Messages and kB went to the page while the cell ran, its result apart. To idle "
     "is the time from the last byte that the server sent until the kernel said that it is idle. Kept "
     "are the answers there at the end, sent the requests that reached the server. All but the seconds "
-    "are medians."
+    "are medians. A cell that has not ended after a minute is counted as hung, and made again in a fresh "
+    "kernel."
 )
 
 
@@ -168,9 +169,10 @@ def row(line: Line, work: Work) -> str:
     """One system as a line of Markdown."""
     seconds, median = line.each(lambda ran: ran.seconds), line.median
     kept = f"{median(lambda ran: ran.kept):g} of {work.can_be_kept or work.calls}"
+    hung = f" (hung {line.hung} times)" if line.hung else ""
     cells = [
         line.dialect,
-        line.system,
+        f"{line.system}{hung}",
         f"{median(lambda ran: ran.seconds):.2f} [{min(seconds):.2f} .. {max(seconds):.2f}]",
         f"{median(lambda ran: ran.seconds) / work.limit:.2f}",
         f"{median(lambda ran: ran.cpu) / work.calls * 1000:.2f}",
@@ -240,13 +242,16 @@ def measured(works: Sequence[Work], site: str, rounds: int) -> Iterator[tuple[Wo
     """Each work and its lines; works in which something fails get kernels of their own."""
     fine = [work for work in works if not fails(work)]
     for group in (fine, *([work] for work in works if fails(work))):
-        lines: dict[str, list[Line]] = {work.name: [] for work in group}
-        for dialect in MODELS if group else ():
-            with side(dialect, SYSTEMS, site) as one:
-                for work in group:
-                    print(f"{dialect}: {work.name}", file=sys.stderr, flush=True)
-                    lines[work.name] += one.measure(work, able(work), rounds).values()
-        yield from ((work, lines[work.name]) for work in group)
+        with ExitStack() as stack:
+            sides = [
+                stack.enter_context(side(dialect, SYSTEMS, site)) for dialect in MODELS if group
+            ]
+            for work in group:
+                lines: list[Line] = []
+                for one in sides:
+                    print(f"{one.dialect}: {work.name}", file=sys.stderr, flush=True)
+                    lines += one.measure(work, able(work), rounds).values()
+                yield work, lines
 
 
 def drawn(found: Iterable[tuple[Work, Sequence[Line]]]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import statistics
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -11,7 +12,9 @@ from dataclasses import dataclass
 from bench import Kernel, Server
 from systems import UNPRICED, System, Work
 
-LONGEST = 300
+LONGEST = 60
+"""Seconds after which a cell counts as hung: the longest takes a few."""
+MOST_HANGS = 3
 
 
 @dataclass(frozen=True)
@@ -41,12 +44,17 @@ class Ran:
 
 @dataclass(frozen=True)
 class Line:
-    """What one system did, round by round."""
+    """What one system did, round by round.
+
+    Attributes:
+        hung: how many more cells never ended.
+    """
 
     system: str
     dialect: str
     first: Ran
     rounds: Sequence[Ran]
+    hung: int = 0
 
     def each(self, value: Callable[[Ran], float]) -> list[float]:
         """One value of every round."""
@@ -60,26 +68,57 @@ class Line:
 class Side:
     """One dialect's server and the kernels of the systems that are compared."""
 
-    def __init__(self, dialect: str, server: Server, kernels: Mapping[System, Kernel]) -> None:
+    def __init__(
+        self,
+        dialect: str,
+        server: Server,
+        kernels: Mapping[System, Kernel],
+        renew: Callable[[Kernel], Kernel],
+    ) -> None:
+        """Take what runs; `renew` gives a fresh kernel for one that hangs."""
         self.dialect = dialect
         self._server = server
-        self._kernels = kernels
+        self._kernels = dict(kernels)
+        self._renew = renew
 
     def measure(self, work: Work, systems: Sequence[System], rounds: int) -> dict[str, Line]:
         """Each system's first run and its rounds, in which each is the first in turn."""
         self._server.behave(work.milliseconds, **work.behaviour)
         first: dict[System, Ran] = {}
         found: dict[System, list[Ran]] = {system: [] for system in systems}
+        hung = dict.fromkeys(systems, 0)
         for system in systems:
-            kernel = self._kernels[system]
-            kernel.run(work.docs)
-            kernel.run(system.setup(self.dialect, work), timeout=LONGEST)
-            first[system] = self._once(system, work)
+            self._set_up(system, work)
+            first[system] = self._ended(system, work, hung)
         for at in range(rounds):
             turn = at % len(systems)
             for system in (*systems[turn:], *systems[:turn]):
-                found[system].append(self._once(system, work))
-        return {s.name: Line(s.name, self.dialect, first[s], found[s]) for s in systems}
+                found[system].append(self._ended(system, work, hung))
+        return {s.name: Line(s.name, self.dialect, first[s], found[s], hung[s]) for s in systems}
+
+    def _set_up(self, system: System, work: Work) -> None:
+        kernel = self._kernels[system]
+        kernel.run(work.docs)
+        kernel.run(system.setup(self.dialect, work), timeout=LONGEST)
+
+    def _ended(self, system: System, work: Work, hung: dict[System, int]) -> Ran:
+        """A run that ended; one that hangs is counted, and made again in a fresh kernel.
+
+        Raises:
+            TimeoutError: it hung too often.
+        """
+        while True:
+            try:
+                return self._once(system, work)
+            except TimeoutError:
+                hung[system] += 1
+                told = f"{system.name} did not end {work.name} ({self.dialect}) in {LONGEST} s"
+                print(told, file=sys.stderr, flush=True)
+                if hung[system] >= MOST_HANGS:
+                    raise TimeoutError(f"{told}, {MOST_HANGS} times") from None
+                self._kernels[system] = self._renew(self._kernels[system])
+                self._set_up(system, work)
+                self._once(system, work)
 
     def _once(self, system: System, work: Work) -> Ran:
         cell = self._kernels[system].run(
@@ -112,4 +151,9 @@ def side(dialect: str, systems: Sequence[System], site: str = "") -> Iterator[Si
         environment = server.environment() | {"LANGSMITH_TRACING": "false"}
         environment["PYTHONPATH"] += os.pathsep + site if site else ""
         kernels = {s: stack.enter_context(Kernel(environment)) for s in systems}
-        yield Side(dialect, server, kernels)
+
+        def renew(kernel: Kernel) -> Kernel:
+            kernel.__exit__(None, None, None)
+            return stack.enter_context(Kernel(environment))
+
+        yield Side(dialect, server, kernels, renew)
