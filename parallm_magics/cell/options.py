@@ -168,6 +168,13 @@ class Options(GuardOptions):
         "also retry after a timeout, although the first call may be billed",
         where=CALL_PLACES,
     )
+    batch: bool = switch(
+        "--batch",
+        "send the calls as a batch: about half the price, answers within 24 hours; the cell can be left and "
+        "run again",
+        setting=False,
+        also="batches bulk offline",
+    )
     concurrency: int | None = option(
         "--concurrency -c N",
         read.concurrency,
