@@ -89,6 +89,14 @@ class CallOptions:
         "reasoning effort, such as low or high; models differ in their levels",
         where=CALL_PLACES,
     )
+    tier: str = words(
+        "--tier",
+        ("default", "flex"),
+        "flex: about half the price for answers that may take minutes, where the provider has it",
+        where=CALL_PLACES,
+        default="default",
+        also="service_tier flex",
+    )
     param: tuple[tuple[str, Any], ...] = option(
         "--param KEY=JSON",
         read.parameter,

@@ -364,6 +364,7 @@ def call_fields(options: Options, total: int | None) -> dict[str, Any]:
         "effort": options.effort,
         "max_tokens": options.max_tokens,
         "params": dict(options.param),
+        "tier": "flex" if options.tier == "flex" else "",
         "stream": options.stream == "on" or (options.stream == "auto" and few),
         "seed": options.seed,
         "silence": options.timeout or SILENCE_SECONDS,

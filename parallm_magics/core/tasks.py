@@ -23,6 +23,7 @@ Kind = str
 
 NUMERIC: tuple[Kind, ...] = ("number", "score", "index")
 """The kinds whose values are numbers."""
+Tier = Literal["", "flex", "batch"]
 BallotState = Literal["valid", "abstain", "invalid", "failed", "cancelled"]
 Finish = Literal["stop", "length", "refusal"]
 CHARS_PER_TOKEN = 4
@@ -74,6 +75,8 @@ class Task:
         temperature, effort: None where the user did not ask for one (then none is sent).
         max_tokens: most output tokens, thinking included.
         params: further request fields, sent as given.
+        tier: the price that it is asked at: "" the usual one, "flex" the provider's cheaper and slower
+            tier, "batch" within a batch. It decides when an answer comes, not what it says.
         stream: whether the answer is read as a stream.
         sample: ordinal among identical requests of one cell.
         seed: makes simulated answers reproducible.
@@ -99,6 +102,7 @@ class Task:
     effort: str | None = None
     max_tokens: int = 4096
     params: Mapping[str, Any] = field(default_factory=dict)
+    tier: Tier = ""
     stream: bool = True
     sample: int = 0
     seed: int = 0

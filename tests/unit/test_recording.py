@@ -177,6 +177,7 @@ SIMULATED_CHANGES: dict[str, Any] = {
     "truth": "unsafe",
 }
 SAME: dict[str, Any] = {
+    "tier": "flex",
     "index": 5,
     "stream": False,
     "silence": 1.0,
