@@ -12,6 +12,7 @@ from typing import Any
 
 from parallm_magics.cell import near_misses
 from parallm_magics.cell.auxiliary_calls import AuxiliaryCalls, FollowUp, Guard
+from parallm_magics.cell.batch_option import batched_layers, refuse_decisions
 from parallm_magics.cell.blocks import Block, Cell
 from parallm_magics.cell.call_options import WORKER_WORDS
 from parallm_magics.cell.calls import Calls
@@ -113,12 +114,15 @@ def make_plan(
     if cell.magic == "vote" and items is not None:
         has_judge = parts.judge is not _NO_BLOCK
         layers = measured_layers(layers, cell_layer, has_judge, parts.panels)
+    layers = batched_layers(layers, cell_layer, parts.asked, parts.guards)
     workers, systems = _workers(cell, layers, cell_layer, parts, parse_model)
     options, study = layers.options(), None
     if items is not None and systems:
         study = study_of(systems, options.truth, cell, workers, prompts, items, variables)
     labels = study.labels if study is not None else None
     calls = Calls(Renderer(cell, workers, prompts, parse_model, items, labels), items)
+    if options.batch:
+        refuse_decisions(calls.models)
     if cell_layer.get("enforce") == "on" and not parts.guards:
         refuse_formless(calls.kinds)
     if calls.known is not None and least_successes(options.min_success, calls.known) > calls.known:
@@ -191,6 +195,12 @@ class _Parts:
     panels: Sequence[PanelBlock]
     judge: tuple[Block | None, Layer]
     synthesis: tuple[Block | None, Layer]
+
+    @property
+    def asked(self) -> Sequence[tuple[Block, Layer]]:
+        """All blocks that workers are made of: sections, voters, and panels with their voters."""
+        panels = (pair for each in self.panels for pair in ((each.block, each.own), *each.voters))
+        return [*self.workers, *panels]
 
 
 def _parts(cell: Cell, prompts: Prompts) -> _Parts:
