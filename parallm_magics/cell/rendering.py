@@ -280,6 +280,8 @@ def _call_specs(
         request = (model, worker.temperature, options.effort, options.max_tokens, params, form)
         fields = call_fields(options, total)
         fields["stream"] &= not model.decides
+        if options.batch:
+            fields |= {"tier": "batch", "stream": False}
         specs.append(
             CallSpec(
                 worker=worker,

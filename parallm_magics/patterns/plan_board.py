@@ -48,12 +48,14 @@ def board_of(plan: Plan, clients: Clients, **fields: Any) -> Board:
 
 def announcement(plan: Plan) -> str:
     """What a large run is about to do, said before it is done; "" for a panel."""
-    calls = plan.calls
-    if calls.known is not None and calls.known <= MOST_STREAMED:
+    calls, in_batches = plan.calls, plan.options.batch
+    if calls.known is not None and calls.known <= MOST_STREAMED and not in_batches:
         return ""
-    number = "one call per item" if calls.known is None else f"{calls.known:,} calls"
+    number = "one call per item" if calls.known is None else display.count(calls.known, "call")
     how = "plain requests (--stream on shows answers as they are written)"
-    if plan.options.stream == "on":
+    if in_batches:
+        how = "in batches, which are answered within 24 hours; an interrupt leaves them to go on"
+    elif plan.options.stream == "on":
         how = "streamed"
     costs = [most_cost(task) for task in calls.head]
     known = [cost for cost in costs if cost is not None]
