@@ -55,6 +55,7 @@ class BatchState:
         nonce: what it was sent with to be told from others; "" where the provider keeps no such thing.
         why: why it was refused as a whole, in one line.
         passing: whether it may be taken later, as when too much waits in the provider's queue.
+        left: seconds until it ends, where the provider keeps its own time, as a simulation does.
     """
 
     id: str
@@ -68,6 +69,34 @@ class BatchState:
     nonce: str = ""
     why: str = ""
     passing: bool = False
+    left: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BatchProgress:
+    """How far one batch of a run is, as whoever watches the run is told.
+
+    Attributes:
+        id: the provider's id of it; "" before it is sent.
+        model: the models that it asks, as the cell names them.
+        status: how far it is, in a word or two: "waiting", "sending", "looked for", "under way",
+            "cancelling", "reading", "done", "refused", "left".
+        requests: how many requests of this run it holds.
+        succeeded, failed: of those, how many have ended so, as far as is known.
+        seconds: since it was sent.
+        note: why it waits, or what goes wrong with it, in one line; else "".
+        nonce: what tells it from others before it has an id.
+    """
+
+    id: str
+    model: str
+    status: str
+    requests: int
+    succeeded: int = 0
+    failed: int = 0
+    seconds: float = 0.0
+    note: str = ""
+    nonce: str = ""
 
 
 class BatchResult(NamedTuple):
@@ -87,9 +116,11 @@ class Batches(Protocol):
 
     Attributes:
         limits: what one batch may hold.
+        keeps_nonce: whether `BatchState.nonce` is told, so that a batch is known by it in the list.
     """
 
     limits: BatchLimits
+    keeps_nonce: bool
 
     def size(self, request: BatchRequest) -> int:
         """Bytes of one request as it is sent."""

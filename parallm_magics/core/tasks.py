@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any, Literal, NamedTuple, get_args
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 from parallm_magics.core.fault_kinds import FaultKind
 from parallm_magics.core.models import Model
 from parallm_magics.core.plain_values import plain_value
 from parallm_magics.core.schemas import Schema
+
+if TYPE_CHECKING:
+    from parallm_magics.core.batches import BatchProgress
 
 Status = Literal[
     "ok", "truncated", "refused", "invalid", "failed", "timed_out", "cancelled", "blocked"
@@ -348,7 +351,9 @@ Call = Task | Record
 """A call to make, or the record of one that is not to be made: answered before, or impossible."""
 
 
-EventKind = Literal["started", "heard", "waiting", "ended", "released", "said", "loading", "loaded"]
+EventKind = Literal[
+    "started", "heard", "waiting", "ended", "released", "said", "loading", "loaded", "batches"
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -358,12 +363,14 @@ class Event:
     Attributes:
         kind: "started" (an attempt begins), "heard" (text arrived), "waiting" (before a retry),
             "ended" (the record is final); of the run as a whole: "released" (its guards have passed),
-            "said" (a line about it), "loading" and "loaded" (no worker's time runs between the two).
+            "said" (a line about it), "loading" and "loaded" (no worker's time runs between the two),
+            "batches" (something has become of one of its batches).
         index: the worker's place; -1 for the run as a whole.
         at: seconds since the run's start.
         text: the piece that arrived, why the worker waits, or what is said.
         record: the final record, on "ended" only.
         task: what is asked, on "started" only.
+        batches: all batches of the run, on "batches" only.
     """
 
     kind: EventKind
@@ -372,6 +379,7 @@ class Event:
     text: str = ""
     record: Record | None = None
     task: Task | None = None
+    batches: tuple[BatchProgress, ...] = ()
 
 
 Listener = Callable[[Event], None]
