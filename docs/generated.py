@@ -294,6 +294,10 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "figures-studies": partial(figures, measured.STUDIES),
     "figures-page": partial(figures, measured.PAGE),
     "figures-parts": parts,
+    "figures-scale": partial(figures, measured.SCALE),
+    "scale-account": partial(measured.copied, "A large map with an account"),
+    "scale-own": partial(measured.copied, "A large map on servers of your own"),
+    "scale-results": partial(measured.copied, "Results of a large map"),
 }
 
 

@@ -137,6 +137,13 @@ PAGE: tuple[Shown, ...] = (
     ),
 )
 
+SCALE: tuple[Shown, ...] = (
+    ("CPU of a call in a cell, in ms", "Ten thousand calls", "CPU ms a call, ours"),
+    ("calls a second of one kernel", "Ten thousand calls", "calls/s, ours"),
+    ("memory that 10,000 calls take, in MiB", "Ten thousand calls", "MiB grown, ours"),
+    ("`sim`: items a second", "A large map, simulated", "simulated items a second"),
+)
+
 
 class Line(NamedTuple):
     """A line of a table of RESULTS.md: its cells, and the part that it stands in."""
@@ -174,6 +181,19 @@ def shown(rows: Sequence[Shown]) -> Iterator[tuple[str, str, str]]:
                 f"docs/measured.py: RESULTS.md has no {pattern!r} in {part!r} any more"
             )
         yield what, _medians(found), _target(found)
+
+
+def copied(part: str) -> str:
+    """Return a part of RESULTS.md that has one table: what it is about, and the table.
+
+    Raises:
+        SystemExit: RESULTS.md has no such part any more.
+    """
+    _, heading, rest = RESULTS.read_text("utf-8").partition(f"\n## {part}\n")
+    if not heading:
+        raise SystemExit(f"docs/measured.py: RESULTS.md has no part {part!r} any more")
+    about, lines = rest.strip().split("\n\n")[:2]
+    return f"{about}\n\n{lines}\n"
 
 
 def _medians(found: Sequence[Line]) -> str:

@@ -12,6 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import at_scale
 import calibrations
 import cpu_per_call
 import figures
@@ -40,6 +41,7 @@ ALL = (
     hanging,
     kills,
     scale,
+    at_scale,
     votes,
     studies,
     calibrations,
