@@ -63,6 +63,7 @@ COLUMN_MEANINGS: dict[str, str] = {
     "cost": "The cost in US dollars; `–` where it is not known.",
     "probability": "The probability of the most probable label, where the model gives one.",
     "request": "The id that the provider gave to the call.",
+    "batch": "The id of the batch in which the call was asked.",
     "answer": "How the answer begins, or why there is none.",
 }
 VARIABLE_MEANINGS: dict[str, str] = {

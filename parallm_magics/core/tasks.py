@@ -264,6 +264,7 @@ class Record:
         item: what the prompts said of that item, clipped; a number as it is.
         temperature, effort: as asked for; None where nobody did.
         system: the system prompt; where that holds the item, as the cell has it.
+        batch: the provider's id of the batch in which it was asked, or stands; "" for a call of its own.
     """
 
     index: int
@@ -296,6 +297,7 @@ class Record:
     thinking: str | None = None
     thinking_tokens: int | None = None
     probabilities: Mapping[str, float] | None = None
+    batch: str = ""
 
     def __repr__(self) -> str:
         mark = "SIMULATED " if self.simulated else ""
@@ -342,6 +344,7 @@ class Record:
             "attempts": [{"outcome": a.outcome, "seconds": a.seconds} for a in self.attempts],
             "finish": self.finish,
             "request_id": self.request_id,
+            **({"batch": self.batch} if self.batch else {}),
             "error": None if error is None else {"kind": error.kind, "message": error.message},
             "simulated": self.simulated,
         }

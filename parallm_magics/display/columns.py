@@ -252,6 +252,14 @@ COLUMNS: tuple[Column, ...] = (
         on_request=True,
     ),
     Column(
+        "batch",
+        "Batch",
+        lambda row: (row.record.batch if row.record else "") or "–",
+        ems=17,
+        wide=30,
+        on_request=True,
+    ),
+    Column(
         "answer",
         "Answer",
         said,

@@ -63,7 +63,7 @@ class LiveSums:
         self._states[record.status] += 1
         if record.replayed:
             self._replayed += 1
-        elif called(record):
+        elif called(record) and not record.batch:
             self._pace.ended(began, ended)
 
     def title(self, total: int | None) -> str:

@@ -24,8 +24,8 @@ class Totals:
         at_most: whether that sum is a most, as workers waited for a place or for a further try.
         one_by_one: the sum of all lengths, of workers and extra calls.
         longest: the longest worker's seconds.
-        speedup: sequential over working seconds; None where nothing took time, or where a worker
-            did not come back: nobody knows how long it would have taken.
+        speedup: sequential over working seconds; None where nothing took time, and where a worker
+            did not come back or was asked in a batch: nobody knows how long it would have taken.
         usage, cost: tokens and US dollars of workers and extra calls; None where all are unknown.
         usage_complete, cost_complete: whether every call's are known; if not, it is a lower bound.
         saved: US dollars that prompt caches saved, as far as known; negative where they cost more,
@@ -63,7 +63,8 @@ def totals(records: Sequence[Record], extra: Sequence[Record] = ()) -> Totals:
     start, end, sequential, longest = math.inf, -math.inf, 0.0, 0.0
     lost = at_most = False
     for record in records:
-        lost = lost or record.status in _LOST
+        # How long a batch takes says nothing of its calls one by one.
+        lost = lost or record.status in _LOST or bool(record.batch)
         if called(record):
             start, end = min(start, record.start), max(end, record.end)
             longest = max(longest, record.seconds)

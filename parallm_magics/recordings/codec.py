@@ -285,6 +285,7 @@ OUTCOME: dict[str, Callable[[Any], Any]] = {
     "attempts": _attempts,
     "model_answered": _or_none(_text),
     "request_id": _or_none(_text),
+    "batch": lambda value: _text(value or ""),
     "address": lambda value: _text(value or ""),
     "adapted": lambda value: _text(value or ""),
     "simulated": lambda value: value is True,
