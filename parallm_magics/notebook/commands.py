@@ -10,6 +10,7 @@ from parallm_magics.cell.blocks import Token, tokens
 from parallm_magics.cell.variables import path, value_of
 from parallm_magics.errors import OptionError, nearest, then, translated
 from parallm_magics.export.program import program
+from parallm_magics.notebook import dask_command
 from parallm_magics.notebook.status import (
     recordings_state,
     show_models,
@@ -28,12 +29,13 @@ FLAGS = {
         "--key-env": "the environment variable that holds its key",
         "--sim": "a dict or function in the notebook that gives the answers",
     },
+    "dask": dask_command.FLAGS,
     "recordings": {
         "--mode": "when to replay and when to ask: auto, replay, refresh or off",
         "--prune": "delete the entries that no cell has used since the file was set",
     },
 }
-"""The flags of each command that has any, and what each does."""
+"""The flags and the words of each command that has any, and what each does."""
 
 Command = Callable[[Any, Sequence[Token]], None]
 
@@ -212,5 +214,6 @@ COMMANDS: dict[str, Command] = {
     "usage": usage,
     "provider": provider,
     "recordings": recordings,
+    "dask": dask_command.dask,
     "code": code,
 }

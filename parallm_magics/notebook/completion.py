@@ -81,10 +81,9 @@ def _command(rest: str) -> Suggestions | None:
         return beginning_with(fragment, ((name, _said(run)) for name, run in COMMANDS.items()))
     if typed[-1] == "--mode":
         return beginning_with(fragment, ((mode, "mode") for mode in MODES))
-    if fragment and not fragment.startswith("-"):
-        return None
     flags = FLAGS.get(typed[0], {})
-    return beginning_with(fragment, ((flag, flags[flag]) for flag in flags if flag not in typed))
+    found = beginning_with(fragment, ((flag, flags[flag]) for flag in flags if flag not in typed))
+    return found if found.found else None
 
 
 def _said(command: Callable[..., object]) -> str:

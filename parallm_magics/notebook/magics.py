@@ -59,7 +59,7 @@ class ParallmMagics(Settings, Magics):
     @no_var_expand
     @line_magic
     def parallm(self, line: str) -> None:
-        """Show the current settings, or run a command: models, usage, recordings, provider, code."""
+        """Show the current settings, or run a command: models, usage, recordings, provider, dask, code."""
         from parallm_magics.notebook import commands
 
         commands.run(self, line)

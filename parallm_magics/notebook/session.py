@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from parallm_magics.api import PATTERNS, plan_cell
 from parallm_magics.cell.plan import Plan
+from parallm_magics.cluster.connection import Connection
 from parallm_magics.core import user_code
 from parallm_magics.core.tasks import Record, Usage
 from parallm_magics.core.user_code import UserCodeInterrupted
@@ -94,6 +95,7 @@ class Session:
         ledger: what was spent, and the cap that `session_max_cost` sets on it.
         spend: the calls so far.
         recordings: where answers are kept, or None.
+        dask: the Dask cluster that `%parallm dask` has connected.
         last: the plan of the last cell, whatever became of it; None before the first.
     """
 
@@ -113,6 +115,7 @@ class Session:
         self.ledger = Ledger("session_max_cost")
         self.spend = Spend()
         self.recordings = from_environment()
+        self.dask = Connection()
         self.last: Plan | None = None
         self._under_way: set[InterruptibleWait] = set()
         self._loops: weakref.WeakSet[asyncio.AbstractEventLoop] = weakref.WeakSet()
@@ -214,9 +217,11 @@ class Session:
         """Stop what runs, then give the clients back, each loop's own on that loop."""
         for wait in list(self._under_way):
             wait.end("the extension was unloaded")
-        for loop in list(self._loops):
-            if loop.is_running():
-                asyncio.run_coroutine_threadsafe(self._give_back(loop), loop)
+        running = [loop for loop in list(self._loops) if loop.is_running()]
+        for loop in running:
+            asyncio.run_coroutine_threadsafe(self._give_back(loop), loop)
+        if not running:
+            self.dask.close()
         with contextlib.suppress(RuntimeError):
             asyncio.get_running_loop()
             return
@@ -226,6 +231,7 @@ class Session:
         for wait in [each for each in self._under_way if each.loop is loop]:
             await wait.over.wait()
         await self.clients.close()
+        await asyncio.to_thread(self.dask.close)  # takes a moment; no loop waits for it
 
     @contextlib.asynccontextmanager
     async def _again(self, plan: Plan) -> AsyncIterator[RunContext]:
@@ -257,6 +263,7 @@ class Session:
             ledgers=(self.ledger,),
             spent=self.spend.add,
             recordings=self.recordings,
+            dask=self.dask,
             renew=self._again,
         )
 

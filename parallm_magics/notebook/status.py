@@ -12,6 +12,7 @@ from IPython.display import display as show
 from parallm_magics import display
 from parallm_magics.cell.option_layers import of_environment
 from parallm_magics.cell.options import TABLE
+from parallm_magics.cluster.connection import in_use, state_of
 from parallm_magics.notebook.settings import spoken_settings
 from parallm_magics.patterns.shown import Picture
 from parallm_magics.providers import keys, registry
@@ -38,20 +39,28 @@ def show_status(magics: Any) -> None:
     ]
     facts += [(f"provider {each.name}", _state(each)) for each in registry.entries()]
     facts += _broken()
-    facts += [("recordings", recordings_state(session)), *_spent(magics)]
-    _show(facts)
+    facts += [("recordings", recordings_state(session)), *_dask(session), *_spent(magics)]
+    show_facts(facts)
 
 
 def show_models() -> None:
     """Tell how models are named, a line for each provider."""
     known = [(entry.name, _models(entry)) for entry in registry.entries()]
-    _show([*known, (f"NAME{registry.DECIDE}", DECIDES)])
+    show_facts([*known, (f"NAME{registry.DECIDE}", DECIDES)])
 
 
 def show_providers() -> None:
     """Every provider by its name: a model as an example, where it is, and what is set for it."""
     known = registry.entries()
-    _show([*((f"{each.name}:", f"{each.example}; {_state(each)}") for each in known), *_broken()])
+    show_facts(
+        [*((f"{each.name}:", f"{each.example}; {_state(each)}") for each in known), *_broken()]
+    )
+
+
+def _dask(session: Any) -> list[tuple[str, str]]:
+    """Return the Dask cluster in use, where there is one."""
+    client = in_use(session.dask)
+    return [] if client is None else [("dask", state_of(client, session.dask))]
 
 
 def _broken() -> list[tuple[str, str]]:
@@ -61,10 +70,11 @@ def _broken() -> list[tuple[str, str]]:
 
 def show_usage(magics: Any) -> None:
     """Calls, tokens and cost of the session, and what is left of its cap."""
-    _show(_spent(magics))
+    show_facts(_spent(magics))
 
 
-def _show(facts: Sequence[tuple[str, str]]) -> None:
+def show_facts(facts: Sequence[tuple[str, str]]) -> None:
+    """Show names and what is to be known of each."""
     show(Picture([display.Facts(tuple(facts))], framed=True))
 
 

@@ -9,6 +9,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 
 from parallm_magics.cell.plan import Plan
+from parallm_magics.cluster.connection import Connection
 from parallm_magics.core.tasks import Listener, Record
 from parallm_magics.engine.accounts import Ledger
 from parallm_magics.engine.cancel_token import Stop
@@ -43,6 +44,7 @@ class RunContext:
         ledgers: caps on cost besides the cell's own.
         spent: hears every record that something may have been spent on.
         recordings: where answers are kept, or None.
+        dask: the Dask cluster that was connected for the run's host; the code's own client goes before it.
         offline: whether nothing may be asked of a real model that is not recorded.
         renew: the context for another run of a plan, for as long as that runs.
     """
@@ -54,6 +56,7 @@ class RunContext:
     ledgers: tuple[Ledger, ...] = ()
     spent: Callable[[Record], None] | None = None
     recordings: Recordings | None = None
+    dask: Connection | None = None
     offline: bool = field(default_factory=lambda: VARIABLE in os.environ and offline())
     renew: Renew = of_its_own
 

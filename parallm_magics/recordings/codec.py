@@ -90,7 +90,7 @@ def entry_of(task: Task, record: Record, front: Front, request: dict[str, Any]) 
         **({"further": front.further} if front.further else {}),
         "worker": task.name,
         "recorded": now.strftime("%Y-%m-%dT%H:%M:%SZ"),
-        "parallm_magics": _package_version(),
+        "parallm_magics": package_version(),
         "request": request,
         "outcome": outcome,
     }
@@ -114,7 +114,8 @@ def _checksum(body: bytes) -> str:
 
 
 @functools.cache
-def _package_version() -> str:
+def package_version() -> str:
+    """The installed version; "" where this is run from its source."""
     try:
         return metadata.version("parallm_magics")
     except metadata.PackageNotFoundError:  # run from its source

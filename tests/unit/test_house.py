@@ -49,6 +49,7 @@ LAYERS = {
     "providers": 2,
     "simulation": 2,
     "recordings": 2,
+    "cluster": 2,
     "patterns": 3,
     "study": 4,
     "export": 4,
