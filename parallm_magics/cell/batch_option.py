@@ -75,14 +75,14 @@ def _refuse(typed: Layer, where: str) -> None:
             )
 
 
-def refuse_decisions(models: Sequence[Model]) -> None:
-    """Refuse decision models, which no batch takes.
+def fields_in_batch(model: Model) -> dict[str, Any]:
+    """Return the fields of a worker's call that is asked in a batch.
 
     Raises:
-        OptionError: names the first of them.
+        OptionError: it is a decision model, which no batch takes.
     """
-    for model in models:
-        if model.decides:
-            raise OptionError(
-                f"-m {model}: a decision model cannot be asked in a batch; remove --batch"
-            )
+    if model.decides:
+        raise OptionError(
+            f"-m {model}: a decision model cannot be asked in a batch; remove --batch"
+        )
+    return {"tier": "batch", "stream": False}

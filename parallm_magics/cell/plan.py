@@ -12,7 +12,7 @@ from typing import Any
 
 from parallm_magics.cell import near_misses
 from parallm_magics.cell.auxiliary_calls import AuxiliaryCalls, FollowUp, Guard
-from parallm_magics.cell.batch_option import batched_layers, refuse_decisions
+from parallm_magics.cell.batch_option import batched_layers
 from parallm_magics.cell.blocks import Block, Cell
 from parallm_magics.cell.call_options import WORKER_WORDS
 from parallm_magics.cell.calls import Calls
@@ -121,8 +121,6 @@ def make_plan(
         study = study_of(systems, options.truth, cell, workers, prompts, items, variables)
     labels = study.labels if study is not None else None
     calls = Calls(Renderer(cell, workers, prompts, parse_model, items, labels), items)
-    if options.batch:
-        refuse_decisions(calls.models)
     if cell_layer.get("enforce") == "on" and not parts.guards:
         refuse_formless(calls.kinds)
     if calls.known is not None and least_successes(options.min_success, calls.known) > calls.known:

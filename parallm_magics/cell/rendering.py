@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from parallm_magics.cell.asking import closing_lines, flag_label
+from parallm_magics.cell.batch_option import fields_in_batch
 from parallm_magics.cell.blocks import PREAMBLE_PLACE, Cell, Text
 from parallm_magics.cell.decision_calls import as_decided
 from parallm_magics.cell.enforcing import is_enforced
@@ -281,7 +282,7 @@ def _call_specs(
         fields = call_fields(options, total)
         fields["stream"] &= not model.decides
         if options.batch:
-            fields |= {"tier": "batch", "stream": False}
+            fields |= fields_in_batch(model)
         specs.append(
             CallSpec(
                 worker=worker,

@@ -14,6 +14,7 @@ from parallm_magics.display.call_rows import Row, models_line, read_as
 from parallm_magics.display.field_columns import without_columns
 from parallm_magics.display.field_standings import FieldStandings
 from parallm_magics.display.kinds import Block, Disclosure, Heading, Notes, Progress, Says, Workers
+from parallm_magics.display.live_batches import LiveBatches
 from parallm_magics.display.live_rows import MOST_ROWS, LiveRows, Worker
 from parallm_magics.display.live_sums import LiveSums
 from parallm_magics.display.pace import axis
@@ -36,6 +37,7 @@ class Board:
 
     Attributes:
         redacted: while true, no answer and no vote is drawn: a guard has not passed yet.
+        batched: whether the workers are asked in batches, which go on where the run is stopped.
     """
 
     def __init__(
@@ -54,13 +56,15 @@ class Board:
         fields: FieldStandings | None = None,
         notes: Sequence[str] = (),
         columns: Sequence[str] = (),
+        batched: bool = False,
     ) -> None:
         """Take name and model of each worker, or `total` alone, None where nobody knows it yet.
 
         `extra` are name, model and role by number of the auxiliary calls that are known before.
         `repeats` says that all votes repeat one prompt; `choices` are the labels of a closed set;
         `fields` counts the votes on the fields of objects. `notes` stand above the table from the
-        first drawing on; `columns` are those that are asked for.
+        first drawing on; `columns` are those that are asked for; `batched` says that the workers are
+        asked in batches.
         """
         self._calls = LiveRows(rows, total, extra)
         self._pattern = pattern
@@ -77,6 +81,7 @@ class Board:
         self._to_draw: deque[tuple[Record, str]] = deque()
         self._votes = Votes(repeats, choices)
         self._fields = fields
+        self.batched, self._batches = batched, LiveBatches()
 
     @property
     def done(self) -> int:
@@ -111,6 +116,7 @@ class Board:
             self._said = event.text if event.kind == "said" else self._said
             if event.kind in ("loading", "loaded"):
                 self._loading = event.kind == "loading"
+            self._batches.tell(event)
             return
         worker = self._calls.live.get(event.index) or self._calls.begin(event)
         if worker is None:
@@ -153,7 +159,8 @@ class Board:
 
     def line(self, now: float) -> str:
         """How far the run is, in one line for a terminal."""
-        parts = [self._sums.title(self.total), *self._sums.counts({}), text.seconds(now)]
+        told = self._batches.ended
+        parts = [self._sums.title(self.total, told), *self._sums.counts({}), text.seconds(now)]
         return " · ".join([*parts, *self._sums.rate(now, self.total)] if self.many else parts)
 
     def announcement(self) -> str:
@@ -176,15 +183,22 @@ class Board:
         """The whole live view at that many seconds since the run's start."""
         beside = self._calls.auxiliary()
         workers = self._calls.workers(MOST_ROWS - len(beside))
+        if self.batched and (self.total is None or self.total > MOST_ROWS):
+            workers = [each for each in workers if each.state != "queued"]
         rows = [each.row(now, self.redacted) for each in (*workers, *beside)]
-        if self._loading:
-            rows = list(map(_loading, rows))
+        if self._loading or self._batches:
+            waits = "loading" if self._loading else "in a batch"
+            rows = [_waiting(row, waits) for row in rows]
         left = (self.total or self._calls.begun) - len(workers)
         blocks = self._header(now, rows, left > 0)
         if self._notes:
             blocks.append(Notes(self._notes))
+        blocks += self._batches.blocks(now)
         if self._pattern == "vote" and not self.redacted:
-            blocks += self._standings(self._calls.begun if self.total is None else self.total)
+            requested = self._calls.begun if self.total is None else self.total
+            blocks += _standings(self._votes, self._fields, requested)
+        if self._batches and not rows and self._pattern == "fanout":
+            return blocks
         more = f"{left:,} {_LEFT}" if left > 0 else ""
         table = Workers(
             tuple(without_columns(rows)),
@@ -199,28 +213,21 @@ class Board:
         votes = "Votes" if self.total is None else text.count(self.total, "vote")
         return [*blocks, Disclosure(votes, (table,))]
 
-    def _standings(self, requested: int) -> list[Block]:
-        """How the votes stand."""
-        if self._fields is None:
-            return [self._votes.bars(requested)]
-        return [self._fields.block(requested), Says((self._votes.states(requested),), "small")]
-
     def _header(self, now: float, rows: Sequence[Row], some_left: bool) -> list[Block]:
-        parts = [*([models_line(rows)] if rows else []), text.seconds(now)]
+        models = models_line(rows) if rows else self._batches.models
+        parts = [*([models] if models else []), text.seconds(now)]
         counts = self._sums.counts(self._calls.under_way(self.done, loading=self._loading))
         apart = some_left or self.total is None
         if not apart:
             parts += counts
         parts += self._sums.spent()
         parts += [f"asked at {text.one_line(address, 80)}" for address in self._addresses]
-        beside = [
-            text.one_line(r.name, 40) for r in rows if r.role != "worker" and r.state in _UNDER_WAY
-        ]
         # That all workers are done is not the end where their answers are still merged or judged.
-        last = f", {text.listed(beside)} running" if beside and self.done == self.total else ""
-        title = f"{self._sums.title(self.total)}{last}"
+        last = _beside(rows) if self.done == self.total else ""
+        told = self._batches.ended
+        title = f"{self._sums.title(self.total, told)}{last}"
         blocks: list[Block] = [Heading(title, " · ".join(parts), self._simulated)]
-        blocks.append(Progress(self._sums.share(self.total, *self._calls.beside)))
+        blocks.append(Progress(self._sums.share(self.total, *self._calls.beside, told)))
         if apart:
             line = " · ".join([*counts, *self._sums.rate(now, self.total)])
             blocks.append(Says((line,), "small"))
@@ -230,7 +237,21 @@ class Board:
         return [*blocks, Says(tuple(filter(None, lines)))]
 
 
-def _loading(row: Row) -> Row:
-    """A worker's row while what the first calls need is imported."""
+def _standings(votes: Votes, fields: FieldStandings | None, requested: int) -> list[Block]:
+    """How the votes stand."""
+    if fields is None:
+        return [votes.bars(requested)]
+    return [fields.block(requested), Says((votes.states(requested),), "small")]
+
+
+def _beside(rows: Sequence[Row]) -> str:
+    """Which calls that are no worker's run, in words to add; "" for none."""
+    running = [row for row in rows if row.role != "worker" and row.state in _UNDER_WAY]
+    names = [text.one_line(row.name, 40) for row in running]
+    return f", {text.listed(names)} running" if names else ""
+
+
+def _waiting(row: Row, state: str) -> Row:
+    """The row of a worker that has not begun, as what is waited for is known."""
     waits = row.role == "worker" and row.state == "queued"
-    return replace(row, state="loading") if waits else row
+    return replace(row, state=state) if waits else row

@@ -66,20 +66,27 @@ class LiveSums:
         elif called(record) and not record.batch:
             self._pace.ended(began, ended)
 
-    def title(self, total: int | None) -> str:
-        """How many workers are done, of how many if that is known."""
-        return f"{self.done:,} done" if total is None else f"{self.done:,} of {total:,} done"
+    def title(self, total: int | None, told: int = 0) -> str:
+        """How many workers are done, of how many if that is known.
 
-    def share(self, total: int | None, ended: int, known: int) -> float | None:
+        Args:
+            told: how many have ended in batches whose results are still to be read.
+        """
+        done = max(self.done, told)
+        return f"{done:,} done" if total is None else f"{done:,} of {total:,} done"
+
+    def share(self, total: int | None, ended: int, known: int, told: int = 0) -> float | None:
         """How much of the run is done; None where nobody knows the whole.
 
         Args:
             ended: calls beside the workers that have ended.
             known: all that are known.
+            told: as in `title`.
         """
         if total is None:
             return None
-        return min((self.done + ended) / max(total + known, 1), _MOST_PROGRESS)
+        done = max(self.done, told)
+        return min((done + ended) / max(total + known, 1), _MOST_PROGRESS)
 
     def announcement(self, total: int | None, noun: str) -> str:
         """A sentence on how far the run is; another one at half, a first failure and the end."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from parallm_magics.display import Board, StyleSheet
 
@@ -45,6 +45,22 @@ STATUS = f'<span role="status" style="{_UNSEEN}">%s</span>'
 """What a screen reader says: apart from the table, which is new several times a second."""
 
 
+class Stop(NamedTuple):
+    """What the button says: before a click, of what a click does, and after it."""
+
+    word: str
+    does: str
+    doing: str
+
+
+CANCEL = Stop("Cancel", "Stop the workers; keep what is done", "Cancelling…")
+LEAVE = Stop(
+    "Leave",
+    "Stop waiting; the batches go on, and so does the cell when it is run again",
+    "Leaving…",
+)
+
+
 class Table:
     """What stands below a cell while its run lasts; shown with the first drawing, then updated.
 
@@ -54,7 +70,7 @@ class Table:
 
     def __init__(self, cancel: Cancel | None = None) -> None:
         """Take what a click on the button does; without it there is no button."""
-        self._cancel = cancel
+        self._cancel, self._stop = cancel, CANCEL
         self._looks = StyleSheet(CLASS)
         self._htmls: list[Any] = []
         self._status: Any = None
@@ -64,6 +80,7 @@ class Table:
 
     def draw(self, board: Board, now: float) -> None:
         """Show how things stand at that many seconds since the run's start."""
+        self._stop = LEAVE if board.batched else CANCEL
         self.show(*board.live_parts(now))
         self._announce(board)
 
@@ -107,8 +124,8 @@ class Table:
         ]
         children = [self._status, *self._htmls]
         if self._cancel is not None:
-            tooltip = "Stop the workers; keep what is done"
-            self._button = Button(description="Cancel", tooltip=tooltip, layout=layout)
+            stop = self._stop
+            self._button = Button(description=stop.word, tooltip=stop.does, layout=layout)
             # Wherever it is seen, it is the first stop of the Tab key.
             children.insert(0, self._button)
         shown = Box(children, _dom_classes=(CLASS,), layout=layout)
@@ -144,4 +161,4 @@ class Table:
                 if part is self._button and self._cancel is not None:
                     self._cancel()
                     self._button.disabled = True
-                    self._button.description = "Cancelling…"
+                    self._button.description = self._stop.doing

@@ -40,6 +40,7 @@ def board_of(plan: Plan, clients: Clients, **fields: Any) -> Board:
         redacted=bool(plan.guards),
         notes=plan.notes,
         columns=plan.options.columns,
+        batched=plan.options.batch,
         **fields,
     )
     board.say(announcement(plan))

@@ -8,6 +8,7 @@ from decimal import Decimal
 from display_samples import FOLLOW_UP, GUARD
 from live_views import live_html
 
+from parallm_magics.core.batches import BatchProgress
 from parallm_magics.core.tasks import Attempt, Event, Fault, Model, Record, Role, Task, Usage
 from parallm_magics.display import (
     Block,
@@ -111,6 +112,8 @@ def live(payload: str) -> str:
     board.tell(Event("waiting", 1, 1.0, payload))
     board.tell(Event("ended", 2, 1.0, record=hostile_record(payload)))
     board.tell(Event("said", -1, 1.0, payload))
+    batch = BatchProgress(payload, payload, payload, 3, 1, 1, 60.0, payload, payload)
+    board.tell(Event("batches", -1, 1.0, batches=(batch, replace(batch, model="b"))))
     roles: dict[int, Role] = {GUARD: "guard", FOLLOW_UP: "synthesis"}
     for index, role in roles.items():
         outcome = replace(hostile_record(payload, index), role=role)
