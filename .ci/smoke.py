@@ -1,8 +1,8 @@
 """Whether an installed copy works: run from a folder without the sources, by a Python without tests.
 
-    python smoke.py VERSION
+    python smoke.py VERSION [dask]
 
-Needs the standard library and what the wheel brings. No key, no network.
+Needs the standard library and what the wheel brings, with "dask" also what that extra brings. No key, no network.
 """
 
 from __future__ import annotations
@@ -68,11 +68,27 @@ def inside() -> None:
     assert shell.find_cell_magic("vote") is None
 
 
+def cluster(*, there: bool) -> None:
+    """With the extra a cluster starts and ends; without it one line says how to get it."""
+    from IPython.core.interactiveshell import InteractiveShell
+
+    shell = InteractiveShell.instance()
+    shell.run_cell("%load_ext parallm_magics", silent=True).raise_error()
+    error = shell.run_cell("%parallm dask --local 2", silent=True).error_in_exec
+    if there:
+        assert error is None, error
+        shell.run_cell("%parallm dask off", silent=True).raise_error()
+    else:
+        assert '%pip install "parallm_magics[dask]"' in str(error), error
+
+
 def main() -> None:
     """Run all parts; the first that fails ends the program."""
-    installed(sys.argv[1])
+    version, *extras = sys.argv[1:]
+    installed(version)
     asyncio.run(outside())
     inside()
+    cluster(there="dask" in extras)
     print("smoke test: passed")
 
 
