@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Unpack
+from typing import TYPE_CHECKING, Any, NoReturn, Unpack
 
 from parallm_magics import display
 from parallm_magics.answers.reading_kinds import KINDS, is_free_text
@@ -17,7 +17,7 @@ from parallm_magics.errors import OptionError
 from parallm_magics.patterns.ballots import says_more
 from parallm_magics.patterns.dry_run import Ahead
 from parallm_magics.patterns.frame_rows import answer_rows
-from parallm_magics.patterns.names import no_key
+from parallm_magics.patterns.names import no_attribute, no_key
 from parallm_magics.patterns.notes import OF_SYNTHESES, Merged, noted
 from parallm_magics.patterns.run import Common, Run, frame
 from parallm_magics.patterns.run_view import counts_in_words, fanout_title, fanout_view
@@ -125,6 +125,16 @@ class FanoutRun(Run, Mapping[str, Value]):
 
     def __eq__(self, other: object) -> bool:
         return self is other
+
+    if not TYPE_CHECKING:  # a checker knows the attributes
+
+        def __getattr__(self, name: str) -> NoReturn:
+            # A run that is being unpickled has no values yet.
+            keys = self.__dict__.get("_values", ())
+            first = repr(next(iter(keys), "section"))
+            asked_of_votes = name in ("value", "winner", "label", "tally")
+            use = f"an answer of a fan-out is run[{first}]" if asked_of_votes else ""
+            raise no_attribute(self, name, use)
 
     @property
     def clean(self) -> bool | None:

@@ -34,5 +34,11 @@ def no_key(key: object, known: Mapping[Any, Any]) -> KeyError:
     return KeyError(f"{said}; the keys are {told}{near}")
 
 
+def no_attribute(run: object, name: str, instead: str = "") -> AttributeError:
+    """Return the error that a result does not have this attribute, with what says it instead."""
+    said = f"{type(run).__name__!r} object has no attribute {name!r}"
+    return AttributeError(f"{said}; {instead}" if instead else said, name=name, obj=run)
+
+
 def _first_and_last(known: Mapping[Any, Any]) -> str:
     return f"{next(iter(known))!r} to {next(reversed(known))!r}, {len(known):,} in all"

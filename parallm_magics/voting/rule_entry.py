@@ -161,11 +161,19 @@ class PickRule:
     def certain(
         self, votes: Sequence[Vote], open_: Sequence[Fraction], terms: Terms
     ) -> Sure | None:
-        """What no open vote can change any more; None while one may, and where the rule fails."""
+        """What no open vote can change any more; None while one may, and where the rule fails.
+
+        That nobody can win is not enough while the open votes still decide why, as where they may
+        fill the quorum or be lost.
+        """
         try:
-            return None if self.sure is None else self.sure(votes, open_, terms)
+            found = None if self.sure is None else self.sure(votes, open_, terms)
         except Exception:  # a rule of the user's may raise anything
             return None
+        if found is None or found[0] == "winner":
+            return found
+        valid = self.decide(_all_valid(votes, open_), terms).status
+        return found if self.decide(votes, terms).status == valid else None
 
     def needs_fewest(self, votes: Sequence[Vote], terms: Terms) -> str | None:
         """Who needs the fewest votes to win, where that is not who has the most."""
@@ -210,6 +218,13 @@ class PickRule:
     def agrees(self) -> bool:
         """Whether it is a bad sign for the question where few voters say the same."""
         return not (self.computes or self.needs_flag)
+
+
+def _all_valid(votes: Sequence[Vote], open_: Sequence[Fraction]) -> list[Vote]:
+    """The votes, and the open ones as if each were valid and for the first label."""
+    label = votes[0].label if votes else "?"
+    start = 1 + max((vote.index for vote in votes), default=-1)
+    return [*votes, *(Vote(start + at, label, label, own) for at, own in enumerate(open_))]
 
 
 def counts_of(votes: Sequence[Vote]) -> Counter[str]:

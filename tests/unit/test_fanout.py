@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import json
 import pickle
 from collections.abc import Mapping
@@ -129,6 +130,17 @@ def test_a_failed_section_is_no_key() -> None:
     ):
         _ = run["aa"]
     assert run._ipython_key_completions_() == ["a", "c"]
+
+
+@pytest.mark.parametrize("name", ["value", "winner", "label", "tally"])
+def test_what_a_vote_has_is_answered_with_a_key(name: str) -> None:
+    """A fan-out of one has no value either: the error says how its answer is asked for."""
+    run, _, _ = ran(by_name({}, said({})), "%section topic\nA")
+    with pytest.raises(AttributeError, match=rf"{name}'; an answer of a fan-out is run\['topic'\]"):
+        getattr(run, name)
+    with pytest.raises(AttributeError, match=r"no attribute 'txt'$"):
+        _ = run.txt  # type: ignore[attr-defined]
+    assert not hasattr(copy.copy(run), name)
 
 
 def test_cut_and_refused_answers_are_marked_in_the_joined_text() -> None:

@@ -345,6 +345,36 @@ def test_a_flag_is_certain_exactly_when_it_is(share: str | None, quorum: int) ->
             assert ends == {(told[0] == "winner", told[1])}, seen
 
 
+TERMS = [
+    pytest.param(pick, Terms(4, quorum, share, base, flag), id=f"{pick} {share} {base} {quorum}")
+    for pick, share, flag in (
+        ("plurality", None, None),
+        ("majority", None, None),
+        ("threshold", "1/3", None),
+        ("threshold", "3/4", None),
+        ("unanimous", None, None),
+        ("any", None, "A"),
+        ("any", "1/2", "A"),
+        ("weighted", None, None),
+    )
+    for base in ("requested", "valid")
+    for quorum in (1, 2, 3, 4)
+]
+
+
+@pytest.mark.parametrize(("pick", "terms"), TERMS)
+def test_an_early_end_has_the_status_of_all_votes(pick: str, terms: Terms) -> None:
+    """Not only the winner: why nobody has won does not depend on the votes that were stopped."""
+    rule, equal = PICKS[pick], [Fraction(1)] * 4
+    for seen in panels(4):
+        votes = cast(seen)
+        if rule.certain(votes, equal[len(seen) :], terms) is None:
+            continue
+        for rest in product(OPEN, repeat=4 - len(seen)):
+            full = rule.decide(cast([*seen, *rest], equal), terms)
+            assert full.status == rule.decide(votes, terms).status, (seen, rest)
+
+
 # --- what a quorum that was not waited for means --------------------------------------------------
 
 
