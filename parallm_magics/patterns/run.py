@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Self, TypedDict
@@ -85,6 +86,11 @@ class Run(Shown):
         records = (*self.results, *self.auxiliary)
         lines = (f"{record.model}: {record.adapted}" for record in records if record.adapted)
         return tuple(dict.fromkeys(lines))
+
+    @property
+    def batches(self) -> dict[str, int]:
+        """How many of its calls were asked in each of the provider's batches, by the batch's id."""
+        return dict(Counter(record.batch for record in self.results if record.batch))
 
     @property
     def _totals(self) -> display.Totals:
