@@ -126,7 +126,8 @@ def _option(
     option = option_of(flag if equals else earlier[-1])
     if option is not None and where in option.where and option.metavar:
         typed = value if equals else fragment
-        return beginning_with(typed, _values(option, typed, line, variables, models))
+        found = beginning_with(typed, _values(option, typed, line, variables, models))
+        return found if found.found or "PATH" in option.form else _free_value(option, typed)
     if fragment and not fragment.startswith("-"):
         return None
     taken = [option_of(word.partition("=")[0]) for word in earlier]
@@ -160,6 +161,14 @@ def _values(
         ]
     about = option.known if isinstance(option.known, Mapping) else {}
     return [(each, getattr(about.get(each), "help", "value")) for each in known_values(option)]
+
+
+def _free_value(option: Option, typed: str) -> Suggestions:
+    """Return the default, else what is typed: with nothing of ours, Tab would show Python's names."""
+    usual = "" if option.default in (None, False, ()) else str(option.default)
+    about = f"{option.metavar}: {_CLAUSE.split(option.help)[0]}"
+    text = usual if usual.startswith(typed) and usual else typed
+    return Suggestions(typed, (Suggestion(text, about),))
 
 
 _FIELDS = {"__annotations__", "__annotate__", "__annotate_func__"}

@@ -29,6 +29,8 @@ def completed(kernel: Kernel, cell: str) -> list[str]:
     [
         pytest.param("%%vote --cho|\nWhich?", ["%%vote --choices\nWhich?"], id="option"),
         pytest.param("%%vote --pick plu|", ["%%vote --pick plurality"], id="value"),
+        pytest.param("%%vote --sure |", ["%%vote --sure "], id="no-python-name"),
+        pytest.param("%%vote --sure pri|", ["%%vote --sure pri"], id="no-python-name-either"),
         pytest.param("%%vote --pick=plu|", ["%%vote --pick=plurality"], id="equals"),
         pytest.param("%%vote -m claude-o|", ["%%vote -m claude-opus-5-5"], id="model"),
         pytest.param("%%fanout\n%sec|\nx", ["%%fanout\n%section\nx"], id="directive"),
