@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Iterable
-from dataclasses import dataclass
+from collections.abc import AsyncIterable, Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from parallm_magics.core.tasks import Call, Listener, Record
 from parallm_magics.engine.accounts import Accounts
 from parallm_magics.engine.admission import Routes
 from parallm_magics.engine.cancel_token import Stop
+from parallm_magics.engine.collectors import Collector, InMemory
 from parallm_magics.engine.rate_limits import Slots
 from parallm_magics.engine.retries import Rules
 from parallm_magics.engine.scheduler import Scheduler
@@ -27,6 +28,7 @@ class Job:
         tell: hears every event.
         stop: stops the calls from outside.
         slots: shared with the other jobs of the run.
+        collector: is given each record once `accounts` has finished it, and gives all of them back.
     """
 
     calls: Iterable[Call] | AsyncIterable[Call]
@@ -36,12 +38,13 @@ class Job:
     tell: Listener | None
     stop: Stop
     slots: Slots
+    collector: Collector = field(default_factory=InMemory)
 
 
 class Engine(Protocol):
     """Makes the calls of a job, wherever and however."""
 
-    async def run(self, job: Job) -> list[Record]:
+    async def run(self, job: Job) -> Sequence[Record]:
         """One record a call, in the calls' order; what was never begun may be left out, as by `Rules.drain`.
 
         Raises:
@@ -53,9 +56,16 @@ class Engine(Protocol):
 class LocalEngine:
     """Makes each call from this process, on the running loop, as soon as it may begin."""
 
-    async def run(self, job: Job) -> list[Record]:
+    async def run(self, job: Job) -> Sequence[Record]:
         """One record a call, in the calls' order."""
         scheduler = Scheduler(
-            job.calls, job.routes, job.rules, job.accounts, job.tell, job.stop, job.slots
+            job.calls,
+            job.routes,
+            job.rules,
+            job.accounts,
+            job.tell,
+            job.stop,
+            job.slots,
+            job.collector,
         )
         return await scheduler.run()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterable, Callable, Iterable
+from collections.abc import AsyncIterable, Callable, Iterable, Sequence
 from functools import partial
 
 from parallm_magics.core.provider import CallFailed, Reply
@@ -13,6 +13,7 @@ from parallm_magics.engine.accounts import NOTHING, Accounts
 from parallm_magics.engine.admission import Admission, Hooks, Routes
 from parallm_magics.engine.cancel_token import Stop
 from parallm_magics.engine.clock import Cancellable, Waiter
+from parallm_magics.engine.collectors import Collector, InMemory
 from parallm_magics.engine.question_records import question_records
 from parallm_magics.engine.rate_limits import Slots, Ticket
 from parallm_magics.engine.retries import PASSING, Outlook, Rules, after_fault
@@ -39,6 +40,7 @@ class Scheduler:
         tell: Listener | None,
         stop: Stop,
         slots: Slots | None = None,
+        collector: Collector | None = None,
     ) -> None:
         """Take what is needed; `slots` are shared with the other schedulers of the run."""
         self._slots = slots or Slots(rules.concurrency)
@@ -52,12 +54,13 @@ class Scheduler:
         hooks = Hooks(self._begin, self._refuse, self._end, self._wake)
         self._admission = Admission(calls, routes, self._outlook, self._slots, hooks)
         self._running: dict[Worker, Cancellable] = {}
-        self._records: list[Record] = []
+        self._collector = collector or InMemory()
+        self._collect = self._collector.add
         self._over = Waiter(self._clock)
         self._woken = self._broken = False
         self._timer: Callable[[], object] | None = None
 
-    async def run(self) -> list[Record]:
+    async def run(self) -> Sequence[Record]:
         """One record a call, in the calls' order; see `Rules.drain` for those never made.
 
         Raises:
@@ -83,7 +86,7 @@ class Scheduler:
                 each()
             del self._slots.wakers[self._wake]
             await self._admission.close()
-        return sorted(self._records, key=lambda record: record.index)
+        return self._collector.records()
 
     def _wake(self) -> None:
         """Look soon who may begin."""
@@ -202,7 +205,7 @@ class Scheduler:
             return
         with contextlib.suppress(Exception):  # a reader's mistake must not lose an answer
             record = self._accounts.finish(task, record)
-        self._records.append(record)
+        self._collect(record)
         if record.status not in self._outlook.rules.counted:
             self._outlook.note_lost()
         if self._tell is not None:

@@ -79,7 +79,7 @@ class Workers:
         counted: Collection[Status],
         before: Sequence[Record] = (),
         stop: Stop | None = None,
-    ) -> list[Record]:
+    ) -> Sequence[Record]:
         """One record for each call of the cell's workers, with its value, in the cell's order.
 
         Args:
@@ -146,9 +146,11 @@ class Workers:
             known=len(calls),
             models=len({str(call.model) for call in calls}),
         )
-        return await self._schedule(
-            calls, rules, stop, few=True, anew=anew, heard=heard, beside=beside, engine=engine
-        )
+        return [
+            *await self._schedule(
+                calls, rules, stop, few=True, anew=anew, heard=heard, beside=beside, engine=engine
+            )
+        ]
 
     async def follow(self, tasks: Sequence[Task], anew: Collection[int] = ()) -> list[Record]:
         """One record for each of a few calls that begin after all others, such as a synthesis."""
@@ -192,7 +194,7 @@ class Workers:
         heard: Callable[[Record], None] | None = None,
         beside: bool = False,
         engine: Engine = LOCAL,
-    ) -> list[Record]:
+    ) -> Sequence[Record]:
         def found(record: Record) -> None:
             if few and not beside:
                 self._after = max(self._after, record.end)
@@ -254,7 +256,7 @@ async def _checked(
         yield call
 
 
-def _moved(records: list[Record], after: float) -> list[Record]:
+def _moved(records: Sequence[Record], after: float) -> Sequence[Record]:
     """The records, new ones begun after kept answers whose end is known only now, as items are read."""
     late = max((record.end for record in records if record.replayed), default=0.0) - after
     if late <= 0:
