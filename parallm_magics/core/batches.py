@@ -53,7 +53,7 @@ class BatchState:
         expires: when it ends at the latest, by the same clock.
         ended: when it ended, by the same clock.
         nonce: what it was sent with to be told from others; "" where the provider keeps no such thing.
-        why: why it was refused as a whole, in one line.
+        why: in one line, why it was refused as a whole, or ended before all was done.
         passing: whether it may be taken later, as when too much waits in the provider's queue.
         left: seconds until it ends, where the provider keeps its own time, as a simulation does.
     """
@@ -99,6 +99,10 @@ class BatchProgress:
     nonce: str = ""
 
 
+class BatchUnsentError(CallFailed):
+    """No batch has come of an attempt to create one, for certain: it may be sent again."""
+
+
 class BatchResult(NamedTuple):
     """What became of one request of a batch.
 
@@ -123,13 +127,22 @@ class Batches(Protocol):
     keeps_nonce: bool
 
     def size(self, request: BatchRequest) -> int:
-        """Bytes of one request as it is sent."""
+        """Bytes of one request as it is sent.
+
+        Raises:
+            CallFailed: it cannot be sent, as with half a character in its prompt.
+        """
 
     async def newest(self) -> str | None:
         """The id of the newest batch that the provider lists; None where there is none."""
 
     async def create(self, requests: Sequence[BatchRequest], nonce: str) -> BatchState:
-        """Send a batch. Whether it was taken is unknown where the connection or the server fails."""
+        """Send a batch, of requests whose `size` is known.
+
+        Raises:
+            BatchUnsentError: the provider has taken nothing.
+            CallFailed: it is unknown whether the batch was taken, as where the connection broke.
+        """
 
     async def state(self, batch: str) -> BatchState:
         """How far a batch is."""
@@ -144,6 +157,9 @@ class Batches(Protocol):
 
         Args:
             tasks: its requests, as far as they are known: they say how an answer is to be read.
+
+        Raises:
+            CallFailed: after all that could be read: some of it could not, as where a file breaks off.
         """
 
     async def cancel(self, batch: str) -> BatchState:

@@ -10,10 +10,11 @@ from parallm_magics.core.models import Model
 from parallm_magics.core.tasks import Reading, Task, Usage
 from parallm_magics.errors import ModelError
 from parallm_magics.providers.answer_formats import anthropic_format
+from parallm_magics.providers.anthropic_batches import AnthropicBatches
+from parallm_magics.providers.batched import BatchedProvider
 from parallm_magics.providers.draft import Content, Draft, content_of
 from parallm_magics.providers.json_values import count, mapping, merged, optional_count, string
 from parallm_magics.providers.prompt_cache import marked
-from parallm_magics.providers.sdk import SdkProvider
 
 # Opus 4.7 was the first that takes no temperature; everything since then is like it.
 WITH_TEMPERATURE = re.compile(
@@ -39,10 +40,11 @@ MOST_BYTES = 32_000_000  # of one request
 DELTAS = frozenset({"text_delta", "thinking_delta"})
 
 
-class AnthropicProvider(SdkProvider):
+class AnthropicProvider(BatchedProvider):
     """Anthropic's messages."""
 
     path: ClassVar[str] = "/v1/messages"
+    batch_api = AnthropicBatches
     custom_headers: ClassVar[str] = "ANTHROPIC_CUSTOM_HEADERS"
 
     def check(self, task: Task) -> None:

@@ -31,7 +31,8 @@ class Body:
         head: the first bytes that were read, to show what came instead of an answer.
     """
 
-    def __init__(self, response: Any, most: int = MOST_BYTES) -> None:
+    def __init__(self, response: Any, most: int | None = MOST_BYTES) -> None:
+        """Take a response; `most` is None where whoever reads it holds no more than a part."""
         self.kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
         self.head = b""
         self._response = response
@@ -69,9 +70,10 @@ class Body:
             begun, self._begun = self._begun, b""
             return begun
         chunk = await anext(self._chunks)
-        self._left -= len(chunk)
-        if self._left < 0:
-            raise TooMuchError
+        if self._left is not None:
+            self._left -= len(chunk)
+            if self._left < 0:
+                raise TooMuchError
         if len(self.head) < HEAD:
             self.head += chunk[: HEAD - len(self.head)]
         return chunk

@@ -55,6 +55,7 @@ class ProviderEntry:
         shows_address: whether its address is told even where nobody has moved it.
         decides: whether its models are decision models, which give each label a probability and write no
             text; a text is the parameter that makes a simulated model one.
+        batches: whether it has the batch API of its dialect, or a simulated one.
         simulated: whether no model is asked.
         answers: what the user gave a simulated model to answer, or None.
     """
@@ -83,6 +84,7 @@ class ProviderEntry:
     fixed: bool = False
     shows_address: bool = False
     decides: bool | str = False
+    batches: bool = False
     simulated: bool = False
     answers: Any = field(default=None, repr=False, compare=False)
 

@@ -10,6 +10,7 @@ from parallm_magics.core.models import Model
 from parallm_magics.core.tasks import Reading, Task, Usage
 from parallm_magics.errors import ModelError
 from parallm_magics.providers import answer_formats
+from parallm_magics.providers.batched import BatchedProvider
 from parallm_magics.providers.draft import Content, Draft, content_of
 from parallm_magics.providers.json_values import (
     count,
@@ -20,9 +21,9 @@ from parallm_magics.providers.json_values import (
     string,
 )
 from parallm_magics.providers.label_logprobs import tokens_of
+from parallm_magics.providers.openai_batches import OpenAIBatches
 from parallm_magics.providers.prompt_cache import Content as Prompt
 from parallm_magics.providers.prompt_cache import marked
-from parallm_magics.providers.sdk import SdkProvider
 
 RESPONSES_ONLY = re.compile(r"(?:gpt|o\d|codex).*?-(?:pro|codex)(?:-|$)|codex-")
 LEAST_PREFIX = 1024
@@ -33,7 +34,7 @@ MOST_KEY = 64  # characters of a prompt_cache_key; a longer one is refused
 THINKING = ("reasoning_content", "reasoning", "thinking")
 
 
-class OpenAIProvider(SdkProvider):
+class OpenAIProvider(BatchedProvider):
     """Chat completions: OpenAI's own, or of a server of which its entry says all that is known."""
 
     path: ClassVar[str] = "/chat/completions"
@@ -44,6 +45,7 @@ class OpenAIProvider(SdkProvider):
         "prompt_cache_key": "",
         "prompt_cache_options": "",
     }
+    batch_api = OpenAIBatches
     custom_headers: ClassVar[str] = "OPENAI_CUSTOM_HEADERS"
     own_headers: ClassVar[tuple[str, ...]] = ("OpenAI-Organization", "OpenAI-Project")
     only_responses = False

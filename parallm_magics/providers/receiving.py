@@ -42,7 +42,7 @@ async def receive_whole(body: Body, draft: Draft, take: TakeWhole) -> None:
         CallFailed: it is an error.
         NotAnAnswerError: it is no answer of this API.
     """
-    data = await _value(body)
+    data = await value_of(body)
     _raise_error(data, draft)
     if not isinstance(data, dict) or not take(data, draft):
         raise NotAnAnswerError(instead("an API answer", body))
@@ -155,7 +155,7 @@ def _shorten(limit: asyncio.Timeout, seconds: float) -> None:
         limit.reschedule(at)
 
 
-async def _value(body: Body) -> Any:
+async def value_of(body: Body) -> Any:
     """The JSON value of a body, also where the body never ends behind it, or breaks off there."""
     if body.whole is not None:
         return parsed_start(body.whole)

@@ -116,9 +116,7 @@ class SdkProvider(BaseProvider):
         Raises:
             CallFailed: with the fault and what had been received, for all that is no whole reply.
         """
-        prompt = f"{task.system or ''} {task.prompt}"
-        proxy = str(self._proxy or "")
-        draft = Draft(Asked(self.host, task.model.name, self._checked, proxy, prompt))
+        draft = self._draft(task)
         fault: Fault | None = None
         try:
             await self._post(task, heard, draft)
@@ -176,21 +174,26 @@ class SdkProvider(BaseProvider):
         """The arguments by which the client knows where to ask, and as whom."""
         return {"base_url": base, "api_key": self._key()}
 
-    def _key(self) -> str:
-        """The key, or the dummy that local servers want."""
-        return self.key() if self._has_key() else "none"
-
     def _headers(self, module: Any) -> dict[str, Any]:
         """Headers besides the SDK's own: nothing that the environment holds for its maker leaves else."""
         if self.entry.official:
             return {}
         return {name: module.Omit() for name in (*self.own_headers, *_named(self.custom_headers))}
 
-    async def _post(self, task: Task, heard: Heard, draft: Draft) -> None:
+    def _draft(self, task: Task) -> Draft:
+        """A draft for the task's answer."""
+        prompt, proxy = f"{task.system or ''} {task.prompt}", str(self._proxy or "")
+        return Draft(Asked(self.host, task.model.name, self._checked, proxy, prompt))
+
+    def _drafted(self, task: Task, draft: Draft) -> Draft:
+        """The draft with the request that asks for the answer."""
         request = self._refusals.adapted(task, self._request(task), self.holding, draft)
-        request |= {"stream": True} if task.stream else {}
-        draft.sent = request
+        draft.sent = request | ({"stream": True} if task.stream else {})
         draft.several = request.get("n") not in (None, 1)
+        return draft
+
+    async def _post(self, task: Task, heard: Heard, draft: Draft) -> None:
+        request = self._drafted(task, draft).sent
         response = await self._answer(request, task.stream)
         draft.begun = True
         draft.request_id = request_id(response.headers)

@@ -27,6 +27,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Self
 
 from provider_acts import NAMED, Act, Wire
+from provider_batches import Batches
 from provider_dialects import DIALECTS, Call, Fed, as_frame
 from provider_formats import PREFIX, act_on_format
 from slack import with_slack
@@ -38,10 +39,8 @@ KEY = "sk-CANARY-0123456789abcdef"
 
 SLOW = re.compile(r"slow-(\d+)ms")
 STATUS = re.compile(r"err-(\d{3})(?:-ra-(.+))?")
-Script = Act | Callable[[Call], Act]
-Answers = Mapping[str, str] | Callable[[dict[str, Any]], str] | None
-
-
+HEAD = 2**18  # of one request, at most
+FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 ERROR_TYPES = {
     400: "invalid_request_error",
     401: "authentication_error",
@@ -62,7 +61,8 @@ class Loopback:
     Attributes:
         url: "http://127.0.0.1:PORT", without a path.
         answers: prompt -> text, or a callable of the request's body; else the prompt is echoed.
-        log: every request in order of arrival.
+        log: every request in order of arrival; those in batches are none.
+        batches: its batch APIs.
         cache: simulates the provider's prompt cache; None has no effect on usages.
         max_in_flight: the most requests that were open at once.
     """
@@ -70,6 +70,7 @@ class Loopback:
     def __init__(self, answers: Answers = None) -> None:
         self.answers = answers
         self.log: list[Call] = []
+        self.batches = Batches(self)
         self.cache: PromptCache | None = None
         self.max_in_flight = 0
         self.in_flight = 0
@@ -196,7 +197,8 @@ class _Connection(asyncio.Protocol):
 
     def __init__(self, server: Loopback) -> None:
         self.server = server
-        self.buffer = b""
+        self.buffer = bytearray()
+        self.head: list[str] | None = None
         self.task: asyncio.Task[None] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -211,34 +213,40 @@ class _Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self.buffer += data
-        if self.buffer[:1] == b"\x16":  # a TLS handshake: this server speaks none
+        if (
+            self.head is None and self.buffer[:1] == b"\x16"
+        ):  # a TLS handshake: this server speaks none
             self.transport.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
             self.transport.close()
             return
-        head, end, rest = self.buffer.partition(b"\r\n\r\n")
-        if not end:
-            return
-        first, *lines = head.decode("latin-1").split("\r\n")
+        if self.head is None:
+            head, end, _ = bytes(self.buffer[:HEAD]).partition(b"\r\n\r\n")
+            if not end:
+                return
+            self.head = head.decode("latin-1").split("\r\n")
+            del self.buffer[: len(head) + len(end)]
+        first, *lines = self.head
         headers = {k.lower(): v.strip() for k, _, v in (line.partition(":") for line in lines)}
         length = int(headers.get("content-length", "0"))
-        if len(rest) < length:
+        if len(self.buffer) < length:
             return
-        self.buffer = rest[length:]
-        self.task = asyncio.get_running_loop().create_task(
-            self._serve(first.split()[1], headers, rest[:length])
-        )
+        self.head, raw = None, bytes(self.buffer[:length])
+        del self.buffer[:length]
+        method, path, *_ = first.split()
+        self.task = asyncio.get_running_loop().create_task(self._serve(method, path, headers, raw))
 
-    async def _serve(self, path: str, headers: dict[str, str], raw: bytes) -> None:
+    async def _serve(self, method: str, path: str, headers: dict[str, str], raw: bytes) -> None:
         server = self.server
         server.in_flight += 1
         server._idle.clear()
         server.max_in_flight = max(server.max_in_flight, server.in_flight)
-        form = headers.get("content-type", "").startswith("application/x-www-form-urlencoded")
+        form = headers.get("content-type", "").startswith(FORMS)
         body = json.loads(raw) if raw and not form else {}
-        call = Call(path, headers, body, len(server.log), time.monotonic(), server.in_flight)
+        now = time.monotonic()
+        call = Call(path, headers, body, len(server.log), now, server.in_flight, method)
         server.log.append(call)
         try:
-            act = server.act_for(call)
+            act = server.batches.act_for(call, raw) or server.act_for(call)
             text = act.text or ""
             if act.text is None and call.answers:
                 text = server.answer(call)

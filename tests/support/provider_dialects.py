@@ -39,6 +39,7 @@ class Call:
         number: its place in the log.
         at: when it arrived, on the monotonic clock.
         in_flight: how many requests were open then, this one included.
+        method: of HTTP.
         finished: whether the answer was written to its end.
         sent: when the last piece of it so far was written, by `time.time()`.
         fed: the input tokens that its answer is billed for; None where it got no answer.
@@ -51,6 +52,7 @@ class Call:
     number: int
     at: float
     in_flight: int
+    method: str = "POST"
     finished: bool = field(default=False)
     sent: float = 0.0
     fed: Fed | None = None
