@@ -14,6 +14,7 @@ from parallm_magics.core.schemas import Schema
 
 if TYPE_CHECKING:
     from parallm_magics.core.batches import BatchProgress
+    from parallm_magics.core.cluster_workers import ClusterWorker
 
 Status = Literal[
     "ok", "truncated", "refused", "invalid", "failed", "timed_out", "cancelled", "blocked"
@@ -355,8 +356,9 @@ Call = Task | Record
 
 
 EventKind = Literal[
-    "started", "heard", "waiting", "ended", "released", "said", "loading", "loaded", "batches"
-]
+    "started", "heard", "waiting", "ended", "released", "said", "loading", "loaded",
+    "batches", "cluster",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -367,13 +369,15 @@ class Event:
         kind: "started" (an attempt begins), "heard" (text arrived), "waiting" (before a retry),
             "ended" (the record is final); of the run as a whole: "released" (its guards have passed),
             "said" (a line about it), "loading" and "loaded" (no worker's time runs between the two),
-            "batches" (something has become of one of its batches).
+            "batches" (something has become of one of its batches), "cluster" (how the workers of a cluster
+            that make its calls stand).
         index: the worker's place; -1 for the run as a whole.
         at: seconds since the run's start.
         text: the piece that arrived, why the worker waits, or what is said.
         record: the final record, on "ended" only.
         task: what is asked, on "started" only.
         batches: all batches of the run, on "batches" only.
+        cluster: all workers of the cluster, on "cluster" only.
     """
 
     kind: EventKind
@@ -383,6 +387,7 @@ class Event:
     record: Record | None = None
     task: Task | None = None
     batches: tuple[BatchProgress, ...] = ()
+    cluster: tuple[ClusterWorker, ...] = ()
 
 
 Listener = Callable[[Event], None]

@@ -15,6 +15,7 @@ from parallm_magics.display.field_columns import without_columns
 from parallm_magics.display.field_standings import FieldStandings
 from parallm_magics.display.kinds import Block, Disclosure, Heading, Notes, Progress, Says, Workers
 from parallm_magics.display.live_batches import LiveBatches
+from parallm_magics.display.live_cluster import LiveCluster
 from parallm_magics.display.live_rows import MOST_ROWS, LiveRows, Worker
 from parallm_magics.display.live_sums import LiveSums
 from parallm_magics.display.pace import axis
@@ -82,6 +83,7 @@ class Board:
         self._votes = Votes(repeats, choices)
         self._fields = fields
         self.batched, self._batches = batched, LiveBatches()
+        self._cluster = LiveCluster()
 
     @property
     def done(self) -> int:
@@ -117,6 +119,7 @@ class Board:
             if event.kind in ("loading", "loaded"):
                 self._loading = event.kind == "loading"
             self._batches.tell(event)
+            self._cluster.tell(event)
             return
         worker = self._calls.live.get(event.index) or self._calls.begin(event)
         if worker is None:
@@ -186,14 +189,12 @@ class Board:
         if self.batched and (self.total is None or self.total > MOST_ROWS):
             workers = [each for each in workers if each.state != "queued"]
         rows = [each.row(now, self.redacted) for each in (*workers, *beside)]
-        if self._loading or self._batches:
-            waits = "loading" if self._loading else "in a batch"
-            rows = [_waiting(row, waits) for row in rows]
+        rows = _waiting(rows, "in a batch" if self._batches else "", loading=self._loading)
         left = (self.total or self._calls.begun) - len(workers)
         blocks = self._header(now, rows, left > 0)
         if self._notes:
             blocks.append(Notes(self._notes))
-        blocks += self._batches.blocks(now)
+        blocks += [*self._batches.blocks(now), *self._cluster.blocks()]
         if self._pattern == "vote" and not self.redacted:
             requested = self._calls.begun if self.total is None else self.total
             blocks += _standings(self._votes, self._fields, requested)
@@ -209,23 +210,19 @@ class Board:
         )
         if self._pattern == "fanout":
             return [*blocks, table]
-        # Folded as in the result, which would else be a jump.
-        votes = "Votes" if self.total is None else text.count(self.total, "vote")
-        return [*blocks, Disclosure(votes, (table,))]
+        return [*blocks, _folded(table, self.total)]
 
     def _header(self, now: float, rows: Sequence[Row], some_left: bool) -> list[Block]:
         models = models_line(rows) if rows else self._batches.models
-        parts = [*([models] if models else []), text.seconds(now)]
+        parts = [*filter(None, [models]), text.seconds(now)]
         counts = self._sums.counts(self._calls.under_way(self.done, loading=self._loading))
         apart = some_left or self.total is None
         if not apart:
             parts += counts
         parts += self._sums.spent()
         parts += [f"asked at {text.one_line(address, 80)}" for address in self._addresses]
-        # That all workers are done is not the end where their answers are still merged or judged.
-        last = _beside(rows) if self.done == self.total else ""
         told = self._batches.ended
-        title = f"{self._sums.title(self.total, told)}{last}"
+        title = f"{self._sums.title(self.total, told)}{_beside(rows, self.done == self.total)}"
         blocks: list[Block] = [Heading(title, " · ".join(parts), self._simulated)]
         blocks.append(Progress(self._sums.share(self.total, *self._calls.beside, told)))
         if apart:
@@ -244,14 +241,27 @@ def _standings(votes: Votes, fields: FieldStandings | None, requested: int) -> l
     return [fields.block(requested), Says((votes.states(requested),), "small")]
 
 
-def _beside(rows: Sequence[Row]) -> str:
-    """Which calls that are no worker's run, in words to add; "" for none."""
+def _folded(table: Workers, total: int | None) -> Disclosure:
+    """The voters' rows, folded as in the result, which would else be a jump."""
+    return Disclosure("Votes" if total is None else text.count(total, "vote"), (table,))
+
+
+def _beside(rows: Sequence[Row], all_done: bool) -> str:
+    """Which calls that are no worker's run, in words to add; "" for none.
+
+    That all workers are done is not the end where their answers are still merged or judged.
+    """
+    if not all_done:
+        return ""
     running = [row for row in rows if row.role != "worker" and row.state in _UNDER_WAY]
     names = [text.one_line(row.name, 40) for row in running]
     return f", {text.listed(names)} running" if names else ""
 
 
-def _waiting(row: Row, state: str) -> Row:
-    """The row of a worker that has not begun, as what is waited for is known."""
-    waits = row.role == "worker" and row.state == "queued"
-    return replace(row, state=state) if waits else row
+def _waiting(rows: list[Row], state: str, *, loading: bool) -> list[Row]:
+    """The rows; those of workers that have not begun say what is waited for, where that is known."""
+    state = "loading" if loading else state
+    if not state:
+        return rows
+    waits = {id(row) for row in rows if row.role == "worker" and row.state == "queued"}
+    return [replace(row, state=state) if id(row) in waits else row for row in rows]

@@ -215,7 +215,10 @@ def test_loops_that_end_leave_no_noise(closed: bool) -> None:
     assert done.stderr == ""
 
 
-SDKS = {"anthropic", "openai", "httpx2", "aiohttp", "genai_prices", "markdown_it", "nh3", "pandas"}
+SDKS = {
+    *("anthropic", "openai", "httpx2", "aiohttp", "genai_prices", "markdown_it", "nh3", "pandas"),
+    *("dask", "distributed", "pyarrow"),
+}
 
 
 def test_importing_is_light() -> None:
