@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from parallm_magics.cell.blocks import PREAMBLE_PLACE, Block, Cell
 from parallm_magics.cell.item_prompts import names_item, refuse_label
@@ -19,6 +19,29 @@ from parallm_magics.errors import ModelError, OptionError, nearest, then, transl
 from parallm_magics.voting.pick_rules import asks_judge, rule_where
 
 SystemKind = Literal["single", "vote", "stop", "model", "panel"]
+
+
+class SystemEntry(NamedTuple):
+    """What is known of a kind of systems.
+
+    Attributes:
+        votes: whether its calls vote; else one call answers.
+        own: whether it is made of the calls of the cell's own vote.
+        early: whether it ends as soon as the open votes cannot change the outcome.
+    """
+
+    votes: bool = False
+    own: bool = False
+    early: bool = False
+
+
+SYSTEM_KINDS: Mapping[SystemKind, SystemEntry] = {
+    "single": SystemEntry(own=True),
+    "vote": SystemEntry(votes=True, own=True),
+    "stop": SystemEntry(votes=True, own=True, early=True),
+    "model": SystemEntry(),
+    "panel": SystemEntry(votes=True),
+}
 
 SINGLE, VOTE = "single", "vote"
 _TAKEN_NAMES = (SINGLE, VOTE)
@@ -41,6 +64,16 @@ class System:
     places: tuple[int, ...]
     options: Options = field(default_factory=Options)
 
+    @property
+    def entry(self) -> SystemEntry:
+        """What is known of its kind."""
+        return SYSTEM_KINDS[self.kind]
+
+    @property
+    def is_main(self) -> bool:
+        """Whether it is the cell's own vote, with all of its calls."""
+        return self.entry == SYSTEM_KINDS["vote"]
+
 
 @dataclass(frozen=True, slots=True)
 class Study:
@@ -53,6 +86,11 @@ class Study:
 
     systems: tuple[System, ...]
     labels: Labels
+
+    @property
+    def main(self) -> System:
+        """The cell's own vote."""
+        return next(system for system in self.systems if system.is_main)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ def fields_right(run: ObjectFindings) -> list[display.Block]:
     """How many are right in each field by each system, and what that shows of the vote; only of objects."""
     if not run.fields:
         return []
-    names = [system.name for system in run.systems if system.kind != "stop"]
+    names = [system.name for system in run.systems if not system.entry.early]
     voted = run.single != run.panel
     head = ("Field", *(f">{name}" for name in names), *(_COMPARED if voted else ()), ">Agreement")
     rows = tuple(

@@ -6,6 +6,7 @@ from dataclasses import replace
 from functools import cached_property
 
 from parallm_magics import display
+from parallm_magics.cell.study_plan import SystemEntry
 from parallm_magics.study.advice import Advice, advise, shown
 from parallm_magics.study.calibrations import Calibration, Sure, calibrate
 from parallm_magics.study.measures import Comparison, Measure, Outcome, compare, measure
@@ -18,19 +19,23 @@ class Findings(VoterFindings):
     @property
     def single(self) -> str:
         """The name of the single call; the vote's own where it is a panel of one."""
-        named = (system.name for system in self.systems if system.kind == "single")
-        return next(named, self.vote)
+        return self._first(own=True, votes=False) or self.vote
 
     @property
     def panel(self) -> str:
         """What stands for the vote in the advice: it itself, or where it is one call a panel."""
-        panels = (system.name for system in self.systems if system.kind == "panel")
-        return next(panels, self.vote) if self.vote == self.single else self.vote
+        panel = self._first(own=False, votes=True) if self.vote == self.single else None
+        return panel or self.vote
 
     @property
     def bigger(self) -> str | None:
         """The name of the first other model that is asked once; None where there is none."""
-        return next((system.name for system in self.systems if system.kind == "model"), None)
+        return self._first(own=False, votes=False)
+
+    def _first(self, *, own: bool, votes: bool) -> str | None:
+        """The name of the first system of this kind; None where there is none."""
+        kind = SystemEntry(votes, own)
+        return next((system.name for system in self.systems if system.entry == kind), None)
 
     @cached_property
     def measures(self) -> dict[str, Measure]:
@@ -117,7 +122,7 @@ class Findings(VoterFindings):
         others = [
             against
             for system in self.systems
-            if system.kind in ("panel", "model") and system.name not in (self.panel, self.bigger)
+            if not system.entry.own and system.name not in (self.panel, self.bigger)
             if (against := found[system.name, self.single]).verdict == "better"
             and found[system.name, self.panel].verdict != "worse"
         ]

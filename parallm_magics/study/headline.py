@@ -142,7 +142,7 @@ def _early(run: Findings) -> Iterator[str]:
     whole = run.measures[run.vote]
     for system in run.systems:
         found = run.measures[system.name]
-        if system.kind == "stop" and found.calls and whole.calls and found.median is not None:
+        if system.entry.early and found.calls and whole.calls and found.median is not None:
             yield (
                 f"Stopped once decided ({system.name}), the vote has the same winners after {found.calls:.1f} "
                 f"of its {whole.calls:g} calls."

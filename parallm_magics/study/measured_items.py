@@ -21,7 +21,7 @@ def items_of(plan: Plan, records: Sequence[Record]) -> list[Item]:
     assert plan.study is not None
     labels, reading = plan.study.labels, reading_of_all(plan)
     countings = rules_of(plan)
-    main = next(each.system.places for each in countings if each.system.kind == "vote")
+    main = plan.study.main.places
     found = []
     for number, round_ in _rounds(records, plan.calls.size):
         truth = labels.truth.get(number)

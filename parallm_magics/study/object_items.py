@@ -84,7 +84,7 @@ def of_objects(item: Item, countings: Sequence[Counting], counted: Counted) -> I
     plain = {place: schema.plain(thing) for place, thing in things.items()}
     whole = _called({place: frozenset(own.items()) for place, own in keys.items()}, plain)
     votes = {each.system.name: _vote(each, *counted[each.system.places]) for each in countings}
-    own = next(each.system.places for each in countings if each.system.kind == "vote")
+    own = next(each.system.places for each in countings if each.system.is_main)
     systems = [
         (each, item.outcomes[each.system.name], votes[each.system.name]) for each in countings
     ]
@@ -122,9 +122,9 @@ def _vote(
     counting: Counting, records: Sequence[Record], ballots: Sequence[Ballot]
 ) -> ObjectVote | None:
     """How the votes of a system end, field by field; None where it is no vote."""
-    if counting.system.kind in ("single", "model"):
+    if not counting.system.entry.votes:
         return None
-    if counting.system.kind != "stop":
+    if not counting.system.entry.early:
         return vote_of_objects(records, ballots, counting.rule, counting.reading)
     heard, ended = until_decided(counting, records)
     voted = [r if r.index in heard else replace(r, value=None) for r in records]
@@ -203,8 +203,9 @@ def _answered(
 
 def _agreed(counting: Counting, found: Outcome, called: _Called) -> Outcome:
     """The answer of a vote with the share of the votes that it has; not where the vote is one call."""
-    labels = [called.labels[place] for place in counting.system.places if place in called.labels]
-    if len(counting.system.places) == 1 or counting.system.kind == "stop" or not labels:
+    places = counting.system.places
+    labels = [called.labels[place] for place in places if place in called.labels]
+    if len(places) == 1 or counting.system.entry.early or not labels:
         return found
     shares = {label: count / len(labels) for label, count in Counter(labels).items()}
     own = None if found.answer is None else shares.get(found.answer, 0.0)

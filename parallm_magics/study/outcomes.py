@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from fractions import Fraction
@@ -84,15 +84,15 @@ def rules_of(plan: Plan) -> list[Counting]:
 
 def _rule(system: System, reading: Reading, flag: str | None) -> Rule:
     """The rule of a system that is a vote; what is asked once has none to keep."""
-    if system.kind in ("single", "model"):
+    if not system.entry.votes:
         return Rule()
     try:
         rule = rule_of(system.options, len(system.places), reading, flag)
     except OptionError as error:
-        if system.kind == "vote":
+        if system.is_main:
             raise
         raise OptionError(f"{system.name}: {error}") from None
-    if system.kind == "vote" and system.options.sure is not None and not rule.entry.by_votes:
+    if system.is_main and system.options.sure is not None and not rule.entry.by_votes:
         raise OptionError(
             f"--pick {rule.pick}: its winner is computed, so that no share of votes agrees on it; "
             f"--sure needs the votes for a label; use --pick plurality"
@@ -174,15 +174,6 @@ def until_decided(counting: Counting, records: Records) -> tuple[set[int], list[
     return stopper.heard, ended
 
 
-_KINDS: Mapping[str, Callable[..., Outcome]] = {
-    "single": _single,
-    "vote": _vote,
-    "stop": _stopped,
-    "model": _single,
-    "panel": _vote,
-}
-
-
 def outcome_of(
     counting: Counting, records: Records, ballots: Ballots, truth: str | None
 ) -> Outcome:
@@ -193,7 +184,9 @@ def outcome_of(
         ballots: the same as votes.
         truth: the true label as answers are counted; None where that is not known.
     """
-    return _KINDS[counting.system.kind](counting, records, ballots, truth)
+    entry = counting.system.entry
+    ended = (_stopped if entry.early else _vote) if entry.votes else _single
+    return ended(counting, records, ballots, truth)
 
 
 def _decided(

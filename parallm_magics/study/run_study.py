@@ -54,7 +54,7 @@ class StudyPattern(Pattern[StudyRun]):
         """What the reader should know of the run and of the cell's own panel."""
         plan = self.plan
         assert plan.study is not None
-        main = next(system for system in plan.study.systems if system.kind == "vote")
+        main = plan.study.main
         labels = plan.study.labels
         told = []
         if labels.known and is_free_text(self._reading):

@@ -137,7 +137,7 @@ def _about_single(run: Findings) -> str:
         parts.append(
             "single: the call of the first voter, so put the voter that you would deploy first"
         )
-    if any(system.kind == "stop" for system in run.systems):
+    if any(system.entry.early for system in run.systems):
         parts.append(
             "stop=clinch: computed from the same votes; the cost of its cancelled calls is unknown"
         )
@@ -170,7 +170,7 @@ def _comparisons(run: Findings) -> list[display.Block]:
     reason = run.reason[:1].upper() + run.reason[1:]
     if run.bigger is not None and run.reason.startswith(run.bigger):  # a name stays as it is spelt
         reason = run.reason
-    further = {system.name for system in run.systems if system.kind in ("panel", "model")}
+    further = {system.name for system in run.systems if not system.entry.own}
     told = [
         f"{each.alternative} against {each.base}: {shown(each)}."
         for each in run.comparisons

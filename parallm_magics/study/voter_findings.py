@@ -114,7 +114,7 @@ class MeasuredItems:
     @property
     def vote(self) -> str:
         """The name of the cell's own vote among the systems."""
-        return next(system.name for system in self.systems if system.kind == "vote")
+        return next(system.name for system in self.systems if system.is_main)
 
 
 class VoterFindings(MeasuredItems):

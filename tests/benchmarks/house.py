@@ -87,10 +87,10 @@ def comparisons(parsed: Mapping[Path, ast.Module], names: frozenset[str]) -> lis
 
 
 def _names_kind(operands: Sequence[ast.expr]) -> bool:
-    """Whether the kind of a reading is compared with the name of one."""
+    """Whether the kind of a reading or of a system is compared with the name of one."""
     kinds = [e.value for e in operands if isinstance(e, ast.Attribute) and e.attr == "kind"]
-    of_reading = any(ast.unparse(each).endswith("reading") for each in kinds)
-    return of_reading and any(text for each in operands for text in literals(each))
+    has_entry = any(ast.unparse(each).endswith(("reading", "system")) for each in kinds)
+    return has_entry and any(text for each in operands for text in literals(each))
 
 
 TRIALS = {

@@ -326,8 +326,8 @@ def records_of(words: Sequence[str]) -> list[Record]:
     ]
 
 
-def decided(words: Sequence[str], rule: Rule, open_: int = 0) -> dict[str, str | None]:
-    """Each field's winner once all have ended but those that were stopped."""
+def decided(words: Sequence[str], rule: Rule, open_: int = 0) -> dict[str, tuple[str | None, str]]:
+    """Each field's winner and status once all have ended but those that were stopped."""
     stopped = [
         Record(len(words) + at, "v", "cancelled", "p:m", error=Fault("cancelled", "decided"))
         for at in range(open_)
@@ -335,7 +335,7 @@ def decided(words: Sequence[str], rule: Rule, open_: int = 0) -> dict[str, str |
     read, ballots = count_ballots([*records_of(words), *stopped], READING)
     vote = vote_of_objects(read, ballots, rule, READING, stopped=open_)
     assert vote is not None
-    return {name: each.label for name, each in vote.fields.items()}
+    return {name: (each.label, each.status) for name, each in vote.fields.items()}
 
 
 RULES = st.builds(
