@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol
 
 from parallm_magics.core.provider import CallFailed, Reply
-from parallm_magics.core.tasks import Task
+from parallm_magics.core.tasks import Task, Terms
 
 BatchStatus = Literal["under way", "cancelling", "ended", "refused"]
 """How far a batch is. "ended" has results to read, whatever became of its requests; of one that was
 "refused" as a whole nothing was done and nothing is paid."""
+
+AT_BATCH_PRICE: Terms = (("service_tier", "batch"),)
+"""The terms of what was answered in a batch."""
 
 
 class BatchLimits(NamedTuple):

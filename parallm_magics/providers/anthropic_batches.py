@@ -16,14 +16,13 @@ from parallm_magics.core.batches import (
 )
 from parallm_magics.core.provider import CallFailed
 from parallm_magics.providers.batch_lines import encoded, pieces_of
+from parallm_magics.providers.batch_results import NEVER, Told, never
 from parallm_magics.providers.json_values import count, mapping, string
 from parallm_magics.providers.sdk_batches import (
-    NEVER,
     SECONDS,
     SENDING_SECONDS,
     Posted,
     SdkBatches,
-    Told,
     certain,
     unread,
 )
@@ -127,7 +126,7 @@ class AnthropicBatches(SdkBatches):
             inner = mapping(error.get("error")) or error
             status = STATUS_OF.get(string(inner.get("type")), 400)
             return Told(error, status, string(error.get("request_id")) or None)
-        return Told(fault=self._never(string(kind))) if kind in NEVER else None
+        return Told(fault=never(string(kind), self._host)) if kind in NEVER else None
 
     def _state_of(self, data: Mapping[str, Any]) -> BatchState:
         counts = mapping(data.get("request_counts"))

@@ -201,6 +201,7 @@ ENTRIES = (
         "sim",
         provider=simulated,
         simulated=True,
+        batches=True,
         fixed=True,
         decides="sharpness",
         enforces="schema",

@@ -18,15 +18,14 @@ from parallm_magics.core.foreign_text import one_line
 from parallm_magics.core.provider import CallFailed
 from parallm_magics.core.tasks import Fault
 from parallm_magics.providers.batch_lines import encoded
+from parallm_magics.providers.batch_results import NEVER, Told, never
 from parallm_magics.providers.faults import fault_of_answer
 from parallm_magics.providers.json_values import count, mapping, string
 from parallm_magics.providers.keys import scrub
 from parallm_magics.providers.sdk_batches import (
-    NEVER,
     SECONDS,
     SENDING_SECONDS,
     SdkBatches,
-    Told,
     certain,
 )
 
@@ -161,7 +160,7 @@ class OpenAIBatches(SdkBatches):
             return Told(response.get("body"), 200 if status is None else status, named)
         code = string(error.get("code"))
         if code in NEVER:
-            return Told(fault=self._never(code))
+            return Told(fault=never(code, self._host))
         # Without a status: the request was not answered.
         said = {"error": error} if error else {"error": {"message": "no response, and no error"}}
         return Told(fault=fault_of_answer(500, {}, said, self._speech.asked)) if data else None

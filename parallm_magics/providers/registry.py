@@ -212,7 +212,12 @@ def define_simulated(name: str, answers: Any = None) -> ProviderEntry:
         ModelError: the answers cannot.
     """
     entry = ProviderEntry(
-        name, provider=simulated, simulated=True, answers=answers, decides=BY_NAME["sim"].decides
+        name,
+        provider=simulated,
+        simulated=True,
+        batches=True,
+        answers=answers,
+        decides=BY_NAME["sim"].decides,
     )
     make(entry)  # bad answers are told now and not in the first cell
     return _added(entry)

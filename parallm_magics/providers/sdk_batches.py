@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import (
-    AsyncGenerator,
     AsyncIterator,
     Awaitable,
     Iterator,
@@ -13,7 +11,8 @@ from collections.abc import (
     Sequence,
 )
 from dataclasses import replace
-from typing import IO, Any, NamedTuple, Self
+from functools import partial
+from typing import IO, Any, Self
 
 from parallm_magics.core.batches import (
     BatchLimits,
@@ -22,16 +21,15 @@ from parallm_magics.core.batches import (
     BatchState,
     BatchUnsentError,
 )
-from parallm_magics.core.fault_kinds import FaultKind
 from parallm_magics.core.foreign_text import one_line
-from parallm_magics.core.models import Model
-from parallm_magics.core.provider import CallFailed, Reply
-from parallm_magics.core.tasks import Fault, Task, Terms, Usage
-from parallm_magics.providers.batch_lines import Line, lines_of, written
+from parallm_magics.core.provider import CallFailed
+from parallm_magics.core.tasks import Fault
+from parallm_magics.providers.batch_lines import written
+from parallm_magics.providers.batch_results import GOOD, ResultReader, Told
 from parallm_magics.providers.body import Body
 from parallm_magics.providers.error_body import read_error
-from parallm_magics.providers.faults import fault_of, fault_of_answer
-from parallm_magics.providers.json_values import mapping, string
+from parallm_magics.providers.faults import fault_of
+from parallm_magics.providers.json_values import mapping
 from parallm_magics.providers.keys import scrub
 from parallm_magics.providers.receiving import instead, value_of
 from parallm_magics.providers.speech import Speech
@@ -39,25 +37,9 @@ from parallm_magics.providers.speech import Speech
 SECONDS = 60.0  # of silence, of a request about a batch
 SENDING_SECONDS = 600.0  # of silence, once all requests have been sent
 PAGE = 100  # batches of a list at once
-GOOD = frozenset({200, 201, 203})
 NO_SUCH = frozenset({404, 405, 501})
 # Statuses below 500 by which a server may have taken what it was sent.
 UNCLEAR = frozenset({408, 409, 499})
-BATCH: Terms = (("service_tier", "batch"),)
-_EXPIRED: tuple[FaultKind, str] = ("timeout", "the batch expired before this request was done")
-_CANCELLED: tuple[FaultKind, str] = (
-    "cancelled",
-    "the batch was cancelled before this request was done",
-)
-NEVER = {
-    "expired": _EXPIRED,
-    "batch_expired": _EXPIRED,
-    "canceled": _CANCELLED,
-    "batch_cancelled": _CANCELLED,
-}
-"""Why requests are not done, by the words of both SDKs; nothing is paid for them."""
-NOBODY = Task(0, "", Model("", ""), "", stream=False)
-"""Stands for what was asked where nobody knows it."""
 
 
 class Posted:
@@ -84,22 +66,6 @@ def unread() -> dict[str, Any]:
     from httpx2 import Response
 
     return {"cast_to": Response, "stream": True, "stream_cls": object}
-
-
-class Told(NamedTuple):
-    """What a line of the results says of one request.
-
-    Attributes:
-        body: the answer, or the error in its place.
-        status: the HTTP status that it has, or stands for.
-        request_id: the provider's id of the request.
-        fault: why it was never asked; None where it was.
-    """
-
-    body: Any = None
-    status: int = 200
-    request_id: str | None = None
-    fault: Fault | None = None
 
 
 class SdkBatches:
@@ -171,21 +137,9 @@ class SdkBatches:
         self, batch: BatchState, tasks: Sequence[BatchRequest]
     ) -> AsyncIterator[BatchResult]:
         """The results of a batch that has ended, line by line."""
-        known = {request.id: request.task for request in tasks}
-        bad = _Unreadable(self._host)
-        files, faults = await self._files(batch.id), []
-        for file in files:
-            try:
-                async with contextlib.aclosing(self._lines(file, batch.id)) as lines:
-                    async for line in lines:
-                        if (result := self._result(line, known)) is None:
-                            bad.add(line)
-                        else:
-                            yield result
-            except CallFailed as failed:  # another file may still be read
-                faults.append(failed.fault)
-        if faults := [*faults, *bad.faults()]:
-            raise CallFailed(faults[0])
+        reader = ResultReader(self._speech, self._told, partial(self._fault, about=batch.id))
+        async for result in reader.read(await self._files(batch.id), tasks):
+            yield result
 
     def _state(self, data: Mapping[str, Any]) -> BatchState:
         """The state of the batch that came as an answer.
@@ -207,11 +161,6 @@ class SdkBatches:
         if not isinstance(rows, list):
             raise CallFailed(Fault("not_an_answer", f"{self._host}: not a list of batches"))
         return [state for state in map(self._state_of, map(mapping, rows)) if state.id]
-
-    def _never(self, kind: str) -> Fault:
-        """Why a request has never been asked, by a word of `NEVER`."""
-        why, words = NEVER[kind]
-        return Fault(why, f"{self._host}: {words}")
 
     async def _page(self, query: Mapping[str, Any]) -> tuple[list[BatchState], dict[str, Any]]:
         """A page of the list, and where the next one is; {} where there is none."""
@@ -300,108 +249,8 @@ class SdkBatches:
             return replace(fault, message=one_line(what, 400))
         return fault
 
-    async def _lines(self, call: Any, batch: str) -> AsyncGenerator[Line]:
-        """The lines of a file of results.
-
-        Raises:
-            CallFailed: it cannot be read, or not to its end.
-        """
-        try:
-            async with call as opened:
-                response = opened.http_response
-                body = Body(response, most=None)
-                if response.status_code in GOOD:
-                    async for line in lines_of(body):
-                        yield line
-                    return
-                what = instead("results", body, response.status_code)
-                fault = Fault("not_an_answer", f"{self._host}: {what}")
-        except Exception as exc:
-            fault = self._fault(exc, batch)
-        raise CallFailed(fault)
-
-    def _result(self, line: Line, known: Mapping[str, Task]) -> BatchResult | None:
-        """What a line says of one request; None where it says nothing of any."""
-        if line.long and line.id:
-            why = f"{self._host}: the answer in the batch is larger than any answer may be"
-            return BatchResult(line.id, CallFailed(Fault("not_an_answer", why), terms=BATCH))
-        data = mapping(line.value)
-        name, told = string(data.get("custom_id")), self._told(data)
-        if not name or told is None:
-            return None
-        task = replace(known.get(name, NOBODY), stream=False)
-        return BatchResult(name, self._end(task, told))
-
-    def _end(self, task: Task, told: Told) -> Reply | CallFailed:
-        """What one request comes to, read as an answer by itself."""
-        if told.fault is not None:
-            return CallFailed(told.fault, usage=Usage())
-        draft = self._speech.request(task)
-        draft.request_id = told.request_id and one_line(scrub(told.request_id), 100)
-        body, fault = told.body, None
-        if told.status >= 300 or _is_error(body):
-            status = told.status if told.status >= 300 else 200
-            fault = fault_of_answer(status, {}, body, draft.asked)
-            self._speech.refusals.judged(
-                task, draft, fault, body
-            )  # so that the next try goes without
-            draft.usage = Usage()
-        elif not isinstance(body, dict) or not self._speech.take(body, draft):
-            fault = Fault("not_an_answer", f"{self._host}: a result of the batch is no API answer")
-        else:
-            draft.ended = True
-            self._speech.refusals.accepted(draft)
-        draft.begun = fault is None
-        return _at_batch_price(draft.outcome(task, fault), fault is not None and told.status >= 300)
-
-
-def _at_batch_price(end: Reply | CallFailed, free: bool) -> Reply | CallFailed:
-    """The end with the terms of a batch, whatever tier it names itself."""
-    terms = (*(term for term in end.terms if term[0] != "service_tier"), *BATCH)
-    if isinstance(end, Reply):
-        return replace(end, terms=terms)
-    end.terms = terms
-    if free:  # a request that ends in an error is not paid
-        end.usage = Usage()
-    return end
-
-
-def _is_error(body: object) -> bool:
-    """Whether an error stands in the place of an answer."""
-    data = mapping(body)
-    return data.get("type") == "error" or (bool(data.get("error")) and "id" not in data)
-
 
 def certain(failed: CallFailed) -> bool:
     """Whether an attempt to create a batch has certainly come to nothing."""
     status = failed.fault.http
     return status is not None and 300 <= status < 500 and status not in UNCLEAR
-
-
-class _Unreadable:
-    """The lines of results that say nothing of any request.
-
-    Attributes:
-        lines: how many.
-    """
-
-    def __init__(self, host: str) -> None:
-        self._host = host
-        self.lines = 0
-        self._first = ""
-
-    def add(self, line: Line) -> None:
-        """Count one."""
-        self.lines += 1
-        said = line.head or read_error(line.value).words or one_line(scrub(repr(line.value)), 120)
-        self._first = self._first or said
-
-    def faults(self) -> list[Fault]:
-        """What to say of them; nothing where there is none."""
-        if not self.lines:
-            return []
-        many = "1 line" if self.lines == 1 else f"{self.lines:,} lines"
-        what = (
-            f"{self._host}: {many} of the batch's results cannot be read; the first: {self._first}"
-        )
-        return [Fault("not_an_answer", one_line(what, 400))]

@@ -18,6 +18,7 @@ from parallm_magics.engine.clock import running_clock
 from parallm_magics.simulation import draws as simulation
 from parallm_magics.simulation.objects import check_object, object_answer
 from parallm_magics.simulation.sim_settings import Settings, read_settings
+from parallm_magics.simulation.simulated_batches import SimulatedBatches
 from parallm_magics.simulation.simulated_decisions import check_decision, decided
 from parallm_magics.simulation.user_answers import (
     Answers,
@@ -52,6 +53,7 @@ class SimulatedProvider:
         """
         check_answers(answers)
         self._answers = answers
+        self._batches = SimulatedBatches(self._batched)
 
     def check(self, task: Task) -> None:
         """Refuse parameters that cannot be used, before any call.
@@ -137,6 +139,18 @@ class SimulatedProvider:
             text, probabilities = decided(task, settings)
             return Reply(text, probabilities=probabilities)
         return Reply(_made_up(task, settings))
+
+    def batches(self) -> SimulatedBatches:
+        """Its batches, all of them as long as it lives."""
+        return self._batches
+
+    async def _batched(self, task: Task) -> Reply | CallFailed:
+        """How a call within a batch ends, which has no time of its own."""
+        end = await self._end(task, read_settings(task.model))
+        usage, name = _usage(task, end.text), str(task.model)
+        if isinstance(end, Reply):
+            return replace(end, usage=usage, model=name)
+        return CallFailed(end.fault, text=end.text, usage=Usage(), model=name)
 
     async def close(self) -> None:
         """Nothing is held."""
