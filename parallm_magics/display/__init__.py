@@ -23,6 +23,7 @@ from parallm_magics.display.reliability import StatedShare, reliability
 from parallm_magics.display.run_blocks import report_blocks, run_blocks, timeline
 from parallm_magics.display.stylesheet import StyleSheet
 from parallm_magics.display.text import (
+    about,
     correlation,
     count,
     isolated,
@@ -44,7 +45,7 @@ __all__ = [
     "COLUMNS", "Block", "Board", "Counts", "Curve", "Disclosure", "Dot", "Dots", "Facts", "FieldStandings",
     "FieldTally", "Guard",
     "Heading", "Matrix", "Notes", "Prompt", "Says", "SectionVote", "StatedShare", "StyleSheet", "Table", "Tally",
-    "Totals", "View", "correlation", "count", "decided",
+    "Totals", "View", "about", "correlation", "count", "decided",
     "html", "in_words", "isolated", "item_of", "listed", "money", "one_line", "percent", "plain", "points",
     "reliability", "report_blocks", "run_blocks", "seconds", "timeline", "totals", "vote_bars",
 ]  # fmt: skip

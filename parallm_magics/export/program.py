@@ -171,7 +171,9 @@ def _left_out(options: Options) -> list[str]:
     """The options whose promise a page of code does not keep."""
     cost = None if options.max_cost is None else f"{options.max_cost:f}"
     caps = {"--max-cost": cost, "--rpm": options.rpm, "--tpm": options.tpm}
-    measured = ["the measurements of --truth and --compare"] if options.truth is not None else []
+    left = ["the measurements of --truth and --compare"] if options.truth is not None else []
+    if options.batch:
+        left.append("--batch, so that each call is made at once, at its usual price")
     if options.sure is not None:
-        measured.append("the share below which --sure gives no answer")
-    return measured + [f"{flag} {cap}" for flag, cap in caps.items() if cap is not None]
+        left.append("the share below which --sure gives no answer")
+    return left + [f"{flag} {cap}" for flag, cap in caps.items() if cap is not None]

@@ -78,7 +78,9 @@ class Preview:
     @property
     def _title(self) -> str:
         most = "unknown" if self.most_cost is None else f"at most {display.money(self.most_cost)}"
-        how = "streamed" if self.tasks[0].stream else "plain requests"
+        first = self.tasks[0]
+        how = "streamed" if first.stream else "plain requests"
+        how = "in a batch" if first.tier == "batch" else how
         if self.prompts > self.calls:
             how = display.count(self.prompts, "question")
         calls = f"{display.count(self.calls, 'call')} ({how})"
