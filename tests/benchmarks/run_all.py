@@ -14,6 +14,7 @@ from typing import Any
 
 import at_scale
 import calibrations
+import clusters
 import cpu_per_call
 import figures
 import hanging
@@ -42,6 +43,7 @@ ALL = (
     kills,
     scale,
     at_scale,
+    clusters,
     votes,
     studies,
     calibrations,

@@ -12,7 +12,7 @@ from provider import KEY
 OWN = (
     "from distributed import Client, LocalCluster\n"
     "client = Client(LocalCluster(n_workers=1, threads_per_worker=1, processes=False, "
-    "protocol='tcp', dashboard_address=None))\n"
+    "protocol='tcp', dashboard_address='127.0.0.1:0'))\n"
 )
 
 
@@ -94,7 +94,7 @@ def test_a_cluster_of_somebody_else_goes_on(kernel: Kernel) -> None:
     """An address connects; `off` disconnects, and the scheduler is there as before."""
     kernel.run(
         "from distributed import Client, LocalCluster\n"
-        "theirs = LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None)"
+        "theirs = LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address='127.0.0.1:0')"
     )
     address = kernel.value("theirs.scheduler_address")
     assert "connected here" in shown(kernel, f"%parallm dask {address}")

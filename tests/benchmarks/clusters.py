@@ -1,0 +1,330 @@
+"""Calls on a Dask cluster: what killed workers cost, whether limits hold over all of it, and what a call costs more."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import random
+import signal
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from decimal import Decimal
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+from bench import KEY, OURS, Figure, environment, ratios, table
+from lean_server import Asked, LeanServer
+
+MODEL = "gpt-6-luna"
+PROCESSES = 2
+CALLS = 20_000
+KILLS = 20
+CONCURRENCY = 100
+CALL = 20  # milliseconds
+# What left the server so long before a kill had arrived in the kernel, on a busy machine too.
+ON_THE_WAY = 0.5
+ABOUT_KILLS = (
+    f"`await fanout(…, each=…, engine='dask')` over {CALLS:,} items, {CONCURRENCY} at once, {CALL} ms each, "
+    f"on a LocalCluster of {PROCESSES} processes; {KILLS} times in the run SIGKILL at a random moment to a random "
+    "worker process, which Dask starts again. Repeated are calls that the server saw more than once; in flight are "
+    "those at the kills that had no answer yet, or one whose answer had left the server less than "
+    f"{ON_THE_WAY * 1000:g} ms before: nobody can tell whether it had reached the kernel."
+)
+
+SCHEDULES = 100
+AT_ONCE = 20
+MINUTE = 60.0
+ABOUT_LEASES = (
+    f"{SCHEDULES} runs with limits drawn at random, {AT_ONCE} at a time on a LocalCluster of {PROCESSES} processes: "
+    "`--rpm` of 10 to 60 with up to twice as many calls, or `--max-cost` that suffices for a part of 50 to 200 calls; "
+    "during every group of runs a worker process is killed at a random moment. As the server saw it: the most requests of a "
+    "run in any 60 s over its `--rpm`, and what all its answers cost over its `--max-cost`; 1 is the limit."
+)
+
+ROUNDS = 7
+PAIRED = 5_000
+ABOUT_COST = (
+    f"{PAIRED:,} plain calls of {CALL} ms, 200 at once, by turns on one machine: by the engine of this process, on a "
+    "cluster with one worker process, on one with two; the server is a process of its own that needs 0.05 ms of CPU a call. "
+    "CPU is that of all processes of ours together, Dask's scheduler included: kernel, workers. A fair measure of the "
+    "overhead is the wall time of one worker process over that of the local engine: both have one process that makes the calls. "
+    "CPU over it says what the cluster costs the machine."
+)
+OPENAI_PRICE = Decimal("0.000015")
+"""What one answer of the server costs."""
+
+
+class Killed(NamedTuple):
+    """What the kills of one run have cost."""
+
+    kills: int
+    missing: int
+    repeated: int
+    in_flight: int
+    lost: int
+    seconds: float
+
+
+@contextmanager
+def cluster(server: LeanServer, processes: int) -> Iterator[Any]:
+    """A client of a cluster of so many processes whose provider is the server."""
+    from distributed import Client, LocalCluster
+
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
+    with (
+        environment({**clean, "OPENAI_BASE_URL": server.url, "OPENAI_API_KEY": KEY}),
+        LocalCluster(
+            n_workers=processes,
+            threads_per_worker=1,
+            dashboard_address="127.0.0.1:0",
+            silence_logs=logging.CRITICAL,
+        ) as made,
+        Client(made, set_as_default=False) as client,
+    ):
+        yield client
+
+
+async def run_on(client: Any, items: Sequence[int], **options: Any) -> Any:
+    """A map over numbers on the client's cluster; on the engine of this process where it is None."""
+    from parallm_magics import fanout
+
+    options = {"model": f"openai:{MODEL}", "min_success": 0, **options}
+    if client is None:
+        return await fanout("Say number {{item}}.", each=items, **options)
+    with client.as_current():
+        return await fanout("Say number {{item}}.", each=items, engine="dask", **options)
+
+
+def pids(client: Any) -> list[int]:
+    """The worker processes that are there."""
+    nannies = client.cluster.workers.values()
+    return [nanny.pid for nanny in nannies if nanny.pid is not None]
+
+
+def kill_one(client: Any, chance: random.Random) -> float | None:
+    """Kill a worker process; the moment, None where none is up just now."""
+    there = pids(client)
+    if not there:
+        return None
+    os.kill(chance.choice(there), signal.SIGKILL)
+    return time.monotonic()
+
+
+def kills(calls: int, wanted: int, chance: random.Random) -> Killed:
+    """One run with so many kills."""
+    with LeanServer(CALL) as server, cluster(server, PROCESSES) as client:
+        # The first kill comes after the first calls, the last before the last ones.
+        marks = sorted(chance.randrange(calls // 40, calls - calls // 40) for _ in range(wanted))
+
+        async def all_of_it() -> tuple[Any, list[float]]:
+            moments: list[float] = []
+            run = asyncio.ensure_future(run_on(client, range(calls), concurrency=CONCURRENCY))
+            for mark in marks:
+                while not run.done() and server.count() < mark:
+                    await asyncio.sleep(0.005)
+                while not run.done() and (at := kill_one(client, chance)) is None:
+                    await asyncio.sleep(0.01)
+                if not run.done():
+                    moments.append(at)
+            return await run, moments
+
+        begun = time.monotonic()
+        run, moments = asyncio.run(all_of_it())
+        seconds = time.monotonic() - begun
+        log = server.calls()
+    return judged(run, moments, log, seconds)
+
+
+def judged(run: Any, moments: Sequence[float], log: Sequence[Asked], seconds: float) -> Killed:
+    """What the server saw, held against when workers were killed."""
+    seen: dict[int, list[Asked]] = {}
+    for call in log:
+        seen.setdefault(call.number, []).append(call)
+    repeated = lost = 0
+    for asked in seen.values():
+        asked.sort(key=lambda call: call.at)
+        for before, after in pairwise(asked):
+            repeated += 1
+            kill = max((at for at in moments if at < after.at), default=0.0)
+            lost += 0 < before.sent < kill - ON_THE_WAY
+    in_flight = sum(
+        call.at <= moment and (not call.sent or call.sent > moment - ON_THE_WAY)
+        for moment in moments
+        for call in log
+    )
+    return Killed(
+        len(moments), len(run.results) - len(run.succeeded), repeated, in_flight, lost, seconds
+    )
+
+
+class Schedule(NamedTuple):
+    """One run with limits drawn at random."""
+
+    number: int
+    calls: int
+    rpm: int | None
+    cap: Decimal | None
+
+
+def schedules(count: int, chance: random.Random) -> list[Schedule]:
+    """So many of them."""
+    found = []
+    for number in range(count):
+        if number % 2:
+            calls = chance.randint(50, 200)
+            found.append(Schedule(number, calls, None, OPENAI_PRICE * chance.randint(5, calls)))
+        else:
+            rpm = chance.randint(10, 60)
+            found.append(Schedule(number, chance.randint(rpm, 2 * rpm), rpm, None))
+    return found
+
+
+def most_in_a_minute(log: Sequence[Asked]) -> int:
+    """The most requests in any 60 s."""
+    moments, most, first = sorted(call.at for call in log), 0, 0
+    for place, at in enumerate(moments):
+        while at - moments[first] >= MINUTE:
+            first += 1
+        most = max(most, place - first + 1)
+    return most
+
+
+def leased(count: int, at_once: int, chance: random.Random) -> list[Figure]:
+    """The limits of all schedules, as the server saw them."""
+    from parallm_magics.providers import registry
+
+    over_rpm, over_cost, missing, used = [], [], [], []
+    with LeanServer(CALL) as server, cluster(server, PROCESSES) as client:
+        waiting = schedules(count, chance)
+        while waiting:
+            group, waiting = waiting[:at_once], waiting[at_once:]
+
+            async def one(schedule: Schedule) -> Any:
+                items = range(schedule.number * 1000, schedule.number * 1000 + schedule.calls)
+                # An account of its own, as limits hold for all runs of one.
+                name = f"account{schedule.number}"
+                registry.define(name, server.url, None)
+                options = {
+                    "rpm": schedule.rpm,
+                    "max_cost": schedule.cap,
+                    "model": f"{name}:{MODEL}",
+                }
+                return await run_on(client, items, concurrency=50, deadline=200, **options)
+
+            async def all_of_them() -> list[Any]:
+                runs = [asyncio.ensure_future(one(each)) for each in group]
+                await asyncio.sleep(chance.uniform(0.2, 3))
+                kill_one(client, chance)
+                return list(await asyncio.gather(*runs))
+
+            runs = asyncio.run(all_of_them())
+            log = server.calls()
+            for schedule, run in zip(group, runs, strict=True):
+                own = [each for each in log if each.number // 1000 == schedule.number]
+                registry.forget(f"account{schedule.number}")
+                if schedule.rpm:
+                    over_rpm.append(most_in_a_minute(own) / schedule.rpm)
+                    missing.append(len(run.results) - len(run.succeeded))
+                if schedule.cap:
+                    over_cost.append(float(len(own) * OPENAI_PRICE / schedule.cap))
+                    used.append(len(run.succeeded) * float(OPENAI_PRICE / schedule.cap))
+    return [
+        Figure("most requests in any minute / --rpm", over_rpm, 1.0, whole=True),
+        Figure("calls without an answer, --rpm", missing, 0, whole=True, digits=0),
+        Figure("cost of all that was asked / --max-cost", over_cost, 1.0, whole=True),
+        Figure("cost of all answers / --max-cost", used),
+    ]
+
+
+def seconds_of(pid: int) -> float:
+    """CPU seconds of a process so far."""
+    with open(f"/proc/{pid}/stat") as file:
+        fields = file.read().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+class Cost(NamedTuple):
+    """What one run took a call."""
+
+    wall: float
+    cpu: float
+    kernel: float
+
+
+def cost_of(client: Any, calls: int) -> Cost:
+    """One run; on the engine of this process where there is no client."""
+    processes = [os.getpid(), *([] if client is None else pids(client))]
+    before, begun = [seconds_of(pid) for pid in processes], time.monotonic()
+    run = asyncio.run(run_on(client, range(calls), concurrency=200))
+    wall = time.monotonic() - begun
+    used = [seconds_of(pid) - had for pid, had in zip(processes, before, strict=True)]
+    assert len(run.succeeded) == calls, run
+    return Cost(wall * 1e6 / calls, sum(used) * 1e6 / calls, used[0] * 1e6 / calls)
+
+
+def costs(calls: int, rounds: int) -> list[Figure]:
+    """The three ways by turns."""
+    with LeanServer(CALL) as server, cluster(server, 1) as one, cluster(server, 2) as two:
+        with environment({**os.environ, "OPENAI_BASE_URL": server.url, "OPENAI_API_KEY": KEY}):
+            ways = (None, one, two)
+            for way in ways:  # imports and connections are no call's
+                cost_of(way, min(calls, 500))
+            found = []
+            for turn in range(rounds):
+                order = [(turn + place) % 3 for place in range(3)]
+                taken = {way: cost_of(ways[way], calls) for way in order}
+                found.append([taken[way] for way in range(3)])
+    local, single, double = ([*column] for column in zip(*found, strict=True))
+
+    def of(taken: Sequence[Cost], name: str) -> list[float]:
+        return [getattr(each, name) for each in taken]
+
+    return [
+        Figure("one worker process over the local engine: wall", ratios(of(single, "wall"), of(local, "wall")), 1.15),
+        Figure("one worker process over the local engine: CPU of all", ratios(of(single, "cpu"), of(local, "cpu"))),
+        Figure("two worker processes over one: calls a second", ratios(of(single, "wall"), of(double, "wall")), digits=2),
+        Figure("two worker processes over the local engine: calls a second", ratios(of(local, "wall"), of(double, "wall")), digits=2),
+        Figure("local engine: calls a second", [1e6 / each for each in of(local, "wall")], digits=0),
+        Figure("one worker process: calls a second", [1e6 / each for each in of(single, "wall")], digits=0),
+        Figure("two worker processes: calls a second", [1e6 / each for each in of(double, "wall")], digits=0),
+        Figure("local engine: µs of CPU a call", of(local, "cpu"), digits=0),
+        Figure("one worker process: µs of CPU a call, of all", of(single, "cpu"), digits=0),
+        Figure("one worker process: µs of CPU a call, of the kernel and the scheduler", of(single, "kernel"), digits=0),
+    ]  # fmt: skip
+
+
+def of_kills(found: Killed) -> list[Figure]:
+    """The lines of the table."""
+    return [
+        Figure("worker processes killed", [found.kills], digits=0),
+        Figure("items without an answer", [found.missing], 0, whole=True, digits=0),
+        Figure(
+            "answers lost that had left the server before", [found.lost], 0, whole=True, digits=0
+        ),
+        Figure("calls repeated", [found.repeated], found.in_flight, whole=True, digits=0),
+        Figure("calls in flight at the kills", [found.in_flight], digits=0),
+        Figure("seconds", [found.seconds], digits=1),
+    ]
+
+
+def main(*parts: str) -> str:
+    """Measure and give out the tables; of the parts that are named, or all."""
+    chance, told = random.Random(21), []
+    if not parts or "kills" in parts:
+        told.append(
+            table("Workers of a cluster killed", ABOUT_KILLS, of_kills(kills(CALLS, KILLS, chance)))
+        )
+    if not parts or "leases" in parts:
+        told.append(
+            table("Limits over a cluster", ABOUT_LEASES, leased(SCHEDULES, AT_ONCE, chance))
+        )
+    if not parts or "costs" in parts:
+        told.append(table("What a cluster costs", ABOUT_COST, costs(PAIRED, ROUNDS)))
+    return "\n".join(told)
+
+
+if __name__ == "__main__":
+    print(main(*sys.argv[1:]))
