@@ -40,18 +40,18 @@ MINUTE = 60.0
 ABOUT_LEASES = (
     f"{SCHEDULES} runs with limits drawn at random, {AT_ONCE} at a time on a LocalCluster of {PROCESSES} processes: "
     "`--rpm` of 10 to 60 with up to twice as many calls, or `--max-cost` that suffices for a part of 50 to 200 calls; "
-    "during every group of runs a worker process is killed at a random moment. As the server saw it: the most requests of a "
-    "run in any 60 s over its `--rpm`, and what all its answers cost over its `--max-cost`; 1 is the limit."
+    "in every group of runs a worker process is killed at a random moment. As the server saw it: the most requests "
+    "of a run in any 60 s over its `--rpm`, and what all that was asked costs over its `--max-cost`; 1 is the limit."
 )
 
 ROUNDS = 7
 PAIRED = 5_000
 ABOUT_COST = (
     f"{PAIRED:,} plain calls of {CALL} ms, 200 at once, by turns on one machine: by the engine of this process, on a "
-    "cluster with one worker process, on one with two; the server is a process of its own that needs 0.05 ms of CPU a call. "
-    "CPU is that of all processes of ours together, Dask's scheduler included: kernel, workers. A fair measure of the "
-    "overhead is the wall time of one worker process over that of the local engine: both have one process that makes the calls. "
-    "CPU over it says what the cluster costs the machine."
+    "cluster with one worker process, on one with two. The server is a process of its own that needs 0.05 ms of CPU "
+    "a call. CPU is that of all processes of ours together: the kernel with Dask's scheduler, and the workers. What a "
+    "call costs more is the wall time of one worker process over that of the local engine: both have one process that "
+    "makes the calls. CPU over CPU says what the cluster costs the machine."
 )
 OPENAI_PRICE = Decimal("0.000015")
 """What one answer of the server costs."""
@@ -192,45 +192,52 @@ def most_in_a_minute(log: Sequence[Asked]) -> int:
     return most
 
 
-def leased(count: int, at_once: int, chance: random.Random) -> list[Figure]:
-    """The limits of all schedules, as the server saw them."""
+async def together(
+    client: Any, url: str, group: Sequence[Schedule], chance: random.Random
+) -> list[Any]:
+    """The runs of some schedules at the same time; meanwhile a worker process is killed."""
     from parallm_magics.providers import registry
 
+    async def one(schedule: Schedule) -> Any:
+        # An account of its own, as limits hold for all runs of one.
+        name = f"account{schedule.number}"
+        registry.define(name, url, None)
+        try:
+            return await run_on(
+                client,
+                range(schedule.number * 1000, schedule.number * 1000 + schedule.calls),
+                rpm=schedule.rpm,
+                max_cost=schedule.cap,
+                model=f"{name}:{MODEL}",
+                concurrency=50,
+                deadline=200,
+            )
+        finally:
+            registry.forget(name)
+
+    runs = [asyncio.ensure_future(one(each)) for each in group]
+    await asyncio.sleep(chance.uniform(0.2, 3))
+    kill_one(client, chance)
+    return list(await asyncio.gather(*runs))
+
+
+def leased(count: int, at_once: int, chance: random.Random) -> list[Figure]:
+    """The limits of all schedules, as the server saw them."""
     over_rpm, over_cost, missing, used = [], [], [], []
+    waiting = schedules(count, chance)
     with LeanServer(CALL) as server, cluster(server, PROCESSES) as client:
-        waiting = schedules(count, chance)
         while waiting:
             group, waiting = waiting[:at_once], waiting[at_once:]
-
-            async def one(schedule: Schedule) -> Any:
-                items = range(schedule.number * 1000, schedule.number * 1000 + schedule.calls)
-                # An account of its own, as limits hold for all runs of one.
-                name = f"account{schedule.number}"
-                registry.define(name, server.url, None)
-                options = {
-                    "rpm": schedule.rpm,
-                    "max_cost": schedule.cap,
-                    "model": f"{name}:{MODEL}",
-                }
-                return await run_on(client, items, concurrency=50, deadline=200, **options)
-
-            async def all_of_them() -> list[Any]:
-                runs = [asyncio.ensure_future(one(each)) for each in group]
-                await asyncio.sleep(chance.uniform(0.2, 3))
-                kill_one(client, chance)
-                return list(await asyncio.gather(*runs))
-
-            runs = asyncio.run(all_of_them())
+            runs = asyncio.run(together(client, server.url, group, chance))
             log = server.calls()
             for schedule, run in zip(group, runs, strict=True):
                 own = [each for each in log if each.number // 1000 == schedule.number]
-                registry.forget(f"account{schedule.number}")
                 if schedule.rpm:
                     over_rpm.append(most_in_a_minute(own) / schedule.rpm)
                     missing.append(len(run.results) - len(run.succeeded))
                 if schedule.cap:
                     over_cost.append(float(len(own) * OPENAI_PRICE / schedule.cap))
-                    used.append(len(run.succeeded) * float(OPENAI_PRICE / schedule.cap))
+                    used.append(float(len(run.succeeded) * OPENAI_PRICE / schedule.cap))
     return [
         Figure("most requests in any minute / --rpm", over_rpm, 1.0, whole=True),
         Figure("calls without an answer, --rpm", missing, 0, whole=True, digits=0),
@@ -268,32 +275,42 @@ def cost_of(client: Any, calls: int) -> Cost:
 def costs(calls: int, rounds: int) -> list[Figure]:
     """The three ways by turns."""
     with LeanServer(CALL) as server, cluster(server, 1) as one, cluster(server, 2) as two:
-        with environment({**os.environ, "OPENAI_BASE_URL": server.url, "OPENAI_API_KEY": KEY}):
-            ways = (None, one, two)
-            for way in ways:  # imports and connections are no call's
-                cost_of(way, min(calls, 500))
-            found = []
-            for turn in range(rounds):
-                order = [(turn + place) % 3 for place in range(3)]
-                taken = {way: cost_of(ways[way], calls) for way in order}
-                found.append([taken[way] for way in range(3)])
+        ways = (None, one, two)
+        for way in ways:  # imports and connections are no call's
+            cost_of(way, min(calls, 500))
+        found = []
+        for turn in range(rounds):
+            order = [(turn + place) % 3 for place in range(3)]
+            taken = {way: cost_of(ways[way], calls) for way in order}
+            found.append([taken[way] for way in range(3)])
     local, single, double = ([*column] for column in zip(*found, strict=True))
 
     def of(taken: Sequence[Cost], name: str) -> list[float]:
         return [getattr(each, name) for each in taken]
 
+    one_over_none = "one worker process over the local engine"
+    rates = {"local engine": local, "one worker process": single, "two worker processes": double}
+    walls = {name: of(taken, "wall") for name, taken in rates.items()}
+    first, second, third = walls.values()
+    faster = "two worker processes over {}: calls a second"
     return [
-        Figure("one worker process over the local engine: wall", ratios(of(single, "wall"), of(local, "wall")), 1.15),
-        Figure("one worker process over the local engine: CPU of all", ratios(of(single, "cpu"), of(local, "cpu"))),
-        Figure("two worker processes over one: calls a second", ratios(of(single, "wall"), of(double, "wall")), digits=2),
-        Figure("two worker processes over the local engine: calls a second", ratios(of(local, "wall"), of(double, "wall")), digits=2),
-        Figure("local engine: calls a second", [1e6 / each for each in of(local, "wall")], digits=0),
-        Figure("one worker process: calls a second", [1e6 / each for each in of(single, "wall")], digits=0),
-        Figure("two worker processes: calls a second", [1e6 / each for each in of(double, "wall")], digits=0),
-        Figure("local engine: µs of CPU a call", of(local, "cpu"), digits=0),
-        Figure("one worker process: µs of CPU a call, of all", of(single, "cpu"), digits=0),
-        Figure("one worker process: µs of CPU a call, of the kernel and the scheduler", of(single, "kernel"), digits=0),
-    ]  # fmt: skip
+        Figure(f"{one_over_none}: wall", ratios(second, first), 1.15),
+        Figure(f"{one_over_none}: CPU of all", ratios(of(single, "cpu"), of(local, "cpu"))),
+        Figure(faster.format("one"), ratios(second, third), digits=2),
+        Figure(faster.format("the local engine"), ratios(first, third), digits=2),
+        *(
+            Figure(f"{name}: calls a second", [1e6 / each for each in wall], digits=0)
+            for name, wall in walls.items()
+        ),
+        *(
+            Figure(f"{name}: µs of CPU a call, of all", of(taken, "cpu"), digits=0)
+            for name, taken in rates.items()
+        ),
+        *(
+            Figure(f"{name}: µs of CPU a call, of the kernel", of(taken, "kernel"), digits=0)
+            for name, taken in rates.items()
+        ),
+    ]
 
 
 def of_kills(found: Killed) -> list[Figure]:
