@@ -63,6 +63,15 @@ def gathered(
     return _gathered_now(calls, requests)
 
 
+def requests_of(tasks: Iterable[Task]) -> dict[int, frozenset[int]]:
+    """Return for each place that is asked in one request with others all places of that request."""
+    asked = [
+        call.questions for call in gathered(tasks, 0, lambda told: None) if isinstance(call, Task)
+    ]
+    found = [frozenset(each.index for each in questions) for questions in asked]
+    return {place: places for places in found for place in places}
+
+
 def _gathered_now(calls: Iterable[Call], requests: _Requests) -> Iterator[Call]:
     for call in calls:
         yield from requests.take(call)

@@ -7,6 +7,7 @@ from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
+from parallm_magics.answers.questions import requests_of
 from parallm_magics.core.tasks import Call, Event, Reading, Record, Task
 from parallm_magics.engine.cancel_token import Stop
 from parallm_magics.patterns.ballots import CAME_BACK
@@ -30,8 +31,13 @@ class EarlyStopper:
         self._reading, self._weights = reading, weights
         self._questions = questions_of(rule, reading, len(weights))
         self._since: list[int] = []  # counted since it was last looked whether they decide
+        self._requests: dict[int, frozenset[int]] = {}
         self.heard: set[int] = set()
         self.stopped = False
+
+    def ask(self, tasks: Sequence[Task]) -> None:
+        """Take note of who is asked; those of one request come together, so that none of them is stopped."""
+        self._requests = requests_of(tasks)
 
     def hear(self, record: Record) -> None:
         """Count one vote that has ended."""
@@ -49,10 +55,12 @@ class EarlyStopper:
         """Count one vote; whether the vote is decided by it, or was by one shortly before it.
 
         What is certain stays certain, so that of many votes the one that decided is found later;
-        those counted since then are taken back.
+        those counted since then are taken back, but for those of its request.
         """
         self.hear(record)
         self._since.append(record.index)
+        if self._requests.get(record.index, frozenset()) - self.heard:
+            return False
         if len(self._since) < (len(self._weights) - len(self.heard)) // CHECKS_A_VOTE:
             return False
         since, self._since = self._since, []
@@ -60,8 +68,7 @@ class EarlyStopper:
             return False
         places = range(len(since))
         last = bisect.bisect_left(places, True, key=lambda at: self._over_without(since[at + 1 :]))
-        for at in since[last + 1 :]:
-            self.heard.discard(at)
+        self.heard -= {*since[last + 1 :]} - self._requests.get(since[last], frozenset())
         return True
 
     def _over_without(self, places: Sequence[int]) -> bool:
@@ -120,6 +127,7 @@ async def gather(
     done = {record.index for record in kept}
     left = [task for task in tasks if task.index not in done]
     anew = {record.index for record in before if record.status in CAME_BACK}
+    stopper.ask(left)
     if rule.stop == "all":
         short, engine = max(least - len(kept), 0), workers.work_engine
         records = await workers.ask(left, stop=stop, least=short, anew=anew, engine=engine)

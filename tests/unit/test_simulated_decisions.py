@@ -221,3 +221,29 @@ def test_the_prompt_of_a_decision_model_asks_for_no_form():
     read = f"Is it?{WHOLE}spamham"
     assert run.usage is not None
     assert run.usage.input_tokens == math.ceil(len(read) / 4)
+
+
+SURE = "sim:{name}?truth=ham&accuracy=1&sharpness=1&scale=0&latency={seconds}"
+FIVE = "\n".join(["Is it spam?", *(f"%voter v{n}\nReason {n}." for n in range(5))])
+
+
+def test_votes_of_one_request_are_all_counted():
+    """They came together: the first three decide, and nothing of the other two was stopped."""
+    run = do(vote)(FIVE, choices="spam,ham", model=SURE.format(name="a", seconds=1), stop="clinch")
+    assert [ballot.state for ballot in run.ballots] == ["valid"] * 5
+    assert (run.winner, run.decided_after, run.tally["ham"]) == ("ham", None, 5)
+    assert "cancelled" not in str(run)
+
+
+def test_a_request_that_has_not_come_is_stopped_whole():
+    """The first request decides with all of its votes; the second would have come later."""
+    slow = SURE.format(name="b", seconds=2)
+    text = "\n".join(
+        ["Is it spam?"]
+        + [f"%voter v{n}\nReason {n}." for n in range(5)]
+        + [f'%voter w{n} -m "{slow}"\nReason {n}.' for n in range(2)]
+    )
+    first = SURE.format(name="a", seconds=1)
+    run = do(vote)(text, choices="spam,ham", model=first, stop="clinch", quorum=1)
+    assert [b.state for b in run.ballots] == ["valid"] * 5 + ["cancelled"] * 2
+    assert (run.winner, run.decided_after, run.seconds) == ("ham", 5, 1.0)
