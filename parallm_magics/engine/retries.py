@@ -85,7 +85,7 @@ class Outlook:
         """Note where no call that is still to come can be made, or is wanted."""
         self.over = bool(
             self.stop.reason
-            or self._out_of_reach()
+            or self.out_of_reach
             or self.unpaid >= UNPAID_CALLS
             or (
                 len(self.limits) >= self.rules.models
@@ -113,7 +113,7 @@ class Outlook:
         if self.stop.reason:
             return self.stopped()
         again = " again" if worker.tries else ""
-        if self._out_of_reach():
+        if self.out_of_reach:
             if self.unpaid:
                 why = "the cost cap leaves too few other calls"
                 return Fault("budget", f"not asked{again}: {why}")
@@ -132,7 +132,8 @@ class Outlook:
         closed = self._shut(limit, worker.task.model) if self.closed else None
         return replace(closed, message=f"not asked{again}: {closed.message}") if closed else None
 
-    def _out_of_reach(self) -> bool:
+    @property
+    def out_of_reach(self) -> bool:
         """Whether the successes that the run needs can no more come together."""
         known = self.rules.known
         return known is not None and self.lost > known - self.rules.least

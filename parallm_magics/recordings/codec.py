@@ -32,6 +32,8 @@ _FRONT = re.compile(
 )
 _SEAL = ',"sum":"%s"}'
 _SEAL_LENGTH = len(_SEAL % ("0" * 16))
+BATCH = "batch_"
+"""With this the status begins of a line that tells of a batch, and of no request's outcome."""
 _BOM = "\ufeff".encode()
 # Valid JSON, but some tools break lines at them, hide them, turn text around at them or cannot
 # read the file at all. A high surrogate before a low one stays: escaped, the two would be read as
@@ -68,7 +70,6 @@ class NewerSchemaError(Exception):
 
 def entry_of(task: Task, record: Record, front: Front, request: dict[str, Any]) -> dict[str, Any]:
     """Everything that a line says, but for its checksum; withheld text is left out."""
-    now = datetime.now(UTC)
     said = record.to_dict() | {
         "cost": None if record.cost is None else f"{record.cost:f}",
         "saved": None if record.saved is None else f"{record.saved:f}",
@@ -81,7 +82,7 @@ def entry_of(task: Task, record: Record, front: Front, request: dict[str, Any]) 
         said["error"]["http"] = record.error.http
     outcome = {name: said[name] for name in OUTCOME if said.get(name) is not None}
     if record.cost is not None:
-        outcome["priced"] = now.date().isoformat()
+        outcome["priced"] = datetime.now(UTC).date().isoformat()
     return {
         "schema": SCHEMA,
         "key": front.key,
@@ -89,10 +90,17 @@ def entry_of(task: Task, record: Record, front: Front, request: dict[str, Any]) 
         "status": front.status,
         **({"further": front.further} if front.further else {}),
         "worker": task.name,
-        "recorded": now.strftime("%Y-%m-%dT%H:%M:%SZ"),
-        "parallm_magics": package_version(),
+        **stamp(),
         "request": request,
         "outcome": outcome,
+    }
+
+
+def stamp() -> dict[str, str]:
+    """When and by which version a line is written."""
+    return {
+        "recorded": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "parallm_magics": package_version(),
     }
 
 
@@ -179,10 +187,10 @@ def record_of(line: bytes, task: Task, front: Front) -> Record | None:
 
 
 def asked_in(line: bytes, front: Front) -> tuple[str, dict[str, Any]] | None:
-    """The worker and the request of a line; None for a damaged one."""
+    """The worker and the request of a line; None for a damaged one, or where the line does not say it."""
     entry = _entry(line, front) or {}
     worker, request = entry.get("worker"), entry.get("request")
-    if not isinstance(worker, str) or not isinstance(request, dict):
+    if not isinstance(worker, str) or not isinstance(request, dict) or not request:
         return None
     return worker, request
 

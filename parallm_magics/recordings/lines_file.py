@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from parallm_magics.errors import OptionError
-from parallm_magics.recordings.codec import OPENING, Front, NewerSchemaError, front_of
+from parallm_magics.recordings.codec import BATCH, OPENING, Front, NewerSchemaError, front_of
 
 _APPEND = os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0)
 
@@ -33,11 +33,13 @@ class Index:
     Attributes:
         entries: how many there are, those that are served no more included.
         damaged: the numbers of lines that are no entries.
+        batches: the places of lines that tell of batches, in the file's order.
     """
 
     def __init__(self) -> None:
         self.entries = 0
         self.damaged: list[int] = []
+        self.batches: list[Place] = []
         # By request and sample: the last success under None, the last outcome of each try by its number.
         self._places: dict[tuple[str, int], dict[int | None, Place]] = {}
 
@@ -62,6 +64,9 @@ class Index:
         """Take in an entry."""
         self.entries += 1
         front = place.front
+        if front.status.startswith(BATCH):
+            self.batches.append(place)
+            return
         known = self._places.setdefault((front.key, front.sample), {})
         known[front.further] = place
         if front.status == "ok":  # a failure hides no answer that was given before
@@ -80,7 +85,10 @@ class RecordingFile:
 
     Attributes:
         index: what stands in it, as far as it was looked at.
+        readings: how often it was read from its beginning.
     """
+
+    readings = 0
 
     def __init__(self, path: Path, keep_away: Callable[[str], None]) -> None:
         """Nothing is opened yet.
@@ -96,6 +104,7 @@ class RecordingFile:
     def forget(self) -> None:
         """Give back the memory; the next look reads anew."""
         self.index = Index()
+        self.readings += 1
         self._identity: tuple[int, int] | None = None
         self._size = 0  # of the file, when it was last looked at
         self._known = 0  # bytes of it that need no second look
@@ -197,8 +206,11 @@ class RecordingFile:
             )
         self._keep_away(f"{problem}; recording has stopped")
 
-    def append(self, line: bytes, front: Front) -> None:
+    def append(self, line: bytes, front: Front, *, safely: bool = False) -> None:
         """Write the line in one go at the file's end, whoever else writes.
+
+        Args:
+            safely: whether it is on the disk afterwards, so that no power cut loses it.
 
         Raises:
             OSError: it cannot be written, or only a part of it; that part is a damaged line.
@@ -212,6 +224,8 @@ class RecordingFile:
             rest = memoryview(b"\n" + line if torn else line)
             while rest:
                 rest = rest[os.write(file, rest) :]
+            if safely:
+                os.fsync(file)
             end = os.lseek(file, 0, os.SEEK_CUR)
             now = os.fstat(file)
         finally:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from parallm_magics.core.tasks import Record, Task
 from parallm_magics.errors import ParallmError, RecordingMissing
 from parallm_magics.providers.keys import holds_key, scrubbed
+from parallm_magics.recordings.batch_lines import BatchLines
 from parallm_magics.recordings.codec import Front, asked_in, entry_of, line_of, record_of
 from parallm_magics.recordings.lines_file import RecordingFile, about
 from parallm_magics.recordings.misses import Entry, difference
@@ -72,6 +73,7 @@ class Recordings:
     Attributes:
         path: the file, as it was named.
         notices: what was told of the file.
+        batch_lines: its lines that tell of batches.
         mode: `auto` serves successes, and what else is asked is added; `replay` serves whatever
             was the outcome, and all else is a miss; `refresh` serves nothing and adds all.
     """
@@ -82,6 +84,7 @@ class Recordings:
         self.mode = mode
         self._file = RecordingFile(self.path, self._write_no_more)
         self._lock = threading.RLock()
+        self.batch_lines = BatchLines(self._file, self._lock, lambda: self._writes)
         self.notices = Notices(self.path)
         self._reads = self._writes = True
         self._used: set[tuple[str, int]] = set()  # what was served or added, by key and sample
@@ -143,7 +146,17 @@ class Recordings:
         front = Front(self._key(request), task.sample, record.status, further)
         if not front.key:
             return
-        line, notice = _line(entry_of(task, record, front, request))
+        self._add(front, entry_of(task, record, front, request))
+
+    def add_unasked(self, front: Front, task: Task, record: Record) -> None:
+        """Keep an answer of which only the request's key is known, unless one is there already."""
+        with self._lock:
+            known = self._file.index.success(front.key, front.sample)
+        if known is None:
+            self._add(front, entry_of(task, record, front, {}))
+
+    def _add(self, front: Front, entry: dict[str, Any]) -> None:
+        line, notice = _line(entry)
         if notice:
             self.notices.tell(f"{notice}, because the file is plain text", of_a_request=True)
         if line is None:
@@ -192,6 +205,7 @@ class Recordings:
                 self._file.look()
                 used, index = self._used, self._file.index
                 stay = [p for p in index.places if (p.front.key, p.front.sample) in used]
+                stay = sorted([*stay, *self.batch_lines.still_open()])
                 dropped = index.entries + len(index.damaged) - len(stay)
                 backup = self._file.keep(stay) if dropped else None
             except (OSError, ValueError) as error:

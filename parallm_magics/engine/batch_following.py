@@ -1,0 +1,240 @@
+"""Batches are followed to their end, however long that takes, and their results are read."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+
+from parallm_magics.core.batches import BatchProgress, BatchState
+from parallm_magics.core.fault_kinds import FaultKind
+from parallm_magics.core.provider import CallFailed, Reply
+from parallm_magics.core.tasks import Event, Fault, Task, Usage
+from parallm_magics.engine.batch_ids import asked_by
+from parallm_magics.engine.batch_queue import Queue
+from parallm_magics.engine.batch_search import UndecidedError
+from parallm_magics.engine.batch_sending import REPLY_SECONDS, UNSENT, Sending, Shared
+from parallm_magics.engine.run_batch import RunBatch
+from parallm_magics.recordings.batch_ledger import Asked, LedgerBatch
+
+Stray = Callable[[LedgerBatch, Asked, Reply], None]
+"""Keeps an answer that belongs to no call of the run: what was paid for is not lost."""
+
+TOLD_EVERY = 500
+MOST_READINGS = 10
+"""How often results are read anew that bring nothing new, though some are missing."""
+CLEAN_READINGS = 3
+"""The same where they were read to their end."""
+MOST_REFUSALS = 5
+"""How often a batch of one request is sent again that the provider refuses for now."""
+LOST: frozenset[FaultKind] = frozenset({"auth", "forbidden", "quota", "model", "bad_request"})
+"""After these the provider will not tell of a batch, as it seems."""
+MOST_FAILURES = 5
+GOES_ON = "run the cell again or await run.collect()"
+
+
+class Following:
+    """Looks at each batch when it is due, and takes what has come of it.
+
+    Attributes:
+        done: the batches that have ended, as they are told.
+    """
+
+    def __init__(self, shared: Shared, sending: Sending, stray: Stray) -> None:
+        self._run, self._sending, self._stray = shared, sending, stray
+        self._records, self._ledger, self._waiting = shared.records, shared.ledger, shared.waiting
+        self.done: list[BatchProgress] = []
+
+    def take_up(self, entry: LedgerBatch, queue: Queue, tasks: dict[str, Task]) -> None:
+        """Follow a batch that was sent before, or may have been."""
+        now, records = self._run.clock.now(), self._records
+        for task in tasks.values():
+            records.hold_anyway(task)
+            records.tell(Event("started", task.index, records.at, task=task))
+        self._run.batches.append(RunBatch.taken_up(entry, queue, tasks, now))
+
+    async def settle(self) -> None:
+        """Find out what has become of those that may never have been taken.
+
+        Raises:
+            UndecidedError: only a person can tell; nothing new was sent by then.
+        """
+        for batch in [*self._run.batches]:
+            if not batch.entry.id:
+                await self._sending.settle(batch)
+
+    async def look(self) -> None:
+        """Look at all batches that are due.
+
+        Raises:
+            Stopped: somebody has stopped the run.
+        """
+        for batch in [*self._run.batches]:
+            if self._waiting.is_past(batch.due):
+                await self._look_at(batch)
+
+    async def _look_at(self, batch: RunBatch) -> None:
+        entry = batch.entry = self._ledger.find(batch.entry.nonce) or batch.entry
+        if entry.closed.startswith("dropped"):
+            why = f"batch {entry.named} was dropped; run the cell again to send its requests anew"
+            self._give_up(batch, Fault("cancelled", why))
+        elif not entry.id:
+            try:
+                await self._sending.settle(batch)
+            except UndecidedError as error:
+                self._give_up(batch, Fault("connection", str(error)))
+        else:
+            try:
+                asking = batch.api.state(entry.id)
+                state = await self._waiting.reply(asking, REPLY_SECONDS)
+            except CallFailed as error:
+                self._not_told(batch, error.fault)
+            else:
+                await self._take(batch, state)
+        self._run.show()
+
+    async def _take(self, batch: RunBatch, state: BatchState) -> None:
+        """Take in what the provider says of a batch."""
+        if state.status == "refused":
+            self._refused(batch, state)
+        elif state.status == "ended":
+            await self._collect(batch, state)
+        else:
+            batch.heard(state, self._run.clock.now())
+
+    def _not_told(self, batch: RunBatch, fault: Fault) -> None:
+        """Look later: a batch goes on whether it can be looked at or not."""
+        now, entry = self._run.clock.now(), batch.entry
+        batch.failures += 1
+        batch.look_later(now, f"cannot be looked at: {fault.message}", fault.retry_after or 0.0)
+        if fault.kind not in LOST and fault.http != 404:
+            batch.failures = 0
+        if batch.failures < MOST_FAILURES:
+            return
+        if fault.http == 404 and not entry.sure:
+            self._was_another(batch)
+            return
+        ways = (
+            f"{GOES_ON}, or run %parallm batches drop {entry.id} to let its requests be sent again"
+        )
+        self._give_up(batch, Fault(fault.kind, f"in batch {entry.id}: {fault.message}; {ways}"))
+
+    def _refused(self, batch: RunBatch, state: BatchState) -> None:
+        """Send a batch later that cannot be taken now, smaller or after others; end any other one."""
+        why = state.why or "the provider has refused the batch"
+        self._sending.drop(batch, why)
+        queue, size, now = batch.queue, len(batch.tasks), self._run.clock.now()
+        queue.refusals += 1
+        if not state.passing or (size == 1 and queue.refusals > MOST_REFUSALS):
+            self._close(batch, "refused", Fault("bad_request", why))
+            return
+        if not self._run.sends:
+            self._close(batch, "refused", UNSENT)
+            return
+        others = [each for each in self._run.batches if each.queue.name == queue.name]
+        if len(others) > 1:
+            queue.ended, queue.note = self._run.finished + 1, why
+        else:
+            queue.most = max(1, size // 2)
+            queue.wait(now, why)
+        self._sending.put_back(batch)
+
+    async def _collect(self, batch: RunBatch, state: BatchState) -> None:
+        """Read its results, and end what they tell of."""
+        batch.status, batch.note = "reading", ""
+        self._run.show()
+        before, broken = len(batch.read), ""
+        try:
+            await self._waiting.reply(self._read(batch, state))
+        except CallFailed as error:
+            broken = error.fault.message
+        entry = batch.entry
+        if batch.read and not entry.sure:
+            with contextlib.suppress(OSError):
+                self._ledger.sent(entry, entry.id, sure=True)
+        if not (broken or batch.read or entry.sure):
+            self._was_another(batch)
+        elif not (batch.tasks or broken):
+            self._close(batch, "done")
+        else:
+            batch.readings = 1 if len(batch.read) > before else batch.readings + 1
+            self._lacks(batch, broken)
+
+    def _lacks(self, batch: RunBatch, broken: str) -> None:
+        """Read results again in which something is missing, or end what they do not tell of."""
+        if batch.readings < (MOST_READINGS if broken else CLEAN_READINGS):
+            missing = f"{len(batch.tasks):,} results are missing"
+            batch.look_later(self._run.clock.now(), broken or f"{missing}; reading again")
+        elif broken:
+            why = f"its results could not be read to the end ({broken}); {GOES_ON}"
+            self._give_up(batch, Fault("cut", f"in batch {batch.entry.id}: {why}"))
+        else:
+            why = f"batch {batch.entry.id} has ended without a result for this request"
+            self._close(batch, "done", Fault("not_an_answer", why))
+
+    async def _read(self, batch: RunBatch, state: BatchState) -> None:
+        unknown = twice = 0
+        nonce = batch.entry.nonce
+        async for name, end in batch.api.results(state, batch.requests):
+            asked = asked_by(nonce, name)
+            if asked is None:
+                unknown += 1
+            elif name in batch.read:
+                twice += 1
+            else:
+                batch.read.add(name)
+                self._answered(batch, name, asked, end)
+                if len(batch.read) % TOLD_EVERY == 0:
+                    self._run.show()
+                    await asyncio.sleep(0)
+        if batch.read:
+            self._say_odd(batch, unknown, twice)
+
+    def _answered(self, batch: RunBatch, name: str, asked: Asked, end: Reply | CallFailed) -> None:
+        task = batch.tasks.pop(name, None)
+        if task is not None:
+            self._records.answered(task, end, batch.sent)
+        elif isinstance(end, Reply):
+            self._stray(batch.entry, asked, end)
+
+    def _say_odd(self, batch: RunBatch, unknown: int, twice: int) -> None:
+        """Tell of results that nobody asked for, or that came again: reading anew is no such thing."""
+        said = [f"{unknown:,} results of no request of it were ignored"] if unknown else []
+        said += [f"{twice:,} results came twice; the first ones count"] if twice else []
+        if said and not batch.readings:
+            text = f"batch {batch.entry.id}: {'; '.join(said)}"
+            self._records.tell(Event("said", -1, self._records.at, text))
+
+    def _was_another(self, batch: RunBatch) -> None:
+        """What was taken for the batch is none of ours: look for it again."""
+        with contextlib.suppress(OSError):
+            self._ledger.not_its(batch.entry, batch.entry.id)
+        batch.entry.not_its.add(batch.entry.id)
+        batch.entry.id = ""
+        batch.status, batch.due, batch.failures = "looked for", self._run.clock.now(), 0
+
+    def _close(self, batch: RunBatch, status: str, fault: Fault | None = None) -> None:
+        """The batch is over: what has no answer ends with the fault."""
+        for task in list(batch.tasks.values()):
+            if fault is not None:
+                end = CallFailed(fault, usage=Usage())
+                self._records.answered(task, end, batch.sent)
+        batch.tasks.clear()
+        if status == "done":
+            with contextlib.suppress(OSError):  # then it is read again another time
+                self._ledger.collected(batch.entry)
+        batch.status, batch.note = status, ""
+        self._over(batch)
+
+    def _give_up(self, batch: RunBatch, fault: Fault) -> None:
+        """Its calls end for this run; the batch may go on, and another run may still collect it."""
+        batch.status, batch.note = "left", fault.message
+        for task in list(batch.tasks.values()):
+            self._records.left(task, fault, batch.sent)
+        batch.tasks.clear()
+        self._over(batch)
+
+    def _over(self, batch: RunBatch) -> None:
+        self._run.batches.remove(batch)
+        self._run.finished += 1
+        self.done.append(batch.progress(self._run.clock.now()))

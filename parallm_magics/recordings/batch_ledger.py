@@ -1,0 +1,260 @@
+"""Which requests are in which batch: written down before a batch is sent, and until it is collected.
+
+Each line is one event of one batch, in the file of the recordings. What a batch is comes from all its
+lines together, in the file's order; of two batches that claim one request, the first has it. An
+earlier version of the package takes such a line for the outcome of a request that nobody asks.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
+
+from parallm_magics.core.tasks import Record, Task
+from parallm_magics.recordings.batch_lines import deeds
+from parallm_magics.recordings.codec import BATCH, SCHEMA, Front, line_of, stamp
+from parallm_magics.recordings.file_lock import FileLock
+from parallm_magics.recordings.request_key import key_of, request_of
+from parallm_magics.recordings.store import Recordings
+
+Deed = Literal["intent", "untaken", "again", "sent", "not_its", "cancelled", "collected", "dropped"]
+"""What a line says: a batch is about to be sent; the provider turned it away; it is about to be sent
+again; its id is known; a batch with that id was another one; its end was asked for; all its answers
+are recorded; its requests may be asked anew."""
+
+
+class Asked(NamedTuple):
+    """A request as recordings know it.
+
+    Attributes:
+        key: of what is asked.
+        sample: ordinal among identical requests of one cell.
+    """
+
+    key: str
+    sample: int
+
+
+def asked_of(task: Task) -> Asked | None:
+    """The request of a task; None where no recording can hold it."""
+    key = key_of(request_of(task))
+    return None if key is None else Asked(key, task.sample)
+
+
+@dataclass(slots=True, eq=False)
+class LedgerBatch:
+    """What the ledger says of one batch.
+
+    Attributes:
+        nonce: tells it from all others.
+        provider: the name of the provider that it was sent to.
+        account: tells another key or address of that provider from this one.
+        models: the models that it asks, as the cell names them.
+        count: how many requests it holds.
+        newest: the newest batch of the account before it; None where there was none.
+        asked: its requests, in its order; none once it is closed.
+        untaken: whether the provider is known to have turned it away when it was last sent.
+        id: the provider's id; "" where nobody has seen it yet.
+        sure: whether that id is known to be its.
+        not_its: ids that were taken for its and were not.
+        cancelled: whether its end was asked for.
+        closed: "collected" or "dropped", with the reason behind a colon; "" while it is open.
+        written: when it was about to be sent, in seconds since 1970 by this machine's clock.
+    """
+
+    nonce: str
+    provider: str
+    account: str
+    models: tuple[str, ...]
+    count: int
+    newest: str | None
+    asked: tuple[Asked, ...]
+    untaken: bool = False
+    id: str = ""
+    sure: bool = False
+    not_its: set[str] = field(default_factory=set)
+    cancelled: bool = False
+    closed: str = ""
+    written: float = 0.0
+
+    @property
+    def named(self) -> str:
+        """What commands and messages call it."""
+        return self.id or self.nonce
+
+
+class BatchLedger:
+    """The batches that a file of recordings tells of; without a file, those of this object alone."""
+
+    def __init__(self, store: Recordings | None) -> None:
+        self.store = store
+        self._lock = FileLock(store.path) if store is not None else None
+        self._read = (0, 0)  # which reading of the file, and how many of its lines
+        self._batches: dict[str, LedgerBatch] = {}
+
+    def take_lock(self) -> bool:
+        """Become the only one who sends, of all that use the file; False where another one is.
+
+        Raises:
+            OSError: the file cannot be opened.
+        """
+        return self._lock is None or self._lock.take()
+
+    def give_lock_back(self) -> None:
+        """Let others send."""
+        if self._lock is not None:
+            self._lock.give_back()
+
+    def batches(self) -> list[LedgerBatch]:
+        """All batches, in the order in which they were written down."""
+        self._look()
+        return [*self._batches.values()]
+
+    def find(self, nonce: str) -> LedgerBatch | None:
+        """What is known of a batch by now."""
+        self._look()
+        return self._batches.get(nonce)
+
+    def claims(self) -> dict[Asked, LedgerBatch]:
+        """The requests of all open batches, each with the first one that holds it."""
+        found: dict[Asked, LedgerBatch] = {}
+        for batch in self.batches():
+            for asked in batch.asked:
+                found.setdefault(asked, batch)
+        return found
+
+    def intend(
+        self,
+        nonce: str,
+        provider: str,
+        account: str,
+        models: Iterable[str],
+        newest: str | None,
+        asked: Sequence[Asked],
+    ) -> LedgerBatch | None:
+        """Write down that a batch is about to be sent; None where another one holds a request of it.
+
+        Raises:
+            OSError: it cannot be written, so nothing may be sent.
+        """
+        said = {
+            "provider": provider,
+            "account": account,
+            "models": sorted(set(models)),
+            "count": len(asked),
+            "newest": newest,
+            "at": round(time.time(), 3),
+            "asked": " ".join(f"{key}-{sample}" for key, sample in asked),
+        }
+        self._write(nonce, "intent", said)
+        claims = self.claims()
+        if (batch := self._batches.get(nonce)) is None:
+            raise OSError(0, "it is changed by another program")
+        if all(claims.get(each) is batch for each in asked):
+            return batch
+        self.dropped(batch, "another kernel sends some of its requests")
+        return None
+
+    def untaken(self, batch: LedgerBatch) -> None:
+        """The provider has turned it away, and may take it later."""
+        self._write(batch.nonce, "untaken", {})
+
+    def again(self, batch: LedgerBatch, count: int) -> None:
+        """It is about to be sent again, with so many requests."""
+        self._write(batch.nonce, "again", {"count": count})
+
+    def sent(self, batch: LedgerBatch, known: str, *, sure: bool) -> None:
+        """The provider's id is known, or what is taken for it until its results are read."""
+        self._write(batch.nonce, "sent", {"id": known, "sure": sure})
+
+    def not_its(self, batch: LedgerBatch, known: str) -> None:
+        """The batch with that id was another one."""
+        self._write(batch.nonce, "not_its", {"id": known})
+
+    def cancelled(self, batch: LedgerBatch) -> None:
+        """Its end was asked for."""
+        self._write(batch.nonce, "cancelled", {})
+
+    def collected(self, batch: LedgerBatch) -> None:
+        """All that will ever come of it is recorded."""
+        self._write(batch.nonce, "collected", {})
+
+    def dropped(self, batch: LedgerBatch, why: str) -> None:
+        """Its requests may be asked anew."""
+        self._write(batch.nonce, "dropped", {"why": why})
+
+    def keep(self, asked: Asked, task: Task, record: Record) -> None:
+        """Record an answer of a request of which only its key is known, unless it is recorded already."""
+        if self.store is not None:
+            self.store.add_unasked(Front(*asked, record.status), task, record)
+
+    def _write(self, nonce: str, deed: Deed, said: dict[str, Any]) -> None:
+        if self.store is None:
+            _take(self._batches, nonce, deed, said)
+            return
+        front = Front(nonce * 2, 0, f"{BATCH}{deed}")
+        entry = {
+            "schema": SCHEMA,
+            "key": front.key,
+            "sample": front.sample,
+            "status": front.status,
+            **stamp(),
+            "batch": said,
+        }
+        self.store.batch_lines.append(line_of(entry), front)
+        self._look()
+
+    def _look(self) -> None:
+        """Take in the lines that have come to the file."""
+        if self.store is None:
+            return
+        anew, self._read, lines = self.store.batch_lines.since(self._read)
+        if anew:
+            self._batches.clear()
+        for nonce, deed, said in deeds(lines):
+            _take(self._batches, nonce, deed, said)
+
+
+def _take(batches: dict[str, LedgerBatch], nonce: str, deed: str, said: dict[str, Any]) -> None:
+    """Take in one line. The file may be anybody's: what is no such line says nothing."""
+    try:
+        if deed == "intent":
+            if nonce not in batches:
+                batches[nonce] = _intended(nonce, said)
+            return
+        batch = batches[nonce]
+        if deed == "untaken":
+            batch.untaken = True
+        elif deed == "again":
+            batch.untaken, batch.count = False, int(said["count"])
+        elif deed == "sent" and not (batch.id and batch.sure):
+            batch.id, batch.sure = str(said["id"]), said["sure"] is True
+        elif deed == "not_its":
+            batch.not_its.add(str(said["id"]))
+            if batch.id == said["id"]:
+                batch.id, batch.sure = "", False
+        elif deed == "cancelled":
+            batch.cancelled = True
+        elif deed in ("collected", "dropped") and not batch.closed:
+            why = said.get("why")
+            batch.closed = f"{deed}: {why}" if why else deed
+            batch.asked = ()
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return
+
+
+def _intended(nonce: str, said: dict[str, Any]) -> LedgerBatch:
+    pairs = (each.rpartition("-") for each in said["asked"].split())
+    newest = said["newest"]
+    return LedgerBatch(
+        nonce,
+        str(said["provider"]),
+        str(said["account"]),
+        tuple(map(str, said["models"])),
+        int(said["count"]),
+        None if newest is None else str(newest),
+        tuple(Asked(key, int(sample)) for key, _, sample in pairs),
+        written=float(said["at"]),
+    )

@@ -1,0 +1,81 @@
+"""The lines of a file of recordings that tell of batches."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from parallm_magics.recordings.codec import BATCH, Front
+from parallm_magics.recordings.lines_file import Place, RecordingFile
+
+Line = tuple[Front, bytes]
+
+
+class BatchLines:
+    """Read as they come, whoever writes them."""
+
+    def __init__(
+        self, file: RecordingFile, lock: threading.RLock, writes: Callable[[], bool]
+    ) -> None:
+        """Take the file, what guards it, and whether it may be written to."""
+        self._file, self._lock, self._writes = file, lock, writes
+
+    def since(self, known: tuple[int, int]) -> tuple[bool, tuple[int, int], list[Line]]:
+        """The lines that have come.
+
+        Args:
+            known: what an earlier look gave, or two zeros.
+
+        Returns:
+            whether they are all there are, as the file is another one; what to ask with the next time;
+            and the lines, each with its front.
+
+        Raises:
+            OSError: the file cannot be read.
+        """
+        with self._lock:
+            self._file.look()
+            reading, count = known
+            anew = reading != self._file.readings
+            places = self._file.index.batches[0 if anew else count :]
+            lines = self._lines(places)
+            return anew, (self._file.readings, len(self._file.index.batches)), lines
+
+    def append(self, line: bytes, front: Front) -> None:
+        """Write a line so that nothing loses it.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        with self._lock:
+            self._file.look()
+            if not self._writes():
+                raise OSError(0, "it cannot be written")
+            self._file.append(line, front, safely=True)
+
+    def still_open(self) -> list[Place]:
+        """The places of the lines of batches that are neither collected nor dropped."""
+        places = self._file.index.batches
+        found = [*deeds(self._lines(places))]
+        closed = {nonce for nonce, deed, _ in found if deed in ("collected", "dropped")}
+        return [place for place in places if place.front.key[:NONCE_DIGITS] not in closed]
+
+    def _lines(self, places: list[Place]) -> list[Line]:
+        fronts = (place.front for place in places)
+        return [*zip(fronts, self._file.read(places), strict=True)] if places else []
+
+
+NONCE_DIGITS = 16
+
+
+def deeds(lines: Iterable[Line]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """The nonce, the deed and what is said of it, of each line that says something."""
+    for front, line in lines:
+        try:
+            said = json.loads(line.decode("utf-8", "surrogatepass"))["batch"]
+        except (ValueError, KeyError, TypeError, RecursionError):
+            continue
+        if isinstance(said, dict):
+            yield front.key[:NONCE_DIGITS], front.status.removeprefix(BATCH), said

@@ -1,0 +1,59 @@
+"""A lock on a file that its holder's death gives back, whatever kills it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from pathlib import Path
+
+if sys.platform == "win32":
+    import msvcrt
+
+    _FAR = 2**62  # a byte that no file has, so that reading and writing go on beside the lock
+
+    def _take(file: int) -> None:
+        os.lseek(file, _FAR, os.SEEK_SET)
+        msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
+
+else:
+    import fcntl
+
+    def _take(file: int) -> None:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+class FileLock:
+    """Held by one at a time, in this process or another; others may still read and write the file."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: int | None = None
+
+    def take(self) -> bool:
+        """Take it; False where another one holds it.
+
+        A file system that knows no locks gives it to everybody.
+
+        Raises:
+            OSError: the file cannot be opened.
+        """
+        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            _take(file)
+        except (BlockingIOError, PermissionError):
+            os.close(file)
+            return False
+        except OSError:
+            os.close(file)
+            return True
+        self._file = file
+        return True
+
+    def give_back(self) -> None:
+        """Let others take it."""
+        if self._file is not None:
+            file, self._file = self._file, None
+            with contextlib.suppress(OSError):
+                os.close(file)
