@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from parallm_magics.core.batch_entries import BatchEntry, BatchLedger
 from parallm_magics.core.batches import batches_of
 from parallm_magics.core.tasks import Event, Fault, Record, Task
 from parallm_magics.engine.admission import Source
@@ -12,7 +15,6 @@ from parallm_magics.engine.batch_records import BatchRecords
 from parallm_magics.engine.batch_sending import UNSENT, Sending, Shared
 from parallm_magics.engine.batch_waiting import Stopped, Waiting
 from parallm_magics.engine.jobs import Job
-from parallm_magics.recordings.batch_ledger import BatchLedger, LedgerBatch, asked_of
 
 READING_SECONDS = 0.01
 
@@ -32,7 +34,7 @@ class BatchEngine:
         """
         self._ledger, self._stray, self._sends = ledger, stray, sends
 
-    async def run(self, job: Job) -> list[Record]:
+    async def run(self, job: Job) -> Sequence[Record]:
         """One record a call, in the calls' order.
 
         Raises:
@@ -63,7 +65,7 @@ class _BatchRun:
         self._sending = Sending(self._run, self._sort)
         self._following = Following(self._run, self._sending, stray)
 
-    async def run(self) -> list[Record]:
+    async def run(self) -> Sequence[Record]:
         """One record a call, in the calls' order."""
         records, waiting = self._records, self._waiting
         off = [
@@ -87,7 +89,7 @@ class _BatchRun:
             for each in off:
                 each()
         self._show()
-        return sorted(records.records, key=lambda record: record.index)
+        return self._job.collector.records()
 
     async def _read(self) -> None:
         """Take in all calls; nothing is sent before the last one is known."""
@@ -113,9 +115,9 @@ class _BatchRun:
     def _sort(self, tasks: list[Task]) -> None:
         """Put calls into the batches that hold them, and all others in line."""
         claims = self._run.ledger.claims()
-        held: dict[str, tuple[LedgerBatch, Queue, dict[str, Task]]] = {}
+        held: dict[str, tuple[BatchEntry, Queue, dict[str, Task]]] = {}
         for task in tasks:
-            asked = asked_of(task)
+            asked = self._run.ledger.asked_of(task)
             if asked is None:
                 why = (
                     "the request has parameters that are not valid JSON, so it cannot be in a batch"
@@ -161,7 +163,7 @@ class _BatchRun:
             batch.status = "left"
             why = f"in batch {batch.entry.named}; {GOES_ON}"
             for task in batch.tasks.values():
-                self._records.left(task, Fault("cancelled", why), batch.sent)
+                self._records.left(task, Fault("cancelled", why), batch.entry.id, batch.sent)
         for task in list(self._records.todo.values()):
             if self._job.rules.drain:
                 self._records.not_asked(task, Fault("cancelled", self._job.stop.reason))

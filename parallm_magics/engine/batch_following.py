@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable
 
+from parallm_magics.core.batch_entries import Asked, BatchEntry
 from parallm_magics.core.batches import BatchProgress, BatchState
 from parallm_magics.core.fault_kinds import FaultKind
 from parallm_magics.core.provider import CallFailed, Reply
@@ -15,9 +16,8 @@ from parallm_magics.engine.batch_queue import Queue
 from parallm_magics.engine.batch_search import UndecidedError
 from parallm_magics.engine.batch_sending import REPLY_SECONDS, UNSENT, Sending, Shared
 from parallm_magics.engine.run_batch import RunBatch
-from parallm_magics.recordings.batch_ledger import Asked, LedgerBatch
 
-Stray = Callable[[LedgerBatch, Asked, Reply], None]
+Stray = Callable[[BatchEntry, Asked, Reply], None]
 """Keeps an answer that belongs to no call of the run: what was paid for is not lost."""
 
 TOLD_EVERY = 500
@@ -45,7 +45,7 @@ class Following:
         self._records, self._ledger, self._waiting = shared.records, shared.ledger, shared.waiting
         self.done: list[BatchProgress] = []
 
-    def take_up(self, entry: LedgerBatch, queue: Queue, tasks: dict[str, Task]) -> None:
+    def take_up(self, entry: BatchEntry, queue: Queue, tasks: dict[str, Task]) -> None:
         """Follow a batch that was sent before, or may have been."""
         now, records = self._run.clock.now(), self._records
         for task in tasks.values():
@@ -193,7 +193,7 @@ class Following:
     def _answered(self, batch: RunBatch, name: str, asked: Asked, end: Reply | CallFailed) -> None:
         task = batch.tasks.pop(name, None)
         if task is not None:
-            self._records.answered(task, end, batch.sent)
+            self._records.answered(task, end, batch.entry.id, batch.sent)
         elif isinstance(end, Reply):
             self._stray(batch.entry, asked, end)
 
@@ -218,7 +218,7 @@ class Following:
         for task in list(batch.tasks.values()):
             if fault is not None:
                 end = CallFailed(fault, usage=Usage())
-                self._records.answered(task, end, batch.sent)
+                self._records.answered(task, end, batch.entry.id, batch.sent)
         batch.tasks.clear()
         if status == "done":
             with contextlib.suppress(OSError):  # then it is read again another time
@@ -230,7 +230,7 @@ class Following:
         """Its calls end for this run; the batch may go on, and another run may still collect it."""
         batch.status, batch.note = "left", fault.message
         for task in list(batch.tasks.values()):
-            self._records.left(task, fault, batch.sent)
+            self._records.left(task, fault, batch.entry.id, batch.sent)
         batch.tasks.clear()
         self._over(batch)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 
-from parallm_magics.recordings.batch_ledger import Asked
+from parallm_magics.core.batch_entries import Asked
 
 _ID = re.compile(r"([0-9a-f]{16})-([0-9a-f]{32})-(\d{1,9})")
 

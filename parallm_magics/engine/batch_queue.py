@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 
+from parallm_magics.core.batch_entries import Asked
 from parallm_magics.core.batches import Batches, BatchRequest
-from parallm_magics.core.provider import Provider
+from parallm_magics.core.provider import CallFailed, Provider
 from parallm_magics.core.tasks import Fault, Task
 from parallm_magics.engine.batch_ids import new_nonce, request_id
 from parallm_magics.engine.batch_records import BatchRecords
-from parallm_magics.recordings.batch_ledger import Asked
 
 FIRST_PAUSE, LONGEST_PAUSE = 2.0, 60.0
 GROWTH = 1.5
@@ -79,11 +79,10 @@ class Queue:
             if asked in open_ones or request.id in chunk.requests:
                 later.append(self.calls.popleft())
                 continue
-            size = self.api.size(request)
-            if size > limits.bytes:
+            size = self._size(request)
+            if isinstance(size, Fault):
                 self.calls.popleft()
-                why = f"the request has {size:,} bytes, and a batch holds {limits.bytes:,}"
-                records.not_asked(task, Fault("too_large", why))
+                records.not_asked(task, size)
                 continue
             if chunk.bytes + size > limits.bytes:
                 break
@@ -98,6 +97,16 @@ class Queue:
             chunk.bytes += size
         self.put_back(later)
         return chunk
+
+    def _size(self, request: BatchRequest) -> int | Fault:
+        """Bytes of a request, or why no batch can hold it."""
+        try:
+            size = self.api.size(request)
+        except CallFailed as error:
+            return error.fault
+        if size <= (most := self.api.limits.bytes):
+            return size
+        return Fault("too_large", f"the request has {size:,} bytes, and a batch holds {most:,}")
 
 
 @dataclass(slots=True)

@@ -24,7 +24,6 @@ class BatchRecords:
 
     Attributes:
         todo: the calls that have not ended, by their places.
-        records: how the others have ended.
         outlook: what the run can still come to.
     """
 
@@ -32,7 +31,6 @@ class BatchRecords:
         self._job, self._clock = job, job.slots.clock
         self.outlook = Outlook(job.rules, job.stop, job.accounts.budget)
         self.todo: dict[int, Task] = {}
-        self.records: list[Record] = []
         self._held: dict[int, Decimal] = {}
 
     @property
@@ -75,12 +73,13 @@ class BatchRecords:
         """Take in the record of a call that is not to be made."""
         self._keep(None, record)
 
-    def answered(self, task: Task, end: Reply | CallFailed, sent: float) -> None:
+    def answered(self, task: Task, end: Reply | CallFailed, batch: str, sent: float) -> None:
         """End a call with what a batch's results say of it.
 
         An answer that does not conform to its schema is not asked for again: that would take hours.
 
         Args:
+            batch: the provider's id of the batch.
             sent: when it was sent, by the run's clock.
         """
         end = thinking_apart(end)
@@ -100,20 +99,20 @@ class BatchRecords:
         worker.held = self._held.pop(task.index, None)
         accounts = self._job.accounts
         accounts.charge(worker, last)
-        self._end(task, accounts.record(worker, now, fault))
+        self._end(task, replace(accounts.record(worker, now, fault), batch=batch))
 
     def not_asked(self, task: Task, fault: Fault) -> None:
         """End a call of which no batch was taken, so that it has cost nothing."""
         self.release(task)
         self._end(task, self._stopped(task, fault, None))
 
-    def left(self, task: Task, fault: Fault, sent: float) -> None:
+    def left(self, task: Task, fault: Fault, batch: str, sent: float) -> None:
         """End a call that goes on in its batch, for this run; what it will cost is not known.
 
         This is no outcome: nothing of it is recorded, so that the answer can be.
         """
         self.release(task)
-        record = self._stopped(task, fault, sent)
+        record = replace(self._stopped(task, fault, sent), batch=batch)
         if not record.simulated:
             record = replace(record, usage=None, cost=None)
         del self.todo[task.index]
@@ -140,7 +139,7 @@ class BatchRecords:
     def _keep(self, task: Task | None, record: Record) -> None:
         with contextlib.suppress(Exception):  # a reader's mistake must not lose an answer
             record = self._job.accounts.finish(task, record)
-        self.records.append(record)
+        self._job.collector.add(record)
         if record.status not in self._job.rules.counted:
             self.outlook.note_lost()
         self.tell(Event("ended", record.index, self.at, record=record))

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import NamedTuple
 
+from parallm_magics.core.batch_entries import BatchEntry
 from parallm_magics.core.batches import Batches, BatchState
 from parallm_magics.engine.batch_waiting import Waiting
-from parallm_magics.recordings.batch_ledger import LedgerBatch
 
 LOOK_AGAIN_SECONDS = 10.0
 """A list may come to know a new batch a little later."""
@@ -31,7 +31,7 @@ class UndecidedError(Exception):
 
 
 async def look_for(
-    wanted: LedgerBatch, api: Batches, taken: Collection[str], account: str, waiting: Waiting
+    wanted: BatchEntry, api: Batches, taken: Collection[str], account: str, waiting: Waiting
 ) -> Found:
     """Look for a batch whose id was never heard.
 
@@ -59,7 +59,7 @@ async def look_for(
 
 
 def _picked(
-    wanted: LedgerBatch, api: Batches, taken: Collection[str], states: list[BatchState]
+    wanted: BatchEntry, api: Batches, taken: Collection[str], states: list[BatchState]
 ) -> Found | None:
     for state in states:
         if state.nonce == wanted.nonce:
@@ -82,7 +82,7 @@ def _picked(
     return Found(alike[0]) if alike else None
 
 
-def _ways_out(wanted: LedgerBatch, known: str) -> str:
+def _ways_out(wanted: BatchEntry, known: str) -> str:
     return (
         f"run %parallm batches adopt {known} if it is, or %parallm batches drop {wanted.nonce} to let its "
         f"requests be sent again"

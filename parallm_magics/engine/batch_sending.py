@@ -7,6 +7,8 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from parallm_magics.core.batch_entries import Asked, BatchLedger
+from parallm_magics.core.batches import BatchUnsentError
 from parallm_magics.core.fault_kinds import FaultKind
 from parallm_magics.core.provider import CallFailed, Provider
 from parallm_magics.core.tasks import Event, Fault, Task
@@ -17,19 +19,16 @@ from parallm_magics.engine.batch_waiting import Waiting
 from parallm_magics.engine.clock import Clock
 from parallm_magics.engine.run_batch import RunBatch
 from parallm_magics.errors import ParallmError
-from parallm_magics.recordings.batch_ledger import Asked, BatchLedger
 
 REPLY_SECONDS = 300.0
 LOCK_SECONDS = 1.0
-SENDING_PATIENCE = 3600.0
+GIVE_UP_SECONDS = 3600.0
 """Seconds for which a provider may fail to take a batch before its calls end unasked."""
 
-TURNED_AWAY: frozenset[FaultKind] = frozenset({"rate_limit", "parameter"})
-"""The batch was not taken, and may be later."""
-UNKNOWN: frozenset[FaultKind] = frozenset(
-    {"server", "connection", "timeout", "cut", "not_an_answer", "empty", "bug", "cancelled"}
+PASSING: frozenset[FaultKind] = frozenset(
+    {"rate_limit", "parameter", "server", "connection", "timeout", "cut", "not_an_answer"}
 )
-"""Whether the batch was taken, nobody has said."""
+"""After these a batch may be taken later."""
 CLOSED: frozenset[FaultKind] = frozenset({"auth", "quota", "model"})
 """After these, no other batch of the same calls is taken."""
 
@@ -179,7 +178,11 @@ class Sending:
         try:
             state = await self._waiting.reply(batch.api.create(batch.requests, batch.entry.nonce))
         except CallFailed as error:
-            self._not_created(batch, error.fault)
+            if isinstance(error, BatchUnsentError):
+                self._unsent(batch, error.fault)
+            else:
+                self._doubt(batch, error.fault)
+            self._run.show()
             return
         self._known(batch, state.id, sure=True)
         now, records = self._run.clock.now(), self._records
@@ -222,15 +225,12 @@ class Sending:
         batch.entry = entry = self._ledger.find(entry.nonce) or entry
         entry.id, entry.sure = known, sure
 
-    def _not_created(self, batch: RunBatch, fault: Fault) -> None:
-        """Take from a failure what it says of the batch."""
+    def _unsent(self, batch: RunBatch, fault: Fault) -> None:
+        """The provider has not taken it: it is sent again, smaller or later, or never."""
         size = len(batch.tasks)
-        if fault.kind in TURNED_AWAY:
-            with contextlib.suppress(OSError):
+        if fault.kind in PASSING:
+            with contextlib.suppress(OSError):  # then the list is asked first
                 self._ledger.untaken(batch.entry)
-            batch.entry.untaken = True
-            self._doubt(batch, fault)
-        elif fault.kind in UNKNOWN:
             self._doubt(batch, fault)
         elif fault.kind == "too_large" and size > 1:
             self.drop(batch, "too large")
@@ -241,13 +241,12 @@ class Sending:
             self._fail(batch, fault)
             if fault.kind in CLOSED:
                 self._end(batch.queue, fault)
-        self._run.show()
 
     def _doubt(self, batch: RunBatch, fault: Fault) -> None:
         """Look at the batch later, unless it has failed for too long."""
         now, queue, entry = self._run.clock.now(), batch.queue, batch.entry
         queue.since = now if queue.since is None else queue.since
-        if now - queue.since > SENDING_PATIENCE or fault.kind in CLOSED:
+        if now - queue.since > GIVE_UP_SECONDS or fault.kind in CLOSED:
             if entry.untaken:
                 self.drop(batch, fault.message)
             else:
@@ -266,8 +265,9 @@ class Sending:
             self._records.release(task)
         queue.put_back(calls)
         now = self._run.clock.now()
-        passing = fault.kind in TURNED_AWAY | UNKNOWN
-        if not passing or (queue.since is not None and now - queue.since > SENDING_PATIENCE):
+        if fault.kind not in PASSING or (
+            queue.since is not None and now - queue.since > GIVE_UP_SECONDS
+        ):
             self._end(queue, fault)
             return
         queue.wait(now, fault.message, fault.retry_after or 0.0)

@@ -51,16 +51,19 @@ class Waiting:
             Stopped: somebody has stopped the run.
         """
         if not (self._woken or self._stop.reason):
-            waiter = self._waiter = Waiter(self._clock)
-            off = None if moment is None else self._clock.call_at(moment, waiter.wake)
-            try:
-                await self._clock.wait(waiter)
-            finally:
-                self._waiter = None
-                if off is not None and self._woken:
-                    off()
+            await self._wait(moment)
         self._woken = False
         self.go_on()
+
+    async def _wait(self, moment: float | None) -> None:
+        waiter = self._waiter = Waiter(self._clock)
+        off = None if moment is None else self._clock.call_at(moment, waiter.wake)
+        try:
+            await self._clock.wait(waiter)
+        finally:
+            self._waiter = None
+            if off is not None and self._woken:
+                off()
 
     async def for_seconds(self, seconds: float) -> None:
         """Wait so long, whoever wakes it before.

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, field
 
+from parallm_magics.core.batch_entries import BatchEntry
 from parallm_magics.core.batches import Batches, BatchProgress, BatchRequest, BatchState
 from parallm_magics.core.provider import Provider
 from parallm_magics.core.tasks import Task
 from parallm_magics.engine.batch_queue import FIRST_PAUSE, GROWTH, LONGEST_PAUSE, Queue
-from parallm_magics.recordings.batch_ledger import LedgerBatch
 
 
 @dataclass(slots=True, eq=False)
@@ -37,7 +36,7 @@ class RunBatch:
 
     api: Batches
     provider: Provider
-    entry: LedgerBatch
+    entry: BatchEntry
     queue: Queue
     tasks: dict[str, Task]
     sent: float
@@ -58,10 +57,10 @@ class RunBatch:
 
     @classmethod
     def taken_up(
-        cls, entry: LedgerBatch, queue: Queue, tasks: dict[str, Task], now: float
+        cls, entry: BatchEntry, queue: Queue, tasks: dict[str, Task], now: float
     ) -> RunBatch:
         """A batch that was sent before this run."""
-        age = max(0.0, time.time() - entry.written)
+        age = entry.age
         return cls(queue.api, queue.provider, entry, queue, tasks, now, age, due=now)
 
     @property

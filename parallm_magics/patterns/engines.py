@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from parallm_magics.cell.plan import Plan
+from parallm_magics.engine.batch_engine import BatchEngine
 from parallm_magics.engine.jobs import Engine, LocalEngine
+from parallm_magics.errors import OptionError
 from parallm_magics.patterns.batch_checks import refuse_unbatchable
+from parallm_magics.patterns.batch_strays import stray_of
 from parallm_magics.patterns.run_context import RunContext
+from parallm_magics.recordings.batch_ledger import FileLedger
 
 LOCAL = LocalEngine()
 """Makes what is asked beside and after the work: guards, judges, syntheses."""
@@ -19,4 +23,10 @@ def engine_of(plan: Plan, context: RunContext) -> Engine:
     """
     if plan.options.batch:
         refuse_unbatchable(plan, context)
+        ledger = FileLedger(context.recordings)
+        return BatchEngine(ledger, stray_of(ledger), sends=not context.collects)
+    if context.collects:
+        raise OptionError(
+            "run.collect(): the run was not made with --batch; await run.retry() to continue it"
+        )
     return LOCAL

@@ -46,6 +46,7 @@ class RunContext:
         recordings: where answers are kept, or None.
         dask: the Dask cluster that was connected for the run's host; the code's own client goes before it.
         offline: whether nothing may be asked of a real model that is not recorded.
+        collects: whether what is in no batch yet is left unasked.
         renew: the context for another run of a plan, for as long as that runs.
     """
 
@@ -58,6 +59,7 @@ class RunContext:
     recordings: Recordings | None = None
     dask: Connection | None = None
     offline: bool = field(default_factory=lambda: VARIABLE in os.environ and offline())
+    collects: bool = False
     renew: Renew = of_its_own
 
 

@@ -7,15 +7,15 @@ earlier version of the package takes such a line for the outcome of a request th
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
+from datetime import UTC, datetime
+from typing import Any, Literal
 
+from parallm_magics.core.batch_entries import Asked, BatchEntry
 from parallm_magics.core.tasks import Record, Task
-from parallm_magics.recordings.batch_lines import deeds
 from parallm_magics.recordings.codec import BATCH, SCHEMA, Front, line_of, stamp
 from parallm_magics.recordings.file_lock import FileLock
+from parallm_magics.recordings.ledger_lines import deeds
 from parallm_magics.recordings.request_key import key_of, request_of
 from parallm_magics.recordings.store import Recordings
 
@@ -25,74 +25,19 @@ again; its id is known; a batch with that id was another one; its end was asked 
 are recorded; its requests may be asked anew."""
 
 
-class Asked(NamedTuple):
-    """A request as recordings know it.
-
-    Attributes:
-        key: of what is asked.
-        sample: ordinal among identical requests of one cell.
-    """
-
-    key: str
-    sample: int
-
-
-def asked_of(task: Task) -> Asked | None:
-    """The request of a task; None where no recording can hold it."""
-    key = key_of(request_of(task))
-    return None if key is None else Asked(key, task.sample)
-
-
-@dataclass(slots=True, eq=False)
-class LedgerBatch:
-    """What the ledger says of one batch.
-
-    Attributes:
-        nonce: tells it from all others.
-        provider: the name of the provider that it was sent to.
-        account: tells another key or address of that provider from this one.
-        models: the models that it asks, as the cell names them.
-        count: how many requests it holds.
-        newest: the newest batch of the account before it; None where there was none.
-        asked: its requests, in its order; none once it is closed.
-        untaken: whether the provider is known to have turned it away when it was last sent.
-        id: the provider's id; "" where nobody has seen it yet.
-        sure: whether that id is known to be its.
-        not_its: ids that were taken for its and were not.
-        cancelled: whether its end was asked for.
-        closed: "collected" or "dropped", with the reason behind a colon; "" while it is open.
-        written: when it was about to be sent, in seconds since 1970 by this machine's clock.
-    """
-
-    nonce: str
-    provider: str
-    account: str
-    models: tuple[str, ...]
-    count: int
-    newest: str | None
-    asked: tuple[Asked, ...]
-    untaken: bool = False
-    id: str = ""
-    sure: bool = False
-    not_its: set[str] = field(default_factory=set)
-    cancelled: bool = False
-    closed: str = ""
-    written: float = 0.0
-
-    @property
-    def named(self) -> str:
-        """What commands and messages call it."""
-        return self.id or self.nonce
-
-
-class BatchLedger:
+class FileLedger:
     """The batches that a file of recordings tells of; without a file, those of this object alone."""
 
     def __init__(self, store: Recordings | None) -> None:
         self.store = store
         self._lock = FileLock(store.path) if store is not None else None
         self._read = (0, 0)  # which reading of the file, and how many of its lines
-        self._batches: dict[str, LedgerBatch] = {}
+        self._batches: dict[str, BatchEntry] = {}
+
+    def asked_of(self, task: Task) -> Asked | None:
+        """The request of a task; None where no recording can hold it."""
+        key = key_of(request_of(task))
+        return None if key is None else Asked(key, task.sample)
 
     def take_lock(self) -> bool:
         """Become the only one who sends, of all that use the file; False where another one is.
@@ -107,19 +52,19 @@ class BatchLedger:
         if self._lock is not None:
             self._lock.give_back()
 
-    def batches(self) -> list[LedgerBatch]:
+    def batches(self) -> list[BatchEntry]:
         """All batches, in the order in which they were written down."""
         self._look()
         return [*self._batches.values()]
 
-    def find(self, nonce: str) -> LedgerBatch | None:
+    def find(self, nonce: str) -> BatchEntry | None:
         """What is known of a batch by now."""
         self._look()
         return self._batches.get(nonce)
 
-    def claims(self) -> dict[Asked, LedgerBatch]:
+    def claims(self) -> dict[Asked, BatchEntry]:
         """The requests of all open batches, each with the first one that holds it."""
-        found: dict[Asked, LedgerBatch] = {}
+        found: dict[Asked, BatchEntry] = {}
         for batch in self.batches():
             for asked in batch.asked:
                 found.setdefault(asked, batch)
@@ -133,7 +78,7 @@ class BatchLedger:
         models: Iterable[str],
         newest: str | None,
         asked: Sequence[Asked],
-    ) -> LedgerBatch | None:
+    ) -> BatchEntry | None:
         """Write down that a batch is about to be sent; None where another one holds a request of it.
 
         Raises:
@@ -145,7 +90,7 @@ class BatchLedger:
             "models": sorted(set(models)),
             "count": len(asked),
             "newest": newest,
-            "at": round(time.time(), 3),
+            "at": round(datetime.now(UTC).timestamp(), 3),
             "asked": " ".join(f"{key}-{sample}" for key, sample in asked),
         }
         self._write(nonce, "intent", said)
@@ -157,31 +102,31 @@ class BatchLedger:
         self.dropped(batch, "another kernel sends some of its requests")
         return None
 
-    def untaken(self, batch: LedgerBatch) -> None:
+    def untaken(self, batch: BatchEntry) -> None:
         """The provider has turned it away, and may take it later."""
         self._write(batch.nonce, "untaken", {})
 
-    def again(self, batch: LedgerBatch, count: int) -> None:
+    def again(self, batch: BatchEntry, count: int) -> None:
         """It is about to be sent again, with so many requests."""
         self._write(batch.nonce, "again", {"count": count})
 
-    def sent(self, batch: LedgerBatch, known: str, *, sure: bool) -> None:
+    def sent(self, batch: BatchEntry, known: str, *, sure: bool) -> None:
         """The provider's id is known, or what is taken for it until its results are read."""
         self._write(batch.nonce, "sent", {"id": known, "sure": sure})
 
-    def not_its(self, batch: LedgerBatch, known: str) -> None:
+    def not_its(self, batch: BatchEntry, known: str) -> None:
         """The batch with that id was another one."""
         self._write(batch.nonce, "not_its", {"id": known})
 
-    def cancelled(self, batch: LedgerBatch) -> None:
+    def cancelled(self, batch: BatchEntry) -> None:
         """Its end was asked for."""
         self._write(batch.nonce, "cancelled", {})
 
-    def collected(self, batch: LedgerBatch) -> None:
+    def collected(self, batch: BatchEntry) -> None:
         """All that will ever come of it is recorded."""
         self._write(batch.nonce, "collected", {})
 
-    def dropped(self, batch: LedgerBatch, why: str) -> None:
+    def dropped(self, batch: BatchEntry, why: str) -> None:
         """Its requests may be asked anew."""
         self._write(batch.nonce, "dropped", {"why": why})
 
@@ -217,7 +162,7 @@ class BatchLedger:
             _take(self._batches, nonce, deed, said)
 
 
-def _take(batches: dict[str, LedgerBatch], nonce: str, deed: str, said: dict[str, Any]) -> None:
+def _take(batches: dict[str, BatchEntry], nonce: str, deed: str, said: dict[str, Any]) -> None:
     """Take in one line. The file may be anybody's: what is no such line says nothing."""
     try:
         if deed == "intent":
@@ -245,10 +190,10 @@ def _take(batches: dict[str, LedgerBatch], nonce: str, deed: str, said: dict[str
         return
 
 
-def _intended(nonce: str, said: dict[str, Any]) -> LedgerBatch:
+def _intended(nonce: str, said: dict[str, Any]) -> BatchEntry:
     pairs = (each.rpartition("-") for each in said["asked"].split())
     newest = said["newest"]
-    return LedgerBatch(
+    return BatchEntry(
         nonce,
         str(said["provider"]),
         str(said["account"]),

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 from parallm_magics.core.tasks import Record, Task
 from parallm_magics.errors import ParallmError, RecordingMissing
 from parallm_magics.providers.keys import holds_key, scrubbed
-from parallm_magics.recordings.batch_lines import BatchLines
 from parallm_magics.recordings.codec import Front, asked_in, entry_of, line_of, record_of
+from parallm_magics.recordings.ledger_lines import LedgerLines
 from parallm_magics.recordings.lines_file import RecordingFile, about
 from parallm_magics.recordings.misses import Entry, difference
 from parallm_magics.recordings.modes import VARIABLE, Mode, forced, from_variable, offline
@@ -84,7 +84,7 @@ class Recordings:
         self.mode = mode
         self._file = RecordingFile(self.path, self._write_no_more)
         self._lock = threading.RLock()
-        self.batch_lines = BatchLines(self._file, self._lock, lambda: self._writes)
+        self.batch_lines = LedgerLines(self._file, self._lock, lambda: self._writes)
         self.notices = Notices(self.path)
         self._reads = self._writes = True
         self._used: set[tuple[str, int]] = set()  # what was served or added, by key and sample

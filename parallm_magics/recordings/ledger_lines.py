@@ -13,7 +13,7 @@ from parallm_magics.recordings.lines_file import Place, RecordingFile
 Line = tuple[Front, bytes]
 
 
-class BatchLines:
+class LedgerLines:
     """Read as they come, whoever writes them."""
 
     def __init__(
