@@ -13,6 +13,7 @@ the server runs, whoever asks for them. All times are real ones; `skew` moves th
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import time
@@ -393,7 +394,7 @@ class Batches:
         error = {"code": code, "message": words}
         return end, _as_line({**line, "response": None, "error": error})
 
-    def _answer(self, batch: Batch, at: int, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+    def _answer(self, batch: Batch, at: int, body: dict[str, Any]) -> tuple[int, Any]:
         """Status and body that a request by itself would get."""
         call = Call(batch.endpoint, batch.headers, body, at, 0.0, 1)
         act = self._server.act_for(call)
@@ -404,7 +405,10 @@ class Batches:
                 said["usage"]["service_tier"] = "batch"
             return 200, said
         said = act.body
-        if not isinstance(said, dict):
+        if isinstance(said, str):
+            with contextlib.suppress(ValueError):
+                said = json.loads(said)
+        if act.status != 200 and not isinstance(said, dict):
             words = said if isinstance(said, str) else f"scripted status {act.status}"
             kind = TYPES.get(
                 act.status, "invalid_request_error" if act.status < 500 else "api_error"
