@@ -220,6 +220,13 @@ class Options(GuardOptions):
         "append each result to this file as a JSON line; the file is never read back",
         setting=False,
     )
+    engine: str = words(
+        "--engine",
+        ("local", "dask"),
+        "where the calls are made: in this process, or on the workers of a Dask cluster (%parallm dask)",
+        default="local",
+        also="backend executor cluster",
+    )
     dry_run: bool = switch(
         "--dry-run",
         "show the prompts and the estimated cost without calling a model",

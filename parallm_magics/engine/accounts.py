@@ -99,9 +99,10 @@ class Budget:
 
     def hold(self, task: Task) -> Decimal | None:
         """Set aside what a try of the task can cost at most; None where there is no room now."""
-        if not self._ledgers:
-            return NOTHING
-        amount = self._worst(task)
+        return self.reserve(self._worst(task)) if self._ledgers else NOTHING
+
+    def reserve(self, amount: Decimal) -> Decimal | None:
+        """Set aside this amount; None where there is no room now."""
         with contextlib.ExitStack() as locks:
             for ledger in self._ledgers:  # always in this order: a run's own before those shared
                 locks.enter_context(ledger.lock)
@@ -116,18 +117,22 @@ class Budget:
         for ledger in self._ledgers:
             ledger.release(held, held if cost is None else cost)
 
+    def left(self) -> tuple[tuple[str, Decimal, Decimal], ...]:
+        """Each cap: its name, the cap, and what no ended try has spent of it."""
+        capped = [(each.name, each.cap, each.spent) for each in self._ledgers]
+        return tuple((name, cap, cap - spent) for name, cap, spent in capped if cap is not None)
+
     def never(self, task: Task) -> str:
         """Why the task can never be asked under these caps; "" where it only has to wait."""
         if not self.capped:
             return ""
         amount = self._worst(task)
         less = "ask fewer questions at once" if task.model.decides else "lower --max-tokens"
-        for ledger in self._ledgers:
-            if not ledger.ever(amount):
-                left = max(NOTHING, (ledger.cap or NOTHING) - ledger.spent)
+        for name, cap, left in self.left():
+            if amount > left:
                 return (
-                    f"not asked: the call may cost up to {_dollars(amount, ROUND_UP)}, but of {ledger.name} "
-                    f"{ledger.cap:f} only {_dollars(left, ROUND_DOWN)} is left; raise the cap, or {less}"
+                    f"not asked: the call may cost up to {_dollars(amount, ROUND_UP)}, but of {name} "
+                    f"{cap:f} only {_dollars(max(NOTHING, left), ROUND_DOWN)} is left; raise the cap, or {less}"
                 )
         return ""
 

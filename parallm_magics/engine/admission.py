@@ -180,6 +180,11 @@ class Admission:
         self._again: dict[Worker, Line] = {}
         self._order = itertools.count()
 
+    @property
+    def lines(self) -> Iterable[Line]:
+        """Those in line, by the limit that holds for them."""
+        return self._lines.values()
+
     def look(self, now: float) -> float | None:
         """Begin whatever may begin; seconds until the next look, None for "when something ends"."""
         self._read_until = self._slots.clock.loop.time() + READING_SECONDS
@@ -246,7 +251,7 @@ class Admission:
         if (wait := limit.wait(now)) != 0.0:
             return wait
         rpm, tpm = self._rules.rpm, self._rules.tpm
-        most = _tokens(worker.current) if tpm else 0.0
+        most = expected_tokens(worker.current) if tpm else 0.0
         if rpm and (wait := limit.requests.wait(now, 1, rpm)):
             return wait
         if tpm and (wait := limit.tokens.wait(now, most, tpm)):
@@ -343,7 +348,7 @@ class Admission:
             self._hooks.refuse(worker, too_late(fault, worker.task), now)
 
 
-def _tokens(task: Task) -> float:
+def expected_tokens(task: Task) -> float:
     """The most tokens that a call is expected to take."""
     texts = sum(map(len, sent_texts(task))) / CHARS_PER_TOKEN
     return texts if task.model.decides else texts + task.max_tokens

@@ -38,9 +38,11 @@ class Clock:
 
     Attributes:
         virtual: whether its time passes only where nobody has anything to do.
+        scale: the real seconds of one of its own.
     """
 
     virtual = False
+    scale = 1.0
 
     def __init__(self) -> None:
         self.loop = asyncio.get_running_loop()
@@ -124,7 +126,7 @@ class VirtualClock(Clock):
     def __init__(self, scale: float = 0.0) -> None:
         """Take how many real seconds pass in a virtual one."""
         super().__init__()
-        self._scale = scale
+        self.scale = scale
         self._now = 0.0
         self._busy = 1
         self._advancing = False
@@ -232,7 +234,7 @@ class VirtualClock(Clock):
                     off.remove(number)
                     heapq.heappop(alarms)
                     continue
-                if self._scale and self._is_ahead(moment):
+                if self.scale and self._is_ahead(moment):
                     return
                 heapq.heappop(alarms)
                 self._now = moment
@@ -247,7 +249,7 @@ class VirtualClock(Clock):
         """Something happens before the moment that is waited for in real time."""
         pause.cancel()
         self._pause = None
-        passed = (self.loop.time() - self._zero) / self._scale
+        passed = (self.loop.time() - self._zero) / self.scale
         self._now = max(self._now, min(round(passed, 6), self._alarms[0][0]))
 
     def _is_ahead(self, moment: float) -> bool:
@@ -257,7 +259,7 @@ class VirtualClock(Clock):
             self._pause = None
         if moment <= self._now:
             return False
-        ahead = self._zero + moment * self._scale - self.loop.time()
+        ahead = self._zero + moment * self.scale - self.loop.time()
         if ahead > 0:
             self._pause = self.loop.call_later(ahead, self._advance)
             return True

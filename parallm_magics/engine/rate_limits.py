@@ -47,8 +47,9 @@ class RateWindow:
         return self._taken[-1].at + WINDOW_SECONDS - now
 
     def take(self, now: float, amount: float) -> Taken:
-        """Take the amount."""
-        taken = Taken(now, amount, self)
+        """Take the amount; no earlier than what was taken before, as leases are taken ahead of time."""
+        at = max(now, self._taken[-1].at) if self._taken else now
+        taken = Taken(at, amount, self)
         self._taken.append(taken)
         self._sum += amount
         return taken
@@ -160,6 +161,14 @@ class RateLimit:
         self.inflight -= 1
         for wake in tuple(self.wakers):
             wake()
+
+    def elsewhere(self, more: int) -> None:
+        """So many calls more are under way in other processes, or fewer."""
+        self.inflight += more
+        self._peak = max(self._peak, self.inflight)
+        if more < 0:
+            for wake in tuple(self.wakers):
+                wake()
 
     def answered(self, ticket: Ticket) -> None:
         """The provider answered. A full round of answers raises the limit where it was used."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterable, Callable, Iterable, Iterator, Sequence
 from functools import partial
 
 from parallm_magics.core.provider import CallFailed, Reply
@@ -15,7 +15,7 @@ from parallm_magics.engine.cancel_token import Stop
 from parallm_magics.engine.clock import Cancellable, Waiter
 from parallm_magics.engine.collectors import Collector, InMemory
 from parallm_magics.engine.question_records import question_records
-from parallm_magics.engine.rate_limits import Slots, Ticket
+from parallm_magics.engine.rate_limits import RateLimit, Slots, Ticket
 from parallm_magics.engine.retries import PASSING, Outlook, Rules, after_fault
 from parallm_magics.engine.worker import Line, Try, Worker
 
@@ -87,6 +87,17 @@ class Scheduler:
             del self._slots.wakers[self._wake]
             await self._admission.close()
         return self._collector.records()
+
+    @property
+    def outlook(self) -> Outlook:
+        """What its calls can still come to."""
+        return self._outlook
+
+    def waiting(self) -> Iterator[tuple[RateLimit, Worker]]:
+        """Yield those in line under each limit, in their order."""
+        for line in self._admission.lines:
+            for worker in line.workers:
+                yield line.limit, worker
 
     def _wake(self) -> None:
         """Look soon who may begin."""

@@ -112,7 +112,12 @@ class OpenModels:
     def _worst(self, task: Task) -> Decimal:
         """The most that one try can cost; a model without a price was refused before."""
         simulated = self.providers[task.model.provider].simulated
-        return Decimal(0) if simulated else most_of_try(task) or Decimal(0)
+        return Decimal(0) if simulated else worst_of_try(task)
+
+
+def worst_of_try(task: Task) -> Decimal:
+    """US dollars that one try can cost at most, of a call whose price was found to be known."""
+    return most_of_try(task) or Decimal(0)
 
 
 def most_of_try(task: Task) -> Decimal | None:

@@ -229,6 +229,15 @@ def forget(name: str) -> None:
     _TABLE.remove(name)
 
 
+def adopt(entry: ProviderEntry) -> None:
+    """Take in a provider that was named in the process that this one works for.
+
+    Raises:
+        OptionError: its name cannot be used here.
+    """
+    _added(entry)
+
+
 def _added(entry: ProviderEntry) -> ProviderEntry:
     """Take in what a user has named."""
     for problem in _wrong_name(entry.name):

@@ -1,0 +1,282 @@
+"""A run's place on one worker of a cluster: its chunks are worked through there, within what is leased."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from decimal import Decimal
+
+from parallm_magics.cluster.lease_holder import LeaseHolder, under_all
+from parallm_magics.cluster.lease_table import ALL, MOST_NEEDS
+from parallm_magics.cluster.leased_limits import LeasedBudget, LeasedLimit
+from parallm_magics.cluster.parcels import (
+    Answer,
+    Chunk,
+    LimitEvent,
+    Need,
+    Question,
+    Report,
+    RunTerms,
+)
+from parallm_magics.core.models import Model
+from parallm_magics.core.provider import Provider
+from parallm_magics.core.tasks import Event, Fault, Record, Task
+from parallm_magics.engine.accounts import NOTHING, Accounts
+from parallm_magics.engine.admission import Routes, expected_tokens
+from parallm_magics.engine.cancel_token import Stop
+from parallm_magics.engine.clock import Clock, VirtualClock
+from parallm_magics.engine.rate_limits import MOST_SLOTS, RateLimit, Slots
+from parallm_magics.engine.scheduler import Scheduler
+from parallm_magics.errors import ParallmError
+from parallm_magics.providers.registry import Clients
+
+TOGETHER_SECONDS = 0.02
+"""What happens within this time is told in one report."""
+PULSE_SECONDS = 0.5
+"""How often a worker says that it is there, and asks for what it may use next."""
+ALONE_SECONDS = 30.0
+"""A worker that has no answer for so long ends its calls: the kernel is gone."""
+
+Send = Callable[[Report], None]
+
+
+class WorkerRun:
+    """One run on one worker.
+
+    Attributes:
+        terms: what all chunks of the run have in common.
+        chunks: how many are under way here.
+    """
+
+    def __init__(
+        self, name: str, address: str, terms: RunTerms, clients: Clients, send: Send
+    ) -> None:
+        """Take who is told, and in whose name."""
+        self.terms, self.chunks = terms, 0
+        self._name, self._address, self._clients, self._send = name, address, clients, send
+        self._loop = asyncio.get_running_loop()
+        self._holder, self._stop = LeaseHolder(), Stop()
+        self._budget = LeasedBudget(self._holder, self._worst, capped=terms.capped)
+        self._slots = Slots(0, Clock())
+        self._limits: dict[str, LeasedLimit] = {}
+        self._names: dict[Provider, str] = {}
+        self._opening: dict[int, asyncio.Future[Sequence[int]]] = {}
+        self._expected: Counter[str] = Counter()  # calls of the chunks that are not open yet
+        self._schedulers: set[Scheduler] = set()
+        self._closed: dict[tuple[str, Model | None], Fault] = {}
+        self._forget()
+        self._timer: asyncio.TimerHandle | None = None
+        self._heard_at = self._loop.time()
+
+    def _forget(self) -> None:
+        """What has been told is not told again."""
+        self._records: list[Record] = []
+        self._events: list[Event] = []
+        self._learned: list[LimitEvent] = []
+        self._news: list[tuple[str, Model | None, Fault]] = []
+        self._ended: list[int] = []
+
+    async def work(self, number: int, chunk: Chunk) -> None:
+        """Make the calls of a chunk that are not done yet; each record is told as soon as it is there."""
+        self.chunks += 1
+        try:
+            problem = await self._prepare(dict.fromkeys(task.model for task in chunk.tasks))
+            done = {*await self._opened(number, Counter(t.model.provider for t in chunk.tasks))}
+            tasks = [task for task in chunk.tasks if task.asked[0].index not in done]
+            if problem:
+                self._refuse(tasks, problem)
+            elif tasks:
+                await self._schedule(tasks)
+        finally:
+            self.chunks -= 1
+            self._ended.append(number)
+            self._report(over=not self.chunks)
+            if not self.chunks and self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
+
+    def take_in(self, answer: Answer) -> None:
+        """Go by an answer of the kernel's."""
+        now = self._loop.time()
+        self._heard_at = now
+        self._holder.take_in(answer)
+        if self._slots.began is None:
+            self._slots.began = now - answer.at
+        self._slots.most = self._holder.slots.get(ALL, 0)
+        for account, seconds in answer.gates.items():
+            limit = self._limit(account)
+            limit.gate = max(limit.gate, now + seconds)
+        for account, model, fault in answer.closed:
+            self._close(account, model, fault)
+        for number, done in answer.open.items():
+            waiting = self._opening.get(number)
+            if waiting is not None and not waiting.done():
+                waiting.set_result(done)
+        if answer.stop:
+            self.stop(answer.stop)
+        for wake in [*self._slots.wakers]:
+            wake()
+
+    def stop(self, reason: str) -> None:
+        """End all calls."""
+        self._stop(reason)
+        for waiting in self._opening.values():
+            if not waiting.done():
+                waiting.set_result(())
+
+    async def _opened(self, number: int, calls: Counter[str]) -> Sequence[int]:
+        """Which calls of a chunk are done already, by the kernel's word."""
+        waiting = self._opening[number] = self._loop.create_future()
+        self._expected += calls
+        if self._stop.reason:
+            waiting.set_result(())
+        self._report()
+        try:
+            done: Sequence[int] = await waiting
+        finally:
+            del self._opening[number]
+            self._expected -= calls
+        return done
+
+    async def _schedule(self, tasks: Sequence[Task]) -> None:
+        """Bring calls to their records."""
+        slots, limit_of = self._slots, self._limit_of
+        if (scale := self.terms.scale) is not None:
+            slots, limit_of = Slots(MOST_SLOTS, VirtualClock(scale)), _free
+        scheduler = Scheduler(
+            tasks,
+            Routes(self._provider, limit_of),
+            self.terms.rules,
+            Accounts(self.terms.price, self._take, self._budget),
+            self._tell,
+            self._stop,
+            slots,
+        )
+        for (account, model), fault in self._closed.items():
+            scheduler.outlook.close(self._limit(account), model, fault)
+        self._schedulers.add(scheduler)
+        try:
+            await scheduler.run()
+        finally:
+            self._schedulers.discard(scheduler)
+            for (limit, model), fault in scheduler.outlook.closed.items():
+                if isinstance(limit, LeasedLimit):
+                    self._close(limit.account, model, fault)
+
+    async def _prepare(self, models: Iterable[Model]) -> str:
+        """Make ready whoever answers for these models; why that cannot be, or ""."""
+        for model in models:
+            try:
+                await self._clients.get(model)
+            except ParallmError as error:
+                return f"{error} (on the worker {self._address})"
+        return ""
+
+    def _provider(self, model: Model) -> Provider:
+        provider = self._clients.provider(model.provider)
+        self._names[provider] = model.provider
+        return provider
+
+    def _limit_of(self, provider: Provider) -> RateLimit:
+        return self._limit(self._names[provider])
+
+    def _limit(self, account: str) -> LeasedLimit:
+        if account not in self._limits:
+            tpm = self.terms.rules.tpm
+            self._limits[account] = LeasedLimit(self._holder, account, self._learn, tpm)
+        return self._limits[account]
+
+    def _close(self, account: str, model: Model | None, fault: Fault) -> None:
+        if (account, model) in self._closed:
+            return
+        self._closed[account, model] = fault
+        self._news.append((account, model, fault))
+        for scheduler in self._schedulers:
+            scheduler.outlook.close(self._limit(account), model, fault)
+        self._soon()
+
+    def _refuse(self, tasks: Sequence[Task], problem: str) -> None:
+        """Every call ends, as this worker cannot make it."""
+        for task in tasks:
+            for each in task.asked:
+                self._take(each, each.ended("failed", error=Fault("auth", problem), cost=NOTHING))
+
+    def _take(self, task: Task | None, record: Record) -> Record:
+        # An object of the user's is made in the kernel, where its class is.
+        self._records.append(replace(record, value=None))
+        self._soon()
+        return record
+
+    def _tell(self, event: Event) -> None:
+        if event.kind != "ended":
+            self._events.append(replace(event, task=None, record=None))
+            self._soon()
+
+    def _learn(self, event: LimitEvent) -> None:
+        self._learned.append(event)
+        self._soon(0.0 if event.kind == "limited" else TOGETHER_SECONDS)
+
+    def _soon(self, seconds: float = TOGETHER_SECONDS) -> None:
+        """See to it that a report goes out soon."""
+        at = self._loop.time() + seconds
+        if self._timer is None or self._timer.when() > at:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer = self._loop.call_at(at, self._report)
+
+    def _report(self, *, over: bool = False) -> None:
+        """Tell the kernel what there is to tell, and ask it for what may be used next."""
+        now = self._loop.time()
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_later(PULSE_SECONDS, self._report)
+        if now - self._heard_at > ALONE_SECONDS:
+            self.stop("the notebook that began the run does not answer")
+        report = Report(
+            self._name,
+            self._address,
+            self._records,
+            self._events,
+            [replace(each, age=now - each.age) for each in self._learned],
+            self._news,
+            [*self._opening],
+            self._ended,
+            self._question(now),
+            over,
+        )
+        self._forget()
+        with contextlib.suppress(Exception):  # a worker that is going down has nobody to tell
+            self._send(report)
+
+    def _question(self, now: float) -> Question:
+        """How it stands."""
+        rules = self.terms.rules
+        needed = rules.rpm or rules.tpm or self.terms.capped
+        in_line = self._expected.copy()
+        needs: dict[str, list[Need]] = {}
+        for scheduler in self._schedulers:
+            for limit, worker in scheduler.waiting():
+                if not isinstance(limit, LeasedLimit):
+                    continue
+                in_line[limit.account] += 1
+                own = needs.setdefault(limit.account, [])
+                if needed and len(own) < MOST_NEEDS:
+                    own.append(self._need(worker.current))
+        under_way = {name: self._limit(name).inflight for name in {*self._limits, *in_line}}
+        wanted = {account: number + in_line[account] for account, number in under_way.items()}
+        return self._holder.asks(now, under_all(under_way), under_all(wanted), needs)
+
+    def _need(self, task: Task) -> Need:
+        tokens = expected_tokens(task) if self.terms.rules.tpm else 0.0
+        return Need(tokens, self._worst(task) if self.terms.capped else NOTHING)
+
+    def _worst(self, task: Task) -> Decimal:
+        return NOTHING if self._provider(task.model).simulated else self.terms.worst(task)
+
+
+def _free(provider: Provider) -> RateLimit:
+    """The limit of a simulation, which never asks to slow down."""
+    return RateLimit(limit=MOST_SLOTS)

@@ -1,0 +1,102 @@
+"""The same cell on a Dask cluster: its records come back in the cell's order, as from one machine."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from asking import MODELS, each_dialect, fanned, sections, voted
+from distributed import Client, LocalCluster
+from provider import Loopback
+
+from parallm_magics import FanoutRun
+from parallm_magics.errors import OptionError
+
+SIM = "sim?scale=0"
+
+
+def on_a_loop(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
+    """A test that awaits."""
+
+    @functools.wraps(test)
+    def run(*args: Any, **kwargs: Any) -> None:
+        asyncio.run(test(*args, **kwargs))
+
+    return run
+
+
+@asynccontextmanager
+async def cluster(workers: int = 2) -> AsyncIterator[LocalCluster]:
+    """A cluster within this process, and a client of it that is in use."""
+    async with (
+        LocalCluster(
+            n_workers=workers,
+            threads_per_worker=1,
+            host="127.0.0.1",
+            protocol="tcp",
+            processes=False,
+            dashboard_address=None,
+            asynchronous=True,
+            silence_logs=logging.CRITICAL,
+        ) as started,
+        Client(started, asynchronous=True),
+    ):
+        yield started
+
+
+async def both(text: str, **options: object) -> tuple[FanoutRun, FanoutRun]:
+    """The run of a cell on this machine, and on a cluster."""
+    local = await fanned(text, **options)
+    async with cluster():
+        return local, await fanned(text, engine="dask", **options)
+
+
+@pytest.mark.parametrize("items", [1, 3, 250])
+@on_a_loop
+async def test_simulated_calls_give_the_same_records_as_on_one_machine(items: int) -> None:
+    """Answers, simulated times, order and the mark that they are simulated."""
+    local, there = await both("Say {{item}}", each=list(range(items)), model=SIM, concurrency=7)
+    assert list(local.results) == list(there.results)
+    assert all(record.simulated for record in there.results)
+
+
+@each_dialect
+@on_a_loop
+async def test_answers_come_back_from_real_providers(dialect: str, server: Loopback) -> None:
+    """Each call is made once, on some worker, by the provider's SDK."""
+    async with cluster():
+        run = await fanned(
+            "Say {{item}}",
+            each=list("abcdefgh"),
+            model=f"{dialect}:{MODELS[dialect]}",
+            engine="dask",
+        )
+    assert [record.status for record in run.results] == ["ok"] * 8
+    assert [record.index for record in run.results] == list(range(8))
+    assert len(server.log) == 8
+    assert all(record.cost and record.usage for record in run.results)
+
+
+@on_a_loop
+async def test_sections_with_several_models_and_a_vote(server: Loopback) -> None:
+    """Every pattern's workers may be asked on a cluster."""
+    async with cluster():
+        models = [f"{dialect}:{model}" for dialect, model in MODELS.items()]
+        run = await fanned(sections(*models, SIM), engine="dask")
+        vote = await voted("Is it? ", choices="YES,NO", n=5, model=SIM, engine="dask")
+    assert [record.ok for record in run.results] == [True] * 3
+    assert len(vote.results) == 5
+
+
+@on_a_loop
+async def test_what_cannot_be_done_is_refused_in_one_line() -> None:
+    """Before any call."""
+    with pytest.raises(OptionError, match="no Dask cluster is connected"):
+        await fanned("hello", model=SIM, engine="dask")
+    with pytest.raises(OptionError, match="--stop clinch cannot be combined with --engine dask"):
+        await voted("hello", model=SIM, n=3, stop="clinch", engine="dask", choices="A,B")
