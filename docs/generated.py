@@ -223,7 +223,7 @@ def _variables(entry: ProviderEntry) -> str:
 
 def addresses() -> str:
     """Where the providers are, what they speak, and where their prices come from."""
-    head = ("Provider", "Address", "Moved by", "Client and API", "Prices")
+    head = ("Provider", "Address", "Moved by", "Client and API", "Prices", "Cheaper tiers")
     return table(head, map(_address, _asked()))
 
 
@@ -236,7 +236,13 @@ def _address(entry: ProviderEntry) -> tuple[str, ...]:
         f"`{entry.base_env}`" if entry.base_env else "",
         f"`{entry.client or dialect.client}`, {dialect.name}",
         _prices(entry),
+        ", ".join(f"{tier}{_share(share)}" for tier, share in entry.tiers.items()),
     )
+
+
+def _share(share: float | None) -> str:
+    """A share of the usual price, where the provider states one for all of its models."""
+    return "" if share is None else f" {share:.0%}"
 
 
 def _prices(entry: ProviderEntry) -> str:

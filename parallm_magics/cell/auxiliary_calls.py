@@ -235,7 +235,7 @@ class AuxiliaryCalls:
                     temperature=None if span is None else step_of(span[0], span[1], turn, count),
                     reading=reading,
                     enforced=enforced,
-                    **fields,
+                    **(fields | {"tier": ""} if model.decides else fields),
                 )
             )
         return calls

@@ -22,12 +22,15 @@ def as_decided(worker: WorkerSpec, model: Model, notes: list[str]) -> WorkerSpec
         "-t": options.temperature is not None,
         "--effort": options.effort is not None,
         "--shuffle-choices": options.shuffle_choices,
+        "--tier": options.tier != _USUAL.tier,
         "--max-tokens": options.max_tokens != _USUAL.max_tokens,
     }
     if flags := [flag for flag, is_set in left_out.items() if is_set]:
         note = f"{model}: a decision model samples and writes nothing, so it does not use {', '.join(flags)}"
         notes += [] if note in notes else [note]
-    plain = replace(options, temperature=None, effort=None, max_tokens=_USUAL.max_tokens)
+    plain = replace(
+        options, temperature=None, effort=None, tier=_USUAL.tier, max_tokens=_USUAL.max_tokens
+    )
     return replace(worker, options=plain, temperature=None, span=None)
 
 

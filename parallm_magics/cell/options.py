@@ -146,15 +146,14 @@ class Options(GuardOptions):
         "--timeout S",
         read.seconds,
         "seconds of silence before a worker times out (default 15; 60 for the first token and "
-        "without streaming)",
+        "without streaming; with --tier flex 60 and 600)",
         where=CALL_PLACES,
     )
-    deadline: float = option(
+    deadline: float | None = option(
         "--deadline S",
         read.seconds,
-        "total seconds for one worker, retries included",
+        "total seconds for one worker, retries included (default 120; with --tier flex 900)",
         where=CALL_PLACES,
-        default=120.0,
     )
     retries: int = option(
         "--retries N",

@@ -21,6 +21,7 @@ from parallm_magics.cell.option_layers import reading_of
 from parallm_magics.cell.options import Options
 from parallm_magics.cell.prompts import Prompts
 from parallm_magics.cell.result_keys import ResultKeys
+from parallm_magics.cell.time_limits import limits_of
 from parallm_magics.cell.true_labels import Labels
 from parallm_magics.cell.variables import as_text
 from parallm_magics.cell.worker_specs import WorkerSpec, step_of
@@ -32,7 +33,6 @@ from parallm_magics.voting.pick_rules import PICKS
 MOST_STREAMED = 200
 """Most workers of which `--stream auto` reads each as it is written: a panel is watched, a map is not."""
 
-SILENCE_SECONDS, FIRST_TOKEN_SECONDS = 15.0, 60.0
 ITEM_CHARS = 500
 """Most characters that a record keeps of its item: not the items are kept, but results."""
 _NUMBERS = int | float
@@ -370,9 +370,7 @@ def call_fields(options: Options, total: int | None) -> dict[str, Any]:
         "tier": "flex" if options.tier == "flex" else "",
         "stream": options.stream == "on" or (options.stream == "auto" and few),
         "seed": options.seed,
-        "silence": options.timeout or SILENCE_SECONDS,
-        "first": options.timeout or FIRST_TOKEN_SECONDS,
-        "deadline": options.deadline,
+        **limits_of(options)._asdict(),
         "retries": options.retries,
         "retry_timeouts": options.retry_timeouts,
     }

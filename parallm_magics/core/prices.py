@@ -9,10 +9,17 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any, NamedTuple
 
+from parallm_magics.core.batches import AT_BATCH_PRICE
 from parallm_magics.core.tasks import Terms, Usage
 
 WRAPPING = 64
 """Most tokens that a provider adds to one prompt and its system prompt."""
+
+
+TIER = "service_tier"
+"""The term by which the tiers of a provider are told apart."""
+_OF_THE_TABLE = {AT_BATCH_PRICE[0]: ("processing", "batch")}
+"""What the tables call a term, where they call it otherwise."""
 
 
 class Tariff(NamedTuple):
@@ -23,6 +30,7 @@ class Tariff(NamedTuple):
         url: the address that is asked.
         model: the model's name as its provider knows it.
         terms: what else decides, such as `(("service_tier", "flex"),)`; () for the base price.
+        share: of the base price, where the table has no price of these terms; None where that is unknown.
         per_mtok: US dollars for a million tokens that go in and that come out, where no table says.
     """
 
@@ -30,20 +38,28 @@ class Tariff(NamedTuple):
     url: str
     model: str
     terms: Terms = ()
+    share: Decimal | None = None
     per_mtok: tuple[float, float] | None = None
 
 
 def cost(tariff: Tariff, usage: Usage) -> Decimal | None:
     """Return US dollars for these tokens at this moment's price; None where no price is known."""
     try:
-        total: Decimal = _found(tariff, usage).total_price
+        return _found(tariff, usage).total_price
     # An answer that is paid for must not be lost to a table of prices, whatever that raises.
     except Exception:
         return None
-    return total
 
 
-def _found(tariff: Tariff, usage: Usage, at: datetime | None = None) -> Any:
+class _Found(NamedTuple):
+    """What the table says of a call: its price in US dollars, its model, and that model's prices."""
+
+    total_price: Decimal
+    model: Any
+    model_price: Any
+
+
+def _found(tariff: Tariff, usage: Usage, at: datetime | None = None) -> _Found:
     """Return what the table says.
 
     Raises:
@@ -58,16 +74,31 @@ def _found(tariff: Tariff, usage: Usage, at: datetime | None = None) -> Any:
         cache_write_tokens=usage.cache_write_tokens,
         output_tokens=usage.output_tokens,
     )
-    terms = dict(tariff.terms)
+    terms = dict(_OF_THE_TABLE.get(term, term) for term in tariff.terms)
     common: dict[str, Any] = {"price_context": terms or None, "genai_request_timestamp": at}
     if tariff.provider:
         found = genai_prices.calc_price(tokens, tariff.model, provider_id=tariff.provider, **common)
     else:
         found = genai_prices.calc_price(tokens, tariff.model, provider_api_url=tariff.url, **common)
-    # The table falls back to the base price where it does not know the terms.
-    if terms and all(variant.when != terms for variant in found.model.price_variants or ()):
-        raise LookupError(terms)
-    return found
+    share: Decimal | int = 1
+    if terms and not _has_variant(found, terms, at or datetime.now(UTC)):
+        if tariff.share is None:
+            raise LookupError(terms)
+        share = tariff.share
+    return _Found(found.total_price * share, found.model, found.model_price)
+
+
+def _has_variant(found: Any, terms: dict[str, str], at: datetime) -> bool:
+    """Whether these terms decided the price: the table falls back to the base price where it lacks them.
+
+    It does so too for a model that the provider takes over from another one's table.
+    """
+    if all(found.model is not model for model in found.provider.models):
+        return False
+    return any(
+        variant.when == terms and (variant.constraint is None or variant.constraint.active(at))
+        for variant in found.model.price_variants or ()
+    )
 
 
 class Rates(NamedTuple):
@@ -101,14 +132,15 @@ def rates(tariff: Tariff, day: date) -> Rates | None:
     None where no price is known, and where it changes within the day.
     """
     if tariff.per_mtok is not None:
-        took, gave = (Decimal(str(price)) / 1_000_000 for price in tariff.per_mtok)
+        share = 1_000_000 if tariff.share is None else 1_000_000 / tariff.share
+        took, gave = (Decimal(str(price)) / share for price in tariff.per_mtok)
         return Rates(math.inf, Decimal(0), took, took, took, gave)
     try:
         found = _found(tariff, Usage())
         if len(_moments(found.model, day)) > 1:
             return None
-        call = Decimal(found.total_price)
-        each = [Decimal(_found(tariff, one).total_price) - call for one in ONES]
+        call = found.total_price
+        each = [_found(tariff, one).total_price - call for one in ONES]
         prices = vars(found.model_price).values()
         tiers = [tier for price in prices for tier in getattr(price, "tiers", ())]
         return Rates(min((tier.start for tier in tiers), default=math.inf), call, *each)
@@ -171,9 +203,7 @@ def worst(tariff: Tariff, prompt_bytes: int, max_tokens: int) -> Decimal | None:
     try:
         moments = _moments(_found(tariff, Usage()).model, day)
         return max(
-            Decimal(_found(tariff, usage, moment).total_price)
-            for usage in usages
-            for moment in moments
+            _found(tariff, usage, moment).total_price for usage in usages for moment in moments
         )
     except Exception:  # as above
         return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from parallm_magics.cell.options import Options
 from parallm_magics.cell.plan import Plan
+from parallm_magics.cell.time_limits import limits_of
 from parallm_magics.engine.rate_limits import START_SLOTS
 from parallm_magics.errors import OptionError
 from parallm_magics.export.call_code import Asking
@@ -88,7 +89,7 @@ class _Program:
         self._asking = Asking(
             [*tasks, *plan.auxiliary],
             at_once=options.concurrency or START_SLOTS,
-            seconds=options.timeout or options.deadline,
+            seconds=options.timeout or limits_of(options).deadline,
             left_out=_left_out(options),
         )
         self._prompts = Prompts(plan, tasks)

@@ -7,11 +7,13 @@ import os
 from dataclasses import replace
 from typing import Any
 
+from parallm_magics.core.prices import TIER
 from parallm_magics.core.provider import CallFailed, Heard, Reply
 from parallm_magics.core.tasks import Task
 from parallm_magics.errors import ModelError
 from parallm_magics.providers import keys
 from parallm_magics.providers.address import host_of, is_local
+from parallm_magics.providers.entries import WITH_FLEX
 from parallm_magics.providers.entry import ProviderEntry
 from parallm_magics.providers.faults import Asked, fault_of
 
@@ -47,6 +49,21 @@ class BaseProvider:
         if not task.model.name:
             raise ModelError(
                 f"{task.model.provider} needs a model name: write {task.model.provider}:NAME"
+            )
+        if task.tier == "flex":
+            self._check_flex(task)
+
+    def _check_flex(self, task: Task) -> None:
+        """Refuse a tier that the provider does not have, or that another field contradicts."""
+        if TIER in task.params:
+            raise ModelError(
+                f"{task.model}: --tier flex and --param {TIER} cannot be combined; keep one of them"
+            )
+        if "flex" not in self.entry.tiers:
+            half = "use --batch for half the price, " if "batch" in self.entry.tiers else ""
+            raise ModelError(
+                f"{task.model}: {self.entry.name} has no flex tier: {half}write --tier default on its line, "
+                f"or ask a model of {', '.join(WITH_FLEX)}"
             )
 
     @property

@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from parallm_magics.core import prices
+from parallm_magics.core.batches import AT_BATCH_PRICE
 from parallm_magics.core.models import Model
 from parallm_magics.core.tasks import Said, Task, Terms, Usage
 from parallm_magics.providers import registry
@@ -82,7 +83,7 @@ def _kept_longer(value: Any, name: str) -> str:
 
 def asked_terms(task: Task) -> Terms:
     """The terms of the price that the request asks for."""
-    return unusual(told(task.params))
+    return unusual(told(task.params), ((prices.TIER, task.tier),) if task.tier else ())
 
 
 def tariff(model: Model, terms: Terms = ()) -> prices.Tariff | None:
@@ -98,13 +99,25 @@ def cost(model: Model, usage: Usage, terms: Terms = ()) -> Decimal | None:
 
 
 def price(task: Task, usage: Usage, said: Said) -> Decimal | None:
-    """US dollars of a call by its tokens and by what its reply says; None where it is not known."""
+    """US dollars of a call by its tokens and by what its reply says; None where it is not known.
+
+    Where the reply does not say which tier it was answered at, it may have been the usual one: the dearer
+    of the two counts. What is asked within a batch is answered within it.
+    """
     if doubt(task):
         return None
     model = task.model
     if said.model and _deployed(model):
         model = Model(model.provider, said.model)
-    return cost(model, usage, unusual(told(task.params), said.terms))
+    asked = asked_terms(task)
+    if task.tier == "batch":
+        return cost(model, usage, unusual(said.terms, asked))
+    terms = unusual(asked, said.terms)
+    found = cost(model, usage, terms)
+    if prices.TIER not in dict(asked) or prices.TIER in dict(said.terms):
+        return found
+    usual = cost(model, usage, tuple(term for term in terms if term[0] != prices.TIER))
+    return None if found is None or usual is None else max(found, usual)
 
 
 def _deployed(model: Model) -> bool:
@@ -117,6 +130,7 @@ def unbounded(task: Task) -> str:
     """Why nobody can know before the call what it costs at most; "" where that is known."""
     counted = next((name for name in task.params if name in COUNTED), "")
     terms = ", ".join(f"{name}={value}" for name, value in asked_terms(task))
+    parameter = f"--tier {task.tier}" if task.tier == "flex" else "the parameter"
     if why := doubt(task):
         pass
     elif counted:
@@ -128,15 +142,18 @@ def unbounded(task: Task) -> str:
         )
     elif worst(task.model, 1, 1, asked_terms(task)) is None:
         why = f"no price is known for {task.model} with {terms}"
-    return why and f"{why}, so a cost cap cannot be kept; remove the cap or the parameter"
+    return why and f"{why}, so a cost cap cannot be kept; remove the cap or {parameter}"
 
 
 def worst(model: Model, prompt_bytes: int, max_tokens: int, terms: Terms = ()) -> Decimal | None:
     """US dollars that one call can cost at most; None where no price is known.
 
-    What is asked for at another price may still be answered at the usual one.
+    What is asked for at another price may still be answered at the usual one, but for a batch.
     """
     found = tariff(model)
+    if AT_BATCH_PRICE[0] in terms:
+        found = tariff(model, terms)
+        return found and prices.worst(found, prompt_bytes, max_tokens)
     usual = found and prices.worst(found, prompt_bytes, max_tokens)
     if not terms or usual is None:
         return usual

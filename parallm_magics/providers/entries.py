@@ -17,6 +17,12 @@ def simulated(entry: ProviderEntry) -> Provider:
 # Models that search the web by themselves, which is paid for by the call.
 SEARCHING = r"-search|deep-research"
 
+# What the providers state for all of their models: https://platform.claude.com/docs/en/build-with-claude/batch-processing,
+# https://developers.openai.com/api/docs/guides/batch and /flex-processing,
+# https://learn.microsoft.com/azure/foundry/openai/how-to/flex-processing,
+# https://ai.google.dev/gemini-api/docs/flex-inference.
+HALF = 0.5
+
 ENTRIES = (
     ProviderEntry(
         "anthropic",
@@ -30,6 +36,7 @@ ENTRIES = (
         fixed=True,
         batches=True,
         bare="claude-",
+        tiers={"batch": HALF},
         quirks="current models take no temperature",
     ),
     ProviderEntry(
@@ -44,6 +51,7 @@ ENTRIES = (
         batches=True,
         bare=r"gpt-(?!oss)|chatgpt-|o[134](?:-|$)",
         unpriced=SEARCHING,
+        tiers={"flex": HALF, "batch": HALF},
         limit="max_completion_tokens",
         quirks="models that exist only on the Responses API are refused; GPT-6 takes a temperature only with "
         "--effort none",
@@ -60,6 +68,7 @@ ENTRIES = (
         fixed=True,
         batches=True,
         unpriced=SEARCHING,
+        tiers={"flex": HALF, "batch": HALF},
         quirks="for models that exist only there; store=false is sent, so prompts are not stored",
     ),
     ProviderEntry(
@@ -84,6 +93,7 @@ ENTRIES = (
         "google",
         ("gemini-2.5-flash",),
         base_env="GEMINI_BASE_URL",
+        tiers={"flex": HALF},
         quirks="errors come as a list; thinking appears only in the total and is counted as output",
     ),
     ProviderEntry(
@@ -94,8 +104,11 @@ ENTRIES = (
         ("llama-3.3-70b-versatile",),
         base_env="GROQ_BASE_URL",
         unpriced="compound",
+        # https://console.groq.com/docs/flex-processing: the usual price, and ten times the rate.
+        tiers={"flex": 1.0},
         limit="max_completion_tokens",
-        quirks="a stream reports its tokens in x_groq; compound models run tools, so they have no known price",
+        quirks="a stream reports its tokens in x_groq; compound models run tools, so they have no known price; flex "
+        "costs as much, at ten times the rate limit",
     ),
     ProviderEntry(
         "openrouter",
@@ -105,6 +118,8 @@ ENTRIES = (
         ("openai/gpt-6-luna",),
         base_env="OPENROUTER_BASE_URL",
         unpriced=r":(?!free$)|^openrouter/|^~",
+        # https://openrouter.ai/docs/guides/features/service-tiers: at the price of whoever serves it.
+        tiers={"flex": None},
         quirks="routers, aliases and names with a suffix other than :free have no known price",
     ),
     ProviderEntry(
@@ -161,6 +176,7 @@ ENTRIES = (
             ("OPENAI_API_VERSION", "the api-version, such as 2024-10-21"),
         ),
         deployments=True,
+        tiers={"flex": HALF},
         limit="max_completion_tokens",
         quirks="the price is that of the model the reply names, else of the model with the deployment's name, at "
         "global rates",
@@ -222,6 +238,8 @@ ENTRIES = (
     ),
     ProviderEntry("lmstudio", "http://localhost:1234/v1"),
 )
+WITH_FLEX = tuple(entry.name for entry in ENTRIES if "flex" in entry.tiers)
+"""The providers that have a flex tier."""
 BY_NAME = {entry.name: entry for entry in ENTRIES}
 WELL_KNOWN = tuple(model for entry in ENTRIES if entry.bare != NO_MODEL for model in entry.models)
 """Names of models that say by themselves whose they are, to show and to compare a slip with."""

@@ -6,10 +6,11 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any, Literal
 
 from parallm_magics.core.models import Enforcement
-from parallm_magics.core.prices import Tariff
+from parallm_magics.core.prices import TIER, Tariff
 from parallm_magics.core.provider import Provider
 from parallm_magics.core.tasks import Terms
 from parallm_magics.providers import keys
@@ -43,6 +44,9 @@ class ProviderEntry:
         bare: which names of models say by themselves that they are its own.
         unpriced: the models that charge for more than their tokens.
         priced_where: a variable, and the value of it that the prices are of.
+        tiers: the cheaper tiers that it has, "flex" and "batch", each with the share of the usual price
+            that the provider states for all of its models; None where it states none, so that the price
+            is known only where the table has it.
         deployments: whether a model's name is the user's own, and only the reply tells the model.
         limit: the field that bounds the output tokens, where it is not the dialect's.
         stream_options: whether it takes this field, and needs it to count a stream's tokens.
@@ -74,6 +78,7 @@ class ProviderEntry:
     bare: str = NO_MODEL
     unpriced: str = NO_MODEL
     priced_where: tuple[str, str] | None = None
+    tiers: Mapping[str, float | None] = field(default_factory=dict, hash=False)
     deployments: bool = False
     limit: str = ""
     stream_options: bool = True
@@ -144,11 +149,21 @@ class ProviderEntry:
             variable, value = self.priced_where
             if os.environ.get(variable, "").strip() != value:
                 return None
+        share = self._share(terms)
         if not isinstance(self.prices, str):
             known = self.prices.get(model)
-            return None if known is None or terms else Tariff("", "", model, per_mtok=known)
+            if known is None or (terms and share is None):
+                return None
+            return Tariff("", "", model, terms, share, known)
         if self.prices:
-            return Tariff(self.prices, "", model.removeprefix("models/"), terms)
+            return Tariff(self.prices, "", model.removeprefix("models/"), terms, share)
         if not self.base_url or self.is_local:
             return None
-        return Tariff("", public(self.base_url), model, terms)
+        return Tariff("", public(self.base_url), model, terms, share)
+
+    def _share(self, terms: Terms) -> Decimal | None:
+        """The share of the usual price that it states for these terms."""
+        if len(terms) != 1 or terms[0][0] != TIER:
+            return None
+        share = self.tiers.get(terms[0][1])
+        return None if share is None else Decimal(str(share))

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field, replace
 
 from parallm_magics.core.fault_kinds import FaultKind
 from parallm_magics.core.foreign_text import one_line
-from parallm_magics.core.tasks import Fault
+from parallm_magics.core.prices import TIER
+from parallm_magics.core.tasks import Fault, Tier
 from parallm_magics.errors import nearest
 from parallm_magics.providers.connecting import why
 from parallm_magics.providers.entries import WELL_KNOWN
@@ -72,7 +73,7 @@ BY_CODE: dict[str, FaultKind] = _kinds(
         "misalignment_policy_violation image_content_policy_violation "
         "data_inspection_failed responsibleaipolicyviolation",
         "rate_limit": "rate_limit_error rate_limit_exceeded ramp_limit_exceeded resource_exhausted "
-        "too_many_requests",
+        "too_many_requests resource_unavailable capacity_exceeded",
         "server": "overloaded_error api_error server_error timeout_error conflict_error",
     }
 )
@@ -127,6 +128,7 @@ class Asked:
         model: the model's name.
         key_env: the variable that holds the key, or None.
         proxy: the proxy between here and there, in words; "" for none.
+        tier: the tier that was asked for.
         prompt: what was asked; errors quote it, and its words are none of the server's.
     """
 
@@ -134,6 +136,7 @@ class Asked:
     model: str = ""
     key_env: str | None = None
     proxy: str = ""
+    tier: Tier = ""
     prompt: str = field(default="", repr=False)
 
 
@@ -293,6 +296,8 @@ def _message(
     if kind == "model":
         near = nearest(model, WELL_KNOWN)
         return f"{where}, unknown model {model!r}, or wrong base URL{because}{near}"
+    if asked.tier == "flex" and (told := _of_the_tier(kind, status, error)):
+        return f"{where}, {told.format(model)}{because}"
     if kind == "bad_request" and error.fields:
         return f"{where}, {model} does not accept {one_line(scrub(error.fields[0]), 60)!r}{because}"
     if kind == "bad_request":
@@ -307,6 +312,24 @@ def _message(
     if kind == "rate_limit" and wait is not None:
         return f"{where}, rate limit, retry after {wait:g} s{because}"
     return f"{where}, {_WORDS.get(kind, kind)}{because}"
+
+
+NO_ROOM = frozenset({"resource_unavailable", "capacity_exceeded"})
+"""Codes by which a cheaper tier says that its capacity is used up."""
+
+
+def _of_the_tier(kind: FaultKind, status: int, error: ErrorBody) -> str:
+    """What an error says of the tier that was asked for, and the way out; `{}` is the model's place."""
+    words = error.words.lower()
+    full = status == 498 or NO_ROOM & {*error.codes} or "resource unavailable" in words
+    if kind == "rate_limit" and full:
+        return (
+            "the flex tier has no room for {} now; wait longer with --deadline, or ask at the usual price with "
+            "--tier default"
+        )
+    if kind == "bad_request" and (TIER in error.fields or TIER in words or "flex" in words):
+        return "{} has no flex tier here; ask at the usual price with --tier default"
+    return ""
 
 
 _WORDS: dict[FaultKind, str] = {

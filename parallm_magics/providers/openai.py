@@ -114,6 +114,8 @@ class OpenAIProvider(BatchedProvider):
             body["temperature"] = task.temperature
         if task.effort is not None:
             body["reasoning_effort"] = task.effort
+        if task.tier == "flex":
+            body["service_tier"] = "flex"
         if task.stream and self.entry.stream_options:
             body["stream_options"] = {"include_usage": True}
         return merged(body, task.params)

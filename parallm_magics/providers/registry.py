@@ -11,12 +11,13 @@ import weakref
 from collections.abc import Callable, Iterable, Mapping
 from importlib import import_module
 from operator import is_
-from typing import Any
+from typing import Any, get_args
 
 from parallm_magics.core.entry_table import EntryTable
 from parallm_magics.core.foreign_text import one_line
 from parallm_magics.core.models import Model
 from parallm_magics.core.provider import Provider
+from parallm_magics.core.tasks import Tier
 from parallm_magics.errors import ModelError, OptionError, nearest, then
 from parallm_magics.providers.address import host_of
 from parallm_magics.providers.dialects import SYSTEM_ONE, Dialect
@@ -71,6 +72,8 @@ def _problems(entry: Any) -> Iterable[str]:
             yield f"{name} is not a valid regular expression: {error}"
     if not isinstance(entry.prices, str) and not _are_rates(entry.prices):
         yield "prices takes a genai-prices id, or {model: (dollars in, dollars out)} per million tokens"
+    if not _are_shares(entry.tiers):
+        yield 'tiers takes {"flex": share of the usual price, above 0 and at most 1, or None where it is unknown}'
     for key in entry.keys:
         if not VARIABLE.fullmatch(key):
             yield f"keys takes names of environment variables, not {scrub(key)!r}"
@@ -99,6 +102,16 @@ def _are_rates(prices: Any) -> bool:
     if not all(isinstance(pair, tuple | list) and len(pair) == 2 for pair in pairs):
         return False
     return all(isinstance(price, int | float) and 0 <= price < 1e6 for p in pairs for price in p)
+
+
+def _are_shares(tiers: Any) -> bool:
+    """Whether it gives a share, or None, by the name of a tier."""
+    if not isinstance(tiers, Mapping) or not {*tiers} <= {*get_args(Tier)}:
+        return False
+    return all(
+        share is None or (isinstance(share, int | float) and 0 < share <= 1)
+        for share in tiers.values()
+    )
 
 
 def _wrong_name(name: Any) -> Iterable[str]:

@@ -41,6 +41,8 @@ class ResponsesProvider(OpenAIProvider):
             body["temperature"] = task.temperature
         if task.effort is not None:
             body["reasoning"] = {"effort": task.effort}
+        if task.tier == "flex":
+            body["service_tier"] = "flex"
         return merged(body, task.params)
 
     def holding(self, reading: Reading) -> Mapping[str, Any]:

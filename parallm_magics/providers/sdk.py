@@ -183,7 +183,7 @@ class SdkProvider(BaseProvider):
     def _draft(self, task: Task) -> Draft:
         """A draft for the task's answer."""
         prompt, proxy = f"{task.system or ''} {task.prompt}", str(self._proxy or "")
-        return Draft(Asked(self.host, task.model.name, self._checked, proxy, prompt))
+        return Draft(Asked(self.host, task.model.name, self._checked, proxy, task.tier, prompt))
 
     def _drafted(self, task: Task, draft: Draft) -> Draft:
         """The draft with the request that asks for the answer."""

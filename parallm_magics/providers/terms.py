@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from parallm_magics.core.prices import TIER
 from parallm_magics.core.tasks import Terms
 
-TERMS = ("service_tier", "speed")
+TERMS = (TIER, "speed")
 """Fields by which the price table tells prices apart, in requests and in replies."""
 USUAL = frozenset({"", "default", "standard", "standard_only", "auto", "on_demand"})
 """Values of those that stand for the base price."""

@@ -43,7 +43,7 @@ def test_tiers_have_their_own_prices() -> None:
     """Flex is half, priority is double; the usual names are the base price."""
     base = price(task())
     assert base is not None
-    assert price(task(service_tier="flex")) == base / 2
+    assert price(task(service_tier="flex"), ("service_tier", "flex")) == base / 2
     assert price(task(service_tier="priority")) == base * 2
     for usual in ("default", "auto"):
         assert price(task(service_tier=usual)) == base

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from parallm_magics.core import prices
+from parallm_magics.core.batches import AT_BATCH_PRICE
 from parallm_magics.core.prices import Tariff
 from parallm_magics.core.tasks import Model, Terms, Usage
 from parallm_magics.providers import bill
@@ -20,7 +21,12 @@ COUNTS = st.one_of(
     st.integers(0, 10**6),
     st.sampled_from([0, 1, 99_999, 100_000, 100_001, 200_000, 200_001, 272_000, 272_001, 10**9]),
 )
-TERMS: tuple[Terms, ...] = ((), (("service_tier", "flex"),), (("service_tier", "priority"),))
+TERMS: tuple[Terms, ...] = (
+    (),
+    (("service_tier", "flex"),),
+    (("service_tier", "priority"),),
+    AT_BATCH_PRICE,
+)
 MODELS = (
     "claude-haiku-5-5",
     "claude-sonnet-5-5",
@@ -107,9 +113,9 @@ def test_an_absurd_usage_costs_no_answer_of_a_run(usage: Usage) -> None:
 
 
 def test_terms_that_the_table_does_not_know_have_no_price() -> None:
-    """The base price would be a guess: Groq's table has none of its tiers, and nobody has "ultra"."""
+    """The base price would be a guess: OpenRouter's table has no tiers, and nobody has "ultra"."""
     used = Usage(1000, 0, 0, 1000)
-    for name, tier in (("groq:llama-3.3-70b-versatile", "flex"), ("gpt-6-luna", "ultra")):
+    for name, tier in (("openrouter:openai/gpt-6-luna", "flex"), ("gpt-6-luna", "ultra")):
         assert bill.cost(parse_model(name), used) is not None
         assert bill.cost(parse_model(name), used, (("service_tier", tier),)) is None
 

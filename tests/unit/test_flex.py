@@ -1,0 +1,451 @@
+"""The flex tier: who has it, what is sent, how long it may take, and that the price follows the reply."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from asking import MODELS, fanned, sections, served, voted
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from provider import Act, Loopback
+from virtual_time import run_virtual
+
+from parallm_magics.cell.options import Options
+from parallm_magics.cell.time_limits import FLEX, USUAL, limits_of
+from parallm_magics.core import prices
+from parallm_magics.core.batches import AT_BATCH_PRICE
+from parallm_magics.core.models import Model
+from parallm_magics.core.provider import CallFailed
+from parallm_magics.core.tasks import Record, Said, Task, Usage
+from parallm_magics.errors import BudgetExceeded, ModelError, OptionError, ParallmError
+from parallm_magics.providers import bill, registry
+from parallm_magics.providers.entries import ENTRIES, WITH_FLEX
+from parallm_magics.providers.faults import Asked, fault_of_answer
+from parallm_magics.providers.registry import parse_model
+from parallm_magics.simulation.simulated import SimulatedProvider
+
+USED = Usage(1000, 0, 0, 1000)
+LUNA = "gpt-6-luna"
+BY_RESPONSES = "openai-responses:gpt-6-luna"
+WIRES = pytest.mark.parametrize("model", [LUNA, BY_RESPONSES])
+STREAMED = pytest.mark.parametrize("stream", ["on", "off"])
+FULL = {"error": {"type": "resource_unavailable", "message": "Resource unavailable, try later."}}
+
+
+@pytest.fixture
+def server() -> Iterator[Loopback]:
+    """A scripted provider of both makers' dialects."""
+    with served() as loopback:
+        yield loopback
+
+
+def task(model: str, tier: Any = "", **params: Any) -> Task:
+    """A call at a tier."""
+    return Task(0, "w", parse_model(model), "ask", tier=tier, params=params)
+
+
+def asked(model: str, **options: Any) -> Record:
+    """The record of one call."""
+    return asyncio.run(fanned("%section a\nask", model=model, **options)).results[0]
+
+
+def at_usual(record: Record) -> Decimal:
+    """What its tokens cost at the usual price."""
+    assert record.usage is not None
+    found = bill.cost(Model(*record.model.split(":", 1)), record.usage)
+    assert found is not None
+    return found
+
+
+def replying(model: str, said: str | None, stream: str = "off") -> Act:
+    """A good answer that names this tier, or none; a stream says it in each of its events."""
+    tier = {} if said is None else {"service_tier": said}
+    if model == BY_RESPONSES:
+        text = [{"type": "output_text", "text": "yes"}]
+        usage = {"input_tokens": 50, "output_tokens": 5}
+        output = [{"type": "message", "content": text}]
+        whole = {"status": "completed", "output": output, "model": LUNA, "usage": usage, **tier}
+        events: list[dict[str, Any]] = [
+            {"type": "response.output_text.delta", "output_index": 0, "delta": "yes"},
+            {"type": "response.completed", "response": whole},
+        ]
+    else:
+        usage = {"prompt_tokens": 50, "completion_tokens": 5}
+        choice = {"index": 0, "message": {"content": "yes"}, "finish_reason": "stop"}
+        whole = {"choices": [choice], "model": LUNA, "usage": usage, **tier}
+        events = [
+            {"choices": [{"index": 0, "delta": {"content": "yes"}}], **tier},
+            {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}], **tier},
+            {"choices": [], "usage": usage, **tier},
+        ]
+    if stream == "off":
+        return Act(body=whole)
+    body = "".join(f"data: {json.dumps(event)}\n\n" for event in events)
+    return Act(headers={"content-type": "text/event-stream"}, body=body)
+
+
+# --- what is sent ---------------------------------------------------------------------------------
+
+
+@WIRES
+@STREAMED
+def test_the_tier_is_asked_for(server: Loopback, model: str, stream: str) -> None:
+    """As a field of the request, and only where the user asks for it."""
+    asked(model, stream=stream)
+    asked(model, stream=stream, tier="default")
+    asked(model, stream=stream, tier="flex")
+    assert [call.body.get("service_tier") for call in server.log] == [None, None, "flex"]
+
+
+def test_each_block_may_ask_at_its_own_tier(server: Loopback) -> None:
+    """The word stands wherever -m may; a block's own wins."""
+    text = "%section a\nx\n%section b --tier default\ny\n%guardrail --tier default\nMay it?"
+    server.answers = {"May it?": "ALLOW"}
+    asyncio.run(fanned(text, model=LUNA, tier="flex"))
+    tiers = {call.prompt.split()[0]: call.body.get("service_tier") for call in server.log}
+    assert tiers == {"x": "flex", "y": None, "May": None}
+
+
+@pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.name)
+def test_only_who_has_the_tier_is_asked(entry: Any) -> None:
+    """Before any call: the error names the provider, those that have it, and the way back."""
+    provider = registry.make(entry)
+    call = Task(0, "w", Model(entry.name, "m"), "ask", tier="flex")
+    if entry.name in WITH_FLEX or entry.simulated:
+        provider.check(call)
+        return
+    with pytest.raises(ModelError) as caught:
+        provider.check(call)
+    told = str(caught.value)
+    assert f"{entry.name} has no flex tier" in told
+    assert "--tier default" in told
+    assert all(name in told for name in WITH_FLEX)
+    assert ("--batch" in told) == ("batch" in entry.tiers)
+
+
+def test_the_tier_and_the_field_are_not_both_given(server: Loopback) -> None:
+    """They might contradict each other."""
+    with pytest.raises(ModelError, match="--tier flex and --param service_tier"):
+        asked(LUNA, tier="flex", param='service_tier="priority"')
+    assert server.log == []
+
+
+def test_another_word_is_refused(server: Loopback) -> None:
+    """With the words that there are."""
+    with pytest.raises(OptionError, match="flex"):
+        asked(LUNA, tier="cheap")
+    with pytest.raises(ParallmError, match="anthropic has no flex tier"):
+        asked(MODELS["anthropic"], tier="flex")
+    assert server.log == []
+
+
+# --- how long it may take -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "limits"),
+    [
+        ({}, USUAL),
+        ({"tier": "flex"}, FLEX),
+        ({"tier": "flex", "timeout": 5.0}, (5.0, 5.0, 900.0)),
+        ({"tier": "flex", "deadline": 30.0}, (600.0, 60.0, 30.0)),
+        ({"timeout": 5.0, "deadline": 9.0}, (5.0, 5.0, 9.0)),
+    ],
+    ids=str,
+)
+def test_a_flex_call_may_take_minutes(options: dict[str, Any], limits: tuple[float, ...]) -> None:
+    """Unless the user has set a limit."""
+    assert limits_of(Options(**options)) == limits
+
+
+@pytest.mark.parametrize(
+    ("options", "status"),
+    [
+        ({}, "timed_out"),
+        ({"tier": "flex"}, "ok"),
+        ({"tier": "flex", "timeout": 100}, "timed_out"),
+        ({"tier": "flex", "deadline": 100}, "timed_out"),
+    ],
+    ids=str,
+)
+def test_a_simulated_answer_of_minutes(options: dict[str, Any], status: str) -> None:
+    """One of eight minutes comes at the flex tier alone; it costs nothing, as ever."""
+    record = asked("sim:?latency=480&scale=0", **options)
+    assert (record.status, record.simulated, record.cost) == (status, True, None)
+
+
+# --- what it costs --------------------------------------------------------------------------------
+
+
+@WIRES
+@STREAMED
+@pytest.mark.parametrize(
+    ("said", "share"),
+    [("flex", "0.5"), ("default", "1"), ("priority", "2"), (None, "1"), ("auto", "1")],
+)
+def test_the_price_is_the_one_that_the_reply_names(
+    server: Loopback, model: str, stream: str, said: str | None, share: str
+) -> None:
+    """A flex call that is answered at the usual tier costs all; so does one that says nothing."""
+    server.script(LUNA, replying(model, said, stream))
+    record = asked(model, stream=stream, tier="flex")
+    assert record.status == "ok"
+    assert record.cost == at_usual(record) * Decimal(share)
+
+
+def test_a_tier_that_an_account_uses_by_itself_is_priced_too(server: Loopback) -> None:
+    """Nobody asked for it; the reply says it."""
+    server.script(LUNA, replying(LUNA, "flex"))
+    record = asked(LUNA, stream="off")
+    assert record.cost == at_usual(record) / 2
+
+
+@pytest.mark.parametrize(
+    ("model", "tier", "share"),
+    [
+        # In the table of prices.
+        (LUNA, "flex", "0.5"),
+        (LUNA, "batch", "0.5"),
+        ("claude-haiku-5-5", "batch", "0.5"),
+        ("claude-opus-4-6", "batch", "0.5"),
+        # Not there: the share that the provider states for all of its models.
+        ("gpt-4", "flex", "0.5"),
+        ("claude-3-haiku-20240307", "batch", "0.5"),
+        ("azure:gpt-6-luna", "flex", "0.5"),
+        ("azure:gpt-6-luna", "priority", None),
+        ("gemini:gemini-2.0-flash", "flex", "0.5"),
+        ("groq:llama-3.3-70b-versatile", "flex", "1"),
+        # The provider states none.
+        ("openrouter:openai/gpt-6-luna", "flex", None),
+        ("mistral:mistral-small-latest", "flex", None),
+        ("deepseek:deepseek-chat", "batch", None),
+    ],
+)
+def test_the_share_of_each_provider(model: str, tier: str, share: str | None) -> None:
+    """By the table, else as the provider states it for all of its models; else nobody knows."""
+    base = bill.cost(parse_model(model), USED)
+    assert base is not None
+    found = bill.cost(parse_model(model), USED, ((prices.TIER, tier),))
+    assert found == (None if share is None else base * Decimal(share))
+
+
+@pytest.mark.parametrize("model", [LUNA, "claude-haiku-5-5", "azure:gpt-6-luna", "gpt-4"])
+@settings(max_examples=30)
+@given(
+    usage=st.builds(
+        Usage, *(st.integers(0, 400_000) | st.sampled_from([0, 272_001]) for _ in range(4))
+    )
+)
+def test_a_cheaper_tier_is_never_dearer(model: str, usage: Usage) -> None:
+    """Whatever the tokens, below and above a price tier."""
+    usual = bill.cost(parse_model(model), usage)
+    for tier in ("flex", "batch"):
+        found = bill.cost(parse_model(model), usage, ((prices.TIER, tier),))
+        if usual is not None and found is not None:
+            assert 0 <= found <= usual
+
+
+def test_a_provider_of_ones_own_may_state_its_share() -> None:
+    """With prices of its own: exactly that share, also of what a call costs at most."""
+    registry.register_provider(
+        "halves", "https://x.example/v1", prices={"m": (1.0, 4.0)}, tiers={"flex": 0.25}
+    )
+    try:
+        model = parse_model("halves:m")
+        usual = bill.cost(model, USED)
+        assert usual == Decimal("0.005")
+        assert bill.cost(model, USED, ((prices.TIER, "flex"),)) == usual / 4
+        assert bill.cost(model, USED, ((prices.TIER, "batch"),)) is None
+        assert bill.worst(model, 10, 10, ((prices.TIER, "flex"),)) == bill.worst(model, 10, 10)
+    finally:
+        registry.forget("halves")
+
+
+@pytest.mark.parametrize(
+    "tiers", [{"cheap": 0.5}, {"flex": 0}, {"flex": 1.5}, {"flex": "half"}, ["flex"]], ids=str
+)
+def test_a_share_that_cannot_be_is_refused(tiers: Any) -> None:
+    """When it is registered, in one line."""
+    with pytest.raises(OptionError, match="tiers takes"):
+        registry.register_provider("odd", "https://x.example/v1", tiers=tiers)
+    assert registry.find("odd") is None
+
+
+# --- a batch --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("model", [LUNA, BY_RESPONSES, "claude-haiku-5-5"])
+@pytest.mark.parametrize("said", [(), AT_BATCH_PRICE, ((prices.TIER, "default"),)], ids=str)
+def test_what_is_asked_within_a_batch_has_its_price(model: str, said: Any) -> None:
+    """Whatever the body of the reply says of a tier: there is no other way for it to be answered."""
+    usual = bill.price(task(model), USED, Said())
+    assert usual is not None
+    assert bill.price(task(model, "batch"), USED, Said(said)) == usual / 2
+    # What is paid for besides the tokens stays unknown.
+    assert bill.price(task(model, "batch"), USED, Said((*said, ("said", "web_search")))) is None
+
+
+@pytest.mark.parametrize("model", [LUNA, BY_RESPONSES, "claude-haiku-5-5"])
+def test_the_worst_of_a_batch_is_its_own_price(model: str) -> None:
+    """A flex call may be answered at the usual price, a batch may not."""
+    parsed = parse_model(model)
+    usual = bill.worst(parsed, 1000, 1000)
+    assert usual is not None
+    assert bill.worst(parsed, 1000, 1000, AT_BATCH_PRICE) == usual / 2
+    if "flex" in registry.entry_of(parsed.provider).tiers:
+        assert bill.worst(parsed, 1000, 1000, ((prices.TIER, "flex"),)) == usual
+
+
+# --- caps -----------------------------------------------------------------------------------------
+
+
+def test_a_cap_holds_at_the_dearer_price(server: Loopback) -> None:
+    """Room for two calls at the flex tier is none for two that may be answered at the usual one."""
+    most = bill.worst(parse_model(LUNA), len("ask 0"), 100)
+    assert most is not None
+    server.script(LUNA, replying(LUNA, "default"), replying(LUNA, "default"))
+    more: dict[str, Any] = {"stream": "off", "max_tokens": 100, "concurrency": 1}
+    with pytest.raises(BudgetExceeded) as caught:
+        asyncio.run(fanned(sections(LUNA, LUNA), tier="flex", max_cost=most, **more))
+    first, second = caught.value.records
+    assert first.cost == at_usual(first)
+    assert (second.attempts, len(server.log)) == ((), 1)
+
+
+def test_a_cap_is_refused_where_nobody_knows_the_price() -> None:
+    """The way out names the option that the user typed."""
+    told = bill.unbounded(task("openrouter:openai/gpt-6-luna", "flex"))
+    assert "with service_tier=flex" in told
+    assert told.endswith("remove the cap or --tier flex")
+    assert bill.unbounded(task(LUNA, "flex")) == ""
+    assert bill.unbounded(task("claude-haiku-5-5", "batch")) == ""
+
+
+# --- refusals -------------------------------------------------------------------------------------
+
+
+@WIRES
+def test_no_room_is_a_rate_limit_and_asked_again(server: Loopback, model: str) -> None:
+    """However often within the deadline: it costs nothing, and is no matter of money."""
+    refusal = Act(status=429, headers={"retry-after-ms": "1"}, body=FULL)
+    server.script(LUNA, refusal, refusal, replying(model, "default"))
+    record = asked(model, stream="off", tier="flex", retries=0)
+    assert [attempt.outcome for attempt in record.attempts] == ["rate_limit"] * 2 + ["ok"]
+    assert record.cost == at_usual(record)
+
+
+@WIRES
+def test_no_room_until_the_deadline_says_the_way_out(server: Loopback, model: str) -> None:
+    """Two of them: to wait longer, and the usual price."""
+    server.script(LUNA, *[Act(status=429, headers={"retry-after": "3600"}, body=FULL)] * 3)
+    record = asked(model, stream="off", tier="flex")
+    assert record.status == "failed"
+    assert record.error is not None
+    assert record.error.kind == "rate_limit"
+    assert "the flex tier has no room for gpt-6-luna now" in record.error.message
+    assert "--deadline" in record.error.message
+    assert "--tier default" in record.error.message
+    assert record.cost == 0
+
+
+FAULTS: list[tuple[str, int, Mapping[str, Any], str, str]] = [
+    ("by its type", 429, FULL, "rate_limit", "no room"),
+    (
+        "by its code",
+        429,
+        {"error": {"code": "resource_unavailable", "message": ""}},
+        "rate_limit",
+        "no room",
+    ),
+    ("in words", 429, {"error": {"message": "Resource Unavailable"}}, "rate_limit", "no room"),
+    (
+        "groq's",
+        498,
+        {"error": {"code": "capacity_exceeded", "message": "x"}},
+        "rate_limit",
+        "no room",
+    ),
+    ("in a stream", 200, FULL, "rate_limit", "no room"),
+    (
+        "a usual limit",
+        429,
+        {"error": {"code": "rate_limit_exceeded", "message": "slow"}},
+        "rate_limit",
+        "rate limit",
+    ),
+    (
+        "money",
+        429,
+        {"error": {"code": "insufficient_quota", "message": "pay"}},
+        "quota",
+        "out of money",
+    ),
+    (
+        "no such tier",
+        400,
+        {"error": {"param": "service_tier", "message": "x"}},
+        "bad_request",
+        "has no flex tier",
+    ),
+    (
+        "the same in words",
+        400,
+        {"error": {"message": "Unsupported service_tier: flex"}},
+        "bad_request",
+        "has no flex tier",
+    ),
+    (
+        "another field",
+        400,
+        {"error": {"param": "top_k", "message": "x"}},
+        "bad_request",
+        "does not accept 'top_k'",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind", "said"), [row[1:] for row in FAULTS], ids=[row[0] for row in FAULTS]
+)
+def test_a_refusal_of_the_tier_is_told_apart(
+    status: int, body: Mapping[str, Any], kind: str, said: str
+) -> None:
+    """From a usual limit, from money and from other fields; without the tier nothing is said of it."""
+    fault = fault_of_answer(status, {}, body, Asked("x.example", "m", tier="flex"))
+    assert fault.kind == kind
+    assert said in fault.message
+    plain = fault_of_answer(status, {}, body, Asked("x.example", "m"))
+    assert plain.kind == kind
+    assert "flex tier" not in plain.message
+
+
+# --- decision models and simulations --------------------------------------------------------------
+
+
+def test_a_decision_model_has_no_tiers() -> None:
+    """As a voter it does without, and says so; as a guard of a flex cell it is asked as usual."""
+    run = asyncio.run(
+        voted(
+            "%voter a\nGood?\n%voter b -m sim:?sharpness=3\nGood?",
+            model="sim",
+            choices="yes,no",
+            tier="flex",
+        )
+    )
+    assert any("does not use --tier" in note for note in run.notes)
+
+
+def test_the_simulation_takes_it() -> None:
+    """It has no price and no tiers, so that a lesson can be tried without a key."""
+    provider = SimulatedProvider()
+    call = task("sim", "flex")
+    provider.check(call)
+    try:
+        run_virtual(provider.complete(call, lambda *_: None))
+    except CallFailed as failed:  # pragma: no cover
+        raise AssertionError from failed
