@@ -176,11 +176,18 @@ def rows(case: Case, ways: Sequence[str]) -> Iterator[tuple[str, ...]]:
             yield f"{items:,} items, {way}", took, found.limit, dollars(found.cost)
 
 
-def computed(title: str, case: Case, ways: Sequence[str] = tuple(WAYS)) -> str:
+def offered(case: Case) -> list[str]:
+    """The ways that the provider has a price for; all, where there is no price at all."""
+    known = case.cost(1) is not None
+    return [way for way in WAYS if not known or WAYS[way](case, 1).cost is not None]
+
+
+def computed(title: str, case: Case, ways: Sequence[str] = ()) -> str:
     """A heading, what is given and what is measured, and the table."""
     head = ("", "time", "limited by", "cost")
     width = len(head) - (case.model is None)
-    return laid_out(title, given(case), [row[:width] for row in (head, *rows(case, ways))])
+    lines = [row[:width] for row in (head, *rows(case, ways or offered(case)))]
+    return laid_out(title, given(case), lines)
 
 
 def laid_out(title: str, about: str, lines: Sequence[Sequence[str]]) -> str:
