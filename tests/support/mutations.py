@@ -83,6 +83,7 @@ MUTATIONS: dict[str, tuple[Mutation, ...]] = {
         _of("answer", 0, 'return f"ANSWER: {topic}"', 'return f"ANSWER: {topic}."', 2),
         _of("option", 2, "--flag yes", "--flag no", 2, 3, 4),
         _of("prompt", 7, "Is this ticket urgent?", "Is this ticket really urgent?", 7),
+        _of("option", 18, "--each inbox --batch", "--each ten --batch", 19),
     ),
     "measuring": (
         _of("prompt", 3, "What is this ticket about?", "What is that ticket about?", 3, 5, 6),
