@@ -8,6 +8,7 @@ from typing import Any
 
 from parallm_magics.answers.label_probabilities import has_levels, labels_of_reading
 from parallm_magics.core.models import Model
+from parallm_magics.core.prices import TIER
 from parallm_magics.core.schemas import Schema
 from parallm_magics.core.tasks import Reading, Task
 from parallm_magics.errors import OptionError
@@ -179,6 +180,8 @@ class Asking:
         if task.effort is not None:
             name, form = dialect.effort
             own[name] = form.format(quoted(task.effort))
+        if task.tier == "flex" and not _is_simulated(task):
+            own[TIER] = quoted(task.tier)
         if task.temperature is not None:
             (own if dialect.temperature else body)["temperature"] = task.temperature
         if task.enforced and task.reading is not None and task.reading.schema is None:

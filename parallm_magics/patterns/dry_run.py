@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -10,15 +9,16 @@ from typing import Any, NamedTuple
 
 from parallm_magics import display
 from parallm_magics.answers.label_probabilities import labels_of_reading
-from parallm_magics.answers.questions import gathered, sent_texts
+from parallm_magics.answers.questions import gathered
 from parallm_magics.cell.auxiliary_calls import Guard
 from parallm_magics.cell.plan import Plan
-from parallm_magics.core.tasks import CHARS_PER_TOKEN, Said, Task, Usage
+from parallm_magics.core.tasks import Task, Tier
 from parallm_magics.errors import OptionError
 from parallm_magics.patterns.guard_verdicts import percent
 from parallm_magics.patterns.guardrail import guard_tasks
 from parallm_magics.patterns.opening import most_of_try
 from parallm_magics.patterns.shown import drawn, printed
+from parallm_magics.patterns.tier_costs import TierCosts, tokens_of, told
 from parallm_magics.providers import bill, registry
 
 MOST_TASKS = 200
@@ -40,6 +40,9 @@ class Preview:
         no_cap: why the run would be refused, as its `--max-cost` cannot be kept; "" where it can.
         unpaid: which call the run would not ask, as its `--max-cost` is too low for it; "" for none.
         prompts: how many prompts there are, where one call may ask several questions.
+        costs: where some calls are asked at a cheaper tier, US dollars if every answer used all of its
+            max_tokens and came at this tier, for the usual one ("") and each that could be asked for;
+            None where no price is known.
         blocks: the label by which a guard blocks, by the place of each of its calls.
         notes: what the reader should know of the cell's text, one line each.
     """
@@ -53,6 +56,7 @@ class Preview:
     notes: tuple[str, ...] = ()
     unpaid: str = ""
     prompts: int = 0
+    costs: Mapping[Tier, Decimal | None] = field(default_factory=dict)
 
     def _blocks(self) -> list[display.Block]:
         workers = [task for task in self.tasks if task.role == "worker"]
@@ -77,7 +81,6 @@ class Preview:
 
     @property
     def _title(self) -> str:
-        most = "unknown" if self.most_cost is None else f"at most {display.money(self.most_cost)}"
         first = self.tasks[0]
         how = "streamed" if first.stream else "plain requests"
         how = "in a batch" if first.tier == "batch" else how
@@ -88,7 +91,7 @@ class Preview:
         refused += f"; this run would skip {self.unpaid}" if self.unpaid else ""
         return (
             f"Dry run, no model was called: {calls}, about {self.input_tokens:,} input tokens, "
-            f"cost {most}{refused}"
+            f"cost {told(self.most_cost, self.costs)}{refused}"
         )
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
@@ -128,36 +131,44 @@ def preview(plan: Plan, ahead: Callable[[Plan, int], Sequence[Ahead]]) -> Previe
         )
     shown: list[Task] = []
     calls = tokens = answers = prompts = 0
-    most: Decimal | None = Decimal(0)
+    costs = TierCosts((*plan.calls.kinds, *plan.auxiliary))
     split: list[str] = []
     for task in gathered(plan.calls.read(), plan.calls.size, split.append):
         if isinstance(task, Task):
             calls += 1
             prompts += len(task.asked)
-            tokens += _tokens(task)
+            tokens += tokens_of(task)
             answers += 0 if task.model.decides else task.max_tokens
-            most = _sum(most, most_cost(task))
+            costs.add(task)
             shown += task.asked[: max(MOST_TASKS - len(shown), 0)]
     shown.sort(key=lambda task: task.index)
     for task in gathered(guard_tasks(plan.guards), 0, split.append):
         assert isinstance(task, Task)
         calls += 1
         prompts += len(task.asked)
-        tokens += _tokens(task)
-        most = _sum(most, most_cost(task))
+        tokens += tokens_of(task)
+        costs.add(task)
         shown += task.asked
     before = calls
     for task, times, read in ahead(plan, answers):
         calls += times
-        tokens += times * _tokens(task)
-        cost = most_cost(task, read)
-        most = _sum(most, None if cost is None else times * cost)
+        tokens += times * tokens_of(task)
+        costs.add(task, times, read)
         shown.append(task)
     blocks = {task.index: _blocking(guard) for guard in plan.guards for task in guard.tasks}
     notes = (*plan.notes, *split)
     prompts += calls - before
     return Preview(
-        tuple(shown), calls, tokens, most, _no_cap(plan), blocks, notes, _unpaid(plan), prompts
+        tuple(shown),
+        calls,
+        tokens,
+        costs.most,
+        _no_cap(plan),
+        blocks,
+        notes,
+        _unpaid(plan),
+        prompts,
+        costs.at,
     )
 
 
@@ -186,10 +197,6 @@ def _simulated(task: Task) -> bool:
     return registry.entry_of(task.model.provider).simulated
 
 
-def _sum(one: Decimal | None, other: Decimal | None) -> Decimal | None:
-    return None if one is None or other is None else one + other
-
-
 def _titled(task: Task) -> str:
     """A call's name and, where there are items, what it is about."""
     item = display.item_of(task)
@@ -200,24 +207,14 @@ def _asked(task: Task) -> str:
     """Which model is asked, and how."""
     temperature = [] if task.temperature is None else [f"temperature {task.temperature:g}"]
     effort = [] if task.effort is None else [f"effort {task.effort}"]
-    return ", ".join([str(task.model), *temperature, *effort])
+    tier = ["flex tier"] if task.tier == "flex" else []
+    return ", ".join([str(task.model), *temperature, *effort, *tier])
 
 
 def _whole(task: Task) -> str:
     if task.model.decides and task.reading is not None:
         return f"{task.prompt}\n\n[labels]\n{', '.join(labels_of_reading(task.reading))}"
     return f"[system]\n{task.system}\n\n[prompt]\n{task.prompt}" if task.system else task.prompt
-
-
-def _tokens(task: Task) -> int:
-    return math.ceil(sum(map(len, sent_texts(task))) / CHARS_PER_TOKEN)
-
-
-def most_cost(task: Task, read: int = 0) -> Decimal | None:
-    """The cost where the answer, and the answers that it reads, use all of their max_tokens."""
-    wrote = 0 if task.model.decides else task.max_tokens
-    usage = Usage(_tokens(task) + read, output_tokens=wrote)
-    return bill.price(task, usage, Said())
 
 
 def _blocking(guard: Guard) -> str:

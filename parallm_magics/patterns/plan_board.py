@@ -13,7 +13,7 @@ from parallm_magics.cell.rendering import MOST_STREAMED
 from parallm_magics.core.tasks import Reading, Record
 from parallm_magics.display import Board, FieldStandings
 from parallm_magics.patterns.ballots import count_ballots
-from parallm_magics.patterns.dry_run import most_cost
+from parallm_magics.patterns.tier_costs import most_cost
 from parallm_magics.providers.registry import Clients
 from parallm_magics.voting import field_keys, same_answer_key
 from parallm_magics.voting.pick_rules import rule_named

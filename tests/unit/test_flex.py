@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 from provider import Act, Loopback
 from virtual_time import run_virtual
 
+from parallm_magics import fanout
+from parallm_magics.api import plan_cell
 from parallm_magics.cell.options import Options
 from parallm_magics.cell.time_limits import FLEX, USUAL, limits_of
 from parallm_magics.core import prices
@@ -23,6 +25,8 @@ from parallm_magics.core.models import Model
 from parallm_magics.core.provider import CallFailed
 from parallm_magics.core.tasks import Record, Said, Task, Usage
 from parallm_magics.errors import BudgetExceeded, ModelError, OptionError, ParallmError
+from parallm_magics.export.program import program
+from parallm_magics.patterns.dry_run import Preview
 from parallm_magics.providers import bill, registry
 from parallm_magics.providers.entries import ENTRIES, WITH_FLEX
 from parallm_magics.providers.faults import Asked, fault_of_answer
@@ -422,6 +426,76 @@ def test_a_refusal_of_the_tier_is_told_apart(
     plain = fault_of_answer(status, {}, body, Asked("x.example", "m"))
     assert plain.kind == kind
     assert "flex tier" not in plain.message
+
+
+# --- what is shown before and without a call ------------------------------------------------------
+
+
+def previewed(text: str, **options: Any) -> Preview:
+    """The dry run of a fan-out."""
+    found = asyncio.run(fanout(text, dry_run=True, **options))
+    assert isinstance(found, Preview)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("options", "shares"),
+    [
+        ({}, {}),
+        ({"tier": "default"}, {}),
+        ({"tier": "flex"}, {"": 1, "flex": 2, "batch": 2}),
+        ({"batch": True}, {"": 1, "flex": 2, "batch": 2}),
+        ({"tier": "flex", "model": "azure:gpt-6-luna"}, {"": 1, "flex": 2}),
+        ({"batch": True, "model": "claude-haiku-5-5"}, {"": 1, "batch": 2}),
+    ],
+    ids=str,
+)
+def test_a_dry_run_tells_the_prices_side_by_side(
+    options: dict[str, Any], shares: dict[str, int]
+) -> None:
+    """Where a cheaper tier is asked for: those that there are, and the most is the asked one's."""
+    asking = {"model": LUNA, "each": "docs", "variables": {"docs": ["a", "b"]}, **options}
+    found = previewed("ask {{item}}", **asking)
+    usual = previewed("ask {{item}}", **asking | {"tier": "default", "batch": False}).most_cost
+    assert usual is not None
+    assert found.costs == {tier: usual / share for tier, share in shares.items()}
+    assert found.most_cost == (usual / 2 if "batch" in options else usual)
+    told = " ".join(repr(found).split())
+    assert ("at the flex tier" in told) == ("flex" in shares)
+    assert ("in a batch)" in told.replace("(in a batch)", "")) == ("batch" in shares)
+    assert (", flex tier" in told) == ("flex" in shares and "batch" not in options)
+
+
+def test_a_dry_run_of_a_simulation_has_no_prices() -> None:
+    """At any tier."""
+    found = previewed("ask", model="sim", tier="flex")
+    assert (found.most_cost, set(found.costs.values())) == (None, {None})
+    assert "cost unknown" in repr(found)
+    assert "usual price" not in repr(found)
+
+
+def test_only_what_is_asked_at_a_cheaper_tier_differs() -> None:
+    """A guard and a synthesis at the usual one cost the same whatever the workers do."""
+    text = "%section a\nask\n%section b\nask\n%synthesis --tier default\nMerge."
+    found = previewed(text, model=LUNA, tier="flex")
+    alone = previewed(text, model=LUNA)
+    usual, flex = found.costs[""], found.costs["flex"]
+    assert usual is not None
+    assert flex is not None
+    assert usual == alone.most_cost
+    assert usual / 2 < flex < usual
+
+
+@WIRES
+def test_the_program_asks_at_the_tier(model: str) -> None:
+    """By the SDK's own argument, and with time for it."""
+    source = program(plan_cell("fanout", f"-m {model} --tier flex", "%section a\nask", {}))
+    compile(source, "program", "exec")
+    assert "service_tier='flex'" in source or 'service_tier="flex"' in source
+    assert "SECONDS = 900" in source
+    plain = program(plan_cell("fanout", f"-m {model}", "%section a\nask", {}))
+    assert "service_tier" not in plain
+    assert "SECONDS = 120" in plain
 
 
 # --- decision models and simulations --------------------------------------------------------------
