@@ -34,7 +34,8 @@ def written(pieces: Iterable[bytes]) -> IO[bytes]:
     """A file of these pieces, at its beginning; whoever closes it deletes it."""
     file = tempfile.SpooledTemporaryFile(HELD_BYTES)  # noqa: SIM115  closed by the caller
     try:
-        file.writelines(pieces)
+        for piece in pieces:  # `writelines` would hold them all before it moves to the disk
+            file.write(piece)
         file.seek(0)
     except BaseException:
         file.close()

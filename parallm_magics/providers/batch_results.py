@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 from parallm_magics.core.batches import AT_BATCH_PRICE, BatchRequest, BatchResult
@@ -137,8 +136,7 @@ class ResultReader:
         name, told = string(data.get("custom_id")), self._told(data)
         if not name or told is None:
             return None
-        task = replace(self._known.get(name, NOBODY), stream=False)
-        return BatchResult(name, self._end(task, told))
+        return BatchResult(name, self._end(self._known.get(name, NOBODY), told))
 
     def _end(self, task: Task, told: Told) -> Reply | CallFailed:
         """What one request comes to, read as an answer by itself."""
@@ -150,28 +148,20 @@ class ResultReader:
         if told.status >= 300 or _is_error(body):
             status = told.status if told.status >= 300 else 200
             fault = fault_of_answer(status, {}, body, draft.asked)
-            self._speech.refusals.judged(
-                task, draft, fault, body
-            )  # so that the next try goes without
-            draft.usage = Usage()
+            # What is not taken is left out of the next try.
+            self._speech.refusals.judged(task, draft, fault, body)
         elif not isinstance(body, dict) or not self._speech.take(body, draft):
             fault = Fault("not_an_answer", f"{self._host}: a result of the batch is no API answer")
         else:
             draft.ended = True
             self._speech.refusals.accepted(draft)
-        draft.begun = fault is None
-        return _at_batch_price(draft.outcome(task, fault), fault is not None and told.status >= 300)
-
-
-def _at_batch_price(end: Reply | CallFailed, free: bool) -> Reply | CallFailed:
-    """The end with the terms of a batch, whatever tier it names itself."""
-    terms = (*(term for term in end.terms if term[0] != "service_tier"), *AT_BATCH_PRICE)
-    if isinstance(end, Reply):
-        return replace(end, terms=terms)
-    end.terms = terms
-    if free:  # a request that ends in an error is not paid
-        end.usage = Usage()
-    return end
+        # Whatever tier it names itself.
+        named = (term for term in draft.terms if term[0] != AT_BATCH_PRICE[0][0])
+        draft.terms = (*named, *AT_BATCH_PRICE)
+        end = draft.outcome(task, fault)
+        if isinstance(end, CallFailed) and told.status >= 300:
+            end.usage = Usage()  # a request that ends in an error is not paid
+        return end
 
 
 def _is_error(body: object) -> bool:

@@ -36,6 +36,8 @@ from parallm_magics.providers.speech import Speech
 
 SECONDS = 60.0  # of silence, of a request about a batch
 SENDING_SECONDS = 600.0  # of silence, once all requests have been sent
+STREAMING = ("stream", "stream_options")
+"""Fields of requests whose answers come as streams."""
 PAGE = 100  # batches of a list at once
 NO_SUCH = frozenset({404, 405, 501})
 # Statuses below 500 by which a server may have taken what it was sent.
@@ -184,7 +186,8 @@ class SdkBatches:
 
     def _body(self, request: BatchRequest) -> Mapping[str, Any]:
         """The body of one call, as it would be posted by itself to be answered whole."""
-        return self._speech.request(replace(request.task, stream=False)).sent
+        sent = self._speech.request(request.task).sent
+        return {name: value for name, value in sent.items() if name not in STREAMING}
 
     async def _written(self, pieces: Iterator[bytes]) -> IO[bytes]:
         """A file of what is sent, made beside the loop.
