@@ -20,7 +20,7 @@ from parallm_magics.errors import (
 
 if TYPE_CHECKING:
     from parallm_magics.api import fanout, vote
-    from parallm_magics.patterns.fanout import FanoutRun
+    from parallm_magics.patterns.fanout_run import FanoutRun
     from parallm_magics.patterns.vote_run import VoteRun
     from parallm_magics.providers.registry import register_provider
     from parallm_magics.study.study_run import StudyRun
@@ -48,7 +48,7 @@ __all__ = [
 _LATE = {
     "fanout": "parallm_magics.api",
     "vote": "parallm_magics.api",
-    "FanoutRun": "parallm_magics.patterns.fanout",
+    "FanoutRun": "parallm_magics.patterns.fanout_run",
     "StudyRun": "parallm_magics.study.study_run",
     "VoteRun": "parallm_magics.patterns.vote_run",
     "register_provider": "parallm_magics.providers.registry",

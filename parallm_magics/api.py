@@ -16,7 +16,8 @@ from parallm_magics.cell.plan import Plan, make_plan
 from parallm_magics.core import host
 from parallm_magics.errors import CellSyntaxError, OptionError
 from parallm_magics.patterns.dry_run import Preview
-from parallm_magics.patterns.fanout import FanoutPattern, FanoutRun
+from parallm_magics.patterns.fanout import FanoutPattern
+from parallm_magics.patterns.fanout_run import FanoutRun
 from parallm_magics.patterns.pending import Pending
 from parallm_magics.patterns.run_context import of_its_own
 from parallm_magics.patterns.runner import Pattern

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import AsyncIterator, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -12,6 +11,7 @@ from parallm_magics.answers.reading_kinds import is_free_text
 from parallm_magics.cell.items import ITEMS_AHEAD, AsyncReader, BrokenSourceError, Items, Reader
 from parallm_magics.cell.options import Options
 from parallm_magics.cell.rendering import CallSpec, Renderer, brief
+from parallm_magics.cell.sample_counts import SampleCounts
 from parallm_magics.core import user_code
 from parallm_magics.core.tasks import Call, Reading, Record, Task
 from parallm_magics.core.user_code import UserCodeInterrupted
@@ -46,7 +46,7 @@ class _Progress:
     rounds: int = 0
     problem: str = ""  # why the items broke off, until one more of them has come
     ended: bool = False
-    samples: Counter[int] = field(default_factory=Counter)
+    samples: SampleCounts = field(default_factory=SampleCounts)
 
     def __enter__(self) -> None:
         self.ended = False
@@ -153,9 +153,19 @@ class Calls:
     def sections(self, workers: int) -> Iterator[Section]:
         """Yield the keys of a result of so many workers, in order."""
         for at in range(-(-workers // self.size)):
-            for section in self._sections:
-                tasks = tuple(at * self.size + place for place in section.tasks)
-                yield replace(section, key=self._keys.key(at + 1, section.name), tasks=tasks)
+            yield from self.round_of(at + 1)
+
+    def round_of(self, at: int) -> Iterator[Section]:
+        """Yield the keys of the item of that number, from 1, in order."""
+        for section in self._sections:
+            tasks = tuple((at - 1) * self.size + place for place in section.tasks)
+            yield replace(section, key=self._keys.key(at, section.name), tasks=tasks)
+
+    def section_of(self, key: Any, rounds: int) -> Section | None:
+        """Return what stands under a key of a result of so many items; None where there is none."""
+        at = self._keys.number_of(str(key))
+        found = self.round_of(at) if 1 <= at <= rounds else ()
+        return next((section for section in found if section.key == key), None)
 
     def item_key(self, at: int) -> Any:
         """Return the key of an item: the user's where there is one, else its number."""
@@ -229,7 +239,7 @@ class Calls:
             self._unfinished.update({call.index: call for call in calls})
         return calls
 
-    def _round(self, samples: Counter[int], at: int, item: Any) -> Sequence[Call]:
+    def _round(self, samples: SampleCounts, at: int, item: Any) -> Sequence[Call]:
         """Return the calls of one item, or the records that say why there are none."""
         try:
             return self._renderer.round(samples, at, item)
@@ -244,7 +254,7 @@ class Calls:
 
     def _strictly(self, items: Iterable[Any]) -> tuple[Task, ...]:
         """Return the calls of these items; what is wrong with one is raised rather than recorded."""
-        samples: Counter[int] = Counter()
+        samples = SampleCounts()
         rounds = (self._renderer.round(samples, at, item) for at, item in enumerate(items, 1))
         return translated(
             lambda: tuple(task for calls in rounds for task in calls),

@@ -117,9 +117,17 @@ def dollars(value: Any) -> Decimal:
 
 def file_path(value: Any) -> str:
     """Read the path of a file, `~` for the home folder."""
-    found = str(value) if isinstance(value, pathlib.PurePath) else text(value).strip()
-    if "\0" in found or found.endswith(("/", "\\")):
+    found = any_path(value)
+    if found.endswith(("/", "\\")):
         raise ValueError(f"expected the path of a file, got {found[:60]!r}")
+    return found
+
+
+def any_path(value: Any) -> str:
+    """Read the path of a file, or of a folder, which may end in a slash; `~` for the home folder."""
+    found = str(value) if isinstance(value, pathlib.PurePath) else text(value).strip()
+    if "\0" in found:
+        raise ValueError(f"expected a path, got {found[:60]!r}")
     return found
 
 

@@ -215,8 +215,8 @@ class Options(GuardOptions):
     )
     out_file: str | None = option(
         "--out-file PATH",
-        read.file_path,
-        "append each result to this file as a JSON line; the file is never read back",
+        read.any_path,
+        "write each result to this file as a JSON line; DIR/ becomes Parquet parts, and memory stays small",
         setting=False,
     )
     engine: str = words(

@@ -21,6 +21,7 @@ from parallm_magics.cell.option_layers import reading_of
 from parallm_magics.cell.options import Options
 from parallm_magics.cell.prompts import Prompts
 from parallm_magics.cell.result_keys import ResultKeys
+from parallm_magics.cell.sample_counts import SampleCounts
 from parallm_magics.cell.time_limits import limits_of
 from parallm_magics.cell.true_labels import Labels
 from parallm_magics.cell.variables import as_text
@@ -125,11 +126,11 @@ class Renderer:
                 self._prompts.render(block.text, block.where, values)
         return error.with_traceback(None)
 
-    def round(self, samples: Counter[int], at: int, item: Any) -> list[Task]:
+    def round(self, samples: SampleCounts, at: int, item: Any) -> list[Task]:
         """Render the calls of one item.
 
         Args:
-            samples: how often each request was made before; counted on.
+            samples: how often each request was made before; counts on.
             at: the item's number, from 1.
 
         Raises:
@@ -151,8 +152,6 @@ class Renderer:
             worker = spec.worker
             temperature = worker.temperature if worker.span is None else self._step(worker.span, at)
             identity = hash((spec.request, temperature, prompt, system))
-            sample = samples[identity]
-            samples[identity] = sample + 1
             calls.append(
                 spec.make(
                     index=first + place,
@@ -163,7 +162,7 @@ class Renderer:
                     system=system,
                     persona=spec.typed_system,
                     temperature=temperature,
-                    sample=sample,
+                    sample=samples.next(identity),
                     cache_key=_cache_key(spec.model, spec.form, system, common_text)
                     if sharing[place]
                     else "",

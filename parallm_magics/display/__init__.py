@@ -21,6 +21,7 @@ from parallm_magics.display.kinds import (
 from parallm_magics.display.plain_tables import COLUMNS
 from parallm_magics.display.reliability import StatedShare, reliability
 from parallm_magics.display.run_blocks import report_blocks, run_blocks, timeline
+from parallm_magics.display.run_rows import rows_of
 from parallm_magics.display.stylesheet import StyleSheet
 from parallm_magics.display.text import (
     about,
@@ -36,16 +37,66 @@ from parallm_magics.display.text import (
 )
 from parallm_magics.display.to_html import html
 from parallm_magics.display.to_plain import plain
-from parallm_magics.display.totals import Totals, totals
+from parallm_magics.display.totals import Sums, Totals, totals
 from parallm_magics.display.typed_words import in_words
-from parallm_magics.display.view import Counts, FieldTally, Guard, SectionVote, Tally, View
+from parallm_magics.display.view import (
+    Counts,
+    FieldTally,
+    Guard,
+    SectionVote,
+    Tally,
+    View,
+    Whole,
+)
 from parallm_magics.display.votes import vote_bars
 
 __all__ = [
-    "COLUMNS", "Block", "Board", "Counts", "Curve", "Disclosure", "Dot", "Dots", "Facts", "FieldStandings",
-    "FieldTally", "Guard",
-    "Heading", "Matrix", "Notes", "Prompt", "Says", "SectionVote", "StatedShare", "StyleSheet", "Table", "Tally",
-    "Totals", "View", "about", "correlation", "count", "decided",
-    "html", "in_words", "isolated", "item_of", "listed", "money", "one_line", "percent", "plain", "points",
-    "reliability", "report_blocks", "run_blocks", "seconds", "timeline", "totals", "vote_bars",
+    "COLUMNS",
+    "Block",
+    "Board",
+    "Counts",
+    "Curve",
+    "Disclosure",
+    "Dot",
+    "Dots",
+    "Facts",
+    "FieldStandings",
+    "FieldTally",
+    "Guard",
+    "Heading",
+    "Matrix",
+    "Notes",
+    "Prompt",
+    "Says",
+    "SectionVote",
+    "StatedShare",
+    "StyleSheet",
+    "Sums",
+    "Table",
+    "Tally",
+    "Totals",
+    "View",
+    "Whole",
+    "about",
+    "correlation",
+    "count",
+    "decided",
+    "html",
+    "in_words",
+    "isolated",
+    "item_of",
+    "listed",
+    "money",
+    "one_line",
+    "percent",
+    "plain",
+    "points",
+    "reliability",
+    "report_blocks",
+    "rows_of",
+    "run_blocks",
+    "seconds",
+    "timeline",
+    "totals",
+    "vote_bars",
 ]  # fmt: skip

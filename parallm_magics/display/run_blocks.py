@@ -14,7 +14,6 @@ from parallm_magics.display.run_rows import guard_line, worker_tables
 from parallm_magics.display.totals import (
     LEAST_SPEEDUP,
     Totals,
-    called,
     comparison,
     sums_parts,
     took,
@@ -30,7 +29,7 @@ MOST_TIMES, MOST_AUXILIARY_TIMES = 60, 20
 def run_blocks(view: View) -> list[Block]:
     """Everything of a run that may be seen: the outcome, the aggregate, then a row a worker."""
     view = drawable(view)
-    sums = totals(view.records, view.extra)
+    sums = view.totals
     rows = {record.name for record in view.extra if record.role == "guard"}
     unseen = [guard for guard in view.guards if guard.name not in rows]
     blocks = above(view, unseen, view.title, about_line(view, sums))
@@ -46,7 +45,7 @@ def run_blocks(view: View) -> list[Block]:
     tables = [*worker_tables(view), *batch_table(view.records)]
     if view.pattern == "vote" and not view.blocked:
         noun = "vote" if view.tally is None or view.tally.counted else "answer"
-        return [*blocks, kinds.Disclosure(text.count(len(view.records), noun), tuple(tables))]
+        return [*blocks, kinds.Disclosure(text.count(view.workers, noun), tuple(tables))]
     return [*blocks, *tables]
 
 
@@ -60,10 +59,10 @@ def report_blocks(
         lead: why the outcome is what it is, in one sentence.
     """
     view = drawable(view)
-    number = text.count(len(view.records), "call")
+    number = text.count(view.workers, "call")
     tables = (*worker_tables(view), *batch_table(view.records))
     calls = kinds.Disclosure(number, tables, page_only=True)
-    line = f"{number} · {about_line(view, totals(view.records, view.extra))}"
+    line = f"{number} · {about_line(view, view.totals)}"
     return [*above(view, view.guards, title, about, lead), *blocks, calls, Says((line,), "dim")]
 
 
@@ -81,7 +80,7 @@ def above(
 
 def about_line(view: View, sums: Totals) -> str:
     """Who answered, how long it took, what it cost."""
-    different = {(record.model, record.model_answered): record for record in view.records[::-1]}
+    different = {(record.model, record.model_answered): record for record in view.asked[::-1]}
     rows = [*map(row_of, reversed(different.values())), *map(row_of, view.extra)]
     in_batches = batches_in_words(len(by_batch(view.records)))
     parts = [models_line(rows), took(sums), *sums_parts(sums)]
@@ -100,12 +99,20 @@ def _counted(name: str, labels: Sequence[tuple[str, int]]) -> str:
 
 
 def timeline(
-    records: Sequence[Record], extra: Sequence[Record] = (), sums: Totals | None = None
+    records: Sequence[Record],
+    extra: Sequence[Record] = (),
+    sums: Totals | None = None,
+    workers: int | None = None,
 ) -> list[Block]:
-    """A bar a worker on a common axis; nothing where no worker ran."""
-    if not any(map(called, records)):
-        return []
+    """A bar a worker on a common axis; nothing where no worker ran.
+
+    Args:
+        sums: of all workers.
+        workers: how many there are, where `records` are only the slowest.
+    """
     sums = sums or totals(records, extra)
+    if not sums.calls:
+        return []
     compared = sums.speedup is not None and sums.speedup >= LEAST_SPEEDUP
     span = max(record.end for record in (*records, *extra)) or 1.0
     drawn = slowest(records, MOST_TIMES) if len(records) > MOST_TIMES else records
@@ -114,7 +121,7 @@ def timeline(
         kinds.Timeline(
             tuple(map(row_of, drawn)),
             tuple(map(row_of, auxiliary)),
-            len(records),
+            len(records) if workers is None else workers,
             span,
             sums.working_seconds if compared else None,
             tuple(each.seconds for each in records if each.seconds > 0) if compared else (),

@@ -74,17 +74,19 @@ def worker_tables(view: View) -> list[Block]:
     lines = _lines(view)
     if len(lines) > SHOWN_ROWS or any(line.record.key is not None for line in lines):
         lines.sort(key=lambda line: line.sure)
-    drawn = lines[: rows_of(len(lines))]
+    further = view.workers - len(view.records)
+    drawn = lines[: rows_of(len(lines) + further)]
     shown, folded = drawn[:SHOWN_ROWS], drawn[SHOWN_ROWS:]
     beside = [_Line(record) for record in view.extra[:SHOWN_ROWS]]
     table = _Table(view, len(drawn) + len(beside))
-    left = [text.count(len(lines) - len(drawn), "more worker")] if len(lines) > len(drawn) else []
+    more = len(lines) + further - len(drawn)
+    left = [text.count(more, "more worker")] if more else []
     if len(view.extra) > SHOWN_ROWS:
         left.append(f"{text.count(len(view.extra) - SHOWN_ROWS, 'more call')} beside the workers")
-    more = f"{' and '.join(left)} in the result" if left else ""
+    said = f"{' and '.join(left)} in the result" if left else ""
     if not folded:
-        return [table.block([*shown, *beside], more)]
-    rest = kinds.Disclosure(f"{len(folded):,} more", (table.block(folded, more),), rest=True)
+        return [table.block([*shown, *beside], said)]
+    rest = kinds.Disclosure(f"{len(folded):,} more", (table.block(folded, said),), rest=True)
     return [table.block([*shown, *beside]), rest]
 
 
@@ -129,6 +131,8 @@ class _Table:
         self._limit = limit_of(rows)
         self._opens = view.pattern == "fanout" and view.text is None and rows <= FEW_ANSWERS
         self._span = max((record.end for record in (*view.records, *view.extra)), default=0.0)
+        if view.whole is not None:
+            self._span = max(self._span, view.whole.sums.end)
         self._texts = view.tally is not None and not view.tally.counted
         self._asked, self._blocked = view.columns, view.blocked
         self._caption = "Votes" if view.pattern == "vote" else "Workers"

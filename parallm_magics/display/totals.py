@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 import operator
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from parallm_magics.core.tasks import Record, Usage
@@ -30,6 +29,8 @@ class Totals:
         usage_complete, cost_complete: whether every call's are known; if not, it is a lower bound.
         saved: US dollars that prompt caches saved, as far as known; negative where they cost more,
             None where none took part.
+        calls: how many workers asked a model.
+        last: when the last of them ended.
     """
 
     seconds: float
@@ -44,6 +45,8 @@ class Totals:
     cost: Decimal | None
     cost_complete: bool
     saved: Decimal | None
+    calls: int
+    last: float
 
 
 _LOST = frozenset({"failed", "timed_out", "cancelled", "blocked"})
@@ -53,49 +56,97 @@ _QUEUED = 0.05
 LEAST_SPEEDUP = 1.05
 """From here on a run is called faster than its workers one after another."""
 
+_TOKENS = ("input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens")
+
 _NAMED = 3
 """Most auxiliary calls whose times are told one by one."""
 
 
+@dataclass(slots=True)
+class Sums:
+    """Adds up records in any order, so that none of them need be kept; see `Totals`.
+
+    Attributes:
+        start, end: of the calls so far.
+        longest: the longest call's seconds.
+        sequential: the sum of the calls' lengths.
+        at_most: whether any waited for a place or for a further try.
+        lost: whether any did not come back.
+        calls: how many asked a model.
+        counted: the tokens of how many are known.
+        tokens: in four classes.
+        cost, saved: in US dollars; None where none is known.
+        priced: whether every cost is known.
+    """
+
+    start: float = math.inf
+    end: float = -math.inf
+    longest: float = 0.0
+    sequential: float = 0.0
+    at_most: bool = False
+    lost: bool = False
+    calls: int = 0
+    counted: int = 0
+    tokens: tuple[int, ...] = (0, 0, 0, 0)
+    cost: Decimal | None = None
+    saved: Decimal | None = None
+    priced: bool = True
+
+    def take(self, records: Sequence[Record]) -> Sums:
+        """Add these; gives back itself."""
+        # One pass in plain numbers: a run of fifty thousand is summed several times for one picture.
+        start, end, sequential, longest = self.start, self.end, self.sequential, self.longest
+        lost, at_most = self.lost, self.at_most
+        for record in records:
+            lost = lost or record.status in _LOST
+            if called(record):
+                start, end = min(start, record.start), max(end, record.end)
+                longest = max(longest, record.seconds)
+                sequential += record.seconds
+                at_most = at_most or record.queued >= _QUEUED or len(record.attempts) > 1
+        self.start, self.end, self.sequential, self.longest = start, end, sequential, longest
+        self.lost, self.at_most = lost, at_most
+        paid = [record for record in records if called(record)]
+        usages = [record.usage for record in paid if record.usage is not None]
+        self.calls, self.counted = self.calls + len(paid), self.counted + len(usages)
+        self.tokens = tuple(
+            before + sum(map(operator.attrgetter(name), usages))
+            for before, name in zip(self.tokens, _TOKENS, strict=True)
+        )
+        self.cost = _added(self.cost, [r.cost for r in paid if r.cost is not None])
+        self.saved = _added(self.saved, [r.saved for r in paid if r.saved is not None])
+        self.priced = self.priced and all(r.cost is not None or r.simulated for r in paid)
+        return self
+
+    def totals(self, extra: Sequence[Record] = ()) -> Totals:
+        """What comes out if these are the workers, and the extra calls stand beside them."""
+        both = replace(self).take(extra)
+        working = self.end - self.start if self.end >= self.start else 0.0
+        return Totals(
+            seconds=both.end - both.start if both.end >= both.start else 0.0,
+            working_seconds=working,
+            sequential_seconds=self.sequential,
+            at_most=self.at_most,
+            one_by_one=both.sequential,
+            longest=self.longest,
+            speedup=self.sequential / working if working > 0 and not self.lost else None,
+            usage=Usage(*both.tokens) if both.counted else None,
+            usage_complete=both.counted == both.calls,
+            cost=both.cost,
+            cost_complete=both.priced,
+            saved=both.saved,
+            calls=self.calls,
+            last=self.end,
+        )
+
+
+def _added(before: Decimal | None, amounts: Sequence[Decimal]) -> Decimal | None:
+    return sum(amounts, before or Decimal()) if amounts else before
+
+
 def totals(records: Sequence[Record], extra: Sequence[Record] = ()) -> Totals:
     """Sums of the workers, and of the extra calls too where seconds, tokens and cost are meant."""
-    # One pass in plain numbers: a run of fifty thousand is summed several times for one picture.
-    start, end, sequential, longest = math.inf, -math.inf, 0.0, 0.0
-    lost = at_most = False
-    for record in records:
-        # How long a batch takes says nothing of its calls one by one.
-        lost = lost or record.status in _LOST or bool(record.batch)
-        if called(record):
-            start, end = min(start, record.start), max(end, record.end)
-            longest = max(longest, record.seconds)
-            sequential += record.seconds
-            at_most = at_most or record.queued >= _QUEUED or len(record.attempts) > 1
-    working = end - start if end >= start else 0.0
-    one_by_one = sequential
-    for record in extra:
-        if called(record):
-            one_by_one += record.seconds
-            start, end = min(start, record.start), max(end, record.end)
-    paid = [record for record in itertools.chain(records, extra) if called(record)]
-    usages = [record.usage for record in paid if record.usage is not None]
-    tokens = ("input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens")
-    sums = [sum(map(operator.attrgetter(name), usages)) for name in tokens]
-    costs = [record.cost for record in paid if record.cost is not None]
-    savings = [record.saved for record in paid if record.saved is not None]
-    return Totals(
-        seconds=end - start if end >= start else 0.0,
-        working_seconds=working,
-        sequential_seconds=sequential,
-        at_most=at_most,
-        one_by_one=one_by_one,
-        longest=longest,
-        speedup=sequential / working if working > 0 and not lost else None,
-        usage=Usage(*sums) if usages else None,
-        usage_complete=len(usages) == len(paid),
-        cost=sum(costs, Decimal()) if costs else None,
-        cost_complete=all(record.cost is not None or record.simulated for record in paid),
-        saved=sum(savings, Decimal()) if savings else None,
-    )
+    return Sums().take(records).totals(extra)
 
 
 def called(record: Record) -> bool:
@@ -151,10 +202,10 @@ def comparison(
     A run that lost a worker is not compared: nobody knows how long that one would have taken.
     """
     sums = sums or totals(records, extra)
-    ran = sum(map(called, records))
+    ran = sums.calls
     if not ran:
         return ""
-    beside = _beside(records, [*filter(called, extra)]) if extra else []
+    beside = _beside(sums.last, [*filter(called, extra)]) if extra else []
     working = sums.working_seconds
     if ran == 1 or sums.speedup is None:
         return "; ".join([f"{text.seconds(working)} for {text.count(ran, 'worker')}", *beside])
@@ -168,9 +219,8 @@ def comparison(
     return "; ".join([*parts, *beside])
 
 
-def _beside(records: Sequence[Record], extra: Sequence[Record]) -> list[str]:
-    """What ran beside the workers, and what came after them."""
-    end = max(record.end for record in records if called(record))
+def _beside(end: float, extra: Sequence[Record]) -> list[str]:
+    """What ran beside the workers, which ended then, and what came after them."""
     beside = [each for each in extra if each.start < end]
     after = [each for each in extra if not each.start < end]
     told = (("beside it", beside), ("then", after))

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from parallm_magics.core.tasks import Record
+from parallm_magics.display.totals import Sums, Totals
 from parallm_magics.voting.counting import Outcome
 from parallm_magics.voting.pick_rules import rule_named
 from parallm_magics.voting.rule_entry import PickRule
@@ -126,6 +127,21 @@ class SectionVote:
 
 
 @dataclass(frozen=True, slots=True)
+class Whole:
+    """What is told of all workers where not all of their records are at hand.
+
+    Attributes:
+        workers: how many there are.
+        sums: what they add up to.
+        models: one record for each pair of a model asked and the one that answered.
+    """
+
+    workers: int
+    sums: Sums
+    models: tuple[Record, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class View:
     """What a finished run shows.
 
@@ -143,6 +159,7 @@ class View:
         blocked: whether a guardrail withholds the work; `text` is then the refusal.
         counts: of a map.
         columns: further columns of the table that are asked for.
+        whole: of all workers, where `records` are only those that have a row.
     """
 
     title: str
@@ -162,6 +179,23 @@ class View:
     blocked: bool = False
     counts: Counts = ()
     columns: tuple[str, ...] = ()
+    whole: Whole | None = None
+
+    @property
+    def workers(self) -> int:
+        """How many workers there are."""
+        return len(self.records) if self.whole is None else self.whole.workers
+
+    @property
+    def totals(self) -> Totals:
+        """What all calls add up to."""
+        sums = Sums().take(self.records) if self.whole is None else self.whole.sums
+        return sums.totals(self.extra)
+
+    @property
+    def asked(self) -> tuple[Record, ...]:
+        """Records of workers among which each model is that was asked."""
+        return self.records if self.whole is None else self.whole.models
 
 
 _OURS = ("blocked", "cancelled")

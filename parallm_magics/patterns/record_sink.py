@@ -3,30 +3,39 @@
 from __future__ import annotations
 
 import contextlib
-import json
-import os
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from parallm_magics.core.tasks import Fault, Record, Task
 from parallm_magics.errors import OptionError
+from parallm_magics.patterns.out_file import OutFile
+from parallm_magics.patterns.part_folder import PartFolder, is_folder
 from parallm_magics.patterns.run_context import RunContext
-
-# A pipe that nobody reads is an error, and no wait without an end.
-_AT_ONCE = getattr(os, "O_NONBLOCK", 0)
-_APPEND = os.O_WRONLY | os.O_CREAT | os.O_APPEND | _AT_ONCE
+from parallm_magics.patterns.stored_records import StoredRecords
 
 UNPASSED = "withheld: the guardrail had not passed when the run ended"
 
 
 class RecordSink:
-    """Writes each record down once, or holds it back until a guard has passed."""
+    """Writes each record down once, or holds it back until a guard has passed.
 
-    def __init__(self, context: RunContext, out_file: str | None = None, further: int = 0) -> None:
-        """Open the file.
+    Attributes:
+        parts: the folder that the out-file is; None where it is a file, or there is none.
+    """
+
+    def __init__(
+        self,
+        context: RunContext,
+        out_file: str | None = None,
+        further: int = 0,
+        earlier: Sequence[Record] = (),
+    ) -> None:
+        """Open the file, or the folder.
 
         Args:
             further: how often the run has been taken up before.
+            earlier: the records of the run that goes on.
 
         Raises:
             OptionError: it cannot be written, or is the one of the recordings.
@@ -39,7 +48,15 @@ class RecordSink:
             raise OptionError(
                 f"--out-file {out_file}: this is the recordings file; choose another name"
             )
-        self._out = OutFile(out_file, goes_on=further > 0) if out_file else None
+        self.parts: PartFolder | None = None
+        self._out: OutFile | PartFolder | None = None
+        if out_file and is_folder(out_file):
+            known = earlier if isinstance(earlier, StoredRecords) else None
+            run, written = ("", []) if known is None else (known.run, known.parts)
+            self.parts = PartFolder(out_file, goes_on=further > 0, run=run, parts=written)
+            self._out = self.parts
+        elif out_file:
+            self._out = OutFile(out_file, goes_on=further > 0)
 
     def keep(self, task: Task | None, record: Record) -> bool:
         """Write a record down wherever it is to be kept; the task is None for a replayed one.
@@ -110,74 +127,3 @@ def withheld(record: Record, why: str) -> Record:
         finish=None,
         error=Fault("blocked", why),
     )
-
-
-class OutFile:
-    """A file that results are written to and never read back from.
-
-    A new run keeps the file of the one before beside it, as `PATH.bak`; a retry goes on in the same
-    file, where the last line of an index holds.
-
-    Attributes:
-        problem: why nothing more can be written; "" while it can.
-    """
-
-    def __init__(self, path: str, *, goes_on: bool) -> None:
-        """Open the file.
-
-        Raises:
-            OptionError: it cannot be written; nothing has been asked by then.
-        """
-        self.problem = ""
-        self._written = 0
-        why = ""
-        try:
-            self._path = Path(path).expanduser()
-            if not goes_on and self._path.is_file() and self._path.stat().st_size:
-                os.replace(self._path, self._path.with_name(self._path.name + ".bak"))
-            torn = goes_on and _torn(self._path)
-            self._file = os.open(self._path, _APPEND, 0o666)
-            if _AT_ONCE:
-                os.set_blocking(self._file, True)
-            if torn:
-                os.write(self._file, b"\n")
-        # A home folder that nobody has is a RuntimeError.
-        except (OSError, ValueError, RuntimeError) as error:
-            why = getattr(error, "strerror", None) or str(error)
-        if why:
-            shown = path if len(path) <= 80 else f"{path[:80]}…"
-            raise OptionError(f"--out-file {shown}: cannot be written ({why})")
-
-    def write(self, record: Record) -> None:
-        """Append one line; a disk that takes no more costs no answer."""
-        if self.problem:
-            return
-        data = {"index": record.index, **record.to_dict()}
-        del data["system"]  # the same on most of many lines, and as long as it is
-        line = json.dumps(data, ensure_ascii=False) + "\n"
-        rest = line.encode("utf-8", "replace")
-        try:
-            while rest:
-                rest = rest[os.write(self._file, rest) :]
-        except OSError as error:
-            # Results end in another order than the cell's: their number alone is true.
-            self.problem = (
-                f"--out-file: writing stopped after {self._written:,} results ({error.strerror}); the run still "
-                f"holds all of them"
-            )
-            return
-        self._written += 1
-
-    def close(self) -> None:
-        """Close the file."""
-        with contextlib.suppress(OSError):
-            os.close(self._file)
-
-
-def _torn(path: Path) -> bool:
-    """Whether the file ends within a line, as a full disk or a killed kernel leaves it."""
-    if not path.is_file() or not path.stat().st_size:
-        return False
-    with path.open("rb") as file:
-        file.seek(-1, os.SEEK_END)
-        return file.read(1) != b"\n"

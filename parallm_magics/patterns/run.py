@@ -51,12 +51,15 @@ class Run(Shown):
         again: Again | None = None,
         columns: Sequence[str] = (),
     ) -> None:
-        self.results = tuple(records)
+        self.results: Sequence[Record] = self._held(records)
         self.notes = tuple(notes)
         self.guards = tuple(guards)
         self.auxiliary = tuple(record for guard in self.guards for record in guard.records)
         self._again = again
         self.columns = tuple(columns)
+
+    def _held(self, records: Sequence[Record]) -> Sequence[Record]:
+        return tuple(records)
 
     @property
     def blocked(self) -> bool:
@@ -97,17 +100,17 @@ class Run(Shown):
         return display.totals(self.results, self.auxiliary)
 
     @property
-    def succeeded(self) -> tuple[Record, ...]:
+    def succeeded(self) -> Sequence[Record]:
         """The records of the workers that gave a complete answer."""
         return tuple(record for record in self.results if record.ok)
 
     @property
-    def failed(self) -> tuple[Record, ...]:
+    def failed(self) -> Sequence[Record]:
         """The records of all other workers, for whatever reason."""
         return tuple(record for record in self.results if not record.ok)
 
     @property
-    def timed_out(self) -> tuple[Record, ...]:
+    def timed_out(self) -> Sequence[Record]:
         """The records of the workers that fell silent or passed the deadline."""
         return tuple(record for record in self.results if record.status == "timed_out")
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Literal
 
 from parallm_magics import display
 from parallm_magics.answers.reading_kinds import is_free_text
 from parallm_magics.cell.calls import Section
-from parallm_magics.core.tasks import Reading, Record
+from parallm_magics.core.tasks import Reading, Record, Status
 from parallm_magics.display.looks import STATES
 from parallm_magics.patterns.ballots import votes_of
 from parallm_magics.patterns.fields_shown import field_tallies, outcome_of_fields
@@ -21,7 +21,7 @@ from parallm_magics.voting.rule_entry import Vote
 from parallm_magics.voting.ties import short
 
 if TYPE_CHECKING:
-    from parallm_magics.patterns.fanout import FanoutRun, Value
+    from parallm_magics.patterns.fanout_run import FanoutRun, Value
     from parallm_magics.patterns.run import Run
     from parallm_magics.patterns.section_votes import SectionVote
     from parallm_magics.patterns.vote_run import VoteRun
@@ -37,19 +37,21 @@ def run_view(
     text: str | None,
     text_title: str,
     notes: Sequence[str] = (),
+    records: tuple[Record, ...] | None = None,
     **shown: Any,
 ) -> display.View:
     """The view of a run, or the refusal in place of what a guardrail blocks.
 
     Args:
         notes: what this kind of run has to say of its result, one line each.
+        records: those that have a row, where that is not all of them.
         shown: further fields of the view.
     """
     blocked = run.blocked
     return display.View(
         title=blocked_title(run) if blocked else title,
         pattern=pattern,
-        records=run.results,
+        records=tuple(run.results) if records is None else records,
         extra=run.auxiliary,
         text=text,
         text_title="Refusal" if blocked else text_title,
@@ -75,18 +77,25 @@ def blocked_title(run: Run) -> str:
 # --- a fan-out ------------------------------------------------------------------------------------
 
 
-def fanout_view(run: FanoutRun, sections: Sequence[Section]) -> display.View:
-    """The view of a fan-out of these sections."""
+def fanout_view(run: FanoutRun, title: str, counts: display.Counts, **shown: Any) -> display.View:
+    """The view of a fan-out.
+
+    Args:
+        title: the outcome in words.
+        counts: how often each label was read, of a map.
+        shown: further fields of the view.
+    """
     merged = run.synthesis is not None and run.synthesis.ok
     return run_view(
         run,
-        fanout_title(run, sections),
+        title,
         "fanout",
         run.text if run.blocked or merged else None,
         "Synthesis",
         _flags(run),
-        counts=_label_counts(run, sections),
+        counts=counts,
         section_votes=tuple(map(_drawn, run.votes.values())),
+        **shown,
     )
 
 
@@ -94,21 +103,37 @@ def fanout_title(run: FanoutRun, sections: Sequence[Section]) -> str:
     """The outcome in words."""
     if run.blocked:
         return blocked_title(run)
-    total, good = len(run.results), len(run.succeeded)
+    total = len(run.results)
     begun = {record.index for record in run.results}
     named = sum(not begun.isdisjoint(section.tasks) for section in sections)
     noun = "section" if total == named else "worker"
     if run.results and total == len({record.key for record in run.results} - {None}):
         noun = "item"
+    checks = sum(section.flag is not None for section in sections)
+    counts = Counter(record.status for record in run.results)
+    return outcome_in_words(counts, noun, len(run.unchecked), checks)
+
+
+def outcome_in_words(
+    counts: Mapping[Status, int], noun: str, unchecked: int = 0, checks: int = 0
+) -> str:
+    """How many workers ended how, and how many of the checks gave no verdict."""
+    total, good = sum(counts.values()), counts.get("ok", 0)
     outcome = f"{good:,} of {display.count(total, noun)} succeeded"
-    outcome = f"{outcome} ({counts_in_words(run.results)})" if good < total else outcome
-    return f"{outcome}; {_without_verdict(run, sections)}" if run.unchecked else outcome
+    outcome = f"{outcome} ({_in_words(counts)})" if good < total else outcome
+    if not unchecked:
+        return outcome
+    return f"{outcome}; {unchecked:,} of {display.count(checks, 'check')} gave no verdict"
 
 
 def counts_in_words(records: Sequence[Record]) -> str:
     """How the workers that did not succeed ended, such as "1 timed out, 2 failed"."""
-    words = Counter(record.status for record in records if not record.ok)
-    return ", ".join(f"{n} {STATES[status].word}" for status, n in words.items())
+    return _in_words(Counter(record.status for record in records))
+
+
+def _in_words(counts: Mapping[Status, int]) -> str:
+    lost = ((status, n) for status, n in counts.items() if n and status != "ok")
+    return ", ".join(f"{n} {STATES[status].word}" for status, n in lost)
 
 
 def _flags(run: FanoutRun) -> list[str]:
@@ -117,19 +142,13 @@ def _flags(run: FanoutRun) -> list[str]:
     return [f"{said}: {_some(keys)}" for keys, said in told if keys]
 
 
-def _without_verdict(run: FanoutRun, sections: Sequence[Section]) -> str:
-    """How many checks gave no verdict, in words."""
-    checks = sum(section.flag is not None for section in sections)
-    return f"{len(run.unchecked):,} of {display.count(checks, 'check')} gave no verdict"
-
-
 def _some(keys: Sequence[str]) -> str:
     """The first few sections, and how many more there are."""
     more = len(keys) - MOST_NAMED
     return ", ".join([*map(str, keys[:MOST_NAMED]), *([f"{more:,} more"] if more > 0 else [])])
 
 
-def _label_counts(run: FanoutRun, sections: Sequence[Section]) -> display.Counts:
+def label_counts(run: FanoutRun, sections: Sequence[Section]) -> display.Counts:
     """How often each label was read, for each section that is asked of several items."""
     by_section: dict[str, tuple[tuple[str, ...], list[Value]]] = {}
     for section in sections:

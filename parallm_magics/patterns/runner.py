@@ -25,6 +25,13 @@ from parallm_magics.patterns.guardrail import blocked_records, guarded
 from parallm_magics.patterns.plan_board import board_of
 from parallm_magics.patterns.run import Again, Common, Run
 from parallm_magics.patterns.run_context import RunContext
+from parallm_magics.patterns.tallies import (
+    count,
+    first_reasons,
+    first_unpaid,
+    last_end,
+    never_asked,
+)
 from parallm_magics.patterns.workers import Workers
 from parallm_magics.providers.registry import Clients
 
@@ -77,8 +84,9 @@ class Pattern(ABC, Generic[R]):
             GuardrailBlocked: a guardrail that raises has blocked the work.
         """
         again = _again(cls, plan, context, further)
+        earlier = () if before is None else before.results
         return await cls(plan, before).complete(
-            Workers(plan, context, further), context.stop, again
+            Workers(plan, context, further, earlier), context.stop, again
         )
 
     async def complete(self, workers: Workers, stop: Stop, again: Again) -> R:
@@ -95,12 +103,12 @@ class Pattern(ABC, Generic[R]):
                 raise OptionError(
                     f"--each: {self.plan.calls.source} is empty; a generator can be read only once"
                 )
-            good = sum(record.status in self.counted for record in records)
+            good = count(records, self.counted)
             total = self.plan.calls.known or len(records)
             least = least_successes(self.plan.options.min_success, total)
             if good >= least and not cut_short:
-                ended = [*records, *(record for guard in guards for record in guard.records)]
-                workers.end = max(record.end for record in ended)
+                beside = [record for guard in guards for record in guard.records]
+                workers.end = max(last_end(records), last_end(beside))
                 await self.follow(records)
         finally:
             workers.notes += workers.sink.close()
@@ -109,7 +117,7 @@ class Pattern(ABC, Generic[R]):
         run = self.result(records, common)
         if guards:
             raise_if_blocked(self.plan.guards, run)
-        short = good < least or any(r.error and r.error.kind == "budget" for r in records)
+        short = good < least or first_unpaid(records) is not None
         if short and not (cut_short or self.decided):
             self._raise_unfinished(run, good, total, least)
         return run
@@ -123,6 +131,11 @@ class Pattern(ABC, Generic[R]):
             known = self.plan.calls.rendered or ()
             records = blocked_records(known, self.workers, records, guards)
         return records, guards
+
+    @property
+    def on_disk(self) -> bool:
+        """Whether its records may lie on a disk, as its result does not need all of them at once."""
+        return False
 
     @classmethod
     def check(cls, plan: Plan) -> None:
@@ -158,7 +171,9 @@ class Pattern(ABC, Generic[R]):
         Args:
             stop: stops the work alone.
         """
-        return await self.workers.run(self.read, self.counted, self.kept, stop)
+        return await self.workers.run(
+            self.read, self.counted, self.kept, stop, on_disk=self.on_disk
+        )
 
     def read(self, record: Record) -> Record:
         """The record with its value; without a readable one it is no success."""
@@ -193,18 +208,18 @@ class Pattern(ABC, Generic[R]):
         ]
 
     def _raise_unfinished(self, run: R, good: int, total: int, least: int) -> None:
-        records = run.results
-        unpaid = [r for r in records if r.error is not None and r.error.kind == "budget"]
-        if unpaid:
-            left = total - len(records) + sum(not (r.attempts or r.ok) for r in records)
+        records, unpaid = run.results, first_unpaid(run.results)
+        if unpaid is not None:
+            left = total - len(records) + never_asked(records)
+            why = unpaid.error.message if unpaid.error is not None else ""
             raise BudgetExceeded(
-                f"{good:,} of {total:,} {self.achieved}, {left:,} were not asked: {_first_reasons(unpaid, 1)}",
+                f"{good:,} of {total:,} {self.achieved}, {left:,} were not asked: {unpaid.name}: {why}",
                 records,
                 run,
             )
         raise TooFewSucceeded(
             f"{good} of {total} {self.achieved}, {least} required (--min-success {self.plan.options.min_success}): "
-            f"{_first_reasons(records)}",
+            f"{first_reasons(records)}",
             records,
             run,
         )
@@ -264,10 +279,3 @@ def _raise_if_guard_unpaid(run: Run) -> None:
                     run.results,
                     run,
                 )
-
-
-def _first_reasons(records: Sequence[Record], most: int = 3) -> str:
-    """Who failed and why, the first few."""
-    lost = [f"{r.name}: {r.error.message}" for r in records if r.error is not None]
-    more = f"; and {len(lost) - most} more" if len(lost) > most else ""
-    return "; ".join(lost[:most]) + more

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Callable, Collection, Container, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import Literal
@@ -13,6 +14,7 @@ from parallm_magics.core.tasks import Call, Event, Fault, Listener, Record, Stat
 from parallm_magics.engine.accounts import Accounts
 from parallm_magics.engine.admission import Routes
 from parallm_magics.engine.cancel_token import Stop
+from parallm_magics.engine.collectors import Collector, InMemory
 from parallm_magics.engine.garbage import FEWER_COLLECTIONS
 from parallm_magics.engine.jobs import Engine, Job
 from parallm_magics.engine.rate_limits import MOST_SLOTS, Slots
@@ -22,6 +24,7 @@ from parallm_magics.patterns.engines import LOCAL, engine_of
 from parallm_magics.patterns.opening import OpenModels
 from parallm_magics.patterns.record_sink import RecordSink
 from parallm_magics.patterns.run_context import RunContext
+from parallm_magics.patterns.work_records import AtHand, OnDisk, later
 from parallm_magics.providers import bill
 from parallm_magics.recordings.replay import Replay, Source
 
@@ -41,8 +44,14 @@ class Workers:
         work_engine: makes the calls of the cell's workers.
     """
 
-    def __init__(self, plan: Plan, context: RunContext, further: int) -> None:
+    def __init__(
+        self, plan: Plan, context: RunContext, further: int, earlier: Sequence[Record] = ()
+    ) -> None:
         """Refuse what a model cannot do, a cap that cannot be kept, a file that cannot be written.
+
+        Args:
+            further: how often the run has been taken up before.
+            earlier: the records of the run that is taken up.
 
         Raises:
             ParallmError: nothing has been asked by then.
@@ -61,7 +70,7 @@ class Workers:
         self._slots = Slots(self._rules.concurrency, self.models.clock)
         self._after = 0.0  # the end of the kept answers, as far as known before the first call
         self.end = 0.0
-        self.sink = RecordSink(context, options.out_file, further)
+        self.sink = RecordSink(context, options.out_file, further, earlier)
 
     @cached_property
     def replay(self) -> Replay:
@@ -79,6 +88,8 @@ class Workers:
         counted: Collection[Status],
         before: Sequence[Record] = (),
         stop: Stop | None = None,
+        *,
+        on_disk: bool = False,
     ) -> Sequence[Record]:
         """One record for each call of the cell's workers, with its value, in the cell's order.
 
@@ -87,10 +98,16 @@ class Workers:
             counted: the statuses that are a success.
             before: the records of an earlier run, whose successes are kept.
             stop: stops these calls alone.
+            on_disk: whether the records may lie in the folder that the out-file is, where it is one.
         """
-        calls, kept = self._calls, {record.index: record for record in before if record.ok}
-        if kept:
-            self.keep_earlier([*kept.values()])
+        calls, parts = self._calls, self.sink.parts
+        collector = (
+            OnDisk(parts, calls, before) if on_disk and parts is not None else AtHand(before)
+        )
+        kept = collector.kept
+        for earlier in collector.earlier():
+            self.keep_earlier(earlier)
+            await asyncio.sleep(0)
         known, least = None, 0
         if calls.known is not None:
             known = calls.known - len(kept)
@@ -107,13 +124,18 @@ class Workers:
         source: Source = calls.read(kept)
         if calls.asynchronous:
             source = _checked(calls.read_async(kept), calls.size, self.models.check)
-        # Recorded as answers, these were none to whoever asks for a further try.
-        anew = {record.index for record in before if record.status in CAME_BACK}
-        records = await self._schedule(
-            source, rules, stop, few=few, anew=anew, read=read, engine=self.work_engine
+        await self._schedule(
+            source,
+            rules,
+            stop,
+            few=few,
+            # Recorded as answers, these were none to whoever asks for a further try.
+            anew=collector.came_back,
+            read=read,
+            engine=self.work_engine,
+            collector=collector,
         )
-        records = _moved(records, self._after) if self._lazily else records
-        return sorted([*records, *kept.values()], key=lambda record: record.index)
+        return collector.all(self._after if self._lazily else None)
 
     async def ask(
         self,
@@ -189,11 +211,12 @@ class Workers:
         stop: Stop | None,
         *,
         few: bool,
-        anew: Collection[int],
+        anew: Container[int],
         read: Read | None = None,
         heard: Callable[[Record], None] | None = None,
         beside: bool = False,
         engine: Engine = LOCAL,
+        collector: Collector | None = None,
     ) -> Sequence[Record]:
         def found(record: Record) -> None:
             if few and not beside:
@@ -202,7 +225,7 @@ class Workers:
         def finish(task: Task | None, record: Record) -> Record:
             if task is not None and self._after and not beside:
                 # As it is recorded too, so that a replay is laid out alike.
-                record = _later(record, self._after)
+                record = later(record, self._after)
             record = record if read is None else read(record)
             # What has its answer need not be asked in a further try; blocked work may have to be.
             if self.sink.keep(task, record) and self._forgets and record.ok:
@@ -226,6 +249,7 @@ class Workers:
             self._context.tell,
             stop or self._context.stop,
             self._slots,
+            collector or InMemory(),
         )
         with FEWER_COLLECTIONS:
             return await engine.run(job)
@@ -254,16 +278,3 @@ async def _checked(
         yield call
     async for call in calls:
         yield call
-
-
-def _moved(records: Sequence[Record], after: float) -> Sequence[Record]:
-    """The records, new ones begun after kept answers whose end is known only now, as items are read."""
-    late = max((record.end for record in records if record.replayed), default=0.0) - after
-    if late <= 0:
-        return records
-    return [record if record.replayed else _later(record, late) for record in records]
-
-
-def _later(record: Record, seconds: float) -> Record:
-    """The record, begun so much later."""
-    return replace(record, start=round(record.start + seconds, 6))

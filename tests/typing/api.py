@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any, assert_type
 
@@ -56,9 +56,9 @@ async def sections() -> str:
     for name, value in run.items():
         assert_type(name, str)
         assert_type(value, Any)
-    assert_type(run.results, tuple[Record, ...])
-    assert_type(run.failed, tuple[Record, ...])
-    assert_type(run.flagged, tuple[str, ...])
+    assert_type(run.results, Sequence[Record])
+    assert_type(run.failed, Sequence[Record])
+    assert_type(run.flagged, Sequence[str])
     assert_type(run.usage, Usage | None)
     assert_type(run.cost, Decimal | None)
     assert_type(run.seconds, float)
@@ -80,7 +80,7 @@ async def votes() -> str:
     assert_type(run.tally, Counter[str])
     assert_type(run.agreement, float | None)
     assert_type(run.interval, tuple[float, float] | None)
-    assert_type(run.results, tuple[Record, ...])
+    assert_type(run.results, Sequence[Record])
     assert_type(await run.retry(), VoteRun)
     return f"{run.winner} ({run.status}), {run.how}"
 

@@ -9,7 +9,7 @@ import pytest
 from parallm_magics import fanout
 from parallm_magics.cell.blocks import parse
 from parallm_magics.cell.directives import head
-from parallm_magics.patterns.fanout import FanoutRun
+from parallm_magics.patterns.fanout_run import FanoutRun
 
 
 @pytest.mark.parametrize(

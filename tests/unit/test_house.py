@@ -82,7 +82,7 @@ HOMES = {
     "pandas": "patterns/run.py",
     "dask": "cluster",
     "distributed": "cluster",
-    "pyarrow": "patterns",
+    "pyarrow": "patterns/parquet_rows.py",
 }
 SDKS = {
     "anthropic",

@@ -471,7 +471,7 @@ def test_the_out_file_holds_every_result(tmp_path: Path) -> None:
 def test_an_out_file_that_cannot_be_written_costs_nothing(tmp_path: Path) -> None:
     """It is told before any call, and a disk that fills up on the way is a note."""
     fake = Fake(QUICK)
-    for bad in (tmp_path, tmp_path / "no" / "such.jsonl"):
+    for bad in ("/dev/null/", tmp_path / "no" / "such.jsonl"):
         plan = planned(range(3), line=f"--out-file {bad}")
         with pytest.raises(OptionError, match="cannot be written"):
             run_virtual(FanoutPattern.run(plan, run_context(fake)))
