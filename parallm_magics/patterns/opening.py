@@ -71,7 +71,8 @@ class OpenModels:
         if store is not None and store.replays:
             self.clock: Clock = VirtualClock()
         else:
-            self.clock = Clock() if self.real else VirtualClock(scale_of(models))
+            batched = any(task.tier == "batch" for task in calls.kinds)
+            self.clock = Clock() if self.real else VirtualClock(scale_of(models, batched=batched))
 
     def check(self, task: Task) -> None:
         """Refuse what the model of a call cannot do."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -17,7 +18,8 @@ from parallm_magics.patterns.guard_verdicts import Verdict, blocking
 from parallm_magics.patterns.pending import Pending
 from parallm_magics.patterns.shown import Picture, Shown
 
-Again = Callable[[Any], Awaitable[Any]]
+Again = Callable[[Any, bool], Awaitable[Any]]
+"""Runs a plan once more, from a run of it; whether what is in no batch yet is left unasked."""
 
 
 class Common(TypedDict, total=False):
@@ -175,12 +177,16 @@ class Run(Shown):
         """
         return Pending(self._asked_again, "run.retry()")
 
-    async def _asked_again(self) -> Self:
+    def collect(self) -> Pending[Self]:
+        """Return a new run, to be awaited: it waits for the calls that are in batches, and sends nothing."""
+        return Pending(functools.partial(self._asked_again, collects=True), "run.collect()")
+
+    async def _asked_again(self, collects: bool = False) -> Self:
         if self._again is None:
             raise ParallmError(
-                "this run was created by hand or read from a file, so retry() is not possible; run the cell again"
+                "this run was created by hand or read from a file, so it cannot go on; run the cell again"
             )
-        again: Self = await self._again(self)
+        again: Self = await self._again(self, collects)
         return again
 
     def __getstate__(self) -> dict[str, Any]:

@@ -232,9 +232,10 @@ def _again(pattern: type[Pattern[R]], plan: Plan, context: RunContext, further: 
     """
     renew = context.renew
 
-    async def again(run: R) -> R:
+    async def again(run: R, collects: bool) -> R:
         problem: UnfinishedError | None = None
         async with renew(plan) as new:
+            new.collects = collects
             try:
                 found = await pattern.run(plan, new, run, further + 1)
             except UnfinishedError as error:

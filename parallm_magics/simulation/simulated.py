@@ -28,6 +28,7 @@ from parallm_magics.simulation.user_answers import (
 )
 
 MOST_PIECES = 20  # so that a thousand streaming workers stay cheap
+BATCH_PACE = 600  # simulated seconds of a batch in one of a single call
 FIRST_TOKEN = 0.3  # of the latency
 REFUSED = f"{simulation.MARK} refused"
 
@@ -162,9 +163,14 @@ def _made_up(task: Task, settings: Settings) -> str:
     return object_answer(task, settings) if is_object else simulation.answer(task, settings)
 
 
-def scale_of(models: Iterable[Model]) -> float:
-    """The real seconds that a simulated one takes in a run of these models: the most that one asks for."""
-    return max((read_settings(model).scale for model in models), default=0.0)
+def scale_of(models: Iterable[Model], *, batched: bool = False) -> float:
+    """The real seconds that a simulated one takes in a run of these models: the most that one asks for.
+
+    Args:
+        batched: whether the run is made of batches: nobody waits an hour to see one.
+    """
+    scale = max((read_settings(model).scale for model in models), default=0.0)
+    return scale / BATCH_PACE if batched else scale
 
 
 class _SimulatedTime:
