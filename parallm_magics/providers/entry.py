@@ -46,7 +46,7 @@ class ProviderEntry:
         priced_where: a variable, and the value of it that the prices are of.
         tiers: the cheaper tiers that it has, "flex" and "batch", each with the share of the usual price
             that the provider states for all of its models; None where it states none, so that the price
-            is known only where the table has it.
+            is known only where the table has it. "batch" is its dialect's batch API.
         deployments: whether a model's name is the user's own, and only the reply tells the model.
         limit: the field that bounds the output tokens, where it is not the dialect's.
         stream_options: whether it takes this field, and needs it to count a stream's tokens.
@@ -59,7 +59,6 @@ class ProviderEntry:
         shows_address: whether its address is told even where nobody has moved it.
         decides: whether its models are decision models, which give each label a probability and write no
             text; a text is the parameter that makes a simulated model one.
-        batches: whether it has the batch API of its dialect, or a simulated one.
         simulated: whether no model is asked.
         answers: what the user gave a simulated model to answer, or None.
     """
@@ -89,7 +88,6 @@ class ProviderEntry:
     fixed: bool = False
     shows_address: bool = False
     decides: bool | str = False
-    batches: bool = False
     simulated: bool = False
     answers: Any = field(default=None, repr=False, compare=False)
 
@@ -128,6 +126,11 @@ class ProviderEntry:
         """Every variable that must be set; for the key the one that is."""
         key = [] if self.key_env is None else [self.key_env]
         return (*key, *(name for name, _ in self.needs))
+
+    @property
+    def batches(self) -> bool:
+        """Whether its calls can be asked in batches."""
+        return self.simulated or "batch" in self.tiers
 
     @property
     def enforcement(self) -> Enforcement:

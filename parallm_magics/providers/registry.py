@@ -85,6 +85,8 @@ def _problems(entry: Any) -> Iterable[str]:
         ]:
             wanting = f"class {entry.provider.__name__} has no {', '.join(missing)}"
             yield f"its {wanting}; derive it from BaseProvider"
+        elif "batch" in entry.tiers and not callable(getattr(entry.provider, "batches", None)):
+            yield f'tiers has "batch", but its class {entry.provider.__name__} has no batches'
     elif entry.provider is not None and not callable(entry.provider):
         yield "provider takes a class or a function"
     if entry.provider is None or entry.base_url:
@@ -228,7 +230,6 @@ def define_simulated(name: str, answers: Any = None) -> ProviderEntry:
         name,
         provider=simulated,
         simulated=True,
-        batches=True,
         answers=answers,
         decides=BY_NAME["sim"].decides,
     )

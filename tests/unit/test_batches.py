@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 
 import pytest
-from batches_asked import MODELS, NONCE, each_dialect, opened, read, requests
+from batches_asked import MODELS, NONCE, each_dialect, opened, read, requests, through
 from provider import KEY, Loopback
 from provider_acts import Act
 from provider_batches import Accepted
 
-from parallm_magics.core.batches import (
-    BatchUnsentError,
-)
+from parallm_magics import OptionError, register_provider
+from parallm_magics.core.batches import BatchUnsentError, batches_of
 from parallm_magics.core.provider import CallFailed, Reply
+from parallm_magics.providers import BaseProvider
+from parallm_magics.providers.registry import entry_of, forget, make
 
 
 @each_dialect
@@ -140,3 +142,36 @@ def test_a_creation_that_is_lost_may_have_been_taken(
             return len([batch async for batch in batches.listed(None)])
 
     assert asyncio.run(main()) == made
+
+
+@pytest.fixture
+def halves(server: Loopback) -> Iterator[str]:
+    """A provider of the user's own that speaks OpenAI's dialect, its batches too."""
+    register_provider("halves", f"{server.url}/v1", tiers={"batch": 0.5})
+    yield "halves"
+    forget("halves")
+
+
+def test_a_registered_server_may_take_batches(server: Loopback, halves: str) -> None:
+    """Where its entry has the tier, requests go to the batch API at its own address, without a key of others."""
+    ends = asyncio.run(through(halves, requests(halves, ["m"] * 2)))
+    assert all(isinstance(end, Reply) for end in ends.values())
+    assert all(KEY not in str(call.headers) for call in server.log)
+
+
+@pytest.mark.parametrize("name", ["ollama", "azure", "bedrock", "groq", "decide"])
+def test_others_have_no_batches(name: str) -> None:
+    """Nothing is tried where nobody knows of a batch API."""
+    entry = entry_of(name)
+    assert not entry.batches
+    assert batches_of(make(entry)) is None
+
+
+class Silent(BaseProvider):
+    """Has a batch tier, and no way to it."""
+
+
+def test_a_tier_without_a_way_to_it_is_refused() -> None:
+    """A class of one's own that lacks `batches` is told at once."""
+    with pytest.raises(OptionError, match=r"Silent has no batches"):
+        register_provider("silent", tiers={"batch": 0.5}, provider=Silent)
