@@ -10,7 +10,7 @@ from typing import Any
 from parallm_magics.core import prices
 from parallm_magics.core.batches import AT_BATCH_PRICE
 from parallm_magics.core.models import Model
-from parallm_magics.core.tasks import Said, Task, Terms, Usage
+from parallm_magics.core.tasks import Record, Said, Task, Terms, Usage
 from parallm_magics.providers import registry
 from parallm_magics.providers.terms import TERMS, told, unusual
 
@@ -120,6 +120,17 @@ def price(task: Task, usage: Usage, said: Said) -> Decimal | None:
     return None if found is None or usual is None else max(found, usual)
 
 
+def usual_cost(record: Record) -> Decimal | None:
+    """US dollars of a record's tokens at the usual price, whatever tier they came at; None where it is unknown."""
+    if record.cost is None or record.usage is None:
+        return None
+    provider, _, name = record.model.partition(":")
+    model = Model(provider, name)
+    if record.model_answered and _deployed(model):
+        model = Model(provider, record.model_answered)
+    return cost(model, record.usage)
+
+
 def _deployed(model: Model) -> bool:
     """Whether the model's name is the user's own."""
     entry = registry.find(model.provider)
@@ -129,8 +140,7 @@ def _deployed(model: Model) -> bool:
 def unbounded(task: Task) -> str:
     """Why nobody can know before the call what it costs at most; "" where that is known."""
     counted = next((name for name in task.params if name in COUNTED), "")
-    terms = ", ".join(f"{name}={value}" for name, value in asked_terms(task))
-    parameter = f"--tier {task.tier}" if task.tier == "flex" else "the parameter"
+    remove = "the parameter"
     if why := doubt(task):
         pass
     elif counted:
@@ -141,8 +151,11 @@ def unbounded(task: Task) -> str:
             f"with a known price"
         )
     elif worst(task.model, 1, 1, asked_terms(task)) is None:
-        why = f"no price is known for {task.model} with {terms}"
-    return why and f"{why}, so a cost cap cannot be kept; remove the cap or {parameter}"
+        terms = ", ".join(f"{name}={value}" for name, value in asked_terms(task))
+        option = {"flex": "--tier flex", "batch": "--batch"}.get(task.tier, "")
+        why = f"no price is known for {task.model} with {option or terms}"
+        remove = option or remove
+    return why and f"{why}, so a cost cap cannot be kept; remove the cap or {remove}"
 
 
 def worst(model: Model, prompt_bytes: int, max_tokens: int, terms: Terms = ()) -> Decimal | None:

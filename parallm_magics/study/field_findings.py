@@ -79,7 +79,7 @@ def system_rows(found: Findings) -> list[dict[str, Any]]:
     rows = []
     for system in found.systems:
         row = asdict(found.measures[system.name])
-        cost = row.pop("cost")
+        cost, usual = row.pop("cost"), row.pop("usual")
         low, high = row.pop("interval") or (None, None)
         rows.append(
             {
@@ -89,6 +89,7 @@ def system_rows(found: Findings) -> list[dict[str, Any]]:
                 "accuracy_low": low,
                 "accuracy_high": high,
                 "cost": None if cost is None else float(cost),
+                **({} if usual is None else {"usual_cost": float(usual)}),
             }
         )
     return rows

@@ -42,6 +42,8 @@ class Outcome:
         share: what it gives its answer; None without one.
         stated: whether the shares are probabilities that a model states.
         value: the object or the field's value that the answer stands for; None for a label.
+        usual: what `cost` would be at the usual price; None where that is unknown, and where no call was
+            asked at a cheaper tier.
     """
 
     answer: str | None
@@ -58,6 +60,7 @@ class Outcome:
     share: float | None = None
     stated: bool = False
     value: Any = None
+    usual: Decimal | None = None
 
 
 def rejudged(outcome: Outcome, answer: str | None, right: bool, calls: float) -> Outcome:
@@ -96,6 +99,8 @@ class Measure:
         calls: calls an item.
         invalid: the share of calls whose answer could not be read; None without calls.
         unanswered: the share of items without an answer; None without items.
+        usual: what `cost` would be at the usual price; None where that is unknown, and where no call was
+            asked at a cheaper tier.
     """
 
     items: int
@@ -110,6 +115,7 @@ class Measure:
     calls: float | None
     invalid: float | None
     unanswered: float | None
+    usual: Decimal | None = None
 
 
 def measure(outcomes: Sequence[Outcome]) -> Measure:
@@ -121,6 +127,7 @@ def measure(outcomes: Sequence[Outcome]) -> Measure:
     calls = math.fsum(each.calls for each in outcomes)
     unread = math.fsum(each.calls * each.invalid for each in outcomes)
     known = any(each.cost or each.priced for each in outcomes)
+    usual = [each.usual for each in outcomes if each.usual is not None]
     return Measure(
         items=items,
         labelled=len(draws),
@@ -134,6 +141,7 @@ def measure(outcomes: Sequence[Outcome]) -> Measure:
         calls=calls / items if items else None,
         invalid=unread / calls if calls else None,
         unanswered=math.fsum(each.silent for each in outcomes) / items if items else None,
+        usual=sum(usual, Decimal()) / items if known and len(usual) == items else None,
     )
 
 

@@ -17,6 +17,7 @@ from parallm_magics.errors import OptionError
 from parallm_magics.patterns.ballots import Ballot, votes_of
 from parallm_magics.patterns.early_stopper import EarlyStopper
 from parallm_magics.patterns.panel import Rule, one_reading, rule_of
+from parallm_magics.providers.bill import usual_cost
 from parallm_magics.study.measures import Outcome
 from parallm_magics.voting import label_of
 from parallm_magics.voting.rule_entry import Vote
@@ -58,6 +59,7 @@ class Counting:
     Attributes:
         weights: what each of its votes counts.
         repeats: whether all of its calls ask one model the same.
+        cheaper: whether any of them asks at a cheaper tier than the usual one.
     """
 
     system: System
@@ -65,6 +67,7 @@ class Counting:
     rule: Rule
     weights: tuple[Fraction, ...]
     repeats: bool
+    cheaper: bool = False
 
 
 def rules_of(plan: Plan) -> list[Counting]:
@@ -75,10 +78,13 @@ def rules_of(plan: Plan) -> list[Counting]:
     """
     assert plan.study is not None
     calls, found, reading = plan.calls, [], reading_of_all(plan)
+    tiers = [task.tier for task in calls.kinds]
     for system in plan.study.systems:
         weights = tuple(calls.weights[place] for place in system.places)
         rule = _rule(system, reading, calls.flag)
-        found.append(Counting(system, reading, rule, weights, calls.repeats(system.places)))
+        cheaper = any(tiers[place] for place in system.places)
+        repeats = calls.repeats(system.places)
+        found.append(Counting(system, reading, rule, weights, repeats, cheaper))
     return found
 
 
@@ -116,7 +122,8 @@ def _single(counting: Counting, records: Records, ballots: Ballots, truth: str |
     seconds = [record.seconds for record in records[:drawn]]
     found = _outcome(counting, answers, seconds, records[:drawn], ballots, truth)
     stated = _stated(counting, records[0], found.answer)
-    return replace(found, cost=found.cost / drawn, calls=1.0, **stated)
+    usual = None if found.usual is None else found.usual / drawn
+    return replace(found, cost=found.cost / drawn, usual=usual, calls=1.0, **stated)
 
 
 def _vote(counting: Counting, records: Records, ballots: Ballots, truth: str | None) -> Outcome:
@@ -233,7 +240,15 @@ def _outcome(
         calls=float(len(records)),
         invalid=sum(ballots[r.index].state == "invalid" for r in records) / len(records),
         silent=sum(answer is None for answer in answers) / len(answers),
+        usual=_at_usual_price(records) if counting.cheaper else None,
     )
+
+
+def _at_usual_price(records: Records) -> Decimal | None:
+    """What those cost whose cost is known, at the usual price; None where that of one is unknown."""
+    costs = [usual_cost(record) for record in records if record.cost is not None]
+    known = [cost for cost in costs if cost is not None]
+    return sum(known, Decimal()) if len(known) == len(costs) else None
 
 
 def is_true(answer: str | None, truth: str, reading: Reading) -> bool:

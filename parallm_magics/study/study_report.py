@@ -67,11 +67,12 @@ def _about(run: Findings) -> str:
 def _rights(run: Findings) -> display.Dots:
     """Each system's share of right answers with its interval, and what an item takes by it."""
     priced = any(found.cost is not None for found in run.measures.values())
-    heads = ("System", ">Right", *((">Cost",) if priced else ()), ">Time", ">Calls")
+    costs = _cost_heads(run) if priced else ()
+    heads = ("System", ">Right", *costs, ">Time", ">Calls")
     rows = []
     for name, found in run.measures.items():
         low, high = found.interval or (0.0, 1.0)
-        cost = (display.money(found.cost, found.cost_complete),) if priced else ()
+        cost = _costs(found)[: len(costs)]
         right = f"{rights(found.right)} ({display.percent(found.accuracy or 0.0)} %)"
         cells = (right, *cost, display.seconds(found.median), _calls(found))
         named = _named(run, name)
@@ -95,20 +96,36 @@ def _systems(run: Findings) -> display.Table:
     labelled = bool(run.labelled)
     right = [">Accuracy (95 %)"] if labelled else []
     times = (">Half within", ">95 % within")
-    head = ("System", *right, ">Cost", *times, ">Calls", ">No label read", ">No answer")
-    rows = tuple(_system_row(name, found, labelled) for name, found in run.measures.items())
+    costs = _cost_heads(run)
+    head = ("System", *right, *costs, *times, ">Calls", ">No label read", ">No answer")
+    rows = tuple(
+        _system_row(name, found, labelled, len(costs)) for name, found in run.measures.items()
+    )
     title = "" if labelled else "What each system did"
     return display.Table(title, head, rows, note=_about_single(run))
 
 
-def _system_row(name: str, found: Measure, labelled: bool) -> tuple[str, ...]:
+def _cost_heads(run: Findings) -> tuple[str, ...]:
+    """The headings of what an item costs: as it was asked and, where that was cheaper, as usual."""
+    cheaper = any(found.usual is not None for found in run.measures.values())
+    return (">Cost", ">Usual price") if cheaper else (">Cost",)
+
+
+def _costs(found: Measure) -> tuple[str, str]:
+    """What an item costs, as it was asked and at the usual price."""
+    usual = found.cost if found.usual is None else found.usual
+    complete = found.cost_complete
+    return display.money(found.cost, complete), display.money(usual, complete)
+
+
+def _system_row(name: str, found: Measure, labelled: bool, costs: int) -> tuple[str, ...]:
     accuracy = "–"
     if found.accuracy is not None and found.interval is not None:
         accuracy = f"{display.points(found.accuracy)} ({between(found.interval)})"
     return (
         name,
         *((accuracy,) if labelled else ()),
-        display.money(found.cost, found.cost_complete),
+        *_costs(found)[:costs],
         display.seconds(found.median),
         display.seconds(found.p95),
         _calls(found),

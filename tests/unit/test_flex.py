@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from provider import Act, Loopback
 from virtual_time import run_virtual
 
-from parallm_magics import fanout
+from parallm_magics import StudyRun, fanout, vote
 from parallm_magics.api import plan_cell
 from parallm_magics.cell.options import Options
 from parallm_magics.cell.time_limits import FLEX, USUAL, limits_of
@@ -324,8 +324,12 @@ def test_a_cap_holds_at_the_dearer_price(server: Loopback) -> None:
 def test_a_cap_is_refused_where_nobody_knows_the_price() -> None:
     """The way out names the option that the user typed."""
     told = bill.unbounded(task("openrouter:openai/gpt-6-luna", "flex"))
-    assert "with service_tier=flex" in told
+    assert "no price is known for openrouter:openai/gpt-6-luna with --tier flex" in told
     assert told.endswith("remove the cap or --tier flex")
+    told = bill.unbounded(task("deepseek:deepseek-chat", "batch"))
+    assert "with --batch" in told
+    assert told.endswith("remove the cap or --batch")
+    assert bill.unbounded(task(LUNA, "flex", plugins=1)).endswith("the cap or the parameter")
     assert bill.unbounded(task(LUNA, "flex")) == ""
     assert bill.unbounded(task("claude-haiku-5-5", "batch")) == ""
 
@@ -496,6 +500,85 @@ def test_the_program_asks_at_the_tier(model: str) -> None:
     plain = program(plan_cell("fanout", f"-m {model}", "%section a\nask", {}))
     assert "service_tier" not in plain
     assert "SECONDS = 120" in plain
+
+
+# --- a study --------------------------------------------------------------------------------------
+
+
+def studied(server: Loopback, said: str | None, **options: Any) -> StudyRun:
+    """A study of three votes on each of two items, whose answers name this tier."""
+    server.script(LUNA, *[replying(LUNA, said)] * 6)
+    run = asyncio.run(
+        vote(
+            "Is {{item}} good?",
+            model=LUNA,
+            n=3,
+            choices="yes,no",
+            each="docs",
+            truth="labels",
+            variables={"docs": ["a", "b"], "labels": ["yes", "no"]},
+            stream="off",
+            **options,
+        )
+    )
+    assert isinstance(run, StudyRun)
+    return run
+
+
+@pytest.mark.parametrize(("said", "share"), [("flex", 2), ("default", 1), (None, 1)])
+def test_a_study_shows_both_prices(server: Loopback, said: str | None, share: int) -> None:
+    """Of each system: what an item cost as it was answered, and what it would at the usual price."""
+    run = studied(server, said, tier="flex")
+    systems = run.to_dict()["systems"]
+    assert {row["system"] for row in systems} == {"single", "vote"}
+    for row in systems:
+        assert row["cost"] > 0
+        assert row["usual_cost"] == pytest.approx(row["cost"] * share)
+    assert "Usual price" in repr(run._blocks())
+    assert list(run.to_pandas()["usual_cost"]) == [row["usual_cost"] for row in systems]
+
+
+def test_a_study_at_the_usual_price_shows_one(server: Loopback) -> None:
+    """No column, and no field, that says the same twice; also where an account has its own tier."""
+    for said in ("default", "flex"):
+        server.clear()
+        run = studied(server, said)
+        assert all("usual_cost" not in row for row in run.to_dict()["systems"])
+        assert "Usual price" not in repr(run._blocks())
+
+
+def test_a_study_of_a_simulation_has_no_prices() -> None:
+    """At any tier."""
+    run = asyncio.run(
+        vote(
+            "Is {{item}} good?",
+            model="sim",
+            choices="yes,no",
+            each="docs",
+            tier="flex",
+            variables={"docs": ["a", "b"]},
+        )
+    )
+    assert isinstance(run, StudyRun)
+    assert all("usual_cost" not in row for row in run.to_dict()["systems"])
+    assert "Usual price" not in repr(run._blocks())
+
+
+def test_a_panel_of_two_tiers(server: Loopback) -> None:
+    """A voter at the usual price costs there what it costs."""
+    server.script(LUNA, *[replying(LUNA, "flex")] * 2)
+    text = f"%voter a\nIs {{{{item}}}} good?\n%voter b --tier default -m {MODELS['anthropic']}\nIs {{{{item}}}}?"
+    server.answers = {f"Is {item}?": "ANSWER: yes" for item in "ab"}
+    more = {"choices": "yes,no", "each": "docs", "variables": {"docs": ["a", "b"]}}
+    run = asyncio.run(vote(text, model=LUNA, tier="flex", stream="off", **more))
+    assert isinstance(run, StudyRun)
+    [row] = [each for each in run.to_dict()["systems"] if each["system"] == "vote"]
+    costs = {record.model: record.cost for record in run.results}
+    flex, usual = costs[f"openai:{LUNA}"], costs[f"anthropic:{MODELS['anthropic']}"]
+    assert flex is not None
+    assert usual is not None
+    assert row["cost"] == pytest.approx(float(flex + usual))
+    assert row["usual_cost"] == pytest.approx(float(2 * flex + usual))
 
 
 # --- decision models and simulations --------------------------------------------------------------
