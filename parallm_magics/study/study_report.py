@@ -67,12 +67,11 @@ def _about(run: Findings) -> str:
 def _rights(run: Findings) -> display.Dots:
     """Each system's share of right answers with its interval, and what an item takes by it."""
     priced = any(found.cost is not None for found in run.measures.values())
-    costs = _cost_heads(run) if priced else ()
-    heads = ("System", ">Right", *costs, ">Time", ">Calls")
+    heads = ("System", ">Right", *((">Cost",) if priced else ()), ">Time", ">Calls")
     rows = []
     for name, found in run.measures.items():
         low, high = found.interval or (0.0, 1.0)
-        cost = _costs(found)[: len(costs)]
+        cost = _costs(found)[:1] if priced else ()
         right = f"{rights(found.right)} ({display.percent(found.accuracy or 0.0)} %)"
         cells = (right, *cost, display.seconds(found.median), _calls(found))
         named = _named(run, name)
@@ -81,6 +80,7 @@ def _rights(run: Findings) -> display.Dots:
         f"Right answers of {len(run.labelled):,}; a line is a 95 % interval. All systems answered the same items, "
         "so two of them may differ although their lines overlap: see 'How sure is this?'. "
         f"{'Cost, time' if priced else 'Time'} and calls are per item."
+        f"{_at_the_usual_price(run)}"
     )
     return display.Dots(heads, tuple(rows), note)
 
@@ -103,6 +103,17 @@ def _systems(run: Findings) -> display.Table:
     )
     title = "" if labelled else "What each system did"
     return display.Table(title, head, rows, note=_about_single(run))
+
+
+def _at_the_usual_price(run: Findings) -> str:
+    """What an item costs by each system without a cheaper tier; "" where none was asked for."""
+    if len(_cost_heads(run)) == 1:
+        return ""
+    costs = (f"{_named(run, name)} {_costs(found)[1]}" for name, found in run.measures.items())
+    return f" At the usual price, without a cheaper tier, an item would cost: {', '.join(costs)}."
+
+
+_USUAL_PRICE = "Usual price: what the same tokens cost without a cheaper tier"
 
 
 def _cost_heads(run: Findings) -> tuple[str, ...]:
@@ -142,6 +153,7 @@ def _about_single(run: Findings) -> str:
     parts = [
         "Cost, times and calls are those of one item, as it would be deployed",
         "No label read: calls whose answer was not read as any label",
+        *([_USUAL_PRICE] if len(_cost_heads(run)) > 1 else []),
     ]
     if run.single == run.vote:
         return f"{'. '.join(parts)}."

@@ -534,7 +534,9 @@ def test_a_study_shows_both_prices(server: Loopback, said: str | None, share: in
     for row in systems:
         assert row["cost"] > 0
         assert row["usual_cost"] == pytest.approx(row["cost"] * share)
-    assert "Usual price" in repr(run._blocks())
+    told = " ".join(_shown(run).split())
+    assert "Usual price" in told
+    assert "At the usual price, without a cheaper tier, an item would cost: a single call $" in told
     assert list(run.to_pandas()["usual_cost"]) == [row["usual_cost"] for row in systems]
 
 
@@ -544,7 +546,11 @@ def test_a_study_at_the_usual_price_shows_one(server: Loopback) -> None:
         server.clear()
         run = studied(server, said)
         assert all("usual_cost" not in row for row in run.to_dict()["systems"])
-        assert "Usual price" not in repr(run._blocks())
+        assert "usual price" not in _shown(run).lower()
+
+
+def _shown(run: StudyRun) -> str:
+    return str(run._repr_mimebundle_()["text/plain"])
 
 
 def test_a_study_of_a_simulation_has_no_prices() -> None:
@@ -561,7 +567,7 @@ def test_a_study_of_a_simulation_has_no_prices() -> None:
     )
     assert isinstance(run, StudyRun)
     assert all("usual_cost" not in row for row in run.to_dict()["systems"])
-    assert "Usual price" not in repr(run._blocks())
+    assert "usual price" not in _shown(run).lower()
 
 
 def test_a_panel_of_two_tiers(server: Loopback) -> None:
@@ -595,6 +601,14 @@ def test_a_decision_model_has_no_tiers() -> None:
         )
     )
     assert any("does not use --tier" in note for note in run.notes)
+
+
+def test_a_guard_that_is_a_decision_model_is_asked_as_usual() -> None:
+    """It has no tiers: those of the cell are not its own."""
+    text = "%section a\nask\n%guardrail -m decide:gpt-6-luna\nMay it?"
+    plan = plan_cell("fanout", f"-m {LUNA} --tier flex", text, {})
+    assert [task.tier for task in plan.tasks] == ["flex"]
+    assert [task.tier for task in plan.auxiliary] == [""]
 
 
 def test_the_simulation_takes_it() -> None:
