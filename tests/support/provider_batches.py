@@ -108,7 +108,8 @@ class Batches:
         seconds: how long a batch takes; None: until `finish`.
         cancelling: how long a cancelled one takes to end.
         fate: of each request, by its place and custom id.
-        refusal: errors by which the next batches fail at their validation (OpenAI).
+        refusal: errors by which batches fail at their validation (OpenAI).
+        refusals: how many of the next batches do.
         patch: dotted paths replaced in whatever is told of a batch.
         rewrite: changes the lines of a file of results.
         skew: seconds by which the clock that is told is wrong.
@@ -123,6 +124,7 @@ class Batches:
         self.cancelling = 0.0
         self.fate: Callable[[int, str], Fate] = lambda at, name: ""
         self.refusal: list[dict[str, Any]] = []
+        self.refusals = 10**9
         self.patch: Mapping[str, Any] = {}
         self.rewrite: Callable[[list[bytes]], list[bytes]] = lambda lines: lines
         self.skew = 0.0
@@ -227,7 +229,8 @@ class Batches:
             batch = self._make("batch", requests, call.body["endpoint"], call)
             batch.input_file = call.body["input_file_id"]
             batch.metadata = call.body.get("metadata")
-            if self.refusal:
+            if self.refusal and self.refusals:
+                self.refusals -= 1
                 batch.errors, batch.ended = self.refusal, batch.created
             return Act(body=self._as_openai(batch))
         if operation == "list":
