@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import uuid
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import TYPE_CHECKING
 
 from parallm_magics.cluster.dask_link import DaskLink
-from parallm_magics.cluster.lease_table import TERM, LeaseTable
+from parallm_magics.cluster.lease_table import ALL, TERM, LeaseTable
 from parallm_magics.cluster.open_calls import OpenCalls
 from parallm_magics.cluster.parcels import (
     PROCESS,
@@ -21,6 +21,7 @@ from parallm_magics.cluster.parcels import (
     pack_terms,
     unpacked,
 )
+from parallm_magics.core.cluster_workers import ClusterWorker, WorkerState
 from parallm_magics.core.models import Model
 from parallm_magics.core.tasks import Fault, Record, Task
 from parallm_magics.engine.accounts import Worst
@@ -199,8 +200,9 @@ class ClusterRun:
         """How many calls the next chunk has: small ones where there are few, so that all workers get some."""
         if self._rules.known is None:
             return LARGEST_CHUNK // 2
-        share = -(-self._rules.known // (CHUNKS_A_WORKER * max(self._workers, 1)))
-        return max(1, min(LARGEST_CHUNK, share))
+        workers = max(self._workers, 1)
+        share = -(-self._rules.known // (CHUNKS_A_WORKER * workers))
+        return max(1, min(max(LARGEST_CHUNK, -(-self._rules.concurrency // workers)), share))
 
     def _send(self) -> None:
         """Give the calls that were read to the cluster."""
@@ -237,6 +239,8 @@ class ClusterRun:
         report: Report = unpacked(data)
         now = self._loop.time()
         known = self._members.setdefault(report.member, _Member(report.address))
+        known.under_way = report.question.under_way.get(ALL, 0)
+        known.done += len(report.records)
         for event in report.events:
             self._calls.tell(event)
         for record in report.records:
@@ -270,7 +274,9 @@ class ClusterRun:
             answer = Answer(member.answers, report.question.number, TERM)
         else:
             slots = self._leases.slots(report.member, member.answers, now)
-            permits, dollars = self._leases.permits(report.member, report.question.needs, now)
+            permits, dollars = self._leases.permits(
+                report.member, report.question, member.answers, now
+            )
             answer = Answer(
                 member.answers,
                 report.question.number,
@@ -313,7 +319,7 @@ class ClusterRun:
 
     def _leave(self, member: str) -> None:
         """A worker has ended its chunks."""
-        self._leases.over(member, told=True)
+        self._leases.over(member)
         self._members.pop(member, None)
         self._uncount(member)
 
@@ -394,7 +400,9 @@ class ClusterRun:
         """Look who is there, as long as the run goes on."""
         alone = False
         while True:
-            self._workers = len(await self._link.workers())
+            there = await self._link.workers()
+            self._workers = len(there)
+            self._bury(there)
             if not self._link.is_up:
                 for number in list(self._link.futures):
                     self._close_chunk(number, self._gone("lost"))
@@ -408,6 +416,20 @@ class ClusterRun:
             self._changed.set()
             await asyncio.sleep(LOOK_SECONDS)
 
+    def _bury(self, there: Container[str]) -> None:
+        """Give up workers that are gone, and tell how all of them stand."""
+        now = self._loop.time()
+        standing = []
+        for name, member in list(self._members.items()):
+            gone = member.address not in there
+            if gone and self._leases.lapsed(name, now):
+                self._leases.lost(name)
+                self._uncount(name)
+                del self._members[name]
+            state: WorkerState = "lost" if gone else "working"
+            standing.append(ClusterWorker(member.address, member.under_way, member.done, state))
+        self._calls.show(standing)
+
     def _closed_all(self) -> None:
         """Nothing can be sent any more."""
         self._calls.give_up(self._gone("lost"))
@@ -420,6 +442,7 @@ class _Member:
         address: where it is answered.
         question: the number of its last question.
         answers: how many it has had.
+        under_way, done: its calls under way, and how many have ended.
         answered_at: when it had the last one.
         last: what that said.
     """
@@ -427,7 +450,7 @@ class _Member:
     def __init__(self, address: str) -> None:
         self.address = address
         self.question = -1
-        self.answers = 0
+        self.answers = self.under_way = self.done = 0
         self.answered_at = float("-inf")
         self.last: Answer | None = None
 

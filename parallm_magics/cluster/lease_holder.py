@@ -39,6 +39,7 @@ class LeaseHolder:
     """What is leased to one worker. Times are seconds of its own clock.
 
     Attributes:
+        limited: whether calls need permits.
         slots: calls at once, by account, while the answer holds.
         left: each cap on cost: its name, the cap, and what is left of it.
         purse: leased US dollars that nothing is set aside of.
@@ -46,6 +47,7 @@ class LeaseHolder:
         returned: US dollars given back.
     """
 
+    limited: bool = False
     slots: Mapping[str, int] = field(default_factory=dict)
     left: Sequence[tuple[str, Decimal, Decimal]] = ()
     purse: Decimal = Decimal(0)
@@ -58,6 +60,7 @@ class LeaseHolder:
     _number: int = 0
     _granted: Decimal = Decimal(0)
     _permits: dict[str, deque[HeldPermit]] = field(default_factory=dict)
+    _known: set[int] = field(default_factory=set)
     _over: list[HeldPermit] = field(default_factory=list)
 
     def lapsed(self, now: float) -> bool:
@@ -76,14 +79,12 @@ class LeaseHolder:
         needs: Mapping[str, Sequence[Need]],
     ) -> Question:
         """A question of how it stands now."""
-        for account, permits in self._permits.items():
+        for permits in self._permits.values():
             while permits and permits[0].until <= now:
                 permit = permits.popleft()
                 permit.corrected = True
                 self._over.append(permit)
-            # Nothing is asked for that is there already.
-            ready = sum(permit.calls for permit in permits)
-            needs = {**needs, account: needs.get(account, ())[int(min(ready, 1_000)) :]}
+        needs = self._missing(needs)
         used = {p.number: (p.used_calls, p.used_tokens) for p in self._over if p.corrected}
         for permit in self._over:
             permit.corrected = False
@@ -111,6 +112,9 @@ class LeaseHolder:
         if asked is None:
             return
         for permit in answer.permits:
+            if permit.number in self._known:
+                continue
+            self._known.add(permit.number)
             calls = float("inf") if permit.calls is None else permit.calls
             tokens = float("inf") if permit.tokens is None else permit.tokens
             held = HeldPermit(permit.number, asked + permit.span, calls, tokens)
@@ -151,10 +155,23 @@ class LeaseHolder:
         self.held += held
         self.cost += cost
 
-    def give_back(self) -> None:
-        """Give back the money that nothing is set aside of."""
-        self.returned += self.purse
-        self.purse = Decimal(0)
+    def _missing(self, needs: Mapping[str, Sequence[Need]]) -> dict[str, list[Need]]:
+        """What the calls in line need, but for what is there already; money that suffices for none goes back."""
+        missing: dict[str, list[Need]] = {}
+        purse, paid = self.purse, True
+        for account, in_line in needs.items():
+            permits = self._permits.get(account, ())
+            ready = sum(permit.calls for permit in permits)
+            missing[account] = []
+            for place, need in enumerate(in_line):
+                paid = paid and need.dollars <= purse
+                purse -= need.dollars if paid else 0
+                if not paid or (self.limited and place >= ready):
+                    missing[account].append(Need(need.tokens, Decimal(0) if paid else need.dollars))
+        if purse == self.purse:  # not even one call could begin by it
+            self.returned += purse
+            self.purse = Decimal(0)
+        return missing
 
 
 def under_all(by_account: Mapping[str, int]) -> dict[str, int]:

@@ -36,8 +36,12 @@ class _Member:
         under_way: its calls at once, as it said.
         wanted: how many it could have.
         permits: by number, what was taken of the minute for each.
-        granted, settled: US dollars leased, and those that its tries or itself have given back.
-        spent: what its tries have cost.
+        granted: US dollars leased to it.
+        held: those of them that were set aside for the tries that have ended.
+        cost: what these have cost.
+        returned: those that it gave back.
+        awaited: the number of the last answer that may have granted more: until the worker has heard it,
+            or so long that it will not, it is granted no more.
     """
 
     until: float = 0.0
@@ -50,11 +54,16 @@ class _Member:
     held: Decimal = Decimal(0)
     cost: Decimal = Decimal(0)
     returned: Decimal = Decimal(0)
+    awaited: int = -1
+    awaited_until: float = 0.0
 
-    def counts(self, account: str, now: float) -> int:
+    @property
+    def left(self) -> Decimal:
+        """US dollars that it may still spend, as far as anybody knows."""
+        return self.granted - self.held - self.returned
+
+    def counts(self, account: str) -> int:
         """How many calls of an account it may have under way at once."""
-        if now >= self.until:
-            return 0
         slots = max((each.get(account, 0) for each in self.slots.values()), default=0)
         return max(slots, self.under_way.get(account, 0))
 
@@ -80,10 +89,18 @@ class LeaseTable:
         self._most, self._limit, self._budget = most, limit, budget
         self._rpm, self._tpm = rpm, tpm
         self._members: dict[str, _Member] = {}
+        self._gone: dict[str, _Member] = {}
+        self._ended: set[str] = set()
         self._permits = 0
 
     def hear(self, member: str, question: Question, now: float) -> bool:
         """Take in how a worker stands; whether that is news, and no older than what is known."""
+        if member in self._ended:
+            return False
+        if (back := self._gone.pop(member, None)) is not None:
+            # It was only silent, such as a process that its machine had put to sleep.
+            self._settle_rest(back, -1)
+            self._members[member] = back
         found = self._members.setdefault(member, _Member())
         if question.number <= found.heard:
             return False
@@ -106,32 +123,48 @@ class LeaseTable:
         return granted
 
     def permits(
-        self, member: str, needs: Mapping[str, Sequence[Need]], now: float
+        self, member: str, question: Question, number: int, now: float
     ) -> tuple[list[Permit], Decimal]:
-        """What the next calls of a worker may use of the minute, and the US dollars leased to it so far."""
+        """What the next calls of a worker may use of the minute, and the US dollars leased to it so far.
+
+        Args:
+            number: that of the answer by which it hears so.
+        """
         found, permits = self._members[member], list[Permit]()
+        if found.awaited > question.heard and now < found.awaited_until:
+            return permits, found.granted  # it has asked before it heard what was granted
+        found.awaited, found.awaited_until = number, now + TERM
         limited = self._rpm is not None or self._tpm is not None
-        for account, next_ones in needs.items():
-            calls, tokens = self._fitting(found, self._limit(account), next_ones, now)
+        for account, next_ones in question.needs.items():
+            slots = found.slots.get(number, {}).get(account, 0)
+            calls, tokens = self._fitting(found, self._limit(account), next_ones[:slots], now)
             if calls and limited:
                 permits.append(self._permit(found, account, calls, tokens, now))
         return permits, found.granted
 
-    def over(self, member: str, *, told: bool = False) -> None:
-        """A worker uses nothing more.
+    def over(self, member: str) -> None:
+        """A worker has said that it uses nothing more: what it has not spent is free again."""
+        found = self._members.pop(member, None)
+        self._ended.add(member)
+        if found is not None and self._budget.capped:
+            self._budget.settle(found.left, Decimal(0))
 
-        Args:
-            told: whether it has said so itself; else it is gone, and what was leased to it counts as used.
-        """
+    def lost(self, member: str) -> None:
+        """A worker is gone without a word: the money that was leased to it counts as spent."""
         found = self._members.pop(member, None)
         if found is not None:
-            left = found.granted - found.held - found.returned
-            self._budget.settle(left, Decimal(0) if told else left)
+            self._gone[member] = found
+            self._settle_rest(found, 1)
+
+    def lapsed(self, member: str, now: float) -> bool:
+        """Whether a worker may not begin any call, as it was not heard of in time."""
+        found = self._members.get(member)
+        return found is None or now >= found.until
 
     def end(self) -> None:
-        """The run is over: no lease is out any more, and what nobody gave back counts as used."""
+        """The run is over: whoever has not said what became of its lease is taken to have used it."""
         for member in list(self._members):
-            self.over(member)
+            self.lost(member)
 
     def _share(self, member: _Member, account: str, now: float) -> int:
         """The slots of one account for one worker: an even share, less what others may still use."""
@@ -141,7 +174,7 @@ class LeaseTable:
         alive = [each for each in self._members.values() if each is member or now < each.until]
         wishes = [each.wanted.get(account, 0) for each in alive]
         fair = evenly(total, wishes)[alive.index(member)]
-        taken = sum(each.counts(account, now) for each in alive if each is not member)
+        taken = sum(each.counts(account) for each in self._members.values() if each is not member)
         return max(0, min(fair, total - taken))
 
     def _settle(self, member: _Member, question: Question) -> None:
@@ -154,12 +187,18 @@ class LeaseTable:
         else:
             self._budget.settle(Decimal(0), cost)
 
+    def _settle_rest(self, member: _Member, sign: int) -> None:
+        """Take what a worker may have spent as spent; with -1 take that back."""
+        if self._budget.capped:
+            rest = member.left * sign
+            self._budget.settle(rest, rest)
+
     def _fitting(
         self, member: _Member, limit: RateLimit, needs: Sequence[Need], now: float
     ) -> tuple[int, float]:
         """How many of these calls fit now, in their order, and their tokens; their money is set aside."""
         calls, tokens = 0, 0.0
-        for need in needs[:MOST_NEEDS]:
+        for need in needs:
             if not (
                 _fits(limit.requests, now, calls, 1, self._rpm)
                 and _fits(limit.tokens, now, tokens, need.tokens, self._tpm)

@@ -9,6 +9,7 @@ from dataclasses import replace
 from parallm_magics.answers.read_answer import read_whole
 from parallm_magics.answers.reading_kinds import KINDS
 from parallm_magics.cluster.simulated_order import SimulatedOrder
+from parallm_magics.core.cluster_workers import ClusterWorker
 from parallm_magics.core.models import Model
 from parallm_magics.core.tasks import Event, Fault, Record, Task
 from parallm_magics.engine.jobs import Job
@@ -116,6 +117,12 @@ class OpenCalls:
             event = replace(event, task=_question(task, event.index))
         with contextlib.suppress(Exception):  # a listener's mistake must not lose answers
             self._job.tell(event)
+
+    def show(self, workers: Sequence[ClusterWorker]) -> None:
+        """Tell how the workers stand."""
+        if self._job.tell is not None:
+            with contextlib.suppress(Exception):
+                self._job.tell(Event("cluster", -1, 0.0, cluster=tuple(workers)))
 
     def say(self, text: str) -> None:
         """Tell the user a line about the run."""

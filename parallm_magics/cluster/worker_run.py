@@ -58,7 +58,8 @@ class WorkerRun:
         self.terms, self.chunks = terms, 0
         self._name, self._address, self._clients, self._send = name, address, clients, send
         self._loop = asyncio.get_running_loop()
-        self._holder, self._stop = LeaseHolder(), Stop()
+        limited = terms.rules.rpm is not None or terms.rules.tpm is not None
+        self._holder, self._stop = LeaseHolder(limited), Stop()
         self._budget = LeasedBudget(self._holder, self._worst, capped=terms.capped)
         self._slots = Slots(0, Clock())
         self._limits: dict[str, LeasedLimit] = {}
