@@ -40,7 +40,7 @@ async def cluster(workers: int = 2) -> AsyncIterator[LocalCluster]:
             host="127.0.0.1",
             protocol="tcp",
             processes=False,
-            dashboard_address=None,
+            dashboard_address="127.0.0.1:0",
             asynchronous=True,
             silence_logs=logging.CRITICAL,
         ) as started,
