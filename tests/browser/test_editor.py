@@ -295,6 +295,30 @@ def test_completion_says_what_an_option_does(
     expect(notebook.code(1)).to_have_text("%%vote --choices")
 
 
+def test_behind_an_option_of_any_value_no_python_name_is_offered(
+    lab: Lab, chromium: Browser, request: pytest.FixtureRequest
+) -> None:
+    """Tab says what belongs there, and fills in the default where there is one."""
+    lab.write("value.ipynb", ["%load_ext parallm_magics", "%%vote"])
+    notebook = Notebook.open(chromium, lab, "value.ipynb")
+    request.addfinalizer(lab.shut_down_kernels)
+    request.addfinalizer(notebook.close)
+    notebook.run(0)
+    notebook.code(1).click()
+    notebook.page.keyboard.press("Control+End")
+    offered = notebook.page.locator(".jp-Completer")
+    for typed, about in ((" --sure ", "P%:"), ("pri", "P%:"), (" --retries ", "N:")):
+        notebook.page.keyboard.type(typed)
+        notebook.page.keyboard.press("Tab")
+        expect(offered).to_contain_text(about)
+        expect(offered).not_to_contain_text("print")
+        notebook.page.keyboard.press("Escape")
+    notebook.page.keyboard.press("Tab")
+    expect(offered.locator(".jp-Completer-item").first).to_contain_text("2")
+    notebook.page.keyboard.press("Enter")
+    expect(notebook.code(1)).to_have_text("%%vote --sure pri --retries 2")
+
+
 # --- what is coloured is what the grammar reads ---------------------------------------------------
 
 # CodeMirror's side of it, as far as the extension uses it.
