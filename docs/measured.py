@@ -141,7 +141,7 @@ SCALE: tuple[Shown, ...] = (
     ("CPU of a call in a cell, in ms", "Ten thousand calls", "CPU ms a call, ours"),
     ("calls a second of one kernel", "Ten thousand calls", "calls/s, ours"),
     ("memory that 10,000 calls take, in MiB", "Ten thousand calls", "MiB grown, ours"),
-    ("`sim`: items a second", "A large map, simulated", "simulated items a second"),
+    ("`sim`: items a second of CPU", "A large map, simulated", "second of CPU, JSON lines"),
 )
 
 
