@@ -307,7 +307,11 @@ def test_behind_an_option_of_any_value_no_python_name_is_offered(
     notebook.code(1).click()
     notebook.page.keyboard.press("Control+End")
     offered = notebook.page.locator(".jp-Completer")
-    for typed, about in ((" --sure ", "P%:"), ("pri", "P%:"), (" --retries ", "N:")):
+    for typed, about in (
+        (" --sure ", "right this often"),
+        ("pri", "right this often"),
+        (" --retries ", "how often"),
+    ):
         notebook.page.keyboard.type(typed)
         notebook.page.keyboard.press("Tab")
         expect(offered).to_contain_text(about)
