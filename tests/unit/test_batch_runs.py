@@ -129,6 +129,9 @@ TROUBLES = {
     "some come twice": Trouble(
         lambda batches: setattr(batches, "fate", fates({3: "duplicate", 4: "duplicate"}))
     ),
+    "its clock is ten years wrong": Trouble(
+        lambda batches: setattr(batches, "skew", -10 * 365 * 86_400.0)
+    ),
     "too much waits": Trouble(
         lambda batches: _refused_once(batches, TOO_MUCH), batches=3, only="openai"
     ),
