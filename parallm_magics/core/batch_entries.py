@@ -40,6 +40,7 @@ class BatchEntry:
         not_its: ids that were taken for its and were not.
         cancelled: whether its end was asked for.
         closed: "collected" or "dropped", with the reason behind a colon; "" while it is open.
+        line: the number of the line in the file that says it first; 0 without a file.
         written: when it was about to be sent, in seconds since 1970 by this machine's clock.
     """
 
@@ -56,6 +57,7 @@ class BatchEntry:
     not_its: set[str] = field(default_factory=set)
     cancelled: bool = False
     closed: str = ""
+    line: int = 0
     written: float = 0.0
 
     @property
@@ -93,6 +95,9 @@ class BatchLedger(Protocol):
 
     def claims(self) -> dict[Asked, BatchEntry]:
         """The requests of all open batches, each with the first one that holds it."""
+
+    def close_answered(self) -> None:
+        """Close batches of which every answer is recorded."""
 
     def intend(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 
 from parallm_magics.core.batch_entries import BatchEntry, BatchLedger
@@ -74,6 +75,8 @@ class _BatchRun:
         ]
         try:
             await self._read()
+            with contextlib.suppress(OSError):  # what is written needs it more: that is told
+                self._run.ledger.close_answered()
             self._sort([*records.todo.values()])
             await self._following.settle()
             while records.todo:

@@ -15,7 +15,7 @@ from parallm_magics.core.batch_entries import Asked, BatchEntry
 from parallm_magics.core.tasks import Record, Task
 from parallm_magics.recordings.codec import BATCH, SCHEMA, Front, line_of, stamp
 from parallm_magics.recordings.file_lock import FileLock
-from parallm_magics.recordings.ledger_lines import deeds
+from parallm_magics.recordings.ledger_lines import Said, deeds
 from parallm_magics.recordings.request_key import key_of, request_of
 from parallm_magics.recordings.store import Recordings
 
@@ -69,6 +69,15 @@ class FileLedger:
             for asked in batch.asked:
                 found.setdefault(asked, batch)
         return found
+
+    def close_answered(self) -> None:
+        """Close batches of which every answer is recorded: a kernel has died before it could say so."""
+        if self.store is None:
+            return
+        for batch in self.batches():
+            known = self.store.batch_lines.answered_since(batch.line, batch.asked)
+            if batch.asked and known:
+                self.collected(batch)
 
     def intend(
         self,
@@ -137,7 +146,7 @@ class FileLedger:
 
     def _write(self, nonce: str, deed: Deed, said: dict[str, Any]) -> None:
         if self.store is None:
-            _take(self._batches, nonce, deed, said)
+            _take(self._batches, Said(nonce, deed, said))
             return
         front = Front(nonce * 2, 0, f"{BATCH}{deed}")
         entry = {
@@ -158,16 +167,17 @@ class FileLedger:
         anew, self._read, lines = self.store.batch_lines.since(self._read)
         if anew:
             self._batches.clear()
-        for nonce, deed, said in deeds(lines):
-            _take(self._batches, nonce, deed, said)
+        for said in deeds(lines):
+            _take(self._batches, said)
 
 
-def _take(batches: dict[str, BatchEntry], nonce: str, deed: str, said: dict[str, Any]) -> None:
+def _take(batches: dict[str, BatchEntry], line: Said) -> None:
     """Take in one line. The file may be anybody's: what is no such line says nothing."""
+    nonce, deed, said, number = line
     try:
         if deed == "intent":
             if nonce not in batches:
-                batches[nonce] = _intended(nonce, said)
+                batches[nonce] = _intended(nonce, said, number)
             return
         batch = batches[nonce]
         if deed == "untaken":
@@ -190,7 +200,7 @@ def _take(batches: dict[str, BatchEntry], nonce: str, deed: str, said: dict[str,
         return
 
 
-def _intended(nonce: str, said: dict[str, Any]) -> BatchEntry:
+def _intended(nonce: str, said: dict[str, Any], number: int) -> BatchEntry:
     pairs = (each.rpartition("-") for each in said["asked"].split())
     newest = said["newest"]
     return BatchEntry(
@@ -202,4 +212,5 @@ def _intended(nonce: str, said: dict[str, Any]) -> BatchEntry:
         None if newest is None else str(newest),
         tuple(Asked(key, int(sample)) for key, _, sample in pairs),
         written=float(said["at"]),
+        line=number,
     )

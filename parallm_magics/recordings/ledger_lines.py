@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from parallm_magics.recordings.codec import BATCH, Front
 from parallm_magics.recordings.lines_file import Place, RecordingFile
 
-Line = tuple[Front, bytes]
+Line = tuple[Place, bytes]
 
 
 class LedgerLines:
@@ -59,23 +59,48 @@ class LedgerLines:
         """The places of the lines of batches that are neither collected nor dropped."""
         places = self._file.index.batches
         found = [*deeds(self._lines(places))]
-        closed = {nonce for nonce, deed, _ in found if deed in ("collected", "dropped")}
+        closed = {said.nonce for said in found if said.deed in ("collected", "dropped")}
         return [place for place in places if place.front.key[:NONCE_DIGITS] not in closed]
 
+    def answered_since(self, number: int, asked: Iterable[tuple[str, int]]) -> bool:
+        """Whether each of these requests has a success below that line of the file."""
+        with self._lock:
+            index = self._file.index
+            places = (index.success(key, sample) for key, sample in asked)
+            return all(place is not None and place.number > number for place in places)
+
     def _lines(self, places: list[Place]) -> list[Line]:
-        fronts = (place.front for place in places)
-        return [*zip(fronts, self._file.read(places), strict=True)] if places else []
+        return [*zip(places, self._file.read(places), strict=True)] if places else []
 
 
 NONCE_DIGITS = 16
 
 
-def deeds(lines: Iterable[Line]) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """The nonce, the deed and what is said of it, of each line that says something."""
-    for front, line in lines:
+class Said(NamedTuple):
+    """What a line tells of a batch.
+
+    Attributes:
+        nonce: which batch.
+        deed: what has become of it.
+        more: what is said of that.
+        number: the number of the line in the file.
+    """
+
+    nonce: str
+    deed: str
+    more: dict[str, Any]
+    number: int = 0
+
+
+def deeds(lines: Iterable[Line]) -> Iterator[Said]:
+    """What each line tells, if it tells anything."""
+    for place, line in lines:
         try:
             said = json.loads(line.decode("utf-8", "surrogatepass"))["batch"]
         except (ValueError, KeyError, TypeError, RecursionError):
             continue
         if isinstance(said, dict):
-            yield front.key[:NONCE_DIGITS], front.status.removeprefix(BATCH), said
+            front = place.front
+            yield Said(
+                front.key[:NONCE_DIGITS], front.status.removeprefix(BATCH), said, place.number
+            )

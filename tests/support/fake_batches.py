@@ -57,6 +57,7 @@ class FakeBatches:
         broken: how many results come before the reading breaks off; by reading.
         point: called wherever a crash may happen.
         refusals: what `create` makes of the next batches: why they are refused, and whether for now.
+        before: seconds of the loops before this one.
     """
 
     limits: BatchLimits = field(default_factory=lambda: BatchLimits(100_000, 10**9))
@@ -70,6 +71,7 @@ class FakeBatches:
     refusals: list[tuple[str, bool]] = field(default_factory=list)
     calls: Counter[str] = field(default_factory=Counter)
     numbers: Any = field(default_factory=itertools.count)
+    before: float = 0.0
 
     simulated = False
     local = False
@@ -116,7 +118,9 @@ class FakeBatches:
         if (self.faults.get("create") or [None])[0] == "lost":
             lost = self.faults["create"].pop(0)
         await self._call("create")
-        made = Made(f"batch_{next(self.numbers)}", nonce, {r.id: r.task for r in requests}, now())
+        made = Made(
+            f"batch_{next(self.numbers)}", nonce, {r.id: r.task for r in requests}, self.now()
+        )
         assert len(made.tasks) == len(requests)
         assert len(requests) <= self.limits.requests
         if self.refusals:
@@ -165,6 +169,10 @@ class FakeBatches:
         self._cancel(made)
         return self._state(made)
 
+    def now(self) -> float:
+        """The time, whichever loop it passes on."""
+        return self.before + asyncio.get_running_loop().time()
+
     def _cancel(self, made: Made) -> None:
         over = CallFailed(Fault("cancelled", "the batch was cancelled"))
         made.status, made.results = "ended", [BatchResult(name, over) for name in made.tasks]
@@ -175,7 +183,7 @@ class FakeBatches:
         return self.made[batch]
 
     def _state(self, made: Made) -> BatchState:
-        if made.status == "under way" and now() >= made.at + self.seconds:
+        if made.status == "under way" and self.now() >= made.at + self.seconds:
             made.status = "ended"
         return BatchState(
             made.id,
@@ -195,11 +203,6 @@ class FakeBatches:
             fault = faults.pop(0)
             if fault is not None:
                 raise fault
-
-
-def now() -> float:
-    """The loop's time."""
-    return asyncio.get_running_loop().time()
 
 
 def failed(kind: FaultKind, **more: Any) -> CallFailed:
