@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from parallm_magics.cluster import interrupts
 from parallm_magics.errors import OptionError, translated
 
 if TYPE_CHECKING:
@@ -76,6 +77,7 @@ class Connection:
                 n_workers=processes,
                 threads_per_worker=1,  # a worker makes all its calls on one loop
                 dashboard_address=DASHBOARD,
+                preload=interrupts.__name__,
                 silence_logs=logging.ERROR,  # a run tells itself what became of its workers
             )
 

@@ -9,6 +9,7 @@ import uuid
 from concurrent.futures import CancelledError, Future
 from typing import TYPE_CHECKING, Any
 
+from parallm_magics.cluster.interrupts import stand_interrupts
 from parallm_magics.cluster.parcels import PROCESS, Chunk, RunTerms, packed, unpacked
 from parallm_magics.cluster.worker_run import WorkerRun
 from parallm_magics.providers import registry
@@ -93,6 +94,7 @@ def run_chunk(terms: bytes, number: int, chunk: bytes) -> None:
 
     worker = get_worker()
     worker.handlers[ANSWERS] = _take_answer
+    worker.loop.add_callback(stand_interrupts)
     # The thread only waits; its place is free for the next chunk, so that no call waits for the last of this one.
     secede()
     under_way: Future[None] = asyncio.run_coroutine_threadsafe(

@@ -16,7 +16,7 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 from bench import KEY, OURS, Figure, environment, ratios, table
-from lean_server import Asked, LeanServer
+from lean_server import TOKENS, Asked, LeanServer
 
 MODEL = "gpt-6-luna"
 PROCESSES = 2
@@ -53,8 +53,8 @@ ABOUT_COST = (
     "call costs more is the wall time of one worker process over that of the local engine: both have one process that "
     "makes the calls. CPU over CPU says what the cluster costs the machine."
 )
-OPENAI_PRICE = Decimal("0.000015")
-"""What one answer of the server costs."""
+MOST_TOKENS = 20
+"""Of an answer; the server gives half as many, so that less is spent than is set aside."""
 
 
 class Killed(NamedTuple):
@@ -169,13 +169,26 @@ class Schedule(NamedTuple):
     cap: Decimal | None
 
 
+def price_of_one() -> Decimal:
+    """US dollars of one answer of the server."""
+    from parallm_magics.core.prices import cost
+    from parallm_magics.core.tasks import Usage
+    from parallm_magics.providers.registry import entry_of
+
+    tariff = entry_of("openai").tariff(MODEL)
+    assert tariff is not None
+    found = cost(tariff, Usage(TOKENS[0], output_tokens=TOKENS[1]))
+    assert found is not None
+    return found
+
+
 def schedules(count: int, chance: random.Random) -> list[Schedule]:
     """So many of them."""
     found = []
     for number in range(count):
         if number % 2:
             calls = chance.randint(50, 200)
-            found.append(Schedule(number, calls, None, OPENAI_PRICE * chance.randint(5, calls)))
+            found.append(Schedule(number, calls, None, price_of_one() * chance.randint(5, calls)))
         else:
             rpm = chance.randint(10, 60)
             found.append(Schedule(number, chance.randint(rpm, 2 * rpm), rpm, None))
@@ -196,12 +209,14 @@ async def together(
     client: Any, url: str, group: Sequence[Schedule], chance: random.Random
 ) -> list[Any]:
     """The runs of some schedules at the same time; meanwhile a worker process is killed."""
+    from parallm_magics.errors import BudgetExceeded
     from parallm_magics.providers import registry
 
     async def one(schedule: Schedule) -> Any:
-        # An account of its own, as limits hold for all runs of one.
-        name = f"account{schedule.number}"
-        registry.define(name, url, None)
+        # An account of its own, as rates hold for all runs of one; only OpenAI's has a price.
+        name = f"account{schedule.number}" if schedule.rpm else "openai"
+        if schedule.rpm:
+            registry.define(name, url, None)
         try:
             return await run_on(
                 client,
@@ -211,9 +226,13 @@ async def together(
                 model=f"{name}:{MODEL}",
                 concurrency=50,
                 deadline=200,
+                max_tokens=MOST_TOKENS,
             )
+        except BudgetExceeded as error:
+            return error.run
         finally:
-            registry.forget(name)
+            if schedule.rpm:
+                registry.forget(name)
 
     runs = [asyncio.ensure_future(one(each)) for each in group]
     await asyncio.sleep(chance.uniform(0.2, 3))
@@ -224,7 +243,7 @@ async def together(
 def leased(count: int, at_once: int, chance: random.Random) -> list[Figure]:
     """The limits of all schedules, as the server saw them."""
     over_rpm, over_cost, missing, used = [], [], [], []
-    waiting = schedules(count, chance)
+    waiting, price = schedules(count, chance), price_of_one()
     with LeanServer(CALL) as server, cluster(server, PROCESSES) as client:
         while waiting:
             group, waiting = waiting[:at_once], waiting[at_once:]
@@ -236,8 +255,8 @@ def leased(count: int, at_once: int, chance: random.Random) -> list[Figure]:
                     over_rpm.append(most_in_a_minute(own) / schedule.rpm)
                     missing.append(len(run.results) - len(run.succeeded))
                 if schedule.cap:
-                    over_cost.append(float(len(own) * OPENAI_PRICE / schedule.cap))
-                    used.append(float(len(run.succeeded) * OPENAI_PRICE / schedule.cap))
+                    over_cost.append(float(len(own) * price / schedule.cap))
+                    used.append(float(len(run.succeeded) * price / schedule.cap))
     return [
         Figure("most requests in any minute / --rpm", over_rpm, 1.0, whole=True),
         Figure("calls without an answer, --rpm", missing, 0, whole=True, digits=0),

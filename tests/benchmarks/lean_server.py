@@ -15,7 +15,7 @@ from typing import NamedTuple, Self
 NUMBER = re.compile(rb"number (\d+)")
 MODEL = re.compile(rb'"model": ?"([^"]+)"')
 LENGTH = re.compile(rb"content-length: ?(\d+)", re.IGNORECASE)
-TOKENS = 100, 10
+TOKENS = 5, 10
 """Input and output tokens that every answer says it took."""
 
 

@@ -65,6 +65,18 @@ def test_a_local_cluster_from_start_to_end(kernel: Kernel) -> None:
     assert KEY not in json.dumps(kernel.everything, default=str)
 
 
+def test_an_interrupt_of_the_kernel_leaves_the_cluster_alone(kernel: Kernel) -> None:
+    """Jupyter sends it to all processes of the kernel's group; a worker would end, and nobody start it again."""
+    shown(kernel, "%parallm dask --local 2")
+    number = kernel.send("import time; time.sleep(600)")
+    kernel.begun(number)
+    kernel.interrupt()
+    assert kernel.cell(number).reply["ename"] == "KeyboardInterrupt"
+    assert "2, with 2 threads" in shown(kernel, "%parallm dask")
+    assert alive(kernel) == 2
+    shown(kernel, "%parallm dask off")
+
+
 def test_a_second_cluster_takes_the_place_of_the_first(kernel: Kernel) -> None:
     """No process of the first is left."""
     shown(kernel, "%parallm dask --local 1")
