@@ -32,6 +32,7 @@ from parallm_magics.providers.receiving import (
     receive_whole,
 )
 from parallm_magics.providers.server_refusals import ServerRefusals
+from parallm_magics.providers.terms import told_in
 from parallm_magics.providers.transport import environment, http_client, load_transport, session_of
 
 GOOD = frozenset({200, 201, 203})
@@ -197,6 +198,7 @@ class SdkProvider(BaseProvider):
         response = await self._answer(request, task.stream)
         draft.begun = True
         draft.request_id = request_id(response.headers)
+        draft.terms = told_in(response.headers)
         body = Body(response)
         try:
             # Servers stream unasked, and answer whole where a stream was asked for.

@@ -13,6 +13,11 @@ TERMS = (TIER, "speed")
 USUAL = frozenset({"", "default", "standard", "standard_only", "auto", "on_demand"})
 """Values of those that stand for the base price."""
 
+TIER_HEADER = "x-gemini-service-tier"
+"""Where Gemini says which tier has answered: https://ai.google.dev/gemini-api/docs/priority-inference."""
+TIERS = frozenset({"flex", "standard", "priority"})
+"""What is believed there; anything else says nothing of a price."""
+
 CHARGED = frozenset({*TERMS, "server_tool_use", "cache_creation", "inference_geo"})
 """Fields that say anything of a price besides the tokens."""
 SAID = "said"
@@ -26,6 +31,12 @@ def told(data: Mapping[str, Any]) -> Terms:
     named = ((name, data.get(name)) for name in TERMS)
     found = [(name, value.lower()) for name, value in named if isinstance(value, str)]
     return (*found, *((SAID, each) for each in _charges(data)))
+
+
+def told_in(headers: Mapping[str, str]) -> Terms:
+    """What the headers of an answer say of its price."""
+    tier = headers.get(TIER_HEADER, "").strip().lower()
+    return ((TIER, tier),) if tier in TIERS else ()
 
 
 def unusual(*said: Terms) -> Terms:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 from asking import MODELS, fanned, sections, served, voted
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from provider import Act, Loopback
+from provider import KEY, Act, Loopback
 from virtual_time import run_virtual
 
 from parallm_magics import StudyRun, fanout, vote
@@ -199,6 +200,27 @@ def test_the_price_is_the_one_that_the_reply_names(
     server.script(LUNA, replying(model, said, stream))
     record = asked(model, stream=stream, tier="flex")
     assert record.status == "ok"
+    assert record.cost == at_usual(record) * Decimal(share)
+
+
+@STREAMED
+@pytest.mark.parametrize(
+    ("header", "share"),
+    [("flex", "0.5"), ("FLEX", "0.5"), ("standard", "1"), ("paid", "1"), ("", "1"), (None, "1")],
+)
+def test_gemini_says_the_tier_in_a_header(
+    server: Loopback, monkeypatch: pytest.MonkeyPatch, stream: str, header: str | None, share: str
+) -> None:
+    """What it says there of other things is no price."""
+    monkeypatch.setenv("GEMINI_BASE_URL", f"{server.url}/v1")
+    monkeypatch.setenv("GEMINI_API_KEY", KEY)
+    model = "gemini:gemini-2.5-flash"
+    act = replying(LUNA, None, stream)
+    told = {} if header is None else {"x-gemini-service-tier": header}
+    kind = {"content-type": "text/event-stream" if stream == "on" else "application/json"}
+    server.script("gemini-2.5-flash", replace(act, headers=told | kind))
+    record = asked(model, stream=stream, tier="flex")
+    assert server.log[0].body["service_tier"] == "flex"
     assert record.cost == at_usual(record) * Decimal(share)
 
 
