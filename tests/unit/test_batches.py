@@ -117,6 +117,7 @@ def test_what_was_turned_away_may_be_sent_again(server: Loopback, dialect: str) 
             with pytest.raises(BatchUnsentError) as failed:
                 await batches.create(sent, NONCE)
             assert (failed.value.fault.kind, failed.value.fault.retry_after) == ("rate_limit", 7.0)
+            assert not server.batches.files, "what was uploaded for it is deleted"
             await batches.create(sent, NONCE)
 
     asyncio.run(main())

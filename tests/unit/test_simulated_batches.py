@@ -148,6 +148,21 @@ def test_a_cancelled_one_has_done_nothing() -> None:
     lived(work)
 
 
+def test_a_batch_that_an_earlier_run_has_left_has_ended() -> None:
+    """Its run's time is over, and with it the batch: the next run need not wait for it again."""
+    batches, names = SimulatedProvider().batches(), []
+
+    async def begin(clock: VirtualClock) -> None:
+        names.append((await batches.create(asked(3), "n")).id)
+
+    async def look(clock: VirtualClock) -> None:
+        assert (await batches.state(names[0])).status == "ended"
+        assert len(await answered(batches, names[0], asked(3))) == 3
+
+    lived(begin)
+    lived(look)
+
+
 def test_a_batch_of_another_kernel_can_be_read() -> None:
     """What follows from the requests alone is there in any process."""
     sent = asked(3, "?scale=0")
