@@ -1,5 +1,6 @@
 """From records to what a person sees: pure, without a clock, a kernel or a browser."""
 
+from parallm_magics.display.batch_rows import Batches, by_batch
 from parallm_magics.display.board import Board
 from parallm_magics.display.call_rows import item_of
 from parallm_magics.display.field_standings import FieldStandings
@@ -52,6 +53,7 @@ from parallm_magics.display.votes import vote_bars
 
 __all__ = [
     "COLUMNS",
+    "Batches",
     "Block",
     "Board",
     "Counts",
@@ -78,6 +80,7 @@ __all__ = [
     "View",
     "Whole",
     "about",
+    "by_batch",
     "correlation",
     "count",
     "decided",

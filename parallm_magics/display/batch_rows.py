@@ -3,22 +3,48 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 from parallm_magics.core.tasks import Record
 from parallm_magics.display import text
 from parallm_magics.display.kinds import Disclosure, Table
-from parallm_magics.display.totals import totals
+from parallm_magics.display.totals import Sums
 
 MOST_BATCHES = 30
 """Most batches that have a row."""
 
 
-def by_batch(records: Sequence[Record]) -> dict[str, list[Record]]:
-    """The records of each batch, by its id; calls of their own are in none."""
-    found: dict[str, list[Record]] = {}
+@dataclass(slots=True)
+class BatchSums:
+    """What the calls of one batch come to.
+
+    Attributes:
+        calls, good, open: how many there are, succeeded, and have no answer yet.
+        sums: what they add up to.
+        models: the models that were asked.
+    """
+
+    calls: int = 0
+    good: int = 0
+    open: int = 0
+    sums: Sums = field(default_factory=Sums)
+    models: dict[str, None] = field(default_factory=dict)
+
+
+Batches = dict[str, BatchSums]
+
+
+def by_batch(records: Sequence[Record], found: Batches | None = None) -> Batches:
+    """What each batch comes to, by its id, with what is found already; calls of their own are in none."""
+    found = {} if found is None else found
     for record in records:
         if record.batch:
-            found.setdefault(record.batch, []).append(record)
+            batch = found.setdefault(record.batch, BatchSums())
+            batch.calls += 1
+            batch.good += record.ok
+            batch.open += record.status == "cancelled"
+            batch.sums.take([record])
+            batch.models[record.model] = None
     return found
 
 
@@ -27,9 +53,8 @@ def batches_in_words(number: int) -> str:
     return f"{number:,} batch{'' if number == 1 else 'es'}" if number else ""
 
 
-def batch_table(records: Sequence[Record]) -> list[Disclosure]:
+def batch_table(batches: Batches) -> list[Disclosure]:
     """A row a batch, which a page folds away; nothing where there was none."""
-    batches = by_batch(records)
     if not batches:
         return []
     rows = tuple(_row(each, mine) for each, mine in [*batches.items()][:MOST_BATCHES])
@@ -40,15 +65,14 @@ def batch_table(records: Sequence[Record]) -> list[Disclosure]:
     return [Disclosure(batches_in_words(len(batches)), (table,))]
 
 
-def _row(batch: str, records: Sequence[Record]) -> tuple[str, ...]:
-    sums = totals(records)
-    open_ = sum(record.status == "cancelled" for record in records)
+def _row(name: str, batch: BatchSums) -> tuple[str, ...]:
+    sums = batch.sums.totals()
     return (
-        batch,
-        f"{len(records):,}",
-        f"{sum(record.ok for record in records):,}",
-        f"{open_:,}",
+        name,
+        f"{batch.calls:,}",
+        f"{batch.good:,}",
+        f"{batch.open:,}",
         text.money(sums.cost, sums.cost_complete),
-        "–" if open_ == len(records) else text.seconds(sums.seconds),
-        text.listed([*dict.fromkeys(record.model for record in records)]),
+        "–" if batch.open == batch.calls else text.seconds(sums.seconds),
+        text.listed([*batch.models]),
     )

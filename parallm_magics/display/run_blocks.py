@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from parallm_magics.core.tasks import Record
 from parallm_magics.display import kinds, text
-from parallm_magics.display.batch_rows import batch_table, batches_in_words, by_batch
+from parallm_magics.display.batch_rows import batch_table, batches_in_words
 from parallm_magics.display.call_rows import models_line, row_of, slowest
 from parallm_magics.display.field_tallies import field_votes
 from parallm_magics.display.kinds import Block, Says
@@ -42,7 +42,7 @@ def run_blocks(view: View) -> list[Block]:
         blocks.append(kinds.Text(view.text_title, view.text, text.LIMIT))
     if view.counts:
         blocks.append(Says(tuple(_counted(*each) for each in view.counts), "strong"))
-    tables = [*worker_tables(view), *batch_table(view.records)]
+    tables = [*worker_tables(view), *batch_table(view.batches)]
     if view.pattern == "vote" and not view.blocked:
         noun = "vote" if view.tally is None or view.tally.counted else "answer"
         return [*blocks, kinds.Disclosure(text.count(view.workers, noun), tuple(tables))]
@@ -60,7 +60,7 @@ def report_blocks(
     """
     view = drawable(view)
     number = text.count(view.workers, "call")
-    tables = (*worker_tables(view), *batch_table(view.records))
+    tables = (*worker_tables(view), *batch_table(view.batches))
     calls = kinds.Disclosure(number, tables, page_only=True)
     line = f"{number} · {about_line(view, view.totals)}"
     return [*above(view, view.guards, title, about, lead), *blocks, calls, Says((line,), "dim")]
@@ -82,7 +82,7 @@ def about_line(view: View, sums: Totals) -> str:
     """Who answered, how long it took, what it cost."""
     different = {(record.model, record.model_answered): record for record in view.asked[::-1]}
     rows = [*map(row_of, reversed(different.values())), *map(row_of, view.extra)]
-    in_batches = batches_in_words(len(by_batch(view.records)))
+    in_batches = batches_in_words(len(view.batches))
     parts = [models_line(rows), took(sums), *sums_parts(sums)]
     parts += [f"in {in_batches}"] if in_batches else []
     parts += [f"asked at {text.one_line(address, 80)}" for address in view.addresses]

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from parallm_magics.core.tasks import Record
+from parallm_magics.display.batch_rows import Batches, by_batch
 from parallm_magics.display.totals import Sums, Totals
 from parallm_magics.voting.counting import Outcome
 from parallm_magics.voting.pick_rules import rule_named
@@ -134,11 +135,13 @@ class Whole:
         workers: how many there are.
         sums: what they add up to.
         models: one record for each pair of a model asked and the one that answered.
+        batches: what each batch comes to.
     """
 
     workers: int
     sums: Sums
     models: tuple[Record, ...]
+    batches: Batches
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +194,11 @@ class View:
         """What all calls add up to."""
         sums = Sums().take(self.records) if self.whole is None else self.whole.sums
         return sums.totals(self.extra)
+
+    @property
+    def batches(self) -> Batches:
+        """What each batch comes to in which workers were asked."""
+        return by_batch(self.records) if self.whole is None else self.whole.batches
 
     @property
     def asked(self) -> tuple[Record, ...]:

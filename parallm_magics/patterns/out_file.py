@@ -53,12 +53,16 @@ class OutFile:
 
     def write(self, record: Record) -> None:
         """Append one line; a disk that takes no more costs no answer."""
-        if self.problem:
-            return
         data = {"index": record.index, **record.to_dict()}
         del data["system"]  # the same on most of many lines, and as long as it is
         line = json.dumps(data, ensure_ascii=False) + "\n"
-        rest = line.encode("utf-8", "replace")
+        self.append(line.encode("utf-8", "replace"))
+
+    def append(self, line: bytes) -> None:
+        """Append what is a whole line."""
+        if self.problem:
+            return
+        rest = line
         try:
             while rest:
                 rest = rest[os.write(self._file, rest) :]

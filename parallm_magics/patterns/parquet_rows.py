@@ -72,6 +72,7 @@ _COLUMNS: tuple[tuple[str, str, Callable[[Record], Any]], ...] = (
     ("error_http", "int64", lambda r: r.error and r.error.http),
     ("address", "string", lambda r: r.address or None),
     ("adapted", "string", lambda r: r.adapted or None),
+    ("batch", "string", lambda r: r.batch or None),
     ("simulated", "bool_", lambda r: r.simulated),
     ("replayed", "bool_", lambda r: r.replayed),
     ("typed", "string", _typed),
@@ -94,45 +95,38 @@ def refuse_missing(path: str) -> None:
         )
 
 
-def write_part(path: Path, records: Sequence[Record], run: str) -> None:
-    """Write the records as one file, whole before it has its name.
+def line_of(record: Record) -> bytes:
+    """The row of a record as a JSON line; what is unknown is left out."""
+    row = {name: cell for name, _, read in _COLUMNS if (cell := read(record)) is not None}
+    return _WRITER.encode(row).encode("utf-8", "replace") + b"\n"
+
+
+def write_part(path: Path, lines: Sequence[bytes], run: str) -> None:
+    """Write the rows of these lines as one file, whole before it has its name.
 
     Raises:
         OSError: the disk takes no more.
         Exception: whatever pyarrow says of a value that no column holds.
     """
     import pyarrow as pa
+    import pyarrow.json as pj
     import pyarrow.parquet as pq
 
-    schema = pa.schema(
-        [(name, getattr(pa, kind)()) for name, kind, _ in _COLUMNS], metadata={RUN: run}
+    # Made of Python's own lists, the columns would need 60 MB of pandas, which pyarrow then imports.
+    schema = pa.schema([(name, getattr(pa, kind)()) for name, kind, _ in _COLUMNS])
+    rows = b"".join(lines)
+    table = pj.read_json(
+        pa.BufferReader(rows),
+        pj.ReadOptions(use_threads=False, block_size=len(rows) + 1),
+        pj.ParseOptions(explicit_schema=schema, unexpected_field_behavior="error"),
     )
-    try:
-        table = _table(records, schema)
-    except UnicodeEncodeError:  # half a character, as a key of the user's may hold
-        table = _table(records, schema, _whole)
+    table = table.select(COLUMNS).replace_schema_metadata({RUN: run})
     draft = path.with_name(f".{path.name}.tmp")
     try:
         pq.write_table(table, draft, row_group_size=ROWS_A_GROUP)
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)
-
-
-def _table(
-    records: Sequence[Record], schema: Any, clean: Callable[[Any], Any] | None = None
-) -> Any:
-    import pyarrow as pa
-
-    arrays = []
-    for (_, _, read), field in zip(_COLUMNS, schema, strict=True):
-        cells: list[Any] = list(map(read, records))
-        arrays.append(pa.array(cells if clean is None else list(map(clean, cells)), field.type))
-    return pa.Table.from_arrays(arrays, schema=schema)
-
-
-def _whole(cell: Any) -> Any:
-    return cell.encode("utf-8", "replace").decode() if isinstance(cell, str) else cell
 
 
 def run_of(path: Path) -> str:
@@ -177,6 +171,7 @@ def _record(row: Mapping[str, Any], made: Made) -> Record:
         error=error,
         address=row["address"] or "",
         adapted=row["adapted"] or "",
+        batch=row["batch"] or "",
     )
 
 

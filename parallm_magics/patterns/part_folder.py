@@ -12,13 +12,13 @@ from pathlib import Path
 from parallm_magics.core.tasks import Record
 from parallm_magics.errors import OptionError, ParallmError
 from parallm_magics.patterns.out_file import OutFile
-from parallm_magics.patterns.parquet_rows import refuse_missing, run_of, write_part
+from parallm_magics.patterns.parquet_rows import line_of, refuse_missing, run_of, write_part
 
 ROWS_A_PART = 5_000
 """Results that are kept in memory before they become a part: some 50 ms of work."""
 
-CHARS_A_PART = 16_000_000
-"""Characters of answers for which a part is written before it has so many rows."""
+BYTES_A_PART = 16_000_000
+"""Bytes of rows for which a part is written before it has so many of them."""
 
 JOURNAL = "_open.jsonl"
 """What is in no part yet, as JSON lines; readers of Parquet pass over names that begin so."""
@@ -70,10 +70,11 @@ class PartFolder:
         self._shown = path if len(path) <= 80 else f"{path[:80]}…"
         self.run, self.parts = run or uuid.uuid4().hex[:16], list(parts)
         self.waiting: list[Record] = []
+        self._lines: list[bytes] = []
         self.problem = ""
         self.moved: Callable[[int, Sequence[Record]], None] = lambda part, records: None
         self.noted: Callable[[Record], None] = lambda record: None
-        self._chars, self._due = 0, ROWS_A_PART
+        self._bytes, self._due, self._most = 0, ROWS_A_PART, BYTES_A_PART
         self._written = 0
         why = ""
         try:
@@ -118,20 +119,22 @@ class PartFolder:
     def write(self, record: Record) -> None:
         """Take in a result; a disk that takes no more costs no answer."""
         self.noted(record)
-        self._journal.write(record)
+        line = line_of(record)
+        self._journal.append(line)
         self.waiting.append(record)
-        self._chars += len(record.text) + len(record.thinking or "")
-        if len(self.waiting) >= self._due or self._chars >= CHARS_A_PART:
+        self._lines.append(line)
+        self._bytes += len(line)
+        if len(self.waiting) >= self._due or self._bytes >= self._most:
             self._write_parts()
 
     def _write_parts(self) -> None:
         """Write all that waits; what cannot be written waits on."""
         while self.waiting:
-            records = self.waiting[:ROWS_A_PART]
+            records, lines = self.waiting[:ROWS_A_PART], self._lines[:ROWS_A_PART]
             name = f"part-{len(self.parts):05}.parquet"
             try:
                 self.path.mkdir(parents=True, exist_ok=True)  # somebody may have removed it
-                write_part(self.path / name, records, self.run)
+                write_part(self.path / name, lines, self.run)
             except Exception as error:  # a disk, or a value that no column takes
                 why = getattr(error, "strerror", None) or " ".join(str(error).split())[:200]
                 self.problem = why or type(error).__name__
@@ -139,9 +142,11 @@ class PartFolder:
             self.problem = ""
             self.parts.append(name)
             self._written += len(records)
-            del self.waiting[: len(records)]
+            del self.waiting[: len(records)], self._lines[: len(records)]
             self.moved(len(self.parts) - 1, records)
-        self._chars, self._due = 0, len(self.waiting) + ROWS_A_PART
+        # What could not be written is tried again with as many more.
+        self._bytes = sum(map(len, self._lines))
+        self._due, self._most = len(self.waiting) + ROWS_A_PART, self._bytes + BYTES_A_PART
         if not self.waiting:
             self._journal.clear()
 

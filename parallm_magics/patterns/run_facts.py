@@ -12,8 +12,8 @@ from parallm_magics import display
 from parallm_magics.cell.calls import Section
 from parallm_magics.core.tasks import Record
 
-MOST_KEPT = 60
-"""Records of each kind that are kept to be drawn: the first, the first without success, the slowest."""
+MOST_KEPT, MOST_SLOW = 200, 60
+"""Records that are kept to be drawn: the first, as many as may all have a row, and the slowest."""
 
 
 class RunFacts:
@@ -29,6 +29,7 @@ class RunFacts:
         first: the first in the cell's order.
         lost: the first without success.
         errors: how many have a fault.
+        batches: what each batch comes to in which they were asked.
         unpaid: the first that a cap on cost left unasked; None where none was.
         unasked: how many were not asked at all.
         labels: how often each value was read, by section of a round; None for no answer.
@@ -48,6 +49,7 @@ class RunFacts:
         self.first: list[Record] = []
         self.lost: list[Record] = []
         self._slowest: list[tuple[float, int, Record]] = []
+        self.batches: display.Batches = {}
         self.errors = self.unasked = 0
         self.unpaid: Record | None = None
         self.labels = tuple(Counter[object]() for _ in self._round)
@@ -61,6 +63,7 @@ class RunFacts:
     def take(self, records: Sequence[Record]) -> None:
         """Take in further ones, each of them once."""
         self.sums.take(records)
+        display.by_batch(records, self.batches)
         for record in records:
             self.end = max(self.end, record.end)
             self.simulated = self.simulated or record.simulated
@@ -73,7 +76,7 @@ class RunFacts:
             if not record.ok:
                 self._take_lost(record)
             slow = (record.seconds, -record.index, record)
-            if len(self._slowest) < MOST_KEPT:
+            if len(self._slowest) < MOST_SLOW:
                 heapq.heappush(self._slowest, slow)
             elif slow[:2] > self._slowest[0][:2]:
                 heapq.heapreplace(self._slowest, slow)

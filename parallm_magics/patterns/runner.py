@@ -37,6 +37,10 @@ from parallm_magics.providers.registry import Clients
 
 R = TypeVar("R", bound=Run)
 
+HOLDS_ALL = (
+    "votes, guards, a synthesis and cells without --each need all results at once, so the run holds all results in "
+    "memory too"
+)
 WAY_BACK = "every record is in the error's .run (sys.last_value.run); await its retry() to continue"
 
 
@@ -190,7 +194,10 @@ class Pattern(ABC, Generic[R]):
     def notes(self, records: Sequence[Record], *more: str) -> list[str]:
         """What the reader should know of the run, one line each; `more` is what a pattern adds."""
         left = [] if self.blocked else self.unread(records)
-        return [*self.plan.notes, *self.workers.notes, *more, *left]
+        held = []
+        if self.workers.sink.parts is not None and not self.on_disk:
+            held = [f"--out-file {self.plan.options.out_file}: {HOLDS_ALL}"]
+        return [*self.plan.notes, *self.workers.notes, *more, *held, *left]
 
     def unread(self, records: Sequence[Record]) -> list[str]:
         """Notes where the run ended before all calls were begun, or their source broke off."""

@@ -120,6 +120,11 @@ class StoredFanoutRun(FanoutRun):
         return tuple(self.results.facts.adapted)
 
     @property
+    def batches(self) -> dict[str, int]:
+        """How many of its calls were asked in each of the provider's batches, by the batch's id."""
+        return {name: batch.calls for name, batch in self.results.facts.batches.items()}
+
+    @property
     def simulated(self) -> bool:
         """Whether any answer is simulated."""
         return self.results.facts.simulated
@@ -177,7 +182,7 @@ class StoredFanoutRun(FanoutRun):
     def _view(self) -> display.View:
         facts, total = self.results.facts, len(self.results)
         drawn = [*facts.lost, *(record for record in facts.first if record.ok)]
-        whole = display.Whole(total, facts.sums, tuple(facts.models.values()))
+        whole = display.Whole(total, facts.sums, tuple(facts.models.values()), facts.batches)
         return fanout_view(
             self,
             self._title(),
@@ -187,20 +192,23 @@ class StoredFanoutRun(FanoutRun):
         )
 
     def _title(self) -> str:
-        noun = "item" if self._calls.size == 1 else "worker"
+        noun = "item" if self._calls.size == 1 else "section"
         counts = {status: self.results.count((status,)) for status in get_args(Status)}
         checks = self._rounds * sum(section.flag is not None for section in self._round)
         return outcome_in_words(counts, noun, len(self.unchecked), checks)
 
     def _counts(self) -> display.Counts:
         """How often each label was read, for each section of a round."""
+        pairs = zip(self._round, self.results.facts.labels, strict=True)
+        asked = [
+            (s, s.reading.choices, read) for s, read in pairs if s.reading and s.reading.choices
+        ]
         found = []
-        for section, read in zip(self._round, self.results.facts.labels, strict=True):
-            if section.reading is not None and section.reading.choices and self._rounds > 1:
-                lost = self._rounds - sum(read[label] for label in section.reading.choices)
-                labels = [(label, read[label]) for label in section.reading.choices]
-                told = (*labels, *([("without an answer", lost)] if lost else []))
-                found.append((section.name if len(self._round) > 1 else "", told))
+        for section, choices, read in asked if self._rounds > 1 else ():
+            lost = self._rounds - sum(read[label] for label in choices)
+            labels = [(label, read[label]) for label in choices]
+            told = (*labels, *([("without an answer", lost)] if lost else []))
+            found.append((section.name if len(asked) > 1 else "", told))
         return tuple(found)
 
     def __repr__(self) -> str:
