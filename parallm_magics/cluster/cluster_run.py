@@ -220,6 +220,10 @@ class ClusterRun:
         """Why nothing more is sent; None while something may be."""
         if self._job.stop.reason:
             return self._fault()
+        if self._closed and self._calls.knows_all_models:
+            shut = [self._shut(model) for model in self._calls.models]
+            if all(shut):
+                return shut[0]
         return self._calls.out_of_reach()
 
     def _fault(self) -> Fault:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 PACKAGE = "parallm_magics"
+SILENT_SECONDS = 3.0
+"""A scheduler that says nothing for so long has no workers for now."""
 
 
 class DaskLink:
@@ -111,7 +113,8 @@ class DaskLink:
         if scheduler is None or not self.is_up:
             return {}
         try:
-            found: Mapping[str, int] = await self._there(scheduler.ncores())
+            async with asyncio.timeout(SILENT_SECONDS):
+                found: Mapping[str, int] = await self._there(scheduler.ncores())
         except (OSError, TimeoutError, asyncio.CancelledError):
             if (task := asyncio.current_task()) is not None and task.cancelling():
                 raise

@@ -14,6 +14,7 @@ from parallm_magics.core.models import Model
 from parallm_magics.core.tasks import Event, Fault, Record, Task
 from parallm_magics.engine.jobs import Job
 from parallm_magics.engine.question_records import question_records
+from parallm_magics.engine.retries import UNPAID_CALLS
 from parallm_magics.engine.worker import Worker
 
 
@@ -22,6 +23,7 @@ class OpenCalls:
 
     Attributes:
         deadline: seconds that a call of the job has as a whole.
+        models: the models that were asked.
     """
 
     def __init__(self, job: Job) -> None:
@@ -30,8 +32,8 @@ class OpenCalls:
         self._job, self._clock = job, job.slots.clock
         self._tasks: dict[int, Task] = {}  # by the place of each record that is still to come
         self._chunks: dict[int, dict[int, Task]] = {}
-        self._models: dict[str, Model] = {}
-        self._lost = 0
+        self.models: dict[Model, None] = {}
+        self._lost = self._unpaid = 0
         self._hopeless: Fault | None = None
         self._order = SimulatedOrder(job.rules, self._finish_all) if self._clock.virtual else None
 
@@ -42,7 +44,12 @@ class OpenCalls:
 
     def model_of(self, provider: str) -> Model:
         """A model of this provider that was asked."""
-        return self._models[provider]
+        return next(model for model in self.models if model.provider == provider)
+
+    @property
+    def knows_all_models(self) -> bool:
+        """Whether each model of the job was asked."""
+        return len(self.models) >= self._job.rules.models
 
     def out_of_reach(self) -> Fault | None:
         """Why no further call is wanted; None where it may be."""
@@ -61,7 +68,7 @@ class OpenCalls:
         """These calls are a chunk of this number."""
         self._chunks[number] = {task.asked[0].index: task for task in tasks}
         for task in tasks:
-            self._models.setdefault(task.model.provider, task.model)
+            self.models[task.model] = None
             self.deadline = max(self.deadline, task.deadline)
             self._tasks.update({each.index: task for each in task.asked})
             if self._order is not None:
@@ -158,6 +165,10 @@ class OpenCalls:
         self._job.collector.add(record)
         if record.status not in self._job.rules.counted:
             self._lost += 1
+        fault = record.error
+        self._unpaid = self._unpaid + 1 if fault is not None and fault.kind == "budget" else 0
+        if fault is not None and self._unpaid >= UNPAID_CALLS:
+            self.give_up(fault)
         if self._job.tell is not None:
             with contextlib.suppress(Exception):
                 self._job.tell(Event("ended", record.index, record.end, record=record))

@@ -7,10 +7,10 @@ import contextlib
 import threading
 import uuid
 from concurrent.futures import CancelledError, Future
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from parallm_magics.cluster.interrupts import stand_interrupts
-from parallm_magics.cluster.parcels import PROCESS, Chunk, RunTerms, packed, unpacked
+from parallm_magics.cluster.parcels import PROCESS, Chunk, Report, RunTerms, packed, unpacked
 from parallm_magics.cluster.worker_run import WorkerRun
 from parallm_magics.providers import registry
 from parallm_magics.providers.entry import ProviderEntry
@@ -68,10 +68,14 @@ class WorkerProcess:
     def _run_of(self, terms: RunTerms, worker: Worker) -> WorkerRun:
         at = terms.run, worker.address
         if at not in self._runs:
+            from distributed import Status
+
             self._clients = self._clients or Clients()
             name = f"{worker.address}#{uuid.uuid4().hex[:8]}"
 
-            def send(report: Any) -> None:
+            def send(report: Report) -> None:
+                if worker.status in (Status.closed, Status.closing, Status.failed):
+                    raise ConnectionError(f"the worker {worker.address} is closed")
                 worker.log_event(terms.run, packed(report))
 
             self._runs[at] = WorkerRun(name, worker.address, terms, self._clients, send)

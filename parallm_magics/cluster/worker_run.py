@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
@@ -249,8 +248,10 @@ class WorkerRun:
             over,
         )
         self._forget()
-        with contextlib.suppress(Exception):  # a worker that is going down has nobody to tell
+        try:
             self._send(report)
+        except Exception as error:  # a worker that is going down has nobody to tell
+            self.stop(str(error) or type(error).__name__)
 
     def _question(self, now: float) -> Question:
         """How it stands."""

@@ -1,0 +1,245 @@
+"""What goes wrong on a cluster costs no answer that came: stops, dead workers, a dead scheduler, limits."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from asking import MODELS
+from provider import Loopback
+from provider_acts import Act
+from pydantic import BaseModel, field_validator
+from test_dask_engine import cluster, on_a_loop
+
+from parallm_magics import FanoutRun, fanout
+from parallm_magics.api import PATTERNS, plan_cell
+from parallm_magics.cluster import parcels
+from parallm_magics.cluster.dask_link import _other
+from parallm_magics.cluster.worker_process import WorkerProcess
+from parallm_magics.core.tasks import Event
+from parallm_magics.engine.cancel_token import Stop
+from parallm_magics.errors import BudgetExceeded, OptionError
+from parallm_magics.patterns.run_context import RunContext
+from parallm_magics.providers import registry
+from parallm_magics.providers.registry import Clients
+
+NAME = MODELS["openai"]
+MODEL = f"openai:{NAME}"
+
+
+async def mapped(
+    items: Sequence[Any], options: str = "", stop: Stop | None = None, told: list[str] | None = None
+) -> FanoutRun:
+    """A map over items on the cluster in use."""
+    clients = Clients()
+
+    def tell(event: Event) -> None:
+        if told is not None and event.kind == "said":
+            told.append(event.text)
+
+    context = RunContext(clients, stop=stop or Stop(), tell=tell)
+    line = f"-m {MODEL} --each items --engine dask --min-success 0 {options}"
+    plan = plan_cell("fanout", line, "Say {{item}}", {"items": items})
+    try:
+        run = await PATTERNS["fanout"].run(plan, context)
+    finally:
+        await clients.close()
+    assert isinstance(run, FanoutRun)
+    return run
+
+
+async def until_asked(server: Loopback, calls: int) -> None:
+    """Wait until the server has seen so many calls."""
+    while len(server.log) < calls:
+        await asyncio.sleep(0.01)
+
+
+@on_a_loop
+async def test_a_stop_ends_all_calls_and_keeps_what_came(server: Loopback) -> None:
+    """Calls under way end as cancelled; those of a small cell that never began do too."""
+    server.script(NAME, lambda call: Act(text="x", hang=len(server.log) > 4))
+    stop = Stop()
+    async with cluster():
+        running = asyncio.ensure_future(mapped(range(40), "-c 6", stop))
+        await until_asked(server, 8)
+        stop("interrupted")
+        run = await running
+    statuses = [record.status for record in run.results]
+    assert len(statuses) == 40
+    assert set(statuses) <= {"ok", "cancelled"}
+    assert all(r.error.message == "interrupted" for r in run.results if r.error is not None)
+    assert [record.index for record in run.results] == list(range(40))
+
+
+@on_a_loop
+async def test_who_awaits_the_run_may_cancel_it(server: Loopback) -> None:
+    """Nothing runs on."""
+    server.script(NAME, lambda call: Act(hang=True))
+    async with cluster():
+        running = asyncio.ensure_future(mapped(range(8), "-c 4"))
+        await until_asked(server, 4)
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+        while server.in_flight:
+            await asyncio.sleep(0.01)
+
+
+@on_a_loop
+async def test_the_work_of_a_worker_that_closes_goes_on_elsewhere(server: Loopback) -> None:
+    """Each item has its answer; asked again is at most what it had under way."""
+    server.script(NAME, lambda call: Act(text="x", delay=0.05))
+    async with cluster(2) as started:
+        running = asyncio.ensure_future(mapped(range(300), "-c 10"))
+        await until_asked(server, 60)
+        first = next(iter(started.workers.values()))
+        await first.close()
+        run = await running
+    assert [record.status for record in run.results] == ["ok"] * 300
+    assert len(server.log) <= 300 + 40
+
+
+@on_a_loop
+async def test_one_refusal_holds_the_calls_of_all_workers(server: Loopback) -> None:
+    """What one worker hears of the provider's pause, the others go by."""
+    acts = iter([Act()] * 11 + [Act(status=429, headers={"retry-after": "2"})])
+    server.script(NAME, lambda call: next(acts, Act(delay=0.02)))
+    async with cluster(2):
+        run = await mapped(range(200), "-c 8")
+    assert [record.status for record in run.results] == ["ok"] * 200
+    starts = sorted(record.start for record in run.results)
+    assert max(after - before for before, after in pairwise(starts)) > 1.0
+
+
+@on_a_loop
+async def test_the_cap_on_cost_holds_over_all_workers(server: Loopback) -> None:
+    """What is asked costs no more than it; the rest is not asked, and says why."""
+    async with cluster(2):
+        with pytest.raises(BudgetExceeded) as caught:
+            await mapped(range(200), "--max-cost 0.0002 --max-tokens 50")
+    records = caught.value.records
+    assert sum(record.cost or 0 for record in records) <= 0.0002
+    assert 20 < sum(record.ok for record in records) == len(server.log)
+    assert {record.error.kind for record in records if record.error is not None} == {"budget"}
+
+
+@on_a_loop
+async def test_a_wrong_key_ends_the_run_after_few_calls(server: Loopback) -> None:
+    """Of a large map the rest is not even read."""
+    server.script(NAME, lambda call: Act(status=401))
+    async with cluster(2):
+        run = await mapped(range(5_000))
+    assert len(server.log) <= 40
+    assert len(run.results) < 2_000
+
+
+@on_a_loop
+async def test_without_a_worker_it_waits_and_says_so(server: Loopback) -> None:
+    """It goes on as soon as there is one."""
+    told: list[str] = []
+    async with cluster(1) as started:
+        started.scale(0)
+        await started
+        while started.scheduler.workers:
+            await asyncio.sleep(0.01)
+        running = asyncio.ensure_future(mapped(range(5), told=told))
+        while not told:
+            await asyncio.sleep(0.01)
+        started.scale(1)
+        run = await running
+    assert len(run.succeeded) == 5
+    assert told[0].endswith("no worker is connected: waiting for one")
+
+
+@on_a_loop
+async def test_whatever_a_worker_raises_ends_its_calls_in_one_line(
+    server: Loopback, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as one that cannot unpack what it was sent."""
+
+    async def broken(*_: object) -> None:
+        raise RuntimeError("no such thing\nhere")
+
+    monkeypatch.setattr(WorkerProcess, "work", broken)
+    async with cluster(1):
+        run = await mapped(range(3))
+    said = "the worker could not make the call (RuntimeError: no such thing here)"
+    assert [record.error and record.error.message for record in run.results] == [said] * 3
+
+
+class Bill(BaseModel):
+    """A class that no worker can import."""
+
+    vendor: str
+    total: float
+
+    @field_validator("vendor")
+    @classmethod
+    def known(cls, vendor: str) -> str:
+        """A rule that only the class knows."""
+        if vendor == "nobody":
+            raise ValueError("unknown vendor")
+        return vendor
+
+
+@on_a_loop
+async def test_objects_of_the_users_classes_are_made_here(server: Loopback) -> None:
+    """Workers go by the JSON Schema; what only the class knows is checked where the class is."""
+    texts = iter(['{"vendor": "a", "total": 1}', '{"vendor": "nobody", "total": 2}'])
+    server.script(NAME, lambda call: Act(text=next(texts)))
+    async with cluster(1):
+        run = await fanout(
+            "Read {{item}}",
+            each=[1, 2],
+            model=MODEL,
+            schema=Bill,
+            engine="dask",
+            min_success=0,
+            concurrency=1,
+        )
+    good, bad = run.results
+    assert good.value == Bill(vendor="a", total=1)
+    assert (bad.status, bad.error and bad.error.message) == ("invalid", "vendor: unknown vendor")
+
+
+def test_nothing_of_a_key_is_sent() -> None:
+    """An address that holds credentials is refused, and other addresses go along."""
+    registry.define("own", "http://127.0.0.1:1/v1", "MY_KEY")
+    registry.define("secret", "http://user:pw@127.0.0.1:1/v1")
+    try:
+        entry, *_ = parcels._entries(["own", "openai"])
+        assert (entry.name, entry.keys) == ("own", ("MY_KEY",))
+        with pytest.raises(OptionError, match="'secret' holds credentials, which are not sent"):
+            list(parcels._entries(["secret"]))
+    finally:
+        registry.forget("own")
+        registry.forget("secret")
+
+
+@pytest.mark.parametrize(
+    ("python", "version", "said"),
+    [
+        ("3.11.7", "1.0", ""),
+        ("3.12.1", "1.0", "has Python 3.12, this notebook has 3.11; use the same there"),
+        (
+            "3.11.2",
+            "0.9",
+            "has parallm_magics 0.9, this notebook has 1.0; install the same version there",
+        ),
+        (
+            "3.11.7",
+            None,
+            "does not have parallm_magics; install it there: pip install parallm_magics==1.0",
+        ),
+    ],
+)
+def test_other_versions_on_workers_are_told_in_one_line(
+    python: str, version: str | None, said: str
+) -> None:
+    """Before anything is sent."""
+    here = {"host": {"python": "3.11.7.final.0"}, "packages": {"parallm_magics": "1.0"}}
+    there = {"host": {"python": f"{python}.final.0"}, "packages": {"parallm_magics": version}}
+    assert _other(here, there) == said
