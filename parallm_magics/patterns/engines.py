@@ -44,6 +44,9 @@ def _on_a_cluster(plan: Plan, context: RunContext) -> Engine:
                 f"{flag} {value} cannot be combined with --engine dask: votes come back from a cluster in no order "
                 f"that an early end could go by; use {flag} all, or --engine local"
             )
+    store = context.recordings
+    if context.offline or (store is not None and store.replays):
+        return LOCAL  # nothing is asked, so that a replay needs no cluster and no Dask
     client = client_of(context.dask)
     # Imported where Dask is: it takes its time.
     from parallm_magics.cluster.dask_engine import DaskEngine

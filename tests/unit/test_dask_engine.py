@@ -7,6 +7,7 @@ import functools
 import logging
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from asking import MODELS, each_dialect, fanned, sections, voted
 from distributed import Client, LocalCluster
 from provider import Loopback
 
-from parallm_magics import FanoutRun
+from parallm_magics import FanoutRun, fanout
 from parallm_magics.errors import OptionError
 
 SIM = "sim?scale=0"
@@ -100,3 +101,19 @@ async def test_what_cannot_be_done_is_refused_in_one_line() -> None:
         await fanned("hello", model=SIM, engine="dask")
     with pytest.raises(OptionError, match="--stop clinch cannot be combined with --engine dask"):
         await voted("hello", model=SIM, n=3, stop="clinch", engine="dask", choices="A,B")
+
+
+def test_a_replay_needs_no_cluster(
+    server: Loopback, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is recorded of a cell is served where no cluster is connected, as in CI."""
+    path = tmp_path / "answers.jsonl"
+    options: dict[str, Any] = {"each": ["a", "b"], "model": "anthropic:claude-haiku-5-5"}
+    monkeypatch.setenv("PARALLM_RECORDINGS", str(path))
+    asked = asyncio.run(fanout("Say {{item}}.", **options))
+    assert len(server.log) == 2
+    monkeypatch.setenv("PARALLM_RECORDINGS", f"replay:{path}")
+    run = asyncio.run(fanout("Say {{item}}.", engine="dask", **options))
+    assert [record.text for record in run.results] == [record.text for record in asked.results]
+    assert all(record.replayed for record in run.results)
+    assert len(server.log) == 2
