@@ -6,7 +6,9 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 from asking import fanned
@@ -16,9 +18,12 @@ from provider_acts import HTML, Act
 from provider_batches import Accepted, Batches, Fate
 
 from parallm_magics import FanoutRun
+from parallm_magics.core.models import Model
 from parallm_magics.engine import batch_search
 from parallm_magics.engine.batch_queue import Queue
 from parallm_magics.engine.run_batch import RunBatch
+from parallm_magics.errors import BudgetExceeded
+from parallm_magics.providers import bill
 
 SOON = 0.02
 ITEMS = [f"item {at}" for at in range(12)]
@@ -42,7 +47,7 @@ def _soon(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PARALLM_RECORDINGS", str(tmp_path / "kept.jsonl"))
 
 
-async def asked(dialect: str, items: list[str] = ITEMS) -> FanoutRun:
+async def asked(dialect: str, items: list[str] = ITEMS, **options: Any) -> FanoutRun:
     """A map of the items in a batch."""
     return await fanned(
         "Is {{item}} safe?",
@@ -50,6 +55,7 @@ async def asked(dialect: str, items: list[str] = ITEMS) -> FanoutRun:
         variables={"items": items},
         model=f"{dialect}:{MODELS[dialect]}",
         batch=True,
+        **options,
     )
 
 
@@ -187,6 +193,32 @@ def test_a_batch_costs_half(
     )
     assert plain.cost
     assert batched.cost == plain.cost / 2
+
+
+@each_dialect
+def test_a_cap_counts_the_price_of_a_batch(server: Loopback, dialect: str) -> None:
+    """What is sent in a batch is answered at that price: twice as many calls fit under one cap."""
+    model = Model(dialect, MODELS[dialect])
+    size = max(len(f"Is {item} safe?") for item in ITEMS)
+    usual = bill.worst(model, size, 100)
+    assert usual is not None
+    run = asyncio.run(asked(dialect, max_tokens=100, max_cost=usual * len(ITEMS) / 2))
+    assert len(run.succeeded) == len(ITEMS)
+    assert len(server.batches.names()) == len(ITEMS)
+
+
+@each_dialect
+def test_a_cap_that_is_too_low_leaves_calls_unsent(server: Loopback, dialect: str) -> None:
+    """Those that the cap has no room for are never in a batch, and no cent above it is spent."""
+    usual = bill.worst(Model(dialect, MODELS[dialect]), len("Is item 0 safe?"), 100)
+    assert usual is not None
+    with pytest.raises(BudgetExceeded) as caught:
+        asyncio.run(asked(dialect, max_tokens=100, max_cost=usual * Decimal("0.6")))
+    costs = [record.cost for record in caught.value.records if record.ok]
+    assert costs
+    assert None not in costs
+    assert sum(filter(None, costs)) <= usual * Decimal("0.6")
+    assert len(server.batches.names()) == len(costs)
 
 
 @each_dialect
