@@ -8,6 +8,7 @@ from typing import NamedTuple
 from parallm_magics.core.batch_entries import BatchEntry
 from parallm_magics.core.batches import Batches, BatchState
 from parallm_magics.engine.batch_waiting import Waiting
+from parallm_magics.errors import ParallmError
 
 LOOK_AGAIN_SECONDS = 10.0
 """A list may come to know a new batch a little later."""
@@ -26,7 +27,7 @@ class Found(NamedTuple):
     sure: bool = False
 
 
-class UndecidedError(Exception):
+class UndecidedError(ParallmError):
     """Only a person can tell whether the batch was taken; in one line, with the ways out."""
 
 

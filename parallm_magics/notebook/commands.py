@@ -10,7 +10,7 @@ from parallm_magics.cell.blocks import Token, tokens
 from parallm_magics.cell.variables import path, value_of
 from parallm_magics.errors import OptionError, nearest, then, translated
 from parallm_magics.export.program import program
-from parallm_magics.notebook import dask_command
+from parallm_magics.notebook import batches_command, dask_command
 from parallm_magics.notebook.status import (
     recordings_state,
     show_models,
@@ -29,6 +29,7 @@ FLAGS = {
         "--key-env": "the environment variable that holds its key",
         "--sim": "a dict or function in the notebook that gives the answers",
     },
+    "batches": batches_command.FLAGS,
     "dask": dask_command.FLAGS,
     "recordings": {
         "--mode": "when to replay and when to ask: auto, replay, refresh or off",
@@ -214,6 +215,7 @@ COMMANDS: dict[str, Command] = {
     "usage": usage,
     "provider": provider,
     "recordings": recordings,
+    "batches": batches_command.batches,
     "dask": dask_command.dask,
     "code": code,
 }

@@ -55,7 +55,7 @@ def _suggestions(context: CompletionContext, shell: Any) -> Suggestions | None:
     before = "\n".join([*lines, context.text_until_cursor])
     line = _LINE.match(context.text_until_cursor)
     if line is not None:
-        return _command(line["rest"])
+        return _command(line["rest"], shell)
     return suggest(before, names_of(shell), _models())
 
 
@@ -71,8 +71,9 @@ def _models() -> Sequence[str]:
     return [*WELL_KNOWN, *simulated, *asked, *deciding]
 
 
-def _command(rest: str) -> Suggestions | None:
-    """Return the commands of `%parallm`, and the flags of each."""
+def _command(rest: str, shell: Any) -> Suggestions | None:
+    """Return the commands of `%parallm`, and what may stand behind each."""
+    from parallm_magics.notebook.batches_command import open_ids
     from parallm_magics.notebook.commands import COMMANDS, FLAGS
     from parallm_magics.recordings.modes import MODES
 
@@ -81,6 +82,8 @@ def _command(rest: str) -> Suggestions | None:
         return beginning_with(fragment, ((name, _said(run)) for name, run in COMMANDS.items()))
     if typed[-1] == "--mode":
         return beginning_with(fragment, ((mode, "mode") for mode in MODES))
+    if len(typed) == 2 and typed[0] == "batches":
+        return beginning_with(fragment, open_ids(shell))
     flags = FLAGS.get(typed[0], {})
     found = beginning_with(fragment, ((flag, flags[flag]) for flag in flags if flag not in typed))
     return found if found.found else None

@@ -8,11 +8,11 @@ import operator
 import sys
 import threading
 import weakref
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from parallm_magics.api import PATTERNS, plan_cell
 from parallm_magics.cell.plan import Plan
@@ -32,6 +32,7 @@ from parallm_magics.notebook.live_table import (
     in_terminal,
     surface_for,
 )
+from parallm_magics.notebook.loop import run_to_end
 from parallm_magics.notebook.settings import names_of
 from parallm_magics.patterns.run import Run
 from parallm_magics.patterns.run_context import RunContext
@@ -39,6 +40,7 @@ from parallm_magics.providers.registry import Clients
 from parallm_magics.recordings.modes import Mode
 from parallm_magics.recordings.store import from_environment, reopened
 
+T = TypeVar("T")
 IN_CODE = "sys.last_value.run"
 BEFORE_ANY_CALL = "interrupted before any call was made"
 
@@ -191,6 +193,32 @@ class Session:
             raise _told(problem, run, wait, IN_CODE)
         assert run is not None
         return run
+
+    def waited(self, asking: Coroutine[Any, Any, T]) -> T:
+        """Return what a command asks of a provider, which cannot be awaited there.
+
+        Raises:
+            KeyboardInterrupt: the user interrupted it.
+        """
+        wait = InterruptibleWait(awaited=False)
+
+        async def stoppable() -> T:
+            task = asyncio.ensure_future(asking)
+
+            def cancel() -> None:
+                task.cancel()
+
+            off = wait.stop.on_stop(cancel)
+            try:
+                return await task
+            finally:
+                off()
+
+        with self._interrupts.end(wait):
+            found = run_to_end(wait.wait_for(stoppable()), self.clients.close)
+        if found is None:
+            raise wait.interruption(wait.asked)
+        return found
 
     @contextlib.asynccontextmanager
     async def _beside(self, wait: InterruptibleWait) -> AsyncIterator[RunContext]:

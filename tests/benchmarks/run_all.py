@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import at_scale
+import batch_deaths
 import calibrations
 import clusters
 import cpu_per_call
@@ -41,6 +42,7 @@ ALL = (
     interrupt,
     hanging,
     kills,
+    batch_deaths,
     scale,
     at_scale,
     clusters,
