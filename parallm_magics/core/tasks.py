@@ -313,6 +313,11 @@ class Record:
         return self.status == "ok"
 
     @property
+    def is_in_batch(self) -> bool:
+        """Whether it goes on in its batch, from which its answer may still be collected."""
+        return self.status == "cancelled" and bool(self.batch) and not self.attempts
+
+    @property
     def end(self) -> float:
         """Seconds from the run's start to this worker's end."""
         return self.start + self.seconds

@@ -2,7 +2,7 @@
 
 from parallm_magics.display.batch_rows import Batches, by_batch
 from parallm_magics.display.board import Board
-from parallm_magics.display.call_rows import item_of
+from parallm_magics.display.call_rows import item_of, state_of
 from parallm_magics.display.field_standings import FieldStandings
 from parallm_magics.display.field_tallies import decided
 from parallm_magics.display.kinds import (
@@ -99,6 +99,7 @@ __all__ = [
     "rows_of",
     "run_blocks",
     "seconds",
+    "state_of",
     "timeline",
     "totals",
     "vote_bars",

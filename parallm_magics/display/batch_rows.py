@@ -42,7 +42,7 @@ def by_batch(records: Sequence[Record], found: Batches | None = None) -> Batches
             batch = found.setdefault(record.batch, BatchSums())
             batch.calls += 1
             batch.good += record.ok
-            batch.open += record.status == "cancelled"
+            batch.open += record.is_in_batch
             batch.sums.take([record])
             batch.models[record.model] = None
     return found

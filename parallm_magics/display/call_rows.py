@@ -74,7 +74,7 @@ def row_of(record: Record, read: Read | None = None) -> Row:
         name=record.name,
         titled=f"{record.name}{item}",
         model=asked_and_answered(record),
-        state=record.status,
+        state=state_of(record),
         vote=read[0],
         voted=read[1],
         start=record.start,
@@ -90,6 +90,11 @@ def row_of(record: Record, read: Read | None = None) -> Row:
         fields=fields,
         record=record,
     )
+
+
+def state_of(record: Record) -> str:
+    """How a finished call stands, as a name in `looks.STATES`."""
+    return "in_batch" if record.is_in_batch else record.status
 
 
 def _why(record: Record) -> str:

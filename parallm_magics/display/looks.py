@@ -59,6 +59,7 @@ STATES = _States(
         "timed_out": State("timed out", RED, "failed"),
         "cancelled": State("cancelled", GREY, "cancelled"),
         "blocked": State("blocked", GREY, "cancelled"),
+        "in_batch": State("in a batch", GREY, "cancelled"),
         "queued": State("queued", GREY),
         "loading": State("loading", GREY),
         "running": State("running", BLUE),

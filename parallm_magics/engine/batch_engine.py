@@ -166,7 +166,7 @@ class _BatchRun:
             batch.status = "left"
             why = f"in batch {batch.entry.named}; {GOES_ON}"
             for task in batch.tasks.values():
-                self._records.left(task, Fault("cancelled", why), batch.entry.id, batch.sent)
+                self._records.left(task, Fault("cancelled", why), batch.entry.id, batch.began)
         for task in list(self._records.todo.values()):
             if self._job.rules.drain:
                 self._records.not_asked(task, Fault("cancelled", self._job.stop.reason))

@@ -193,7 +193,7 @@ class Following:
     def _answered(self, batch: RunBatch, name: str, asked: Asked, end: Reply | CallFailed) -> None:
         task = batch.tasks.pop(name, None)
         if task is not None:
-            self._records.answered(task, end, batch.entry.id, batch.sent)
+            self._records.answered(task, end, batch.entry.id, batch.began)
         elif isinstance(end, Reply):
             self._stray(batch.entry, asked, end)
 
@@ -218,7 +218,7 @@ class Following:
         for task in list(batch.tasks.values()):
             if fault is not None:
                 end = CallFailed(fault, usage=Usage())
-                self._records.answered(task, end, batch.entry.id, batch.sent)
+                self._records.answered(task, end, batch.entry.id, batch.began)
         batch.tasks.clear()
         if status == "done":
             with contextlib.suppress(OSError):  # then it is read again another time
@@ -230,7 +230,7 @@ class Following:
         """Its calls end for this run; the batch may go on, and another run may still collect it."""
         batch.status, batch.note = "left", fault.message
         for task in list(batch.tasks.values()):
-            self._records.left(task, fault, batch.entry.id, batch.sent)
+            self._records.left(task, fault, batch.entry.id, batch.began)
         batch.tasks.clear()
         self._over(batch)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import secrets
 
@@ -13,6 +14,11 @@ _ID = re.compile(r"([0-9a-f]{16})-([0-9a-f]{32})-(\d{1,9})")
 def new_nonce() -> str:
     """16 hexadecimal digits that no other batch has."""
     return secrets.token_hex(8)
+
+
+def nonce_of(asked: Asked, number: int) -> str:
+    """The same 16 digits for the same first request and number of the batch, as a simulation needs them."""
+    return hashlib.sha256(f"{asked.key}-{asked.sample}-{number}".encode()).hexdigest()[:16]
 
 
 def request_id(nonce: str, asked: Asked) -> str:

@@ -9,7 +9,7 @@ from parallm_magics.core.batch_entries import Asked
 from parallm_magics.core.batches import Batches, BatchRequest
 from parallm_magics.core.provider import CallFailed, Provider
 from parallm_magics.core.tasks import Fault, Task
-from parallm_magics.engine.batch_ids import new_nonce, request_id
+from parallm_magics.engine.batch_ids import request_id
 from parallm_magics.engine.batch_records import BatchRecords
 
 FIRST_PAUSE, LONGEST_PAUSE = 2.0, 60.0
@@ -62,7 +62,7 @@ class Queue:
         """A batch was taken."""
         self.pause, self.since, self.note = FIRST_PAUSE, None, ""
 
-    def chunk(self, records: BatchRecords, open_ones: set[Asked]) -> Chunk:
+    def chunk(self, nonce: str, records: BatchRecords, open_ones: set[Asked]) -> Chunk:
         """Take the calls of the next batch; what each can cost at most is set aside.
 
         Calls that can never be made end here.
@@ -70,7 +70,7 @@ class Queue:
         Args:
             open_ones: requests that another batch of the run holds: the same one waits for its end.
         """
-        chunk, later = Chunk(new_nonce()), list[tuple[Task, Asked]]()
+        chunk, later = Chunk(nonce), list[tuple[Task, Asked]]()
         limits, self.short = self.api.limits, False
         most = limits.requests if self.most is None else min(self.most, limits.requests)
         while self.calls and len(chunk.requests) < most:

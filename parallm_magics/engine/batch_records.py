@@ -99,7 +99,7 @@ class BatchRecords:
         worker.held = self._held.pop(task.index, None)
         accounts = self._job.accounts
         accounts.charge(worker, last)
-        self._end(task, replace(accounts.record(worker, now, fault), batch=batch))
+        self._end(task, _in(batch, accounts.record(worker, now, fault)))
 
     def not_asked(self, task: Task, fault: Fault) -> None:
         """End a call of which no batch was taken, so that it has cost nothing."""
@@ -112,7 +112,7 @@ class BatchRecords:
         This is no outcome: nothing of it is recorded, so that the answer can be.
         """
         self.release(task)
-        record = replace(self._stopped(task, fault, sent), batch=batch)
+        record = _in(batch, self._stopped(task, fault, sent))
         if not record.simulated:
             record = replace(record, usage=None, cost=None)
         del self.todo[task.index]
@@ -143,3 +143,9 @@ class BatchRecords:
         if record.status not in self._job.rules.counted:
             self.outlook.note_lost()
         self.tell(Event("ended", record.index, self.at, record=record))
+
+
+def _in(batch: str, record: Record) -> Record:
+    """The record of a call in that batch; one that was sent before the run counts from its beginning."""
+    start, queued = max(record.start, 0.0), max(record.queued, 0.0)
+    return replace(record, start=start, queued=queued, batch=batch)

@@ -12,6 +12,7 @@ from parallm_magics.core.batches import BatchUnsentError
 from parallm_magics.core.fault_kinds import FaultKind
 from parallm_magics.core.provider import CallFailed, Provider
 from parallm_magics.core.tasks import Event, Fault, Task
+from parallm_magics.engine.batch_ids import new_nonce, nonce_of
 from parallm_magics.engine.batch_queue import Chunk, Queue
 from parallm_magics.engine.batch_records import BatchRecords
 from parallm_magics.engine.batch_search import look_for
@@ -85,10 +86,16 @@ class Sending:
                 self._end(queue, Fault("cancelled", "not asked: too many workers failed"))
                 return
             open_ones = {asked for batch in self._run.batches for asked in batch.entry.asked}
-            chunk = queue.chunk(self._records, open_ones)
+            chunk = queue.chunk(self._nonce(queue), self._records, open_ones)
             if not chunk.requests:
                 return
             await self._send(queue, chunk)
+
+    def _nonce(self, queue: Queue) -> str:
+        """What the next batch is told from others by."""
+        if queue.provider.simulated:
+            return nonce_of(queue.calls[0][1], len(self._ledger.batches()))
+        return new_nonce()
 
     async def settle(self, batch: RunBatch) -> None:
         """Find out whether a batch was taken; one that was not is sent.

@@ -10,6 +10,9 @@ from parallm_magics.core.provider import Provider
 from parallm_magics.core.tasks import Task
 from parallm_magics.engine.batch_queue import FIRST_PAUSE, GROWTH, LONGEST_PAUSE, Queue
 
+MOST_AGE = 30 * 24 * 3600.0
+"""No provider keeps results for longer; an older batch is one of a clock that was set."""
+
 
 @dataclass(slots=True, eq=False)
 class RunBatch:
@@ -60,13 +63,18 @@ class RunBatch:
         cls, entry: BatchEntry, queue: Queue, tasks: dict[str, Task], now: float
     ) -> RunBatch:
         """A batch that was sent before this run."""
-        age = entry.age
+        age = min(entry.age, MOST_AGE)
         return cls(queue.api, queue.provider, entry, queue, tasks, now, age, due=now)
 
     @property
     def requests(self) -> list[BatchRequest]:
         """Those of its requests that have not ended."""
         return [BatchRequest(name, task) for name, task in self.tasks.items()]
+
+    @property
+    def began(self) -> float:
+        """The run's time at which it was sent, by its age: before the run, where it was taken up."""
+        return self.sent - self.age
 
     def look_later(self, now: float, note: str = "", least: float = 0.0) -> None:
         """Be looked at after a pause, longer each time."""

@@ -353,4 +353,7 @@ def _interrupted(run: Run | None, reason: str, out: str | None) -> str:
     if run is None:
         return f"{reason}; the run stopped before its workers finished"
     kept = f"{out} holds the records" if out else "add -o NAME to the cell to keep them"
-    return f"{reason}; {len(run.succeeded)} of {len(run.results)} workers were done; {kept}"
+    done = f"{len(run.succeeded)} of {len(run.results)} workers were done"
+    if inside := sum(record.is_in_batch for record in run.results):
+        done, kept = f"{done}, {inside:,} go on in a batch", "run the cell again for their answers"
+    return f"{reason}; {done}; {kept}"

@@ -311,3 +311,18 @@ OF_SYNTHESES: Sequence[Note[Merged]] = (
         lambda merged: "the synthesis gave no complete answer; the sections are joined instead",
     ),
 )
+
+
+# --- of batches -----------------------------------------------------------------------------------
+
+
+def of_batches(records: Sequence[Record]) -> list[str]:
+    """That calls of a run go on in their batches, and how to get their answers; nothing where none does."""
+    inside = Counter(record.batch for record in records if record.is_in_batch)
+    if not inside:
+        return []
+    batches = "1 batch" if len(inside) == 1 else f"{len(inside):,} batches"
+    go = "goes" if inside.total() == 1 else "go"
+    goes = f"{count(inside.total(), 'call')} {go} on in {batches}"
+    ways = "run the cell again, or await run.collect(), for the answers"
+    return [f"{goes}: {ways}; %parallm batches cancel ID ends a batch"]

@@ -128,12 +128,17 @@ def outcome_in_words(
 
 def counts_in_words(records: Sequence[Record]) -> str:
     """How the workers that did not succeed ended, such as "1 timed out, 2 failed"."""
+<<<<<<< HEAD
     return _in_words(Counter(record.status for record in records))
 
 
 def _in_words(counts: Mapping[Status, int]) -> str:
     lost = ((status, n) for status, n in counts.items() if n and status != "ok")
     return ", ".join(f"{n} {STATES[status].word}" for status, n in lost)
+=======
+    words = Counter(display.state_of(record) for record in records if not record.ok)
+    return ", ".join(f"{n} {STATES[status].word}" for status, n in words.items())
+>>>>>>> 6b05d85 (Calls that were left in a batch are shown as that, with how to get their answers; a simulated batch has the same id each time and takes seconds)
 
 
 def _flags(run: FanoutRun) -> list[str]:

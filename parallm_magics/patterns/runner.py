@@ -22,6 +22,7 @@ from parallm_magics.patterns.ballots import CAME_BACK, read_record
 from parallm_magics.patterns.dry_run import Ahead, Preview, preview
 from parallm_magics.patterns.guard_verdicts import Verdict
 from parallm_magics.patterns.guardrail import blocked_records, guarded
+from parallm_magics.patterns.notes import of_batches
 from parallm_magics.patterns.plan_board import board_of
 from parallm_magics.patterns.run import Again, Common, Run
 from parallm_magics.patterns.run_context import RunContext
@@ -197,7 +198,7 @@ class Pattern(ABC, Generic[R]):
         held = []
         if self.workers.sink.parts is not None and not self.on_disk:
             held = [f"--out-file {self.plan.options.out_file}: {HOLDS_ALL}"]
-        return [*self.plan.notes, *self.workers.notes, *more, *held, *left]
+        return [*self.plan.notes, *self.workers.notes, *more, *held, *of_batches(records), *left]
 
     def unread(self, records: Sequence[Record]) -> list[str]:
         """Notes where the run ended before all calls were begun, or their source broke off."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import multiprocessing
 import os
 import random
@@ -191,13 +192,11 @@ class Killer:
             return
         made = self._server.batches
         if "requests" in call.body:
-            kind, size, body = (
-                "msgbatch",
-                len(call.body["requests"]),
-                call.body["requests"][0]["params"],
-            )
+            kind, size = "msgbatch", len(call.body["requests"])
+            body = call.body["requests"][0]["params"]
         else:
-            kind, size, body = "batch", made.files[call.body["input_file_id"]].count(b"\n"), {}
+            lines = made.files[call.body["input_file_id"]].splitlines()
+            kind, size, body = "batch", len(lines), json.loads(lines[0])["body"]
         names = {f"{STRANGER}-{at}": body for at in range(size)}
         made._make(kind, names, call.endpoint, call)
         self._told.strangers += 1
