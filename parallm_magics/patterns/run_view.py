@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from parallm_magics import display
 from parallm_magics.answers.reading_kinds import is_free_text
 from parallm_magics.cell.calls import Section
-from parallm_magics.core.tasks import Reading, Record, Status
+from parallm_magics.core.tasks import Reading, Record
 from parallm_magics.display.looks import STATES
 from parallm_magics.patterns.ballots import votes_of
 from parallm_magics.patterns.fields_shown import field_tallies, outcome_of_fields
@@ -110,12 +110,12 @@ def fanout_title(run: FanoutRun, sections: Sequence[Section]) -> str:
     if run.results and total == len({record.key for record in run.results} - {None}):
         noun = "item"
     checks = sum(section.flag is not None for section in sections)
-    counts = Counter(record.status for record in run.results)
+    counts = Counter(display.state_of(record) for record in run.results)
     return outcome_in_words(counts, noun, len(run.unchecked), checks)
 
 
 def outcome_in_words(
-    counts: Mapping[Status, int], noun: str, unchecked: int = 0, checks: int = 0
+    counts: Mapping[str, int], noun: str, unchecked: int = 0, checks: int = 0
 ) -> str:
     """How many workers ended how, and how many of the checks gave no verdict."""
     total, good = sum(counts.values()), counts.get("ok", 0)
@@ -128,17 +128,12 @@ def outcome_in_words(
 
 def counts_in_words(records: Sequence[Record]) -> str:
     """How the workers that did not succeed ended, such as "1 timed out, 2 failed"."""
-<<<<<<< HEAD
-    return _in_words(Counter(record.status for record in records))
+    return _in_words(Counter(display.state_of(record) for record in records))
 
 
-def _in_words(counts: Mapping[Status, int]) -> str:
-    lost = ((status, n) for status, n in counts.items() if n and status != "ok")
-    return ", ".join(f"{n} {STATES[status].word}" for status, n in lost)
-=======
-    words = Counter(display.state_of(record) for record in records if not record.ok)
-    return ", ".join(f"{n} {STATES[status].word}" for status, n in words.items())
->>>>>>> 6b05d85 (Calls that were left in a batch are shown as that, with how to get their answers; a simulated batch has the same id each time and takes seconds)
+def _in_words(counts: Mapping[str, int]) -> str:
+    lost = ((state, n) for state, n in counts.items() if n and state != "ok")
+    return ", ".join(f"{n} {STATES[state].word}" for state, n in lost)
 
 
 def _flags(run: FanoutRun) -> list[str]:
