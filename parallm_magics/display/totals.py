@@ -71,7 +71,7 @@ class Sums:
         longest: the longest call's seconds.
         sequential: the sum of the calls' lengths.
         at_most: whether any waited for a place or for a further try.
-        lost: whether any did not come back.
+        lost: whether any did not come back, or came in a batch, so that nobody knows its own length.
         calls: how many asked a model.
         counted: the tokens of how many are known.
         tokens: in four classes.
@@ -98,7 +98,8 @@ class Sums:
         start, end, sequential, longest = self.start, self.end, self.sequential, self.longest
         lost, at_most = self.lost, self.at_most
         for record in records:
-            lost = lost or record.status in _LOST
+            # How long a batch takes says nothing of its calls one by one.
+            lost = lost or record.status in _LOST or bool(record.batch)
             if called(record):
                 start, end = min(start, record.start), max(end, record.end)
                 longest = max(longest, record.seconds)

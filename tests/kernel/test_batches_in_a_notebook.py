@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -120,7 +121,7 @@ def test_a_batch_is_shown_and_cancelled(server: Loopback, tmp_path: Path) -> Non
         assert "under way" in said(kernel, "show")
         assert "3: 0 succeeded, 0 failed" in said(kernel, f"show {name}")
         wrong = said(kernel, f"cancel {name}x")
-        assert f"there is no batch '{name}x' in 'answers.jsonl'; did you mean '{name}'?" in wrong
+        assert f"the file has no batch '{name}x'; did you mean '{name}'?" in wrong
         assert "what has ended by then is paid" in said(kernel, f"cancel {name}")
         assert "cancelled, not collected" in said(kernel, "")
         run = kernel.run(f"{cell('anthropic')}").error
@@ -128,8 +129,21 @@ def test_a_batch_is_shown_and_cancelled(server: Loopback, tmp_path: Path) -> Non
         assert kernel.value("{r.status for r in run.results}") == {"cancelled"}
         assert kernel.value("{r.is_in_batch for r in run.results}") == {False}
         assert "is over: collected" in said(kernel, f"cancel {name}")
-        for typed in ("cancel", "show a b", "adopt", "nothing"):
+        for typed in ("cancel", "show a b", "adopt", "drop", "collect", "nothing"):
             assert "OptionError: " in said(kernel, typed)
+
+
+def test_a_batch_is_collected_without_its_cell(server: Loopback, tmp_path: Path) -> None:
+    """`collect ID` records the answers of a batch that has ended; the cell is then served from the file."""
+    with started(server, tmp_path / "answers.jsonl") as kernel:
+        ready(kernel)
+        left(kernel, server, cell("openai"))
+        [name] = server.batches.made
+        assert "has not ended yet" in said(kernel, f"collect {name}")
+        server.batches.finish()
+        assert "3 answers recorded, 0 requests failed" in said(kernel, f"collect {name}")
+        assert kernel.run(cell("openai")).plain.startswith("3 of 3 items succeeded")
+        assert kernel.value("{r.replayed for r in run.results}") == {True}
 
 
 def with_another(server: Loopback) -> None:
@@ -165,7 +179,8 @@ def test_where_two_batches_may_be_it_the_cell_asks(
         server.batches.finish()
         server.batches.seconds = 0.0
         if way == "drop":
-            assert "is dropped: a cell that needs its answers sends them again" in said(kernel, "drop")  # fmt: skip
+            nonce = re.findall("drop ([0-9a-f]{16})", asks)[0]
+            assert "a cell that needs its answers sends them" in said(kernel, f"drop {nonce}")
         else:
             named = ours if way == "adopt" else other
             assert "its results will tell" in said(kernel, f"adopt {named}")
@@ -205,7 +220,9 @@ def test_tab_offers_the_commands_and_the_open_batches(server: Loopback, tmp_path
         ready(kernel)
         left(kernel, server, cell("openai"))
         line = "%parallm batches "
-        assert {"show", "cancel", "adopt", "drop"} <= {*kernel.complete(line, len(line))["matches"]}
+        assert {"show", "cancel", "collect", "adopt", "drop"} == {
+            *kernel.complete(line, len(line))["matches"]
+        }
         line = "%parallm batches cancel "
         assert kernel.complete(line, len(line))["matches"] == [*server.batches.made]
 
