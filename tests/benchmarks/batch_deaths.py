@@ -14,7 +14,7 @@ from bench import Figure, table
 from dying_batches import MODELS, Cell, Told, trials
 
 REQUESTS, DEATHS = 100_000, 200
-ITEMS, CHUNK = 10_000, 250
+ITEMS, CHUNK = 5_000, 250
 ABOUT = (
     f"{REQUESTS:,} requests or more through both SDKs to a scripted provider, in cells of {ITEMS:,} items with "
     f"`batch=True`, dialects in turn, until {DEATHS} processes have been killed with SIGKILL. A process dies at a "
@@ -22,8 +22,8 @@ ABOUT = (
     "6 ms after the answer. In a fifth of the second and third kind, somebody else makes a batch of the same size in "
     f"that moment. So that it takes minutes, a batch holds at most {CHUNK} requests and ends after 50 ms, and the "
     "pauses between two looks are 30 to 100 ms; nothing else is otherwise than in a notebook. Each cell has a file "
-    "of recordings of its own, and is run once more in the end. Asked about: a cell has stopped, as two batches could "
-    "be its own, and a person has said which."
+    "of recordings of its own, and is run once more in the end. Asked about: a cell has stopped, or ended "
+    "some records, as two batches could be its own, and a person has said which."
 )
 
 

@@ -118,8 +118,8 @@ def run_cell(cell: Cell, url: str, end: Any) -> None:
     right = [
         r.ok and r.text == f"echo: {text[-60:]}" for r, text in zip(run.results, texts, strict=True)
     ]  # type: ignore[union-attr]
-    bad = next((repr(r) for r in run.results if not r.ok), "")  # type: ignore[union-attr]
-    end.send({"right": sum(right), "bad": bad})
+    bad = {r.error.message for r in run.results if r.error}  # type: ignore[union-attr]
+    end.send({"right": sum(right), "bad": " ".join(sorted(bad))})
 
 
 def _hurry(chunk: int) -> None:
@@ -244,13 +244,13 @@ class Trial:
             told = self._process(cell, moment)
             if told is None:
                 deaths -= 1
-            elif "error" not in told:
-                return told
-            elif "UndecidedError" in told["error"] or "%parallm batches" in told["error"]:
+            elif _asks(why := told.get("error") or told["bad"]):
                 self.told.asked += 1
-                self._decide(cell, told["error"])
-            else:
+                self._decide(cell, why)
+            elif "error" in told:
                 raise RuntimeError(told["error"])
+            else:
+                return told
 
     def _moment(self) -> Moment:
         return self._chance.choices([*MOMENTS], [*MOMENTS.values()])[0]
@@ -309,6 +309,11 @@ class Trial:
         if told is None or told.get("right") != cell.items:
             self.told.wrong.append(f"once more: {told}")
         self.told.again += len(self._server.batches.made) - before
+
+
+def _asks(why: str) -> bool:
+    """Whether a cell, or some of its records, say that a person must decide."""
+    return "%parallm batches adopt" in why
 
 
 def _strange(batch: Any) -> bool:
