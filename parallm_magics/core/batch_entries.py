@@ -113,8 +113,8 @@ class BatchLedger(Protocol):
     def untaken(self, batch: BatchEntry) -> None:
         """The provider has turned it away, and may take it later."""
 
-    def again(self, batch: BatchEntry, count: int) -> None:
-        """It is about to be sent again, with so many requests."""
+    def again(self, batch: BatchEntry, count: int, newest: str | None) -> None:
+        """It is about to be sent again, with so many requests, after that batch of the account."""
 
     def sent(self, batch: BatchEntry, known: str, *, sure: bool) -> None:
         """The provider's id is known, or what is taken for it until its results are read."""

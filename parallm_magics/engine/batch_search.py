@@ -32,12 +32,12 @@ class UndecidedError(ParallmError):
 
 
 async def look_for(
-    wanted: BatchEntry, api: Batches, taken: Collection[str], account: str, waiting: Waiting
+    wanted: BatchEntry, api: Batches, others: Collection[BatchEntry], account: str, waiting: Waiting
 ) -> Found:
     """Look for a batch whose id was never heard.
 
     Args:
-        taken: ids that are known to be of other batches.
+        others: the other batches that are known, with their ids.
         account: what the key and the address are now.
 
     Raises:
@@ -47,7 +47,7 @@ async def look_for(
     """
     for last in (False, True):
         states = await waiting.reply(_listed(api, wanted.newest))
-        if found := _picked(wanted, api, taken, states):
+        if found := _picked(wanted, api, others, states):
             return found
         if not last:
             await waiting.for_seconds(LOOK_AGAIN_SECONDS)
@@ -60,23 +60,26 @@ async def look_for(
 
 
 def _picked(
-    wanted: BatchEntry, api: Batches, taken: Collection[str], states: list[BatchState]
+    wanted: BatchEntry, api: Batches, others: Collection[BatchEntry], states: list[BatchState]
 ) -> Found | None:
     for state in states:
         if state.nonce == wanted.nonce:
             return Found(state.id, sure=True)
     if api.keeps_nonce:
         return None
-    others = wanted.not_its.union(taken)
+    taken = wanted.not_its.union(each.id for each in others if each.sure)
     alike = [
         state.id
         for state in states
-        if state.id not in others and state.total in (None, wanted.count) and not state.nonce
+        if state.id not in taken and state.total in (None, wanted.count) and not state.nonce
     ]
-    if len(alike) > 1:
+    # What another one only seems to be may be this one.
+    contested = {each.id for each in others if each.id and not each.sure}.intersection(alike)
+    if len(alike) > 1 or contested:
+        count = f"{len(alike)} batches" if len(alike) > 1 else "a batch"
         more = f" and {len(alike) - MOST_NAMED} more" if len(alike) > MOST_NAMED else ""
         raise UndecidedError(
-            f"the answer of {wanted.provider} to batch {wanted.nonce} was lost, and {len(alike)} batches of "
+            f"the answer of {wanted.provider} to batch {wanted.nonce} was lost, and {count} of "
             f"{wanted.count:,} requests may be it ({', '.join(alike[:MOST_NAMED])}{more}); "
             f"{_ways_out(wanted, alike[0])}"
         )

@@ -71,7 +71,15 @@ class Sending:
 
     def may_send(self, queue: Queue) -> bool:
         """Whether something may be sent, now or at the moment from which on the queue is ready."""
-        return bool(queue.calls) and not queue.short and self._run.finished >= queue.ended
+        waits = queue.short or self._run.finished < queue.ended
+        return bool(queue.calls) and not waits and not self._in_doubt(queue)
+
+    def _in_doubt(self, queue: Queue) -> bool:
+        """Whether it is not known of a batch whether it was taken, and another one could be mistaken for it."""
+        if queue.api.keeps_nonce:
+            return False
+        alike = (each for each in self._run.batches if each.queue.name == queue.name)
+        return any(not (each.entry.id or each.entry.untaken) for each in alike)
 
     async def send(self, queue: Queue) -> None:
         """Send what may be sent now.
@@ -113,7 +121,12 @@ class Sending:
             elif entry.closed:
                 self.put_back(batch)
             elif entry.untaken or not await self._is_found(batch):
-                await self._again(batch)
+                self._not_taken(batch)
+                if self._in_doubt(batch.queue):
+                    batch.status = "waiting"
+                    batch.look_later(now, "another batch is looked for first")
+                else:
+                    await self._again(batch)
         except CallFailed as error:  # of the list
             self._doubt(batch, error.fault)
         finally:
@@ -204,7 +217,7 @@ class Sending:
         """Whether the provider's list has the batch, or one that may be it."""
         batch.status, batch.note, entry = "looked for", "", batch.entry
         self._run.show()
-        others = {each.id for each in self._ledger.batches() if each.nonce != entry.nonce}
+        others = [each for each in self._ledger.batches() if each.nonce != entry.nonce]
         account = account_mark(batch.provider)
         found = await look_for(entry, batch.api, others, account, self._waiting)
         if found.id:
@@ -219,8 +232,9 @@ class Sending:
             for task in list(batch.tasks.values()):
                 self._records.not_asked(task, UNSENT)
             return
+        newest = await self._waiting.reply(batch.api.newest(), REPLY_SECONDS)
         try:
-            self._ledger.again(batch.entry, len(batch.tasks))
+            self._ledger.again(batch.entry, len(batch.tasks), newest)
         except OSError as error:
             raise _unwritten(error) from None
         await self._create(batch)
@@ -232,12 +246,18 @@ class Sending:
         batch.entry = entry = self._ledger.find(entry.nonce) or entry
         entry.id, entry.sure = known, sure
 
+    def _not_taken(self, batch: RunBatch) -> None:
+        """Write down that the provider does not have it."""
+        if not batch.entry.untaken:
+            with contextlib.suppress(OSError):  # then the list is asked once more
+                self._ledger.untaken(batch.entry)
+            batch.entry.untaken = True
+
     def _unsent(self, batch: RunBatch, fault: Fault) -> None:
         """The provider has not taken it: it is sent again, smaller or later, or never."""
         size = len(batch.tasks)
         if fault.kind in PASSING:
-            with contextlib.suppress(OSError):  # then the list is asked first
-                self._ledger.untaken(batch.entry)
+            self._not_taken(batch)
             self._doubt(batch, fault)
         elif fault.kind == "too_large" and size > 1:
             self.drop(batch, "too large")

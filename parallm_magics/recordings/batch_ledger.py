@@ -115,9 +115,9 @@ class FileLedger:
         """The provider has turned it away, and may take it later."""
         self._write(batch.nonce, "untaken", {})
 
-    def again(self, batch: BatchEntry, count: int) -> None:
-        """It is about to be sent again, with so many requests."""
-        self._write(batch.nonce, "again", {"count": count})
+    def again(self, batch: BatchEntry, count: int, newest: str | None) -> None:
+        """It is about to be sent again, with so many requests, after that batch of the account."""
+        self._write(batch.nonce, "again", {"count": count, "newest": newest})
 
     def sent(self, batch: BatchEntry, known: str, *, sure: bool) -> None:
         """The provider's id is known, or what is taken for it until its results are read."""
@@ -184,6 +184,7 @@ def _take(batches: dict[str, BatchEntry], line: Said) -> None:
             batch.untaken = True
         elif deed == "again":
             batch.untaken, batch.count = False, int(said["count"])
+            batch.newest = _text(said["newest"])
         elif deed == "sent" and not (batch.id and batch.sure):
             batch.id, batch.sure = str(said["id"]), said["sure"] is True
         elif deed == "not_its":
@@ -202,15 +203,18 @@ def _take(batches: dict[str, BatchEntry], line: Said) -> None:
 
 def _intended(nonce: str, said: dict[str, Any], number: int) -> BatchEntry:
     pairs = (each.rpartition("-") for each in said["asked"].split())
-    newest = said["newest"]
     return BatchEntry(
         nonce,
         str(said["provider"]),
         str(said["account"]),
         tuple(map(str, said["models"])),
         int(said["count"]),
-        None if newest is None else str(newest),
+        _text(said["newest"]),
         tuple(Asked(key, int(sample)) for key, _, sample in pairs),
         written=float(said["at"]),
         line=number,
     )
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None else str(value)

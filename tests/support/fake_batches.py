@@ -114,10 +114,7 @@ class FakeBatches:
 
     async def create(self, requests: Sequence[BatchRequest], nonce: str) -> BatchState:
         """Take a batch."""
-        lost = None
-        if (self.faults.get("create") or [None])[0] == "lost":
-            lost = self.faults["create"].pop(0)
-        await self._call("create")
+        lost = await self._call("create")
         made = Made(
             f"batch_{next(self.numbers)}", nonce, {r.id: r.task for r in requests}, self.now()
         )
@@ -194,15 +191,18 @@ class FakeBatches:
             passing=made.passing,
         )
 
-    async def _call(self, method: str) -> None:
+    async def _call(self, method: str) -> bool:
+        """Arrive, or fail before; whether the answer is to be lost."""
         self.calls[method] += 1
         self.point(method)
         await asyncio.sleep(0.1)
         self.point(f"{method} arrives")
         if faults := self.faults.get(method):
             fault = faults.pop(0)
-            if fault is not None:
+            if isinstance(fault, CallFailed):
                 raise fault
+            return fault == "lost"
+        return False
 
 
 def failed(kind: FaultKind, **more: Any) -> CallFailed:
