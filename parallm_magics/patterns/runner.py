@@ -33,6 +33,7 @@ from parallm_magics.patterns.tallies import (
     last_end,
     never_asked,
 )
+from parallm_magics.patterns.tier_costs import dearer_than_flex
 from parallm_magics.patterns.workers import Workers
 from parallm_magics.providers.registry import Clients
 
@@ -198,7 +199,10 @@ class Pattern(ABC, Generic[R]):
         held = []
         if self.workers.sink.parts is not None and not self.on_disk:
             held = [f"--out-file {self.plan.options.out_file}: {HOLDS_ALL}"]
-        return [*self.plan.notes, *self.workers.notes, *more, *held, *of_batches(records), *left]
+        # Records on disk are not priced anew for a note.
+        kinds = () if self.on_disk else self.plan.calls.kinds
+        paid = [*dearer_than_flex(kinds, records), *of_batches(records)]
+        return [*self.plan.notes, *self.workers.notes, *more, *held, *paid, *left]
 
     def unread(self, records: Sequence[Record]) -> list[str]:
         """Notes where the run ended before all calls were begun, or their source broke off."""

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 
 from parallm_magics import display
 from parallm_magics.answers.questions import sent_texts
 from parallm_magics.core.prices import TIER
-from parallm_magics.core.tasks import CHARS_PER_TOKEN, Said, Task, Tier, Usage
+from parallm_magics.core.tasks import CHARS_PER_TOKEN, Record, Said, Task, Terms, Tier, Usage
 from parallm_magics.providers import bill, registry
 
 AT: dict[Tier, str] = {
@@ -19,6 +19,7 @@ AT: dict[Tier, str] = {
     "batch": "in a batch",
 }
 """How each tier is told."""
+FLEX: Terms = ((TIER, "flex"),)
 _NOTHING = Said()
 
 
@@ -78,3 +79,21 @@ def told(most: Decimal | None, at: Mapping[Tier, Decimal | None]) -> str:
     words = "unknown" if most is None else f"at most {display.money(most)}"
     known = [f"{display.money(cost)} {AT[tier]}" for tier, cost in at.items() if cost is not None]
     return f"{words} ({', '.join(known)})" if known else words
+
+
+def dearer_than_flex(kinds: Sequence[Task], records: Iterable[Record]) -> list[str]:
+    """A note where calls at the flex tier have cost more than that; else nothing.
+
+    Args:
+        kinds: a call of each kind in a round.
+    """
+    if all(task.tier != "flex" for task in kinds):
+        return []
+    asked = [each for each in records if kinds[each.index % len(kinds)].tier == "flex"]
+    priced = [(each.cost, bill.repriced(each, FLEX)) for each in asked]
+    dearer = sum(cost is not None and flex is not None and cost > flex for cost, flex in priced)
+    if not dearer:
+        return []
+    calls, which = display.count(len(asked), "flex call"), "it was" if dearer == 1 else "they were"
+    why = f"{which} answered at another tier, or the reply does not name one"
+    return [f"{dearer:,} of {calls} cost more than the flex tier does: {why}"]

@@ -120,15 +120,15 @@ def price(task: Task, usage: Usage, said: Said) -> Decimal | None:
     return None if found is None or usual is None else max(found, usual)
 
 
-def usual_cost(record: Record) -> Decimal | None:
-    """US dollars of a record's tokens at the usual price, whatever tier they came at; None where it is unknown."""
+def repriced(record: Record, terms: Terms = ()) -> Decimal | None:
+    """US dollars of a record's tokens at the usual price or on these terms; None where either cost is unknown."""
     if record.cost is None or record.usage is None:
         return None
     provider, _, name = record.model.partition(":")
     model = Model(provider, name)
     if record.model_answered and _deployed(model):
         model = Model(provider, record.model_answered)
-    return cost(model, record.usage)
+    return cost(model, record.usage, terms)
 
 
 def _deployed(model: Model) -> bool:

@@ -17,7 +17,7 @@ from parallm_magics.errors import OptionError
 from parallm_magics.patterns.ballots import Ballot, votes_of
 from parallm_magics.patterns.early_stopper import EarlyStopper
 from parallm_magics.patterns.panel import Rule, one_reading, rule_of
-from parallm_magics.providers.bill import usual_cost
+from parallm_magics.providers.bill import repriced
 from parallm_magics.study.measures import Outcome
 from parallm_magics.voting import label_of
 from parallm_magics.voting.rule_entry import Vote
@@ -246,7 +246,7 @@ def _outcome(
 
 def _at_usual_price(records: Records) -> Decimal | None:
     """What those cost whose cost is known, at the usual price; None where that of one is unknown."""
-    costs = [usual_cost(record) for record in records if record.cost is not None]
+    costs = [repriced(record) for record in records if record.cost is not None]
     known = [cost for cost in costs if cost is not None]
     return sum(known, Decimal()) if len(known) == len(costs) else None
 

@@ -302,6 +302,30 @@ def test_a_share_that_cannot_be_is_refused(tiers: Any) -> None:
     assert registry.find("odd") is None
 
 
+@pytest.mark.parametrize(
+    ("said", "dearer"),
+    [(("flex", "flex"), 0), (("flex", "default"), 1), ((None, "default"), 2)],
+    ids=str,
+)
+def test_a_run_tells_what_was_not_answered_at_the_tier(
+    server: Loopback, said: tuple[str | None, ...], dearer: int
+) -> None:
+    """So that nobody wonders why it has cost more than half."""
+    server.script(LUNA, *(replying(LUNA, tier) for tier in said))
+    run = asyncio.run(fanned(sections(LUNA, LUNA), tier="flex", stream="off"))
+    told = [note for note in run.notes if "the flex tier does" in note]
+    assert len(told) == bool(dearer)
+    assert all(f"{dearer} of 2 flex calls cost more than" in note for note in told)
+
+
+def test_what_is_asked_at_the_usual_price_tells_nothing(server: Loopback) -> None:
+    """Nor does a section beside that is asked at it."""
+    server.script(LUNA, replying(LUNA, "default"), replying(LUNA, "flex"))
+    text = f"%section a --tier default -m {LUNA}\nx\n%section b -m {LUNA}\ny"
+    run = asyncio.run(fanned(text, tier="flex", stream="off", concurrency=1))
+    assert not any("flex tier" in note for note in run.notes)
+
+
 # --- a batch --------------------------------------------------------------------------------------
 
 
