@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from parallm_magics.cluster.chunk_reader import ChunkReader
 from parallm_magics.cluster.dask_link import DaskLink
 from parallm_magics.cluster.members import Members
 from parallm_magics.cluster.open_calls import OpenCalls
@@ -19,7 +20,6 @@ from parallm_magics.cluster.parcels import (
 )
 from parallm_magics.core.tasks import Fault, Record, Task
 from parallm_magics.engine.accounts import Worst
-from parallm_magics.engine.admission import Source
 from parallm_magics.engine.jobs import Job
 from parallm_magics.engine.retries import Rules
 
@@ -30,14 +30,10 @@ LARGEST_CHUNK = 200
 """Calls that a worker is given at once at most."""
 CHUNKS_A_WORKER = 2
 """So many chunks a worker has at once, so that it need not wait for its next one."""
-FLUSH_SECONDS = 0.1
-"""For so long a chunk waits for further calls of a slow source."""
 LOOK_SECONDS = 1.0
 """How often it is looked who is there."""
 STOP_SECONDS = 0.7
 """For so long the records of calls that are stopped are waited for."""
-READ_SECONDS = 0.01
-"""How long calls are taken from their source before others may run."""
 
 
 class ClusterRun:
@@ -49,7 +45,6 @@ class ClusterRun:
         self._name = f"parallm-{uuid.uuid4().hex[:12]}"
         self._loop = asyncio.get_running_loop()
         self._changed = asyncio.Event()
-        self._source = Source(job.calls, self._changed.set, self._clock)
         self._calls = OpenCalls(job)
         self._budget = job.accounts.budget
         rules, virtual = self._rules, self._clock.virtual
@@ -64,11 +59,9 @@ class ClusterRun:
         )
         self._link = DaskLink(client, self._name, self._published, pack_terms(terms))
         self._members = Members(job, self._calls, self._link)
-        self._buffer: list[Task] = []
-        self._buffered_at = 0.0
+        self._reader = ChunkReader(job, self._calls, self._members.shut, self._changed.set)
         self._sent = 0
         self._workers = -1  # nobody has looked yet
-        self._failure: BaseException | None = None
         self._wait_until: float | None = None
 
     async def run(self) -> Sequence[Record]:
@@ -87,8 +80,7 @@ class ClusterRun:
             off()
             looking.cancel()
             self._link.cancel()
-            if self._source.reading is not None:
-                await self._source.close(self._source.reading)
+            await self._reader.close()
             self._members.end()
             await self._link.close()
         return self._job.collector.records()
@@ -100,12 +92,10 @@ class ClusterRun:
         while True:
             self._changed.clear()
             wait = self._fill()
-            if self._failure is not None:
-                raise self._failure
             now = self._loop.time()
             if self._wait_until is not None and now >= self._wait_until:
                 self._calls.stop_all(self._fault())
-            if self._source.ended and not self._buffer and not self._calls.under_way:
+            if self._reader.ended and not self._calls.under_way:
                 return
             if self._wait_until is not None:
                 wait = self._wait_until - now if wait is None else min(wait, self._wait_until - now)
@@ -121,59 +111,15 @@ class ClusterRun:
 
     def _fill(self) -> float | None:
         """Read and send while few calls are under way; seconds until it is to be done again."""
-        until = self._loop.time() + READ_SECONDS
         while True:
-            if self._over() is not None:
-                return self._drain(until)
+            if (fault := self._over()) is not None:
+                return self._reader.drain(fault)
             if len(self._link.futures) >= CHUNKS_A_WORKER * max(self._workers, 1):
                 return None
-            if self._loop.time() > until:
-                return 0.0
-            call = self._source.take()
-            if call is None:
-                return self._flush()
-            if isinstance(call, Record):
-                self._calls.known(call)
-                continue
-            if self._job.slots.began is None:
-                self._job.slots.began = self._clock.now()
-            if fault := self._members.shut(call.model):
-                self._calls.refuse(call, fault)
-                continue
-            if not self._buffer:
-                self._buffered_at = self._loop.time()
-            self._buffer.append(call)
-            if len(self._buffer) >= self._size():
-                self._send()
-
-    def _flush(self) -> float | None:
-        """The source has nothing more for now, or at all."""
-        if not self._buffer:
-            return None
-        left = self._buffered_at + FLUSH_SECONDS - self._loop.time()
-        if self._source.ended or left <= 0:
-            self._send()
-            return 0.0
-        return left
-
-    def _drain(self, until: float) -> float | None:
-        """No further call is sent: each gets its record, or is not even read."""
-        fault = self._over()
-        assert fault is not None
-        buffer, self._buffer = self._buffer, []
-        for task in buffer:
-            self._calls.refuse(task, fault)
-        if not self._rules.drain:
-            self._source.ended = True
-        while not self._source.ended:
-            call = self._source.take()
-            if isinstance(call, Record):
-                self._calls.known(call)
-            elif call is not None:
-                self._calls.refuse(call, fault)
-            if (call is None and self._source.waits) or self._loop.time() > until:
-                return None if call is None else 0.0
-        return None
+            tasks, wait = self._reader.read(self._size())
+            if not tasks:
+                return wait
+            self._send(tasks)
 
     def _size(self) -> int:
         """How many calls the next chunk has: small ones where there are few, so that all workers get some."""
@@ -183,14 +129,11 @@ class ClusterRun:
         share = -(-self._rules.known // (CHUNKS_A_WORKER * workers))
         return max(1, min(max(LARGEST_CHUNK, -(-self._rules.concurrency // workers)), share))
 
-    def _send(self) -> None:
-        """Give the calls that were read to the cluster."""
-        tasks, self._buffer = self._buffer, []
-        try:
-            chunk = pack_chunk(tasks)
-        except Exception as error:
-            self._failure = error
-            return
+    def _send(self, tasks: Sequence[Task]) -> None:
+        """Give calls to the cluster."""
+        chunk = pack_chunk(tasks)
+        if self._job.slots.began is None:
+            self._job.slots.began = self._clock.now()
         self._sent += 1
         self._calls.send(self._sent, tasks)
         self._link.submit(self._sent, chunk, self._chunk_over)

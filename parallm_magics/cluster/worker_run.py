@@ -11,18 +11,19 @@ from decimal import Decimal
 from parallm_magics.cluster.lease_holder import LeaseHolder, under_all
 from parallm_magics.cluster.lease_table import ALL, MOST_NEEDS
 from parallm_magics.cluster.leased_limits import LeasedBudget, LeasedLimit
+from parallm_magics.cluster.outbox import Outbox
 from parallm_magics.cluster.parcels import (
     Answer,
     Chunk,
-    LimitEvent,
     Need,
     Question,
     Report,
     RunTerms,
 )
+from parallm_magics.core import prices
 from parallm_magics.core.models import Model
 from parallm_magics.core.provider import Provider
-from parallm_magics.core.tasks import Event, Fault, Record, Task
+from parallm_magics.core.tasks import Fault, Task
 from parallm_magics.engine.accounts import NOTHING, Accounts
 from parallm_magics.engine.admission import Routes, expected_tokens
 from parallm_magics.engine.cancel_token import Stop
@@ -30,12 +31,9 @@ from parallm_magics.engine.clock import Clock, VirtualClock
 from parallm_magics.engine.rate_limits import MOST_SLOTS, RateLimit, Slots
 from parallm_magics.engine.scheduler import Scheduler
 from parallm_magics.errors import ParallmError
+from parallm_magics.providers import bill
 from parallm_magics.providers.registry import Clients
 
-TOGETHER_SECONDS = 0.02
-"""What happens within this time is told in one report."""
-PULSE_SECONDS = 0.5
-"""How often a worker says that it is there, and asks for what it may use next."""
 ALONE_SECONDS = 30.0
 """A worker that has no answer for so long ends its calls: the kernel is gone."""
 
@@ -67,23 +65,15 @@ class WorkerRun:
         self._expected: Counter[str] = Counter()  # calls of the chunks that are not open yet
         self._schedulers: set[Scheduler] = set()
         self._closed: dict[tuple[str, Model | None], Fault] = {}
-        self._forget()
-        self._timer: asyncio.TimerHandle | None = None
+        self._outbox = Outbox(self._report)
         self._heard_at = self._loop.time()
-
-    def _forget(self) -> None:
-        """What has been told is not told again."""
-        self._records: list[Record] = []
-        self._events: list[Event] = []
-        self._learned: list[LimitEvent] = []
-        self._news: list[tuple[str, Model | None, Fault]] = []
-        self._ended: list[int] = []
 
     async def work(self, number: int, chunk: Chunk) -> None:
         """Make the calls of a chunk that are not done yet; each record is told as soon as it is there."""
         self.chunks += 1
         try:
-            problem = await self._prepare(dict.fromkeys(task.model for task in chunk.tasks))
+            models = dict.fromkeys(task.model for task in chunk.tasks)
+            problem = await _prepared(self._clients, models)
             done = {*await self._opened(number, Counter(t.model.provider for t in chunk.tasks))}
             tasks = [task for task in chunk.tasks if task.asked[0].index not in done]
             if problem:
@@ -92,11 +82,10 @@ class WorkerRun:
                 await self._schedule(tasks)
         finally:
             self.chunks -= 1
-            self._ended.append(number)
+            self._outbox.ended.append(number)
             self._report(over=not self.chunks)
-            if not self.chunks and self._timer is not None:
-                self._timer.cancel()
-                self._timer = None
+            if not self.chunks:
+                self._outbox.off()
 
     def take_in(self, answer: Answer) -> None:
         """Go by an answer of the kernel's."""
@@ -150,8 +139,8 @@ class WorkerRun:
             tasks,
             Routes(self._provider, limit_of),
             self.terms.rules,
-            Accounts(self.terms.price, self._take, self._budget),
-            self._tell,
+            Accounts(self.terms.price, self._outbox.keep, self._budget),
+            self._outbox.tell,
             self._stop,
             slots,
         )
@@ -166,15 +155,6 @@ class WorkerRun:
                 if isinstance(limit, LeasedLimit):
                     self._close(limit.account, model, fault)
 
-    async def _prepare(self, models: Iterable[Model]) -> str:
-        """Make ready whoever answers for these models; why that cannot be, or ""."""
-        for model in models:
-            try:
-                await self._clients.get(model)
-            except ParallmError as error:
-                return f"{error} (on the worker {self._address})"
-        return ""
-
     def _provider(self, model: Model) -> Provider:
         provider = self._clients.provider(model.provider)
         self._names[provider] = model.provider
@@ -186,68 +166,49 @@ class WorkerRun:
     def _limit(self, account: str) -> LeasedLimit:
         if account not in self._limits:
             tpm = self.terms.rules.tpm
-            self._limits[account] = LeasedLimit(self._holder, account, self._learn, tpm)
+            self._limits[account] = LeasedLimit(self._holder, account, self._outbox.learn, tpm)
         return self._limits[account]
 
     def _close(self, account: str, model: Model | None, fault: Fault) -> None:
         if (account, model) in self._closed:
             return
         self._closed[account, model] = fault
-        self._news.append((account, model, fault))
+        self._outbox.closed.append((account, model, fault))
         for scheduler in self._schedulers:
             scheduler.outlook.close(self._limit(account), model, fault)
-        self._soon()
+        self._outbox.soon()
 
     def _refuse(self, tasks: Sequence[Task], problem: str) -> None:
         """Every call ends, as this worker cannot make it."""
+        problem = f"worker {self._address}: {problem}"
+        for name in {task.model.provider for task in tasks}:
+            self._close(name, None, Fault("auth", problem))
         for task in tasks:
             for each in task.asked:
-                self._take(each, each.ended("failed", error=Fault("auth", problem), cost=NOTHING))
-
-    def _take(self, task: Task | None, record: Record) -> Record:
-        # An object of the user's is made in the kernel, where its class is.
-        self._records.append(replace(record, value=None))
-        self._soon()
-        return record
-
-    def _tell(self, event: Event) -> None:
-        if event.kind != "ended":
-            self._events.append(replace(event, task=None, record=None))
-            self._soon()
-
-    def _learn(self, event: LimitEvent) -> None:
-        self._learned.append(event)
-        self._soon(0.0 if event.kind == "limited" else TOGETHER_SECONDS)
-
-    def _soon(self, seconds: float = TOGETHER_SECONDS) -> None:
-        """See to it that a report goes out soon."""
-        at = self._loop.time() + seconds
-        if self._timer is None or self._timer.when() > at:
-            if self._timer is not None:
-                self._timer.cancel()
-            self._timer = self._loop.call_at(at, self._report)
+                self._outbox.keep(
+                    each, each.ended("failed", error=Fault("auth", problem), cost=NOTHING)
+                )
 
     def _report(self, *, over: bool = False) -> None:
         """Tell the kernel what there is to tell, and ask it for what may be used next."""
         now = self._loop.time()
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = self._loop.call_later(PULSE_SECONDS, self._report)
+        box = self._outbox
+        box.pulse()
         if now - self._heard_at > ALONE_SECONDS:
             self.stop("the notebook that began the run does not answer")
         report = Report(
             self._name,
             self._address,
-            self._records,
-            self._events,
-            [replace(each, age=now - each.age) for each in self._learned],
-            self._news,
+            box.records,
+            box.events,
+            [replace(each, age=now - each.age) for each in box.learned],
+            box.closed,
             [*self._opening],
-            self._ended,
+            box.ended,
             self._question(now),
             over,
         )
-        self._forget()
+        box.forget()
         try:
             self._send(report)
         except Exception as error:  # a worker that is going down has nobody to tell
@@ -282,3 +243,16 @@ class WorkerRun:
 def _free(provider: Provider) -> RateLimit:
     """The limit of a simulation, which never asks to slow down."""
     return RateLimit(limit=MOST_SLOTS)
+
+
+async def _prepared(clients: Clients, models: Iterable[Model]) -> str:
+    """Make ready whoever answers for these models, and their prices; why that cannot be, or ""."""
+    for model in models:
+        try:
+            await clients.get(model)
+        except ParallmError as error:
+            return str(error)
+        tariff = bill.tariff(model)
+        if tariff is not None and not prices.are_loaded():
+            await asyncio.to_thread(prices.prepare, tariff)
+    return ""

@@ -16,7 +16,7 @@ from test_dask_engine import cluster, on_a_loop
 
 from parallm_magics import FanoutRun, fanout
 from parallm_magics.api import PATTERNS, plan_cell
-from parallm_magics.cluster import parcels
+from parallm_magics.cluster import parcels, worker_run
 from parallm_magics.cluster.dask_link import _other
 from parallm_magics.cluster.worker_process import WorkerProcess
 from parallm_magics.core.tasks import Event
@@ -168,6 +168,27 @@ async def test_whatever_a_worker_raises_ends_its_calls_in_one_line(
         run = await mapped(range(3))
     said = "the worker could not make the call (RuntimeError: no such thing here)"
     assert [record.error and record.error.message for record in run.results] == [said] * 3
+
+
+@on_a_loop
+async def test_a_worker_without_a_key_says_which_one_and_where(
+    server: Loopback, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Keys come from the workers' own environment; the run ends early."""
+
+    async def unset(*_: object) -> str:
+        return "OPENAI_API_KEY is not set"
+
+    monkeypatch.setattr(worker_run, "_prepared", unset)
+    async with cluster(1):
+        run = await mapped(range(3_000))
+    said = {record.error.message for record in run.results if record.error is not None}
+    assert any(
+        text.startswith("worker tcp://127.0.0.1") and "OPENAI_API_KEY is not set" in text
+        for text in said
+    )
+    assert len(run.results) < 1_000
+    assert not server.log
 
 
 class Bill(BaseModel):
