@@ -107,7 +107,7 @@ changes = st.lists(
 
 
 @each
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(changes=changes)
 def test_changed_bytes_end_in_results_or_a_fault(
     dialect: str, changes: list[tuple[str, int, bytes]]
