@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -22,6 +23,8 @@ from parallm_magics.providers.receiving import instead
 from parallm_magics.providers.speech import Speech
 
 GOOD = frozenset({200, 201, 203})
+TURN_SECONDS = 0.02
+"""How long results are read, with all that their reader does with them, before others may run."""
 _EXPIRED: tuple[FaultKind, str] = ("timeout", "the batch expired before this request was done")
 _CANCELLED: tuple[FaultKind, str] = (
     "cancelled",
@@ -91,7 +94,8 @@ class ResultReader:
         """
         self._known = {request.id: request.task for request in tasks}
         faults: list[Fault] = []
-        bad = _Unreadable(self._host)
+        bad, now = _Unreadable(self._host), asyncio.get_running_loop().time
+        turn = now()
         for file in files:
             try:
                 async with contextlib.aclosing(self._lines(file)) as lines:
@@ -100,6 +104,9 @@ class ResultReader:
                             bad.add(line)
                         else:
                             yield result
+                        if now() - turn > TURN_SECONDS:
+                            await asyncio.sleep(0)
+                            turn = now()
             except CallFailed as failed:  # another file may still be read
                 faults.append(failed.fault)
         if faults := [*faults, *bad.faults()]:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from parallm_magics.core.batches import BatchResult, batches_of
 from parallm_magics.core.provider import CallFailed, Reply
+from parallm_magics.providers import batch_results
 from parallm_magics.providers.batch_results import ResultReader
 from parallm_magics.providers.registry import entry_of, make
 from parallm_magics.providers.sdk_batches import SdkBatches
@@ -137,3 +138,31 @@ def test_a_file_cut_anywhere_keeps_every_whole_line(dialect: str) -> None:
         assert all(isinstance(result.end, Reply) for result in found)
         ends = [len(b"".join(lines[:n])) for n in range(COUNT + 1)]
         assert more == (at not in ends and at + 1 not in ends)
+
+
+@each
+def test_others_have_their_turn_while_results_are_read(
+    dialect: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many results came at once, the loop is not kept from what else it has to do."""
+    monkeypatch.setattr(batch_results, "TURN_SECONDS", -1.0)
+    turns = 0
+
+    async def other() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    async def main() -> None:
+        task = asyncio.create_task(other())
+        reader = ResultReader(api._speech, api._told, api._fault)
+        held = b"".join(good_lines(dialect)) * 25
+        async for _ in reader.read([File(held)], requests(dialect, ["m"] * COUNT)):
+            pass
+        task.cancel()
+
+    api = batches_of(make(entry_of(dialect)))
+    assert isinstance(api, SdkBatches)
+    asyncio.run(main())
+    assert turns >= 25 * COUNT
