@@ -18,6 +18,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "docs"))
 
+import clusters
 import measured
 from bench import MODELS, Figure, table
 
@@ -29,15 +30,18 @@ from parallm_magics.providers import bill
 ITEMS = (10, 10_000, 10_000_000)
 ROUNDS = 3
 SIMULATED = 10_000
+ON_A_CLUSTER = 2_000
 MINUTE, HOUR = 60.0, 3600.0
 CALLS = "Ten thousand calls"
-SIMULATION = "A large map, simulated"
+MEASURED = "A large map, measured"
 RESULTS = "Results of a large map"
+KERNEL = "µs of the kernel's CPU for a call that a cluster makes"
 ACCOUNT = "A large map with an account"
 OWN = "A large map on servers of your own"
 ABOUT = (
     f"`await fanout(…)` over {SIMULATED:,} items of `sim` with a label each, in virtual time, with "
     "`--out-file` as JSON lines and as Parquet parts: so long it takes to try a large map without a model. "
+    f"{ON_A_CLUSTER:,} calls on a cluster of two worker processes, as `clusters.py` makes them. "
     "Simulated answers repeat, so Parquet makes less of them than of others."
 )
 FILES = {"JSON lines": "run.jsonl", "Parquet": ""}
@@ -45,7 +49,7 @@ FILES = {"JSON lines": "run.jsonl", "Parquet": ""}
 
 @dataclass(frozen=True)
 class Case:
-    """What is given: the call, the account, and how the map is run. What is measured: `cpu`.
+    """What is given: the call, the account, and how the map is run. What is measured: `cpu` and `kernel_cpu`.
 
     Attributes:
         model: whose price is taken; None for servers of your own.
@@ -59,6 +63,7 @@ class Case:
         at_once: calls of one process at once (`-c`).
         processes: of the cluster.
         cpu: seconds of one core a call.
+        kernel_cpu: seconds of one core that the kernel needs for a call that a cluster makes.
     """
 
     model: Model | None = None
@@ -72,6 +77,7 @@ class Case:
     at_once: int = 500
     processes: int = 8
     cpu: float = 0.001
+    kernel_cpu: float = 0.0004
 
     def cost(self, items: int, terms: Terms = ()) -> Decimal | None:
         """US dollars of a map; None where no price is known."""
@@ -102,6 +108,8 @@ def held_up(case: Case, items: int, seconds: float, processes: int = 1) -> tuple
         "calls at once": math.ceil(items / (case.at_once * processes)) * seconds,
         "CPU": items * case.cpu / processes,
     }
+    if processes > 1:  # one kernel takes all records in
+        bounds["CPU of the kernel"] = items * case.kernel_cpu
     if case.rpm:
         bounds["requests a minute"] = minutes(items, case.rpm) + seconds
     if case.tpm:
@@ -205,12 +213,16 @@ def given(case: Case) -> str:
         f"{took} tokens in and {gave} out",
         f"{case.seconds:g} s a call",
         f"{case.at_once} calls at once in a process (`-c {case.at_once}`)",
-        f"{case.processes} processes in the cluster",
+        f"{case.processes} processes in the cluster (`-c {case.at_once * case.processes}`)",
     ]
     if case.rpm:
         said.append(f"{case.rpm:,} requests a minute")
     if case.tpm:
         said.append(f"{case.tpm:,} tokens a minute")
+    cpu = (
+        f"{case.cpu * 1000:.2f} ms of CPU a call, and {case.kernel_cpu * 1000:.2f} ms of the kernel's where a "
+        "cluster makes it"
+    )
     prices = ""
     if case.model is not None:
         least, most = case.batch_hours
@@ -221,7 +233,7 @@ def given(case: Case) -> str:
         ]
         day = f"{datetime.now(UTC):%Y-%m-%d}"
         prices = f" Prices: {case.model}, genai-prices {version('genai-prices')}, {day}."
-    return f"Given: {', '.join(said)}. Measured: {case.cpu * 1000:.2f} ms of CPU a call.{prices}"
+    return f"Given: {', '.join(said)}. Measured: {cpu}.{prices}"
 
 
 def figure(part: str, pattern: str) -> float:
@@ -230,10 +242,19 @@ def figure(part: str, pattern: str) -> float:
     return float(found[1].partition(" ")[0])
 
 
-def usual() -> Case:
-    """The case of the page, with the CPU that ten thousand calls took."""
+def usual(kernel_cpu: float | None = None) -> Case:
+    """The case of the page, with the CPU that was measured, now or before."""
     cpu = figure(CALLS, "openai: CPU ms a call, ours") / 1000
-    return Case(model=Model("openai", MODELS["openai"]), cpu=cpu)
+    kernel_cpu = kernel_cpu or figure(MEASURED, KERNEL) / 1e6
+    return Case(model=Model("openai", MODELS["openai"]), cpu=cpu, kernel_cpu=kernel_cpu)
+
+
+def of_the_kernel() -> Figure:
+    """What a kernel spends on a call that a cluster of two worker processes makes."""
+    with clusters.LeanServer(clusters.CALL) as server, clusters.cluster(server, 2) as client:
+        clusters.cost_of(client, 500)  # imports and connections are no call's
+        found = [clusters.cost_of(client, ON_A_CLUSTER).kernel for _ in range(ROUNDS)]
+    return Figure(KERNEL, found, digits=0)
 
 
 def own(case: Case) -> Case:
@@ -270,9 +291,9 @@ def rounds_of(name: str) -> tuple[Sequence[float], Sequence[float]]:
     return speeds, sizes
 
 
-def results() -> str:
+def results(kernel: Figure) -> str:
     """The tables of what results take, measured and computed."""
-    found = []
+    found = [kernel]
     each = {"memory": figure(CALLS, "openai: MiB grown, ours") * 2**20 / 10_000}
     for kind, name in FILES.items():
         speeds, sizes = rounds_of(name)
@@ -281,14 +302,15 @@ def results() -> str:
         each[kind] = statistics.median(sizes)
     rows = [(f"{n:,} items", *(size(n * one) for one in each.values())) for n in ITEMS]
     about = f"Computed from bytes a result: {', '.join(f'{b:.0f} ({n})' for n, b in each.items())}."
-    return f"{table(SIMULATION, ABOUT, found)}\n{laid_out(RESULTS, about, [('', *each), *rows])}"
+    return f"{table(MEASURED, ABOUT, found)}\n{laid_out(RESULTS, about, [('', *each), *rows])}"
 
 
 def main() -> str:
     """Measure, compute and give out the tables."""
-    case = usual()
+    kernel = of_the_kernel()
+    case = usual(statistics.median(kernel.values) / 1e6)
     ours = computed(OWN, own(case), ("plain", "`--engine dask`"))
-    return f"{results()}\n{computed(ACCOUNT, case)}\n{ours}"
+    return f"{results(kernel)}\n{computed(ACCOUNT, case)}\n{ours}"
 
 
 def asked() -> str:

@@ -46,6 +46,9 @@ def test_a_cluster_helps_with_cpu_and_slots_alone(page: ModuleType) -> None:
     """The account's limits are those of all processes together."""
     own = page.Case(rpm=None, tpm=None, processes=4)
     assert page.cluster(own, MILLION).seconds[0] * 4 == page.plain(own, MILLION).seconds[0]
+    many = page.Case(rpm=None, tpm=None, processes=1000, kernel_cpu=0.001)
+    found = page.cluster(many, MILLION)  # one kernel takes all records in
+    assert (found.seconds, found.limit) == ((1000.0, 1000.0), "CPU of the kernel")
     slow = page.Case(rpm=100, processes=4)
     assert page.cluster(slow, MILLION) == page.plain(slow, MILLION)
 
