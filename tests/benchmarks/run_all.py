@@ -23,6 +23,7 @@ import interrupt
 import kills
 import lessons
 import load_ext
+import million
 import odd_mixture
 import page
 import random_cells
@@ -45,6 +46,7 @@ ALL = (
     batch_deaths,
     scale,
     at_scale,
+    million,
     clusters,
     votes,
     studies,
