@@ -13,7 +13,7 @@ from parallm_magics.engine.batch_following import GOES_ON, Following, Stray
 from parallm_magics.engine.batch_ids import request_id
 from parallm_magics.engine.batch_queue import Queue
 from parallm_magics.engine.batch_records import BatchRecords
-from parallm_magics.engine.batch_sending import UNSENT, Sending, Shared
+from parallm_magics.engine.batch_sending import UNSENT, Sending, Shared, unwritten
 from parallm_magics.engine.batch_waiting import Stopped, Waiting
 from parallm_magics.engine.jobs import Job
 
@@ -40,7 +40,7 @@ class BatchEngine:
 
         Raises:
             UndecidedError: only a person can tell whether an earlier batch was taken.
-            OSError: the ledger cannot be read or written.
+            ParallmError: the ledger cannot be read or written; nothing was sent.
             asyncio.CancelledError: the caller was cancelled; batches that were sent go on.
         """
         return await _BatchRun(job, self._ledger, self._stray, sends=self._sends).run()
@@ -117,7 +117,10 @@ class _BatchRun:
 
     def _sort(self, tasks: list[Task]) -> None:
         """Put calls into the batches that hold them, and all others in line."""
-        claims = self._run.ledger.claims()
+        try:
+            claims = self._run.ledger.claims()
+        except OSError as error:
+            raise unwritten(error) from None
         held: dict[str, tuple[BatchEntry, Queue, dict[str, Task]]] = {}
         for task in tasks:
             asked = self._run.ledger.asked_of(task)

@@ -170,7 +170,7 @@ class Following:
             self._give_up(batch, Fault("cut", f"in batch {batch.entry.id}: {why}"))
         else:
             why = f"batch {batch.entry.id} has ended without a result for this request"
-            self._close(batch, "done", Fault("not_an_answer", why))
+            self._close(batch, "done", Fault("server", why))
 
     async def _read(self, batch: RunBatch, state: BatchState) -> None:
         unknown = twice = 0

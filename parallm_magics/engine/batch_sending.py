@@ -96,6 +96,8 @@ class Sending:
             open_ones = {asked for batch in self._run.batches for asked in batch.entry.asked}
             chunk = queue.chunk(self._nonce(queue), self._records, open_ones)
             if not chunk.requests:
+                if not queue.short:  # the same requests are under way
+                    queue.ended = self._run.finished + 1
                 return
             await self._send(queue, chunk)
 
@@ -152,7 +154,7 @@ class Sending:
                 queue.note = "another kernel is sending a batch"
                 await self._waiting.for_seconds(LOCK_SECONDS)
         except OSError as error:
-            raise _unwritten(error) from None
+            raise unwritten(error) from None
         queue.note = ""
 
     async def _send(self, queue: Queue, chunk: Chunk) -> None:
@@ -183,7 +185,7 @@ class Sending:
         try:
             entry = self._ledger.intend(chunk.nonce, queue.name, account, models, newest, asked)
         except OSError as error:
-            raise _unwritten(error) from None
+            raise unwritten(error) from None
         if entry is None:
             return None
         now = self._run.clock.now()
@@ -236,7 +238,7 @@ class Sending:
         try:
             self._ledger.again(batch.entry, len(batch.tasks), newest)
         except OSError as error:
-            raise _unwritten(error) from None
+            raise unwritten(error) from None
         await self._create(batch)
 
     def _known(self, batch: RunBatch, known: str, *, sure: bool) -> None:
@@ -325,7 +327,8 @@ def account_mark(provider: Provider) -> str:
     return hashlib.sha256(provider.account.encode("utf-8", "replace")).hexdigest()[:8]
 
 
-def _unwritten(error: OSError) -> ParallmError:
+def unwritten(error: OSError) -> ParallmError:
+    """The error of a file in which no batch can be written down."""
     why = error.strerror or "the file's name is not allowed"
     return ParallmError(
         f"--batch: the recordings file cannot be written ({why}), so nothing was sent; a batch is written down there "
