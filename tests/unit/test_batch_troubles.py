@@ -25,6 +25,7 @@ from parallm_magics.recordings.batch_ledger import FileLedger
 from parallm_magics.recordings.store import Recordings
 
 CENT = Decimal("0.01")
+SCHEMA = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
 
 
 @pytest.fixture
@@ -228,7 +229,7 @@ def test_results_that_break_off_are_read_again_and_stay_collectable(path: Path) 
 
 def test_an_answer_that_does_not_conform_is_invalid_and_not_asked_again(path: Path) -> None:
     """A further request would take hours; the others have their objects."""
-    reading = Reading("object", schema=schema_of({"type": "object", "required": ["n"]}))
+    reading = Reading("object", schema=schema_of(SCHEMA))
     texts = ["not an object", '{"n": 2}']
     fake = FakeBatches(end=lambda task: replace(said(task), text=texts[task.index]))
     records, _ = run_virtual(
