@@ -23,6 +23,7 @@ class SimulatedOrder:
         self._rules, self._end = rules, end
         most = min(rules.concurrency, MOST_SLOTS)
         self._free = [0.0] * most
+        self._last = 0.0
         self._requests, self._tokens = RateWindow(), RateWindow()
         self._corrections: list[tuple[float, int, Taken, float]] = []
         self._line: dict[int, Task] = {}
@@ -51,7 +52,8 @@ class SimulatedOrder:
         """The records of a call, begun as soon as a place was free and the minute had room."""
         if not records[0].attempts:  # it was never made
             return list(records)
-        start = heapq.heappop(self._free)
+        # Calls begin in their order: none goes past one that waits for the minute to have room.
+        start = max(heapq.heappop(self._free), self._last)
         rules = self._rules
         while True:
             while self._corrections and self._corrections[0][0] <= start:
@@ -65,7 +67,7 @@ class SimulatedOrder:
                 break
             ends = [self._corrections[0][0]] if self._corrections else []
             start = min(start + wait, *ends) if ends else start + wait
-        end = start + records[0].seconds
+        self._last, end = start, start + records[0].seconds
         if rules.rpm:
             self._requests.take(start, 1)
         if rules.tpm:

@@ -57,6 +57,24 @@ async def both(text: str, **options: object) -> tuple[FanoutRun, FanoutRun]:
         return local, await fanned(text, engine="dask", **options)
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"rpm": 3, "schema": "vendor, total: number"},
+        {"tpm": 40, "concurrency": 3},
+        {"model": "sim?scale=0&sharpness=3", "choices": "A,B"},
+        {"model": "sim?scale=0&fail=0.5", "choices": "A,B", "n": 2},
+    ],
+)
+@on_a_loop
+async def test_simulated_limits_kinds_and_failures_are_as_on_one_machine(
+    options: dict[str, Any],
+) -> None:
+    """A simulated minute has room for as many calls, whoever makes them."""
+    local, there = await both("Say {{item}}", **{"each": list("abcdefgh"), "model": SIM, **options})
+    assert list(local.results) == list(there.results)
+
+
 @pytest.mark.parametrize("items", [1, 3, 250])
 @on_a_loop
 async def test_simulated_calls_give_the_same_records_as_on_one_machine(items: int) -> None:
