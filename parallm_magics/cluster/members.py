@@ -54,6 +54,12 @@ class Members:
             self._calls.take(record)
         for account, model, fault in report.closed:
             self.closed.setdefault((account, model), fault)
+        if (
+            why := self._calls.out_of_reach()
+        ) is not None:  # what is sent already is not begun either
+            fault = replace(why, message=why.message.removeprefix("not asked: "))
+            for account in self._limits:
+                self.closed.setdefault((account, None), fault)
         self.ended_chunks.update(report.ended)
         if self._clock.virtual:
             news = True

@@ -47,8 +47,14 @@ class OpenModels:
         auxiliary: Sequence[Task],
         context: RunContext,
         max_cost: Decimal | None,
+        *,
+        elsewhere: bool = False,
     ) -> None:
         """Refuse what a model cannot do, and a cap that cannot be kept.
+
+        Args:
+            elsewhere: whether the calls of workers are made by other processes, so that this one needs no
+                key for them.
 
         Raises:
             ParallmError: nothing has been asked by then.
@@ -59,6 +65,8 @@ class OpenModels:
             name: context.clients.provider(name)
             for name in dict.fromkeys(model.provider for model in models)
         }
+        own_calls = {task.model for task in auxiliary}
+        self._asked_here = own_calls if elsewhere else {*models}
         self.decide = any(model.decides for model in models)
         self.real = [model for model in models if not self.providers[model.provider].simulated]
         own = () if max_cost is None else (Ledger("--max-cost", max_cost),)
@@ -98,8 +106,10 @@ class OpenModels:
         tell = self._context.tell or (lambda event: None)
         tell(Event("loading", -1, 0.0))
         try:
-            for model in {model.provider: model for model in asked}.values():
+            here = [model for model in asked if model in self._asked_here]
+            for model in {model.provider: model for model in here}.values():
                 await _unless_stopped(self._context.clients.get(model), stop)
+            for model in {model.provider: model for model in asked}.values():
                 if (tariff := bill.tariff(model)) is not None and not prices.are_loaded():
                     await _unless_stopped(asyncio.to_thread(prices.prepare, tariff), stop)
         finally:

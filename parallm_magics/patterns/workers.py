@@ -62,7 +62,10 @@ class Workers:
         self._forgets = plan.calls.once and not further
         self._follow_ups = [task.model for task in auxiliary if task.role != "guard"]
         self.work_engine = engine_of(plan, context)
-        self.models = OpenModels(plan.calls, auxiliary, context, options.max_cost)
+        elsewhere = options.engine == "dask"
+        self.models = OpenModels(
+            plan.calls, auxiliary, context, options.max_cost, elsewhere=elsewhere
+        )
         self._further, self.notes = further, list[str]()
         self.tell: Listener = context.tell or (lambda event: None)
         wanted, rpm, tpm = options.concurrency, options.rpm, options.tpm

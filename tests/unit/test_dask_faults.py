@@ -16,12 +16,12 @@ from test_dask_engine import cluster, on_a_loop
 
 from parallm_magics import FanoutRun, fanout
 from parallm_magics.api import PATTERNS, plan_cell
-from parallm_magics.cluster import parcels, worker_run
+from parallm_magics.cluster import parcels
 from parallm_magics.cluster.dask_link import _other
 from parallm_magics.cluster.worker_process import WorkerProcess
 from parallm_magics.core.tasks import Event
 from parallm_magics.engine.cancel_token import Stop
-from parallm_magics.errors import BudgetExceeded, OptionError
+from parallm_magics.errors import BudgetExceeded, OptionError, TooFewSucceeded
 from parallm_magics.patterns.run_context import RunContext
 from parallm_magics.providers import registry
 from parallm_magics.providers.registry import Clients
@@ -41,7 +41,8 @@ async def mapped(
             told.append(event.text)
 
     context = RunContext(clients, stop=stop or Stop(), tell=tell)
-    line = f"-m {MODEL} --each items --engine dask --min-success 0 {options}"
+    least = "" if "--min-success" in options else "--min-success 0"
+    line = f"-m {MODEL} --each items --engine dask {least} {options}"
     plan = plan_cell("fanout", line, "Say {{item}}", {"items": items})
     try:
         run = await PATTERNS["fanout"].run(plan, context)
@@ -171,21 +172,27 @@ async def test_whatever_a_worker_raises_ends_its_calls_in_one_line(
 
 
 @on_a_loop
+async def test_too_few_successes_end_the_calls_of_all_workers(server: Loopback) -> None:
+    """What was sent to them and not begun is not asked any more."""
+    server.script(NAME, lambda call: Act(status=400, delay=0.05))
+    async with cluster(2):
+        with pytest.raises(TooFewSucceeded):
+            await mapped(range(200), "-c 4 --min-success 198")
+    assert len(server.log) <= 60
+
+
+@on_a_loop
 async def test_a_worker_without_a_key_says_which_one_and_where(
     server: Loopback, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Keys come from the workers' own environment; the run ends early."""
+    """Keys come from the workers' own environment, the kernel needs none; the run ends early."""
 
-    async def unset(*_: object) -> str:
-        return "OPENAI_API_KEY is not set"
-
-    monkeypatch.setattr(worker_run, "_prepared", unset)
+    monkeypatch.delenv("OPENAI_API_KEY")
     async with cluster(1):
         run = await mapped(range(3_000))
     said = {record.error.message for record in run.results if record.error is not None}
     assert any(
-        text.startswith("worker tcp://127.0.0.1") and "OPENAI_API_KEY is not set" in text
-        for text in said
+        text.startswith("worker tcp://127.0.0.1") and "OPENAI_API_KEY" in text for text in said
     )
     assert len(run.results) < 1_000
     assert not server.log
