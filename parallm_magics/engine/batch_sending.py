@@ -71,7 +71,8 @@ class Sending:
 
     def may_send(self, queue: Queue) -> bool:
         """Whether something may be sent, now or at the moment from which on the queue is ready."""
-        waits = queue.short or self._run.finished < queue.ended
+        alike = [each for each in self._run.batches if each.queue.name == queue.name]
+        waits = queue.short or (bool(alike) and self._run.finished < queue.ended)
         return bool(queue.calls) and not waits and not self._in_doubt(queue)
 
     def _in_doubt(self, queue: Queue) -> bool:
@@ -278,12 +279,13 @@ class Sending:
         if now - queue.since > GIVE_UP_SECONDS or fault.kind in CLOSED:
             if entry.untaken:
                 self.drop(batch, fault.message)
-            else:
-                unknown = (
-                    f"it is not known whether batch {entry.nonce} was taken; run the cell again"
-                )
-                fault = replace(fault, message=f"{fault.message}; {unknown}")
-            self._fail(batch, fault)
+                self._fail(batch, fault)
+                return
+            unknown = f"it is not known whether batch {entry.nonce} was taken; run the cell again"
+            self._run.batches.remove(batch)
+            for task in list(batch.tasks.values()):
+                why = replace(fault, message=f"{fault.message}; {unknown}")
+                self._records.left(task, why, "", batch.sent)
             return
         batch.status = "waiting" if entry.untaken else "looked for"
         batch.look_later(now, fault.message, fault.retry_after or 0.0)

@@ -67,6 +67,27 @@ def test_a_batch_refused_for_now_waits_for_others_to_end(path: Path) -> None:
     assert 2000 <= seconds < 2200
 
 
+def test_batches_that_are_all_refused_for_now_do_not_wait_for_each_other(path: Path) -> None:
+    """The last one finds nothing that could still end."""
+    fake = FakeBatches(limits=BatchLimits(4, 10**9))
+    fake.refusals = [("the queue is full", True)] * 3
+    records, _ = run_virtual(Kernel(fake, path).run(tasks(8)))
+    assert statuses(records) == ["ok"] * 8
+    assert set(fake.times_asked().values()) == {1}
+
+
+def test_where_nobody_can_say_for_an_hour_the_cost_is_unknown(path: Path) -> None:
+    """The calls may be in a batch: the next run finds out."""
+    fake = FakeBatches(faults={"create": ["lost"], "listed": [failed("server")] * 10_000})
+    records, _ = run_virtual(Kernel(fake, path).run(tasks(2)))
+    assert statuses(records) == ["failed"] * 2
+    assert {record.cost for record in records} == {None}
+    fake.faults = {}
+    records, _ = run_virtual(Kernel(fake, path).run(tasks(2)))
+    assert statuses(records) == ["ok"] * 2
+    assert set(fake.times_asked().values()) == {1}
+
+
 def test_a_request_that_is_always_refused_for_now_ends(path: Path) -> None:
     """With the provider's reason."""
     fake = FakeBatches(refusals=[("the queue is full", True)] * 50)

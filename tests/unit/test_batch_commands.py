@@ -1,0 +1,111 @@
+"""What a person may do with the batches of a file: see, end, decide, give up and collect them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import cast
+
+import pytest
+from batch_kernel import Kernel
+from fake_batches import FakeBatches, failed
+from fakes import FakeClients, tasks
+from test_batch_engine import interrupt, statuses
+from virtual_time import run_virtual
+
+from parallm_magics.errors import ParallmError
+from parallm_magics.patterns import batch_commands
+from parallm_magics.providers.registry import Clients
+from parallm_magics.recordings.store import Recordings
+
+
+def clients(fake: FakeBatches) -> Clients:
+    """Clients whose every door leads to this provider."""
+    return cast("Clients", FakeClients(fake))  # type: ignore[arg-type]
+
+
+def left_alone(path: Path, count: int = 3) -> FakeBatches:
+    """A provider at which a batch is under way that nobody follows."""
+    fake = FakeBatches(seconds=1000)
+    run_virtual(Kernel(fake, path).run(tasks(count), after=interrupt(10)))
+    return fake
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """A file of recordings that is not there yet."""
+    return tmp_path / "r.jsonl"
+
+
+def test_batches_are_listed_and_looked_at(path: Path) -> None:
+    """The file tells of them; the provider says how far they are, or why not."""
+    fake = left_alone(path)
+    store = Recordings(path)
+    [entry] = batch_commands.batches_in(store)
+    assert (entry.id, entry.count, entry.models, entry.closed) == ("batch_0", 3, ("fake:m",), "")
+    [seen], _ = run_virtual(batch_commands.look_at(store, clients(fake)))
+    assert seen.state is not None
+    assert seen.state.status == "under way"
+    fake.faults = {"state": [failed("server")]}
+    [seen], _ = run_virtual(batch_commands.look_at(store, clients(fake), "batch_0"))
+    assert (seen.state, seen.problem) == (None, "server happened")
+
+
+def test_a_cancelled_batch_ends_its_calls(path: Path) -> None:
+    """The cell collects what there is."""
+    fake = left_alone(path)
+    seen, _ = run_virtual(batch_commands.cancel(Recordings(path), clients(fake), "batch_0"))
+    assert seen.entry.cancelled
+    records, _ = run_virtual(Kernel(fake, path).run(tasks(3)))
+    assert statuses(records) == ["cancelled"] * 3
+    with pytest.raises(ParallmError, match="is over"):
+        run_virtual(batch_commands.cancel(Recordings(path), clients(fake), "batch_0"))
+
+
+def test_a_dropped_batch_lets_its_requests_be_sent_again(path: Path) -> None:
+    """By its id or its nonce."""
+    fake = left_alone(path)
+    entry = batch_commands.find_batch(Recordings(path), "batch_0")
+    assert batch_commands.drop(Recordings(path), entry.nonce).closed == "dropped: by command"
+    fake.seconds = 10
+    records, _ = run_virtual(Kernel(fake, path).run(tasks(3)))
+    assert statuses(records) == ["ok"] * 3
+    assert len(fake.made) == 2
+
+
+def test_a_batch_is_collected_without_its_cell(path: Path) -> None:
+    """Then the cell is served from the file, and asks nobody."""
+    fake = left_alone(path)
+    with pytest.raises(ParallmError, match="has not ended yet"):
+        run_virtual(batch_commands.collect(Recordings(path), clients(fake), "batch_0"))
+    fake.before = 1000
+    done, _ = run_virtual(batch_commands.collect(Recordings(path), clients(fake), "batch_0"))
+    assert (done.answers, done.failed, done.missing, done.entry.closed) == (3, 0, 0, "collected")
+    records, _ = run_virtual(Kernel(fake, path).run(tasks(3)))
+    assert all(record.replayed for record in records)
+    assert [record.text for record in records] == [f"answer to ask {n}" for n in range(3)]
+
+
+def test_only_a_batch_without_an_id_can_be_adopted(path: Path) -> None:
+    """Its results then tell whether that was right."""
+    fake = left_alone(path)
+    with pytest.raises(ParallmError, match="nothing to adopt"):
+        batch_commands.adopt(Recordings(path), "batch_9")
+    other = path.with_name("other.jsonl")
+    fake = FakeBatches(faults={"create": ["lost"]})
+    run_virtual(Kernel(fake, other).run(tasks(2), after=interrupt(0.5)))
+    adopted = batch_commands.adopt(Recordings(other), "batch_0")
+    assert (adopted.id, adopted.sure) == ("batch_0", False)
+    fake.faults = {}
+    fake.seconds = 0
+    records, _ = run_virtual(Kernel(fake, other).run(tasks(2)))
+    assert statuses(records) == ["ok"] * 2
+    assert len(fake.made) == 1
+
+
+def test_what_is_not_there_is_said_in_one_line(path: Path) -> None:
+    """With the nearest name."""
+    with pytest.raises(ParallmError, match="recordings are off"):
+        batch_commands.batches_in(None)
+    left_alone(path)
+    with pytest.raises(ParallmError, match="did you mean 'batch_0'"):
+        batch_commands.drop(Recordings(path), "batch_O")
