@@ -77,7 +77,7 @@ def test_a_batch_is_collected_without_its_cell(path: Path) -> None:
     fake = left_alone(path)
     with pytest.raises(ParallmError, match="has not ended yet"):
         run_virtual(batch_commands.collect(Recordings(path), clients(fake), "batch_0"))
-    fake.before = 1000
+    fake.before = 2000
     done, _ = run_virtual(batch_commands.collect(Recordings(path), clients(fake), "batch_0"))
     assert (done.answers, done.failed, done.missing, done.entry.closed) == (3, 0, 0, "collected")
     records, _ = run_virtual(Kernel(fake, path).run(tasks(3)))
