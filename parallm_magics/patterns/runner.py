@@ -39,10 +39,7 @@ from parallm_magics.providers.registry import Clients
 
 R = TypeVar("R", bound=Run)
 
-HOLDS_ALL = (
-    "votes, guards, a synthesis and cells without --each need all results at once, so the run holds all results in "
-    "memory too"
-)
+HOLDS_ALL = "votes, guards and a synthesis need all results at once, so the run holds all results in memory too"
 WAY_BACK = "every record is in the error's .run (sys.last_value.run); await its retry() to continue"
 
 
@@ -197,7 +194,7 @@ class Pattern(ABC, Generic[R]):
         """What the reader should know of the run, one line each; `more` is what a pattern adds."""
         left = [] if self.blocked else self.unread(records)
         held = []
-        if self.workers.sink.parts is not None and not self.on_disk:
+        if self.workers.sink.parts is not None and self.plan.calls.by_item and not self.on_disk:
             held = [f"--out-file {self.plan.options.out_file}: {HOLDS_ALL}"]
         # Records on disk are not priced anew for a note.
         kinds = () if self.on_disk else self.plan.calls.kinds

@@ -17,6 +17,7 @@ from provider import Loopback
 
 from parallm_magics import FanoutRun, fanout
 from parallm_magics.errors import OptionError
+from parallm_magics.patterns.stored_records import StoredRecords
 
 SIM = "sim?scale=0"
 
@@ -82,6 +83,17 @@ async def test_simulated_calls_give_the_same_records_as_on_one_machine(items: in
     local, there = await both("Say {{item}}", each=list(range(items)), model=SIM, concurrency=7)
     assert list(local.results) == list(there.results)
     assert all(record.simulated for record in there.results)
+
+
+@on_a_loop
+async def test_results_from_a_cluster_lie_in_parquet_parts(tmp_path: Path) -> None:
+    """In the cell's order, as from one machine."""
+    local, there = await both(
+        "Say {{item}}", each=list(range(250)), model=SIM, out_file=f"{tmp_path}/out/"
+    )
+    assert isinstance(there.results, StoredRecords)
+    assert [*there.values()] == [*local.values()]
+    assert [record.index for record in there.results] == list(range(250))
 
 
 @each_dialect

@@ -17,6 +17,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 from fakes import Act, Fake, answer, run_context
@@ -88,7 +89,11 @@ def told(run: FanoutRun) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("docs", [list, tuple, lambda items: (item for item in items)])
+@pytest.mark.parametrize(
+    "docs",
+    [list, lambda items: (item for item in items), lambda items: pd.DataFrame({"n": [*items]})],
+    ids=["list", "generator", "frame"],
+)
 @pytest.mark.parametrize(
     "body", [CELL, f"%section a --choices good,bad\n{CELL}\n%section b\n{CELL}"]
 )
