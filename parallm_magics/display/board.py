@@ -185,9 +185,8 @@ class Board:
     def blocks(self, now: float) -> list[Block]:
         """The whole live view at that many seconds since the run's start."""
         beside = self._calls.auxiliary()
-        workers = self._calls.workers(MOST_ROWS - len(beside))
-        if self.batched and (self.total is None or self.total > MOST_ROWS):
-            workers = [each for each in workers if each.state != "queued"]
+        counted = self.batched and (self.total is None or self.total > MOST_ROWS)
+        workers = self._calls.workers(MOST_ROWS - len(beside), ended=counted)
         rows = [each.row(now, self.redacted) for each in (*workers, *beside)]
         rows = _waiting(rows, "in a batch" if self._batches else "", loading=self._loading)
         left = (self.total or self._calls.begun) - len(workers)
@@ -215,7 +214,10 @@ class Board:
     def _header(self, now: float, rows: Sequence[Row], some_left: bool) -> list[Block]:
         models = models_line(rows) if rows else self._batches.models
         parts = [*filter(None, [models]), text.seconds(now)]
-        counts = self._sums.counts(self._calls.under_way(self.done, loading=self._loading))
+        under_way = self._calls.under_way(self.done, loading=self._loading)
+        if self.batched:
+            under_way = {"in batches": under_way.pop("running"), **under_way}
+        counts = self._sums.counts(under_way)
         apart = some_left or self.total is None
         if not apart:
             parts += counts
@@ -263,5 +265,7 @@ def _waiting(rows: list[Row], state: str, *, loading: bool) -> list[Row]:
     state = "loading" if loading else state
     if not state:
         return rows
-    waits = {id(row) for row in rows if row.role == "worker" and row.state == "queued"}
+    # In a batch a worker runs at nobody knows which moment.
+    names = ("queued",) if loading else ("queued", "running")
+    waits = {id(row) for row in rows if row.role == "worker" and row.state in names}
     return [replace(row, state=state) if id(row) in waits else row for row in rows]

@@ -222,9 +222,14 @@ class LiveRows:
         """How many workers wait for a further try."""
         return sum(w.state == "waiting" for w in self.live.values() if w.role == "worker")
 
-    def workers(self, room: int) -> list[Worker]:
-        """The workers to draw, at most that many: all of them in order, or those that matter most."""
-        chosen = dict(itertools.islice(self._by_rank(room), room))
+    def workers(self, room: int, *, ended: bool = False) -> list[Worker]:
+        """The workers to draw, at most that many: all of them in order, or those that matter most.
+
+        Args:
+            ended: whether only those that have ended are drawn.
+        """
+        ranked = self._over_by_rank() if ended else self._by_rank(room)
+        chosen = dict(itertools.islice(ranked, room))
         if max(self.total or 0, self.begun) <= room:
             self._places = sorted(chosen)
         else:
@@ -239,11 +244,15 @@ class LiveRows:
         live = [each for each in self.live.items() if each[1].role == "worker"]
         most = max(room - TROUBLED_ROWS, room - len(self._troubled))
         yield from live[:most]
-        yield from reversed(self._troubled.items())
-        yield from reversed(self._succeeded.items())
+        yield from self._over_by_rank()
         for at in self._to_come():
             yield at, Worker(*(self._known or ())[at])
         yield from live[most:]
+
+    def _over_by_rank(self) -> Iterator[tuple[int, Worker]]:
+        """Those without success, then the last that ended."""
+        yield from reversed(self._troubled.items())
+        yield from reversed(self._succeeded.items())
 
     def _to_come(self) -> Iterator[int]:
         """The numbers of known workers that have not begun."""

@@ -55,7 +55,7 @@ def announcement(plan: Plan) -> str:
     number = "one call per item" if calls.known is None else display.count(calls.known, "call")
     how = "plain requests (--stream on shows answers as they are written)"
     if in_batches:
-        how = "in batches, which are answered within 24 hours; an interrupt leaves them to go on"
+        how = "in batches, answered within 24 hours; an interrupt leaves them"
     elif plan.options.stream == "on":
         how = "streamed"
     costs = [most_cost(task) for task in calls.head]

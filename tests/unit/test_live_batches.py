@@ -9,7 +9,7 @@ from typing import Any
 from display_samples import HAIKU, record
 
 from parallm_magics.core.batches import BatchProgress
-from parallm_magics.core.tasks import Event
+from parallm_magics.core.tasks import Event, Model, Task
 from parallm_magics.display import Board, plain
 from parallm_magics.display.kinds import Progress
 from parallm_magics.display.live_batches import MOST_BATCHES
@@ -56,11 +56,26 @@ def test_the_bar_is_as_long_as_what_the_provider_has_done() -> None:
     assert Progress(0.99) in board.blocks(65.0)
 
 
+def test_calls_under_way_in_batches_have_no_rows_of_their_own() -> None:
+    """Of thousands, those that have ended have one; the others are counted."""
+    board = told(Board(total=6000, batched=True), BATCH)
+    for index in range(50):
+        task = Task(index, f"w{index}", Model("anthropic", "m"), "p")
+        board.tell(Event("started", index, 1.0, task=task))
+    assert "50 in batches" in words(board)
+    assert "running" not in words(board)
+    assert "w1 " not in words(board)
+    board.tell(Event("ended", 1, 70.0, record=replace(record(1), batch="batch_1")))
+    assert f"{record(1).name} " in words(board)
+
+
 def test_a_few_workers_have_a_row_from_the_start() -> None:
     """Each says that it is in a batch, and then what has become of it."""
     board = Board([("w0", HAIKU), ("w1", HAIKU)], batched=True)
     told(board, replace(BATCH, requests=2, succeeded=1, failed=0))
+    board.tell(Event("started", 0, 1.0))
     assert words(board).count("in a batch") == 2
+    assert "running" not in words(board)
     board.tell(Event("ended", 0, 70.0, record=replace(record(0), batch="batch_1")))
     assert words(board).count("in a batch") == 1
 
