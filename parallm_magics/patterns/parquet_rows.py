@@ -82,8 +82,8 @@ _COLUMNS: tuple[tuple[str, str, Callable[[Record], Any]], ...] = (
 COLUMNS = tuple(name for name, _, _ in _COLUMNS)
 
 
-def refuse_missing(path: str) -> None:
-    """See to it that Parquet can be written.
+def load(path: str) -> None:
+    """Import what writes Parquet: before any call, as it takes half a second of the loop.
 
     Raises:
         OptionError: there is no pyarrow.
@@ -93,6 +93,8 @@ def refuse_missing(path: str) -> None:
             f"--out-file {path}: Parquet parts need pyarrow: "
             '%pip install "parallm_magics[dask]"; or name a file, which gets JSON lines'
         )
+    import pyarrow.json
+    import pyarrow.parquet  # noqa: F401
 
 
 def line_of(record: Record) -> bytes:

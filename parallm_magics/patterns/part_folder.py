@@ -12,7 +12,7 @@ from pathlib import Path
 from parallm_magics.core.tasks import Record
 from parallm_magics.errors import OptionError, ParallmError
 from parallm_magics.patterns.out_file import OutFile
-from parallm_magics.patterns.parquet_rows import line_of, refuse_missing, run_of, write_part
+from parallm_magics.patterns.parquet_rows import line_of, load, run_of, write_part
 
 ROWS_A_PART = 5_000
 """Results that are kept in memory before they become a part: some 50 ms of work."""
@@ -66,7 +66,7 @@ class PartFolder:
             OptionError: nothing can be written there, or another run is writing; nothing has been
                 asked by then.
         """
-        refuse_missing(path)
+        load(path)
         self._shown = path if len(path) <= 80 else f"{path[:80]}…"
         self.run, self.parts = run or uuid.uuid4().hex[:16], list(parts)
         self.waiting: list[Record] = []
