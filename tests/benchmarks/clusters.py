@@ -1,4 +1,7 @@
-"""Calls on a Dask cluster: what killed workers cost, whether limits hold over all of it, and what a call costs more."""
+"""Calls on a Dask cluster: what killed workers cost, whether limits hold over all of it, and what a call costs more.
+
+python clusters.py [kills [CALLS KILLS] | leases [SCHEDULES AT_ONCE] | costs [CALLS ROUNDS]]
+"""
 
 from __future__ import annotations
 
@@ -99,9 +102,9 @@ async def run_on(client: Any, items: Sequence[int], **options: Any) -> Any:
 
 
 def pids(client: Any) -> list[int]:
-    """The worker processes that are there."""
-    nannies = client.cluster.workers.values()
-    return [nanny.pid for nanny in nannies if nanny.pid is not None]
+    """The worker processes that are up: Dask gives up a worker that dies while it starts."""
+    processes = [nanny.process for nanny in client.cluster.workers.values()]
+    return [each.pid for each in processes if each is not None and each.status.name == "running"]
 
 
 def kill_one(client: Any, chance: random.Random) -> float | None:
@@ -334,31 +337,31 @@ def costs(calls: int, rounds: int) -> list[Figure]:
 
 def of_kills(found: Killed) -> list[Figure]:
     """The lines of the table."""
+    late = f"repeated calls whose answer had left the server {ON_THE_WAY * 1000:g} ms before a kill"
     return [
         Figure("worker processes killed", [found.kills], digits=0),
         Figure("items without an answer", [found.missing], 0, whole=True, digits=0),
-        Figure(
-            "answers lost that had left the server before", [found.lost], 0, whole=True, digits=0
-        ),
         Figure("calls repeated", [found.repeated], found.in_flight, whole=True, digits=0),
         Figure("calls in flight at the kills", [found.in_flight], digits=0),
+        Figure(late, [found.lost], digits=0),
         Figure("seconds", [found.seconds], digits=1),
     ]
 
 
-def main(*parts: str) -> str:
-    """Measure and give out the tables; of the parts that are named, or all."""
-    chance, told = random.Random(21), []
-    if not parts or "kills" in parts:
-        told.append(
-            table("Workers of a cluster killed", ABOUT_KILLS, of_kills(kills(CALLS, KILLS, chance)))
-        )
-    if not parts or "leases" in parts:
-        told.append(
-            table("Limits over a cluster", ABOUT_LEASES, leased(SCHEDULES, AT_ONCE, chance))
-        )
-    if not parts or "costs" in parts:
-        told.append(table("What a cluster costs", ABOUT_COST, costs(PAIRED, ROUNDS)))
+def main(part: str = "", *sizes: str) -> str:
+    """Measure and give out the tables, or the one that is named, of a smaller size where that is given."""
+    chance, numbers, told = random.Random(21), [int(each) for each in sizes], []
+    if part in ("", "kills"):
+        calls, wanted = numbers or (CALLS, KILLS)
+        figures = of_kills(kills(calls, wanted, chance))
+        told.append(table("Workers of a cluster killed", ABOUT_KILLS, figures))
+    if part in ("", "leases"):
+        count, at_once = numbers or (SCHEDULES, AT_ONCE)
+        figures = leased(count, at_once, chance)
+        told.append(table("Limits over a cluster", ABOUT_LEASES, figures))
+    if part in ("", "costs"):
+        calls, rounds = numbers or (PAIRED, ROUNDS)
+        told.append(table("What a cluster costs", ABOUT_COST, costs(calls, rounds)))
     return "\n".join(told)
 
 
