@@ -9,11 +9,13 @@ from parallm_magics.core.batch_entries import BatchEntry, BatchLedger
 from parallm_magics.core.batches import batches_of
 from parallm_magics.core.tasks import Event, Fault, Record, Task
 from parallm_magics.engine.admission import Source
+from parallm_magics.engine.batch_creating import UNSENT, Creating, unwritten
 from parallm_magics.engine.batch_following import GOES_ON, Following, Stray
 from parallm_magics.engine.batch_ids import request_id
 from parallm_magics.engine.batch_queue import Queue
 from parallm_magics.engine.batch_records import BatchRecords
-from parallm_magics.engine.batch_sending import UNSENT, Sending, Shared, unwritten
+from parallm_magics.engine.batch_sending import Sending
+from parallm_magics.engine.batch_shared import Shared
 from parallm_magics.engine.batch_waiting import Stopped, Waiting
 from parallm_magics.engine.jobs import Job
 
@@ -63,8 +65,9 @@ class _BatchRun:
             drain=job.rules.drain,
         )
         self._queues: dict[tuple[str, str], Queue] = {}
-        self._sending = Sending(self._run, self._sort)
-        self._following = Following(self._run, self._sending, stray)
+        creating = Creating(self._run, self._sort)
+        self._sending = Sending(self._run, creating, self._sort)
+        self._following = Following(self._run, creating, stray)
 
     async def run(self) -> Sequence[Record]:
         """One record a call, in the calls' order."""

@@ -11,10 +11,11 @@ from parallm_magics.core.batches import BatchProgress, BatchState
 from parallm_magics.core.fault_kinds import FaultKind
 from parallm_magics.core.provider import CallFailed, Reply
 from parallm_magics.core.tasks import Event, Fault, Task, Usage
+from parallm_magics.engine.batch_creating import REPLY_SECONDS, UNSENT, Creating
 from parallm_magics.engine.batch_ids import asked_by
 from parallm_magics.engine.batch_queue import Queue
 from parallm_magics.engine.batch_search import UndecidedError
-from parallm_magics.engine.batch_sending import REPLY_SECONDS, UNSENT, Sending, Shared
+from parallm_magics.engine.batch_shared import Shared
 from parallm_magics.engine.run_batch import RunBatch
 
 Stray = Callable[[BatchEntry, Asked, Reply], None]
@@ -40,8 +41,8 @@ class Following:
         done: the batches that have ended, as they are told.
     """
 
-    def __init__(self, shared: Shared, sending: Sending, stray: Stray) -> None:
-        self._run, self._sending, self._stray = shared, sending, stray
+    def __init__(self, shared: Shared, creating: Creating, stray: Stray) -> None:
+        self._run, self._creating, self._stray = shared, creating, stray
         self._records, self._ledger, self._waiting = shared.records, shared.ledger, shared.waiting
         self.done: list[BatchProgress] = []
 
@@ -61,7 +62,7 @@ class Following:
         """
         for batch in [*self._run.batches]:
             if not batch.entry.id:
-                await self._sending.settle(batch)
+                await self._creating.settle(batch)
 
     async def look(self) -> None:
         """Look at all batches that are due.
@@ -80,7 +81,7 @@ class Following:
             self._give_up(batch, Fault("cancelled", why))
         elif not entry.id:
             try:
-                await self._sending.settle(batch)
+                await self._creating.settle(batch)
             except UndecidedError as error:
                 self._give_up(batch, Fault("connection", str(error)))
         else:
@@ -122,7 +123,7 @@ class Following:
     def _refused(self, batch: RunBatch, state: BatchState) -> None:
         """Send a batch later that cannot be taken now, smaller or after others; end any other one."""
         why = state.why or "the provider has refused the batch"
-        self._sending.drop(batch, why)
+        self._creating.drop(batch, why)
         queue, size, now = batch.queue, len(batch.tasks), self._run.clock.now()
         queue.refusals += 1
         if not state.passing or (size == 1 and queue.refusals > MOST_REFUSALS):
@@ -137,7 +138,7 @@ class Following:
         else:
             queue.most = max(1, size // 2)
             queue.wait(now, why)
-        self._sending.put_back(batch)
+        self._creating.put_back(batch)
 
     async def _collect(self, batch: RunBatch, state: BatchState) -> None:
         """Read its results, and end what they tell of."""
