@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
+import dask
 import pytest
 from asking import MODELS
+from distributed.scheduler import KilledWorker
 from provider import Loopback
 from provider_acts import Act
 from pydantic import BaseModel, field_validator
@@ -17,6 +20,7 @@ from test_dask_engine import cluster, on_a_loop
 from parallm_magics import FanoutRun, fanout
 from parallm_magics.api import PATTERNS, plan_cell
 from parallm_magics.cluster import parcels
+from parallm_magics.cluster.cluster_run import _chunk_fault
 from parallm_magics.cluster.dask_link import _other
 from parallm_magics.cluster.worker_process import WorkerProcess
 from parallm_magics.core.tasks import Event
@@ -101,6 +105,36 @@ async def test_the_work_of_a_worker_that_closes_goes_on_elsewhere(server: Loopba
         run = await running
     assert [record.status for record in run.results] == ["ok"] * 300
     assert len(server.log) <= 300 + 40
+
+
+@on_a_loop
+async def test_what_came_is_kept_when_the_scheduler_dies(server: Loopback) -> None:
+    """The other calls fail, and say why."""
+    server.script(NAME, lambda call: Act(text="x", hang=len(server.log) > 8))
+    with dask.config.set({"distributed.comm.timeouts.connect": "1s"}):
+        await scheduler_dies(server)
+
+
+async def scheduler_dies(server: Loopback) -> None:
+    """Its client looks for it in vain."""
+    async with cluster(1) as started:
+        running = asyncio.ensure_future(mapped(range(20), "-c 4"))
+        await until_asked(server, 12)
+        await asyncio.sleep(0.5)  # what was answered has arrived
+        closing = asyncio.ensure_future(started.scheduler.close())
+        run = await running
+        closing.cancel()
+    assert len(run.results) == 20
+    assert 1 <= len(run.succeeded) <= 12
+    said = {record.error.message for record in run.results if record.error is not None}
+    assert all(text.startswith("the Dask scheduler at tcp://") for text in said)
+
+
+def test_a_chunk_that_kills_workers_is_told_as_that() -> None:
+    """In one line."""
+    worker = cast("Any", SimpleNamespace(address="tcp://somewhere"))
+    fault = _chunk_fault(KilledWorker("parallm-1", worker, 3))
+    assert fault.message.startswith("4 workers died with this call among theirs")
 
 
 @on_a_loop
