@@ -38,6 +38,7 @@ from parallm_magics.patterns.fanout import FanoutPattern
 from parallm_magics.patterns.parquet_rows import COLUMNS, line_of, read_group, write_part
 from parallm_magics.patterns.part_folder import JOURNAL, PartFolder
 from parallm_magics.patterns.stored_fanout import StoredFanoutRun
+from parallm_magics.patterns.stored_records import StoredRecords
 
 LABELS = "--choices good,bad --flag bad --min-success 0"
 CELL = "Is {{item}} good?"
@@ -173,6 +174,18 @@ def test_a_retry_goes_on_in_the_folder(tmp_path: Path) -> None:
     table = pq.read_table(tmp_path / "out")
     last = dict(zip(table["index"].to_pylist(), table["status"].to_pylist(), strict=True))
     assert last == dict.fromkeys(range(50), "ok")
+
+
+def test_a_retry_begins_with_the_successes_alone(tmp_path: Path) -> None:
+    """What it does not reach has no record, rather than that of the run before."""
+    run = ran(range(50), uneven, f"{LABELS} --out-file {tmp_path}/out/")
+    assert isinstance(run.results, StoredRecords)
+    folder = PartFolder(f"{tmp_path}/out/", goes_on=True, run=run.results.run)
+    begun = StoredRecords(folder, lambda place, value: value, run.results.facts)
+    begun.begin_with(run.results)
+    folder.close()
+    assert [record.index for record in begun] == [record.index for record in run.succeeded]
+    assert not begun.has(3)
 
 
 def test_a_new_run_keeps_the_parts_of_the_one_before(tmp_path: Path) -> None:
