@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from parallm_magics.api import plan_cell
+from parallm_magics.api import PATTERNS, plan_cell
 from parallm_magics.cell.plan import Plan
 from parallm_magics.errors import OptionError
+from parallm_magics.export.program import program
 
 PACE, HOURS, AGAIN = "at its own pace", "up to 24 hours", r"await run\.retry\(\)"
 
@@ -88,3 +89,12 @@ def test_a_judge_for_each_item_is_refused_as_ever() -> None:
     """A study has no judge, in a batch or not."""
     with pytest.raises(OptionError, match="judge runs once per cell"):
         planned("--each items --pick judge --open", "hi {{item}}")
+
+
+def test_a_program_and_a_dry_run_say_what_becomes_of_the_batch() -> None:
+    """The program makes usual calls, and says so; the dry run counts calls of a batch."""
+    plan = planned("--choices a,b -n 3")
+    assert "not included: --batch, so that each call is made at once" in program(
+        plan, by_itself=False
+    )
+    assert "3 calls (in a batch)" in repr(PATTERNS[plan.pattern].preview(plan))
