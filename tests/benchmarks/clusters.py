@@ -32,7 +32,8 @@ ON_THE_WAY = 0.5
 ABOUT_KILLS = (
     f"`await fanout(…, each=…, engine='dask')` over {CALLS:,} items, {CONCURRENCY} at once, {CALL} ms each, "
     f"on a LocalCluster of {PROCESSES} processes; {KILLS} times in the run SIGKILL at a random moment to a random "
-    "worker process, which Dask starts again. Repeated are calls that the server saw more than once; in flight are "
+    "worker process, which Dask starts again. Repeated are calls that the server saw more than once: at most "
+    f"{CONCURRENCY} a kill, which is all that may be in flight. Perhaps in flight are "
     "those at the kills that had no answer yet, or one whose answer had left the server less than "
     f"{ON_THE_WAY * 1000:g} ms before: nobody can tell whether it had reached the kernel."
 )
@@ -341,8 +342,8 @@ def of_kills(found: Killed) -> list[Figure]:
     return [
         Figure("worker processes killed", [found.kills], digits=0),
         Figure("items without an answer", [found.missing], 0, whole=True, digits=0),
-        Figure("calls repeated", [found.repeated], found.in_flight, whole=True, digits=0),
-        Figure("calls in flight at the kills", [found.in_flight], digits=0),
+        Figure("calls repeated", [found.repeated], found.kills * CONCURRENCY, whole=True, digits=0),
+        Figure("calls perhaps in flight at the kills", [found.in_flight], digits=0),
         Figure(late, [found.lost], digits=0),
         Figure("seconds", [found.seconds], digits=1),
     ]
