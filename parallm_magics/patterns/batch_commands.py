@@ -56,15 +56,6 @@ def batches_in(store: Recordings | None) -> list[BatchEntry]:
     return _ledger(store)[1]
 
 
-def find_batch(store: Recordings | None, name: str) -> BatchEntry:
-    """The batch of that id, or with that nonce.
-
-    Raises:
-        ParallmError: there is none; names the nearest.
-    """
-    return _find(batches_in(store), name)
-
-
 async def look_at(store: Recordings | None, clients: Clients, name: str = "") -> list[LookedAt]:
     """Ask the providers how far the open batches are, or how far that one is."""
     entries = batches_in(store)

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from parallm_magics.cell.plan import Plan
 from parallm_magics.cluster.connection import client_of
-from parallm_magics.engine.batch_engine import BatchEngine
 from parallm_magics.engine.jobs import Engine, LocalEngine
 from parallm_magics.errors import OptionError
-from parallm_magics.patterns.batch_checks import refuse_unbatchable
-from parallm_magics.patterns.batch_strays import stray_of
 from parallm_magics.patterns.opening import worst_of_try
 from parallm_magics.patterns.run_context import RunContext
-from parallm_magics.recordings.batch_ledger import FileLedger
 
 LOCAL = LocalEngine()
 """Makes what is asked beside and after the work: guards, judges, syntheses."""
@@ -24,9 +20,7 @@ def engine_of(plan: Plan, context: RunContext) -> Engine:
         OptionError: it cannot make such calls, or something that it needs is missing.
     """
     if plan.options.batch:
-        refuse_unbatchable(plan, context)
-        ledger = FileLedger(context.recordings)
-        return BatchEngine(ledger, stray_of(ledger), sends=not context.collects)
+        return _in_batches(plan, context)
     if context.collects:
         raise OptionError(
             "run.collect(): the run was not made with --batch; await run.retry() to continue it"
@@ -34,6 +28,18 @@ def engine_of(plan: Plan, context: RunContext) -> Engine:
     if plan.options.engine == "dask":
         return _on_a_cluster(plan, context)
     return LOCAL
+
+
+def _in_batches(plan: Plan, context: RunContext) -> Engine:
+    # Imported where a cell asks for it: a plain cell has no use for all of it.
+    from parallm_magics.engine.batch_engine import BatchEngine
+    from parallm_magics.patterns.batch_checks import refuse_unbatchable
+    from parallm_magics.patterns.batch_strays import stray_of
+    from parallm_magics.recordings.batch_ledger import FileLedger
+
+    refuse_unbatchable(plan, context)
+    ledger = FileLedger(context.recordings)
+    return BatchEngine(ledger, stray_of(ledger), sends=not context.collects)
 
 
 def _on_a_cluster(plan: Plan, context: RunContext) -> Engine:

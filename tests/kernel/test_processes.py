@@ -232,6 +232,25 @@ def test_importing_is_light() -> None:
     assert out.stdout.strip() == "[]"
 
 
+PLAIN_RUN = """
+import asyncio, sys
+from parallm_magics import fanout
+
+asyncio.run(fanout("Review.", model="sim"))
+own = "parallm_magics."
+print([m for m in (%r) if m in sys.modules])
+print([m for m in sys.modules if m.startswith((own + "engine.batch_", own + "providers.batch"))])
+"""
+
+
+def test_a_plain_run_imports_nothing_of_batches_clusters_or_parquet() -> None:
+    """Who asks for none of them does not wait for their code."""
+    heavy = ("dask", "distributed", "pyarrow", "parallm_magics.cluster.dask_engine")
+    code = PLAIN_RUN % (heavy,)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == ["[]", "[]"]
+
+
 def test_the_parsers_are_imported_on_first_use() -> None:
     """Importing the display costs neither markdown-it nor nh3."""
     code = "import parallm_magics.display, sys; print({'nh3', 'markdown_it'} & set(sys.modules))"

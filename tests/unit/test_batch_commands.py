@@ -64,7 +64,7 @@ def test_a_cancelled_batch_ends_its_calls(path: Path) -> None:
 def test_a_dropped_batch_lets_its_requests_be_sent_again(path: Path) -> None:
     """By its id or its nonce."""
     fake = left_alone(path)
-    entry = batch_commands.find_batch(Recordings(path), "batch_0")
+    [entry] = batch_commands.batches_in(Recordings(path))
     assert batch_commands.drop(Recordings(path), entry.nonce).closed == "dropped: by command"
     fake.seconds = 10
     records, _ = run_virtual(Kernel(fake, path).run(tasks(3)))
