@@ -92,7 +92,7 @@ class Calls:
         self._unfinished: dict[int, Call] = {}
         ahead: Iterable[Any] = () if self.asynchronous else [items.first if items else None]
         few = self.known is not None and self.known <= ITEMS_AHEAD and not self.once
-        tasks = self._strictly(items if few and items is not None else ahead)
+        tasks = _strictly(renderer, items if few and items is not None else ahead)
         self.rendered: tuple[Task, ...] | None = tasks if few else None
         self.head = tasks[: self.size]
         self.shared = tasks[0].shared if tasks and renderer.one_preamble else ""
@@ -230,7 +230,7 @@ class Calls:
         """
         progress.problem, at = "", progress.rounds + 1
         try:
-            calls = user_code.call(self._round, progress.samples, at, item)
+            calls = user_code.call(_round, self._renderer, progress.samples, at, item)
         except UserCodeInterrupted:
             source.put_back(item)
             raise
@@ -239,28 +239,11 @@ class Calls:
             self._unfinished.update({call.index: call for call in calls})
         return calls
 
-    def _round(self, samples: SampleCounts, at: int, item: Any) -> Sequence[Call]:
-        """Return the calls of one item, or the records that say why there are none."""
-        try:
-            return self._renderer.round(samples, at, item)
-        except VariableError as error:
-            return self._renderer.failed(at, str(error), brief(item))
-
     def _missing(self, progress: _Progress) -> Sequence[Record]:
         """Return what stands for the calls of the item at which the source broke off."""
         if not (progress.ended and progress.problem):
             return ()
         return self._renderer.failed(progress.rounds + 1, progress.problem)
-
-    def _strictly(self, items: Iterable[Any]) -> tuple[Task, ...]:
-        """Return the calls of these items; what is wrong with one is raised rather than recorded."""
-        samples = SampleCounts()
-        rounds = (self._renderer.round(samples, at, item) for at, item in enumerate(items, 1))
-        return translated(
-            lambda: tuple(task for calls in rounds for task in calls),
-            lambda error: OptionError(f"--each: {error}"),
-            BrokenSourceError,
-        )
 
     def forget(self, index: int) -> None:
         """Forget the call at this place: it has its answer, and a further try will not need it."""
@@ -268,6 +251,25 @@ class Calls:
 
     def _unfinished_but(self, kept: Container[int]) -> list[Call]:
         return [task for place, task in sorted(self._unfinished.items()) if place not in kept]
+
+
+def _round(renderer: Renderer, samples: SampleCounts, at: int, item: Any) -> Sequence[Call]:
+    """Return the calls of one item, or the records that say why there are none."""
+    try:
+        return renderer.round(samples, at, item)
+    except VariableError as error:
+        return renderer.failed(at, str(error), brief(item))
+
+
+def _strictly(renderer: Renderer, items: Iterable[Any]) -> tuple[Task, ...]:
+    """Return the calls of these items; what is wrong with one is raised rather than recorded."""
+    samples = SampleCounts()
+    rounds = (renderer.round(samples, at, item) for at, item in enumerate(items, 1))
+    return translated(
+        lambda: tuple(task for calls in rounds for task in calls),
+        lambda error: OptionError(f"--each: {error}"),
+        BrokenSourceError,
+    )
 
 
 def _sections(specs: Sequence[CallSpec]) -> list[Section]:

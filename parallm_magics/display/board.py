@@ -162,8 +162,8 @@ class Board:
 
     def line(self, now: float) -> str:
         """How far the run is, in one line for a terminal."""
-        told = self._batches.ended
-        parts = [self._sums.title(self.total, told), *self._sums.counts({}), text.seconds(now)]
+        title = self._sums.title(self.total, self._batches.ended)
+        parts = [title, *self._sums.counts({}), text.seconds(now)]
         return " · ".join([*parts, *self._sums.rate(now, self.total)] if self.many else parts)
 
     def announcement(self) -> str:
@@ -225,8 +225,8 @@ class Board:
         parts += [f"asked at {text.one_line(address, 80)}" for address in self._addresses]
         told = self._batches.ended
         title = f"{self._sums.title(self.total, told)}{_beside(rows, self.done == self.total)}"
-        blocks: list[Block] = [Heading(title, " · ".join(parts), self._simulated)]
-        blocks.append(Progress(self._sums.share(self.total, *self._calls.beside, told)))
+        share = self._sums.share(self.total, *self._calls.beside, told)
+        blocks: list[Block] = [Heading(title, " · ".join(parts), self._simulated), Progress(share)]
         if apart:
             line = " · ".join([*counts, *self._sums.rate(now, self.total)])
             blocks.append(Says((line,), "small"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
+from functools import partial
 
 from parallm_magics.core.batch_entries import BatchEntry, BatchLedger
 from parallm_magics.core.batches import batches_of
@@ -71,10 +72,10 @@ class _BatchRun:
 
     async def run(self) -> Sequence[Record]:
         """One record a call, in the calls' order."""
-        records, waiting = self._records, self._waiting
+        records, waiting, clock = self._records, self._waiting, self._clock
         off = [
             self._job.stop.on_stop(waiting.wake),
-            self._job.accounts.budget.on_room(waiting.wake_from_any_thread),
+            self._job.accounts.budget.on_room(partial(clock.call_from_any_thread, waiting.wake)),
         ]
         try:
             await self._read()

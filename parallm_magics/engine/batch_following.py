@@ -188,8 +188,9 @@ class Following:
                 if len(batch.read) % TOLD_EVERY == 0:
                     self._run.show()
                     await asyncio.sleep(0)
-        if batch.read:
-            self._say_odd(batch, unknown, twice)
+        if batch.read and not batch.readings and (odd := _odd(unknown, twice)):
+            text = f"batch {batch.entry.id}: {odd}"
+            self._records.tell(Event("said", -1, self._records.at, text))
 
     def _answered(self, batch: RunBatch, name: str, asked: Asked, end: Reply | CallFailed) -> None:
         task = batch.tasks.pop(name, None)
@@ -197,14 +198,6 @@ class Following:
             self._records.answered(task, end, batch.entry.id, batch.began)
         elif isinstance(end, Reply):
             self._stray(batch.entry, asked, end)
-
-    def _say_odd(self, batch: RunBatch, unknown: int, twice: int) -> None:
-        """Tell of results that nobody asked for, or that came again: reading anew is no such thing."""
-        said = [f"{unknown:,} results of no request of it were ignored"] if unknown else []
-        said += [f"{twice:,} results came twice; the first ones count"] if twice else []
-        if said and not batch.readings:
-            text = f"batch {batch.entry.id}: {'; '.join(said)}"
-            self._records.tell(Event("said", -1, self._records.at, text))
 
     def _was_another(self, batch: RunBatch) -> None:
         """What was taken for the batch is none of ours: look for it again."""
@@ -239,3 +232,10 @@ class Following:
         self._run.batches.remove(batch)
         self._run.finished += 1
         self.done.append(batch.progress(self._run.clock.now()))
+
+
+def _odd(unknown: int, twice: int) -> str:
+    """What is told of results that nobody asked for, or that came again; "" where there are none."""
+    said = [f"{unknown:,} results of no request of it were ignored"] if unknown else []
+    said += [f"{twice:,} results came twice; the first ones count"] if twice else []
+    return "; ".join(said)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
@@ -34,11 +33,6 @@ class Waiting:
         self._woken = True
         if self._waiter is not None:
             self._waiter.wake()
-
-    def wake_from_any_thread(self) -> None:
-        """As `wake`, from outside of the loop."""
-        with contextlib.suppress(RuntimeError):  # the loop is closed: so is the run
-            self._clock.loop.call_soon_threadsafe(self.wake)
 
     def is_past(self, moment: float) -> bool:
         """Whether that moment has come; a virtual clock rounds its moments."""

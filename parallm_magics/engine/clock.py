@@ -63,6 +63,11 @@ class Clock:
             return self.loop.call_soon(callback).cancel
         return self.loop.call_at(moment, callback).cancel
 
+    def call_from_any_thread(self, callback: Callable[[], object]) -> None:
+        """Call this soon on the loop; no more where that is closed, as the run is over then."""
+        with contextlib.suppress(RuntimeError):
+            self.loop.call_soon_threadsafe(callback)
+
     def finish_moment(self, callback: Callable[[], object]) -> None:
         """Call this once all calls that end in this very moment have ended; at once in real time."""
         callback()

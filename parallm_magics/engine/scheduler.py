@@ -29,6 +29,9 @@ class Scheduler:
 
     A worker that waits for its next try holds no slot. A fault of one never touches another,
     unless it says that no other call can succeed either.
+
+    Attributes:
+        outlook: what its calls can still come to.
     """
 
     def __init__(
@@ -48,11 +51,11 @@ class Scheduler:
         self._accounts, self._stop = accounts, stop
         self._tell = None if tell is None else partial(_told, tell)
         doubtful = bool(stop.reason) or accounts.budget.capped
-        self._outlook = Outlook(
+        self.outlook = Outlook(
             rules, stop, accounts.budget, over=bool(stop.reason), doubtful=doubtful
         )
         hooks = Hooks(self._begin, self._refuse, self._end, self._wake)
-        self._admission = Admission(calls, routes, self._outlook, self._slots, hooks)
+        self._admission = Admission(calls, routes, self.outlook, self._slots, hooks)
         self._running: dict[Worker, Cancellable] = {}
         self._collector = collector or InMemory()
         self._collect = self._collector.add
@@ -67,8 +70,9 @@ class Scheduler:
             asyncio.CancelledError: the caller was cancelled; all workers have ended by then.
         """
         off = [self._stop.on_stop(self._cancel)]
-        if self._outlook.budget.capped:
-            off.append(self._outlook.budget.on_room(self._wake_from_any_thread))
+        if self.outlook.budget.capped:
+            wake = partial(self._clock.call_from_any_thread, self._wake)
+            off.append(self.outlook.budget.on_room(wake))
         self._slots.wakers[self._wake] = None
         try:
             self._wake()
@@ -88,11 +92,6 @@ class Scheduler:
             await self._admission.close()
         return self._collector.records()
 
-    @property
-    def outlook(self) -> Outlook:
-        """What its calls can still come to."""
-        return self._outlook
-
     def waiting(self) -> Iterator[tuple[RateLimit, Worker]]:
         """Yield those in line under each limit, in their order."""
         for line in self._admission.lines:
@@ -104,10 +103,6 @@ class Scheduler:
         if not self._woken:
             self._woken = True
             self._clock.call_at(self._clock.now(), self._look, self._rank)
-
-    def _wake_from_any_thread(self) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop is closed: so is the run
-            self._clock.loop.call_soon_threadsafe(self._wake)
 
     def _look(self) -> None:
         """Begin whatever may begin, and see to it that it is looked again."""
@@ -132,7 +127,7 @@ class Scheduler:
             self._timer = self._clock.call_at(now + max(pause, TICK_SECONDS), self._wake)
 
     def _begin(self, worker: Worker, line: Line, now: float) -> None:
-        self._outlook.unpaid = 0
+        self.outlook.unpaid = 0
         self._slots.taken += 1
         ticket = line.limit.begin(now)
         warmup = self._admission.warmup
@@ -151,7 +146,7 @@ class Scheduler:
             call = asyncio.current_task()
             if call is not None and call.cancelling():
                 self._stop("cancelled from outside")  # unless somebody had stopped the run before
-            fault = self._outlook.stopped()
+            fault = self.outlook.stopped()
             if not self._stop.reason:
                 fault = Fault("bug", "the provider raised an unexpected CancelledError")
         except (KeyboardInterrupt, SystemExit, GeneratorExit):
@@ -171,7 +166,7 @@ class Scheduler:
         if self._running.get(worker) is not call:
             return
         self._accounts.settle(worker, NOTHING, Usage())
-        self._refuse(worker, self._outlook.stopped(), self._clock.now())
+        self._refuse(worker, self.outlook.stopped(), self._clock.now())
         self._leave(worker, line)
 
     def _leave(self, worker: Worker, line: Line) -> None:
@@ -192,7 +187,7 @@ class Scheduler:
             line.bare_refusals = -1
             line.limit.answered(ticket)
         else:
-            fault, pause = after_fault(worker, line, ticket, self._outlook, now, self._running)
+            fault, pause = after_fault(worker, line, ticket, self.outlook, now, self._running)
         if fault is None or pause is None:
             self._end(worker.task, self._accounts.record(worker, now, fault), last.end)
             return
@@ -217,15 +212,15 @@ class Scheduler:
         with contextlib.suppress(Exception):  # a reader's mistake must not lose an answer
             record = self._accounts.finish(task, record)
         self._collect(record)
-        if record.status not in self._outlook.rules.counted:
-            self._outlook.note_lost()
+        if record.status not in self.outlook.rules.counted:
+            self.outlook.note_lost()
         if self._tell is not None:
             began = self._slots.began
             at = 0.0 if began is None else self._clock.now() - began
             self._tell(Event("ended", record.index, at, record=record))
 
     def _cancel(self) -> None:
-        self._outlook.look_ahead()
+        self.outlook.look_ahead()
         # One that stops the run because of its own record is among them; it is booked by then.
         for call in list(self._running.values()):
             call.cancel()

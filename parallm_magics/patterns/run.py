@@ -54,11 +54,9 @@ class Run(Shown):
         columns: Sequence[str] = (),
     ) -> None:
         self.results: Sequence[Record] = self._held(records)
-        self.notes = tuple(notes)
-        self.guards = tuple(guards)
+        self.notes, self.guards = tuple(notes), tuple(guards)
         self.auxiliary = tuple(record for guard in self.guards for record in guard.records)
-        self._again = again
-        self.columns = tuple(columns)
+        self._again, self.columns = again, tuple(columns)
 
     def _held(self, records: Sequence[Record]) -> Sequence[Record]:
         return tuple(records)

@@ -259,7 +259,7 @@ class RecordingFile:
         with open(file, "rb") as old:
             shutil.copyfile(file, backup)
             shutil.copymode(file, backup)
-            self._replace(self.read(places))
+            _replace(file, self.read(places))
             # Another kernel may have appended to the old file until this moment.
             old.seek(self._known)
             if late := old.read():
@@ -268,21 +268,23 @@ class RecordingFile:
         self.forget()
         return backup
 
-    def _replace(self, lines: Iterable[bytes]) -> None:
-        handle, name = tempfile.mkstemp(dir=self._file.parent, prefix=f".{self._file.name}.")
-        try:
-            with open(handle, "wb") as new:
-                for line in lines:
-                    new.write(line if line.endswith(b"\n") else line + b"\n")
-                new.flush()
-                os.fsync(new.fileno())
-            shutil.copymode(self._file, name)
-            os.replace(name, self._file)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
-
 
 def about(path: Path, text: str) -> str:
     """What is told of a file, with its name."""
     return f"recordings in {path.name!r}: {text}"
+
+
+def _replace(file: Path, lines: Iterable[bytes]) -> None:
+    """Put these lines in place of the file in one go, with its rights."""
+    handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
+    try:
+        with open(handle, "wb") as new:
+            for line in lines:
+                new.write(line if line.endswith(b"\n") else line + b"\n")
+            new.flush()
+            os.fsync(new.fileno())
+        shutil.copymode(file, name)
+        os.replace(name, file)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise

@@ -175,7 +175,7 @@ class Recordings:
         """The error that says what is not recorded, and in what it differs from what is."""
         task = tasks[0]
         with self._lock:
-            known, problem = self._asked()
+            known, problem = _requests_in(self._file)
             lines = self._file.index.damaged
         near = difference(task.name, task.sample, request_of(task), known)
         why = problem or near or "it contains no recordings"
@@ -254,20 +254,6 @@ class Recordings:
             self._file.forget()  # the file was changed in place: read it again
         return None
 
-    def _asked(self) -> tuple[list[Entry], str]:
-        """All requests in the file, and what is wrong with it."""
-        try:
-            self._file.look()
-            if not self._file.exists:
-                return [], "there is no such file"
-            places = self._file.index.places
-            read = zip(places, self._file.read(places), strict=True)
-            pairs = [(place, asked_in(line, place.front)) for place, line in read]
-            known = [Entry(p.number, *asked, p.front.sample) for p, asked in pairs if asked]
-            return known, ""
-        except (OSError, ValueError) as error:
-            return [], f"it cannot be read ({_reason(error)})"
-
     def _write_no_more(self, why: str) -> None:
         self._writes = False
         self.notices.tell(why)
@@ -301,6 +287,20 @@ def reopened(
     if before is not None:
         before.close()
     return Recordings(path, mode) if path is not None and mode != "off" else None
+
+
+def _requests_in(file: RecordingFile) -> tuple[list[Entry], str]:
+    """All requests in the file, and what is wrong with it."""
+    try:
+        file.look()
+        if not file.exists:
+            return [], "there is no such file"
+        places = file.index.places
+        read = zip(places, file.read(places), strict=True)
+        pairs = [(place, asked_in(line, place.front)) for place, line in read]
+        return [Entry(p.number, *asked, p.front.sample) for p, asked in pairs if asked], ""
+    except (OSError, ValueError) as error:
+        return [], f"it cannot be read ({_reason(error)})"
 
 
 def _line(entry: dict[str, Any]) -> tuple[bytes | None, str]:
