@@ -36,6 +36,7 @@ from parallm_magics.notebook.loop import run_to_end
 from parallm_magics.notebook.settings import names_of
 from parallm_magics.patterns.run import Run
 from parallm_magics.patterns.run_context import RunContext
+from parallm_magics.patterns.tallies import open_in_batches
 from parallm_magics.providers.registry import Clients
 from parallm_magics.recordings.modes import Mode
 from parallm_magics.recordings.store import from_environment, reopened
@@ -354,6 +355,6 @@ def _interrupted(run: Run | None, reason: str, out: str | None) -> str:
         return f"{reason}; the run stopped before its workers finished"
     kept = f"{out} holds the records" if out else "add -o NAME to the cell to keep them"
     done = f"{len(run.succeeded)} of {len(run.results)} workers were done"
-    if inside := sum(record.is_in_batch for record in run.results):
+    if inside := sum(open_in_batches(run.results).values()):
         done, kept = f"{done}, {inside:,} go on in a batch", "run the cell again for their answers"
     return f"{reason}; {done}; {kept}"

@@ -15,6 +15,7 @@ from parallm_magics.display import count
 from parallm_magics.patterns.ballots import Ballot
 from parallm_magics.patterns.judge import Candidate, some
 from parallm_magics.patterns.panel import alike
+from parallm_magics.patterns.tallies import open_in_batches
 from parallm_magics.voting.field_votes import FieldVote
 from parallm_magics.voting.pick_rules import rule_named
 from parallm_magics.voting.rule_entry import PickRule
@@ -318,7 +319,7 @@ OF_SYNTHESES: Sequence[Note[Merged]] = (
 
 def of_batches(records: Sequence[Record]) -> list[str]:
     """That calls of a run go on in their batches, and how to get their answers; nothing where none does."""
-    inside = Counter(record.batch for record in records if record.is_in_batch)
+    inside = Counter(open_in_batches(records))
     if not inside:
         return []
     batches = "1 batch" if len(inside) == 1 else f"{len(inside):,} batches"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 
 from parallm_magics.core.tasks import Record, Status
 from parallm_magics.patterns.stored_records import StoredRecords
@@ -36,6 +37,14 @@ def never_asked(records: Sequence[Record]) -> int:
     if isinstance(records, StoredRecords):
         return records.facts.unasked
     return sum(not (record.attempts or record.ok) for record in records)
+
+
+def open_in_batches(records: Sequence[Record]) -> Mapping[str, int]:
+    """How many calls go on in each batch, by its id; none of those in which none does."""
+    if isinstance(records, StoredRecords):
+        batches = records.facts.batches
+        return {name: batch.open for name, batch in batches.items() if batch.open}
+    return Counter(record.batch for record in records if record.is_in_batch)
 
 
 def first_reasons(records: Sequence[Record]) -> str:

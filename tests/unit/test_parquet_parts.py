@@ -33,12 +33,13 @@ from parallm_magics.cell.sample_counts import SampleCounts
 from parallm_magics.core.provider import CallFailed, Heard, Reply
 from parallm_magics.core.tasks import Attempt, Fault, Model, Record, Task, Usage
 from parallm_magics.engine.cancel_token import Stop
-from parallm_magics.patterns import part_folder
+from parallm_magics.patterns import part_folder, stored_records
 from parallm_magics.patterns.fanout import FanoutPattern
 from parallm_magics.patterns.parquet_rows import COLUMNS, line_of, read_group, write_part
 from parallm_magics.patterns.part_folder import JOURNAL, PartFolder
 from parallm_magics.patterns.stored_fanout import StoredFanoutRun
 from parallm_magics.patterns.stored_records import StoredRecords
+from parallm_magics.patterns.tallies import open_in_batches
 
 LABELS = "--choices good,bad --flag bad --min-success 0"
 CELL = "Is {{item}} good?"
@@ -472,9 +473,28 @@ def test_of_too_many_results_no_frame_is_made(
             much()
 
 
+def test_no_part_is_read_before_somebody_asks_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """How a run ended, and what is told of it, is known without: ten million answers stay where they are."""
+    monkeypatch.setattr(part_folder, "ROWS_A_PART", 10)
+    read: list[Path] = []
+
+    def reading(path: Path, group: int, made: object) -> list[Record]:
+        read.append(path)
+        return read_group(path, group, lambda place, value: value)
+
+    monkeypatch.setattr(stored_records, "read_group", reading)
+    run = ran(range(50), answer(0.1, "good"), f"{LABELS} --out-file {tmp_path}/out/")
+    assert (len(run.succeeded), run.seconds > 0, open_in_batches(run.results)) == (50, True, {})
+    assert not read
+    assert run["49"] == "good"
+    assert len(read) == 1
+
+
 def test_a_result_costs_little_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """At most 120 bytes for each further item, whatever its answer; in memory it would be some 2,000."""
-    monkeypatch.setattr(part_folder, "ROWS_A_PART", 1_000)
+    monkeypatch.setattr(part_folder, "ROWS_A_PART", 500)
     monkeypatch.setattr(sample_counts, "_BUCKETS", 0x3F)  # as full as after millions
 
     async def act(task: Task, heard: Heard) -> Reply:
@@ -492,8 +512,8 @@ def test_a_result_costs_little_memory(tmp_path: Path, monkeypatch: pytest.Monkey
 
     tracemalloc.start()
     try:
-        held(1_000)
-        few, many = held(2_000), held(8_000)
+        held(500)
+        few, many = held(1_000), held(4_000)
     finally:
         tracemalloc.stop()
-    assert (many - few) / 6_000 < 120
+    assert (many - few) / 3_000 < 120

@@ -10,7 +10,7 @@ from paths import NOTEBOOKS, TESTS
 from tiers import TIERS, Guard, Times, asks_a_server, tier_of, workers
 
 STARTERS = {
-    "kernel": {"kernel", "subprocess"},
+    "kernel": {"kernel", "subprocess", "dying_batches"},
     "browser": {"browser", "playwright"},
     "lessons": {"mutations", "subprocess"},
     "real": {"small_model"},
