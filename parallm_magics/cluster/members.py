@@ -9,7 +9,8 @@ from dataclasses import replace
 from parallm_magics.cluster.dask_link import DaskLink
 from parallm_magics.cluster.lease_table import ALL, TERM, LeaseTable
 from parallm_magics.cluster.open_calls import OpenCalls
-from parallm_magics.cluster.parcels import Answer, LimitEvent, Report, unpacked
+from parallm_magics.cluster.parcels import Answer, Report, unpacked
+from parallm_magics.cluster.rows import LimitEvent
 from parallm_magics.core.cluster_workers import ClusterWorker, WorkerState
 from parallm_magics.core.models import Model
 from parallm_magics.core.tasks import Fault

@@ -6,12 +6,14 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 
-from parallm_magics.cluster.parcels import LimitEvent
+from parallm_magics.cluster.rows import LimitEvent
 from parallm_magics.core.models import Model
 from parallm_magics.core.tasks import Event, Fault, Record, Task
 
-TOGETHER_SECONDS = 0.02
-"""What happens within this time is told in one report."""
+TOGETHER_SECONDS = 0.05
+"""What happens within this time is told in one report: each costs both sides a millisecond of CPU."""
+WAITING_SECONDS = 0.02
+"""The same where calls may wait for what the kernel grants upon the report."""
 PULSE_SECONDS = 0.5
 """How often a worker says that it is there, and asks for what it may use next."""
 
@@ -27,9 +29,9 @@ class Outbox:
         ended: chunks that are over.
     """
 
-    def __init__(self, report: Callable[[], None]) -> None:
-        """Take what tells all of it."""
-        self._report = report
+    def __init__(self, report: Callable[[], None], together: float = TOGETHER_SECONDS) -> None:
+        """Take what tells all of it, and the seconds within which what happens is told together."""
+        self._report, self._together = report, together
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self.forget()
@@ -44,24 +46,26 @@ class Outbox:
 
     def keep(self, task: Task | None, record: Record) -> Record:
         """Tell a record; an object of the user's is made in the kernel, where its class is."""
-        self.records.append(replace(record, value=None))
+        self.records.append(record if record.value is None else replace(record, value=None))
         self.soon()
         return record
 
     def tell(self, event: Event) -> None:
         """Tell what happened to a call."""
         if event.kind != "ended":
-            self.events.append(replace(event, task=None, record=None))
+            if event.task is not None or event.record is not None:
+                event = replace(event, task=None, record=None)
+            self.events.append(event)
             self.soon()
 
     def learn(self, event: LimitEvent) -> None:
         """Tell what a provider is like; at once where others must wait for it too."""
         self.learned.append(event)
-        self.soon(0.0 if event.kind == "limited" else TOGETHER_SECONDS)
+        self.soon(0.0 if event.kind == "limited" else None)
 
-    def soon(self, seconds: float = TOGETHER_SECONDS) -> None:
-        """See to it that a report goes out within this time."""
-        at = self._loop.time() + seconds
+    def soon(self, seconds: float | None = None) -> None:
+        """See to it that a report goes out within this time, else within the usual one."""
+        at = self._loop.time() + (self._together if seconds is None else seconds)
         if self._timer is None or self._timer.when() > at:
             self.off()
             self._timer = self._loop.call_at(at, self._report)

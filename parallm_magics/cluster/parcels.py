@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from parallm_magics.answers.schema_sources import Validated, schema_of
+from parallm_magics.cluster.rows import LimitEvent, Thin, thin
 from parallm_magics.core.models import Model
 from parallm_magics.core.schemas import Schema
 from parallm_magics.core.tasks import Event, Fault, Reading, Record, Task
@@ -47,23 +48,6 @@ class RunTerms:
     worst: Worst
     capped: bool
     scale: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class LimitEvent:
-    """What a call has told of its provider.
-
-    Attributes:
-        account: whose limit it is.
-        kind: "answered", "limited" or "faulted".
-        age: seconds since the call began.
-        hint: seconds that the provider asks to wait.
-    """
-
-    account: str
-    kind: str
-    age: float
-    hint: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,18 +166,6 @@ class Answer:
     stop: str = ""
 
 
-def packed(message: Any) -> bytes:
-    """A message as bytes."""
-    return zlib.compress(_dumped(message), 1)
-
-
-def unpacked(data: bytes) -> Any:
-    """The message that was packed by this package in another process of the same cluster."""
-    from distributed.protocol.pickle import loads
-
-    return loads(zlib.decompress(data))
-
-
 @dataclass(frozen=True, slots=True)
 class Chunk:
     """Calls that go to a worker together.
@@ -205,6 +177,27 @@ class Chunk:
 
     tasks: tuple[Task, ...]
     entries: tuple[ProviderEntry, ...]
+
+
+_ROWS: Mapping[type, Sequence[str]] = {
+    Report: ("records", "events", "limits"),
+    Chunk: ("tasks",),
+}
+"""By the kind of a message, its fields that hold many objects."""
+
+
+def packed(message: Any) -> bytes:
+    """A message as bytes."""
+    names = _ROWS.get(type(message))
+    return zlib.compress(_dumped(thin(message, names) if names else message), 1)
+
+
+def unpacked(data: bytes) -> Any:
+    """The message that was packed by this package in another process of the same cluster."""
+    from distributed.protocol.pickle import loads
+
+    found = loads(zlib.decompress(data))
+    return found.whole() if isinstance(found, Thin) else found
 
 
 def _dumped(found: Any) -> bytes:
@@ -231,7 +224,7 @@ def pack_chunk(tasks: Sequence[Task]) -> bytes:
     names = dict.fromkeys(task.model.provider for task in tasks)
     chunk = Chunk(sent, tuple(_entries(names)))
     try:
-        data = zlib.compress(_dumped(chunk), 1)
+        data = packed(chunk)
     # Whatever a value of the user's raises where it is pickled.
     except Exception as error:
         why = f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from parallm_magics.cluster.interrupts import stand_interrupts
 from parallm_magics.cluster.parcels import PROCESS, Chunk, Report, RunTerms, packed, unpacked
 from parallm_magics.cluster.worker_run import WorkerRun
+from parallm_magics.engine.garbage import FEWER_COLLECTIONS
 from parallm_magics.providers import registry
 from parallm_magics.providers.entry import ProviderEntry
 from parallm_magics.providers.registry import Clients
@@ -50,7 +51,8 @@ class WorkerProcess:
             self._adopt(opened.entries)
         run = self._run_of(agreed, worker)
         try:
-            await run.work(number, opened)
+            with FEWER_COLLECTIONS:
+                await run.work(number, opened)
         finally:
             if not run.chunks:
                 self._runs.pop((agreed.run, worker.address), None)

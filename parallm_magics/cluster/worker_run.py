@@ -11,7 +11,7 @@ from decimal import Decimal
 from parallm_magics.cluster.lease_holder import LeaseHolder, under_all
 from parallm_magics.cluster.lease_table import ALL, MOST_NEEDS
 from parallm_magics.cluster.leased_limits import LeasedBudget, LeasedLimit
-from parallm_magics.cluster.outbox import Outbox
+from parallm_magics.cluster.outbox import TOGETHER_SECONDS, WAITING_SECONDS, Outbox
 from parallm_magics.cluster.parcels import (
     Answer,
     Chunk,
@@ -65,7 +65,8 @@ class WorkerRun:
         self._expected: Counter[str] = Counter()  # calls of the chunks that are not open yet
         self._schedulers: set[Scheduler] = set()
         self._closed: dict[tuple[str, Model | None], Fault] = {}
-        self._outbox = Outbox(self._report)
+        self._granted = limited or terms.capped
+        self._outbox = Outbox(self._report, WAITING_SECONDS if self._granted else TOGETHER_SECONDS)
         self._heard_at = self._loop.time()
 
     async def work(self, number: int, chunk: Chunk) -> None:
@@ -216,8 +217,6 @@ class WorkerRun:
 
     def _question(self, now: float) -> Question:
         """How it stands."""
-        rules = self.terms.rules
-        needed = rules.rpm or rules.tpm or self.terms.capped
         in_line = self._expected.copy()
         needs: dict[str, list[Need]] = {}
         for scheduler in self._schedulers:
@@ -226,7 +225,7 @@ class WorkerRun:
                     continue
                 in_line[limit.account] += 1
                 own = needs.setdefault(limit.account, [])
-                if needed and len(own) < MOST_NEEDS:
+                if self._granted and len(own) < MOST_NEEDS:
                     own.append(self._need(worker.current))
         under_way = {name: self._limit(name).inflight for name in {*self._limits, *in_line}}
         wanted = {account: number + in_line[account] for account, number in under_way.items()}

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any, cast
@@ -22,8 +24,10 @@ from parallm_magics.api import PATTERNS, plan_cell
 from parallm_magics.cluster import parcels
 from parallm_magics.cluster.cluster_run import _chunk_fault
 from parallm_magics.cluster.dask_link import _other
+from parallm_magics.cluster.rows import LimitEvent
 from parallm_magics.cluster.worker_process import WorkerProcess
-from parallm_magics.core.tasks import Event
+from parallm_magics.core.models import Model
+from parallm_magics.core.tasks import Attempt, Event, Fault, Record, Task, Usage
 from parallm_magics.engine.cancel_token import Stop
 from parallm_magics.errors import BudgetExceeded, OptionError, TooFewSucceeded
 from parallm_magics.patterns.run_context import RunContext
@@ -279,6 +283,39 @@ def test_nothing_of_a_key_is_sent() -> None:
     finally:
         registry.forget("own")
         registry.forget("secret")
+
+
+class Ours:
+    """What only a notebook has."""
+
+
+def test_what_is_sent_arrives_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The many small objects are packed by their fields, not by a dataclass's own slow way."""
+    task = Task(3, "a", Model("openai", NAME), "Say \ud800 __main__", key=None, item=1.5)
+    asked = replace(task, questions=(task, replace(task, index=4)), params={"a": [1, {"b": None}]})
+    record = task.ended("ok", text="\0", usage=Usage(1, 2, 3, 4), attempts=(Attempt("ok", 0.5),))
+    events, limits = (Event("started", 3, 0.1),), (LimitEvent("openai", "limited", 0.1, 2.0),)
+    records = (
+        record,
+        replace(record, text="x", usage=None, attempts=(), error=Fault("auth", "no")),
+    )
+    for sent in (
+        parcels.Chunk((asked, task), ()),
+        parcels.Report("m", "a", records, events, limits),
+        parcels.Report("m", "a", records, ended=(3,), over=True),
+    ):
+        assert parcels.unpacked(parcels.packed(sent)) == sent
+    monkeypatch.setattr(Record, "__getstate__", None)
+    assert parcels.unpacked(parcels.packed(parcels.Report("m", "a", records))).records == records
+
+
+def test_a_class_of_the_notebook_is_taken_along(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No worker could import it."""
+    monkeypatch.setattr(Ours, "__module__", "__main__")
+    monkeypatch.setattr(sys.modules["__main__"], "Ours", Ours, raising=False)
+    data = parcels.packed({"value": Ours()})
+    monkeypatch.delattr(sys.modules["__main__"], "Ours")
+    assert type(parcels.unpacked(data)["value"]).__name__ == "Ours"
 
 
 @pytest.mark.parametrize(

@@ -6,11 +6,17 @@ import asyncio
 import contextlib
 import gc
 from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
 import pytest
 
 from parallm_magics import ParallmError, fanout
+from parallm_magics.cluster import worker_process
+from parallm_magics.cluster.parcels import PROCESS, Chunk, RunTerms
+from parallm_magics.cluster.worker_process import WorkerProcess
+from parallm_magics.engine.accounts import NOTHING
 from parallm_magics.engine.garbage import FEWER_COLLECTIONS, YOUNG
+from parallm_magics.engine.retries import Rules
 
 USUAL = (700, 10, 10)
 
@@ -65,5 +71,29 @@ def test_only_while_calls_are_under_way(broken: bool) -> None:
 
     with contextlib.suppress(ParallmError):
         asyncio.run(fanout("{{item}}", variables={"items": items()}, each="items", model="sim"))
+    assert seen == [YOUNG]
+    assert gc.get_threshold() == USUAL
+
+
+def test_a_worker_of_a_cluster_looks_less_often_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its process makes the calls, so that it is there that they would be looked through again and again."""
+    seen = []
+
+    class Run:
+        """Stands for a run's place on the worker."""
+
+        chunks = 1
+
+        async def work(self, number: int, chunk: Chunk) -> None:
+            """Makes no call."""
+            seen.append(gc.get_threshold()[0])
+
+    process = WorkerProcess()
+    monkeypatch.setattr(process, "_run_of", lambda terms, worker: Run())
+    terms = RunTerms("run", PROCESS, Rules(), lambda *_: None, lambda task: NOTHING, False, None)
+    worker: Any = None  # nobody asks for it
+    sent = {b"terms": terms, b"chunk": Chunk((), ())}
+    monkeypatch.setattr(worker_process, "unpacked", sent.__getitem__)
+    asyncio.run(process.work(b"terms", 1, b"chunk", worker))
     assert seen == [YOUNG]
     assert gc.get_threshold() == USUAL
