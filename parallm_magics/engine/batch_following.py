@@ -195,6 +195,7 @@ class Following:
     def _answered(self, batch: RunBatch, name: str, asked: Asked, end: Reply | CallFailed) -> None:
         task = batch.tasks.pop(name, None)
         if task is not None:
+            batch.good += isinstance(end, Reply)
             self._records.answered(task, end, batch.entry.id, batch.began)
         elif isinstance(end, Reply):
             self._stray(batch.entry, asked, end)
@@ -217,7 +218,7 @@ class Following:
         if status == "done":
             with contextlib.suppress(OSError):  # then it is read again another time
                 self._ledger.collected(batch.entry)
-        batch.status, batch.note = status, ""
+        batch.over(status)
         self._over(batch)
 
     def _give_up(self, batch: RunBatch, fault: Fault) -> None:

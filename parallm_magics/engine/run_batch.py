@@ -34,6 +34,7 @@ class RunBatch:
         failures: how often in a row it could not be looked at.
         readings: how often in a row its results brought nothing new.
         read: the names of the requests whose results were read.
+        good: how many answers its results have brought.
         succeeded, failed: how many of its calls have ended so, as far as is known.
     """
 
@@ -52,6 +53,7 @@ class RunBatch:
     failures: int = 0
     readings: int = 0
     read: set[str] = field(default_factory=set)
+    good: int = 0
     succeeded: int = 0
     failed: int = 0
 
@@ -89,6 +91,11 @@ class RunBatch:
             self.look_later(now)
         else:
             self.due, self.note = now + state.left, ""
+
+    def over(self, status: str) -> None:
+        """All its calls have ended: what they came to counts, whatever was said of the batch before."""
+        self.status, self.note = status, ""
+        self.succeeded, self.failed = self.good, self.total - self.good
 
     def progress(self, now: float) -> BatchProgress:
         """How far it is."""

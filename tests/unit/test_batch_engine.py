@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 from batch_kernel import Kernel
-from fake_batches import FakeBatches, failed, unsent
+from fake_batches import FakeBatches, failed, said, unsent
 from fakes import tasks
 from virtual_time import run_virtual
 
 from parallm_magics.core.batches import BatchLimits
-from parallm_magics.core.provider import CallFailed
+from parallm_magics.core.provider import CallFailed, Reply
 from parallm_magics.core.tasks import Record, Task
 from parallm_magics.engine.cancel_token import Stop
 
@@ -108,6 +108,24 @@ def test_an_interrupt_leaves_the_batch_and_the_next_kernel_goes_on_with_it(tmp_p
     assert set(fake.times_asked().values()) == {1}
     records, _ = run_virtual(Kernel(fake, path).run(tasks(3)))
     assert all(record.replayed for record in records)
+
+
+@pytest.mark.parametrize("most", [100, 1])
+def test_a_batch_that_is_over_counts_what_its_calls_came_to(tmp_path: Path, most: int) -> None:
+    """Also one that had ended before anybody asked how far it is."""
+
+    def end(task: Task) -> Reply | CallFailed:
+        return said(task) if task.index == 0 else failed("server")
+
+    fake = FakeBatches(seconds=3600, limits=BatchLimits(most, 10**9), end=end)
+    run_virtual(Kernel(fake, tmp_path / "r.jsonl").run(tasks(2), after=interrupt(10)))
+    fake.seconds = 0
+    kernel = Kernel(fake, tmp_path / "r.jsonl")
+    records, _ = run_virtual(kernel.run(tasks(2)))
+    assert statuses(records) == ["ok", "failed"]
+    told = [event.batches for event in kernel.events if event.batches][-1]
+    counts = [(each.status, each.succeeded, each.failed) for each in told]
+    assert counts == ([("done", 1, 1)] if most == 100 else [("done", 1, 0), ("done", 0, 1)])
 
 
 def test_collecting_sends_nothing_new(tmp_path: Path) -> None:
