@@ -13,7 +13,7 @@ from parallm_magics.answers.questions import gathered
 from parallm_magics.cell.auxiliary_calls import Guard
 from parallm_magics.cell.plan import Plan
 from parallm_magics.core.tasks import Task, Tier
-from parallm_magics.errors import OptionError
+from parallm_magics.errors import OptionError, ParallmError
 from parallm_magics.patterns.guard_verdicts import percent
 from parallm_magics.patterns.guardrail import guard_tasks
 from parallm_magics.patterns.opening import most_of_try
@@ -156,7 +156,7 @@ def preview(plan: Plan, ahead: Callable[[Plan, int], Sequence[Ahead]]) -> Previe
         costs.add(task, times, read)
         shown.append(task)
     blocks = {task.index: _blocking(guard) for guard in plan.guards for task in guard.tasks}
-    notes = (*plan.notes, *split)
+    notes = (*_refused(plan), *plan.notes, *split)
     prompts += calls - before
     return Preview(
         tuple(shown),
@@ -170,6 +170,16 @@ def preview(plan: Plan, ahead: Callable[[Plan, int], Sequence[Ahead]]) -> Previe
         prompts,
         costs.at,
     )
+
+
+def _refused(plan: Plan) -> list[str]:
+    """A note where the run would end before any call, as a model cannot do what it is asked; else nothing."""
+    for task in (*(plan.calls.rendered or plan.calls.head), *plan.auxiliary):
+        try:
+            registry.make(registry.entry_of(task.model.provider)).check(task)
+        except ParallmError as error:
+            return [f"this run would be refused: {error}"]
+    return []
 
 
 def _no_cap(plan: Plan) -> str:

@@ -516,6 +516,27 @@ def test_a_dry_run_tells_the_prices_side_by_side(
     assert (", flex tier" in told) == ("flex" in shares and "batch" not in options)
 
 
+@pytest.mark.parametrize(
+    ("text", "options", "said"),
+    [
+        ("ask", {"model": "claude-haiku-5-5", "tier": "flex"}, "anthropic has no flex tier"),
+        (
+            "%section a\nask\n%synthesis -m claude-haiku-5-5 --tier flex\nMerge.",
+            {"model": LUNA},
+            "anthropic has no flex tier",
+        ),
+    ],
+)
+def test_a_dry_run_says_that_the_run_would_be_refused(
+    text: str, options: dict[str, Any], said: str
+) -> None:
+    """As the run itself does, of a worker's call as of any other; a good one says nothing of it."""
+    told = " ".join(repr(previewed(text, **options)).split())
+    assert "this run would be refused: " in told
+    assert said in told
+    assert "would be refused" not in repr(previewed("ask", model=LUNA, tier="flex"))
+
+
 def test_a_dry_run_of_a_simulation_has_no_prices() -> None:
     """At any tier."""
     found = previewed("ask", model="sim", tier="flex")
