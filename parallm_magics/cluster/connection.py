@@ -41,6 +41,8 @@ class Connection:
     def connect(self, address: str) -> None:
         """Connect to the scheduler at this address, in place of what was connected before.
 
+        A wrong address costs nothing: what was connected before stays.
+
         Raises:
             OptionError: nobody answers there, or what does is no scheduler of this version.
         """
@@ -52,13 +54,16 @@ class Connection:
             why = f" ({type(error).__name__})" if not isinstance(error, OSError) else ""
             return OptionError(f"{where}{why}; give the address that it printed when it started")
 
-        self.close()
+        if self.cluster is not None and bare(address) == bare(self.cluster.scheduler_address):
+            return  # to close it first would leave nobody at that address
         with _quietly():
-            self.client = translated(
+            client = translated(
                 lambda: Client(address, timeout=CONNECT_SECONDS, set_as_default=False),
                 told,
                 Exception,
             )
+        self.close()
+        self.client = client
 
     def start(self, processes: int) -> None:
         """Start a cluster of so many processes on this machine, in place of what was connected before.
@@ -144,6 +149,11 @@ def client_of(connection: Connection | None) -> Client:
 def address_of(client: Client) -> str:
     """Where its scheduler is."""
     return "an unknown address" if client.scheduler is None else str(client.scheduler.address)
+
+
+def bare(address: str) -> str:
+    """The address without its protocol, which may be left out."""
+    return address.rpartition("://")[2]
 
 
 def state_of(client: Client, connection: Connection) -> str:

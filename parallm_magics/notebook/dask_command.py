@@ -11,6 +11,7 @@ from parallm_magics.cluster.connection import (
     WAYS,
     Connection,
     address_of,
+    bare,
     in_use,
     own_client,
     state_of,
@@ -110,16 +111,11 @@ def _only_one(address: str | None) -> None:
     if own is None:
         return
     at = address_of(own)
-    if address is None or _bare(at) != _bare(address):
+    if address is None or bare(at) != bare(address):
         raise OptionError(
             f"%parallm dask: the notebook has a Client of its own, at {at}, and that one is used; "
             "close it first, or leave this command out"
         )
-
-
-def _bare(address: str) -> str:
-    """The address without its protocol, which may be left out."""
-    return address.rpartition("://")[2]
 
 
 def _processes(words: Sequence[str]) -> int:

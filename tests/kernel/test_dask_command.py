@@ -116,6 +116,19 @@ def test_a_cluster_of_somebody_else_goes_on(kernel: Kernel) -> None:
     kernel.run("theirs.close()")
 
 
+def test_a_wrong_address_leaves_the_cluster_that_is_there(kernel: Kernel) -> None:
+    """A slip of the hand ends no worker; nor does the address of the cluster itself."""
+    shown(kernel, "%parallm dask --local 1")
+    assert "no Dask scheduler" in kernel.run("%parallm dask nonsense://x").error
+    assert "started here" in shown(kernel, "%parallm dask")
+    address = kernel.value(
+        "get_ipython().magics_manager.registry['ParallmMagics'].session.dask.cluster.scheduler_address"
+    )
+    assert "started here" in shown(kernel, f"%parallm dask {address}")
+    assert alive(kernel) == 1
+    shown(kernel, "%parallm dask off")
+
+
 @pytest.mark.parametrize(
     ("line", "said"),
     [
