@@ -23,7 +23,7 @@ SHEET = f"""<style>
 .jp-OutputArea-child:has(.{_OVER}):has(~ .jp-OutputArea-child .parallm-run) {{ display: none; }}
 /* As wide and as large as a saved result, so that nothing moves when that takes its place. */
 .{CLASS} {{ position: relative; padding-right: 20px; flex-direction: column; }}
-.{CLASS}.{CLASS} .widget-html, .{CLASS} .widget-html-content {{ margin: 0; width: auto; }}
+.{CLASS}.{CLASS} .widget-html, .{CLASS} .widget-html-content {{ margin: 0; width: auto; min-width: 0; }}
 .{CLASS}.{CLASS} .{CLASS}-sheet {{ display: none; }}
 .{CLASS}.{CLASS} .{_STATUS} {{ width: 0; }}
 .{CLASS} .mathjax_ignore {{ font-size: var(--jp-content-font-size1, 14px); }}
