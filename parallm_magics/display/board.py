@@ -173,9 +173,8 @@ class Board:
     def live_parts(self, now: float) -> tuple[str, str, str]:
         """The live view at that many seconds since the run's start, in parts.
 
-        What is above, the fold that never changes, and what that hides; "" for none.
-
-        Drawn anew with the rest, a fold would close under the reader's hands.
+        What is above, the fold that never changes, as it would close under the reader's hands if it
+        were drawn anew, and what that hides; "" for none.
         """
         *above, last = self.blocks(now)
         if not isinstance(last, Disclosure):

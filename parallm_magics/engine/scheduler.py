@@ -93,10 +93,9 @@ class Scheduler:
         return self._collector.records()
 
     def waiting(self) -> Iterator[tuple[RateLimit, Worker]]:
-        """Yield those in line under each limit, in their order."""
-        for line in self._admission.lines:
-            for worker in line.workers:
-                yield line.limit, worker
+        """Those in line under each limit, in their order."""
+        lines = self._admission.lines
+        return ((line.limit, worker) for line in lines for worker in line.workers)
 
     def _wake(self) -> None:
         """Look soon who may begin."""

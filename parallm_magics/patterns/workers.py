@@ -3,32 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection, Container, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from dataclasses import replace
-from functools import cached_property
 from typing import Literal
 
-from parallm_magics.answers.questions import gathered
 from parallm_magics.cell.plan import Plan, least_successes
 from parallm_magics.core.tasks import Call, Event, Fault, Listener, Record, Status, Task, Usage
-from parallm_magics.engine.accounts import Accounts
-from parallm_magics.engine.admission import Routes
 from parallm_magics.engine.cancel_token import Stop
-from parallm_magics.engine.collectors import Collector, InMemory
-from parallm_magics.engine.garbage import FEWER_COLLECTIONS
-from parallm_magics.engine.jobs import Engine, Job
-from parallm_magics.engine.rate_limits import MOST_SLOTS, Slots
+from parallm_magics.engine.jobs import Engine
+from parallm_magics.engine.rate_limits import MOST_SLOTS
 from parallm_magics.engine.retries import Rules
 from parallm_magics.patterns.ballots import CAME_BACK
+from parallm_magics.patterns.call_jobs import CallJobs, Read
 from parallm_magics.patterns.engines import LOCAL, engine_of
 from parallm_magics.patterns.opening import OpenModels
 from parallm_magics.patterns.record_sink import RecordSink
 from parallm_magics.patterns.run_context import RunContext
-from parallm_magics.patterns.work_records import AtHand, OnDisk, later
-from parallm_magics.providers import bill
+from parallm_magics.patterns.work_records import AtHand, OnDisk
 from parallm_magics.recordings.replay import Replay, Source
-
-Read = Callable[[Record], Record]
 
 
 class Workers:
@@ -38,7 +30,6 @@ class Workers:
         tell: tells whoever listens to the run.
         notes: what the user should know of how they ran, one line each.
         models: who provides the models that they ask.
-        replay: what is recorded of their calls.
         sink: where their records are kept.
         end: when all that others wait for had ended, in seconds of the records.
         work_engine: makes the calls of the cell's workers.
@@ -58,31 +49,28 @@ class Workers:
         """
         options, auxiliary = plan.options, plan.auxiliary
         self._calls, self._min_success = plan.calls, options.min_success
-        self._context, self._lazily = context, context.recordings is not None
-        self._forgets = plan.calls.once and not further
-        self._follow_ups = [task.model for task in auxiliary if task.role != "guard"]
         self.work_engine = engine_of(plan, context)
         elsewhere = options.engine == "dask"
         self.models = OpenModels(
             plan.calls, auxiliary, context, options.max_cost, elsewhere=elsewhere
         )
-        self._further, self.notes = further, list[str]()
+        self.notes = list[str]()
         self.tell: Listener = context.tell or (lambda event: None)
         wanted, rpm, tpm = options.concurrency, options.rpm, options.tpm
         self._rules = Rules(wanted or MOST_SLOTS, asked=wanted is not None, rpm=rpm, tpm=tpm)
-        self._slots = Slots(self._rules.concurrency, self.models.clock)
-        self._after = 0.0  # the end of the kept answers, as far as known before the first call
         self.end = 0.0
         self.sink = RecordSink(context, options.out_file, further, earlier)
+        most = self._rules.concurrency
+        self._jobs = CallJobs(plan, context, further, self.models, self.sink, self.notes, most)
 
-    @cached_property
+    @property
     def replay(self) -> Replay:
-        """What is recorded of its calls."""
-        return Replay(self._context.recordings, self._further)
+        """What is recorded of their calls."""
+        return self._jobs.replay
 
     async def open(self) -> None:
         """Open all models; where answers are recorded, those that are still to be asked come later."""
-        if self.models.real and not self._lazily:
+        if self.models.real and not self._jobs.lazily:
             await self.models.open(self.models.real)
 
     async def run(
@@ -127,7 +115,7 @@ class Workers:
         source: Source = calls.read(kept)
         if calls.asynchronous:
             source = _checked(calls.read_async(kept), calls.size, self.models.check)
-        await self._schedule(
+        await self._jobs.make(
             source,
             rules,
             stop,
@@ -138,7 +126,7 @@ class Workers:
             engine=self.work_engine,
             collector=collector,
         )
-        return collector.all(self._after if self._lazily else None)
+        return collector.all(self._jobs.after if self._jobs.lazily else None)
 
     async def ask(
         self,
@@ -172,7 +160,7 @@ class Workers:
             models=len({str(call.model) for call in calls}),
         )
         return [
-            *await self._schedule(
+            *await self._jobs.make(
                 calls, rules, stop, few=True, anew=anew, heard=heard, beside=beside, engine=engine
             )
         ]
@@ -188,15 +176,14 @@ class Workers:
 
     def keep_earlier(self, records: Sequence[Record]) -> None:
         """Answers of an earlier run stand where they stood; new calls begin after them."""
-        self._after = max([self._after, *(record.end for record in records)])
+        self._jobs.after = max([self._jobs.after, *(record.end for record in records)])
         for record in records:
             self.tell(Event("ended", record.index, 0.0, record=replace(record, replayed=True)))
 
     def release(self) -> None:
         """The guards have passed: what of the work was held back is kept, and may be shown."""
         for record in self.sink.release():
-            if self._forgets and record.ok:
-                self._calls.forget(record.index)
+            self._jobs.forget(record)
         self.tell(Event("released", -1, 0.0))
 
     def unasked(
@@ -206,63 +193,6 @@ class Workers:
         simulated = self.models.providers[task.model.provider].simulated
         times = {"start": at, "queued": at}
         return task.ended(kind, usage=Usage(), error=Fault(kind, why), simulated=simulated, **times)
-
-    async def _schedule(
-        self,
-        source: Source,
-        rules: Rules,
-        stop: Stop | None,
-        *,
-        few: bool,
-        anew: Container[int],
-        read: Read | None = None,
-        heard: Callable[[Record], None] | None = None,
-        beside: bool = False,
-        engine: Engine = LOCAL,
-        collector: Collector | None = None,
-    ) -> Sequence[Record]:
-        def found(record: Record) -> None:
-            if few and not beside:
-                self._after = max(self._after, record.end)
-
-        def finish(task: Task | None, record: Record) -> Record:
-            if task is not None and self._after and not beside:
-                # As it is recorded too, so that a replay is laid out alike.
-                record = later(record, self._after)
-            record = record if read is None else read(record)
-            # What has its answer need not be asked in a further try; blocked work may have to be.
-            if self.sink.keep(task, record) and self._forgets and record.ok:
-                self._calls.forget(record.index)
-            if heard is not None:
-                heard(record)
-            return record
-
-        if self._lazily:
-            source = self.replay.served(source, self._open, few=few, anew=anew, found=found)
-        if self.models.decide:
-            source = gathered(source, 0 if read is None else self._calls.size, self.notes.append)
-        job = Job(
-            source,
-            Routes(
-                lambda model: self.models.providers[model.provider],
-                lambda provider: self._context.rate_limits.of(provider, self.models.clock),
-            ),
-            rules,
-            Accounts(bill.price, finish, self.models.budget),
-            self._context.tell,
-            stop or self._context.stop,
-            self._slots,
-            collector or InMemory(),
-        )
-        with FEWER_COLLECTIONS:
-            return await engine.run(job)
-
-    async def _open(self, tasks: Sequence[Task]) -> None:
-        """Open the models of these calls, and of those that will follow them."""
-        if self._calls.rendered is None:
-            await self.models.open(self.models.real)
-        else:
-            await self.models.open({*(task.model for task in tasks), *self._follow_ups})
 
 
 async def _checked(
