@@ -81,9 +81,7 @@ class PartFolder:
             self.path = Path(path).expanduser().resolve()
             self.path.mkdir(parents=True, exist_ok=True)
             self._journal = OutFile(str(self.path / JOURNAL), goes_on=True)
-            why = "" if self._journal.lock() else "another run is writing to it"
-            if not why:
-                self._take_over(goes_on=goes_on, known=run)
+            why = self._locked(goes_on=goes_on, known=run)
         except OptionError as error:  # of the journal, which nobody has named
             why = str(error).rpartition("(")[2].rstrip(")")
         except (OSError, ValueError, RuntimeError) as error:
@@ -91,8 +89,27 @@ class PartFolder:
         if why:
             raise OptionError(f"--out-file {self._shown}: cannot be written ({why})")
 
+    def _locked(self, *, goes_on: bool, known: str) -> str:
+        """Take the folder over, and keep others from it; or say who is writing there.
+
+        Raises:
+            OSError: something cannot be moved or read.
+            ValueError: something there is not of this run, or of none.
+        """
+        try:
+            if not self._journal.lock():
+                self._journal.close()
+                return "another run is writing to it"
+            self._take_over(goes_on=goes_on, known=known)
+        except BaseException:
+            if not self._journal.size:
+                (self.path / JOURNAL).unlink(missing_ok=True)
+            self._journal.close()  # else nobody could write there until the kernel ends
+            raise
+        return ""
+
     def _take_over(self, *, goes_on: bool, known: str) -> None:
-        found = sorted(each.name for each in self.path.iterdir() if _PART.fullmatch(each.name))
+        found = _parts_of_runs(self.path)
         if not goes_on:
             if found or self._journal.size:
                 self._keep_earlier(found)
@@ -107,9 +124,8 @@ class PartFolder:
         """Move what an earlier run has left to `FOLDER.bak`, in place of what was kept there before."""
         backup = self.path.with_name(f"{self.path.name}.bak")
         backup.mkdir(exist_ok=True)
-        for old in backup.iterdir():
-            if _PART.fullmatch(old.name) or old.name == JOURNAL:
-                old.unlink()
+        for name in [*_parts_of_runs(backup), JOURNAL]:
+            (backup / name).unlink(missing_ok=True)
         for name in found:
             (self.path / name).replace(backup / name)
         if self._journal.size:
@@ -167,6 +183,19 @@ class PartFolder:
         if not self.waiting:
             with contextlib.suppress(OSError):
                 (self.path / JOURNAL).unlink()
+
+
+def _parts_of_runs(folder: Path) -> list[str]:
+    """The names of the parts in a folder, in order.
+
+    Raises:
+        ValueError: a file has such a name that no run has written.
+    """
+    found = sorted(each.name for each in folder.iterdir() if _PART.fullmatch(each.name))
+    for name in found:
+        if not run_of(folder / name):
+            raise ValueError(f"{folder.name}/{name} is no part of a run; name another folder")
+    return found
 
 
 def part_at(folder: Path, name: str, run: str) -> Path:

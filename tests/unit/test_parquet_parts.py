@@ -209,6 +209,22 @@ def test_a_new_run_keeps_the_parts_of_the_one_before(tmp_path: Path) -> None:
         run_virtual(first.retry())
 
 
+@pytest.mark.parametrize("place", ["out", "out.bak"])
+def test_a_file_of_somebody_else_is_never_moved_or_removed(place: str, tmp_path: Path) -> None:
+    """It may have the name of a part: the cell ends before any call, and the file is where it was."""
+    out = tmp_path / "out"
+    for _ in range(2 if place == "out.bak" else 0):
+        ran([1], uneven, f"{LABELS} --out-file {out}/")
+    theirs = tmp_path / place / "part-00007.parquet"
+    theirs.parent.mkdir(exist_ok=True)
+    pd.DataFrame({"mine": [1]}).to_parquet(theirs)
+    before = theirs.read_bytes(), sorted(out.iterdir())
+    for _ in range(2):  # whoever was refused holds nothing
+        with pytest.raises(OptionError, match=f"{place}/part-00007.parquet is no part of a run"):
+            ran([1], uneven, f"{LABELS} --out-file {out}/")
+    assert (theirs.read_bytes(), sorted(out.iterdir())) == before
+
+
 def test_a_run_comes_back_from_a_pickle(tmp_path: Path) -> None:
     """What is pickled is where the parts lie."""
     run = ran(range(40), uneven, f"{LABELS} --out-file {tmp_path}/out/")
