@@ -136,7 +136,13 @@ class ClusterRun:
             self._job.slots.began = self._clock.now()
         self._sent += 1
         self._calls.send(self._sent, tasks)
-        self._link.submit(self._sent, chunk, self._chunk_over)
+        try:
+            self._link.submit(self._sent, chunk, self._chunk_over)
+        except Exception as error:  # such as a client that has just been closed
+            if self._link.is_up:
+                raise
+            self._close_chunk(self._sent, self._gone(type(error).__name__))
+            self._closed_all()
 
     def _over(self) -> Fault | None:
         """Why nothing more is sent; None while something may be."""

@@ -13,6 +13,7 @@ from typing import Any, cast
 import dask
 import pytest
 from asking import MODELS
+from distributed import default_client
 from distributed.scheduler import KilledWorker
 from provider import Loopback
 from provider_acts import Act
@@ -132,6 +133,22 @@ async def scheduler_dies(server: Loopback) -> None:
     assert 1 <= len(run.succeeded) <= 12
     said = {record.error.message for record in run.results if record.error is not None}
     assert all(text.startswith("the Dask scheduler at tcp://") for text in said)
+
+
+@on_a_loop
+async def test_what_came_is_kept_when_the_client_is_closed(server: Loopback) -> None:
+    """Much of it was not even sent by then."""
+    async with cluster(1):
+        running = asyncio.ensure_future(mapped(range(1200), "-c 50"))
+        await until_asked(server, 250)
+        await default_client().close()
+        async with asyncio.timeout(20):
+            run = await running
+    assert len(run) == 1200
+    assert 50 <= len(run.succeeded) < 1200
+    assert {record.error.kind for record in run.results if record.error is not None} == {
+        "connection"
+    }
 
 
 def test_a_chunk_that_kills_workers_is_told_as_that() -> None:
