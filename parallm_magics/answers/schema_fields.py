@@ -20,6 +20,8 @@ _KINDS: dict[str, FieldKind] = {
     "object": "object",
 }
 _FORMATS: dict[str, FieldKind] = {"date": "date", "date-time": "time", "time": "time"}
+MOST_LEVELS = 100
+"""How deep a schema may be, whatever the depth that Python's own stack has room for."""
 _PARTS = ("anyOf", "oneOf", "allOf", "prefixItems")
 _MAPS = ("properties", "patternProperties", "$defs", "definitions", "dependentSchemas")
 _SINGLE = (
@@ -99,16 +101,18 @@ def part_at(pointer: Any, document: Node) -> Node:
 
 
 def refuse_recursion(document: Node) -> None:
-    """Refuse a schema that contains itself: no answer to it has a known depth.
+    """Refuse a schema that contains itself, or is too deep: nobody could read an answer to it.
 
     Raises:
         ValueError: names the part, or a reference that leads nowhere.
     """
     safe: set[str] = set()
 
-    def follow(node: Any, way: tuple[str, ...]) -> None:
+    def follow(node: Any, way: tuple[str, ...], level: int = 0) -> None:
         if not isinstance(node, Mapping):
             return
+        if level > MOST_LEVELS:
+            raise ValueError(f"the schema is nested too deeply (at most {MOST_LEVELS} levels)")
         pointer = node.get("$ref")
         if "$dynamicRef" in node or "$recursiveRef" in node:
             raise ValueError("$dynamicRef is not supported; use $defs and #/$defs/NAME")
@@ -121,10 +125,10 @@ def refuse_recursion(document: Node) -> None:
                     f"levels that you need"
                 )
             if pointer not in safe:
-                follow(target, (*way, pointer))
+                follow(target, (*way, pointer), level + 1)
                 safe.add(pointer)
         for part in parts_of(node):
-            follow(part, way)
+            follow(part, way, level + 1)
 
     follow(document, ())
 

@@ -7,9 +7,11 @@ import contextlib
 import datetime
 import json
 import pickle
+import sys
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import Enum
+from functools import partial
 from typing import Any
 
 import pytest
@@ -482,9 +484,14 @@ def test_a_reference_that_leads_nowhere_from_its_place_is_told_in_a_line() -> No
         read_object('{"x": {"q": "a"}}', schema)
 
 
+@pytest.mark.parametrize("room", [1_000, 20_000])
 @pytest.mark.parametrize("levels", [150, 300, 900, 3000])
-def test_a_schema_that_is_nested_too_deeply_is_told_in_a_line(levels: int) -> None:
-    """Whichever reader of it gives up first."""
+def test_a_schema_that_is_nested_too_deeply_is_told_in_a_line(
+    levels: int, room: int, request: pytest.FixtureRequest
+) -> None:
+    """However much room for recursion others have made, and whichever reader of it gives up first."""
+    request.addfinalizer(partial(sys.setrecursionlimit, sys.getrecursionlimit()))
+    sys.setrecursionlimit(room)
     node: dict[str, Any] = {"type": "string"}
     for _ in range(levels):
         node = {"type": "object", "properties": {"a": node}}
