@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 from parallm_magics.core.batches import BatchUnsentError
@@ -33,7 +33,7 @@ CLOSED: frozenset[FaultKind] = frozenset({"auth", "quota", "model"})
 class Creating:
     """Creates batches that are written down, and finds out what has become of those in doubt."""
 
-    def __init__(self, shared: Shared, sort: Callable[[list[Task]], None]) -> None:
+    def __init__(self, shared: Shared, sort: Callable[[list[Task]], Awaitable[None]]) -> None:
         """Take where calls go that are in no batch any more."""
         self._run, self._sort = shared, sort
         self._records, self._ledger, self._waiting = shared.records, shared.ledger, shared.waiting
@@ -52,7 +52,7 @@ class Creating:
             if entry.id:
                 batch.status, batch.due = "under way", now
             elif entry.closed:
-                self.put_back(batch)
+                await self.put_back(batch)
             elif entry.untaken or not await self._is_found(batch):
                 self._not_taken(batch)
                 if self.in_doubt(batch.queue):
@@ -61,7 +61,7 @@ class Creating:
                 else:
                     await self._again(batch)
         except CallFailed as error:  # of the list
-            self._doubt(batch, error.fault)
+            await self._doubt(batch, error.fault)
         finally:
             ledger.give_lock_back()
         self._run.show()
@@ -74,9 +74,9 @@ class Creating:
             state = await self._waiting.reply(batch.api.create(batch.requests, batch.entry.nonce))
         except CallFailed as error:
             if isinstance(error, BatchUnsentError):
-                self._unsent(batch, error.fault)
+                await self._unsent(batch, error.fault)
             else:
-                self._doubt(batch, error.fault)
+                await self._doubt(batch, error.fault)
             self._run.show()
             return
         self._known(batch, state.id, sure=True)
@@ -86,14 +86,15 @@ class Creating:
         batch.heard(state, now)
         for task in batch.tasks.values():
             records.tell(Event("started", task.index, records.at, task=task))
+            await self._waiting.breathe()
         self._run.show()
 
-    def put_back(self, batch: RunBatch) -> None:
+    async def put_back(self, batch: RunBatch) -> None:
         """Its calls are in no batch any more."""
         self._run.batches.remove(batch)
         for task in batch.tasks.values():
             self._records.release(task)
-        self._sort([*batch.tasks.values()])
+        await self._sort([*batch.tasks.values()])
 
     def drop(self, batch: RunBatch, why: str) -> None:
         """Write down that its requests may be asked anew."""
@@ -117,9 +118,10 @@ class Creating:
         alike = (each for each in self._run.batches if each.queue.name == queue.name)
         return any(not (each.entry.id or each.entry.untaken) for each in alike)
 
-    def end(self, queue: Queue, fault: Fault) -> None:
+    async def end(self, queue: Queue, fault: Fault) -> None:
         """End what waits in line; what is not wanted any more only where every call gets a record."""
         while queue.calls:
+            await self._waiting.breathe()
             task, _ = queue.calls.popleft()
             if fault.kind != "cancelled" or self._run.drain:
                 self._records.not_asked(task, fault)
@@ -141,9 +143,7 @@ class Creating:
     async def _again(self, batch: RunBatch) -> None:
         """Send a batch that was never taken."""
         if not self._run.sends:
-            self._run.batches.remove(batch)
-            for task in list(batch.tasks.values()):
-                self._records.not_asked(task, UNSENT)
+            await self._fail(batch, UNSENT)
             return
         newest = await self._waiting.reply(batch.api.newest(), REPLY_SECONDS)
         try:
@@ -166,43 +166,45 @@ class Creating:
                 self._ledger.untaken(batch.entry)
             batch.entry.untaken = True
 
-    def _unsent(self, batch: RunBatch, fault: Fault) -> None:
+    async def _unsent(self, batch: RunBatch, fault: Fault) -> None:
         """The provider has not taken it: it is sent again, smaller or later, or never."""
         size = len(batch.tasks)
         if fault.kind in PASSING:
             self._not_taken(batch)
-            self._doubt(batch, fault)
+            await self._doubt(batch, fault)
         elif fault.kind == "too_large" and size > 1:
             self.drop(batch, "too large")
             batch.queue.most = size // 2
-            self.put_back(batch)
+            await self.put_back(batch)
         else:
             self.drop(batch, fault.message)
-            self._fail(batch, fault)
+            await self._fail(batch, fault)
             if fault.kind in CLOSED:
-                self.end(batch.queue, fault)
+                await self.end(batch.queue, fault)
 
-    def _doubt(self, batch: RunBatch, fault: Fault) -> None:
+    async def _doubt(self, batch: RunBatch, fault: Fault) -> None:
         """Look at the batch later, unless it has failed for too long."""
         now, queue, entry = self._run.clock.now(), batch.queue, batch.entry
         queue.since = now if queue.since is None else queue.since
         if now - queue.since > GIVE_UP_SECONDS or fault.kind in CLOSED:
             if entry.untaken:
                 self.drop(batch, fault.message)
-                self._fail(batch, fault)
+                await self._fail(batch, fault)
                 return
             unknown = f"it is not known whether batch {entry.nonce} was taken; run the cell again"
             self._run.batches.remove(batch)
             for task in list(batch.tasks.values()):
                 why = replace(fault, message=f"{fault.message}; {unknown}")
                 self._records.left(task, why, "", batch.sent)
+                await self._waiting.breathe()
             return
         batch.status = "waiting" if entry.untaken else "looked for"
         batch.look_later(now, fault.message, fault.retry_after or 0.0)
 
-    def _fail(self, batch: RunBatch, fault: Fault) -> None:
+    async def _fail(self, batch: RunBatch, fault: Fault) -> None:
         self._run.batches.remove(batch)
         for task in list(batch.tasks.values()):
+            await self._waiting.breathe()
             self._records.not_asked(task, fault)
 
 

@@ -20,8 +20,6 @@ from parallm_magics.engine.batch_shared import Shared
 from parallm_magics.engine.batch_waiting import Stopped, Waiting
 from parallm_magics.engine.jobs import Job
 
-READING_SECONDS = 0.01
-
 
 class BatchEngine:
     """Sends calls in batches, and follows those that hold calls of the run already.
@@ -81,7 +79,7 @@ class _BatchRun:
             await self._read()
             with contextlib.suppress(OSError):  # what is written needs it more: that is told
                 self._run.ledger.close_answered()
-            self._sort([*records.todo.values()])
+            await self._sort([*records.todo.values()])
             await self._following.settle()
             while records.todo:
                 for queue in self._queues.values():
@@ -90,7 +88,7 @@ class _BatchRun:
                 if records.todo:
                     await waiting.until(self._next())
         except Stopped:
-            self._leave()
+            await self._leave()
         finally:
             records.give_up()
             for each in off:
@@ -101,7 +99,6 @@ class _BatchRun:
     async def _read(self) -> None:
         """Take in all calls; nothing is sent before the last one is known."""
         source, slots = Source(self._job.calls, self._waiting.wake, self._clock), self._job.slots
-        looked = self._clock.loop.time()
         try:
             while not source.ended:
                 call = source.take()
@@ -112,21 +109,27 @@ class _BatchRun:
                     self._records.todo[call.index] = call
                 elif not source.ended:
                     await self._waiting.until(None)
-                if self._clock.loop.time() - looked > READING_SECONDS:
-                    await self._waiting.turn()
-                    looked = self._clock.loop.time()
+                await self._waiting.breathe()
+                self._waiting.go_on()
         finally:
             if source.reading is not None:
                 await source.close(source.reading)
 
-    def _sort(self, tasks: list[Task]) -> None:
-        """Put calls into the batches that hold them, and all others in line."""
+    async def _sort(self, tasks: list[Task]) -> None:
+        """Put calls into the batches that hold them, and all others in line.
+
+        Raises:
+            Stopped: somebody has stopped the run, and no call is in a batch.
+        """
         try:
             claims = self._run.ledger.claims()
         except OSError as error:
             raise unwritten(error) from None
         held: dict[str, tuple[BatchEntry, Queue, dict[str, Task]]] = {}
         for task in tasks:
+            await self._waiting.breathe()
+            if not claims:  # else each call is told from those that are in a batch
+                self._waiting.go_on()
             asked = self._run.ledger.asked_of(task)
             if asked is None:
                 why = (
@@ -148,7 +151,7 @@ class _BatchRun:
             else:
                 self._records.not_asked(task, UNSENT)
         for entry, queue, inside in held.values():
-            self._following.take_up(entry, queue, inside)
+            await self._following.take_up(entry, queue, inside)
 
     def _queue(self, task: Task) -> Queue:
         """Where a call waits: with those that may be in one batch with it."""
@@ -167,16 +170,18 @@ class _BatchRun:
         looks = [*(batch.due for batch in self._run.batches), *(queue.ready for queue in queues)]
         return min(looks, default=None)
 
-    def _leave(self) -> None:
+    async def _leave(self) -> None:
         """End what has not ended: batches go on at their provider, the rest is not sent."""
         for batch in self._run.batches:
             batch.status = "left"
             why = f"in batch {batch.entry.named}; {GOES_ON}"
             for task in batch.tasks.values():
                 self._records.left(task, Fault("cancelled", why), batch.entry.id, batch.began)
+                await self._waiting.breathe()
         for task in list(self._records.todo.values()):
             if self._job.rules.drain:
                 self._records.not_asked(task, Fault("cancelled", self._job.stop.reason))
+                await self._waiting.breathe()
 
     def _show(self) -> None:
         """Tell how far all batches of the run are."""

@@ -46,13 +46,15 @@ class Following:
         self._records, self._ledger, self._waiting = shared.records, shared.ledger, shared.waiting
         self.done: list[BatchProgress] = []
 
-    def take_up(self, entry: BatchEntry, queue: Queue, tasks: dict[str, Task]) -> None:
+    async def take_up(self, entry: BatchEntry, queue: Queue, tasks: dict[str, Task]) -> None:
         """Follow a batch that was sent before, or may have been."""
         now, records = self._run.clock.now(), self._records
+        # Told of before others run: a stop leaves its calls in it.
+        self._run.batches.append(RunBatch.taken_up(entry, queue, tasks, now))
         for task in tasks.values():
             records.hold_anyway(task)
             records.tell(Event("started", task.index, records.at, task=task))
-        self._run.batches.append(RunBatch.taken_up(entry, queue, tasks, now))
+            await self._waiting.breathe()
 
     async def settle(self) -> None:
         """Find out what has become of those that may never have been taken.
@@ -78,18 +80,18 @@ class Following:
         entry = batch.entry = self._ledger.find(batch.entry.nonce) or batch.entry
         if entry.closed.startswith("dropped"):
             why = f"batch {entry.named} was dropped; run the cell again to send its requests anew"
-            self._give_up(batch, Fault("cancelled", why))
+            await self._give_up(batch, Fault("cancelled", why))
         elif not entry.id:
             try:
                 await self._creating.settle(batch)
             except UndecidedError as error:
-                self._give_up(batch, Fault("connection", str(error)))
+                await self._give_up(batch, Fault("connection", str(error)))
         else:
             try:
                 asking = batch.api.state(entry.id)
                 state = await self._waiting.reply(asking, REPLY_SECONDS)
             except CallFailed as error:
-                self._not_told(batch, error.fault)
+                await self._not_told(batch, error.fault)
             else:
                 await self._take(batch, state)
         self._run.show()
@@ -97,13 +99,13 @@ class Following:
     async def _take(self, batch: RunBatch, state: BatchState) -> None:
         """Take in what the provider says of a batch."""
         if state.status == "refused":
-            self._refused(batch, state)
+            await self._refused(batch, state)
         elif state.status == "ended":
             await self._collect(batch, state)
         else:
             batch.heard(state, self._run.clock.now())
 
-    def _not_told(self, batch: RunBatch, fault: Fault) -> None:
+    async def _not_told(self, batch: RunBatch, fault: Fault) -> None:
         """Look later: a batch goes on whether it can be looked at or not."""
         now, entry = self._run.clock.now(), batch.entry
         batch.failures += 1
@@ -118,19 +120,21 @@ class Following:
         ways = (
             f"{GOES_ON}, or run %parallm batches drop {entry.id} to let its requests be sent again"
         )
-        self._give_up(batch, Fault(fault.kind, f"in batch {entry.id}: {fault.message}; {ways}"))
+        await self._give_up(
+            batch, Fault(fault.kind, f"in batch {entry.id}: {fault.message}; {ways}")
+        )
 
-    def _refused(self, batch: RunBatch, state: BatchState) -> None:
+    async def _refused(self, batch: RunBatch, state: BatchState) -> None:
         """Send a batch later that cannot be taken now, smaller or after others; end any other one."""
         why = state.why or "the provider has refused the batch"
         self._creating.drop(batch, why)
         queue, size, now = batch.queue, len(batch.tasks), self._run.clock.now()
         queue.refusals += 1
         if not state.passing or (size == 1 and queue.refusals > MOST_REFUSALS):
-            self._close(batch, "refused", Fault("bad_request", why))
+            await self._close(batch, "refused", Fault("bad_request", why))
             return
         if not self._run.sends:
-            self._close(batch, "refused", UNSENT)
+            await self._close(batch, "refused", UNSENT)
             return
         others = [each for each in self._run.batches if each.queue.name == queue.name]
         if len(others) > 1:
@@ -138,7 +142,7 @@ class Following:
         else:
             queue.most = max(1, size // 2)
             queue.wait(now, why)
-        self._creating.put_back(batch)
+        await self._creating.put_back(batch)
 
     async def _collect(self, batch: RunBatch, state: BatchState) -> None:
         """Read its results, and end what they tell of."""
@@ -156,22 +160,22 @@ class Following:
         if not (broken or batch.read or entry.sure):
             self._was_another(batch)
         elif not (batch.tasks or broken):
-            self._close(batch, "done")
+            await self._close(batch, "done")
         else:
             batch.readings = 1 if len(batch.read) > before else batch.readings + 1
-            self._lacks(batch, broken)
+            await self._lacks(batch, broken)
 
-    def _lacks(self, batch: RunBatch, broken: str) -> None:
+    async def _lacks(self, batch: RunBatch, broken: str) -> None:
         """Read results again in which something is missing, or end what they do not tell of."""
         if batch.readings < (MOST_READINGS if broken else CLEAN_READINGS):
             missing = f"{len(batch.tasks):,} results are missing"
             batch.look_later(self._run.clock.now(), broken or f"{missing}; reading again")
         elif broken:
             why = f"its results could not be read to the end ({broken}); {GOES_ON}"
-            self._give_up(batch, Fault("cut", f"in batch {batch.entry.id}: {why}"))
+            await self._give_up(batch, Fault("cut", f"in batch {batch.entry.id}: {why}"))
         else:
             why = f"batch {batch.entry.id} has ended without a result for this request"
-            self._close(batch, "done", Fault("server", why))
+            await self._close(batch, "done", Fault("server", why))
 
     async def _read(self, batch: RunBatch, state: BatchState) -> None:
         unknown = twice = 0
@@ -208,9 +212,10 @@ class Following:
         batch.entry.id = ""
         batch.status, batch.due, batch.failures = "looked for", self._run.clock.now(), 0
 
-    def _close(self, batch: RunBatch, status: str, fault: Fault | None = None) -> None:
+    async def _close(self, batch: RunBatch, status: str, fault: Fault | None = None) -> None:
         """The batch is over: what has no answer ends with the fault."""
         for task in list(batch.tasks.values()):
+            await self._waiting.breathe()
             if fault is not None:
                 end = CallFailed(fault, usage=Usage())
                 self._records.answered(task, end, batch.entry.id, batch.began)
@@ -221,11 +226,12 @@ class Following:
         batch.over(status)
         self._over(batch)
 
-    def _give_up(self, batch: RunBatch, fault: Fault) -> None:
+    async def _give_up(self, batch: RunBatch, fault: Fault) -> None:
         """Its calls end for this run; the batch may go on, and another run may still collect it."""
         batch.status, batch.note = "left", fault.message
         for task in list(batch.tasks.values()):
             self._records.left(task, fault, batch.entry.id, batch.began)
+            await self._waiting.breathe()
         batch.tasks.clear()
         self._over(batch)
 

@@ -11,6 +11,7 @@ from parallm_magics.core.provider import CallFailed, Provider
 from parallm_magics.core.tasks import Fault, Task
 from parallm_magics.engine.batch_ids import request_id
 from parallm_magics.engine.batch_records import BatchRecords
+from parallm_magics.engine.batch_waiting import Waiting
 
 FIRST_PAUSE, LONGEST_PAUSE = 2.0, 60.0
 GROWTH = 1.5
@@ -62,18 +63,26 @@ class Queue:
         """A batch was taken."""
         self.pause, self.since, self.note = FIRST_PAUSE, None, ""
 
-    def chunk(self, nonce: str, records: BatchRecords, open_ones: set[Asked]) -> Chunk:
+    async def chunk(
+        self, nonce: str, records: BatchRecords, open_ones: set[Asked], waiting: Waiting
+    ) -> Chunk:
         """Take the calls of the next batch; what each can cost at most is set aside.
 
         Calls that can never be made end here.
 
         Args:
             open_ones: requests that another batch of the run holds: the same one waits for its end.
+            waiting: lets others run meanwhile.
+
+        Raises:
+            Stopped: somebody has stopped the run.
         """
         chunk, later = Chunk(nonce), list[tuple[Task, Asked]]()
         limits, self.short = self.api.limits, False
         most = limits.requests if self.most is None else min(self.most, limits.requests)
         while self.calls and len(chunk.requests) < most:
+            await waiting.breathe()
+            waiting.go_on()
             task, asked = self.calls[0]
             request = BatchRequest(request_id(chunk.nonce, asked), task)
             if asked in open_ones or request.id in chunk.requests:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from parallm_magics.core.batch_entries import Asked
 from parallm_magics.core.provider import CallFailed
@@ -25,7 +25,7 @@ class Sending:
     """Sends what waits in line."""
 
     def __init__(
-        self, shared: Shared, creating: Creating, sort: Callable[[list[Task]], None]
+        self, shared: Shared, creating: Creating, sort: Callable[[list[Task]], Awaitable[None]]
     ) -> None:
         """Take where calls go that turn out to be in another kernel's batch."""
         self._run, self._creating, self._sort = shared, creating, sort
@@ -47,10 +47,16 @@ class Sending:
         queue.short = False
         while self.may_send(queue) and self._waiting.is_past(queue.ready):
             if self._records.outlook.out_of_reach:
-                self._creating.end(queue, Fault("cancelled", "not asked: too many workers failed"))
+                await self._creating.end(
+                    queue, Fault("cancelled", "not asked: too many workers failed")
+                )
                 return
-            open_ones = {asked for batch in self._run.batches for asked in batch.entry.asked}
-            chunk = queue.chunk(self._nonce(queue), self._records, open_ones)
+            open_ones = set[Asked]()
+            for batch in self._run.batches:
+                open_ones.update(batch.entry.asked)
+                await self._waiting.breathe()
+            nonce = self._nonce(queue)
+            chunk = await queue.chunk(nonce, self._records, open_ones, self._waiting)
             if not chunk.requests:
                 if not queue.short:  # the same requests are under way
                     queue.ended = self._run.finished + 1
@@ -76,9 +82,9 @@ class Sending:
                     return
             for task, _ in calls:
                 self._records.release(task)
-            self._sort([task for task, _ in calls])
+            await self._sort([task for task, _ in calls])
         except CallFailed as error:  # of the list's newest
-            self._hindered(queue, calls, error.fault)
+            await self._hindered(queue, calls, error.fault)
         finally:
             self._ledger.give_lock_back()
 
@@ -99,7 +105,7 @@ class Sending:
         self._run.batches.append(batch)
         return batch
 
-    def _hindered(self, queue: Queue, calls: list[tuple[Task, Asked]], fault: Fault) -> None:
+    async def _hindered(self, queue: Queue, calls: list[tuple[Task, Asked]], fault: Fault) -> None:
         """Nothing can be sent now, or any more."""
         for task, _ in calls:
             self._records.release(task)
@@ -108,7 +114,7 @@ class Sending:
         if fault.kind not in PASSING or (
             queue.since is not None and now - queue.since > GIVE_UP_SECONDS
         ):
-            self._creating.end(queue, fault)
+            await self._creating.end(queue, fault)
             return
         queue.wait(now, fault.message, fault.retry_after or 0.0)
         self._run.show()

@@ -14,6 +14,8 @@ from parallm_magics.engine.clock import Clock, VirtualClock, Waiter
 T = TypeVar("T")
 
 ROUNDED = 1e-5
+STRETCH_SECONDS = 0.01
+"""How long one works before others may run."""
 
 
 class Stopped(Exception):
@@ -27,6 +29,7 @@ class Waiting:
         self._clock, self._stop = clock, stop
         self._waiter: Waiter | None = None
         self._woken = False
+        self._breathed = 0.0
 
     def wake(self) -> None:
         """Let it look again, now or as soon as it waits."""
@@ -71,14 +74,11 @@ class Waiting:
             woken = woken or not self.is_past(moment)
         self._woken = woken  # what it was woken for is still to be looked at
 
-    async def turn(self) -> None:
-        """Let others run for a moment.
-
-        Raises:
-            Stopped: somebody has stopped the run.
-        """
-        await asyncio.sleep(0)
-        self.go_on()
+    async def breathe(self) -> None:
+        """Let others run where they have not for a while: called between the steps of long work."""
+        if self._clock.loop.time() - self._breathed > STRETCH_SECONDS:
+            await asyncio.sleep(0)
+            self._breathed = self._clock.loop.time()
 
     def go_on(self) -> None:
         """Go on, unless somebody has stopped the run.
