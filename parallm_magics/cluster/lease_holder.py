@@ -138,6 +138,14 @@ class LeaseHolder:
         permit.used_calls += 1
         permit.used_tokens += tokens
 
+    def goes_out(self, permit: HeldPermit, now: float, tokens: float) -> bool:
+        """Whether a call that has begun by a permit may be sent now; else it has used nothing of it."""
+        if now < permit.until:
+            return True
+        permit.used_calls -= 1
+        self.correct(permit, tokens)
+        return False
+
     def correct(self, permit: HeldPermit, less: float) -> None:
         """A call has used so many tokens less than were taken for it."""
         permit.used_tokens -= less

@@ -18,7 +18,9 @@ from parallm_magics.engine.rate_limits import WINDOW_SECONDS, RateLimit, RateWin
 TERM = 4.0
 """Seconds for which slots may be used without a further question."""
 SPAN = 2.0
-"""Seconds for which a permit may be used, which is how much longer than a minute it is counted."""
+"""Seconds for which a permit may be used: a request is sent within them, or asks for another permit."""
+ON_THE_WAY = 1.0
+"""A request counts as sent up to so many seconds later: nobody knows when it has reached its provider."""
 MOST_NEEDS = 50
 """So many calls of one account are granted at once."""
 ALL = ""
@@ -214,7 +216,7 @@ class LeaseTable:
     def _permit(
         self, member: _Member, account: str, calls: int, tokens: float, now: float
     ) -> Permit:
-        limit, until = self._limit(account), now + SPAN
+        limit, until = self._limit(account), now + SPAN + ON_THE_WAY
         for number in [n for n, each in member.permits.items() if _is_past(each, now)]:
             del member.permits[number]
         taken: list[tuple[Taken, bool]] = []

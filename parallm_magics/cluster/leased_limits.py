@@ -8,6 +8,7 @@ from decimal import Decimal
 
 from parallm_magics.cluster.lease_holder import HeldPermit, LeaseHolder
 from parallm_magics.cluster.rows import LimitEvent
+from parallm_magics.core.provider import NotNow
 from parallm_magics.core.tasks import Task
 from parallm_magics.engine.accounts import Budget, Worst
 from parallm_magics.engine.rate_limits import RateLimit, RateWindow, Taken, Ticket
@@ -41,13 +42,25 @@ class LeasedWindow(RateWindow):
         permit = self._holder.permit(self._account, now, amount) if self._takes else None
         if permit is not None:
             self._holder.use(permit, amount)
-        return LeasedTaken(now, amount, self, permit)
+        return LeasedTaken(now, amount, self, permit=permit)
 
     def correct(self, taken: Taken, amount: float) -> None:
         """Put what was really used in place of what was expected."""
         if isinstance(taken, LeasedTaken) and taken.permit is not None:
             self._holder.correct(taken.permit, taken.amount - amount)
         taken.amount = amount
+
+    def goes_out(self, taken: Taken, now: float) -> None:
+        """Let a call be sent while its permit holds.
+
+        Raises:
+            NotNow: it does not any more; the call has to wait for another one.
+        """
+        if not isinstance(taken, LeasedTaken) or taken.permit is None:
+            return
+        if not self._holder.goes_out(taken.permit, now, taken.amount if self._takes else 0.0):
+            taken.permit = None
+            raise NotNow
 
 
 class LeasedLimit(RateLimit):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -73,6 +74,14 @@ class CallFailed(Exception):
         self.seconds = seconds
         self.terms = terms
         self.thinking = thinking
+
+
+class NotNow(BaseException):
+    """A request must not go out at this moment; never leaves the engine, and is no fault of a provider's."""
+
+
+GOES_OUT: ContextVar[Callable[[], None] | None] = ContextVar("goes_out", default=None)
+"""Called by the transport at the very moment at which a request of this context is sent; it may raise `NotNow`."""
 
 
 class Heard(Protocol):

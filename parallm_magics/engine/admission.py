@@ -212,6 +212,15 @@ class Admission:
         self.backlog += 1
         heapq.heappush(self._pausing, (until, next(self._order), worker, line))
 
+    def again(self, worker: Worker, line: Line) -> None:
+        """Put a worker whose request was not sent back to where it was."""
+        self.backlog += 1
+        line.workers.appendleft(worker)
+        if worker.tries:
+            self._again[worker] = line
+        else:
+            worker.start = None
+
     async def close(self) -> None:
         """Take no more calls."""
         for limit in self._lines:
@@ -260,7 +269,7 @@ class Admission:
         if worker.held is None:
             return None
         if rpm:
-            limit.requests.take(now, 1)
+            worker.requests = limit.requests.take(now, 1)
         worker.tokens = limit.tokens.take(now, most) if tpm else None
         return 0.0
 

@@ -36,7 +36,9 @@ class RateWindow:
     def wait(self, now: float, amount: float, most: int) -> float:
         """Seconds until the amount fits; one that never does fits where nothing else was taken."""
         while self._taken and self._taken[0].at + WINDOW_SECONDS <= now:
-            self._sum -= self._taken.popleft().amount
+            past = self._taken.popleft()
+            past.counts = False
+            self._sum -= past.amount
         over = self._sum + amount - most
         if over <= 0 or not self._taken:
             return 0.0
@@ -56,18 +58,23 @@ class RateWindow:
 
     def correct(self, taken: Taken, amount: float) -> None:
         """Put what was really used in place of what was expected."""
-        if self._taken and taken.at >= self._taken[0].at:
+        if taken.counts:
             self._sum += amount - taken.amount
         taken.amount = amount
+
+    def goes_out(self, taken: Taken, now: float) -> None:
+        """The call is sent only now, after imports, a connection or a busy loop: its minute begins now."""
+        taken.at = max(taken.at, now)
 
 
 @dataclass(slots=True)
 class Taken:
-    """What one call has taken of a minute, and when."""
+    """What one call has taken of a minute, since when, and whether it still counts."""
 
     at: float
     amount: float
     window: RateWindow
+    counts: bool = True
 
 
 class Ticket(NamedTuple):

@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import AsyncIterable, Callable, Iterable, Iterator, Sequence
 from functools import partial
 
-from parallm_magics.core.provider import CallFailed, Reply
+from parallm_magics.core.provider import CallFailed, NotNow, Reply
 from parallm_magics.core.tasks import Call, Event, Fault, Listener, Record, Task, Usage
 from parallm_magics.engine.accounts import NOTHING, Accounts
 from parallm_magics.engine.admission import Admission, Hooks, Routes
@@ -141,6 +141,9 @@ class Scheduler:
             last = await worker.once(self._tell, begun)
             self._accounts.charge(worker, last)
             self._settle(worker, line, ticket, last)
+        except NotNow:
+            self._accounts.settle(worker, NOTHING, Usage())
+            self._admission.again(worker, line)
         except asyncio.CancelledError:
             call = asyncio.current_task()
             if call is not None and call.cancelling():

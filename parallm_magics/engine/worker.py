@@ -11,7 +11,7 @@ from typing import Any
 
 from parallm_magics.answers.thinking import ONLY_THINKING, Sieve, split_thinking
 from parallm_magics.core.fault_kinds import FaultKind
-from parallm_magics.core.provider import CallFailed, Heard, Provider, Reply
+from parallm_magics.core.provider import GOES_OUT, CallFailed, Heard, Provider, Reply
 from parallm_magics.core.tasks import Event, Fault, Finish, Listener, Task, Usage
 from parallm_magics.engine.clock import Clock
 from parallm_magics.engine.corrections import correction_of, reading_at_once, unread_fault
@@ -87,7 +87,7 @@ class Worker:
         waits: how often the provider asked to slow down.
         heard: the text of the try under way.
         held: US dollars set aside for the try under way; None where there is none.
-        tokens: what it has taken of the tokens allowed a minute.
+        requests, tokens: what it has taken of those allowed a minute.
         tell: hears what happens in the try under way.
         begun: called with the first sign of life of it.
         sieve: keeps thinking from who listens to it; None until something was heard.
@@ -106,6 +106,7 @@ class Worker:
     waits: int = 0
     heard: list[str] = field(default_factory=list)
     held: Decimal | None = None
+    requests: Taken | None = None
     tokens: Taken | None = None
     tell: Listener | None = None
     begun: Callable[[], None] | None = None
@@ -142,6 +143,17 @@ class Worker:
                 at = self.clock.now() - self.began
                 self.tell(Event("heard", self.task.index, at, self.sieve.shown(piece)))
 
+    def goes_out(self) -> None:
+        """Its request is about to be sent.
+
+        Raises:
+            NotNow: what it has taken of the minute does not hold any more.
+        """
+        now = self.clock.now()
+        for taken in (self.requests, self.tokens):
+            if taken is not None:
+                taken.window.goes_out(taken, now)
+
     async def once(self, tell: Listener | None, begun: Callable[[], None] | None = None) -> Try:
         """Make one try.
 
@@ -150,7 +162,11 @@ class Worker:
 
         Raises:
             asyncio.CancelledError: by whoever stops the run.
+            NotNow: the request was not sent; there was no try.
         """
+        if self.requests is not None or self.tokens is not None:
+            GOES_OUT.set(self.goes_out)
+            self.goes_out()  # a provider with a transport of its own does not say it once more
         tried = self.clock.now()
         self.start = tried if self.start is None else self.start
         self.heard.clear()

@@ -9,6 +9,7 @@ import os
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
+from parallm_magics.core.provider import GOES_OUT, NotNow
 from parallm_magics.errors import ModelError
 from parallm_magics.providers import keys
 from parallm_magics.providers.address import split_url
@@ -163,6 +164,28 @@ def _session(transport: Any) -> Any:
     usual.detach()
     return aiohttp.ClientSession(
         connector=connector,
+        request_class=_request_class(),
         max_line_size=HEADER_BYTES,
         max_field_size=HEADER_BYTES,
     )
+
+
+@functools.cache
+def _request_class() -> Any:
+    """aiohttp's request, which tells when it goes out: after its connection has come about."""
+    import aiohttp
+
+    class Request(aiohttp.ClientRequest):
+        """One that may be held back at the last moment."""
+
+        async def send(self, conn: Any) -> Any:
+            """Write the request, where it may be written now."""
+            if (goes_out := GOES_OUT.get()) is not None:
+                try:
+                    goes_out()
+                except NotNow:
+                    conn.release()  # it is as good as new; aiohttp would close it
+                    raise
+            return await super().send(conn)
+
+    return Request

@@ -8,13 +8,14 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import partial
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from parallm_magics.cluster.lease_holder import LeaseHolder, under_all
-from parallm_magics.cluster.lease_table import ALL, TERM, LeaseTable, evenly
+from parallm_magics.cluster.lease_holder import HeldPermit, LeaseHolder, under_all
+from parallm_magics.cluster.lease_table import ALL, ON_THE_WAY, SPAN, TERM, LeaseTable, evenly
 from parallm_magics.cluster.parcels import Answer, Need, Question
 from parallm_magics.engine.accounts import Budget, Ledger
 from parallm_magics.engine.rate_limits import RateLimit
@@ -38,7 +39,11 @@ class Asked:
 
 @dataclass
 class Limits:
-    """What must hold over the whole cluster, and what the network is like."""
+    """What must hold over the whole cluster, and what the network and the workers are like.
+
+    Attributes:
+        held_up: seconds at most for which a worker that begins calls does not send any of them.
+    """
 
     most: int
     rpm: int | None
@@ -47,6 +52,7 @@ class Limits:
     slow: float
     loss: float
     deaths: float
+    held_up: float
     workers: int
     seed: int
 
@@ -115,6 +121,7 @@ class Member:
         self.holder = LeaseHolder(limits.rpm is not None or limits.tpm is not None)
         self.offset = world.chance.uniform(-1e4, 1e4)
         self.alive = True
+        self.free: float | None = None  # all calls go out from then on, as the loop is held up
         self.under_way: list[Asked] = []
         self.line = [self.call() for _ in range(8)]
 
@@ -167,21 +174,38 @@ class Member:
             if permit is not None:
                 holder.use(permit, tokens)
             self.line = [*self.line[1:], self.call()]
-            call.at = self.world.now
             self.under_way.append(call)
-            self.world.asked.append(call)
+            if self.free is None or self.world.chance.random() < 0.03:
+                held_up = self.world.chance.uniform(0.5, 1) * limits.held_up
+                self.free = max(self.world.now + held_up, self.free or 0.0)
+            self.world.later(max(0.0, self.free - self.world.now), partial(self.send, call, permit))
 
-            def end(call: Asked = call, permit: object = permit) -> None:
-                if not self.alive:
-                    return
-                self.under_way.remove(call)
-                call.end = self.world.now
-                holder.settle(call.worst, call.cost)
-                if permit is not None and limits.tpm:
-                    holder.correct(permit, call.tokens - call.used)  # type: ignore[arg-type]
-                self.begin()
+    def send(self, call: Asked, permit: HeldPermit | None) -> None:
+        """The request goes out, after imports, a connection or a busy loop; then it is on its way."""
+        limits, holder = self.world.limits, self.holder
+        if not self.alive:
+            return
+        tokens = call.tokens if limits.tpm else 0.0
+        if permit is not None and not holder.goes_out(permit, self.clock, tokens):
+            self.under_way.remove(call)
+            holder.settle(call.worst, Decimal(0))
+            self.line = [call, *self.line]
+            self.begin()
+            return
+        call.at = self.world.now + self.world.chance.uniform(0, ON_THE_WAY)
+        self.world.asked.append(call)
 
-            self.world.later(self.world.chance.uniform(0.1, 8), end)
+        def end() -> None:
+            if not self.alive:
+                return
+            self.under_way.remove(call)
+            call.end = self.world.now
+            holder.settle(call.worst, call.cost)
+            if permit is not None and limits.tpm:
+                holder.correct(permit, call.tokens - call.used)
+            self.begin()
+
+        self.world.later(call.at - self.world.now + self.world.chance.uniform(0.1, 8), end)
 
     def die(self) -> None:
         """Without a word; the kernel learns of it at some time, and another worker takes its place."""
@@ -233,6 +257,7 @@ worlds = st.builds(
     slow=st.sampled_from([0.01, 0.3, 2.5]),
     loss=st.sampled_from([0.0, 0.1, 0.4]),
     deaths=st.sampled_from([0.0, 0.5, 1.0]),
+    held_up=st.sampled_from([0.0, 0.2, 2 * SPAN]),
     workers=st.integers(1, 5),
     seed=st.integers(0, 2**32),
 )
@@ -258,7 +283,7 @@ def test_no_limit_is_ever_passed(limits: Limits) -> None:
 @pytest.mark.parametrize("seed", range(3))
 def test_a_minute_is_used_up_by_whichever_workers_want_it(seed: int) -> None:
     """What one worker leaves another one gets; a lease costs little more than a minute."""
-    world = World(Limits(30, 60, None, None, 0.05, 0.0, 0.0, 3, seed))
+    world = World(Limits(30, 60, None, None, 0.05, 0.0, 0.0, 0.2, 3, seed))
     world.run()
     assert len(world.asked) >= 60 * (END // 65)
 
@@ -266,9 +291,18 @@ def test_a_minute_is_used_up_by_whichever_workers_want_it(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(3))
 def test_the_money_is_spent_as_far_as_it_goes(seed: int) -> None:
     """No worker keeps money that it cannot use while another one could."""
-    world = World(Limits(10, None, None, Decimal(20), 0.05, 0.0, 0.0, 3, seed))
+    world = World(Limits(10, None, None, Decimal(20), 0.05, 0.0, 0.0, 0.0, 3, seed))
     world.run()
     assert world.ledger.spent + world.ledger.held > Decimal(20) - Decimal("0.41")
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_what_is_sent_late_is_sent_by_another_permit(seed: int) -> None:
+    """Imports, a connection or a busy loop hold calls up for longer than a permit holds."""
+    world = World(Limits(30, 60, None, None, 0.05, 0.0, 0.3, 2 * SPAN, 3, seed))
+    world.run()
+    assert most_in_a_minute([(call.at, 1.0) for call in world.asked]) <= 60
+    assert len(world.asked) >= 60
 
 
 def test_what_nobody_has_told_of_counts_as_used() -> None:

@@ -17,12 +17,12 @@ from virtual_time import run_virtual
 from parallm_magics import FanoutRun
 from parallm_magics.cell.blocks import parse
 from parallm_magics.cell.plan import make_plan
-from parallm_magics.core.provider import CallFailed, Heard, Reply
+from parallm_magics.core.provider import GOES_OUT, CallFailed, Heard, NotNow, Reply
 from parallm_magics.core.tasks import Fault, Model, Record, Task, Usage
 from parallm_magics.engine.accounts import Accounts
 from parallm_magics.engine.admission import Routes
 from parallm_magics.engine.cancel_token import Stop
-from parallm_magics.engine.rate_limits import WINDOW_SECONDS, RateLimits, RateWindow
+from parallm_magics.engine.rate_limits import WINDOW_SECONDS, RateLimits, RateWindow, Taken
 from parallm_magics.engine.retries import Rules
 from parallm_magics.engine.scheduler import Scheduler
 from parallm_magics.patterns.fanout import FanoutPattern
@@ -329,3 +329,42 @@ def test_the_options_reach_the_engine(option: str) -> None:
     assert isinstance(run, FanoutRun)
     assert len(run) == 3
     assert seconds == pytest.approx(120.5)
+
+
+# From the moment at which a request is sent.
+
+
+def test_a_minute_counts_from_when_requests_are_sent() -> None:
+    """The first calls are held up by imports and connections, later ones by nothing."""
+    sent: list[float] = []
+
+    async def act(task: Task, heard: Heard) -> Reply:
+        await asyncio.sleep(5 if len(sent) < 10 else 0)
+        goes_out = GOES_OUT.get()
+        assert goes_out is not None
+        goes_out()
+        sent.append(asyncio.get_running_loop().time())
+        return Reply("yes", usage=Usage(1, output_tokens=1))
+
+    records, _ = run_virtual(Metered(act).cell(30, rpm=10))
+    assert len(sent) == 30
+    assert all(record.ok for record in records)
+    assert densest(sent) == 10
+
+
+def test_a_request_that_may_not_go_out_is_sent_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It loses no try and no time of its deadline, and its tokens and money are free again."""
+    refused: list[float] = []
+
+    def not_now(self: RateWindow, taken: Taken, now: float) -> None:
+        if len(refused) < 7:
+            refused.append(now)
+            raise NotNow
+
+    monkeypatch.setattr(RateWindow, "goes_out", not_now)
+    metered = Metered(answer())
+    records, _ = run_virtual(metered.cell(5, rpm=20, tpm=10_000, tries={"retries": 0}))
+    assert len(refused) == 7
+    assert len(metered.began) == 5
+    assert [len(record.attempts) for record in records] == [1] * 5
+    assert all(record.ok for record in records)
