@@ -167,7 +167,7 @@ class Session:
         if shown is not None and wait.awaited:
             await shown.draw_soon()
         fine = problem is None and not wait.asked
-        return Outcome(shown, None if fine else _told(problem, run, wait, plan.options.out))
+        return Outcome(shown, None if fine else _told(problem, run, wait, plan, plan.options.out))
 
     async def run_code(
         self, plan: Plan, runner: Callable[[Plan, RunContext], Awaitable[Run]]
@@ -191,7 +191,7 @@ class Session:
                 if not wait.asked:
                     raise
         if problem is not None or wait.asked:
-            raise _told(problem, run, wait, IN_CODE)
+            raise _told(problem, run, wait, plan, IN_CODE)
         assert run is not None
         return run
 
@@ -339,22 +339,28 @@ def _say_notes(plan: Plan, shell: Any) -> None:
 
 
 def _told(
-    problem: UnfinishedError | None, run: Run | None, wait: InterruptibleWait, out: str | None
+    problem: UnfinishedError | None,
+    run: Run | None,
+    wait: InterruptibleWait,
+    plan: Plan,
+    out: str | None,
 ) -> BaseException:
     """Return what the run ends in, with where its records are: an interruption goes before all else."""
     if problem is None or wait.asked:
-        interruption = wait.interruption(_interrupted(run, wait.asked, out))
+        interruption = wait.interruption(_interrupted(run, wait.asked, plan.calls.known, out))
         interruption.run = run
         return interruption
     text = f"{problem}; {out or IN_CODE} holds every record"
     return type(problem)(text, problem.records, problem.run)
 
 
-def _interrupted(run: Run | None, reason: str, out: str | None) -> str:
+def _interrupted(run: Run | None, reason: str, known: int | None, out: str | None) -> str:
+    """What is done; `known` is how many calls there would have been, those that never began too."""
     if run is None:
         return f"{reason}; the run stopped before its workers finished"
     kept = f"{out} holds the records" if out else "add -o NAME to the cell to keep them"
-    done = f"{len(run.succeeded)} of {len(run.results)} workers were done"
+    total = max(known or 0, len(run.results))
+    done = f"{len(run.succeeded):,} of {total:,} workers were done"
     if inside := sum(open_in_batches(run.results).values()):
         done, kept = f"{done}, {inside:,} go on in a batch", "run the cell again for their answers"
     return f"{reason}; {done}; {kept}"

@@ -91,6 +91,20 @@ def test_at_random_moments(kernel: Kernel, server: Loopback, head: str) -> None:
         assert len(server.log) == asked
 
 
+def test_an_interrupted_map_counts_what_never_began(kernel: Kernel, server: Loopback) -> None:
+    """The line says of how many, though a run holds no record of an item that was not read."""
+    kernel.run("many = range(2000)")
+    number = kernel.send(
+        "%%fanout -c 2 --each many -m anthropic:slow-30000ms -o kept\nRead {{item}}."
+    )
+    kernel.until(lambda: len(server.log) >= 2, "the first calls")
+    kernel.interrupt()
+    cell = kernel.cell(number)
+    interrupted(cell)
+    assert "0 of 2,000 workers were done; kept holds the records" in cell.error
+    assert kernel.value("len(kept.results)") < 2000
+
+
 def test_a_study_keeps_the_items_that_are_done(kernel: Kernel, server: Loopback) -> None:
     """What was voted on is measured, the rest is counted, and a retry asks for that alone."""
     kernel.run("items = [{'text': f't{n}', 'label': 'A'} for n in range(6)]")
