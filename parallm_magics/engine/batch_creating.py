@@ -145,6 +145,13 @@ class Creating:
         if not self._run.sends:
             await self._fail(batch, UNSENT)
             return
+        if not self._records.are_held(batch.tasks.values()):
+            try:  # what the caps leave room for is sent as any other call
+                self._ledger.dropped(batch.entry, "never taken, and too dear for the caps now")
+            except OSError as error:
+                raise unwritten(error) from None
+            await self.put_back(batch)
+            return
         newest = await self._waiting.reply(batch.api.newest(), REPLY_SECONDS)
         try:
             self._ledger.again(batch.entry, len(batch.tasks), newest)

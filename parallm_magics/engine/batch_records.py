@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterable
 from dataclasses import replace
 from decimal import Decimal
 
@@ -32,6 +33,7 @@ class BatchRecords:
         self.outlook = Outlook(job.rules, job.stop, job.accounts.budget)
         self.todo: dict[int, Task] = {}
         self._held: dict[int, Decimal] = {}
+        self._short: set[int] = set()  # for which there was no room
 
     @property
     def at(self) -> float:
@@ -62,9 +64,16 @@ class BatchRecords:
         """Set aside what a call that was sent before can cost, as far as there is room."""
         held = self._job.accounts.budget.hold(task)
         self._held[task.index] = NOTHING if held is None else held
+        if held is None:
+            self._short.add(task.index)
+
+    def are_held(self, tasks: Iterable[Task]) -> bool:
+        """Whether there was room for all of these calls."""
+        return not any(task.index in self._short for task in tasks)
 
     def release(self, task: Task) -> None:
         """Nothing of what was set aside was spent."""
+        self._short.discard(task.index)
         held = self._held.pop(task.index, None)
         if held is not None:
             self._job.accounts.budget.settle(held, NOTHING)

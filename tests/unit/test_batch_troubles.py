@@ -388,6 +388,21 @@ def test_what_the_cap_can_never_pay_for_ends_as_such(path: Path) -> None:
     assert ledger.spent == 3 * CENT
 
 
+def test_a_batch_that_was_never_taken_is_sent_within_the_caps_of_the_run_that_finds_it(
+    path: Path,
+) -> None:
+    """The run before had more to spend."""
+    fake = FakeBatches(faults={"create": [failed("connection")]})
+    run_virtual(Kernel(fake, path).run(tasks(8), after=interrupt(2)))
+    assert not fake.made
+    cap, ledger = budget(3)
+    records, _ = run_virtual(Kernel(fake, path).run(tasks(8), budget=cap))
+    assert statuses(records) == ["ok"] * 8
+    assert max(len(made.tasks) for made in fake.made.values()) == 3
+    assert set(fake.times_asked().values()) == {1}
+    assert ledger.held == 0
+
+
 def test_an_interrupt_gives_back_what_was_set_aside(path: Path) -> None:
     """The next run of the same calls sets it aside again before it sends anything."""
     fake = FakeBatches(seconds=100)
