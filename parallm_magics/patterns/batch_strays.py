@@ -37,7 +37,7 @@ def stray_of(ledger: FileLedger) -> Stray:
             adapted=end.adapted,
             batch=batch.id,
         )
-        ledger.keep(asked, task, record)
+        ledger.keep(batch, asked, task, record)
 
     return keep
 

@@ -139,10 +139,11 @@ class FileLedger:
         """Its requests may be asked anew."""
         self._write(batch.nonce, "dropped", {"why": why})
 
-    def keep(self, asked: Asked, task: Task, record: Record) -> None:
-        """Record an answer of a request of which only its key is known, unless it is recorded already."""
+    def keep(self, batch: BatchEntry, asked: Asked, task: Task, record: Record) -> None:
+        """Record an answer of a request of which only its key is known, unless it was since the batch was sent."""
         if self.store is not None:
-            self.store.add_unasked(Front(*asked, record.status), task, record)
+            front = Front(*asked, record.status)
+            self.store.add_unasked(front, task, record, batch.line)
 
     def _write(self, nonce: str, deed: Deed, said: dict[str, Any]) -> None:
         if self.store is None:

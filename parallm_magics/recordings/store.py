@@ -148,11 +148,11 @@ class Recordings:
             return
         self._add(front, entry_of(task, record, front, request))
 
-    def add_unasked(self, front: Front, task: Task, record: Record) -> None:
-        """Keep an answer of which only the request's key is known, unless one is there already."""
+    def add_unasked(self, front: Front, task: Task, record: Record, after: int = 0) -> None:
+        """Keep an answer of which only the request's key is known, unless one stands below that line."""
         with self._lock:
             known = self._file.index.success(front.key, front.sample)
-        if known is None:
+        if known is None or known.number <= after:
             self._add(front, entry_of(task, record, front, {}))
 
     def _add(self, front: Front, entry: dict[str, Any]) -> None:
