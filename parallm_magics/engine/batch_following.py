@@ -98,7 +98,10 @@ class Following:
 
     async def _take(self, batch: RunBatch, state: BatchState) -> None:
         """Take in what the provider says of a batch."""
-        if state.status == "refused":
+        entry = batch.entry
+        if batch.api.keeps_nonce and not entry.sure and state.nonce != entry.nonce:
+            self._was_another(batch)
+        elif state.status == "refused":
             await self._refused(batch, state)
         elif state.status == "ended":
             await self._collect(batch, state)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
 import pytest
 from batch_kernel import Kernel
-from fake_batches import FakeBatches, failed
+from fake_batches import FakeBatches, Made, failed, said
 from fakes import FakeClients, tasks
 from test_batch_engine import interrupt, statuses
 from virtual_time import run_virtual
@@ -109,3 +110,30 @@ def test_what_is_not_there_is_said_in_one_line(path: Path) -> None:
     left_alone(path)
     with pytest.raises(ParallmError, match="did you mean 'batch_0'"):
         batch_commands.drop(Recordings(path), "batch_O")
+
+
+def test_a_wrong_id_of_a_batch_that_was_refused_gives_nothing_up(path: Path) -> None:
+    """What became of somebody else's batch says nothing of the one whose id was never heard."""
+    fake = FakeBatches(faults={"create": ["lost"], "listed": [failed("server")] * 50}, seconds=1000)
+    run_virtual(Kernel(fake, path).run(tasks(3), after=interrupt(10)))
+    fake.made["other"] = Made("other", "1" * 16, {}, 0.0, "refused", "line 3 is wrong")
+    fake.faults = {}
+    batch_commands.adopt(Recordings(path), "other")
+    records, _ = run_virtual(Kernel(fake, path).run(tasks(3)))
+    assert statuses(records) == ["ok"] * 3
+    assert set(fake.times_asked().values()) == {1}
+
+
+def test_answers_asked_for_anew_are_kept_beside_those_of_before(path: Path) -> None:
+    """A cell of --mode refresh was left; its batch is collected without it."""
+    run_virtual(Kernel(FakeBatches(), path).run(tasks(3)))
+    fake = FakeBatches(seconds=1000, end=lambda task: replace(said(task), text="new"))
+    kernel = Kernel(fake, path)
+    assert kernel.store is not None
+    kernel.store.mode = "refresh"
+    run_virtual(kernel.run(tasks(3), after=interrupt(10)))
+    fake.made["batch_0"].status = "ended"
+    done, _ = run_virtual(batch_commands.collect(Recordings(path), clients(fake), "batch_0"))
+    assert (done.answers, done.missing) == (3, 0)
+    records, _ = run_virtual(Kernel(FakeBatches(), path).run(tasks(3)))
+    assert [record.text for record in records] == ["new"] * 3
