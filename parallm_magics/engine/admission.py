@@ -212,15 +212,6 @@ class Admission:
         self.backlog += 1
         heapq.heappush(self._pausing, (until, next(self._order), worker, line))
 
-    def again(self, worker: Worker, line: Line) -> None:
-        """Put a worker whose request was not sent back to where it was."""
-        self.backlog += 1
-        line.workers.appendleft(worker)
-        if worker.tries:
-            self._again[worker] = line
-        else:
-            worker.start = None
-
     async def close(self) -> None:
         """Take no more calls."""
         for limit in self._lines:
@@ -348,7 +339,7 @@ class Admission:
     def _end_overdue(self, now: float) -> None:
         """End those that waited for a slot for their next try until their deadline."""
         for worker, line in [*self._again.items()]:
-            fault = worker.tries[-1].fault
+            fault = worker.tries[-1].fault if worker.tries else None
             if self._outlook.stop.reason or worker.left(now) > 0 or fault is None:
                 continue
             if self.warmup is None or not self.warmup.drop(worker):

@@ -20,6 +20,7 @@ from parallm_magics.engine.retries import PASSING, Outlook, Rules, after_fault
 from parallm_magics.engine.worker import Line, Try, Worker
 
 TICK_SECONDS = 1e-6
+CANCELLED_ITSELF = Fault("bug", "the provider raised an unexpected CancelledError")
 
 Begun = Callable[[], None] | None
 
@@ -143,14 +144,12 @@ class Scheduler:
             self._settle(worker, line, ticket, last)
         except NotNow:
             self._accounts.settle(worker, NOTHING, Usage())
-            self._admission.again(worker, line)
+            self._admission.pause(worker, line, self._clock.now())
         except asyncio.CancelledError:
             call = asyncio.current_task()
             if call is not None and call.cancelling():
                 self._stop("cancelled from outside")  # unless somebody had stopped the run before
-            fault = self.outlook.stopped()
-            if not self._stop.reason:
-                fault = Fault("bug", "the provider raised an unexpected CancelledError")
+            fault = self.outlook.stopped() if self._stop.reason else CANCELLED_ITSELF
         except (KeyboardInterrupt, SystemExit, GeneratorExit):
             raise
         # Every worker ends in a record, whatever a provider lets slip.
@@ -195,8 +194,7 @@ class Scheduler:
             return
         self._admission.pause(worker, line, now + pause)
         if self._tell is not None:
-            why = PASSING[fault.kind]
-            why = f"waiting {pause:.1f} s ({why})" if pause else why
+            why = _until_next(fault, pause)
             for task in worker.task.asked:
                 self._tell(Event("waiting", task.index, now - worker.began, why))
 
@@ -227,6 +225,12 @@ class Scheduler:
         for call in list(self._running.values()):
             call.cancel()
         self._wake()
+
+
+def _until_next(fault: Fault, pause: float) -> str:
+    """What a call does until its next try."""
+    why = PASSING[fault.kind]
+    return f"waiting {pause:.1f} s ({why})" if pause else why
 
 
 def _told(tell: Listener, event: Event) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from parallm_magics.answers.thinking import ONLY_THINKING, Sieve, split_thinking
 from parallm_magics.core.fault_kinds import FaultKind
-from parallm_magics.core.provider import GOES_OUT, CallFailed, Heard, Provider, Reply
+from parallm_magics.core.provider import GOES_OUT, CallFailed, Heard, NotNow, Provider, Reply
 from parallm_magics.core.tasks import Event, Fault, Finish, Listener, Task, Usage
 from parallm_magics.engine.clock import Clock
 from parallm_magics.engine.corrections import correction_of, reading_at_once, unread_fault
@@ -150,9 +150,14 @@ class Worker:
             NotNow: what it has taken of the minute does not hold any more.
         """
         now = self.clock.now()
-        for taken in (self.requests, self.tokens):
-            if taken is not None:
-                taken.window.goes_out(taken, now)
+        try:
+            for taken in (self.requests, self.tokens):
+                if taken is not None:
+                    taken.window.goes_out(taken, now)
+        except NotNow:
+            if not self.tries:  # its deadline does not run yet
+                self.start = None
+            raise
 
     async def once(self, tell: Listener | None, begun: Callable[[], None] | None = None) -> Try:
         """Make one try.
