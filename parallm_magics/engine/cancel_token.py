@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 
 @dataclass(slots=True, eq=False)
@@ -35,3 +39,21 @@ class Stop:
         if not self.reason:
             self._hooks.append(lambda: inner(self.reason))
         return inner
+
+
+async def unless_stopped(work: Coroutine[Any, Any, T], stop: Stop) -> T | None:
+    """What comes of the work; None where the stop has ended it, as an import or a reply may take long."""
+    task = asyncio.ensure_future(work)
+
+    def cancel() -> None:
+        task.cancel()
+
+    off = stop.on_stop(cancel)
+    try:
+        if stop.reason:
+            cancel()
+        await asyncio.wait({task})
+    finally:
+        off()
+        cancel()
+    return None if task.cancelled() and stop.reason else task.result()

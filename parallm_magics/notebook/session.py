@@ -8,7 +8,7 @@ import operator
 import sys
 import threading
 import weakref
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from functools import partial
@@ -21,6 +21,7 @@ from parallm_magics.core import user_code
 from parallm_magics.core.tasks import Record, Usage
 from parallm_magics.core.user_code import UserCodeInterrupted
 from parallm_magics.engine.accounts import Ledger
+from parallm_magics.engine.cancel_token import unless_stopped
 from parallm_magics.engine.rate_limits import RateLimits
 from parallm_magics.errors import UnfinishedError
 from parallm_magics.notebook.cells import Cells
@@ -34,6 +35,7 @@ from parallm_magics.notebook.live_table import (
 )
 from parallm_magics.notebook.loop import run_to_end
 from parallm_magics.notebook.settings import names_of
+from parallm_magics.notebook.under_way import UnderWay
 from parallm_magics.patterns.run import Run
 from parallm_magics.patterns.run_context import RunContext
 from parallm_magics.patterns.tallies import open_in_batches
@@ -109,10 +111,8 @@ class Session:
         interrupts: Interrupts,
         cells: Cells,
     ) -> None:
-        self._shell = shell
-        self._cap = cap
-        self._interrupts = interrupts
-        self._cells = cells
+        self._shell, self._cap = shell, cap
+        self._interrupts, self._cells = interrupts, cells
         self.clients = Clients()
         self.rate_limits = RateLimits()
         self.ledger = Ledger("session_max_cost")
@@ -120,7 +120,7 @@ class Session:
         self.recordings = from_environment()
         self.dask = Connection()
         self.last: Plan | None = None
-        self._under_way: set[InterruptibleWait] = set()
+        self._under_way = UnderWay()
         self._loops: weakref.WeakSet[asyncio.AbstractEventLoop] = weakref.WeakSet()
 
     async def execute(
@@ -150,17 +150,14 @@ class Session:
         if plan.options.dry_run:
             return Outcome(PATTERNS[plan.pattern].preview(plan))
         self._loops.add(asyncio.get_running_loop())
-        self._under_way.add(wait)
         run: Run | None = None
         problem: UnfinishedError | None = None
-        try:
-            async with self._watched(plan, wait, followed=wait.awaited) as context:
-                run = await wait.wait_for(PATTERNS[plan.pattern].run(plan, context))
-        except UnfinishedError as error:
-            run, problem = error.run, error
-        finally:
-            self._under_way.discard(wait)
-            wait.over.set()
+        with self._under_way.one(wait):
+            try:
+                async with self._watched(plan, wait, followed=wait.awaited) as context:
+                    run = await wait.wait_for(PATTERNS[plan.pattern].run(plan, context))
+            except UnfinishedError as error:
+                run, problem = error.run, error
         if run is not None and plan.options.out:
             self._shell.user_ns[plan.options.out] = run
         shown = None if plan.options.quiet else run
@@ -182,14 +179,15 @@ class Session:
         run: Run | None = None
         problem: UnfinishedError | None = None
         wait = InterruptibleWait()
-        async with self._listening(wait), self._beside(wait) as context:
-            try:
-                run = await runner(plan, context)
-            except UnfinishedError as error:
-                run, problem = error.run, error
-            except asyncio.CancelledError:
-                if not wait.asked:
-                    raise
+        with self._listening(wait):
+            async with self._beside(wait) as context:
+                try:
+                    run = await runner(plan, context)
+                except UnfinishedError as error:
+                    run, problem = error.run, error
+                except asyncio.CancelledError:
+                    if not wait.asked:
+                        raise
         if problem is not None or wait.asked:
             raise _told(problem, run, wait, plan, IN_CODE)
         assert run is not None
@@ -203,20 +201,8 @@ class Session:
         """
         wait = InterruptibleWait(awaited=False)
 
-        async def stoppable() -> T:
-            task = asyncio.ensure_future(asking)
-
-            def cancel() -> None:
-                task.cancel()
-
-            off = wait.stop.on_stop(cancel)
-            try:
-                return await task
-            finally:
-                off()
-
         with self._interrupts.end(wait):
-            found = run_to_end(wait.wait_for(stoppable()), self.clients.close)
+            found = run_to_end(wait.wait_for(unless_stopped(asking, wait.stop)), self.clients.close)
         if found is None:
             raise wait.interruption(wait.asked)
         return found
@@ -244,8 +230,7 @@ class Session:
 
     def close(self) -> None:
         """Stop what runs, then give the clients back, each loop's own on that loop."""
-        for wait in list(self._under_way):
-            wait.end("the extension was unloaded")
+        self._under_way.end("the extension was unloaded")
         running = [loop for loop in list(self._loops) if loop.is_running()]
         for loop in running:
             asyncio.run_coroutine_threadsafe(self._give_back(loop), loop)
@@ -257,8 +242,7 @@ class Session:
         self.clients.close_at_exit()  # no loop runs here, such as between a terminal's cells
 
     async def _give_back(self, loop: asyncio.AbstractEventLoop) -> None:
-        for wait in [each for each in self._under_way if each.loop is loop]:
-            await wait.over.wait()
+        await self._under_way.over(loop)
         await self.clients.close()
         await asyncio.to_thread(self.dask.close)  # takes a moment; no loop waits for it
 
@@ -266,20 +250,16 @@ class Session:
     async def _again(self, plan: Plan) -> AsyncIterator[RunContext]:
         """Return what a further try needs, which user code awaits: an interrupt stops its workers."""
         wait = InterruptibleWait()
-        async with self._listening(wait), self._watched(plan, wait) as context:
-            yield context
+        with self._listening(wait):
+            async with self._watched(plan, wait) as context:
+                yield context
 
-    @contextlib.asynccontextmanager
-    async def _listening(self, wait: InterruptibleWait) -> AsyncIterator[None]:
+    @contextlib.contextmanager
+    def _listening(self, wait: InterruptibleWait) -> Iterator[None]:
         """Let interrupts, and the end of the extension, stop a run that user code awaits."""
         wait.loop = asyncio.get_running_loop()
-        self._under_way.add(wait)
-        try:
-            with self._interrupts.end(wait):
-                yield
-        finally:
-            self._under_way.discard(wait)
-            wait.over.set()
+        with self._under_way.one(wait), self._interrupts.end(wait):
+            yield
 
     def _context(self, wait: InterruptibleWait) -> RunContext:
         """Return what every run of the notebook needs."""

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
-from typing import Any
 
 from parallm_magics.answers.questions import WRAPPING_BYTES, sent_texts
 from parallm_magics.cell.calls import Calls
@@ -15,7 +14,7 @@ from parallm_magics.core.models import Model
 from parallm_magics.core.provider import Provider
 from parallm_magics.core.tasks import Event, Task
 from parallm_magics.engine.accounts import Budget, Ledger
-from parallm_magics.engine.cancel_token import Stop
+from parallm_magics.engine.cancel_token import unless_stopped
 from parallm_magics.engine.clock import Clock, VirtualClock
 from parallm_magics.errors import OptionError, RecordingMissing
 from parallm_magics.patterns.run_context import RunContext
@@ -108,10 +107,10 @@ class OpenModels:
         try:
             here = [model for model in asked if model in self._asked_here]
             for model in {model.provider: model for model in here}.values():
-                await _unless_stopped(self._context.clients.get(model), stop)
+                await unless_stopped(self._context.clients.get(model), stop)
             for model in {model.provider: model for model in asked}.values():
                 if (tariff := bill.tariff(model)) is not None and not prices.are_loaded():
-                    await _unless_stopped(asyncio.to_thread(prices.prepare, tariff), stop)
+                    await unless_stopped(asyncio.to_thread(prices.prepare, tariff), stop)
         finally:
             tell(Event("loaded", -1, 0.0))
 
@@ -153,22 +152,3 @@ def most_of_try(task: Task) -> Decimal | None:
 
 def _whole(value: object) -> int:
     return value if isinstance(value, int) else 0
-
-
-async def _unless_stopped(opening: Coroutine[Any, Any, object], stop: Stop) -> None:
-    """Wait for a provider, but not once the run is stopped: an SDK's import takes a second."""
-    task = asyncio.ensure_future(opening)
-
-    def cancel() -> None:
-        task.cancel()
-
-    off = stop.on_stop(cancel)
-    try:
-        if stop.reason:
-            cancel()
-        await asyncio.wait({task})
-    finally:
-        off()
-        cancel()
-    if not (task.cancelled() and stop.reason):
-        task.result()
