@@ -1,6 +1,6 @@
 """From records to what a person sees: pure, without a clock, a kernel or a browser."""
 
-from parallm_magics.display.batch_rows import Batches, by_batch
+from parallm_magics.display.batch_rows import ByBatch, by_batch
 from parallm_magics.display.board import Board
 from parallm_magics.display.call_rows import item_of, state_of
 from parallm_magics.display.field_standings import FieldStandings
@@ -53,7 +53,7 @@ from parallm_magics.display.votes import vote_bars
 
 __all__ = [
     "COLUMNS",
-    "Batches",
+    "ByBatch",
     "Block",
     "Board",
     "Counts",

@@ -31,10 +31,10 @@ class BatchSums:
     models: dict[str, None] = field(default_factory=dict)
 
 
-Batches = dict[str, BatchSums]
+ByBatch = dict[str, BatchSums]
 
 
-def by_batch(records: Sequence[Record], found: Batches | None = None) -> Batches:
+def by_batch(records: Sequence[Record], found: ByBatch | None = None) -> ByBatch:
     """What each batch comes to, by its id, with what is found already; calls of their own are in none."""
     found = {} if found is None else found
     for record in records:
@@ -53,7 +53,7 @@ def batches_in_words(number: int) -> str:
     return f"{number:,} batch{'' if number == 1 else 'es'}" if number else ""
 
 
-def batch_table(batches: Batches) -> list[Disclosure]:
+def batch_table(batches: ByBatch) -> list[Disclosure]:
     """A row a batch, which a page folds away; nothing where there was none."""
     if not batches:
         return []

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from parallm_magics.core.tasks import Record
-from parallm_magics.display.batch_rows import Batches, by_batch
+from parallm_magics.display.batch_rows import ByBatch, by_batch
 from parallm_magics.display.totals import Sums, Totals
 from parallm_magics.voting.counting import Outcome
 from parallm_magics.voting.pick_rules import rule_named
@@ -141,7 +141,7 @@ class Whole:
     workers: int
     sums: Sums
     models: tuple[Record, ...]
-    batches: Batches
+    batches: ByBatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +196,7 @@ class View:
         return sums.totals(self.extra)
 
     @property
-    def batches(self) -> Batches:
+    def batches(self) -> ByBatch:
         """What each batch comes to in which workers were asked."""
         return by_batch(self.records) if self.whole is None else self.whole.batches
 

@@ -49,7 +49,7 @@ class RunFacts:
         self.first: list[Record] = []
         self.lost: list[Record] = []
         self._slowest: list[tuple[float, int, Record]] = []
-        self.batches: display.Batches = {}
+        self.batches: display.ByBatch = {}
         self.errors = self.unasked = 0
         self.unpaid: Record | None = None
         self.labels = tuple(Counter[object]() for _ in self._round)
