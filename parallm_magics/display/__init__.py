@@ -53,9 +53,9 @@ from parallm_magics.display.votes import vote_bars
 
 __all__ = [
     "COLUMNS",
-    "ByBatch",
     "Block",
     "Board",
+    "ByBatch",
     "Counts",
     "Curve",
     "Disclosure",
