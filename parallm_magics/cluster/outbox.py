@@ -10,10 +10,8 @@ from parallm_magics.cluster.rows import LimitEvent
 from parallm_magics.core.models import Model
 from parallm_magics.core.tasks import Event, Fault, Record, Task
 
-TOGETHER_SECONDS = 0.05
-"""What happens within this time is told in one report: each costs both sides a millisecond of CPU."""
-WAITING_SECONDS = 0.02
-"""The same where calls may wait for what the kernel grants upon the report."""
+TOGETHER_SECONDS = 0.02
+"""What happens within this time is told in one report; with a worker that dies it is lost."""
 PULSE_SECONDS = 0.5
 """How often a worker says that it is there, and asks for what it may use next."""
 
@@ -29,9 +27,9 @@ class Outbox:
         ended: chunks that are over.
     """
 
-    def __init__(self, report: Callable[[], None], together: float = TOGETHER_SECONDS) -> None:
-        """Take what tells all of it, and the seconds within which what happens is told together."""
-        self._report, self._together = report, together
+    def __init__(self, report: Callable[[], None]) -> None:
+        """Take what tells all of it."""
+        self._report = report
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self.forget()
@@ -65,7 +63,7 @@ class Outbox:
 
     def soon(self, seconds: float | None = None) -> None:
         """See to it that a report goes out within this time, else within the usual one."""
-        at = self._loop.time() + (self._together if seconds is None else seconds)
+        at = self._loop.time() + (TOGETHER_SECONDS if seconds is None else seconds)
         if self._timer is None or self._timer.when() > at:
             self.off()
             self._timer = self._loop.call_at(at, self._report)

@@ -11,7 +11,7 @@ from decimal import Decimal
 from parallm_magics.cluster.lease_holder import LeaseHolder, under_all
 from parallm_magics.cluster.lease_table import ALL, MOST_NEEDS
 from parallm_magics.cluster.leased_limits import LeasedBudget, LeasedLimit
-from parallm_magics.cluster.outbox import TOGETHER_SECONDS, WAITING_SECONDS, Outbox
+from parallm_magics.cluster.outbox import Outbox
 from parallm_magics.cluster.parcels import (
     Answer,
     Chunk,
@@ -66,7 +66,7 @@ class WorkerRun:
         self._schedulers: set[Scheduler] = set()
         self._closed: dict[tuple[str, Model | None], Fault] = {}
         self._granted = limited or terms.capped
-        self._outbox = Outbox(self._report, WAITING_SECONDS if self._granted else TOGETHER_SECONDS)
+        self._outbox = Outbox(self._report)
         self._heard_at = self._loop.time()
 
     async def work(self, number: int, chunk: Chunk) -> None:
