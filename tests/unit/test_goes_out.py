@@ -63,12 +63,13 @@ def test_a_request_is_held_back_at_the_last_moment(
             url = f"http://localhost:{server.sockets[0].getsockname()[1]}"
             monkeypatch.setenv("ANTHROPIC_BASE_URL", url)
             monkeypatch.setenv("OPENAI_BASE_URL", f"{url}/v1")
-            run = await fanout("Hello.", model=model, min_success=0, **options)
+            run = await fanout("Hello.", model=model, n=1, min_success=0, **options)
             assert run.results[0].error is not None
             assert run.results[0].error.http == 400
 
     asyncio.run(ask(rpm=10))
-    assert listener.connections == len(listener.came)
+    assert len(asked) == 4
+    assert len(listener.came) == listener.connections == 1
     assert listener.came[0] > asked[3] > until[0]  # its next try: before it, and as it is sent
     asked.clear()
     asyncio.run(ask())
