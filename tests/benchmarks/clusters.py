@@ -12,8 +12,8 @@ import random
 import signal
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from decimal import Decimal
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -27,12 +27,13 @@ CALLS = 20_000
 KILLS = 20
 CONCURRENCY = 100
 CALL = 20  # milliseconds
+GIVEN_UP = 8.0  # seconds without a worker: Dask does not start it again
 # What left the server so long before a kill had arrived in the kernel, on a busy machine too.
 ON_THE_WAY = 0.5
 ABOUT_KILLS = (
-    f"`await fanout(…, each=…, engine='dask')` over {CALLS:,} items, {CONCURRENCY} at once, {CALL} ms each, "
-    f"on a LocalCluster of {PROCESSES} processes; {KILLS} times in the run SIGKILL at a random moment to a random "
-    "worker process, which Dask starts again. Repeated are calls that the server saw more than once: at most "
+    f"`await fanout(…, each=…, engine='dask')` over {{:,}} items, {CONCURRENCY} at once, {CALL} ms each, "
+    f"on a LocalCluster of {PROCESSES} processes; {{}} times in the run SIGKILL at a random moment to a random "
+    "worker process, which Dask starts again, or the benchmark where Dask gives it up. Repeated are calls that the server saw more than once: at most "
     f"{CONCURRENCY} a kill, which is all that may be in flight. Perhaps in flight are "
     "those at the kills that had no answer yet, or one whose answer had left the server less than "
     f"{ON_THE_WAY * 1000:g} ms before: nobody can tell whether it had reached the kernel."
@@ -42,7 +43,7 @@ SCHEDULES = 100
 AT_ONCE = 20
 MINUTE = 60.0
 ABOUT_LEASES = (
-    f"{SCHEDULES} runs with limits drawn at random, {AT_ONCE} at a time on a LocalCluster of {PROCESSES} processes: "
+    f"{{}} runs with limits drawn at random, {{}} at a time on a LocalCluster of {PROCESSES} processes: "
     "`--rpm` of 10 to 60 with up to twice as many calls, or `--max-cost` that suffices for a part of 50 to 200 calls; "
     "in every group of runs a worker process is killed at a random moment. As the server saw it: the most requests "
     "of a run in any 60 s over its `--rpm`, and what all that was asked costs over its `--max-cost`; 1 is the limit."
@@ -110,11 +111,33 @@ def pids(client: Any) -> list[int]:
 
 def kill_one(client: Any, chance: random.Random) -> float | None:
     """Kill a worker process; the moment, None where none is up just now."""
-    there = pids(client)
-    if not there:
-        return None
-    os.kill(chance.choice(there), signal.SIGKILL)
-    return time.monotonic()
+    if there := pids(client):
+        with suppress(ProcessLookupError):  # it was killed before, which its nanny has not seen yet
+            os.kill(chance.choice(there), signal.SIGKILL)
+            return time.monotonic()
+    return None
+
+
+@asynccontextmanager
+async def kept_up(client: Any) -> AsyncIterator[None]:
+    """Meanwhile workers are added for those that Dask has given up, as one that dies around its start."""
+
+    async def add() -> None:
+        cluster, low = client.cluster, 0.0
+        while True:
+            await asyncio.sleep(0.2)
+            missing = PROCESSES - len(cluster.scheduler.workers)
+            now = time.monotonic()
+            low = 0.0 if missing <= 0 else low or now
+            if low and now - low > GIVEN_UP:
+                cluster.scale(len(cluster.worker_spec) + missing)
+                low = 0.0
+
+    adding = asyncio.ensure_future(add())
+    try:
+        yield
+    finally:
+        adding.cancel()
 
 
 def kills(calls: int, wanted: int, chance: random.Random) -> Killed:
@@ -126,14 +149,16 @@ def kills(calls: int, wanted: int, chance: random.Random) -> Killed:
         async def all_of_it() -> tuple[Any, list[float]]:
             moments: list[float] = []
             run = asyncio.ensure_future(run_on(client, range(calls), concurrency=CONCURRENCY))
-            for mark in marks:
-                while not run.done() and server.count() < mark:
-                    await asyncio.sleep(0.005)
-                while not run.done() and (at := kill_one(client, chance)) is None:
-                    await asyncio.sleep(0.01)
-                if not run.done():
-                    moments.append(at)
-            return await run, moments
+            async with kept_up(client):
+                for mark in marks:
+                    while not run.done() and server.count() < mark:
+                        await asyncio.sleep(0.005)
+                    at = None
+                    while not run.done() and (at := kill_one(client, chance)) is None:
+                        await asyncio.sleep(0.01)
+                    if at is not None:
+                        moments.append(at)
+                return await run, moments
 
         begun = time.monotonic()
         run, moments = asyncio.run(all_of_it())
@@ -238,10 +263,11 @@ async def together(
             if schedule.rpm:
                 registry.forget(name)
 
-    runs = [asyncio.ensure_future(one(each)) for each in group]
-    await asyncio.sleep(chance.uniform(0.2, 3))
-    kill_one(client, chance)
-    return list(await asyncio.gather(*runs))
+    async with kept_up(client):
+        runs = [asyncio.ensure_future(one(each)) for each in group]
+        await asyncio.sleep(chance.uniform(0.2, 3))
+        kill_one(client, chance)
+        return list(await asyncio.gather(*runs))
 
 
 def leased(count: int, at_once: int, chance: random.Random) -> list[Figure]:
@@ -355,11 +381,13 @@ def main(part: str = "", *sizes: str) -> str:
     if part in ("", "kills"):
         calls, wanted = numbers or (CALLS, KILLS)
         figures = of_kills(kills(calls, wanted, chance))
-        told.append(table("Workers of a cluster killed", ABOUT_KILLS, figures))
+        about = ABOUT_KILLS.format(calls, wanted)
+        told.append(table("Workers of a cluster killed", about, figures))
     if part in ("", "leases"):
         count, at_once = numbers or (SCHEDULES, AT_ONCE)
         figures = leased(count, at_once, chance)
-        told.append(table("Limits over a cluster", ABOUT_LEASES, figures))
+        about = ABOUT_LEASES.format(count, at_once)
+        told.append(table("Limits over a cluster", about, figures))
     if part in ("", "costs"):
         calls, rounds = numbers or (PAIRED, ROUNDS)
         told.append(table("What a cluster costs", ABOUT_COST, costs(calls, rounds)))
