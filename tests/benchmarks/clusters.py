@@ -33,7 +33,8 @@ ON_THE_WAY = 0.5
 ABOUT_KILLS = (
     f"`await fanout(…, each=…, engine='dask')` over {{:,}} items, {CONCURRENCY} at once, {CALL} ms each, "
     f"on a LocalCluster of {PROCESSES} processes; {{}} times in the run SIGKILL at a random moment to a random "
-    "worker process, which Dask starts again, or the benchmark where Dask gives it up. Repeated are calls that the server saw more than once: at most "
+    "worker process, which Dask starts again, or the benchmark where Dask gives it up. "
+    "Repeated are calls that the server saw more than once: at most "
     f"{CONCURRENCY} a kill, which is all that may be in flight. Perhaps in flight are "
     "those at the kills that had no answer yet, or one whose answer had left the server less than "
     f"{ON_THE_WAY * 1000:g} ms before: nobody can tell whether it had reached the kernel."
