@@ -68,10 +68,13 @@ class Outbox:
             self.off()
             self._timer = self._loop.call_at(at, self._report)
 
-    def pulse(self) -> None:
-        """The next report goes out after a while, whatever happens."""
+    def pulse(self) -> float:
+        """The next report goes out after a while, whatever happens. By how many seconds this one is late."""
+        now = self._loop.time()
+        late = 0.0 if self._timer is None else max(0.0, now - self._timer.when())
         self.off()
-        self._timer = self._loop.call_later(PULSE_SECONDS, self._report)
+        self._timer = self._loop.call_at(now + PULSE_SECONDS, self._report)
+        return late
 
     def off(self) -> None:
         """No report goes out by itself any more."""

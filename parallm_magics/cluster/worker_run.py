@@ -194,7 +194,7 @@ class WorkerRun:
         """Tell the kernel what there is to tell, and ask it for what may be used next."""
         now = self._loop.time()
         box = self._outbox
-        box.pulse()
+        self._heard_at += box.pulse()  # while the loop was held up, no answer could be read
         if now - self._heard_at > ALONE_SECONDS:
             self.stop("the notebook that began the run does not answer")
         report = Report(
