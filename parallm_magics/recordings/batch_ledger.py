@@ -14,7 +14,6 @@ from typing import Any, Literal
 from parallm_magics.core.batch_entries import Asked, BatchEntry
 from parallm_magics.core.tasks import Record, Task
 from parallm_magics.recordings.codec import BATCH, SCHEMA, Front, line_of, stamp
-from parallm_magics.recordings.file_lock import FileLock
 from parallm_magics.recordings.ledger_lines import Said, deeds
 from parallm_magics.recordings.request_key import key_of, request_of
 from parallm_magics.recordings.store import Recordings
@@ -30,7 +29,7 @@ class FileLedger:
 
     def __init__(self, store: Recordings | None) -> None:
         self.store = store
-        self._lock = FileLock(store.path) if store is not None else None
+        self._lock = store.batch_lines.new_lock() if store is not None else None
         self._read = (0, 0)  # which reading of the file, and how many of its lines
         self._batches: dict[str, BatchEntry] = {}
 

@@ -38,6 +38,12 @@ class FileLock:
         Raises:
             OSError: the file cannot be opened.
         """
+        while (taken := self._take()) is None:
+            pass
+        return taken
+
+    def _take(self) -> bool | None:
+        """As `take`; None where the file was replaced meanwhile, so that others lock another one."""
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
@@ -48,6 +54,9 @@ class FileLock:
         except OSError:
             os.close(file)
             return True
+        if not is_still(os.fstat(file), self._path):
+            os.close(file)
+            return None
         self._file = file
         return True
 
@@ -57,3 +66,11 @@ class FileLock:
             file, self._file = self._file, None
             with contextlib.suppress(OSError):
                 os.close(file)
+
+
+def is_still(file: os.stat_result, path: Path) -> bool:
+    """Whether an open file is the one at that path."""
+    try:
+        return os.path.samestat(file, os.stat(path))
+    except FileNotFoundError:
+        return False

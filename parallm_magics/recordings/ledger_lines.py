@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 from parallm_magics.recordings.codec import BATCH, Front
+from parallm_magics.recordings.file_lock import FileLock
 from parallm_magics.recordings.lines_file import Place, RecordingFile
 
 Line = tuple[Place, bytes]
@@ -54,6 +55,10 @@ class LedgerLines:
             if not self._writes():
                 raise OSError(0, "it cannot be written")
             self._file.append(line, front, safely=True)
+
+    def new_lock(self) -> FileLock:
+        """What a kernel holds while it sends, or while it replaces the file."""
+        return FileLock(self._file.path)
 
     def still_open(self) -> list[Place]:
         """The places of the lines of batches that are neither collected nor dropped."""

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from parallm_magics.errors import OptionError
 from parallm_magics.recordings.codec import BATCH, OPENING, Front, NewerSchemaError, front_of
+from parallm_magics.recordings.file_lock import is_still
 
 _APPEND = os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0)
 
@@ -84,6 +85,7 @@ class RecordingFile:
     """The file, followed as others may write to it too.
 
     Attributes:
+        path: where it is.
         index: what stands in it, as far as it was looked at.
         readings: how often it was read from its beginning.
     """
@@ -96,7 +98,7 @@ class RecordingFile:
         Args:
             keep_away: hears why nothing may be written to the file any more.
         """
-        self._file = path.absolute()  # a later change of folder must not change the file
+        self.path = path.absolute()  # a later change of folder must not change the file
         self._keep_away = keep_away
         self._was_read = False
         self.forget()
@@ -112,7 +114,7 @@ class RecordingFile:
 
     def is_at(self, path: Path) -> bool:
         """Whether that path names this file."""
-        return path.absolute() == self._file
+        return path.absolute() == self.path
 
     @property
     def exists(self) -> bool:
@@ -125,7 +127,7 @@ class RecordingFile:
         Raises:
             OSError: the file cannot be read.
         """
-        with open(self._file, "rb") as file:
+        with open(self.path, "rb") as file:
             for place in places:
                 file.seek(place.offset)
                 yield file.read(place.length)
@@ -138,7 +140,7 @@ class RecordingFile:
             OptionError: it is of a newer version, and this is the first look.
         """
         try:
-            now = os.stat(self._file)
+            now = os.stat(self.path)
         except FileNotFoundError:
             self.forget()
             self._was_read = True
@@ -160,7 +162,7 @@ class RecordingFile:
     def _take_in(self, most: float) -> bool:
         """Note the places of new lines, the last one only once it has its newline; as `look`."""
         tail, end = b"", self._known + most
-        with open(self._file, "rb") as file:
+        with open(self.path, "rb") as file:
             file.seek(self._known)
             for line in file:
                 if self._known >= end:
@@ -202,7 +204,7 @@ class RecordingFile:
         if not self._was_read:
             self.forget()
             raise OptionError(
-                f"{about(self._file, problem)}; update parallm_magics, or choose another file"
+                f"{about(self.path, problem)}; update parallm_magics, or choose another file"
             )
         self._keep_away(f"{problem}; recording has stopped")
 
@@ -215,6 +217,11 @@ class RecordingFile:
         Raises:
             OSError: it cannot be written, or only a part of it; that part is a damaged line.
         """
+        while not self._append(line, front, safely):
+            pass
+
+    def _append(self, line: bytes, front: Front, safely: bool) -> bool:
+        """Write the line; whether the file was not replaced meanwhile, as by `keep`, which may miss it then."""
         file = self._open()
         try:
             size = os.lseek(file, 0, os.SEEK_END)
@@ -230,18 +237,21 @@ class RecordingFile:
             now = os.fstat(file)
         finally:
             os.close(file)
+        if not is_still(now, self.path):
+            return False
         if end - len(line) == self._known:  # else others wrote too: the next look finds it all
             self._identity = self._identity or (now.st_dev, now.st_ino)
             self._add(front, len(line))
             self._advance(len(line))
             self._size = end
+        return True
 
     def _open(self) -> int:
         try:
-            return os.open(self._file, _APPEND, 0o600)
+            return os.open(self.path, _APPEND, 0o600)
         except FileNotFoundError:
-            self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            return os.open(self._file, _APPEND, 0o600)
+            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            return os.open(self.path, _APPEND, 0o600)
 
     def keep(self, places: Iterable[Place]) -> Path:
         """Leave in the file only these lines and what others may have added since; gives the backup.
@@ -252,7 +262,7 @@ class RecordingFile:
         Raises:
             OSError: it cannot be written; then the file is as it was.
         """
-        file = self._file
+        file = self.path
         ends = itertools.chain(["bak"], (f"bak{turn}" for turn in itertools.count(2)))
         names = (file.with_name(f"{file.name}.{end}") for end in ends)
         backup = next(name for name in names if not name.exists())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import threading
@@ -193,15 +194,20 @@ class Recordings:
         beside it, as `NAME.bak`, or `NAME.bak2` where there is one, and so on.
 
         Raises:
-            ParallmError: nothing of it was used yet, or it cannot be written.
+            ParallmError: nothing of it was used yet, it cannot be written, or a batch is being sent.
         """
-        with self._lock:
+        with self._lock, contextlib.ExitStack() as at_end:
             if not self._used:
                 unused = "no cell has used the file yet; run the whole notebook first, then prune"
                 raise ParallmError(self.notices.about(unused))
             if not self._writes:
                 raise ParallmError(self.notices.about("it cannot be written and was not changed"))
             try:
+                lock = self.batch_lines.new_lock()
+                if not lock.take():  # what is written down of that batch must not be missed
+                    sending = "a batch is being sent, so it was not changed; prune it later"
+                    raise ParallmError(self.notices.about(sending))
+                at_end.callback(lock.give_back)
                 self._file.look()
                 used, index = self._used, self._file.index
                 stay = [p for p in index.places if (p.front.key, p.front.sample) in used]

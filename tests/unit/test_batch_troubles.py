@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 from batch_kernel import Kernel
@@ -471,6 +473,45 @@ def test_pruning_keeps_open_batches_and_drops_the_lines_of_others(path: Path) ->
     records, _ = run_virtual(Kernel(fake, path).run(tasks(4)))
     assert statuses(records) == ["ok"] * 4
     assert set(fake.times_asked().values()) == {1}
+
+
+def test_nothing_is_pruned_while_a_batch_is_being_sent(path: Path) -> None:
+    """What is written down of it must not be missed; a lock on the file of before holds nobody off."""
+    kernel = Kernel(FakeBatches(), path)
+    run_virtual(kernel.run(tasks(2)))
+    assert kernel.store is not None
+    sending = FileLedger(Recordings(path))
+    assert sending.take_lock()
+    before = path.read_bytes()
+    with pytest.raises(ParallmError, match=r"a batch is being sent, so it was not changed"):
+        kernel.store.prune()
+    assert path.read_bytes() == before
+    sending.give_lock_back()
+    assert kernel.store.prune().dropped
+    assert sending.take_lock()
+    sending.give_lock_back()
+
+
+def test_a_lock_on_a_file_that_is_replaced_meanwhile_is_none(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two kernels that lock two files of one name would both send."""
+    run_virtual(Kernel(FakeBatches(), path).run(tasks(2)))
+    one, two = FileLedger(Recordings(path)), FileLedger(Recordings(path))
+    opened = os.open
+
+    def slowly(*args: Any) -> int:
+        file = opened(*args)
+        monkeypatch.undo()
+        path.write_bytes(b"")
+        path.with_name("new").write_bytes(b"")
+        path.with_name("new").replace(path)
+        return file
+
+    monkeypatch.setattr(os, "open", slowly)
+    assert one.take_lock()
+    assert not two.take_lock()
+    one.give_lock_back()
 
 
 def test_a_deleted_file_does_not_end_the_run_under_way(path: Path) -> None:

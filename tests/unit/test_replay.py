@@ -457,6 +457,29 @@ def test_a_prune_keeps_what_others_add_meanwhile(
         assert not run(planned("fanout", body), nobody, Recordings(path, "replay"))[1]
 
 
+def test_a_prune_loses_no_line_of_whoever_has_opened_the_old_file(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The line is written once more where the file was replaced before it came."""
+    import os
+
+    store, other = Recordings(path), Recordings(path)
+    run(planned("fanout", "%section old\nold"), answer(), other)
+    run(planned("fanout", SECTIONS), answer(), store)
+    opened = os.open
+
+    def slowly(*args: Any) -> int:
+        file = opened(*args)
+        monkeypatch.undo()
+        store.prune()
+        return file
+
+    monkeypatch.setattr(os, "open", slowly)
+    run(planned("fanout", "%section late\nlate"), answer(), other)
+    for body in (SECTIONS, "%section late\nlate"):
+        assert not run(planned("fanout", body), nobody, Recordings(path, "replay"))[1]
+
+
 def test_a_second_prune_keeps_the_first_ones_backup(path: Path) -> None:
     """What was taken out is lost by no later prune."""
     run(planned("fanout", "%section old\nold"), answer(), Recordings(path))
