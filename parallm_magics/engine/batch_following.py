@@ -182,13 +182,16 @@ class Following:
 
     async def _read(self, batch: RunBatch, state: BatchState) -> None:
         unknown = twice = 0
-        nonce = batch.entry.nonce
+        nonce, known = batch.entry.nonce, frozenset[Asked]()
         async for name, end in batch.api.results(state, batch.requests):
             asked = asked_by(nonce, name)
-            if asked is None:
-                unknown += 1
-            elif name in batch.read:
+            if name in batch.read:
                 twice += 1
+                continue
+            if asked is not None and name not in batch.tasks:
+                known = known or frozenset(batch.entry.asked)
+            if asked is None or not (name in batch.tasks or asked in known):
+                unknown += not batch.entry.closed  # of a closed one nobody knows what it asked
             else:
                 batch.read.add(name)
                 self._answered(batch, name, asked, end)

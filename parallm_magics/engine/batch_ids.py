@@ -8,7 +8,7 @@ import secrets
 
 from parallm_magics.core.batch_entries import Asked
 
-_ID = re.compile(r"([0-9a-f]{16})-([0-9a-f]{32})-(\d{1,9})")
+_ID = re.compile(r"([0-9a-f]{16})-([0-9a-f]{32})-(0|[1-9][0-9]{0,8})")
 
 
 def new_nonce() -> str:

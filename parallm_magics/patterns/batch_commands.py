@@ -136,6 +136,7 @@ async def collect(store: Recordings | None, clients: Clients, name: str) -> Coll
         raise ParallmError(f"batch {entry.nonce} has no id yet; run the cell again to find it")
     api = await _api(clients, entry)
     keep, read, answers, problem = stray_of(ledger), set[str](), 0, ""
+    known = frozenset(entry.asked)
     try:
         state = await api.state(entry.id)
         if state.status != "ended":
@@ -143,7 +144,7 @@ async def collect(store: Recordings | None, clients: Clients, name: str) -> Coll
         else:
             async for result in api.results(state, ()):
                 asked = asked_by(entry.nonce, result.id)
-                if asked is None or result.id in read:
+                if asked not in known or result.id in read:
                     continue
                 read.add(result.id)
                 if isinstance(result.end, Reply):

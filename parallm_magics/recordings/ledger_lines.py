@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -59,6 +60,12 @@ class LedgerLines:
     def new_lock(self) -> FileLock:
         """What a kernel holds while it sends, or while it replaces the file."""
         return FileLock(self._file.path)
+
+    def is_held(self, at_end: contextlib.ExitStack) -> bool:
+        """Whether nobody sends until then: what is written down of a batch must not be missed."""
+        lock = self.new_lock()
+        at_end.callback(lock.give_back)
+        return lock.take()
 
     def still_open(self) -> list[Place]:
         """The places of the lines of batches that are neither collected nor dropped."""

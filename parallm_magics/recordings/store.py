@@ -203,11 +203,9 @@ class Recordings:
             if not self._writes:
                 raise ParallmError(self.notices.about("it cannot be written and was not changed"))
             try:
-                lock = self.batch_lines.new_lock()
-                if not lock.take():  # what is written down of that batch must not be missed
+                if not self.batch_lines.is_held(at_end):
                     sending = "a batch is being sent, so it was not changed; prune it later"
                     raise ParallmError(self.notices.about(sending))
-                at_end.callback(lock.give_back)
                 self._file.look()
                 used, index = self._used, self._file.index
                 stay = [p for p in index.places if (p.front.key, p.front.sample) in used]

@@ -13,6 +13,8 @@ from fakes import FakeClients, tasks
 from test_batch_engine import interrupt, statuses
 from virtual_time import run_virtual
 
+from parallm_magics.core.batches import BatchResult
+from parallm_magics.core.provider import Reply
 from parallm_magics.errors import ParallmError
 from parallm_magics.patterns import batch_commands
 from parallm_magics.providers.registry import Clients
@@ -137,3 +139,20 @@ def test_answers_asked_for_anew_are_kept_beside_those_of_before(path: Path) -> N
     assert (done.answers, done.missing) == (3, 0)
     records, _ = run_virtual(Kernel(FakeBatches(), path).run(tasks(3)))
     assert [record.text for record in records] == ["new"] * 3
+
+
+def test_results_that_a_batch_never_asked_for_stand_for_none_that_is_missing(path: Path) -> None:
+    """The batch stays open, and nothing that a server makes up is recorded."""
+    fake = left_alone(path)
+    made = fake.made["batch_0"]
+    made.status = "ended"
+    lost = made.results.pop()
+    made.results.append(BatchResult(f"{made.nonce}-{'0' * 32}-0", Reply("planted")))
+    made.results.append(BatchResult(made.results[0].id.replace("-0", "-00"), Reply("planted")))
+    store = Recordings(path)
+    done, _ = run_virtual(batch_commands.collect(store, clients(fake), "batch_0"))
+    assert (done.answers, done.failed, done.missing, done.entry.closed) == (2, 0, 1, "")
+    assert "planted" not in path.read_text()
+    made.results.append(lost)
+    done, _ = run_virtual(batch_commands.collect(store, clients(fake), "batch_0"))
+    assert (done.answers, done.missing, done.entry.closed) == (3, 0, "collected")

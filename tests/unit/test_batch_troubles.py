@@ -216,6 +216,27 @@ def test_doubled_and_unknown_results_are_ignored_and_told(path: Path) -> None:
     ]
 
 
+def test_results_of_requests_that_a_batch_never_asked_are_ignored(path: Path) -> None:
+    """Whatever a server writes in the batch's name: nothing of it is recorded."""
+    fake = FakeBatches(seconds=10)
+    kernel = Kernel(fake, path)
+    results = fake.results
+
+    async def more(batch: object, todo: object) -> object:
+        nonce = fake.made["batch_0"].nonce
+        yield BatchResult(f"{nonce}-{'0' * 32}-0", Reply("planted"))
+        async for result in results(batch, todo):  # type: ignore[arg-type]
+            yield BatchResult(result.id.replace("-0", "-00"), Reply("planted"))
+            yield result
+
+    fake.results = more  # type: ignore[method-assign,assignment]
+    records, _ = run_virtual(kernel.run(tasks(3)))
+    assert [record.text for record in records] == [f"answer to ask {n}" for n in range(3)]
+    assert not kernel.strays
+    [said] = kernel.said
+    assert "results of no request of it were ignored" in said
+
+
 def test_a_missing_result_is_read_for_again_and_then_failed(path: Path) -> None:
     """The batch is over by then: a further try sends it."""
     fake = FakeBatches(seconds=10)
