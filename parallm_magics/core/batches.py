@@ -123,7 +123,8 @@ class Batches(Protocol):
 
     Attributes:
         limits: what one batch may hold.
-        keeps_nonce: whether `BatchState.nonce` is told, so that a batch is known by it in the list.
+        keeps_nonce: whether `BatchState.nonce` is told, so that a batch is known by it in the list; a server that
+            only speaks as that provider may still tell none.
     """
 
     limits: BatchLimits

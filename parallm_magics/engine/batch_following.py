@@ -99,7 +99,7 @@ class Following:
     async def _take(self, batch: RunBatch, state: BatchState) -> None:
         """Take in what the provider says of a batch."""
         entry = batch.entry
-        if batch.api.keeps_nonce and not entry.sure and state.nonce != entry.nonce:
+        if _is_another(entry, state):
             self._was_another(batch)
         elif state.status == "refused":
             await self._refused(batch, state)
@@ -245,6 +245,14 @@ class Following:
         self._run.batches.remove(batch)
         self._run.finished += 1
         self.done.append(batch.progress(self._run.clock.now()))
+
+
+def _is_another(entry: BatchEntry, state: BatchState) -> bool:
+    """Whether what is taken for a batch is none of ours, as far as can be told before its results are read."""
+    if entry.sure or state.nonce == entry.nonce:
+        return False
+    # A refused one has no results: were it ours, sending it again would cost nothing.
+    return bool(state.nonce) or state.status == "refused"
 
 
 def _odd(unknown: int, twice: int) -> str:

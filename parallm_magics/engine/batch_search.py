@@ -47,7 +47,7 @@ async def look_for(
     """
     for last in (False, True):
         states = await waiting.reply(_listed(api, wanted.newest))
-        if found := _picked(wanted, api, others, states):
+        if found := _picked(wanted, api, others, states, last=last):
             return found
         if not last:
             await waiting.for_seconds(LOOK_AGAIN_SECONDS)
@@ -60,12 +60,18 @@ async def look_for(
 
 
 def _picked(
-    wanted: BatchEntry, api: Batches, others: Collection[BatchEntry], states: list[BatchState]
+    wanted: BatchEntry,
+    api: Batches,
+    others: Collection[BatchEntry],
+    states: list[BatchState],
+    *,
+    last: bool,
 ) -> Found | None:
     for state in states:
         if state.nonce == wanted.nonce:
             return Found(state.id, sure=True)
-    if api.keeps_nonce:
+    # A server may speak as one that keeps nonces, and keep none: a list that tells any is believed.
+    if api.keeps_nonce and (not last or any(state.nonce for state in states)):
         return None
     taken = wanted.not_its.union(each.id for each in others if each.sure)
     alike = [

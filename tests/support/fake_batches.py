@@ -50,6 +50,7 @@ class FakeBatches:
     Attributes:
         limits: what one batch may hold.
         keeps_nonce: whether it tells nonces.
+        drops_nonces: whether it tells none all the same.
         seconds: how long a batch takes.
         end: what becomes of a task.
         faults: by method, what its next calls raise; of `create`, "lost" makes the batch and loses the answer.
@@ -62,6 +63,7 @@ class FakeBatches:
 
     limits: BatchLimits = field(default_factory=lambda: BatchLimits(100_000, 10**9))
     keeps_nonce: bool = True
+    drops_nonces: bool = False
     seconds: float = 60.0
     end: Callable[[Task], Reply | CallFailed] = said
     faults: dict[str, list[Any]] = field(default_factory=dict)
@@ -186,7 +188,7 @@ class FakeBatches:
             made.id,
             made.status,  # type: ignore[arg-type]
             len(made.tasks),
-            nonce=made.nonce if self.keeps_nonce else "",
+            nonce=made.nonce if self.keeps_nonce and not self.drops_nonces else "",
             why=made.why,
             passing=made.passing,
         )

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from batch_kernel import Kernel
-from fake_batches import FakeBatches, failed, said, unsent
+from fake_batches import FakeBatches, Made, failed, said, unsent
 from fakes import tasks
 from test_batch_engine import interrupt, statuses
 from virtual_time import run_virtual
@@ -323,6 +323,41 @@ def test_a_batch_of_another_s_that_looks_alike_is_followed_until_its_results_tel
     assert seconds > 200
     [entry] = FileLedger(Recordings(path)).batches()
     assert (entry.id, entry.not_its, entry.closed) == ("batch_1", {"batch_0"}, "collected")
+
+
+def test_a_server_that_drops_nonces_is_sent_nothing_twice(path: Path) -> None:
+    """A newer batch of that size is followed until its results tell, as where nobody keeps nonces."""
+    fake = FakeBatches(drops_nonces=True, faults={"create": ["lost"]})
+    records, _ = run_virtual(Kernel(fake, path).run(tasks(3)))
+    assert statuses(records) == ["ok"] * 3
+    assert len(fake.made) == 1
+    [entry] = FileLedger(Recordings(path)).batches()
+    assert (entry.id, entry.sure, entry.closed) == ("batch_0", True, "collected")
+
+
+def test_a_server_that_drops_nonces_and_has_several_makes_the_run_ask(path: Path) -> None:
+    """As where nobody keeps nonces; nothing is sent."""
+    fake = in_doubt(path)
+    fake.keeps_nonce = fake.drops_nonces = True
+    with pytest.raises(UndecidedError, match="2 batches of 2 requests may be it"):
+        run_virtual(Kernel(fake, path).run(tasks(2)))
+    assert len(fake.made) == 2
+
+
+def test_where_one_batch_of_the_list_has_a_nonce_the_list_decides(path: Path) -> None:
+    """Somebody else's batch of that size without one is none of ours."""
+    fake = FakeBatches(faults={"create": [failed("connection")]})
+    for known, nonce in (("theirs", ""), ("ours", "1" * 16)):
+        fake.made[known] = Made(known, nonce, dict.fromkeys("abc", tasks(1)[0]), 0.0)
+    fake.newest = nothing_yet  # type: ignore[method-assign]
+    records, seconds = run_virtual(Kernel(fake, path).run(tasks(3)))
+    assert statuses(records) == ["ok"] * 3
+    assert len(fake.made) == 3
+    assert seconds < 120
+
+
+async def nothing_yet() -> None:
+    """The newest batch of a provider that lists none."""
 
 
 def in_doubt(path: Path) -> FakeBatches:
