@@ -24,6 +24,8 @@ RETRIES, RETRIES_A_SUCCESS = 10.0, 0.1
 DOWN_AFTER = 10
 PROBE_FIRST, PROBE_LONGEST = 1.0, 15.0
 WINDOW_SECONDS = 60.0
+ARRIVAL_SECONDS = 0.5
+"""A request counts as sent so many seconds later: nobody knows when it has reached its provider."""
 
 
 @dataclass(slots=True, eq=False)
@@ -63,8 +65,11 @@ class RateWindow:
         taken.amount = amount
 
     def goes_out(self, taken: Taken, now: float) -> None:
-        """The call is sent only now, after imports, a connection or a busy loop: its minute begins now."""
-        taken.at = max(taken.at, now)
+        """The call is sent only now, after imports, a connection or a busy loop: its minute begins now.
+
+        Its provider may count it a little later.
+        """
+        taken.at = max(taken.at, now + ARRIVAL_SECONDS)
 
 
 @dataclass(slots=True)

@@ -169,7 +169,8 @@ class Worker:
             asyncio.CancelledError: by whoever stops the run.
             NotNow: the request was not sent; there was no try.
         """
-        if self.requests is not None or self.tokens is not None:
+        limited = self.requests is not None or self.tokens is not None
+        if limited and not self.provider.simulated:
             GOES_OUT.set(self.goes_out)
             self.goes_out()  # a provider with a transport of its own does not say it once more
         tried = self.clock.now()
