@@ -96,7 +96,9 @@ def cancel(session: Any, ids: Sequence[str]) -> None:
 def collect(session: Any, ids: Sequence[str]) -> None:
     """Record the answers of a batch that has ended, without the cell that asked for them."""
     name = _only(ids, "collect ID")
-    done = session.waited(batch_commands.collect(session.recordings, session.clients, name))
+    done = session.waited(
+        batch_commands.collect(session.recordings, session.clients, name, session.book)
+    )
     told = f"{done.answers:,} answers recorded, {done.failed:,} requests failed"
     lack = f", {done.missing:,} results are missing" if done.missing else ""
     print(f"batch {done.entry.named}: {told}{lack}")

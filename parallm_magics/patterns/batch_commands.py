@@ -9,6 +9,7 @@ from parallm_magics.core.batch_entries import BatchEntry
 from parallm_magics.core.batches import Batches, BatchState, batches_of
 from parallm_magics.core.models import Model
 from parallm_magics.core.provider import CallFailed, Reply
+from parallm_magics.core.tasks import Record
 from parallm_magics.engine.batch_ids import asked_by
 from parallm_magics.errors import OptionError, ParallmError, nearest, translated
 from parallm_magics.patterns.batch_strays import stray_of
@@ -124,8 +125,16 @@ def drop(store: Recordings | None, name: str) -> BatchEntry:
     return _find(ledger.batches(), entry.nonce)
 
 
-async def collect(store: Recordings | None, clients: Clients, name: str) -> Collected:
+async def collect(
+    store: Recordings | None,
+    clients: Clients,
+    name: str,
+    book: Callable[[Record], None] | None = None,
+) -> Collected:
     """Record the answers of a batch that has ended, whether or not a cell is there that asks for them.
+
+    Args:
+        book: hears the record of each answer that was not recorded before.
 
     Raises:
         ParallmError: there is no such batch, it has not ended, or its results cannot be read.
@@ -135,7 +144,7 @@ async def collect(store: Recordings | None, clients: Clients, name: str) -> Coll
     if not entry.id:
         raise ParallmError(f"batch {entry.nonce} has no id yet; run the cell again to find it")
     api = await _api(clients, entry)
-    keep, read, answers, problem = stray_of(ledger), set[str](), 0, ""
+    keep, read, answers, problem = stray_of(ledger, book), set[str](), 0, ""
     known = frozenset(entry.asked)
     try:
         state = await api.state(entry.id)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from parallm_magics.core.batch_entries import Asked, BatchEntry
 from parallm_magics.core.models import Model
 from parallm_magics.core.provider import Reply
-from parallm_magics.core.tasks import Attempt, Said, Task
+from parallm_magics.core.tasks import Attempt, Record, Said, Task
 from parallm_magics.engine.batch_following import Stray
 from parallm_magics.engine.fault_status import STATUS
 from parallm_magics.engine.worker import fault_of, thinking_apart
@@ -14,8 +16,12 @@ from parallm_magics.providers import bill, registry
 from parallm_magics.recordings.batch_ledger import FileLedger
 
 
-def stray_of(ledger: FileLedger) -> Stray:
-    """What keeps such an answer under its request's key, so that a cell that asks for it is served."""
+def stray_of(ledger: FileLedger, book: Callable[[Record], None] | None = None) -> Stray:
+    """What keeps such an answer under its request's key, so that a cell that asks for it is served.
+
+    Args:
+        book: hears the record of each that was not recorded before.
+    """
 
     def keep(batch: BatchEntry, asked: Asked, reply: Reply) -> None:
         task = Task(0, f"batch {batch.named}", _model(batch, reply), "", tier="batch")
@@ -37,7 +43,8 @@ def stray_of(ledger: FileLedger) -> Stray:
             adapted=end.adapted,
             batch=batch.id,
         )
-        ledger.keep(batch, asked, task, record)
+        if ledger.keep(batch, asked, task, record) and book is not None:
+            book(record)
 
     return keep
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from parallm_magics.cell.plan import Plan
 from parallm_magics.cluster.connection import Connection
 from parallm_magics.core.tasks import Listener, Record
-from parallm_magics.engine.accounts import Ledger
+from parallm_magics.engine.accounts import NOTHING, Ledger
 from parallm_magics.engine.cancel_token import Stop
 from parallm_magics.engine.rate_limits import RateLimits
 from parallm_magics.providers.registry import Clients
@@ -61,6 +61,13 @@ class RunContext:
     offline: bool = field(default_factory=lambda: VARIABLE in os.environ and offline())
     collects: bool = False
     renew: Renew = of_its_own
+
+    def book(self, record: Record) -> None:
+        """Count a record that came without a call of the run, in all caps but the run's own."""
+        for ledger in self.ledgers:
+            ledger.release(NOTHING, record.cost or NOTHING)
+        if self.spent is not None:
+            self.spent(record)
 
 
 Renew = Callable[[Plan], AbstractAsyncContextManager[RunContext]]

@@ -138,11 +138,10 @@ class FileLedger:
         """Its requests may be asked anew."""
         self._write(batch.nonce, "dropped", {"why": why})
 
-    def keep(self, batch: BatchEntry, asked: Asked, task: Task, record: Record) -> None:
-        """Record an answer of a request of which only its key is known, unless it was since the batch was sent."""
-        if self.store is not None:
-            front = Front(*asked, record.status)
-            self.store.add_unasked(front, task, record, batch.line)
+    def keep(self, batch: BatchEntry, asked: Asked, task: Task, record: Record) -> bool:
+        """Record an answer of a request of which only its key is known; False where it was since the batch was sent."""
+        front = Front(*asked, record.status)
+        return self.store is None or self.store.add_unasked(front, task, record, batch.line)
 
     def _write(self, nonce: str, deed: Deed, said: dict[str, Any]) -> None:
         if self.store is None:

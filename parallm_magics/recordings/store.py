@@ -149,12 +149,17 @@ class Recordings:
             return
         self._add(front, entry_of(task, record, front, request))
 
-    def add_unasked(self, front: Front, task: Task, record: Record, after: int = 0) -> None:
-        """Keep an answer of which only the request's key is known, unless one stands below that line."""
+    def add_unasked(self, front: Front, task: Task, record: Record, after: int = 0) -> bool:
+        """Keep an answer of which only the request's key is known, unless one stands below that line.
+
+        Returns:
+            whether none did.
+        """
         with self._lock:
             known = self._file.index.success(front.key, front.sample)
-        if known is None or known.number <= after:
+        if is_new := known is None or known.number <= after:
             self._add(front, entry_of(task, record, front, {}))
+        return is_new
 
     def _add(self, front: Front, entry: dict[str, Any]) -> None:
         line, notice = _line(entry)

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
+from types import SimpleNamespace
 from typing import cast
 
 import pytest
 from batch_kernel import Kernel
-from fake_batches import FakeBatches, Made, failed, said
+from fake_batches import USED, FakeBatches, Made, failed, said
 from fakes import FakeClients, tasks
 from test_batch_engine import interrupt, statuses
 from virtual_time import run_virtual
 
 from parallm_magics.core.batches import BatchResult
 from parallm_magics.core.provider import Reply
+from parallm_magics.core.tasks import Record
+from parallm_magics.engine.accounts import Ledger
 from parallm_magics.errors import ParallmError
+from parallm_magics.notebook import batches_command
+from parallm_magics.notebook.session import Spend
 from parallm_magics.patterns import batch_commands
+from parallm_magics.patterns.run_context import RunContext
 from parallm_magics.providers.registry import Clients
 from parallm_magics.recordings.store import Recordings
 
@@ -156,3 +163,34 @@ def test_results_that_a_batch_never_asked_for_stand_for_none_that_is_missing(pat
     made.results.append(lost)
     done, _ = run_virtual(batch_commands.collect(store, clients(fake), "batch_0"))
     assert (done.answers, done.missing, done.entry.closed) == (3, 0, "collected")
+
+
+def test_what_is_collected_by_command_counts_in_the_session_once(
+    path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Answers that were recorded before were counted then."""
+    fake = left_alone(path)
+    fake.made["batch_0"].status = "ended"
+    lost = fake.made["batch_0"].results.pop()
+    booked: list[Record] = []
+    session = SimpleNamespace(
+        recordings=Recordings(path),
+        clients=clients(fake),
+        waited=lambda asking: run_virtual(asking)[0],
+        book=booked.append,
+    )
+    batches_command.collect(session, ["batch_0"])
+    assert "1 results are missing" in capsys.readouterr().out
+    assert [record.usage for record in booked] == [USED] * 2
+    fake.made["batch_0"].results.append(lost)
+    batches_command.collect(session, ["batch_0"])
+    assert [record.batch for record in booked] == ["batch_0"] * 3
+
+
+def test_answers_that_no_call_of_a_run_asks_for_count_in_the_session() -> None:
+    """Its spend and its cap; the cap of the run's own cell is for that cell's calls."""
+    ledger, spend = Ledger("session_max_cost"), Spend()
+    context = RunContext(clients(FakeBatches()), ledgers=(ledger,), spent=spend.add)
+    record = tasks(1)[0].ended("ok", usage=USED, cost=Decimal("0.5"))
+    context.book(record)
+    assert (ledger.spent, ledger.held, spend.cost) == (Decimal("0.5"), 0, Decimal("0.5"))
