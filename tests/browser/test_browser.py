@@ -267,13 +267,13 @@ def test_tab_completes_an_option(lab: Lab, opened: Callable[..., Notebook]) -> N
     editor = notebook.cell(1).locator(".cm-content")
     editor.click()
     offered = notebook.page.locator(".jp-Completer")
-    for typed, option in (("%%vote --cho", "--choices"), (" a,b --ti", "--ties")):
+    for typed, option in (("%%vote --cho", "--choices"), (" a,b --quo", "--quorum")):
         notebook.page.keyboard.type(typed)
         notebook.page.keyboard.press("Tab")
         expect(offered).to_contain_text(option)
         notebook.page.keyboard.press("Enter")
         expect(offered).to_be_hidden()
-    expect(editor).to_have_text("%%vote --choices a,b --ties")
+    expect(editor).to_have_text("%%vote --choices a,b --quorum")
 
 
 def under_way(lab: Lab, opened: Callable[..., Notebook]) -> tuple[Notebook, Locator]:
