@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from decimal import ROUND_DOWN, ROUND_UP, Decimal, localcontext
 
@@ -38,6 +38,8 @@ class Ledger:
         cap: US dollars, or None for no cap.
         spent: US dollars of the tries that have ended; where a cost is unknown, what was held.
         held: US dollars set aside for the tries under way.
+        lasting: whether it outlives its runs, so that it counts what goes on in batches that they have left.
+        in_batches: US dollars that each of those calls may cost, by the name of its request.
         wakers: told when money that was set aside has become free, and when the cap has changed.
         lock: held by whoever looks before setting money aside.
     """
@@ -46,12 +48,42 @@ class Ledger:
     cap: Decimal | None = None
     spent: Decimal = NOTHING
     held: Decimal = NOTHING
+    lasting: bool = False
+    in_batches: dict[str, Decimal] = field(default_factory=dict)
+    _left: Decimal = NOTHING  # all of `in_batches`, of which there may be very many
     wakers: set[Callable[[], None]] = field(default_factory=set)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def fits(self, amount: Decimal) -> bool:
         """Whether the cap leaves room for the amount now."""
-        return self.cap is None or self.spent + self.held + amount <= self.cap
+        return self.cap is None or self.bound + self.held + amount <= self.cap
+
+    @property
+    def bound(self) -> Decimal:
+        """What was spent, and what calls in batches that were left may still cost."""
+        return self.spent + self._left
+
+    def leave(self, name: str, amount: Decimal) -> None:
+        """Count what a call may cost that goes on in a batch, until it is taken or freed."""
+        if self.lasting:
+            with self.lock:
+                self._left += amount - self.in_batches.get(name, NOTHING)
+                self.in_batches[name] = amount
+
+    def take(self, name: str) -> Decimal | None:
+        """What is counted for that call, which is counted no more; None where nothing is."""
+        with self.lock:
+            amount = self.in_batches.pop(name, None)
+            self._left -= amount or NOTHING
+        return amount
+
+    def free(self, nonces: Collection[str]) -> None:
+        """Count no more what the calls of these batches may cost."""
+        found = [name for name in [*self.in_batches] if name.partition("-")[0] in nonces]
+        for name in found:
+            self.take(name)
+        if found:
+            self.release(NOTHING, NOTHING)
 
     def allow(self, cap: Decimal | None) -> None:
         """Set the cap, or take it off; those who wait for room look again."""
@@ -77,7 +109,7 @@ class Ledger:
 
     def ever(self, amount: Decimal) -> bool:
         """Whether the amount could fit if all that is under way cost nothing."""
-        return self.cap is None or self.spent + amount <= self.cap
+        return self.cap is None or self.bound + amount <= self.cap
 
 
 class Budget:
@@ -101,6 +133,29 @@ class Budget:
         """Set aside what a try of the task can cost at most; None where there is no room now."""
         return self.reserve(self._worst(task)) if self._ledgers else NOTHING
 
+    def take_over(self, task: Task, name: str) -> Decimal | None:
+        """As `hold`, of a call that was left in a batch: what is counted for it there gives it room."""
+        kept = [(ledger, amount) for ledger in self._ledgers if (amount := ledger.take(name))]
+        if (held := self.hold(task)) is None:
+            for ledger, amount in kept:
+                ledger.leave(name, amount)
+        return held
+
+    def leave(self, task: Task, name: str) -> None:
+        """A call goes on in a batch, whatever becomes of the run."""
+        for ledger in self._ledgers:
+            ledger.leave(name, self._worst(task))
+
+    def taken(self, name: str) -> None:
+        """A call that was left in a batch has ended."""
+        for ledger in self._ledgers:
+            ledger.take(name)
+
+    def free(self, nonces: Collection[str]) -> None:
+        """Nothing more comes of these batches."""
+        for ledger in self._ledgers:
+            ledger.free(nonces)
+
     def reserve(self, amount: Decimal) -> Decimal | None:
         """Set aside this amount; None where there is no room now."""
         with contextlib.ExitStack() as locks:
@@ -119,7 +174,7 @@ class Budget:
 
     def left(self) -> tuple[tuple[str, Decimal, Decimal], ...]:
         """Each cap: its name, the cap, and what no ended try has spent of it."""
-        capped = [(each.name, each.cap, each.spent) for each in self._ledgers]
+        capped = [(each.name, each.cap, each.bound) for each in self._ledgers]
         return tuple((name, cap, cap - spent) for name, cap, spent in capped if cap is not None)
 
     def never(self, task: Task) -> str:

@@ -100,6 +100,7 @@ class Creating:
         """Write down that its requests may be asked anew."""
         with contextlib.suppress(OSError):  # then it stays open: better asked about than paid twice
             self._ledger.dropped(batch.entry, why)
+        self._records.over(batch.entry.nonce)
 
     async def lock(self, queue: Queue) -> None:
         """Be the only one who sends, of all kernels that use the file."""
@@ -200,9 +201,9 @@ class Creating:
                 return
             unknown = f"it is not known whether batch {entry.nonce} was taken; run the cell again"
             self._run.batches.remove(batch)
-            for task in list(batch.tasks.values()):
+            for name, task in list(batch.tasks.items()):
                 why = replace(fault, message=f"{fault.message}; {unknown}")
-                self._records.left(task, why, "", batch.sent)
+                self._records.left(name, task, why, "", batch.sent)
                 await self._waiting.breathe()
             return
         batch.status = "waiting" if entry.untaken else "looked for"

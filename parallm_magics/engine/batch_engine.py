@@ -79,6 +79,8 @@ class _BatchRun:
             await self._read()
             with contextlib.suppress(OSError):  # what is written needs it more: that is told
                 self._run.ledger.close_answered()
+                closed = (each.nonce for each in self._run.ledger.batches() if each.closed)
+                records.over(*closed)
             await self._sort([*records.todo.values()])
             await self._following.settle()
             while records.todo:
@@ -90,6 +92,10 @@ class _BatchRun:
         except Stopped:
             await self._leave()
         finally:
+            for batch in self._run.batches:  # of a run that breaks off: else they have been left
+                for name, task in batch.tasks.items():
+                    if task.index in records.todo:
+                        records.goes_on(name, task)
             records.give_up()
             for each in off:
                 each()
@@ -175,8 +181,8 @@ class _BatchRun:
         for batch in self._run.batches:
             batch.status = "left"
             why = f"in batch {batch.entry.named}; {GOES_ON}"
-            for task in batch.tasks.values():
-                self._records.left(task, Fault("cancelled", why), batch.entry.id, batch.began)
+            for name, task in batch.tasks.items():
+                self._records.left(name, task, Fault("cancelled", why), batch.entry.id, batch.began)
                 await self._waiting.breathe()
         for task in list(self._records.todo.values()):
             if self._job.rules.drain:

@@ -51,8 +51,8 @@ class Following:
         now, records = self._run.clock.now(), self._records
         # Told of before others run: a stop leaves its calls in it.
         self._run.batches.append(RunBatch.taken_up(entry, queue, tasks, now))
-        for task in tasks.values():
-            records.hold_anyway(task)
+        for name, task in tasks.items():
+            records.hold_anyway(task, name)
             records.tell(Event("started", task.index, records.at, task=task))
             await self._waiting.breathe()
 
@@ -81,6 +81,7 @@ class Following:
         if entry.closed.startswith("dropped"):
             why = f"batch {entry.named} was dropped; run the cell again to send its requests anew"
             await self._give_up(batch, Fault("cancelled", why))
+            self._records.over(entry.nonce)
         elif not entry.id:
             try:
                 await self._creating.settle(batch)
@@ -229,14 +230,15 @@ class Following:
         if status == "done":
             with contextlib.suppress(OSError):  # then it is read again another time
                 self._ledger.collected(batch.entry)
+        self._records.over(batch.entry.nonce)
         batch.over(status)
         self._over(batch)
 
     async def _give_up(self, batch: RunBatch, fault: Fault) -> None:
         """Its calls end for this run; the batch may go on, and another run may still collect it."""
         batch.status, batch.note = "left", fault.message
-        for task in list(batch.tasks.values()):
-            self._records.left(task, fault, batch.entry.id, batch.began)
+        for name, task in list(batch.tasks.items()):
+            self._records.left(name, task, fault, batch.entry.id, batch.began)
             await self._waiting.breathe()
         batch.tasks.clear()
         self._over(batch)

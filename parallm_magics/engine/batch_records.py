@@ -33,6 +33,7 @@ class BatchRecords:
         self.outlook = Outlook(job.rules, job.stop, job.accounts.budget)
         self.todo: dict[int, Task] = {}
         self._held: dict[int, Decimal] = {}
+        self._names: dict[int, str] = {}  # of what was sent before
         self._short: set[int] = set()  # for which there was no room
 
     @property
@@ -60,9 +61,10 @@ class BatchRecords:
         self._held[task.index] = held
         return None
 
-    def hold_anyway(self, task: Task) -> None:
-        """Set aside what a call that was sent before can cost, as far as there is room."""
-        held = self._job.accounts.budget.hold(task)
+    def hold_anyway(self, task: Task, name: str) -> None:
+        """Set aside what a call that was sent before, by that name, can cost, as far as there is room."""
+        self._names[task.index] = name
+        held = self._job.accounts.budget.take_over(task, name)
         self._held[task.index] = NOTHING if held is None else held
         if held is None:
             self._short.add(task.index)
@@ -74,6 +76,7 @@ class BatchRecords:
     def release(self, task: Task) -> None:
         """Nothing of what was set aside was spent."""
         self._short.discard(task.index)
+        self._free(task)
         held = self._held.pop(task.index, None)
         if held is not None:
             self._job.accounts.budget.settle(held, NOTHING)
@@ -106,6 +109,7 @@ class BatchRecords:
         last = Try(end, fault, now - sent, measured=True, value=value)
         worker.tries.append(last)
         worker.held = self._held.pop(task.index, None)
+        self._free(task)
         accounts = self._job.accounts
         accounts.charge(worker, last)
         self._end(task, _in(batch, accounts.record(worker, now, fault)))
@@ -115,11 +119,12 @@ class BatchRecords:
         self.release(task)
         self._end(task, self._stopped(task, fault, None))
 
-    def left(self, task: Task, fault: Fault, batch: str, sent: float) -> None:
+    def left(self, name: str, task: Task, fault: Fault, batch: str, sent: float) -> None:
         """End a call that goes on in its batch, for this run; what it will cost is not known.
 
         This is no outcome: nothing of it is recorded, so that the answer can be.
         """
+        self.goes_on(name, task)
         self.release(task)
         record = _in(batch, self._stopped(task, fault, sent))
         if not record.simulated:
@@ -131,6 +136,20 @@ class BatchRecords:
         """The run breaks off: give back what was set aside."""
         for task in list(self.todo.values()):
             self.release(task)
+
+    def goes_on(self, name: str, task: Task) -> None:
+        """Count in caps that outlive the run what a call may cost that is left in its batch."""
+        self._names.pop(task.index, None)
+        if not self._job.routes.provider(task.model).simulated:
+            self._job.accounts.budget.leave(task, name)
+
+    def over(self, *nonces: str) -> None:
+        """Nothing more comes of these batches."""
+        self._job.accounts.budget.free(frozenset(nonces))
+
+    def _free(self, task: Task) -> None:
+        if name := self._names.pop(task.index, ""):
+            self._job.accounts.budget.taken(name)
 
     def _stopped(self, task: Task, fault: Fault, sent: float | None) -> Record:
         worker = self._worker(task, sent)

@@ -12,6 +12,8 @@ from parallm_magics import display
 from parallm_magics.cell.blocks import Token
 from parallm_magics.core.batch_entries import BatchEntry
 from parallm_magics.core.batches import BatchState
+from parallm_magics.core.tasks import Record
+from parallm_magics.engine.accounts import NOTHING
 from parallm_magics.errors import OptionError, nearest, then
 from parallm_magics.patterns import batch_commands
 from parallm_magics.patterns.shown import Picture
@@ -96,10 +98,15 @@ def cancel(session: Any, ids: Sequence[str]) -> None:
 def collect(session: Any, ids: Sequence[str]) -> None:
     """Record the answers of a batch that has ended, without the cell that asked for them."""
     name = _only(ids, "collect ID")
-    done = session.waited(
-        batch_commands.collect(session.recordings, session.clients, name, session.book)
-    )
+
+    def book(record: Record) -> None:
+        session.spend.add(record)
+        session.ledger.release(NOTHING, record.cost or NOTHING)
+
+    done = session.waited(batch_commands.collect(session.recordings, session.clients, name, book))
     told = f"{done.answers:,} answers recorded, {done.failed:,} requests failed"
+    if not done.missing:
+        session.ledger.free({done.entry.nonce})
     lack = f", {done.missing:,} results are missing" if done.missing else ""
     print(f"batch {done.entry.named}: {told}{lack}")
 
@@ -117,6 +124,7 @@ def adopt(session: Any, ids: Sequence[str]) -> None:
 def drop(session: Any, ids: Sequence[str]) -> None:
     """Give a batch up: its requests are sent again when a cell asks for them."""
     entry = batch_commands.drop(session.recordings, _only(ids, "drop ID"))
+    session.ledger.free({entry.nonce})
     paid = f"; the provider goes on with {entry.id} and charges for it" if entry.id else ""
     print(f"batch {entry.named} is dropped: a cell that needs its answers sends them again{paid}")
 

@@ -20,7 +20,7 @@ from parallm_magics.cluster.connection import Connection
 from parallm_magics.core import user_code
 from parallm_magics.core.tasks import Record, Usage
 from parallm_magics.core.user_code import UserCodeInterrupted
-from parallm_magics.engine.accounts import NOTHING, Ledger
+from parallm_magics.engine.accounts import Ledger
 from parallm_magics.engine.cancel_token import unless_stopped
 from parallm_magics.engine.rate_limits import RateLimits
 from parallm_magics.errors import UnfinishedError
@@ -115,7 +115,7 @@ class Session:
         self._interrupts, self._cells = interrupts, cells
         self.clients = Clients()
         self.rate_limits = RateLimits()
-        self.ledger = Ledger("session_max_cost")
+        self.ledger = Ledger("session_max_cost", lasting=True)
         self.spend = Spend()
         self.recordings = from_environment()
         self.dask = Connection()
@@ -227,11 +227,6 @@ class Session:
             anew: whether a file that is named again forgets what cells have used of it.
         """
         self.recordings = reopened(self.recordings, path, mode, anew=anew)
-
-    def book(self, record: Record) -> None:
-        """Count what has come without a run, as from a batch that is collected by command."""
-        self.spend.add(record)
-        self.ledger.release(NOTHING, record.cost or NOTHING)
 
     def close(self) -> None:
         """Stop what runs, then give the clients back, each loop's own on that loop."""

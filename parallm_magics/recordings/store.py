@@ -20,6 +20,7 @@ from parallm_magics.recordings.misses import Entry, difference
 from parallm_magics.recordings.modes import VARIABLE, Mode, forced, from_variable, offline
 from parallm_magics.recordings.request_key import key_of, request_of
 
+SENDING = "a batch is being sent, so it was not changed; prune it later"
 SHOWN = 3  # damaged lines that a warning names
 PART = 1 << 20  # bytes that are taken in within some 10 ms
 
@@ -150,11 +151,7 @@ class Recordings:
         self._add(front, entry_of(task, record, front, request))
 
     def add_unasked(self, front: Front, task: Task, record: Record, after: int = 0) -> bool:
-        """Keep an answer of which only the request's key is known, unless one stands below that line.
-
-        Returns:
-            whether none did.
-        """
+        """Keep an answer of which only the key is known, unless one stands below that line; whether none did."""
         with self._lock:
             known = self._file.index.success(front.key, front.sample)
         if is_new := known is None or known.number <= after:
@@ -209,8 +206,7 @@ class Recordings:
                 raise ParallmError(self.notices.about("it cannot be written and was not changed"))
             try:
                 if not self.batch_lines.is_held(at_end):
-                    sending = "a batch is being sent, so it was not changed; prune it later"
-                    raise ParallmError(self.notices.about(sending))
+                    raise ParallmError(self.notices.about(SENDING))
                 self._file.look()
                 used, index = self._used, self._file.index
                 stay = [p for p in index.places if (p.front.key, p.front.sample) in used]

@@ -17,7 +17,6 @@ from virtual_time import run_virtual
 
 from parallm_magics.core.batches import BatchResult
 from parallm_magics.core.provider import Reply
-from parallm_magics.core.tasks import Record
 from parallm_magics.engine.accounts import Ledger
 from parallm_magics.errors import ParallmError
 from parallm_magics.notebook import batches_command
@@ -172,19 +171,23 @@ def test_what_is_collected_by_command_counts_in_the_session_once(
     fake = left_alone(path)
     fake.made["batch_0"].status = "ended"
     lost = fake.made["batch_0"].results.pop()
-    booked: list[Record] = []
+    spend = Spend()
     session = SimpleNamespace(
         recordings=Recordings(path),
         clients=clients(fake),
         waited=lambda asking: run_virtual(asking)[0],
-        book=booked.append,
+        spend=spend,
+        ledger=Ledger("session_max_cost", lasting=True),
     )
+    [entry] = batch_commands.batches_in(session.recordings)
+    session.ledger.leave(f"{entry.nonce}-{'0' * 32}-0", Decimal(1))
     batches_command.collect(session, ["batch_0"])
     assert "1 results are missing" in capsys.readouterr().out
-    assert [record.usage for record in booked] == [USED] * 2
+    assert (spend.calls, spend.usage) == (2, USED + USED)
     fake.made["batch_0"].results.append(lost)
     batches_command.collect(session, ["batch_0"])
-    assert [record.batch for record in booked] == ["batch_0"] * 3
+    assert spend.calls == 3
+    assert not session.ledger.in_batches
 
 
 def test_answers_that_no_call_of_a_run_asks_for_count_in_the_session() -> None:

@@ -472,6 +472,62 @@ def test_an_interrupt_gives_back_what_was_set_aside(path: Path) -> None:
     assert [len(made.tasks) for made in fake.made.values()] == [3, 2]
 
 
+def test_what_goes_on_in_a_batch_counts_in_a_cap_that_outlives_the_run(path: Path) -> None:
+    """Another cell cannot spend it; the cell that takes the batch up again finds room for it."""
+    fake = FakeBatches(seconds=100)
+    _, ledger = budget(5)
+    ledger.lasting = True
+    cap = Budget([ledger], lambda task: CENT)
+    run_virtual(Kernel(fake, path).run(tasks(3), budget=cap, after=interrupt(10)))
+    assert (ledger.held, ledger.spent, ledger.bound) == (0, 0, 3 * CENT)
+    assert cap.reserve(3 * CENT) is None
+    assert cap.left() == (("--max-cost", 5 * CENT, 2 * CENT),)
+    fake.seconds = 50
+    records, _ = run_virtual(Kernel(fake, path).run(tasks(5), budget=cap))
+    assert statuses(records) == ["ok"] * 5
+    assert len(fake.made) == 2
+    assert ledger.bound == ledger.spent == sum(record.cost or 0 for record in records)
+    assert (ledger.held, ledger.in_batches) == (0, {})
+
+
+def test_a_run_that_breaks_off_leaves_its_batches_in_the_cap(path: Path) -> None:
+    """What another kernel has closed meanwhile counts no more."""
+    fake = FakeBatches(seconds=100)
+    _, ledger = budget(5)
+    ledger.lasting = True
+    cap = Budget([ledger], lambda task: CENT)
+
+    async def broken_off() -> None:
+        run = asyncio.ensure_future(Kernel(fake, path).run(tasks(3), budget=cap))
+        await asyncio.sleep(10)
+        run.cancel()
+        await asyncio.wait({run})
+
+    run_virtual(broken_off())
+    assert (ledger.held, ledger.bound) == (0, 3 * CENT)
+    other = FileLedger(Recordings(path))
+    other.dropped(other.batches()[0], "by command")
+    fake.seconds = 0
+    records, _ = run_virtual(Kernel(fake, path).run(tasks(3), budget=cap))
+    assert ledger.bound == ledger.spent == sum(record.cost or 0 for record in records)
+
+
+def test_a_batch_that_is_left_twice_counts_once(path: Path) -> None:
+    """Also where the cap has no room for it any more; what ends of it is counted as spent."""
+    fake = FakeBatches(seconds=100)
+    _, ledger = budget(5)
+    ledger.lasting = True
+    cap = Budget([ledger], lambda task: CENT)
+    for cents in (5, 1):
+        ledger.allow(cents * CENT)
+        run_virtual(Kernel(fake, path).run(tasks(3), budget=cap, after=interrupt(10)))
+        assert (ledger.held, ledger.bound) == (0, 3 * CENT)
+    fake.seconds = 0
+    records, _ = run_virtual(Kernel(fake, path).run(tasks(3), budget=cap))
+    assert statuses(records) == ["ok"] * 3
+    assert ledger.bound == ledger.spent == sum(record.cost or 0 for record in records)
+
+
 def test_once_too_few_can_succeed_nothing_more_is_sent(path: Path) -> None:
     """As for usual calls."""
     fake = FakeBatches(
