@@ -99,11 +99,13 @@ def collect(session: Any, ids: Sequence[str]) -> None:
     """Record the answers of a batch that has ended, without the cell that asked for them."""
     name = _only(ids, "collect ID")
 
-    def book(record: Record) -> None:
+    def count_paid(record: Record) -> None:
         session.spend.add(record)
         session.ledger.release(NOTHING, record.cost or NOTHING)
 
-    done = session.waited(batch_commands.collect(session.recordings, session.clients, name, book))
+    done = session.waited(
+        batch_commands.collect(session.recordings, session.clients, name, count_paid)
+    )
     told = f"{done.answers:,} answers recorded, {done.failed:,} requests failed"
     if not done.missing:
         session.ledger.free({done.entry.nonce})

@@ -129,12 +129,12 @@ async def collect(
     store: Recordings | None,
     clients: Clients,
     name: str,
-    book: Callable[[Record], None] | None = None,
+    count_paid: Callable[[Record], None] | None = None,
 ) -> Collected:
     """Record the answers of a batch that has ended, whether or not a cell is there that asks for them.
 
     Args:
-        book: hears the record of each answer that was not recorded before.
+        count_paid: hears the record of each answer that was not recorded before.
 
     Raises:
         ParallmError: there is no such batch, it has not ended, or its results cannot be read.
@@ -144,7 +144,7 @@ async def collect(
     if not entry.id:
         raise ParallmError(f"batch {entry.nonce} has no id yet; run the cell again to find it")
     api = await _api(clients, entry)
-    keep, read, answers, problem = stray_of(ledger, book), set[str](), 0, ""
+    keep, read, answers, problem = stray_of(ledger, count_paid), set[str](), 0, ""
     known = frozenset(entry.asked)
     try:
         state = await api.state(entry.id)

@@ -16,11 +16,11 @@ from parallm_magics.providers import bill, registry
 from parallm_magics.recordings.batch_ledger import FileLedger
 
 
-def stray_of(ledger: FileLedger, book: Callable[[Record], None] | None = None) -> Stray:
+def stray_of(ledger: FileLedger, count_paid: Callable[[Record], None] | None = None) -> Stray:
     """What keeps such an answer under its request's key, so that a cell that asks for it is served.
 
     Args:
-        book: hears the record of each that was not recorded before.
+        count_paid: hears the record of each that was not recorded before.
     """
 
     def keep(batch: BatchEntry, asked: Asked, reply: Reply) -> None:
@@ -43,8 +43,8 @@ def stray_of(ledger: FileLedger, book: Callable[[Record], None] | None = None) -
             adapted=end.adapted,
             batch=batch.id,
         )
-        if ledger.keep(batch, asked, task, record) and book is not None:
-            book(record)
+        if ledger.keep(batch, asked, task, record) and count_paid is not None:
+            count_paid(record)
 
     return keep
 

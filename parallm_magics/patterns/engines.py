@@ -39,7 +39,7 @@ def _in_batches(plan: Plan, context: RunContext) -> Engine:
 
     refuse_unbatchable(plan, context)
     ledger = FileLedger(context.recordings)
-    return BatchEngine(ledger, stray_of(ledger, context.book), sends=not context.collects)
+    return BatchEngine(ledger, stray_of(ledger, context.count_paid), sends=not context.collects)
 
 
 def _on_a_cluster(plan: Plan, context: RunContext) -> Engine:

@@ -62,7 +62,7 @@ class RunContext:
     collects: bool = False
     renew: Renew = of_its_own
 
-    def book(self, record: Record) -> None:
+    def count_paid(self, record: Record) -> None:
         """Count a record that came without a call of the run, in all caps but the run's own."""
         for ledger in self.ledgers:
             ledger.release(NOTHING, record.cost or NOTHING)

@@ -195,5 +195,5 @@ def test_answers_that_no_call_of_a_run_asks_for_count_in_the_session() -> None:
     ledger, spend = Ledger("session_max_cost"), Spend()
     context = RunContext(clients(FakeBatches()), ledgers=(ledger,), spent=spend.add)
     record = tasks(1)[0].ended("ok", usage=USED, cost=Decimal("0.5"))
-    context.book(record)
+    context.count_paid(record)
     assert (ledger.spent, ledger.held, spend.cost) == (Decimal("0.5"), 0, Decimal("0.5"))
