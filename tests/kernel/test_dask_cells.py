@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -186,7 +187,9 @@ def test_the_live_table_tells_of_the_workers_of_the_cluster(
     server.script("slow", Act(delay=0.3))
     cell = mapped(kernel, "slow", more="-c 10")
     drawn = [html for _, html in updates(cell)]
-    assert any("2 cluster workers, 10 calls under way" in html for html in drawn), drawn[-1:]
+    # How many are under way at a moment that is drawn depends on the machine.
+    said = re.compile(r"2 cluster workers, \d+ calls under way")
+    assert any(said.search(html) for html in drawn), drawn[-3:]
     assert any("Workers of the cluster" in html for html in drawn)
 
 
