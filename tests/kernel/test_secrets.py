@@ -89,13 +89,14 @@ def test_the_key_is_in_no_interrupt(
 
 def test_a_bug_of_ours_shows_no_key(kernel: Kernel, dialect: str) -> None:
     """A stack with its locals, from an exception that nobody expected, holds no key either."""
-    kernel.run(
-        "import parallm_magics.patterns.workers as w\n"
-        "before = w.bill.price\n"
+    broken = kernel.run(
+        "from parallm_magics.providers import bill\n"
+        "before = bill.price\n"
         "def bug(*args): raise ZeroDivisionError\n"
-        "w.bill.price = bug"
+        "bill.price = bug"
     )
+    assert not broken.error
     cell = kernel.run(f"%%fanout -m {dialect}:m\n{BLOCK}")
-    kernel.run("w.bill.price = before")
+    kernel.run("bill.price = before")
     assert cell.reply["status"] == "error"
     hidden(kernel)
