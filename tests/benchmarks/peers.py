@@ -11,11 +11,12 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import distributions, version
 from pathlib import Path
+from typing import Any
 
 from bench import MODELS, PACKAGES, load, processor
 from rounds import Line, side
@@ -188,6 +189,7 @@ def row(line: Line, work: Work) -> str:
     return f"| {' | '.join(cells)} |"
 
 
+TITLE = "## "
 HEAD = (
     "| SDK | system | seconds | × ideal | CPU ms a call | lag, ms | stalled | messages | kB "
     "| to idle, ms | kept | sent | first, s |\n"
@@ -195,17 +197,30 @@ HEAD = (
 )
 
 
-def section(work: Work, lines: Sequence[Line]) -> str:
+def section(work: Work, lines: Sequence[Line], rounds: int, before: str) -> str:
     """The table of one kind of work."""
     return "\n".join(
         [
-            f"## {work.name[:1].upper()}{work.name[1:]}\n",
+            f"{TITLE}{titled(work)}\n",
             f"{work.about} Ideal: {work.limit:.2f} s.\n",
             HEAD,
             *(row(line, work) for line in lines),
-            "",
+            f"\n{datetime.now(UTC):%Y-%m-%d}, {rounds} rounds, load average before {before}, after {load()}.\n",
         ]
     )
+
+
+def titled(work: Work) -> str:
+    """The title of a work's table."""
+    return f"{work.name[:1].upper()}{work.name[1:]}"
+
+
+def kept(results: Path) -> dict[str, str]:
+    """The tables of works that were measured before and have today's columns, by their titles."""
+    text = results.read_text() if results.exists() else ""
+    _, *parts = text.split(f"\n{TITLE}")
+    tables = {part.partition("\n")[0]: f"{TITLE}{part.strip()}\n" for part in parts}
+    return {title: table for title, table in tables.items() if HEAD in table}
 
 
 @contextmanager
@@ -254,29 +269,38 @@ def measured(works: Sequence[Work], site: str, rounds: int) -> Iterator[tuple[Wo
                 yield work, lines
 
 
-def drawn(found: Iterable[tuple[Work, Sequence[Line]]]) -> str:
+def drawn(tables: Mapping[str, str]) -> str:
     """What the plot needs, as JSON."""
+    titles = {titled(work): PICTURED.get(work.name, "") for work in (*panels(), *others())}
+    pictured = [title for title in titles if title in tables and titles[title]]
     return json.dumps(
         [
-            {
-                "title": PICTURED.get(work.name, work.name),
-                "bars": [
-                    {
-                        "system": line.system,
-                        "dialect": line.dialect,
-                        "ratio": line.median(lambda ran: ran.seconds) / work.limit,
-                        "kept": line.median(lambda ran: ran.kept)
-                        / (work.can_be_kept or work.calls),
-                    }
-                    for line in lines
-                ],
-            }
-            for work, lines in found
+            {"title": titles[title], "bars": [*map(bar, rows_of(tables[title]))]}
+            for title in pictured or tables
         ]
     )
 
 
-def heading(site: str, rounds: int, before: str) -> str:
+def rows_of(table: str) -> list[list[str]]:
+    """The cells of each row of a work's table."""
+    rows = table.partition(HEAD)[2].strip().partition("\n\n")[0].splitlines()
+    return [[cell.strip() for cell in row.strip("| ").split(" | ")] for row in rows]
+
+
+def bar(cells: Sequence[str]) -> dict[str, Any]:
+    """A row of a table as the plot needs it."""
+    names = [name.strip() for name in HEAD.partition("\n")[0].strip("| ").split("|")]
+    said = dict(zip(names, cells, strict=True))
+    there, _, of = said["kept"].partition(" of ")
+    return {
+        "system": said["system"].partition(" (hung")[0],
+        "dialect": said["SDK"],
+        "ratio": float(said["× ideal"]),
+        "kept": float(there) / float(of),
+    }
+
+
+def heading(site: str) -> str:
     """What was compared, on what."""
     peers = {d.name: d.version for d in distributions(path=[site])}
     names = [f"{name} {version(name)}" for name in PACKAGES]
@@ -284,8 +308,7 @@ def heading(site: str, rounds: int, before: str) -> str:
     return (
         f"# {OURS.name} beside its peers\n\n{ABOUT}\n\n{SYSTEMS_ABOUT}\n\n{COLUMNS_ABOUT}\n\n"
         f"{datetime.now(UTC):%Y-%m-%d}, Python {platform.python_version()}, {', '.join(names)}; "
-        f"{os.cpu_count()} CPUs ({processor()}), {platform.system()}; {rounds} rounds, load average "
-        f"before {before}, after {load()}.\n\n"
+        f"{os.cpu_count()} CPUs ({processor()}), {platform.system()}.\n\n"
         "<picture>\n"
         '  <source media="(prefers-color-scheme: dark)" '
         'srcset="../../notebooks/images/peers-dark.png">\n'
@@ -299,24 +322,28 @@ def main() -> None:
     """Install, measure, print and write."""
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--rounds", type=int, default=5)
-    options.add_argument("--only", nargs="*", help="the work's names")
+    options.add_argument("--only", nargs="*", help="the work's names; what others gave stays")
+    options.add_argument("--missing", action="store_true", help="works that have no figures yet")
     options.add_argument("--results", type=Path, default=RESULTS)
     options.add_argument("--pictures", type=Path, default=PICTURES, help="a folder")
     given = options.parse_args()
-    works = [w for w in (*panels(), *others()) if not given.only or w.name in given.only]
+    every, tables = (*panels(), *others()), kept(given.results)
+    works = [work for work in every if not given.only or work.name in given.only]
+    if given.missing:
+        works = [work for work in works if titled(work) not in tables]
     # Ended from outside, the kernels and the temporary environment go too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-    found: list[tuple[Work, list[Line]]] = []
-    parts, before = [], load()
     with installed(*PEERS, *PLOT) as (python, site):
+        before = load()
         for work, lines in measured(works, site, given.rounds):
-            found.append((work, lines))
-            parts.append(section(work, lines))
-            print(parts[-1], flush=True)
-            given.results.write_text(heading(site, given.rounds, before) + "\n".join(parts))
+            tables[titled(work)] = section(work, lines, given.rounds, before)
+            print(tables[titled(work)], flush=True)
+            inside = [tables[titled(each)] for each in every if titled(each) in tables]
+            given.results.write_text(heading(site) + "\n".join(inside))
+            before = load()
         subprocess.run(
             [python, str(HERE / "peers_plot.py"), str(given.pictures)],
-            input=drawn([pair for pair in found if pair[0].name in PICTURED] or found),
+            input=drawn(tables),
             text=True,
             check=True,
         )
