@@ -212,7 +212,7 @@ def test_typed_cells_run_as_pasted_ones(chromium: Browser, lab: Lab) -> None:
     fanout = next(cell for cell in of_pages() if cell.startswith("%%fanout -o review"))
     guarded = next(
         cell
-        for cell in of_lesson(PROJECT / "notebooks/guardrails.ipynb")
+        for cell in of_lesson(PROJECT / "notebooks/07_guardrails.ipynb")
         if "%guardrail privacy" in cell
     )
     setup = (

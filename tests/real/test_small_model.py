@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 from slack import with_slack
-from small_model import SLOTS, SmallModel
+from small_model import NAME, SLOTS, SmallModel
 
 from parallm_magics import FanoutRun, StudyRun, VoteRun, fanout, vote
 
@@ -166,7 +166,7 @@ def test_the_tally_follows_the_models_own_odds(served: SmallModel) -> None:
     [choice] = served.ask(
         "POST",
         "v1/chat/completions",
-        model="smol",
+        model=NAME,
         messages=[{"role": "user", "content": question}],
         max_tokens=1,
         logprobs=True,

@@ -38,71 +38,74 @@ def _of(kind: str, cell: int, old: str, new: str, *red: int) -> Mutation:
 
 
 MUTATIONS: dict[str, tuple[Mutation, ...]] = {
-    "quickstart": (
+    "01_quickstart": (
         _of("answer", 1, "`comp` is first the list", "`comp` is at first the list", 3, 4),
         _of("prompt", 7, "encouraged or discouraged?", "encouraged or rather discouraged?", 7, 8),
         _of("option", 9, " --stop clinch", "", 9),
         _of("option", 10, "accuracy=1&truth=BLOCK", "accuracy=1&truth=ALLOW", 10, 11),
     ),
-    "sectioning": (
+    "02_sectioning": (
         _of("answer", 1, "**SQL injection:** pass", "**Injection:** pass", 2),
         _of("prompt", 6, "Check every figure.", "Check each figure.", 6),
         _of("option", 9, " --each parts", " --each parts -n 2", 9, 21),
         _of("answer", 12, "the figures for it do not hold.", "the figures do not hold.", 13, 14),
         _of("option", 16, "-o partial", "--min-success 100% -o partial", 16),
     ),
-    "voting": (
+    "03_voting": (
         _of("answer", 1, "late.\\nANSWER: delivery", "late.\\nANSWER: contact", 2, 3),
         _of("prompt", 6, "polite or curt?", "polite or rather curt?", 6, 7),
         _of("option", 14, "--pick any --flag remove", "--pick plurality", 14, 15),
         _of("option", 17, "--pick median", "--pick mean", 17, 18),
         _of("answer", 19, '"no", "yes", "no"', '"no", "yes", "yes"', 20, 22),
     ),
-    "guardrails": (
+    "07_guardrails": (
         _of("answer", 1, "ANSWER: ALLOW", "ANSWER: BLOCK", 2, 3),
         _of("option", 5, "we do not talk about", "we cannot talk about", 5),
         _of("option", 8, "%guardrail privacy", "%guardrail privacy --on-error pass", 8, 9),
         _of("option", 11, "%section personal -n 3", "%section personal -n 5", 11, 12, 13),
         _of("prompt", 16, "Is it right?", "Is it correct?", 16),
     ),
-    "judges": (
+    "06_judges": (
         _of("option", 2, "-n 3", "-n 2", 2, 3),
         _of("answer", 4, "without a library: a plan.", "without a library: one plan.", 5, 6),
         _of("option", 14, "--score 1..10", "--score 1..20", 14),
         _of("prompt", 19, "Write a title for this text.", "Write a headline for this text.", 19),
     ),
-    "latency": (
+    "08_latency": (
         _of("prompt", 1, "the chapter about", "the part about", 1, 2, 5),
         _of("option", 4, "-c 2", "-c 3", 4, 5),
     ),
-    "correlated": (
+    "04_correlated": (
         _of("option", 4, "-t 0..1", "-t 0..0.5", 4),
         _of("prompt", 6, "Look at: gift", "Look at: kept", 7, 8),
     ),
-    "production": (
+    "09_production": (
         _of("answer", 0, 'return f"ANSWER: {topic}"', 'return f"ANSWER: {topic}."', 2),
         _of("option", 2, "--flag yes", "--flag no", 2, 3, 4),
         _of("prompt", 7, "Is this ticket urgent?", "Is this ticket really urgent?", 7),
         _of("option", 18, "--each inbox --batch", "--each ten --batch", 19),
     ),
-    "measuring": (
+    "05_measuring": (
         _of("prompt", 3, "What is this ticket about?", "What is that ticket about?", 3, 5, 6),
         _of("option", 4, " --compare {{BIG}}", "", 4, 5),
         _of("option", 11, " --weights learned", "", 12),
     ),
-    "checking": (_of("option", 0, "truth=contact", "truth=damage", 2, 3, 8, 9),),
+    "10_checking": (_of("option", 0, "truth=contact", "truth=damage", 2, 3, 8, 9),),
 }
 """Every kind of change, over all lessons."""
 
 
 def mutated(name: str, changes: Sequence[Mutation], folder: Path) -> Path:
-    """A copy of a lesson with these changes; its outputs are those of the lesson."""
+    """A copy of a lesson with these changes, and beside it what lies beside the lesson; its outputs are kept."""
     notebook = nbformat.read(NOTEBOOKS / f"{name}.ipynb", as_version=4)
     cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
     for change in changes:
         source = cells[change.cell].source
         assert source.count(change.old) == 1, (name, change)
         cells[change.cell].source = source.replace(change.old, change.new)
+    for beside in NOTEBOOKS.iterdir():
+        if beside.suffix != ".ipynb" and not (folder / beside.name).exists():
+            (folder / beside.name).symlink_to(beside)
     path = folder / f"{name}.ipynb"
     nbformat.write(notebook, path)
     return path

