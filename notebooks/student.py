@@ -2,6 +2,7 @@
 
     python notebooks/student.py FOLDER               every lesson
     python notebooks/student.py FOLDER 03_voting     only this one
+    python notebooks/student.py FOLDER --nbgrader    with solutions: the source of a course of nbgrader
     python notebooks/student.py --mark               write the metadata of exercises into the lessons
 
 Tags tell what an exercise consists of: `exercise` is the cell that students write, `check` the cell that tells whether
@@ -91,6 +92,7 @@ def for_students(notebook: Any) -> Any:
             cell.metadata.pop("jupyter", None)
         elif part == "explanation":
             cell.source = TEXT_STUB
+            cell.metadata.pop("tags")
         if cell.cell_type == "markdown":
             task = cell.source
     return copy
@@ -152,25 +154,32 @@ def write(folder: Path, names: Sequence[str] = ()) -> None:
     """Write the students' versions of these lessons, and what they need, into a folder."""
     found = dict(lessons(names))
     there = [f"{name}.ipynb" for name in found]
-    (folder / "recorded").mkdir(parents=True, exist_ok=True)
     for name, notebook in found.items():
         try:
             copy = for_students(marked(notebook, name))
         except FormError as error:
             raise SystemExit(f"{name}: {error}") from None
-        for cell in copy.cells:
-            if cell.cell_type == "markdown":
-                cell.source = unlinked(cell.source, there)
-        nbformat.write(copy, folder / f"{name}.ipynb")
-        recording = NOTEBOOKS / "recorded" / f"{name}.jsonl"
-        if recording.exists():
-            shutil.copyfile(recording, folder / "recorded" / recording.name)
-    for name in BESIDE:
-        if (NOTEBOOKS / name).is_dir():
-            shutil.copytree(NOTEBOOKS / name, folder / name, dirs_exist_ok=True)
-        elif (NOTEBOOKS / name).exists():
-            shutil.copyfile(NOTEBOOKS / name, folder / name)
-    print(f"{len(found)} lessons for students are in {folder}")
+        put(copy, name, folder, there)
+
+
+def write_for_nbgrader(folder: Path, names: Sequence[str] = ()) -> None:
+    """Write these lessons, with their solutions, as the source of a course of nbgrader: an assignment each."""
+    for name, notebook in lessons(names):
+        put(marked(notebook, name), name, folder / "source" / name, [f"{name}.ipynb"])
+
+
+def put(notebook: Any, name: str, folder: Path, there: Sequence[str]) -> None:
+    """Write a notebook into a folder, and beside it what it reads."""
+    (folder / "recorded").mkdir(parents=True, exist_ok=True)
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            cell.source = unlinked(cell.source, there)
+    nbformat.write(notebook, folder / f"{name}.ipynb")
+    for beside in (*BESIDE, f"recorded/{name}.jsonl"):
+        if (NOTEBOOKS / beside).is_dir():
+            shutil.copytree(NOTEBOOKS / beside, folder / beside, dirs_exist_ok=True)
+        elif (NOTEBOOKS / beside).exists():
+            shutil.copyfile(NOTEBOOKS / beside, folder / beside)
 
 
 def mark(names: Sequence[str] = ()) -> None:
@@ -187,6 +196,7 @@ def main(arguments: Sequence[str]) -> None:
     assert __doc__ is not None
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--mark", action="store_true", help="mark the exercises in the lessons")
+    parser.add_argument("--nbgrader", action="store_true", help="write the source of a course")
     parser.add_argument("folder", nargs="?", type=Path, metavar="FOLDER")
     parser.add_argument("lessons", nargs="*", metavar="LESSON")
     options = parser.parse_args(arguments)
@@ -195,7 +205,7 @@ def main(arguments: Sequence[str]) -> None:
     elif options.folder is None:
         parser.error("say into which FOLDER")
     else:
-        write(options.folder, options.lessons)
+        (write_for_nbgrader if options.nbgrader else write)(options.folder, options.lessons)
 
 
 if __name__ == "__main__":

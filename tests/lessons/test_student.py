@@ -2,35 +2,78 @@
 
 from __future__ import annotations
 
+import csv
 import re
+import shutil
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import pytest
 import student
 from exercises import WRONG
-from kernel import Kernel
+from kernel import Kernel, environment
+from lesson_form import read
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from paths import NOTEBOOKS
 
 CLEAN = "for _n in set(globals()) - _before: del globals()[_n]"
 
 
+def cell_of(notebook: Any, part: str) -> Any:
+    """The cell that is this part of the exercise."""
+    (found,) = (cell for cell in notebook.cells if student.part_of(cell) == part)
+    return found
+
+
+@pytest.fixture(scope="module")
+def handed_out(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder that a class gets."""
+    folder = tmp_path_factory.mktemp("class")
+    student.write(folder)
+    return folder
+
+
+def test_students_find_neither_solutions_nor_outputs(handed_out: Path) -> None:
+    """Of no lesson."""
+    for name, solved in student.lessons():
+        given = nbformat.read(handed_out / f"{name}.ipynb", as_version=4)
+        nbformat.validate(given)
+        assert len(given.cells) == len(solved.cells)
+        for cell, before in zip(given.cells, solved.cells, strict=True):
+            assert not cell.get("outputs")
+            assert "solution" not in cell.metadata.get("tags", ())
+            if student.part_of(before) in ("exercise", "explanation"):
+                assert cell.source != before.source
+                assert student.BEGIN not in cell.source
+
+
+def test_students_find_what_the_lessons_need(handed_out: Path) -> None:
+    """Recordings, data and pictures; no link leads out of the folder."""
+    for path in (NOTEBOOKS / "recorded").glob("*.jsonl"):
+        assert (handed_out / "recorded" / path.name).read_bytes() == path.read_bytes()
+    assert (handed_out / "plots.py").exists()
+    for path in handed_out.glob("*.ipynb"):
+        text = path.read_text("utf-8")
+        for target in re.findall(r"\]\(([^)#:\s]+)", text):
+            assert (handed_out / target).exists(), f"{path.name} links to {target}"
+
+
 @pytest.mark.parametrize("name", WRONG)
-def test_a_check_is_red_until_the_answer_is_right(name: str, tmp_path: Path) -> None:
+def test_a_check_is_red_until_the_answer_is_right(name: str, handed_out: Path) -> None:
     """Red for what students find and for wrong answers, with one line that says why; then green."""
-    student.write(tmp_path, [name])
-    solved = nbformat.read(NOTEBOOKS / f"{name}.ipynb", as_version=4)
-    given = nbformat.read(tmp_path / f"{name}.ipynb", as_version=4)
-    (at,) = (i for i, cell in enumerate(given.cells) if student.part_of(cell) == "exercise")
-    check = next(cell for cell in given.cells[at:] if student.part_of(cell) == "check").source
-    solution = solved.cells[at].source
-    answers = [given.cells[at].source]
+    given = nbformat.read(handed_out / f"{name}.ipynb", as_version=4)
+    exercise, check = cell_of(given, "exercise"), cell_of(given, "check").source
+    solution = cell_of(read(name), "exercise").source
+    answers = [exercise.source]
     for old, new in WRONG[name]:
         assert solution.count(old) == 1, f"the solution does not hold {old!r} once"
         answers.append(solution.replace(old, new))
     with Kernel(PARALLM_LIVE="0") as kernel:
-        kernel.run(f"%cd -q {tmp_path}")
-        for cell in given.cells[:at]:
+        kernel.run(f"%cd -q {handed_out}")
+        for cell in given.cells[: given.cells.index(exercise)]:
             if cell.cell_type == "code":
                 ran = kernel.run(cell.source)
                 assert not ran.error or "raises-exception" in cell.metadata.get("tags", ()), ran
@@ -39,9 +82,83 @@ def test_a_check_is_red_until_the_answer_is_right(name: str, tmp_path: Path) -> 
             kernel.run(answer)
             why = kernel.run(check).of("error")
             assert why, f"the check accepts:\n{answer}"
-            assert re.search(r"^AssertionError", why[0]["ename"]), why
-            assert 10 < len(why[0]["evalue"]) < 160, why[0]["evalue"]
-            assert "\n" not in why[0]["evalue"]
+            assert why[0]["ename"] == "AssertionError", f"{why[0]['evalue']} for:\n{answer}"
+            assert 10 < len(why[0]["evalue"].splitlines()[0]) == len(why[0]["evalue"]) < 160
             kernel.run(CLEAN)
-        assert not kernel.run(solution).error
-        assert kernel.run(check).stream() == "right\n"
+        ran = kernel.run(solution)
+        assert not ran.error, ran.error
+        assert kernel.run(check).stream().endswith("right\n")
+
+
+def test_nbgrader_takes_out_the_same() -> None:
+    """Its own tool leaves what ours leaves; only a magic's cell begins with what the task shows."""
+    pytest.importorskip("nbgrader")
+    from nbgrader.nbgraderformat.v3 import MetadataValidatorV3
+    from nbgrader.preprocessors.clearsolutions import ClearSolutions
+
+    for name, notebook in student.lessons():
+        solved = student.marked(notebook, name)
+        MetadataValidatorV3().validate_nb(solved)
+        given = student.for_students(solved)
+        magic = [student.is_magic(cell.source) for cell in solved.cells]
+        cleared, _ = ClearSolutions().preprocess(solved, {})
+        for ours, theirs, whole in zip(given.cells, cleared.cells, magic, strict=True):
+            if whole and student.part_of(ours) == "exercise":
+                assert theirs.source == student.CODE_STUB
+            else:
+                assert theirs.source == ours.source
+
+
+def test_nbgrader_grades_a_class(tmp_path: Path) -> None:
+    """The whole way: what is right gets the points of its check, what was handed out gets none."""
+    pytest.importorskip("nbgrader")
+    name = "03_voting"
+    student.write_for_nbgrader(tmp_path, [name])
+
+    def nbgrader(*arguments: str) -> None:
+        command = [sys.executable, "-m", "nbgrader", *arguments]
+        env = environment(tmp_path, PARALLM_LIVE="0")
+        done = subprocess.run(
+            command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+
+    nbgrader("generate_assignment", name)
+    for who in ("ada", "ben"):
+        shutil.copytree(tmp_path / "release" / name, tmp_path / "submitted" / who / name)
+    answer = tmp_path / "submitted" / "ada" / name / f"{name}.ipynb"
+    handed_in = nbformat.read(answer, as_version=4)
+    cell_of(handed_in, "exercise").source = cell_of(read(name), "exercise").source
+    nbformat.write(handed_in, answer)
+    nbgrader("autograde", name)
+    nbgrader("export")
+    with (tmp_path / "grades.csv").open() as file:
+        scores = {row["student_id"]: float(row["score"]) for row in csv.DictReader(file)}
+    assert scores == {"ada": 2, "ben": 0}
+
+
+@pytest.mark.parametrize(
+    ("task", "solution", "told"),
+    [
+        pytest.param("No block.", "x = 1", "neither '### BEGIN", id="nothing to begin with"),
+        pytest.param("No block.", "### BEGIN SOLUTION\nx = 1", "no '### END", id="no end"),
+        pytest.param(
+            "```\n%%vote\n```", "%%vote\n### BEGIN SOLUTION", "part of the prompt", id="in a magic"
+        ),
+    ],
+)
+def test_a_solution_that_cannot_be_taken_out_is_an_error(
+    task: str, solution: str, told: str
+) -> None:
+    """It is never handed out by mistake."""
+    cell = new_code_cell(solution, metadata={"tags": ["exercise", "solution"]})
+    notebook = new_notebook(cells=[new_markdown_cell(task), cell])
+    with pytest.raises(student.FormError, match=told):
+        student.for_students(notebook)
+
+
+def test_marked_lines_of_python_become_the_stub() -> None:
+    """What stands around them stays, indented as it was."""
+    solution = "def f(x):\n    ### BEGIN SOLUTION\n    return x\n    ### END SOLUTION\n\n\nf(1)"
+    stub = "def f(x):\n    # YOUR CODE HERE\n    raise NotImplementedError()\n\n\nf(1)"
+    assert student.begun(solution, "") == stub
