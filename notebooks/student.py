@@ -141,18 +141,23 @@ def unlinked(text: str, there: Sequence[str]) -> str:
     return LINK.sub(lambda found: found[0] if found[2] in there else found[1], text)
 
 
-def lessons(names: Sequence[str] = ()) -> Iterator[tuple[str, Any]]:
+def names() -> list[str]:
+    """The names of all lessons, in order."""
+    return [path.stem for path in sorted(NOTEBOOKS.glob("*.ipynb"))]
+
+
+def lessons(chosen: Sequence[str] = ()) -> Iterator[tuple[str, Any]]:
     """The lessons of these names, or all: name and notebook."""
-    every = [path.stem for path in sorted(NOTEBOOKS.glob("*.ipynb"))]
-    if unknown := sorted(set(names) - set(every)):
+    every = names()
+    if unknown := sorted(set(chosen) - set(every)):
         raise SystemExit(f"no such lesson: {', '.join(unknown)}; there are {', '.join(every)}")
-    for name in names or every:
+    for name in chosen or every:
         yield name, nbformat.read(NOTEBOOKS / f"{name}.ipynb", as_version=4)
 
 
-def write(folder: Path, names: Sequence[str] = ()) -> None:
+def write(folder: Path, chosen: Sequence[str] = ()) -> None:
     """Write the students' versions of these lessons, and what they need, into a folder."""
-    found = dict(lessons(names))
+    found = dict(lessons(chosen))
     there = [f"{name}.ipynb" for name in found]
     for name, notebook in found.items():
         try:
@@ -162,9 +167,9 @@ def write(folder: Path, names: Sequence[str] = ()) -> None:
         put(copy, name, folder, there)
 
 
-def write_for_nbgrader(folder: Path, names: Sequence[str] = ()) -> None:
+def write_for_nbgrader(folder: Path, chosen: Sequence[str] = ()) -> None:
     """Write these lessons, with their solutions, as the source of a course of nbgrader: an assignment each."""
-    for name, notebook in lessons(names):
+    for name, notebook in lessons(chosen):
         put(marked(notebook, name), name, folder / "source" / name, [f"{name}.ipynb"])
 
 
@@ -182,9 +187,9 @@ def put(notebook: Any, name: str, folder: Path, there: Sequence[str]) -> None:
             shutil.copyfile(NOTEBOOKS / beside, folder / beside)
 
 
-def mark(names: Sequence[str] = ()) -> None:
+def mark(chosen: Sequence[str] = ()) -> None:
     """Write into the lessons what their tags mean."""
-    for name, notebook in lessons(names):
+    for name, notebook in lessons(chosen):
         changed = marked(notebook, name)
         if changed != notebook:
             nbformat.write(changed, NOTEBOOKS / f"{name}.ipynb")
@@ -206,6 +211,7 @@ def main(arguments: Sequence[str]) -> None:
         parser.error("say into which FOLDER")
     else:
         (write_for_nbgrader if options.nbgrader else write)(options.folder, options.lessons)
+        print(f"{len(options.lessons or names())} lessons are in {options.folder}")
 
 
 if __name__ == "__main__":
