@@ -10,5 +10,15 @@ WRONG: dict[str, tuple[tuple[str, str], ...]] = {
         ("-n 5", "-n 3"),
         ("-o careful", "-o other"),
     ),
+    "08_latency": (
+        ("places = 6", "places = 5"),
+        ("places = 6", "places = 20"),
+        ("once = 600 * cost(SMALL, 5000, 50)", "once = 600 * cost(LARGE, 5000, 50)"),
+        (
+            "(cost(SMALL, 5000, 50, WRITE) + 2 * cost(SMALL, 5000, 50, READ))",
+            "3 * cost(SMALL, 5000, 50)",
+        ),
+        ("+ 2 * cost", "+ cost"),
+    ),
 }
 """For each lesson: a piece of its solution, and what stands there instead."""
