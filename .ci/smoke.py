@@ -1,8 +1,9 @@
 """Whether an installed copy works: run from a folder without the sources, by a Python without tests.
 
-    python smoke.py VERSION [dask]
+    python smoke.py VERSION [dask] [kernel]
 
-Needs the standard library and what the wheel brings, with "dask" also what that extra brings. No key, no network.
+Needs the standard library and what the wheel brings, with "dask" also what that extra brings, with "kernel" ipykernel.
+No key, no network.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import importlib.util
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 
 def installed(version: str) -> None:
@@ -82,6 +84,27 @@ def cluster(*, there: bool) -> None:
         assert '%pip install "parallm_magics[dask]"' in str(error), error
 
 
+def kernel() -> None:
+    """A kernel shows a vote while it runs, then its result, and an error in one line."""
+    from jupyter_client.manager import run_kernel
+
+    def shown(client: Any, source: str) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = []
+        client.execute_interactive(source, timeout=60, output_hook=found.append)
+        kinds = ("stream", "display_data", "execute_result", "error")
+        return [each["content"] for each in found if each["msg_type"] in kinds]
+
+    vote = "%%vote -n 3 --choices a,b -m sim:?accuracy=1&truth=a&latency=1&scale=1\nWhich?"
+    with run_kernel(kernel_name="python3") as client:
+        assert not shown(client, "%load_ext parallm_magics")
+        live, result = shown(client, vote)
+        assert set(live["data"]) == {"application/vnd.jupyter.widget-view+json"}, live
+        assert set(result["data"]) == {"text/plain", "text/html"}, result
+        [error] = shown(client, "%%vote --nope\nx")
+        assert error["ename"] == "OptionError", error
+        assert len(error["traceback"]) == 1, error
+
+
 def main() -> None:
     """Run all parts; the first that fails ends the program."""
     version, *extras = sys.argv[1:]
@@ -89,6 +112,8 @@ def main() -> None:
     asyncio.run(outside())
     inside()
     cluster(there="dask" in extras)
+    if "kernel" in extras:
+        kernel()
     print("smoke test: passed")
 
 

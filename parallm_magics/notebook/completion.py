@@ -6,14 +6,15 @@ import contextlib
 import re
 import textwrap
 from collections.abc import Callable, Sequence
-from typing import Any
-
-from IPython.core.completer import CompletionContext, SimpleCompletion, context_matcher
+from typing import TYPE_CHECKING, Any
 
 from parallm_magics.cell.suggestions import Suggestion, Suggestions, beginning_with, suggest
 from parallm_magics.notebook.settings import names_of
 
-Matcher = Callable[[CompletionContext], Any]
+if TYPE_CHECKING:
+    from IPython.core.completer import CompletionContext
+
+Matcher = Callable[["CompletionContext"], Any]
 
 _LINE = re.compile(r"%parallm[ \t]+(?P<rest>.*)$")
 _WIDTH = 60
@@ -22,8 +23,15 @@ _FIRST = 10_000
 """Above IPython's own matchers, so that theirs give way where there is something of ours."""
 
 
-def matcher(shell: Any) -> Matcher:
-    """Return what IPython asks with each Tab; it never raises, and is silent in cells that are not ours."""
+def matcher(shell: Any) -> Matcher | None:
+    """Return what IPython asks with each Tab; it never raises, and is silent in cells that are not ours.
+
+    None where IPython asks nobody: before 8.6, as in Colab.
+    """
+    try:
+        from IPython.core.completer import SimpleCompletion, context_matcher
+    except ImportError:
+        return None
 
     @context_matcher(identifier="parallm", priority=_FIRST)
     def complete(context: CompletionContext) -> Any:

@@ -45,7 +45,8 @@ class Loaded:
         self.shell.events.register("pre_run_cell", self.preloading.hold)
         self.shell.events.register("post_execute", self.magics.cells.leave)
         self.shell.events.register("post_execute", self.preloading.begin)
-        self.shell.Completer.custom_matchers.append(self.matcher)
+        if self.matcher is not None:
+            self.shell.Completer.custom_matchers.append(self.matcher)
         host.enter(self.magics)
 
     def take_out(self) -> None:

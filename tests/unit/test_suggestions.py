@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from parallm_magics.cell.directives import BLOCK_WORDS
 from parallm_magics.cell.options import TABLE
 from parallm_magics.cell.suggestions import known_values, suggest
+from parallm_magics.notebook.completion import matcher
 from parallm_magics.voting.pick_rules import PICKS
 
 
@@ -213,3 +214,9 @@ def test_whatever_is_typed_nothing_is_raised(text: str, lead: str) -> None:
     if found is not None:
         assert (lead + text).endswith(found.fragment)
         assert all(each.startswith(found.fragment) and "\n" not in each for each in found.texts)
+
+
+def test_an_older_ipython_completes_without_us(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Colab's knows no such matchers; there is none then, and the extension loads all the same."""
+    monkeypatch.delattr("IPython.core.completer.context_matcher")
+    assert matcher(None) is None
