@@ -1,4 +1,4 @@
-"""The tables of the documentation that are made of the code.
+"""The parts of the documentation that are made of the code.
 
     python docs/generated.py            writes them into the pages
     python docs/generated.py --check    changes nothing; names the pages that are out of date
@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import get_args
 
+import exam
 import measured
 
 import parallm_magics.providers
@@ -304,6 +305,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "figures-scale": partial(figures, measured.SCALE),
     "scale-account": partial(measured.copied, "A large map with an account"),
     "scale-own": partial(measured.copied, "A large map on servers of your own"),
+    "exam": exam.text,
     "scale-results": partial(measured.copied, "Results of a large map"),
 }
 
