@@ -68,7 +68,7 @@ def at_least(k: int, n: int, p: float) -> float:
 
 def coin_agreement(n: int) -> float:
     """The mean agreement of n throws of a fair coin."""
-    return fsum(comb(n, k) * max(k, n - k) for k in range(n + 1)) / (n * 2**n)
+    return fsum(comb(n, k) * max(k, n - k) for k in range(n + 1)) / n / float(2**n)
 
 
 def best_of(n: int, steps: int = 4000) -> float:
