@@ -32,7 +32,6 @@ TO_REWRITE = {
     "05_measuring",
     "06_judges",
     "07_guardrails",
-    "08_latency",
     "09_production",
     "10_checking",
 }
@@ -135,6 +134,7 @@ def without_guess(cell: nbformat.NotebookNode) -> bool:
         pytest.param("Of 240 reviews, 37 failed.", ["37"], id="a whole number"),
         pytest.param("Five of 5, `--top 99`, [a](99.md).", [], id="small, code, a link"),
         pytest.param("1,200 tokens", [], id="thousands"),
+        pytest.param("So.\n\n**Guess:** 12 or 13?", [], id="a question"),
     ],
 )
 def test_a_number_without_a_cell_is_found(text: str, found: list[str]) -> None:
