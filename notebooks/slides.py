@@ -34,9 +34,12 @@ KEPT = Path(__file__).resolve().parent.parent / "build" / "reveal"
 PARTS = ("dist/reveal.js", "dist/reveal.css", "plugin/notes/notes.js", "LICENSE")
 GUESS = "**Guess:**"
 TASK = "## Exercise"
+MARKS = (student.BEGIN, student.END)
 FENCE = re.compile(r"^(```|~~~)")
 SENTENCE = re.compile(r"(?<=[.!?:])\s+(?=[A-Z`*])")
 LESSON = re.compile(r"\]\(([^):\s]+)\.ipynb(?:#[^)\s]*)?\)")
+FITS = 8
+"""So many lines of code fit on a slide beside other things."""
 SHOWN = ("#", "|", "-", "* ", "1.", "```", "<details>", GUESS)
 """How the blocks of a text begin that stand on a slide; of the others only the first does."""
 SETTINGS = {
@@ -96,14 +99,24 @@ def _cells(notebook: Any) -> Iterator[Any]:
         elif part == "exercise":
             yield _code(cell, "subslide", outputs=False)
         else:
-            guessed = place > 0 and GUESS in cells[place - 1].source
-            if not cell.outputs:
-                yield _code(cell, "subslide" if student.is_magic(cell.source) else "notes")
-            elif guessed:
-                yield _code(cell, "subslide", source=False)
-            else:
-                yield _code(cell, "subslide")
+            yield from _code_slides(cell, place > 0 and GUESS in cells[place - 1].source)
             after_result = bool(cell.outputs)
+
+
+def _code_slides(cell: Any, guessed: bool) -> Iterator[Any]:
+    """A cell with its result; of one that was guessed, the result alone. Long Python is for the speaker."""
+    helper = is_helper(cell.source)
+    if cell.outputs:
+        yield _code(cell, "subslide", source=not guessed and not helper)
+    if helper and not guessed:
+        yield _code(cell, "notes", outputs=False)
+    elif not cell.outputs and not guessed:
+        yield _code(cell, "subslide")
+
+
+def is_helper(source: str) -> bool:
+    """Whether a cell is more Python than a slide should show."""
+    return not student.is_magic(source) and len(source.splitlines()) > FITS
 
 
 def _text_slides(source: str, after_result: bool, asked_about: Any) -> Iterator[Any]:
@@ -134,9 +147,12 @@ def _text_slides(source: str, after_result: bool, asked_about: Any) -> Iterator[
     if shown or spoken:
         yield from _slide(shown, spoken, after_result)
     if guesses and asked_about is not None:
-        yield _code(asked_about, "subslide", outputs=False)
-    for guess in guesses:
-        yield _text(guess, "-" if asked_about is not None else "fragment", "guess")
+        fits = bool(shown) and not after_result and len(asked_about.source.splitlines()) <= FITS
+        place = "notes" if is_helper(asked_about.source) else "-" if fits else "subslide"
+        yield _code(asked_about, place, outputs=False)
+        for guess in guesses:
+            alone = place == "notes" and (after_result or not shown)
+            yield _text(guess, "subslide" if alone else "-", "guess")
 
 
 def _slide(shown: Sequence[str], spoken: Sequence[str], after_result: bool) -> Iterator[Any]:
@@ -183,8 +199,9 @@ def _text(source: str, slide: str, *tags: str) -> Any:
 
 def _code(cell: Any, slide: str, *, source: bool = True, outputs: bool = True) -> Any:
     """A code cell, or only its source, or only its outputs."""
+    lines = (line for line in cell.source.splitlines() if line.strip() not in MARKS)
     return new_code_cell(
-        cell.source,
+        "\n".join(lines),
         outputs=cell.outputs if outputs else [],
         metadata={
             "slideshow": {"slide_type": slide},

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 import slides
-import student
 from lesson_form import lessons, read
 from make import Page
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
@@ -21,7 +20,7 @@ LESSON = new_notebook(
         new_code_cell(RUN, outputs=[new_output("stream", text="a wins")]),
         new_markdown_cell("It was [a](01_quickstart.ipynb#a). See [more](../docs/votes.md)."),
         new_markdown_cell("## Exercise\n\nDo it. Do it well. Do it now.\n\nAnd say why."),
-        new_code_cell("### BEGIN SOLUTION", metadata={"tags": ["exercise", "solution"]}),
+        new_code_cell("### BEGIN SOLUTION\nx = 1", metadata={"tags": ["exercise", "solution"]}),
         new_code_cell("assert True", metadata={"tags": ["check"]}),
         new_markdown_cell(
             "<details><summary>Explanation</summary>\n\nSo.\n\n</details>",
@@ -58,15 +57,27 @@ def test_the_speaker_reads_what_does_not_stand_on_a_slide() -> None:
         ("Three.", "notes"),
         ("## A part", "slide"),
         ("Third.", "notes"),
-        ("%%vote -n 3 --choices a,b", "subslide"),
+        ("%%vote -n 3 --choices a,b", "-"),
         ("**Guess:** Who wins?", "-"),
         ("%%vote -n 3 --choices a,b", "subslide"),
         ("It was [a](01_quickstart.slides.html).", "fragment"),
         ("See more.", "notes"),
         ("## Exercise", "slide"),
-        ("### BEGIN SOLUTION", "subslide"),
+        ("x = 1", "subslide"),
         ("So.", "fragment"),
     ]
+
+
+def test_long_python_is_for_the_speaker() -> None:
+    """A slide shows what came of it; a prompt is always shown."""
+    output = new_output("stream", text="a")
+    helper = new_code_cell("x = 1\n" * 20, outputs=[output])
+    prompt = new_code_cell("%%fanout\n" + "Read.\n" * 20, outputs=[output])
+    result, python, asked = slides.slides_of(new_notebook(cells=[helper, prompt])).cells
+    assert result.metadata.tags == ["without-source"]
+    assert python.metadata.slideshow.slide_type == "notes"
+    assert asked.outputs
+    assert not asked.metadata.tags
 
 
 @pytest.mark.parametrize("name", lessons())
@@ -90,4 +101,3 @@ def test_a_page_loads_nothing(tmp_path: Path) -> None:
         "01_quickstart.slides.html"
     }
     assert "a wins" in path.read_text("utf-8")
-    assert student.BEGIN in path.read_text("utf-8")
