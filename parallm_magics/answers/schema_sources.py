@@ -12,6 +12,7 @@ import functools
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from fractions import Fraction
+from importlib.util import find_spec
 from typing import Annotated, Any, Literal, get_origin
 
 from parallm_magics.answers.cleaning import same_answer_key
@@ -190,7 +191,6 @@ def _json(value: Any) -> str:
 
 def _validated(make: Callable[[], Any]) -> Any:
     """Return what is made; an object that does not conform is told in one line."""
-
     from pydantic import ValidationError
 
     def told(error: BaseException) -> ValueError:
@@ -246,6 +246,10 @@ class Conforming:
     """Takes what JSON holds as it is, where it conforms to a JSON Schema."""
 
     def __init__(self, document: Mapping[str, Any]) -> None:
+        if find_spec("jsonschema") is None:
+            raise ValueError(
+                "a JSON Schema needs the package jsonschema; use the short form or a class"
+            )
         from jsonschema import Draft202012Validator
         from jsonschema.exceptions import SchemaError
         from jsonschema.validators import extend, validator_for

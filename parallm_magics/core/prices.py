@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import math
 import sys
@@ -216,7 +217,8 @@ def today() -> date:
 
 def prepare(tariff: Tariff) -> None:
     """Load the price tables, and look up a price, now rather than within a worker's time."""
-    import genai_prices  # noqa: F401
+    with contextlib.suppress(ImportError):  # what cannot be priced is shown without a price
+        import genai_prices  # noqa: F401
 
     rates(tariff, today())
 

@@ -7,11 +7,9 @@ from dataclasses import dataclass
 from operator import attrgetter, itemgetter
 from typing import Any
 
-from markupsafe import Markup
-
 from parallm_magics.display import looks, preview, text
 from parallm_magics.display.call_rows import Row
-from parallm_magics.display.markup import Element, bar, bdi, box, dim, dot, joined, strong
+from parallm_magics.display.markup import Element, Markup, bar, bdi, box, dim, dot, joined, strong
 
 NAME_LIMIT, CELL_LIMIT, ANSWER_LIMIT = 40, 80, 200
 """Most characters of a name, of a cell on a page, and of an answer's beginning."""

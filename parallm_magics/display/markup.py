@@ -1,4 +1,4 @@
-"""The only ways into html: tags of our own, escaped text, and a model's Markdown that cannot act.
+"""The only ways into html but for a model's Markdown: tags of our own, and escaped text.
 
 What is safe has the type `Markup`. A function that returns it cannot return a text by mistake: a
 strict checker sees that, and what enters a tag without having the type is escaped on the way in.
@@ -9,21 +9,20 @@ from __future__ import annotations
 import functools
 import html
 import re
-from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any
-
-from markupsafe import Markup
+from collections.abc import Iterable, Sequence
 
 from parallm_magics.core.characters import visible
 from parallm_magics.display import looks
 from parallm_magics.display import text as texts
 
-if TYPE_CHECKING:
-    from markdown_it import MarkdownIt
 
+class Markup(str):
+    """Html that is safe as it stands. What is made of it by joining or cutting is a mere text, and escaped."""
 
-# What Markup(drawn) does, but for its look at what it is given: a live table makes thousands.
-_safe: Callable[[str], Markup] = functools.partial(str.__new__, Markup)
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return f"Markup({super().__repr__()})"
 
 
 _SPECIAL = re.compile("[^ !#-%(-;=?-~]")
@@ -36,7 +35,7 @@ def escape(text: object, limit: int = texts.LIMIT) -> Markup:
     >>> escape('<b title="x">')
     Markup('&lt;b title=&quot;x&quot;&gt;')
     """
-    return _safe(html.escape(texts.plain(text, limit)))
+    return Markup(html.escape(texts.plain(text, limit)))
 
 
 class Pieces(list[Markup]):
@@ -50,13 +49,13 @@ def pieces(inside: Iterable[str | Pieces]) -> Pieces:
         if isinstance(each, Pieces):
             flat += each
         else:
-            flat.append(each if type(each) is Markup else _safe(_harmless(each)))
+            flat.append(each if type(each) is Markup else Markup(_harmless(each)))
     return flat
 
 
 def joined(inside: Iterable[str | Pieces]) -> Markup:
     """Parts one after the other, escaped unless they are html already."""
-    return _safe("".join([each if type(each) is Markup else _harmless(each) for each in inside]))
+    return Markup("".join([each if type(each) is Markup else _harmless(each) for each in inside]))
 
 
 def _harmless(words: str | Pieces) -> str:
@@ -84,7 +83,7 @@ class Element:
             f'{each.rstrip("_")}="{html.escape(value)}"' if value else each
             for each, value in attributes.items()
         ]
-        self._opening, self._closing = _safe(f"<{' '.join([name, *pairs])}>"), _safe(f"</{name}>")
+        self._opening, self._closing = Markup(f"<{' '.join([name, *pairs])}>"), Markup(f"</{name}>")
 
     def __call__(self, *inside: str | Pieces) -> Markup:
         """The element with this in it."""
@@ -131,21 +130,21 @@ def grid(
     names = [*head]
     around = looks.CONTAINER if gives_way else looks.SCROLL if names else looks.CUT
     stop = ' tabindex="0"' if is_stop else ""
-    drawn: list[str] = [_safe(f'<div style="{around}"{stop}><table style="{table}">')]
+    drawn: list[str] = [Markup(f'<div style="{around}"{stop}><table style="{table}">')]
     if title or caption:
         drawn.append(_title(title) if title else _caption(caption))
     if names:
-        drawn.append(_safe(f'<thead style="border:none"><tr style="{looks.HEAD_ROW}">'))
+        drawn.append(Markup(f'<thead style="border:none"><tr style="{looks.HEAD_ROW}">'))
         for name, style in zip(names, styles, strict=True):
             tag = 'th scope="col"' if name else "td"
-            begin = _safe(f'<{tag} style="{looks.HEAD_CELL};{style}">')
-            drawn += begin, name, _safe(f"</{tag[:2]}>")
-        drawn.append(_safe("</tr></thead>"))
-    drawn.append(_safe("<tbody>"))
+            begin = Markup(f'<{tag} style="{looks.HEAD_CELL};{style}">')
+            drawn += begin, name, Markup(f"</{tag[:2]}>")
+        drawn.append(Markup("</tr></thead>"))
+    drawn.append(Markup("<tbody>"))
     for cells in rows:
         row[1::2] = [each if type(each) is Markup else _harmless(each) for each in cells]
-        drawn.append(_safe("".join(row)))
-    return pieces([*drawn, _safe("</tbody></table></div>")])
+        drawn.append(Markup("".join(row)))
+    return pieces([*drawn, Markup("</tbody></table></div>")])
 
 
 def div(style: str, *inside: str | Pieces) -> Markup:
@@ -167,7 +166,7 @@ def sentence(words: str) -> Markup:
     parts = texts.ISOLATED.split(words)
     drawn = [html.escape(visible(part), quote=at % 2 > 0) for at, part in enumerate(parts)]
     drawn[1::2] = [f"<bdi>{part}</bdi>" for part in drawn[1::2]]
-    return _safe("".join(drawn))
+    return Markup("".join(drawn))
 
 
 @functools.cache
@@ -253,137 +252,7 @@ def bar(*parts: tuple[float, str]) -> Markup:
                 f'background:{colour or "none"}"></div>'
             )
     # Where the reader's system sets all colours, a bar without its own could not be seen.
-    return _safe(
+    return Markup(
         f'<div style="height:.72em;background:{looks.FAINT};border-radius:2px;overflow:hidden;'
         f'forced-color-adjust:none">{"".join(drawn)}</div>'
     )
-
-
-# --- a model's Markdown ---------------------------------------------------------------------------
-
-
-_TAGS = {
-    "a", "blockquote", "br", "code", "em", "hr", "li", "ol", "p", "pre", "strong",
-    "table", "tbody", "td", "th", "thead", "tr", "ul",
-}  # fmt: skip
-_SCHEMES = {"http", "https", "mailto"}
-
-
-def markdown(text: str, limit: int = texts.LIMIT) -> Markup:
-    """Safe html of a model's Markdown.
-
-    A text over the limit, one that would swell to several times the limit (a table of empty cells
-    grows fiftyfold), or one that takes far more work to parse than any of its length (20,000 "["
-    have no end that could be found), is shown as it is, and clipped.
-    """
-    if len(text) > limit:
-        return _as_it_is(text, limit)
-    if _NO_MARK.fullmatch(line := text.rstrip(" \n")):
-        return _safe(f"{_STYLED['p']}{line}</p>\n")
-    styled = (_kept if len(text) <= _MOST_KEPT else _styled)(text)
-    return styled if 0 < len(styled) <= _SWELL * limit else _as_it_is(text, limit)
-
-
-def _styled(text: str) -> Markup:
-    """The text's html; "" where it takes too much work."""
-    import nh3  # here: an import of the package stays quick
-
-    try:
-        rendered = _parser().render(visible(text))
-    except _TooMuchWork:
-        return _safe("")
-    clean = nh3.clean(
-        rendered,
-        tags=_TAGS,
-        attributes={"a": {"href"}, "ol": {"start"}},
-        attribute_filter=_attribute,
-        url_schemes=_SCHEMES,
-        link_rel="noopener noreferrer",
-    )
-    # Again: an entity such as &#x202e; becomes its character only on the way.
-    return _safe(_BARE.sub(lambda bare: _STYLED[bare[1] or bare[2]], visible(clean)))
-
-
-_MOST_KEPT = 4_000
-_kept = functools.lru_cache(512)(_styled)
-"""What a live view has drawn ahead is there when the result is drawn."""
-
-
-_NO_MARK = re.compile(r"[A-Za-z](?:[A-Za-z0-9,.;:()'?/%+-]|[ ](?! ))*(?<! )")
-"""One line in which nothing means anything to Markdown; most answers of a large map are such."""
-
-_SWELL = 3
-_WORK = 20_000
-"""Most looks ahead of the parser for the ends of links; ordinary text, JSON and code take a few thousand."""
-
-
-class _TooMuchWork(Exception):
-    """The parser has looked ahead too often."""
-
-
-def _as_it_is(text: str, limit: int) -> Markup:
-    return Element("pre", style="white-space:pre-wrap;color:inherit")(escape(text, limit))
-
-
-_STYLES = {
-    "p": "margin:.45em 0",
-    "ul": "margin:.45em 0;padding-left:1.6em",
-    "ol": "margin:.45em 0;padding-left:1.6em",
-    "pre": f"margin:.5em 0;padding:.5em .7em;background:{looks.FAINT};"
-    "white-space:pre-wrap;border-radius:3px;color:inherit;font-size:.92em;line-height:1.4",
-    "code": "background:transparent;padding:0;color:inherit;font-size:inherit",
-    "blockquote": f"margin:.5em 0;padding:0 0 0 .8em;border-left:3px solid {looks.LINE};{looks.DIM}",
-    "table": "border-collapse:collapse;margin:.5em 0;font-size:inherit",
-    "th": f"border:1px solid {looks.LINE};padding:.25em .6em;text-align:left",
-    "td": f"border:1px solid {looks.LINE};padding:.25em .6em;text-align:left",
-    "hr": f"border:none;border-top:1px solid {looks.LINE};margin:.7em 0",
-}
-
-# The sanitiser leaves these tags without attributes, and a "<" of the text is "&lt;" by then: a
-# match is always a tag.
-#
-# Code gets a style in a block only: front ends shade it by themselves, there it would be twice.
-_BARE = re.compile(f"<({'|'.join(_STYLES.keys() - {'code'})})>|(?<=<pre>)<(code)>")
-# A paragraph of an answer may be in another script than the one above it.
-_TURNS = {"p", "ul", "ol", "blockquote", "table"}
-_STYLED = {
-    name: f'<{name}{" dir=auto" if name in _TURNS else ""} style="{style}">'
-    for name, style in _STYLES.items()
-}
-
-
-def _attribute(tag: str, name: str, value: str) -> str | None:
-    # A link without a scheme would lead into the notebook server's own pages.
-    if name == "href" and value.partition(":")[0].lower() not in _SCHEMES:
-        return None
-    return value
-
-
-@functools.cache
-def _parser() -> MarkdownIt:
-    from markdown_it import MarkdownIt
-    from markdown_it.parser_inline import ParserInline
-
-    class Counting(ParserInline):
-        def skipToken(self, state: Any) -> None:  # noqa: N802 - the parser's name
-            done = state.env["work"] = state.env.get("work", 0) + 1
-            if done > _WORK:
-                raise _TooMuchWork
-            super().skipToken(state)
-
-    parser = MarkdownIt("commonmark", {"html": False, "breaks": True}).enable("table")
-    counting = Counting()
-    counting.ruler, counting.ruler2 = parser.inline.ruler, parser.inline.ruler2
-    parser.inline = counting
-    parser.add_render_rule("image", _image)
-    parser.add_render_rule("heading_open", lambda self, tokens, at, options, env: "<p><strong>")
-    # Not <h1>: a heading in an output would pose as one of the notebook's own in Lab's contents.
-    parser.add_render_rule("heading_close", lambda self, tokens, at, options, env: "</strong></p>")
-    return parser
-
-
-def _image(self: Any, tokens: Any, at: int, options: Any, env: Any) -> str:
-    """A picture as words: its alternative text and where it would have come from."""
-    token = tokens[at]
-    shown = self.renderInlineAsText(token.children or [], options, env)
-    return escape(f"[image not loaded: {shown} {token.attrGet('src') or ''}]")

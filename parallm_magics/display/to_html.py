@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from markupsafe import Markup
-
 from parallm_magics.display import kinds, looks, text, typed_html
 from parallm_magics.display.call_rows import Row
 from parallm_magics.display.columns import COLUMNS, Column, axis, columns_of, elapsed
 from parallm_magics.display.field_columns import table_columns
 from parallm_magics.display.kept_rows import drawn_of
+from parallm_magics.display.markdown import markdown
 from parallm_magics.display.markup import (
     Element,
+    Markup,
     Pieces,
     bar,
     bdi,
@@ -25,7 +25,6 @@ from parallm_magics.display.markup import (
     grid,
     interval,
     joined,
-    markdown,
     pieces,
     sentence,
     strong,

@@ -4,10 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from markupsafe import Markup
-
 from parallm_magics.display import kinds, looks, text
-from parallm_magics.display.markup import Element, Pieces, bar, box, dim, div, grid, joined, strong
+from parallm_magics.display.markup import (
+    Element,
+    Markup,
+    Pieces,
+    bar,
+    box,
+    dim,
+    div,
+    grid,
+    joined,
+    strong,
+)
 
 Draw = Callable[[kinds.Block], Markup]
 

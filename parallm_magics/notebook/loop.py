@@ -9,6 +9,9 @@ import warnings
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
+from parallm_magics.core.browser import IN_BROWSER
+from parallm_magics.errors import ParallmError
+
 T = TypeVar("T")
 Close = Callable[[], Awaitable[None]]
 
@@ -18,7 +21,12 @@ def run_to_end(run: Coroutine[Any, Any, T], close: Close) -> T:
 
     Args:
         close: gives back what the run opened, where it needs a loop of its own for the run.
+
+    Raises:
+        ParallmError: it would be needed, and this browser has none.
     """
+    if IN_BROWSER:
+        return _in_a_browser(run)
     try:
         loop = asyncio.get_running_loop()
     except RuntimeError:
@@ -30,6 +38,20 @@ def run_to_end(run: Coroutine[Any, Any, T], close: Close) -> T:
     if not loop.is_running():
         return loop.run_until_complete(run)
     return _nested(loop, run) if _nestable(loop) else _in_a_thread(run, close)
+
+
+def _in_a_browser(run: Coroutine[Any, Any, T]) -> T:
+    """Let the page's loop go on in the middle of the cell, where the browser can do that."""
+    from pyodide.ffi import can_run_sync, run_sync
+
+    if not can_run_sync():
+        run.close()
+        raise ParallmError(
+            "this browser cannot wait in the middle of a cell: let %%fanout or %%vote be the cell's first line, or "
+            "await parallm_magics.vote(…)"
+        )
+    value: T = run_sync(run)
+    return value
 
 
 def _nested(loop: Any, run: Coroutine[Any, Any, T]) -> T:
@@ -54,8 +76,10 @@ def _nothing() -> None:
 
 def _nestable(loop: asyncio.AbstractEventLoop) -> bool:
     """Tell whether the running loop can run another run inside a cell."""
-    import nest_asyncio2
-
+    try:
+        import nest_asyncio2
+    except ImportError:
+        return False
     # The archived nest_asyncio loses queued cells on current kernels; its patch is replaced.
     patch = getattr(type(loop), "_run_once", None)
     if getattr(patch, "__module__", "") == "nest_asyncio" and hasattr(type(loop), "_nest_patched"):

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from parallm_magics.cell.directives import head
+from parallm_magics.core.browser import IN_BROWSER
 from parallm_magics.core.models import Model
 from parallm_magics.errors import ParallmError
 
@@ -37,7 +38,7 @@ class Preloading:
     def begin(self) -> None:
         """Begin, where other models are chosen than last time."""
         chosen = self._chosen()
-        if chosen == self._seen:
+        if chosen == self._seen or IN_BROWSER:
             return
         self._seen = chosen
         if models := _askable(chosen):
@@ -82,7 +83,7 @@ def _wait() -> None:
 
 def _load(models: Sequence[Model]) -> None:
     from parallm_magics.core import prices
-    from parallm_magics.display.markup import markdown
+    from parallm_magics.display.markdown import markdown
     from parallm_magics.notebook import session  # noqa: F401
     from parallm_magics.providers import bill, registry
 

@@ -83,11 +83,11 @@ class OutFile:
     def lock(self) -> bool:
         """Keep others from locking it, as long as it is open; False where somebody has done so."""
         try:
-            import fcntl
+            from fcntl import LOCK_EX, LOCK_NB, flock
         except ImportError:  # not everywhere
             return True
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            flock(self._file, LOCK_EX | LOCK_NB)
         except BlockingIOError:
             return False
         except OSError:  # a file system that has no locks

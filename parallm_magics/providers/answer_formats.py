@@ -104,13 +104,15 @@ def json_schema_format(reading: Reading) -> Fields:
 @functools.lru_cache(64)
 def anthropic_format(reading: Reading) -> Fields:
     """Anthropic's format, by the SDK's own transformation; empty for what it would close by mistake."""
-    from anthropic import transform_schema
-
     document = answer_schema(reading)
     if document is None or is_open(document):
         return {}
     try:
+        from anthropic import transform_schema
+
         return {"type": "json_schema", "schema": transform_schema(_one_type_each(document))}
+    except ImportError:  # nothing is sent without the SDK, but what could be is told
+        return {"type": "json_schema", "schema": document}
     except (ValueError, AssertionError):
         return {}
 

@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator, Mapping
 from functools import partial
 from typing import Any, ClassVar
 
+from parallm_magics.core.browser import IN_BROWSER
 from parallm_magics.core.foreign_text import one_line
 from parallm_magics.core.models import Model
 from parallm_magics.core.provider import CallFailed, Heard, Reply
@@ -37,6 +38,10 @@ from parallm_magics.providers.transport import environment, http_client, load_tr
 
 GOOD = frozenset({200, 201, 203})
 MOST_MB = MOST_BYTES >> 20
+NO_CONNECTIONS = (
+    "{}: a page's own Python can ask no model; play recordings back (%parallm recordings PATH), use -m sim, or open "
+    "the notebook in Jupyter on a computer"
+)
 
 
 class SdkProvider(BaseProvider):
@@ -103,6 +108,8 @@ class SdkProvider(BaseProvider):
             mark = f"{self._mark()} {environment()}"
             if self._client is not None and mark == self._made_for:
                 return
+            if IN_BROWSER:
+                raise ModelError(NO_CONNECTIONS.format(self.entry.name))
             self._require()  # a missing key is told before the slow import
             self._locate()
             module = await asyncio.to_thread(self.load)

@@ -16,6 +16,11 @@ if sys.platform == "win32":
         os.lseek(file, _FAR, os.SEEK_SET)
         msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
 
+elif sys.platform == "emscripten":
+
+    def _take(file: int) -> None:
+        """Leave it at that: a page's files are its own, and no other process has them."""
+
 else:
     import fcntl
 

@@ -11,13 +11,12 @@ import pytest
 from display_samples import Page, fanout, record, vote
 from hypothesis import given
 from hypothesis import strategies as st
-from markupsafe import Markup
 from mypy import api
 from paths import PROJECT
 
 from parallm_magics.display import html, kinds, markup, plain, run_blocks, to_html, to_plain
 from parallm_magics.display.kinds import Dot, Dots
-from parallm_magics.display.markup import Element, joined, sentence
+from parallm_magics.display.markup import Element, Markup, joined, sentence
 from parallm_magics.display.text import isolated, together
 
 HOSTILE = "<b onclick='x'>\u202e&"
@@ -38,6 +37,14 @@ def test_what_is_no_html_is_escaped_on_the_way_in() -> None:
     assert joined([HOSTILE]) == markup.escape(HOSTILE)
     table = joined([markup.grid(["", ""], [["<", Markup("<i></i>")]])])
     assert re.findall(r"<t[hd] [^>]*>(.*?)</t[hd]>", table) == ["&lt;", "<i></i>"]
+
+
+def test_what_is_made_of_html_is_a_text_again() -> None:
+    """Added, cut or formatted it is escaped on its way in, as nobody has looked at it since."""
+    safe = Markup("<i></i>")
+    for made in (safe + safe, safe[:3], f"{safe}", safe.upper()):
+        assert type(made) is str
+        assert joined([made]) == markup.escape(made)
 
 
 def test_foreign_words_cannot_turn_ours() -> None:
@@ -81,7 +88,7 @@ def test_a_checker_sees_a_text_that_is_taken_for_html(
     monkeypatch.chdir(PROJECT)
     wrong = tmp_path / "wrong.py"
     wrong.write_text(
-        "from markupsafe import Markup\n\n\n"
+        "from parallm_magics.display.markup import Markup\n\n\n"
         "def drawn(name: str) -> Markup:\n    return f'<b>{name}</b>'\n"
     )
     cache = ["--config-file", str(PROJECT / "pyproject.toml"), "--cache-dir", str(tmp_path)]

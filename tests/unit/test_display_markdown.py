@@ -11,8 +11,9 @@ from growth import assert_in_proportion
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from parallm_magics.display import markup
-from parallm_magics.display.markup import markdown
+from parallm_magics.core.characters import visible
+from parallm_magics.display import markdown as model_markdown
+from parallm_magics.display.markdown import markdown
 
 ALLOWED = {
     "a", "blockquote", "br", "code", "em", "hr", "li", "ol", "p", "pre", "strong",
@@ -124,6 +125,25 @@ def test_whatever_the_text_the_elements_are_ours(source: str) -> None:
         assert (attrs.get("href") or "http:").split(":")[0] in ("http", "https", "mailto")
 
 
+HOSTILE = (
+    "**x** <img src=x onerror=alert(1)>[a](javascript:alert(1))\n\n\u202e&#x202e;</div><script>"
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(st.sampled_from([*"<>[]()!*_`#|-\n\"'&: a1", "</div>", "<img src=x>"])).map("".join)
+)
+@example(HOSTILE)
+def test_without_what_cleans_html_a_text_is_shown_as_it_is(source: str) -> None:
+    """No mark becomes an element; every word stays readable, and none acts."""
+    with patch.object(model_markdown, "_can_clean", lambda: False):
+        page = Page(markdown(source))
+    assert [tag for tag, _ in page.elements] in (["div"], ["p"])
+    assert {name for _, attrs in page.elements for name in attrs} == {"dir", "style"}
+    assert "".join(page.text.split()) == "".join(visible(source).split())
+
+
 @pytest.mark.parametrize("piece", ["[", "![", "[a][", "![[", "[!["])
 def test_a_parser_s_work_has_an_end(piece: str) -> None:
     """What would be looked through again and again is shown as it is, in full."""
@@ -153,5 +173,5 @@ def test_ordinary_text_is_within_it(text: str) -> None:
 def test_a_line_without_marks_is_the_paragraph_that_it_would_be(line: str) -> None:
     """What needs no parser is drawn without one, and looks as if it had been parsed."""
     drawn = markdown(line)
-    with patch.object(markup, "_NO_MARK", re.compile(r"(?!)")):
+    with patch.object(model_markdown, "_NO_MARK", re.compile(r"(?!)")):
         assert drawn == markdown(line)
