@@ -212,6 +212,7 @@ class Fault:
         retry_after: seconds the provider asks to wait; None without a usable hint.
         request_id: the provider's id of the request, where it gave one.
         final: whether the provider says that asking again is of no use.
+        refused: whether the machine that was called says that nobody listens there.
     """
 
     kind: FaultKind
@@ -220,6 +221,7 @@ class Fault:
     retry_after: float | None = None
     request_id: str | None = None
     final: bool = False
+    refused: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -239,6 +239,11 @@ class RateLimit:
             self.gate = max(self.gate, now + self._pause)
         return self.down_since is not None
 
+    @property
+    def has_answered(self) -> bool:
+        """Whether the provider has ever answered a call."""
+        return self._answers > 0
+
     def spend_retry(self) -> None:
         """One more try is made for a call."""
         self.retries = max(0.0, self.retries - 1)

@@ -23,6 +23,7 @@ PASSING: dict[FaultKind, str] = {
     "parameter": "without a rejected field",
     "unreadable": "asked again, as the answer does not conform",
 }
+START_IT = "nothing listens there: start the server, or correct its address"
 # After these no other call of the same key can succeed, or none of the same model.
 FATAL: frozenset[FaultKind] = frozenset({"auth", "quota"})
 # A refusal that names neither a prompt nor the key is taken as the key's where so many calls have ended
@@ -169,6 +170,9 @@ def after_fault(
         _learn(worker.task, limit, ticket, fault, outlook)
         return fault, None
     pause = _pause(worker, limit, ticket, fault, now)
+    if pause is None and _nobody_listens(worker, limit, fault):
+        fault = replace(fault, message=f"{fault.message}; {START_IT}")
+        outlook.close(limit, None, fault)
     if pause is None:
         # What stays refused without a reason is the prompt's.
         return replace(fault, kind="refusal") if fault.kind == "forbidden" else fault, None
@@ -219,13 +223,19 @@ def _pause(
         limit.limited(ticket, now, None if fault.final else fault.retry_after)
         worker.waits += 1
         return None if fault.final else limit.pause(worker.waits, fault.retry_after, left)
-    if fault.kind != "forbidden" and limit.faulted(ticket, now) and not fault.final:
+    of_the_call = fault.kind == "forbidden" or _nobody_listens(worker, limit, fault)
+    if not of_the_call and limit.faulted(ticket, now) and not fault.final:
         return limit.wait(now) or 0.0
     worker.lost += 1
     if worker.lost > worker.task.retries or fault.final:
         return None
     limit.spend_retry()
     return limit.pause(worker.lost, fault.retry_after, left)
+
+
+def _nobody_listens(worker: Worker, limit: RateLimit, fault: Fault) -> bool:
+    """Whether a server of the own network was not started: an outage would end by itself."""
+    return fault.refused and worker.provider.local and not limit.has_answered
 
 
 def _queued(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
+REFUSED = "connection refused"
 # What ended a connection, by class name along the exception's chain of causes; first match wins.
 CAUSES: tuple[tuple[frozenset[str], str], ...] = (
     (frozenset({"gaierror", "ClientConnectorDNSError"}), "no such host (DNS)"),
@@ -12,7 +13,7 @@ CAUSES: tuple[tuple[frozenset[str], str], ...] = (
         frozenset({"SSLError", "CertificateError", "ClientSSLError", "ServerFingerprintMismatch"}),
         "TLS failed",
     ),
-    (frozenset({"ConnectionRefusedError"}), "connection refused"),
+    (frozenset({"ConnectionRefusedError"}), REFUSED),
     (
         frozenset({"ConnectionResetError", "BrokenPipeError", "ConnectionAbortedError"}),
         "connection reset",
@@ -50,6 +51,11 @@ def why(exc: BaseException, timed_out: bool, host: str, proxy: str) -> tuple[str
     return f"{host}: no connection ({chain[-1]}){through}", False
 
 
+def refused(exc: BaseException) -> bool:
+    """Whether the machine that was called says that nobody listens there."""
+    return _reason(list(_causes(exc))) == REFUSED
+
+
 def _reason(chain: list[BaseException]) -> str:
     """The first cause that the table knows; "" where it knows none."""
     for names, words in CAUSES:
@@ -83,7 +89,7 @@ def _names(cause: BaseException) -> set[str]:
 
 def _refused(cause: BaseException, words: str) -> bool:
     # Where a name has several addresses, their refusals arrive as one OSError that only says so.
-    return words == "connection refused" and isinstance(cause, OSError) and "refuse" in str(cause)
+    return words == REFUSED and isinstance(cause, OSError) and "refuse" in str(cause)
 
 
 def _causes(exc: BaseException) -> Iterator[BaseException]:

@@ -11,7 +11,7 @@ from parallm_magics.core.foreign_text import one_line
 from parallm_magics.core.prices import TIER
 from parallm_magics.core.tasks import Fault, Tier
 from parallm_magics.errors import nearest
-from parallm_magics.providers.connecting import why
+from parallm_magics.providers.connecting import refused, why
 from parallm_magics.providers.entries import WELL_KNOWN
 from parallm_magics.providers.error_body import ErrorBody, read_error
 from parallm_magics.providers.keys import scrub
@@ -151,7 +151,8 @@ def fault_of(exc: BaseException, asked: Asked | None = None) -> Fault:
     kind = kind_of_class(type(exc))
     if kind in ("connection", "timeout"):
         words, silent = why(exc, kind == "timeout", asked.host, asked.proxy)
-        return Fault("timeout" if silent else "connection", one_line(scrub(words), 400))
+        kind = "timeout" if silent else "connection"
+        return Fault(kind, one_line(scrub(words), 400), refused=not asked.proxy and refused(exc))
     message = {
         "not_an_answer": f"{asked.host} sent something that is not a valid API answer",
         "bad_request": f"the request cannot be sent to {asked.host} ({_name(exc)})",

@@ -298,6 +298,15 @@ def test_a_refusal_is_still_the_servers_where_there_is_no_proxy() -> None:
     )
 
 
+@each_endpoint
+def test_a_machine_that_refuses_a_connection_is_told_apart(endpoint: Endpoint) -> None:
+    """It says that nobody listens, where a provider that is down says nothing."""
+    ends = [
+        endpoint.ask(address, "ok") for address in (f"http://{dead()}", "http://nowhere.invalid")
+    ]
+    assert [end.fault.refused for end in ends if isinstance(end, CallFailed)] == [True, False]
+
+
 def test_the_nearest_variable_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     """The one whose value is used, as it is spelt."""
     monkeypatch.setenv("ALL_PROXY", "http://a:1")

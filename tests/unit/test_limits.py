@@ -233,6 +233,44 @@ def test_the_source_is_read_no_faster_than_it_is_served() -> None:
     assert most_ahead <= 30
 
 
+@pytest.mark.parametrize(
+    ("local", "answers", "waits"),
+    [
+        pytest.param(True, 0, False, id="a local server that was not started"),
+        pytest.param(True, 8, True, id="a local server that answered and was stopped"),
+        pytest.param(False, 0, True, id="a server elsewhere"),
+    ],
+)
+def test_a_server_that_was_not_started_is_not_waited_for(
+    local: bool, answers: int, waits: bool
+) -> None:
+    """Only what has ever answered, or is elsewhere, may come back by itself."""
+    answered = 0
+
+    async def act(task: Task, heard: Heard) -> Reply:
+        nonlocal answered
+        await asyncio.sleep(0.1)
+        answered += 1
+        if answered <= answers:
+            return Reply("fine")
+        raise CallFailed(Fault("connection", "here:1: connection refused", refused=True))
+
+    fake, pools = Fake(act), RateLimits()
+    fake.local = local
+
+    async def main() -> list[Record]:
+        routes = Routes(lambda model: fake, pools.of)
+        run = Scheduler(tasks(40), routes, Rules(), Accounts(price), None, Stop())
+        return await run.run()
+
+    records, took = run_virtual(main())
+    lost = [record for record in records if not record.ok]
+    assert len(lost) == 40 - answers
+    assert all(("start the server" in record.error.message) != waits for record in lost)
+    assert (took > 100) == waits
+    assert (max(len(record.attempts) for record in lost) > 3) == waits
+
+
 @pytest.mark.parametrize("fault", ["outage", "a day"])
 def test_what_one_cell_gave_up_the_next_one_asks_again(fault: str) -> None:
     """After an outage, or a hint of a day, that outlasted a cell, a later cell asks and is answered."""
