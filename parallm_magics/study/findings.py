@@ -7,10 +7,24 @@ from functools import cached_property
 
 from parallm_magics import display
 from parallm_magics.cell.study_plan import SystemEntry
+from parallm_magics.cell.true_labels import key_of
 from parallm_magics.study.advice import Advice, advise, shown
 from parallm_magics.study.calibrations import Calibration, Sure, calibrate
-from parallm_magics.study.measures import Comparison, Measure, Outcome, compare, measure
-from parallm_magics.study.voter_findings import VoterFindings
+from parallm_magics.study.learned_panels import choose_threshold
+from parallm_magics.study.measures import (
+    Comparison,
+    Measure,
+    Outcome,
+    compare,
+    measure,
+    rejudged,
+)
+from parallm_magics.study.outcomes import Item
+from parallm_magics.study.voter_findings import (
+    LEAST_TO_LEARN,
+    LearnedThreshold,
+    VoterFindings,
+)
 
 
 class Findings(VoterFindings):
@@ -78,6 +92,37 @@ class Findings(VoterFindings):
             return True
         share = self.sure.share if self.sure is not None else None
         return share is not None and outcome.share is not None and outcome.share >= share
+
+    @property
+    def learned_threshold(self) -> LearnedThreshold | None:
+        """Of two labels, the probability from which on a single call is taken for the first one.
+
+        Chosen on one half of the items, tested on the other; None where its model states no
+        probabilities, or where there are too few items.
+        """
+        if self.label_count != 2 or len(self.labelled) < LEAST_TO_LEARN:
+            return None
+        label, other = self._reading.choices
+        key, name = key_of(label, self._reading), self.single
+        learn, test = self._halves
+        told = [(item.outcomes[name], item.truth == key) for item in learn]
+        known = [(each.shares[key], true) for each, true in told if each.shares and each.stated]
+        if not known:
+            return None
+        share = choose_threshold(*zip(*known, strict=True))
+
+        def said(item: Item) -> Outcome:
+            """A single call's outcome by the threshold; one without a probability stays as it is."""
+            found = item.outcomes[name]
+            if not (found.shares and found.stated):
+                return found
+            is_first = found.shares[key] >= share
+            answer = label if is_first else other
+            return rejudged(found, answer, is_first == (item.truth == key), found.calls)
+
+        base = [item.outcomes[name] for item in test]
+        tested = compare("the threshold", name, [said(item) for item in test], base)
+        return LearnedThreshold(len(learn), share, label, other, tested)
 
     @cached_property
     def comparisons(self) -> tuple[Comparison, ...]:

@@ -41,6 +41,31 @@ def weighted_winners(labels: Labels, weights: Sequence[float]) -> list[str | Non
     return [weighted_tally(zip(row, weights, strict=True))[0] for row in labels]
 
 
+def choose_threshold(shares: Sequence[float], truly: Sequence[bool]) -> float:
+    """The share from which on a label is said, so that most of these items are right.
+
+    Tried are the middles between two neighbouring shares, and the two ends, where the label is always
+    or never said. Of equal ones it is the nearest to one half.
+
+    Args:
+        shares: what each item gives the label, from 0 to 1.
+        truly: whether it is each item's true one.
+
+    >>> choose_threshold([0.6, 0.7, 0.9, 0.95], [False, False, True, True])
+    0.8
+    """
+    pairs = sorted(zip(shares, truly, strict=True))
+    right = best = sum(truly)
+    least = below = 0.0
+    for at, (share, true) in enumerate([*pairs, (1.0, True)]):
+        middle = (below + share) / 2
+        # Equal shares are never parted.
+        if (at == 0 or share > below) and (-right, abs(middle - 0.5)) < (-best, abs(least - 0.5)):
+            best, least = right, middle
+        right, below = right + (-1 if true else 1), share
+    return least
+
+
 @dataclass(frozen=True, slots=True)
 class Panel:
     """A smaller panel, or another threshold.

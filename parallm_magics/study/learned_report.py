@@ -5,7 +5,12 @@ from __future__ import annotations
 from parallm_magics import display
 from parallm_magics.study.advice import shown
 from parallm_magics.study.findings import Findings
-from parallm_magics.study.voter_findings import LEAST_TO_LEARN, LearnedPanel, LearnedWeights
+from parallm_magics.study.voter_findings import (
+    LEAST_TO_LEARN,
+    LearnedPanel,
+    LearnedThreshold,
+    LearnedWeights,
+)
 
 
 def learned(run: Findings) -> list[display.Block]:
@@ -20,6 +25,8 @@ def learned(run: Findings) -> list[display.Block]:
         )
     if (panel := run.learned_panel) is not None:
         lines.append(_panel(run, panel))
+    if (threshold := run.learned_threshold) is not None:
+        lines.append(_threshold(run, threshold))
     return (
         [display.Says(tuple(display.isolated(line, 1_000) for line in lines), "small")]
         if lines
@@ -52,4 +59,12 @@ def _panel(run: Findings, found: LearnedPanel) -> str:
     return (
         f"{tried} Best is {who}. On the other {found.tested.items:,}, against a plurality of all "
         f"{len(names)}: {shown(found.tested)}."
+    )
+
+
+def _threshold(run: Findings, found: LearnedThreshold) -> str:
+    return (
+        f"Tried on {found.items:,} items: every probability from which on a single call counts as "
+        f"{found.label}. Best is {found.label} from {display.points(found.share)} on, else {found.other}. On the "
+        f"other {found.tested.items:,}, against a single call as it answers: {shown(found.tested)}."
     )

@@ -65,6 +65,23 @@ class LearnedPanel:
     tested: Comparison
 
 
+@dataclass(frozen=True, slots=True)
+class LearnedThreshold:
+    """From which probability on a single call is taken for one of two labels; tested on the other half.
+
+    Attributes:
+        items: how many it was chosen on.
+        share: the probability of `label` from which on that is said, and `other` below it.
+        tested: against the single call as it answers.
+    """
+
+    items: int
+    share: float
+    label: str
+    other: str
+    tested: Comparison
+
+
 class MeasuredItems:
     """The items of a study.
 

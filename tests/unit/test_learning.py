@@ -1,6 +1,7 @@
 """Learning from labels: what is tested is never what was learnt from, and choices are the best ones."""
 
 import random
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 from parallm_magics.study.learned_panels import (
     Panel,
     choose_panel,
+    choose_threshold,
     halves,
     learned_weights,
     weighted_winners,
@@ -126,6 +128,27 @@ def test_no_panel_that_is_tried_has_more_right(study):
         right(panel) < right(found)
         for panel in fewer
         if 2 * (panel.need or 0) != len(panel.voters) + 1
+    )
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from([0.0, 0.1, 0.25, 0.5, 0.8, 0.9, 1.0]), st.booleans()), max_size=12
+    )
+)
+def test_no_threshold_that_is_tried_has_more_right(items):
+    """By every one between two shares, one after the other."""
+    shares, truly = [share for share, _ in items], [true for _, true in items]
+
+    def right(least):
+        return sum((share >= least) == true for share, true in items)
+
+    ends = sorted({0.0, *shares, 1.0})
+    tried = [0.0, *((low + high) / 2 for low, high in pairwise(ends))]
+    found = choose_threshold(shares, truly)
+    assert right(found) == max(map(right, tried))
+    assert abs(found - 0.5) == min(
+        abs(least - 0.5) for least in tried if right(least) == right(found)
     )
 
 

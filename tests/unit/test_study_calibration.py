@@ -122,6 +122,62 @@ def test_stated_probabilities_are_those_of_the_model() -> None:
     assert found.brier == pytest.approx(sum(losses) / 60)
 
 
+def leans(to_a: float, to_b: float) -> Act:
+    """A model that always says A: with one probability where it is true, with another where B is."""
+
+    def act(task: Task, heard: Heard) -> Any:
+        async def said() -> Reply:
+            share = to_a if at(task)[1] == "A" else to_b
+            return Reply("ANSWER: A", probabilities={"A": share, "B": 1 - share})
+
+        return said()
+
+    return act
+
+
+def test_a_threshold_removes_a_bias_that_a_vote_copies() -> None:
+    """Half of the items are right by the label it always says, all by the probability from which on it counts."""
+    run = studied("-n 3", leans(0.9, 0.7), 60)
+    found = run.learned_threshold
+    assert found is not None
+    assert run.measures["vote"].right == run.measures["single"].right == 30
+    assert (found.items, found.share, found.label, found.other) == (
+        30,
+        pytest.approx(0.8),
+        "A",
+        "B",
+    )
+    assert (found.tested.items, found.tested.right, found.tested.losses) == (30, 30, 0)
+    assert "Best is A from 80.0 % on, else B. On the other 30, against a single call" in words(run)
+
+
+def test_a_threshold_is_tested_on_the_other_half() -> None:
+    """Probabilities that tell the truth of the items it is chosen on, and of no others, are found out."""
+    learn = {*halves(60)[0]}
+
+    def act(task: Task, heard: Heard) -> Any:
+        place = at(task)[0]
+        return leans(0.9, 0.7)(task, heard) if place in learn else leans(0.7, 0.7)(task, heard)
+
+    found = studied("-n 1", act, 60).learned_threshold
+    assert found is not None
+    assert found.tested.right == sum(at % 2 for at in range(60) if at not in learn)
+
+
+@pytest.mark.parametrize(
+    ("act", "count"),
+    [
+        pytest.param(votes(lambda place: 2), 60, id="no probabilities"),
+        pytest.param(leans(0.9, 0.7), 18, id="too few items"),
+    ],
+)
+def test_without_enough_probabilities_there_is_no_threshold(act: Act, count: int) -> None:
+    """Votes have thresholds of their own: see `learned_panel`."""
+    run = studied("-n 3", act, count)
+    assert run.learned_threshold is None
+    assert "every probability" not in words(run)
+
+
 def test_every_system_with_shares_has_an_entry() -> None:
     """The vote by agreement, single calls and other models by what they state; early stops by none."""
     act = states(lambda place: 0.8, lambda place: place % 5 > 0)
