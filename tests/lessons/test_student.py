@@ -90,9 +90,9 @@ def test_a_check_is_red_until_the_answer_is_right(name: str, handed_out: Path) -
         assert kernel.run(check).stream().endswith("right\n")
 
 
+@pytest.mark.nbgrader
 def test_nbgrader_takes_out_the_same() -> None:
     """Its own tool leaves what ours leaves; only a magic's cell begins with what the task shows."""
-    pytest.importorskip("nbgrader")
     from nbgrader.nbgraderformat.v3 import MetadataValidatorV3
     from nbgrader.preprocessors.clearsolutions import ClearSolutions
 
@@ -109,9 +109,9 @@ def test_nbgrader_takes_out_the_same() -> None:
                 assert theirs.source == ours.source
 
 
+@pytest.mark.nbgrader
 def test_nbgrader_grades_a_class(tmp_path: Path) -> None:
     """The whole way: what is right gets the points of its check, what was handed out gets none."""
-    pytest.importorskip("nbgrader")
     name = "03_voting"
     student.write_for_nbgrader(tmp_path, [name])
 
