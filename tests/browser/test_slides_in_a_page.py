@@ -7,8 +7,12 @@ from pathlib import Path
 import pytest
 import slides
 from lesson_form import lessons, read
-from playwright.sync_api import Browser, Page
+from nbformat.v4 import new_markdown_cell, new_notebook
+from playwright.sync_api import Browser, Page, expect
 
+pytestmark = pytest.mark.skipif(
+    not slides.KEPT.exists(), reason="python notebooks/slides.py fetches reveal.js"
+)
 HERE = """[...Reveal.getCurrentSlide().querySelectorAll('.jp-Cell')].filter(cell => cell.checkVisibility())
     .map(cell => cell.innerText).join(' ')"""
 
@@ -28,7 +32,6 @@ def turned(page: Page) -> list[str]:
     raise AssertionError("the slides have no end")
 
 
-@pytest.mark.skipif(not slides.KEPT.exists(), reason="python notebooks/slides.py fetches reveal.js")
 @pytest.mark.parametrize("name", lessons())
 def test_slides_can_be_turned_to_the_end(chromium: Browser, tmp_path: Path, name: str) -> None:
     """Every heading is seen; nothing is loaded, and nothing fails."""
@@ -47,4 +50,21 @@ def test_slides_can_be_turned_to_the_end(chromium: Browser, tmp_path: Path, name
         for line in cell.source.splitlines() if cell.cell_type == "markdown" else ():
             if line.startswith("## "):
                 assert line.strip("# ").replace("`", "") in told
+    page.close()
+
+
+def test_the_speaker_sees_the_notes(chromium: Browser, tmp_path: Path) -> None:
+    """In a window of its own, which needs no server."""
+    text = new_markdown_cell("## A part\n\nSeen. Seen too. Only for the speaker.")
+    path = tmp_path / "lesson.html"
+    html = slides.page(new_notebook(cells=[text]), "a lesson", slides.reveal())
+    path.write_text(html, "utf-8")
+    page = chromium.new_page()
+    page.goto(path.as_uri())
+    page.wait_for_function("Reveal.isReady()")
+    expect(page.get_by_text("Only for the speaker.")).to_be_hidden()
+    with page.expect_popup() as opened:
+        page.keyboard.press("s")
+    expect(opened.value.get_by_text("Only for the speaker.")).to_be_visible(timeout=30_000)
+    opened.value.close()
     page.close()
