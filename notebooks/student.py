@@ -7,7 +7,7 @@
 
 Tags tell what an exercise consists of: `exercise` is the cell that students write, `check` the cell that tells whether
 it is right, and `solution` alone the text that explains it. `--mark` gives these cells the metadata of nbgrader, and
-folds the solution away in JupyterLab and Jupyter Book.
+folds the solution and the check away in JupyterLab and Jupyter Book.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def part_of(cell: Any) -> str:
 
 
 def marked(notebook: Any, lesson: str) -> Any:
-    """A copy whose exercise has the metadata of nbgrader, and a solution that is folded away."""
+    """A copy whose exercise has the metadata of nbgrader; its solution and its check are folded away."""
     copy = deepcopy(notebook)
     for cell in copy.cells:
         part = part_of(cell)
@@ -69,6 +69,9 @@ def marked(notebook: Any, lesson: str) -> Any:
         if part == "exercise":
             cell.metadata["tags"] = sorted({*cell.metadata.tags, "solution", "hide-cell"})
             cell.metadata["jupyter"] = {"outputs_hidden": True, "source_hidden": True}
+        elif part == "check":  # it would give the answer away
+            cell.metadata["tags"] = sorted({*cell.metadata.tags, "hide-input"})
+            cell.metadata["jupyter"] = {"source_hidden": True}
     return copy
 
 
