@@ -1,10 +1,16 @@
-"""The numbers in the solutions of the exam questions.
+"""The exam questions, with the numbers of their solutions.
+
+    python docs/exam.py         all questions without solutions, as Markdown
+    python docs/exam.py 3 7 9   only these
 
 `exam.in` has the questions as text; `docs/generated.py` writes them into `docs/lecturers.md` with these numbers.
 """
 
 from __future__ import annotations
 
+import re
+import sys
+from collections.abc import Sequence
 from math import ceil, comb, fsum
 from pathlib import Path
 from statistics import NormalDist
@@ -24,6 +30,16 @@ QUESTIONS = Path(__file__).with_suffix(".in")
 def text() -> str:
     """All questions with their solutions, as Markdown."""
     return "\n" + QUESTIONS.read_text("utf-8").format(**numbers()) + "\n"
+
+
+def sheet(chosen: Sequence[int] = ()) -> str:
+    """These questions, or all, numbered anew and without solutions."""
+    asked = re.sub(r"<details>.*?</details>\n", "", QUESTIONS.read_text("utf-8"), flags=re.DOTALL)
+    every = re.findall(r"### \d+\. (.*?)(?=### |\Z)", asked, re.DOTALL)
+    if strange := sorted(set(chosen) - set(range(1, len(every) + 1))):
+        raise SystemExit(f"no question {strange[0]}: there are {len(every)}")
+    kept = [every[number - 1] for number in chosen or range(1, len(every) + 1)]
+    return "\n".join(f"### {at}. {each.strip()}\n" for at, each in enumerate(kept, start=1))
 
 
 def numbers() -> dict[str, float | str]:
@@ -102,3 +118,7 @@ def interval(right: int, n: int) -> str:
     """Wilson's 95 % interval of a share as text."""
     low, high = wilson(right, n) or (0.0, 1.0)
     return f"{100 * low:.0f} to {percent(high, 0)}"
+
+
+if __name__ == "__main__":
+    print(sheet([int(each) for each in sys.argv[1:]]))

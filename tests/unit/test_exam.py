@@ -91,6 +91,20 @@ def test_every_number_is_used_and_every_question_has_a_solution() -> None:
     assert source.count("<summary>Solution</summary>") == len(heads) >= 12
 
 
+def test_a_sheet_has_questions_without_solutions() -> None:
+    """Those that are chosen, numbered anew."""
+    sheet = exam.sheet([9, 3])
+    assert re.findall(r"^### .*", sheet, re.MULTILINE) == [
+        "### 1. A biased guard (4 points)",
+        "### 2. Better together, worse together (3 points)",
+    ]
+    assert "Solution" not in exam.sheet()
+    assert "{" not in exam.sheet()
+    assert exam.sheet().count("### ") == exam.text().count("### ")
+    with pytest.raises(SystemExit, match="no question 99: there are"):
+        exam.sheet([99])
+
+
 def test_the_page_has_them() -> None:
     """`docs/generated.py` wrote them."""
     assert exam.text() in (ROOT / "docs" / "lecturers.md").read_text("utf-8")
