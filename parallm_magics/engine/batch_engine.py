@@ -11,9 +11,10 @@ from parallm_magics.core.batches import batches_of
 from parallm_magics.core.tasks import Event, Fault, Record, Task
 from parallm_magics.engine.admission import Source
 from parallm_magics.engine.batch_creating import UNSENT, Creating, unwritten
-from parallm_magics.engine.batch_following import GOES_ON, Following, Stray
+from parallm_magics.engine.batch_following import GOES_ON, Following
 from parallm_magics.engine.batch_ids import request_id
 from parallm_magics.engine.batch_queue import Queue
+from parallm_magics.engine.batch_reading import Stray
 from parallm_magics.engine.batch_records import BatchRecords
 from parallm_magics.engine.batch_sending import Sending
 from parallm_magics.engine.batch_shared import Shared

@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-from collections.abc import Callable
 
-from parallm_magics.core.batch_entries import Asked, BatchEntry
+from parallm_magics.core.batch_entries import BatchEntry
 from parallm_magics.core.batches import BatchProgress, BatchState
 from parallm_magics.core.fault_kinds import FaultKind
-from parallm_magics.core.provider import CallFailed, Reply
+from parallm_magics.core.provider import CallFailed
 from parallm_magics.core.tasks import Event, Fault, Task, Usage
 from parallm_magics.engine.batch_creating import REPLY_SECONDS, UNSENT, Creating
-from parallm_magics.engine.batch_ids import asked_by
 from parallm_magics.engine.batch_queue import Queue
+from parallm_magics.engine.batch_reading import ResultReader, Stray
 from parallm_magics.engine.batch_search import UndecidedError
 from parallm_magics.engine.batch_shared import Shared
 from parallm_magics.engine.run_batch import RunBatch
 
-Stray = Callable[[BatchEntry, Asked, Reply], None]
-"""Keeps an answer that belongs to no call of the run: what was paid for is not lost."""
-
-TOLD_EVERY = 500
 MOST_READINGS = 10
 """How often results are read anew that bring nothing new, though some are missing."""
 CLEAN_READINGS = 3
@@ -42,7 +36,8 @@ class Following:
     """
 
     def __init__(self, shared: Shared, creating: Creating, stray: Stray) -> None:
-        self._run, self._creating, self._stray = shared, creating, stray
+        self._run, self._creating = shared, creating
+        self._reading = ResultReader(shared, stray)
         self._records, self._ledger, self._waiting = shared.records, shared.ledger, shared.waiting
         self.done: list[BatchProgress] = []
 
@@ -154,7 +149,7 @@ class Following:
         self._run.show()
         before, broken = len(batch.read), ""
         try:
-            await self._waiting.reply(self._read(batch, state))
+            await self._waiting.reply(self._reading.read(batch, state))
         except CallFailed as error:
             broken = error.fault.message
         entry = batch.entry
@@ -180,36 +175,6 @@ class Following:
         else:
             why = f"batch {batch.entry.id} has ended without a result for this request"
             await self._close(batch, "done", Fault("server", why))
-
-    async def _read(self, batch: RunBatch, state: BatchState) -> None:
-        unknown = twice = 0
-        nonce, known = batch.entry.nonce, frozenset[Asked]()
-        async for name, end in batch.api.results(state, batch.requests):
-            asked = asked_by(nonce, name)
-            if name in batch.read:
-                twice += 1
-                continue
-            if asked is not None and name not in batch.tasks:
-                known = known or frozenset(batch.entry.asked)
-            if asked is None or not (name in batch.tasks or asked in known):
-                unknown += not batch.entry.closed  # of a closed one nobody knows what it asked
-            else:
-                batch.read.add(name)
-                self._answered(batch, name, asked, end)
-                if len(batch.read) % TOLD_EVERY == 0:
-                    self._run.show()
-                    await asyncio.sleep(0)
-        if batch.read and not batch.readings and (odd := _odd(unknown, twice)):
-            text = f"batch {batch.entry.id}: {odd}"
-            self._records.tell(Event("said", -1, self._records.at, text))
-
-    def _answered(self, batch: RunBatch, name: str, asked: Asked, end: Reply | CallFailed) -> None:
-        task = batch.tasks.pop(name, None)
-        if task is not None:
-            batch.good += isinstance(end, Reply)
-            self._records.answered(task, end, batch.entry.id, batch.began)
-        elif isinstance(end, Reply):
-            self._stray(batch.entry, asked, end)
 
     def _was_another(self, batch: RunBatch) -> None:
         """What was taken for the batch is none of ours: look for it again."""
@@ -255,10 +220,3 @@ def _is_another(entry: BatchEntry, state: BatchState) -> bool:
         return False
     # A refused one has no results: were it ours, sending it again would cost nothing.
     return bool(state.nonce) or state.status == "refused"
-
-
-def _odd(unknown: int, twice: int) -> str:
-    """What is told of results that nobody asked for, or that came again; "" where there are none."""
-    said = [f"{unknown:,} results of no request of it were ignored"] if unknown else []
-    said += [f"{twice:,} results came twice; the first ones count"] if twice else []
-    return "; ".join(said)

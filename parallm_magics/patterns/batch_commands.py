@@ -58,9 +58,9 @@ def batches_in(store: Recordings | None) -> list[BatchEntry]:
 
 
 async def look_at(store: Recordings | None, clients: Clients, name: str = "") -> list[LookedAt]:
-    """Ask the providers how far the open batches are, or how far that one is."""
+    """Ask the providers how far the open batches are, the newest first, or how far that one is."""
     entries = batches_in(store)
-    wanted = [_find(entries, name)] if name else [each for each in entries if not each.closed]
+    wanted = [_find(entries, name)] if name else [e for e in reversed(entries) if not e.closed]
     return [await _look_at(clients, entry) for entry in wanted]
 
 

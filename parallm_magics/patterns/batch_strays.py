@@ -8,7 +8,7 @@ from parallm_magics.core.batch_entries import Asked, BatchEntry
 from parallm_magics.core.models import Model
 from parallm_magics.core.provider import Reply
 from parallm_magics.core.tasks import Attempt, Record, Said, Task
-from parallm_magics.engine.batch_following import Stray
+from parallm_magics.engine.batch_reading import Stray
 from parallm_magics.engine.fault_status import STATUS
 from parallm_magics.engine.worker import fault_of, thinking_apart
 from parallm_magics.errors import ParallmError

@@ -84,6 +84,8 @@ class PartFolder:
             why = self._locked(goes_on=goes_on, known=run)
         except OptionError as error:  # of the journal, which nobody has named
             why = str(error).rpartition("(")[2].rstrip(")")
+        except FileExistsError:
+            why = "a file of that name is there; leave out the / to write to it, or name a folder"
         except (OSError, ValueError, RuntimeError) as error:
             why = getattr(error, "strerror", None) or str(error)
         if why:

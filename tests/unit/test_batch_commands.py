@@ -59,6 +59,14 @@ def test_batches_are_listed_and_looked_at(path: Path) -> None:
     assert (seen.state, seen.problem) == (None, "server happened")
 
 
+def test_of_several_batches_the_newest_is_first(path: Path) -> None:
+    """As in the list that asks nobody."""
+    fake = left_alone(path, 1)
+    run_virtual(Kernel(fake, path).run(tasks(3)[1:], after=interrupt(10)))
+    seen, _ = run_virtual(batch_commands.look_at(Recordings(path), clients(fake)))
+    assert [each.entry.id for each in seen] == ["batch_1", "batch_0"]
+
+
 def test_a_cancelled_batch_ends_its_calls(path: Path) -> None:
     """The cell collects what there is."""
     fake = left_alone(path)

@@ -350,8 +350,12 @@ def test_a_folder_that_cannot_be_made_is_told_before_any_call(tmp_path: Path) ->
     """A file in its way, or one run too many in it."""
     (tmp_path / "file").write_text("x")
     fake = Fake(answer(0.1))
-    for bad in (f"{tmp_path}/file/", f"{tmp_path}/file/out/", "~nobody-of-that-name/out/"):
-        with pytest.raises(OptionError, match="cannot be written"):
+    for bad, why in (
+        (f"{tmp_path}/file/", "a file of that name is there; leave out the / to write to it"),
+        (f"{tmp_path}/file/out/", "Not a directory"),
+        ("~nobody-of-that-name/out/", ""),
+    ):
+        with pytest.raises(OptionError, match=rf"cannot be written \({why}"):
             run_virtual(
                 FanoutPattern.run(plan_of(range(3), f"--out-file {bad}"), run_context(fake))
             )
