@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from parallm_magics.cluster.chunk_reader import ChunkReader
+from parallm_magics.cluster.chunk_sizes import CHUNKS_A_WORKER, chunk_size
 from parallm_magics.cluster.dask_link import DaskLink
 from parallm_magics.cluster.members import Members
 from parallm_magics.cluster.open_calls import OpenCalls
@@ -16,7 +17,7 @@ from parallm_magics.cluster.parcels import (
     PROCESS,
     RunTerms,
     pack_chunk,
-    pack_terms,
+    packed,
 )
 from parallm_magics.core.tasks import Fault, Record, Task
 from parallm_magics.engine.accounts import Worst
@@ -26,10 +27,6 @@ from parallm_magics.engine.retries import Rules
 if TYPE_CHECKING:
     from distributed import Client
 
-LARGEST_CHUNK = 200
-"""Calls that a worker is given at once at most."""
-CHUNKS_A_WORKER = 2
-"""So many chunks a worker has at once, so that it need not wait for its next one."""
 LOOK_SECONDS = 1.0
 """How often it is looked who is there."""
 STOP_SECONDS = 0.7
@@ -57,10 +54,11 @@ class ClusterRun:
             self._budget.capped and not virtual,
             self._clock.scale if virtual else None,
         )
-        self._link = DaskLink(client, self._name, self._published, pack_terms(terms))
+        self._link = DaskLink(client, self._name, self._published, packed(terms))
         self._members = Members(job, self._calls, self._link)
         self._reader = ChunkReader(job, self._calls, self._members.shut, self._changed.set)
         self._sent = 0
+        self._began = self._loop.time()
         self._workers = -1  # nobody has looked yet
         self._wait_until: float | None = None
 
@@ -122,12 +120,10 @@ class ClusterRun:
             self._send(tasks)
 
     def _size(self) -> int:
-        """How many calls the next chunk has: small ones where there are few, so that all workers get some."""
-        if self._rules.known is None:
-            return LARGEST_CHUNK // 2
-        workers = max(self._workers, 1)
-        share = -(-self._rules.known // (CHUNKS_A_WORKER * workers))
-        return max(1, min(max(LARGEST_CHUNK, -(-self._rules.concurrency // workers)), share))
+        """How many calls the next chunk has."""
+        workers, calls = max(self._workers, 1), self._calls
+        seconds = self._loop.time() - self._began
+        return chunk_size(self._rules, workers, calls.sent, calls.came / seconds / workers)
 
     def _send(self, tasks: Sequence[Task]) -> None:
         """Give calls to the cluster."""

@@ -119,10 +119,14 @@ class LeaseTable:
         """How many calls at once an answer of this number grants a worker, by account."""
         found = self._members[member]
         found.until = now + TERM
-        accounts = [ALL, *(account for account in found.wanted if account != ALL)]
-        granted = {account: self._share(found, account, now) for account in accounts}
-        found.slots[number] = granted
+        granted = found.slots[number] = self.shares(member, now)
         return granted
+
+    def shares(self, member: str, now: float) -> dict[str, int]:
+        """How many calls at once an answer would grant a worker now, by account."""
+        found = self._members[member]
+        accounts = [ALL, *(account for account in found.wanted if account != ALL)]
+        return {account: self._share(found, account, now) for account in accounts}
 
     def permits(
         self, member: str, question: Question, number: int, now: float

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from parallm_magics.cluster.lease_holder import HeldPermit, LeaseHolder
-from parallm_magics.cluster.rows import LimitEvent
+from parallm_magics.cluster.packed_columns import LimitEvent
 from parallm_magics.core.provider import NotNow
 from parallm_magics.core.tasks import Task
 from parallm_magics.engine.accounts import Budget, Worst

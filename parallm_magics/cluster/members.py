@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Container, Sequence
+from collections.abc import Container
 from dataclasses import replace
 
 from parallm_magics.cluster.dask_link import DaskLink
 from parallm_magics.cluster.lease_table import ALL, TERM, LeaseTable
 from parallm_magics.cluster.open_calls import OpenCalls
 from parallm_magics.cluster.parcels import Answer, Report, unpacked
-from parallm_magics.cluster.rows import LimitEvent
 from parallm_magics.core.cluster_workers import ClusterWorker, WorkerState
 from parallm_magics.core.models import Model
 from parallm_magics.core.tasks import Fault
@@ -18,7 +17,9 @@ from parallm_magics.engine.jobs import Job
 from parallm_magics.engine.rate_limits import RateLimit, Ticket
 
 ANSWER_SECONDS = 0.05
-"""A worker under load tells more often than it needs an answer."""
+"""A worker under load tells more often than it needs an answer: one that lacks something has it within this time."""
+CALM_SECONDS = 0.5
+"""And within this time one that lacks nothing."""
 
 
 class Members:
@@ -67,14 +68,14 @@ class Members:
         else:
             news = self._leases.hear(report.member, report.question, now)
             self._count(report)
-            held = self._learn(report.limits, now)
+            held = self._learn(report, now)
             if held:
                 self._hold_all(report.member)
         if news:
             known.question = report.question.number
         if report.over:
             self._leave(report.member)
-        elif news and (report.opening or now - known.answered_at >= ANSWER_SECONDS):
+        elif news and (report.opening or now - known.answered_at >= self._pause(report, now)):
             known.answered_at = now
             self._answer(report, now)
 
@@ -107,6 +108,17 @@ class Members:
             state: WorkerState = "lost" if gone else "working"
             standing.append(ClusterWorker(member.address, member.under_way, member.done, state))
         self._calls.show(standing)
+
+    def _pause(self, report: Report, now: float) -> float:
+        """For how long after an answer a worker has no other one, unless a chunk of it is to begin."""
+        last = self._members[report.member].last
+        calm = self._clock.virtual or (
+            last is not None
+            and not any(report.question.needs.values())
+            and len(last.closed) == len(self.closed)
+            and last.slots == self._leases.shares(report.member, now)
+        )
+        return CALM_SECONDS if calm else ANSWER_SECONDS
 
     def _answer(self, report: Report, now: float) -> None:
         """Tell a worker what it may use."""
@@ -185,12 +197,12 @@ class Members:
         for at in [each for each in self._under_way if each[0] == member]:
             self._limits[at[1]].elsewhere(-self._under_way.pop(at))
 
-    def _learn(self, events: Sequence[LimitEvent], now: float) -> bool:
+    def _learn(self, report: Report, now: float) -> bool:
         """Take from how calls have ended what it says of their provider; whether all must wait."""
-        held = False
-        for event in events:
+        held, earlier = False, now - report.at
+        for event in report.limits:
             limit = self._limit(event.account)
-            ticket = Ticket(now - event.age)
+            ticket = Ticket(event.began + earlier)
             if event.kind == "answered":
                 limit.answered(ticket)
             elif event.kind == "limited":

@@ -24,11 +24,13 @@ class OpenCalls:
     Attributes:
         deadline: seconds that a call of the job has as a whole.
         models: the models that were asked.
+        sent, came: how many calls were sent, and how many records have come of them.
     """
 
     def __init__(self, job: Job) -> None:
         """Take whose records they are."""
         self.deadline = 0.0
+        self.sent = self.came = 0
         self._job, self._clock = job, job.slots.clock
         self._tasks: dict[int, Task] = {}  # by the place of each record that is still to come
         self._chunks: dict[int, dict[int, Task]] = {}
@@ -66,6 +68,7 @@ class OpenCalls:
 
     def send(self, number: int, tasks: Sequence[Task]) -> None:
         """These calls are a chunk of this number."""
+        self.sent += len(tasks)
         self._chunks[number] = {task.asked[0].index: task for task in tasks}
         for task in tasks:
             self.models[task.model] = None
@@ -92,6 +95,7 @@ class OpenCalls:
         task = self._tasks.pop(record.index, None)
         if task is None:
             return
+        self.came += 1
         if self._order is not None:
             self._order.take(task, record)
         else:
@@ -121,7 +125,8 @@ class OpenCalls:
         if task is None or self._job.tell is None:
             return
         if event.kind == "started":
-            event = replace(event, task=_question(task, event.index))
+            asked = _question(task, event.index)
+            event = Event("started", event.index, event.at, task=asked)
         with contextlib.suppress(Exception):  # a listener's mistake must not lose answers
             self._job.tell(event)
 
@@ -176,6 +181,8 @@ class OpenCalls:
 
 def _question(task: Task, index: int) -> Task:
     """Which of the tasks that a call answers stands at this place."""
+    if not task.questions:
+        return task
     return next(each for each in task.asked if each.index == index)
 
 

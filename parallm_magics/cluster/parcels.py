@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from parallm_magics.answers.schema_sources import Validated, schema_of
-from parallm_magics.cluster.rows import LimitEvent, Thin, thin
+from parallm_magics.cluster.packed_columns import LimitEvent, Thin, thin
 from parallm_magics.core.models import Model
 from parallm_magics.core.schemas import Schema
 from parallm_magics.core.tasks import Event, Fault, Reading, Record, Task
@@ -102,6 +102,7 @@ class Report:
         ended: chunks that have ended.
         question: how it stands.
         over: whether it has ended all its chunks, and goes by no lease any more.
+        at: when it tells this, on its own clock.
     """
 
     member: str
@@ -114,6 +115,7 @@ class Report:
     ended: Sequence[int] = ()
     question: Question = field(default_factory=lambda: Question(0))
     over: bool = False
+    at: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,24 +181,29 @@ class Chunk:
     entries: tuple[ProviderEntry, ...]
 
 
-_ROWS: Mapping[type, Sequence[str]] = {
+_COLUMNS: Mapping[type, Sequence[str]] = {
     Report: ("records", "events", "limits"),
     Chunk: ("tasks",),
 }
 """By the kind of a message, its fields that hold many objects."""
+_LARGE = 20_000
+"""Bytes from which on a message is compressed; a smaller one is sent sooner than that."""
+_COMPRESSED = b"\x78"
+"""With this zlib begins, and pickle does not."""
 
 
 def packed(message: Any) -> bytes:
     """A message as bytes."""
-    names = _ROWS.get(type(message))
-    return zlib.compress(_dumped(thin(message, names) if names else message), 1)
+    names = _COLUMNS.get(type(message))
+    data = _dumped(thin(message, names) if names else message)
+    return data if len(data) < _LARGE else zlib.compress(data, 1)
 
 
 def unpacked(data: bytes) -> Any:
     """The message that was packed by this package in another process of the same cluster."""
     from distributed.protocol.pickle import loads
 
-    found = loads(zlib.decompress(data))
+    found = loads(zlib.decompress(data) if data[:1] == _COMPRESSED else data)
     return found.whole() if isinstance(found, Thin) else found
 
 
@@ -206,11 +213,6 @@ def _dumped(found: Any) -> bytes:
 
     data: bytes = dumps(found)
     return data
-
-
-def pack_terms(terms: RunTerms) -> bytes:
-    """The terms as bytes; functions of a notebook are taken along."""
-    return zlib.compress(_dumped(terms), 1)
 
 
 def pack_chunk(tasks: Sequence[Task]) -> bytes:

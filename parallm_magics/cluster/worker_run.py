@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from decimal import Decimal
+from itertools import islice
 
 from parallm_magics.cluster.lease_holder import LeaseHolder, under_all
 from parallm_magics.cluster.lease_table import ALL, MOST_NEEDS
@@ -66,7 +66,7 @@ class WorkerRun:
         self._schedulers: set[Scheduler] = set()
         self._closed: dict[tuple[str, Model | None], Fault] = {}
         self._granted = limited or terms.capped
-        self._outbox = Outbox(self._report)
+        self._outbox = Outbox(self._report, lambda: self._slots.taken)
         self._heard_at = self._loop.time()
 
     async def work(self, number: int, chunk: Chunk) -> None:
@@ -202,12 +202,13 @@ class WorkerRun:
             self._address,
             box.records,
             box.events,
-            [replace(each, age=now - each.age) for each in box.learned],
+            box.learned,
             box.closed,
             [*self._opening],
             box.ended,
             self._question(now),
             over,
+            now,
         )
         box.forget()
         try:
@@ -220,13 +221,15 @@ class WorkerRun:
         in_line = self._expected.copy()
         needs: dict[str, list[Need]] = {}
         for scheduler in self._schedulers:
-            for limit, worker in scheduler.waiting():
+            for line in scheduler.lines:
+                limit = line.limit
                 if not isinstance(limit, LeasedLimit):
                     continue
-                in_line[limit.account] += 1
-                own = needs.setdefault(limit.account, [])
-                if self._granted and len(own) < MOST_NEEDS:
-                    own.append(self._need(worker.current))
+                in_line[limit.account] += len(line.workers)
+                if self._granted:
+                    own = needs.setdefault(limit.account, [])
+                    first = islice(line.workers, MOST_NEEDS - len(own))
+                    own += [self._need(worker.current) for worker in first]
         under_way = {name: self._limit(name).inflight for name in {*self._limits, *in_line}}
         wanted = {account: number + in_line[account] for account, number in under_way.items()}
         return self._holder.asks(now, under_all(under_way), under_all(wanted), needs)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterable, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterable, Callable, Iterable, Sequence
 from functools import partial
 
 from parallm_magics.core.provider import CallFailed, NotNow, Reply
@@ -15,7 +15,7 @@ from parallm_magics.engine.cancel_token import Stop
 from parallm_magics.engine.clock import Cancellable, Waiter
 from parallm_magics.engine.collectors import Collector, InMemory
 from parallm_magics.engine.question_records import question_records
-from parallm_magics.engine.rate_limits import RateLimit, Slots, Ticket
+from parallm_magics.engine.rate_limits import Slots, Ticket
 from parallm_magics.engine.retries import PASSING, Outlook, Rules, after_fault
 from parallm_magics.engine.worker import Line, Try, Worker
 
@@ -93,10 +93,10 @@ class Scheduler:
             await self._admission.close()
         return self._collector.records()
 
-    def waiting(self) -> Iterator[tuple[RateLimit, Worker]]:
-        """Those in line under each limit, in their order."""
-        lines = self._admission.lines
-        return ((line.limit, worker) for line in lines for worker in line.workers)
+    @property
+    def lines(self) -> Iterable[Line]:
+        """Those that wait under each limit, in their order."""
+        return self._admission.lines
 
     def _wake(self) -> None:
         """Look soon who may begin."""

@@ -76,21 +76,18 @@ class Killed(NamedTuple):
 
 @contextmanager
 def cluster(server: LeanServer, processes: int) -> Iterator[Any]:
-    """A client of a cluster of so many processes whose provider is the server."""
-    from distributed import Client, LocalCluster
+    """A client of a cluster, as `%parallm dask --local` starts it, whose provider is the server."""
+    from parallm_magics.cluster.connection import Connection
 
     clean = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
-    with (
-        environment({**clean, "OPENAI_BASE_URL": server.url, "OPENAI_API_KEY": KEY}),
-        LocalCluster(
-            n_workers=processes,
-            threads_per_worker=1,
-            dashboard_address="127.0.0.1:0",
-            silence_logs=logging.CRITICAL,
-        ) as made,
-        Client(made, set_as_default=False) as client,
-    ):
-        yield client
+    connection = Connection()
+    try:
+        with environment({**clean, "OPENAI_BASE_URL": server.url, "OPENAI_API_KEY": KEY}):
+            connection.start(processes)
+            logging.getLogger("distributed").setLevel(logging.CRITICAL)  # workers are killed
+            yield connection.client
+    finally:
+        connection.close()
 
 
 async def run_on(client: Any, items: Sequence[int], **options: Any) -> Any:

@@ -25,7 +25,7 @@ from parallm_magics.api import PATTERNS, plan_cell
 from parallm_magics.cluster import parcels
 from parallm_magics.cluster.cluster_run import _chunk_fault
 from parallm_magics.cluster.dask_link import _other
-from parallm_magics.cluster.rows import LimitEvent
+from parallm_magics.cluster.packed_columns import LimitEvent
 from parallm_magics.cluster.worker_process import WorkerProcess
 from parallm_magics.core.models import Model
 from parallm_magics.core.tasks import Attempt, Event, Fault, Record, Task, Usage

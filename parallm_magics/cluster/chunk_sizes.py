@@ -1,0 +1,42 @@
+"""How many calls a worker of a cluster is given at once; nothing here waits."""
+
+from __future__ import annotations
+
+from parallm_magics.engine.retries import Rules
+
+CHUNKS_A_WORKER = 3
+"""So many chunks a worker has at once, so that it need not wait for its next one."""
+USUAL_CHUNK = 200
+"""Calls of a chunk of a large map, while nobody knows how fast they are."""
+LAST_CHUNK = 100
+"""The last ones of a large map have so many, so that all workers end at the same time."""
+LARGEST_CHUNK = 2000
+CHUNK_SECONDS = 0.5
+"""A chunk of fast calls takes so long: what it costs to send one is then little beside its calls."""
+
+
+def chunk_size(rules: Rules, workers: int, sent: int, pace: float) -> int:
+    """How many calls the next chunk has: small ones where there are few calls, so that all workers get some.
+
+    Args:
+        workers: how many share the calls.
+        sent: how many calls are sent already.
+        pace: how many calls of one worker have ended in a second.
+
+    >>> [chunk_size(Rules(known=known), 2, 0, 0.0) for known in (6, 600, 60_000)]
+    [1, 100, 200]
+    >>> [chunk_size(Rules(known=60_000), 2, sent, 3_000.0) for sent in (0, 57_000, 59_900)]
+    [1500, 500, 100]
+    """
+    usual = max(USUAL_CHUNK, _shared(rules.concurrency, workers))
+    if rules.known is None:
+        return usual // 2
+    fast = min(int(pace * CHUNK_SECONDS), LARGEST_CHUNK)
+    places = CHUNKS_A_WORKER * workers
+    least = min(LAST_CHUNK, _shared(rules.known, places))
+    return max(1, least, min(max(usual, fast), _shared(rules.known - sent, places)))
+
+
+def _shared(calls: int, by: int) -> int:
+    """An even share, rounded up."""
+    return -(-calls // by)
