@@ -50,6 +50,10 @@ LOADED = (
 )
 """What a kernel begins with; no cell waits for a package."""
 KERNEL = {"name": "python", "display_name": "Python (in your browser)", "language": "python"}
+OVERRIDES = {
+    # Every cell is in the page: a run is seen wherever it is, and searching and printing find all.
+    "@jupyterlab/notebook-extension:tracker": {"windowingMode": "none"},
+}
 KERNEL_PLUGIN = "@jupyterlite/pyodide-kernel-extension:kernel"
 LABEXTENSIONS = Path(sys.prefix) / "share/jupyter/labextensions"
 BESIDE = ("plots.py", "recorded/**/*", "data/*", "images/*")
@@ -64,6 +68,7 @@ def main() -> None:
     python_of(source / "static/pyodide")
     lessons_in(source / "files")
     write(source / "jupyter-lite.json", settings())
+    write(source / "overrides.json", OVERRIDES)
     shutil.rmtree(SITE, ignore_errors=True)
     # Each answers for itself: the tool that joins them takes up no more of an older build.
     (CACHE / ".jupyterlite.doit.db").unlink(missing_ok=True)

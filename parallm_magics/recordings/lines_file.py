@@ -8,14 +8,18 @@ import os
 import shutil
 import stat
 import tempfile
+import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from parallm_magics.core.browser import IN_BROWSER
 from parallm_magics.errors import OptionError
 from parallm_magics.recordings.codec import BATCH, OPENING, Front, NewerSchemaError, front_of
 from parallm_magics.recordings.file_lock import is_still
 
+HOLDS = 1.0
+"""Seconds for which a look at a file holds that is far."""
 _APPEND = os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0)
 
 
@@ -88,9 +92,12 @@ class RecordingFile:
         path: where it is.
         index: what stands in it, as far as it was looked at.
         readings: how often it was read from its beginning.
+        far: whether each look at it, and each line of it, is asked for elsewhere and takes a moment; so a look
+            holds for a second, and all lines are kept in memory.
     """
 
     readings = 0
+    far = IN_BROWSER
 
     def __init__(self, path: Path, keep_away: Callable[[str], None]) -> None:
         """Nothing is opened yet.
@@ -107,6 +114,7 @@ class RecordingFile:
         """Give back the memory; the next look reads anew."""
         self.index = Index()
         self.readings += 1
+        self._looked, self._bytes = -math.inf, b""
         self._identity: tuple[int, int] | None = None
         self._size = 0  # of the file, when it was last looked at
         self._known = 0  # bytes of it that need no second look
@@ -127,6 +135,12 @@ class RecordingFile:
         Raises:
             OSError: the file cannot be read.
         """
+        if self.far:
+            if len(self._bytes) < self._known:
+                self._bytes = self.path.read_bytes()
+            for place in places:
+                yield self._bytes[place.offset : place.offset + place.length]
+            return
         with open(self.path, "rb") as file:
             for place in places:
                 file.seek(place.offset)
@@ -139,6 +153,8 @@ class RecordingFile:
             OSError: the file is there and cannot be read.
             OptionError: it is of a newer version, and this is the first look.
         """
+        if self.far and time.monotonic() - self._looked < HOLDS:
+            return False
         try:
             now = os.stat(self.path)
         except FileNotFoundError:
@@ -157,6 +173,7 @@ class RecordingFile:
                 return True
             self._size = now.st_size
         self._was_read = True
+        self._looked = time.monotonic()
         return False
 
     def _take_in(self, most: float) -> bool:

@@ -22,8 +22,8 @@ from playwright.sync_api import Browser, Page, Request, Route
 from slack import with_slack
 
 SITE = PROJECT / "build/lite"
-SECONDS = 120
-"""What a kernel that is made of 15 MB of packages, or a whole lesson, is given on a quiet machine."""
+SECONDS = 60
+"""What a kernel that is made of 25 MB, or a whole lesson, is given on a quiet machine."""
 
 
 class _Quiet(SimpleHTTPRequestHandler):
@@ -72,6 +72,14 @@ _RUN_ALL = """async () => {
     new MutationObserver(look).observe(document.body, {childList: true, subtree: true, characterData: true});
     await window.jupyterapp.commands.execute('notebook:run-all-cells');
 }"""
+_RUN = f"""async source => {{
+    const notebook = {_NOTEBOOK}.content;
+    notebook.activeCellIndex = notebook.widgets.length - 1;
+    await window.jupyterapp.commands.execute('notebook:insert-cell-below');
+    notebook.activeCell.model.sharedModel.setSource(source);
+    await window.jupyterapp.commands.execute('notebook:run-cell');
+    return notebook.activeCell.model.toJSON().outputs;
+}}"""
 _CELLS = f"() => {_NOTEBOOK}.content.model.toJSON().cells"
 
 
@@ -89,7 +97,7 @@ class Lesson:
         self.said: list[str] = []
         page.context.on("request", self._requested)
         page.on("console", lambda message: self.said.append(message.text))
-        page.set_default_timeout(150_000)
+        page.set_default_timeout(with_slack(SECONDS) * 1000)
 
     def _requested(self, request: Request) -> None:
         parts = urlsplit(request.url)
@@ -104,6 +112,11 @@ class Lesson:
     def run_all(self) -> None:
         """Run all cells, as the menu does, to the end."""
         self.page.evaluate(_RUN_ALL)
+
+    def run(self, source: str) -> list[dict[str, Any]]:
+        """Run this as a new last cell, and give back what it shows, as it would be saved."""
+        found: list[dict[str, Any]] = self.page.evaluate(_RUN, source)
+        return found
 
     def cells(self) -> list[dict[str, Any]]:
         """The notebook's cells as they would be saved."""

@@ -812,3 +812,22 @@ def test_the_environments_mode_wins(
         monkeypatch.setenv("PARALLM_RECORDINGS", value)
     assert forced(wanted) == holds
     assert offline() == (holds == "replay")
+
+
+def test_a_file_that_is_far_is_read_once(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a page each look and each read takes a moment: one serves all calls, and a second later there is another."""
+    tasks, now, read = filled(path), [0.0], []
+    monkeypatch.setattr(recording_file.RecordingFile, "far", True)
+    monkeypatch.setattr(recording_file.time, "monotonic", lambda: now[0])
+    bytes_of = Path.read_bytes
+    monkeypatch.setattr(Path, "read_bytes", lambda file: read.append(file) or bytes_of(file))
+    store, late = Recordings(path), task("late")
+    assert texts(store, tasks) == ["answer 0", "answer 1", "answer 2", "answer 3"]
+    Recordings(path).add(late, answer(late))
+    assert texts(store, [*tasks, late])[-1] is None
+    assert read == [path]
+    now[0] += 1
+    assert texts(store, [late, *tasks]) == ["safe", "answer 0", "answer 1", "answer 2", "answer 3"]
+    own = task("own")
+    store.add(own, answer(own))
+    assert texts(store, [own]) == ["safe"]
