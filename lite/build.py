@@ -1,6 +1,7 @@
 """The course as a JupyterLite site: every lesson runs in the reader's browser, and nothing comes from elsewhere.
 
-    pip install -e '.[lite]' && python lite/build.py
+    pip install -e '.[lite]' && python lite/build.py            the lessons as they are
+    python lite/build.py build/class/students                   other versions of them, in that folder
 
 It needs npm and pip, which fetch Pyodide's core and the packages of requirements.txt once, into build/lite-cache.
 The site is build/lite: static files for any web server.
@@ -60,13 +61,15 @@ BESIDE = ("plots.py", "recorded/**/*", "data/*", "images/*")
 """What lessons read and show, below notebooks/."""
 
 
-def main() -> None:
-    """Build the site anew; what was fetched before is used again."""
+def main(lessons: Path) -> None:
+    """Build the site anew, of the lessons in that folder; what was fetched before is used again."""
+    if not (found := sorted(lessons.glob("[0-9]*.ipynb"))):
+        raise SystemExit(f"{lessons}: there are no lessons in this folder")
     CACHE.mkdir(parents=True, exist_ok=True)
     source = CACHE / "source"
     shutil.rmtree(source, ignore_errors=True)
     python_of(source / "static/pyodide")
-    lessons_in(source / "files")
+    contents_of(source / "files", found)
     write(source / "jupyter-lite.json", settings())
     write(source / "overrides.json", OVERRIDES)
     shutil.rmtree(SITE, ignore_errors=True)
@@ -177,17 +180,18 @@ def locked(found: Iterable[Path]) -> dict[str, Any]:
     return packages
 
 
-def lessons_in(folder: Path) -> None:
+def contents_of(folder: Path, lessons: Iterable[Path]) -> None:
     """Put the lessons there, with what they read, for the kernel that this site has."""
-    lessons = ROOT / "notebooks"
+    notebooks = ROOT / "notebooks"
     folder.mkdir(parents=True)
-    for path in sorted(lessons.glob("[0-9]*.ipynb")):
+    shutil.copy(HERE / "README.md", folder)
+    for path in lessons:
         lesson = json.loads(path.read_text("utf-8"))
         lesson["metadata"]["kernelspec"] = KERNEL
         write(folder / path.name, lesson)
     for pattern in BESIDE:
-        for path in filter(Path.is_file, lessons.glob(pattern)):
-            there = folder / path.relative_to(lessons)
+        for path in filter(Path.is_file, notebooks.glob(pattern)):
+            there = folder / path.relative_to(notebooks)
             there.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(path, there)
 
@@ -266,4 +270,4 @@ def write(path: Path, data: Any) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "notebooks")
