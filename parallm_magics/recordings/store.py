@@ -17,7 +17,7 @@ from parallm_magics.recordings.codec import Front, asked_in, entry_of, line_of, 
 from parallm_magics.recordings.ledger_lines import LedgerLines
 from parallm_magics.recordings.lines_file import RecordingFile, about
 from parallm_magics.recordings.misses import Entry, difference
-from parallm_magics.recordings.modes import VARIABLE, Mode, forced, from_variable, offline
+from parallm_magics.recordings.modes import VARIABLE, Mode, forced, from_variable
 from parallm_magics.recordings.request_key import key_of, request_of
 
 SENDING = "a batch is being sent, so it was not changed; prune it later"
@@ -320,10 +320,10 @@ def _line(entry: dict[str, Any]) -> tuple[bytes | None, str]:
 
 def _not_recorded(name: str, others: int, path: str, why: str) -> str:
     more = f", nor {'is' if others == 1 else 'are'} {others} more of its cell" if others else ""
-    forced = f", without {VARIABLE}=replay" if offline() else ""
+    # The same with and without the variable, as the test of a notebook compares errors too.
     return (
         f"{name}: not recorded in {Path(path).name!r}{more}: {why}. To record it: %parallm recordings {path} --mode "
-        f"auto{forced}"
+        f"auto, without {VARIABLE}=replay"
     )
 
 

@@ -3,6 +3,13 @@
 from __future__ import annotations
 
 WRONG: dict[str, tuple[tuple[str, str], ...]] = {
+    "10_checking": (
+        ("expected =", "guess ="),
+        ('"b": "other"', '"b": "same"'),
+        ('"e": "other"', '"e": "error"'),
+        (', "f": "error"', ""),
+        ('"c": "same"', '"c": "error"'),
+    ),
     "03_voting": (
         (" --flag remove --threshold 2 --stop clinch", ""),
         (" --stop clinch", ""),

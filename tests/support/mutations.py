@@ -95,7 +95,16 @@ MUTATIONS: dict[str, tuple[Mutation, ...]] = {
         _of("option", 4, " --compare {{BIG}}", "", 4, 5),
         _of("option", 11, " --weights learned", "", 12),
     ),
-    "10_checking": (_of("option", 0, "truth=contact", "truth=damage", 2, 3, 8, 9),),
+    "10_checking": (
+        _of("option", 1, "-n 3", "-n 2", 1, 11),
+        _of("prompt", 3, "two lamps", "four lamps", 3),
+        _of("prompt", 4, "three lamps", "five lamps", 4),
+        _of("option", 5, "-n 5", "-n 4", 5),
+        _of("option", 6, "--pick unanimous", "--pick majority", 6),
+        _of("answer", 7, """'"text":"delivery"'""", """'"text":"damage"'""", 8),
+        _of("prompt", 9, '"three lamps"', '"two lamps"', 9),
+        _of("answer", 10, '"b": "other"', '"b": "same"', 11),
+    ),
 }
 """Every kind of change, over all lessons."""
 
