@@ -107,4 +107,7 @@ def test_a_sheet_has_questions_without_solutions() -> None:
 
 def test_the_page_has_them() -> None:
     """`docs/generated.py` wrote them."""
-    assert exam.text() in (ROOT / "docs" / "lecturers.md").read_text("utf-8")
+    page = (ROOT / "docs" / "lecturers.md").read_text("utf-8")
+    assert exam.text() in page
+    named = re.findall(r"questions? (\d+)(?: and (\d+))?", page)
+    assert {int(each) for pair in named for each in pair if each} <= set(range(1, 20))
