@@ -25,8 +25,6 @@ from mutations import MUTATIONS
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 TO_REWRITE = {
-    "01_quickstart",
-    "02_sectioning",
     "03_voting",
     "04_correlated",
     "05_measuring",

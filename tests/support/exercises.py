@@ -3,6 +3,19 @@
 from __future__ import annotations
 
 WRONG: dict[str, tuple[tuple[str, str], ...]] = {
+    "01_quickstart": (
+        ("%section contra", "%section against"),
+        ("%synthesis\nWeigh the reasons in one sentence.", ""),
+        ("-o debate", "-o talk"),
+        ("%%fanout", "%%vote"),
+        ("A school thinks about beginning at nine instead of eight.\n\n", ""),
+    ),
+    "02_sectioning": (
+        ("max(at - 1, 0)", "at"),
+        ("max(at - 1, 0)", "at - 1"),
+        ("at + size]", "at + size - 1]"),
+        ("range(0, len(sentences), size)", "range(0, len(sentences), size - 1)"),
+    ),
     "10_checking": (
         ("expected =", "guess ="),
         ('"b": "other"', '"b": "same"'),

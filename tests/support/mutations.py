@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
@@ -39,17 +40,21 @@ def _of(kind: str, cell: int, old: str, new: str, *red: int) -> Mutation:
 
 MUTATIONS: dict[str, tuple[Mutation, ...]] = {
     "01_quickstart": (
-        _of("answer", 1, "`comp` is first the list", "`comp` is at first the list", 3, 4),
-        _of("prompt", 7, "encouraged or discouraged?", "encouraged or rather discouraged?", 7, 8),
-        _of("option", 9, " --stop clinch", "", 9),
-        _of("option", 10, "accuracy=1&truth=BLOCK", "accuracy=1&truth=ALLOW", 10, 11),
+        _of("prompt", 1, "The kettle leaked", "My kettle leaked", 1, 3),
+        _of("prompt", 2, "Why is the sky blue?", "Why is the sea blue?", 2),
+        _of("option", 4, " --stop clinch", "", 4),
+        _of("answer", 5, "has borrowed this year", "has borrowed last year", 6),
+        _of("prompt", 8, "library in one sentence:", "library in a sentence:", 8),
+        _of("option", 10, "%section pro\n", "%section for\n", 10, 11),
     ),
     "02_sectioning": (
-        _of("answer", 1, "**SQL injection:** pass", "**Injection:** pass", 2),
-        _of("prompt", 6, "Check every figure.", "Check each figure.", 6),
-        _of("option", 9, " --each parts", " --each parts -n 2", 9, 21),
-        _of("answer", 12, "the figures for it do not hold.", "the figures do not hold.", 13, 14),
-        _of("option", 16, "-o partial", "--min-success 100% -o partial", 16),
+        _of("answer", 0, "Brasília", "Brasil", 3),
+        _of("prompt", 2, "What is the capital of", "What is the capital city of", 2, 3),
+        _of("option", 4, "friendly,angry", "friendly,curt", 4),
+        _of("prompt", 6, "Answer with a name.", "Answer with the name.", 6),
+        _of("answer", 7, "What was found about", "What was found on", 8),
+        _of("option", 9, "await partial.retry()", "partial", 9),
+        _of("answer", 10, "max(at - 1, 0)", "at", 11),
     ),
     "03_voting": (
         _of("answer", 1, "late.\\nANSWER: delivery", "late.\\nANSWER: contact", 2, 3),
@@ -118,7 +123,11 @@ def mutated(name: str, changes: Sequence[Mutation], folder: Path) -> Path:
         assert source.count(change.old) == 1, (name, change)
         cells[change.cell].source = source.replace(change.old, change.new)
     for beside in NOTEBOOKS.iterdir():
-        if beside.suffix != ".ipynb" and not (folder / beside.name).exists():
+        if beside.suffix == ".ipynb" or (folder / beside.name).exists():
+            continue
+        if beside.name == "recorded":  # where a model is served, a change is asked and recorded
+            shutil.copytree(beside, folder / beside.name)
+        else:
             (folder / beside.name).symlink_to(beside)
     path = folder / f"{name}.ipynb"
     nbformat.write(notebook, path)
