@@ -16,7 +16,7 @@ import argparse
 import re
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -139,7 +139,7 @@ def without_marked(source: str) -> str:
     return "\n".join(kept)
 
 
-def unlinked(text: str, there: Sequence[str]) -> str:
+def unlinked(text: str, there: Container[str]) -> str:
     """A text in which links to files that are not handed out are plain words."""
     return LINK.sub(lambda found: found[0] if found[2] in there else found[1], text)
 
@@ -179,15 +179,16 @@ def write_for_nbgrader(folder: Path, chosen: Sequence[str] = ()) -> None:
 def put(notebook: Any, name: str, folder: Path, there: Sequence[str]) -> None:
     """Write a notebook into a folder, and beside it what it reads."""
     (folder / "recorded").mkdir(parents=True, exist_ok=True)
-    for cell in notebook.cells:
-        if cell.cell_type == "markdown":
-            cell.source = unlinked(cell.source, there)
-    nbformat.write(notebook, folder / f"{name}.ipynb")
     for beside in (*BESIDE, f"recorded/{name}.jsonl"):
         if (NOTEBOOKS / beside).is_dir():
             shutil.copytree(NOTEBOOKS / beside, folder / beside, dirs_exist_ok=True)
         elif (NOTEBOOKS / beside).exists():
             shutil.copyfile(NOTEBOOKS / beside, folder / beside)
+    found = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            cell.source = unlinked(cell.source, found.union(there))
+    nbformat.write(notebook, folder / f"{name}.ipynb")
 
 
 def mark(chosen: Sequence[str] = ()) -> None:
