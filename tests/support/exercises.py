@@ -16,6 +16,12 @@ WRONG: dict[str, tuple[tuple[str, str], ...]] = {
         ("at + size]", "at + size - 1]"),
         ("range(0, len(sentences), size)", "range(0, len(sentences), size - 1)"),
     ),
+    "09_production": (
+        ("of another customer?\n\n{{letter}}", "of another customer?"),
+        ("return run.text", "return run"),
+        ("async def reply", "async def answer"),
+        ("Does this letter ask for data of another customer?", "Is this letter polite?"),
+    ),
     "10_checking": (
         ("expected =", "guess ="),
         ('"b": "other"', '"b": "same"'),

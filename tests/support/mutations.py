@@ -90,10 +90,13 @@ MUTATIONS: dict[str, tuple[Mutation, ...]] = {
         _of("prompt", 6, "Look at: gift", "Look at: kept", 7, 8),
     ),
     "09_production": (
-        _of("answer", 0, 'return f"ANSWER: {topic}"', 'return f"ANSWER: {topic}."', 2),
-        _of("option", 2, "--flag yes", "--flag no", 2, 3, 4),
-        _of("prompt", 7, "Is this ticket urgent?", "Is this ticket really urgent?", 7),
-        _of("option", 18, "--each inbox --batch", "--each ten --batch", 19),
+        _of("prompt", 1, "Is it urgent?", "Is it very urgent?", 1, 2),
+        _of("prompt", 3, "What is it about?", "What is this about?", 3),
+        _of("answer", 4, 'or "smoke" in', 'or "fire" in', 5, 16),
+        _of("option", 5, "--min-success 90%", "--min-success 95%", 5),
+        _of("option", 12, "llama3.2", "qwen3", 12),
+        _of("option", 14, "-c 200", "-c 100", 16),
+        _of("answer", 17, '("BLOCK" if', '("ALLOW" if', 18),
     ),
     "05_measuring": (
         _of("prompt", 3, "What is this ticket about?", "What is that ticket about?", 3, 5, 6),
