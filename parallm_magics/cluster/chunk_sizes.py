@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from parallm_magics.engine.retries import Rules
 
-CHUNKS_A_WORKER = 3
+CHUNKS_A_WORKER = 2
 """So many chunks a worker has at once, so that it need not wait for its next one."""
 USUAL_CHUNK = 200
-"""Calls of a chunk of a large map, while nobody knows how fast they are."""
-LAST_CHUNK = 100
-"""The last ones of a large map have so many, so that all workers end at the same time."""
+"""Calls of a chunk of a large map, while nobody knows how fast they are, and of its last ones.
+If more are made at once, twice as many as these: the next chunk comes before the last of them begin."""
 LARGEST_CHUNK = 2000
 CHUNK_SECONDS = 0.5
 """A chunk of fast calls takes so long: what it costs to send one is then little beside its calls."""
@@ -24,17 +23,17 @@ def chunk_size(rules: Rules, workers: int, sent: int, pace: float) -> int:
         pace: how many calls of one worker have ended in a second.
 
     >>> [chunk_size(Rules(known=known), 2, 0, 0.0) for known in (6, 600, 60_000)]
-    [1, 100, 200]
+    [2, 150, 200]
     >>> [chunk_size(Rules(known=60_000), 2, sent, 3_000.0) for sent in (0, 57_000, 59_900)]
-    [1500, 500, 100]
+    [1500, 750, 200]
     """
-    usual = max(USUAL_CHUNK, _shared(rules.concurrency, workers))
+    usual = max(USUAL_CHUNK, 2 * _shared(rules.concurrency, workers))
     if rules.known is None:
         return usual // 2
     fast = min(int(pace * CHUNK_SECONDS), LARGEST_CHUNK)
-    places = CHUNKS_A_WORKER * workers
-    least = min(LAST_CHUNK, _shared(rules.known, places))
-    return max(1, least, min(max(usual, fast), _shared(rules.known - sent, places)))
+    least = min(USUAL_CHUNK, _shared(rules.known, CHUNKS_A_WORKER * workers))
+    # Ever smaller ones, so that all workers end at the same time.
+    return max(1, least, min(max(usual, fast), _shared(rules.known - sent, 2 * workers)))
 
 
 def _shared(calls: int, by: int) -> int:

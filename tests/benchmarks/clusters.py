@@ -1,6 +1,6 @@
 """Calls on a Dask cluster: what killed workers cost, whether limits hold over all of it, and what a call costs more.
 
-python clusters.py [kills [CALLS KILLS] | leases [SCHEDULES AT_ONCE] | costs [CALLS ROUNDS]]
+python clusters.py [kills [CALLS KILLS] | leases [SCHEDULES AT_ONCE] | costs [CALLS CALLS ROUNDS]]
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import random
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from decimal import Decimal
 from itertools import pairwise
@@ -51,13 +51,14 @@ ABOUT_LEASES = (
 )
 
 ROUNDS = 7
-PAIRED = 5_000
+SMALL, LARGE = 2_000, 10_000
 ABOUT_COST = (
-    f"{PAIRED:,} plain calls of {CALL} ms, 200 at once, by turns on one machine: by the engine of this process, on a "
-    "cluster with one worker process, on one with two. The server is a process of its own that needs 0.05 ms of CPU "
-    "a call. CPU is that of all processes of ours together: the kernel with Dask's scheduler, and the workers. What a "
-    "call costs more is the wall time of one worker process over that of the local engine: both have one process that "
-    "makes the calls. CPU over CPU says what the cluster costs the machine."
+    f"Maps of {{:,}} and of {{:,}} plain calls of {CALL} ms, 200 at once, by turns on one machine: by the engine of "
+    "this process, on a cluster with one worker process, on one with two, as `%parallm dask --local` starts them. The "
+    "server is a process of its own on the same machine that needs 0.05 ms of CPU a call. CPU is that of all processes "
+    "of ours together: the kernel with Dask's scheduler, and the workers. What a call costs more is the wall time of "
+    "one worker process over that of the local engine: both have one process that makes the calls. CPU over CPU says "
+    "what the cluster costs the machine. Start-up apart: what the calls take by which the larger map is larger."
 )
 MOST_TOKENS = 20
 """Of an answer; the server gives half as many, so that less is spent than is set aside."""
@@ -319,43 +320,72 @@ def cost_of(client: Any, calls: int) -> Cost:
     return Cost(wall * 1e6 / calls, sum(used) * 1e6 / calls, used[0] * 1e6 / calls)
 
 
-def costs(calls: int, rounds: int) -> list[Figure]:
-    """The three ways by turns."""
+Taken = Mapping[tuple[str, int], Sequence[Cost]]
+"""By the way that calls are made, and how many: one cost a round."""
+LOCAL, ONE, TWO = "local engine", "one worker process", "two worker processes"
+
+
+def taken(small: int, large: int, rounds: int) -> Taken:
+    """All ways and sizes by turns."""
     with LeanServer(CALL) as server, cluster(server, 1) as one, cluster(server, 2) as two:
-        ways = (None, one, two)
-        for way in ways:  # imports and connections are no call's
-            cost_of(way, min(calls, 500))
-        found = []
+        ways = {LOCAL: None, ONE: one, TWO: two}
+        for client in ways.values():  # imports and connections are no call's
+            cost_of(client, min(small, 500))
+        found: dict[tuple[str, int], list[Cost]] = {}
+        names = [*ways]
         for turn in range(rounds):
-            order = [(turn + place) % 3 for place in range(3)]
-            taken = {way: cost_of(ways[way], calls) for way in order}
-            found.append([taken[way] for way in range(3)])
-    local, single, double = ([*column] for column in zip(*found, strict=True))
+            for size in (1, small, large):
+                for name in names[turn % 3 :] + names[: turn % 3]:
+                    found.setdefault((name, size), []).append(cost_of(ways[name], size))
+    return found
 
-    def of(taken: Sequence[Cost], name: str) -> list[float]:
-        return [getattr(each, name) for each in taken]
 
-    one_over_none = "one worker process over the local engine"
-    rates = {"local engine": local, "one worker process": single, "two worker processes": double}
-    walls = {name: of(taken, "wall") for name, taken in rates.items()}
-    first, second, third = walls.values()
-    faster = "two worker processes over {}: calls a second"
+def further(found: Taken, name: str, small: int, large: int, kind: str) -> list[float]:
+    """What each call costs that the larger map has more than the smaller one."""
     return [
-        Figure(f"{one_over_none}: wall", ratios(second, first), 1.15),
-        Figure(f"{one_over_none}: CPU of all", ratios(of(single, "cpu"), of(local, "cpu"))),
-        Figure(faster.format("one"), ratios(second, third), digits=2),
-        Figure(faster.format("the local engine"), ratios(first, third), digits=2),
-        *(
-            Figure(f"{name}: calls a second", [1e6 / each for each in wall], digits=0)
-            for name, wall in walls.items()
+        (getattr(b, kind) * large - getattr(a, kind) * small) / (large - small)
+        for a, b in zip(found[name, small], found[name, large], strict=True)
+    ]
+
+
+def costs(small: int, large: int, rounds: int) -> list[Figure]:
+    """What a call costs each way, and what a cluster costs more."""
+    found = taken(small, large, rounds)
+
+    def of(name: str, kind: str, size: int = large) -> list[float]:
+        return [getattr(each, kind) for each in found[name, size]]
+
+    figures = []
+    for kind, what, target in (("wall", "wall", 1.15), ("cpu", "CPU of all", None)):
+        about = f"one worker process over the local engine: {what}"
+        for size in (small, large):
+            over = ratios(of(ONE, kind, size), of(LOCAL, kind, size))
+            figures.append(Figure(f"{about}, {size:,} calls", over, target))
+        apart = [further(found, name, small, large, kind) for name in (ONE, LOCAL)]
+        figures.append(Figure(f"{about}, start-up apart", ratios(*apart), target))
+    faster = f"two worker processes over {{}}, {large:,} calls: calls a second"
+    return [
+        *figures,
+        Figure(faster.format("one"), ratios(of(ONE, "wall"), of(TWO, "wall")), digits=2),
+        Figure(
+            faster.format("the local engine"), ratios(of(LOCAL, "wall"), of(TWO, "wall")), digits=2
         ),
         *(
-            Figure(f"{name}: µs of CPU a call, of all", of(taken, "cpu"), digits=0)
-            for name, taken in rates.items()
+            Figure(
+                f"{name}: ms for a map of one call",
+                [e / 1e3 for e in of(name, "wall", 1)],
+                digits=0,
+            )
+            for name in (LOCAL, ONE, TWO)
         ),
         *(
-            Figure(f"{name}: µs of CPU a call, of the kernel", of(taken, "kernel"), digits=0)
-            for name, taken in rates.items()
+            Figure(f"{name}: calls a second", [1e6 / each for each in of(name, "wall")], digits=0)
+            for name in (LOCAL, ONE, TWO)
+        ),
+        *(
+            Figure(f"{name}: µs of CPU a call, of {whose}", of(name, kind), digits=0)
+            for kind, whose in (("cpu", "all"), ("kernel", "the kernel"))
+            for name in (LOCAL, ONE, TWO)
         ),
     ]
 
@@ -387,8 +417,9 @@ def main(part: str = "", *sizes: str) -> str:
         about = ABOUT_LEASES.format(count, at_once)
         told.append(table("Limits over a cluster", about, figures))
     if part in ("", "costs"):
-        calls, rounds = numbers or (PAIRED, ROUNDS)
-        told.append(table("What a cluster costs", ABOUT_COST, costs(calls, rounds)))
+        small, large, rounds = numbers or (SMALL, LARGE, ROUNDS)
+        figures = costs(small, large, rounds)
+        told.append(table("What a cluster costs", ABOUT_COST.format(small, large), figures))
     return "\n".join(told)
 
 
