@@ -40,6 +40,8 @@ SENTENCE = re.compile(r"(?<=[.!?:])\s+(?=[A-Z`*])")
 LESSON = re.compile(r"\]\(([^):\s]+)\.ipynb(?:#[^)\s]*)?\)")
 FITS = 8
 """So many lines of code fit on a slide beside other things."""
+SHORT = 60
+"""Characters of an opening that may have a sentence more."""
 SHOWN = ("#", "|", "-", "* ", "1.", "```", "<details>", GUESS)
 """How the blocks of a text begin that stand on a slide; of the others only the first does."""
 SETTINGS = {
@@ -137,10 +139,9 @@ def _text_slides(source: str, after_result: bool, asked_about: Any) -> Iterator[
         elif whole or block.startswith(SHOWN):
             shown.append(block)
         elif fresh:
-            first, *rest = SENTENCE.split(block, maxsplit=2 if shown else 1)
-            kept = [first, *rest[:1]] if shown else [first]
-            shown.append(" ".join(kept))
-            spoken += rest[len(kept) - 1 :]
+            kept, left = opening(block, 2 if shown else 1)
+            shown.append(kept)
+            spoken += [left] if left else []
             fresh = False
         else:
             spoken.append(block)
@@ -178,6 +179,14 @@ def blocks_of(source: str) -> list[str]:
         elif blocks[-1]:
             blocks.append([])
     return ["\n".join(block) for block in blocks if block]
+
+
+def opening(text: str, sentences: int) -> tuple[str, str]:
+    """So many sentences of a text, one more if they are short; and what is left."""
+    parts = SENTENCE.split(text)
+    if sum(map(len, parts[:sentences])) < SHORT:
+        sentences += 1
+    return " ".join(parts[:sentences]), " ".join(parts[sentences:])
 
 
 def unfolded(source: str) -> str:

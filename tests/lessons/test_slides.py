@@ -13,12 +13,13 @@ from make import Page
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 RUN = "%%vote -n 3 --choices a,b\nWhich?"
+LONG = "This is a sentence that is long enough to stand on a slide for itself."
 LESSON = new_notebook(
     cells=[
-        new_markdown_cell("# A lesson\n\nOne. Two. Three.\n\nYou need nothing."),
-        new_markdown_cell("## A part\n\nFirst. Second. Third.\n\n**Guess:** Who wins?"),
+        new_markdown_cell(f"# A lesson\n\n{LONG} Two. Three.\n\nYou need nothing."),
+        new_markdown_cell(f"## A part\n\n{LONG} Second. Third.\n\n**Guess:** Who wins?"),
         new_code_cell(RUN, outputs=[new_output("stream", text="a wins")]),
-        new_markdown_cell("It was [a](01_quickstart.ipynb#a). See [more](../docs/votes.md)."),
+        new_markdown_cell(f"[A](01_quickstart.ipynb#a) {LONG} See [more](../docs/votes.md)."),
         new_markdown_cell("## Exercise\n\nDo it. Do it well. Do it now.\n\nAnd say why."),
         new_code_cell("### BEGIN SOLUTION\nx = 1", metadata={"tags": ["exercise", "solution"]}),
         new_code_cell("assert True", metadata={"tags": ["check"]}),
@@ -60,7 +61,7 @@ def test_the_speaker_reads_what_does_not_stand_on_a_slide() -> None:
         ("%%vote -n 3 --choices a,b", "-"),
         ("**Guess:** Who wins?", "-"),
         ("%%vote -n 3 --choices a,b", "subslide"),
-        ("It was [a](01_quickstart.slides.html).", "fragment"),
+        (f"[A](01_quickstart.slides.html) {LONG}", "fragment"),
         ("See more.", "notes"),
         ("## Exercise", "slide"),
         ("x = 1", "subslide"),
@@ -78,6 +79,12 @@ def test_long_python_is_for_the_speaker() -> None:
     assert python.metadata.slideshow.slide_type == "notes"
     assert asked.outputs
     assert not asked.metadata.tags
+
+
+def test_a_short_sentence_takes_another_with_it() -> None:
+    """It would tell nobody why."""
+    assert slides.opening("London! Why? Nobody knows.", 1) == ("London! Why?", "Nobody knows.")
+    assert slides.opening(f"{LONG} So.", 1) == (LONG, "So.")
 
 
 @pytest.mark.parametrize("name", lessons())
