@@ -280,7 +280,9 @@ def threshold(value: Any) -> str:
             f"expected a share such as 0.6, 2/3 or 60%, or a count, got {shown[:40]!r}"
         )
     if shown == "1":
-        raise ValueError("1 is ambiguous: write 100% for all votes, or use --pick any for one vote (1% in a guard)")
+        raise ValueError(
+            "1 is ambiguous: write 100% for all votes, or use --pick any for one vote (1% in a guard)"
+        )
     if share <= 0:
         raise ValueError("expected a share above 0")
     if share > 1 and (share.denominator != 1 or "%" in shown):

@@ -46,5 +46,26 @@ WRONG: dict[str, tuple[tuple[str, str], ...]] = {
         ),
         ("+ 2 * cost", "+ cost"),
     ),
+    "05_measuring": (
+        (" --flag Negative --pick any", ""),
+        ("--pick any", "--threshold 2"),
+        ("--flag Negative", "--flag Positive"),
+        ("-n 5", "-n 3"),
+        ("-o wary", "-o other"),
+    ),
+    "06_judges": (
+        (" --score 1..10", ""),
+        ("--score 1..10", "--score 1..5"),
+        ("%judge -m picky --score 1..10", ""),
+        ("-n 2", "-n 1"),
+        ("-o fair", "-o other"),
+    ),
+    "07_guardrails": (
+        (" --threshold 30%", ""),
+        ("--threshold 30%", "--threshold 2"),
+        (' --refusal "We keep that to ourselves."', ""),
+        ("-m readers", '-m "sim:?accuracy=1&truth=BLOCK&scale=0"'),
+        ("-o strict", "-o other"),
+    ),
 }
 """For each lesson: a piece of its solution, and what stands there instead."""
