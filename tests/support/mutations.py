@@ -83,7 +83,7 @@ MUTATIONS: dict[str, tuple[Mutation, ...]] = {
         _of("prompt", 1, "Name the one thing", "Name the main thing", 1),
         _of("prompt", 2, "a title for", "a short title for", 3),
         _of("option", 4, "-c 2", "-c 3", 4),
-        _of("option", 5, "--rpm 10", "--rpm 15", 5),
+        _of("option", 5, "--rpm 4", "--rpm 6", 5),
         _of("option", 7, "--deadline 7", "--deadline 9", 7),
         _of("option", 9, "READ, WRITE = 0.1, 1.25", "READ, WRITE = 0.1, 1.5", 9, 11),
     ),
