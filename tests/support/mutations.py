@@ -40,9 +40,9 @@ def _of(kind: str, cell: int, old: str, new: str, *red: int) -> Mutation:
 
 MUTATIONS: dict[str, tuple[Mutation, ...]] = {
     "01_quickstart": (
-        _of("prompt", 1, "The kettle leaked", "My kettle leaked", 1, 3),
+        _of("prompt", 1, "The kettle leaked", "My kettle leaked", 1, 4),
         _of("prompt", 2, "Why is the sky blue?", "Why is the sea blue?", 2),
-        _of("option", 4, " --stop clinch", "", 4),
+        _of("option", 3, " --stop clinch", "", 3),
         _of("answer", 5, "has borrowed this year", "has borrowed last year", 6),
         _of("prompt", 8, "library in one sentence:", "library in a sentence:", 8),
         _of("option", 10, "%section pro\n", "%section for\n", 10, 11),
