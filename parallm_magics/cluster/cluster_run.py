@@ -53,6 +53,7 @@ class ClusterRun:
             worst,
             self._budget.capped and not virtual,
             self._clock.scale if virtual else None,
+            job.tell is not None,
         )
         self._link = DaskLink(client, self._name, self._published, packed(terms))
         self._members = Members(job, self._calls, self._link)

@@ -39,6 +39,7 @@ class RunTerms:
         worst: the most that one try can cost.
         capped: whether money is leased too.
         scale: the real seconds of a simulated one, where time is virtual; else None.
+        told: whether anybody hears what happens to calls under way.
     """
 
     run: str
@@ -48,6 +49,7 @@ class RunTerms:
     worst: Worst
     capped: bool
     scale: float | None
+    told: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -141,7 +141,7 @@ class WorkerRun:
             Routes(self._provider, limit_of),
             self.terms.rules,
             Accounts(self.terms.price, self._outbox.keep, self._budget),
-            self._outbox.tell,
+            self._outbox.tell if self.terms.told else None,
             self._stop,
             slots,
         )

@@ -68,6 +68,25 @@ async def until_asked(server: Loopback, calls: int) -> None:
 
 
 @on_a_loop
+async def test_whoever_listens_hears_every_call_begin(server: Loopback) -> None:
+    """With what is asked, as on one machine."""
+    heard: list[tuple[int, str]] = []
+
+    def tell(event: Event) -> None:
+        if event.kind == "started" and event.task is not None:
+            heard.append((event.index, event.task.prompt))
+
+    clients = Clients()
+    plan = plan_cell(
+        "fanout", f"-m {MODEL} --each items --engine dask", "Say {{item}}", {"items": [5, 6]}
+    )
+    async with cluster(1):
+        await PATTERNS["fanout"].run(plan, RunContext(clients, tell=tell))
+    await clients.close()
+    assert sorted(heard) == [(0, "Say 5"), (1, "Say 6")]
+
+
+@on_a_loop
 async def test_a_stop_ends_all_calls_and_keeps_what_came(server: Loopback) -> None:
     """Calls under way end as cancelled; those of a small cell that never began do too."""
     server.script(NAME, lambda call: Act(text="x", hang=len(server.log) > 4))
