@@ -13,6 +13,7 @@ root_doc = "docs/index"
 include_patterns = [
     "docs/*.md",
     "notebooks/*.ipynb",
+    "notebooks/models/NUMBERS.md",
     "tests/benchmarks/*.md",
     "CHANGELOG.md",
     "CODE_OF_CONDUCT.md",
