@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from parallm_magics.cluster.chunk_sizes import LARGEST_TEXT
 from parallm_magics.cluster.open_calls import OpenCalls
 from parallm_magics.core.models import Model
 from parallm_magics.core.tasks import Fault, Record, Task
@@ -38,6 +39,7 @@ class ChunkReader:
         self._loop = asyncio.get_running_loop()
         self._job, self._calls, self._shut = job, calls, shut
         self._buffer: list[Task] = []
+        self._length = 0
         self._buffered_at = 0.0
 
     @property
@@ -52,7 +54,7 @@ class ChunkReader:
             Exception: what the source raised.
         """
         until = self._loop.time() + READ_SECONDS
-        while len(self._buffer) < size:
+        while len(self._buffer) < size and self._length < LARGEST_TEXT:
             if self._loop.time() > until:
                 return [], 0.0
             call = self._source.take()
@@ -68,13 +70,14 @@ class ChunkReader:
             else:
                 self._buffered_at = self._buffered_at if self._buffer else self._loop.time()
                 self._buffer.append(call)
-        tasks, self._buffer = self._buffer, []
+                self._length += len(call.prompt)
+        tasks, self._buffer, self._length = self._buffer, [], 0
         return tasks, 0.0
 
     def drain(self, fault: Fault) -> float | None:
         """Send no further call: each gets its record, or is not even read; seconds until the next look."""
         until = self._loop.time() + READ_SECONDS
-        buffer, self._buffer = self._buffer, []
+        buffer, self._buffer, self._length = self._buffer, [], 0
         for task in buffer:
             self._calls.refuse(task, fault)
         if not self._job.rules.drain:

@@ -10,6 +10,8 @@ USUAL_CHUNK = 200
 """Calls of a chunk of a large map, while nobody knows how fast they are, and of its last ones.
 If more are made at once, twice as many as these: the next chunk comes before the last of them begin."""
 LARGEST_CHUNK = 2000
+LARGEST_TEXT = 1_000_000
+"""Characters of prompts after which a chunk has no further call: to pack more would hold up the kernel's loop."""
 CHUNK_SECONDS = 0.5
 """A chunk of fast calls takes so long: what it costs to send one is then little beside its calls."""
 
