@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from IPython.core.displaypub import CapturingDisplayPublisher
 
+from parallm_magics.core.browser import IN_BROWSER
 from parallm_magics.core.tasks import Event
 from parallm_magics.display import Board
 from parallm_magics.notebook.terminal_line import TerminalLine
@@ -190,6 +191,8 @@ def in_terminal(shell: Any) -> bool:
 
 
 def hears_clicks(shell: Any) -> bool:
-    """Tell whether the kernel takes in a click while a cell is awaited; ipykernel did not before 7.4."""
+    """Tell whether a click is heard while a cell is awaited; ipykernel took in none before 7.4."""
+    if IN_BROWSER:
+        return True
     version = re.match(r"(\d+)\.(\d+)", getattr(shell.kernel, "implementation_version", ""))
     return version is not None and (int(version[1]), int(version[2])) >= (7, 4)

@@ -7,7 +7,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
+from parallm_magics.core.browser import IN_BROWSER
 from parallm_magics.display import Board, StyleSheet
+from parallm_magics.notebook.page_clicks import PageClicks
 
 VIEW = "application/vnd.jupyter.widget-view+json"
 
@@ -18,6 +20,8 @@ _OVER = f"{CLASS}-over"
 _PARTS = [f"{CLASS}-{part}" for part in ("sheet", "top", "fold", "rows")]
 _STATUS = f"{CLASS}-status"
 _BUTTON = "7em"
+STOPS = f"{CLASS}-stop-"
+"""What the class of a button begins with whose clicks our extension passes on."""
 SHEET = f"""<style>
 /* The result has come to stand below the table: both would be one picture too many, none a jump. */
 .jp-OutputArea-child:has(.{_OVER}):has(~ .jp-OutputArea-child .parallm-run) {{ display: none; }}
@@ -29,6 +33,8 @@ SHEET = f"""<style>
 .{CLASS} .mathjax_ignore {{ font-size: var(--jp-content-font-size1, 14px); }}
 /* Above the text that comes after it, which would take the click. */
 .{CLASS} button {{ position: absolute; z-index: 1; top: 0; right: 0; width: {_BUTTON}; margin: 2px; }}
+/* Nobody passes its clicks on. */
+body:not(.parallm-clicks) button[class*="{STOPS}"] {{ display: none; }}
 /* Nothing runs any more. */
 .{_OVER} button {{ visibility: hidden; }}
 /* Text goes around the button, and below it the table has the whole width. */
@@ -75,6 +81,7 @@ class Table:
         self._htmls: list[Any] = []
         self._status: Any = None
         self._button: Any = None
+        self._clicks: PageClicks | None = None
         self._parts: list[Any] = []
         self._handle: Any = None
 
@@ -126,6 +133,9 @@ class Table:
         if self._cancel is not None:
             stop = self._stop
             self._button = Button(description=stop.word, tooltip=stop.does, layout=layout)
+            if IN_BROWSER:
+                self._clicks = PageClicks(STOPS, self._clicked)
+                self._button.add_class(self._clicks.name)
             # Wherever it is seen, it is the first stop of the Tab key.
             children.insert(0, self._button)
         shown = Box(children, _dom_classes=(CLASS,), layout=layout)
@@ -141,6 +151,8 @@ class Table:
 
     def take_down(self) -> None:
         """Leave nothing behind, whatever the front end says to it."""
+        if self._clicks is not None:
+            self._clicks.close()
         with contextlib.suppress(Exception):
             if self._handle is not None:
                 self._handle.update({}, raw=True)
@@ -158,7 +170,11 @@ class Table:
             case {"content": {"data": {"method": "request_state"}}}:
                 part.send_state()
             case {"content": {"data": {"method": "custom", "content": {"event": "click"}}}}:
-                if part is self._button and self._cancel is not None:
-                    self._cancel()
-                    self._button.disabled = True
-                    self._button.description = self._stop.doing
+                if part is self._button:
+                    self._clicked()
+
+    def _clicked(self) -> None:
+        if self._cancel is not None:
+            self._cancel()
+            self._button.disabled = True
+            self._button.description = self._stop.doing

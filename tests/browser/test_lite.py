@@ -66,6 +66,16 @@ def test_what_a_model_wrote_cannot_act(open_lesson: Lesson) -> None:
     assert open_lesson.page.evaluate("window.acted") is None
 
 
+def test_cancel_ends_a_run(open_lesson: Lesson) -> None:
+    """A click is heard while the cell runs; what is done is kept."""
+    open_lesson.start("%%fanout -n 4 -o kept -m sim:?latency=600\nSay it.")
+    open_lesson.page.get_by_role("button", name="Cancel").click()
+    *_, said = open_lesson.ended()
+    assert said["evalue"].startswith("cancelled; 0 of 4 workers were done")
+    [count] = open_lesson.run("print(len(kept.results))")
+    assert count["text"] == "4\n"
+
+
 def test_a_model_that_cannot_be_asked_is_refused_in_one_line(open_lesson: Lesson) -> None:
     """A page's own Python opens no connections; the line says what to do."""
     [said] = open_lesson.run("%%vote -n 3 -m llamacpp:smollm2-135m --choices yes,no\nIs it?")

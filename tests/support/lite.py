@@ -118,6 +118,15 @@ class Lesson:
         found: list[dict[str, Any]] = self.page.evaluate(_RUN, source)
         return found
 
+    def start(self, source: str) -> None:
+        """Run this as a new last cell, without waiting for it; `ended` does."""
+        self.page.evaluate(f"source => {{ window.parallmRun = ({_RUN})(source); }}", source)
+
+    def ended(self) -> list[dict[str, Any]]:
+        """Wait for the cell that was started, and give back what it shows."""
+        found: list[dict[str, Any]] = self.page.evaluate("window.parallmRun")
+        return found
+
     def cells(self) -> list[dict[str, Any]]:
         """The notebook's cells as they would be saved."""
         found: list[dict[str, Any]] = self.page.evaluate(_CELLS)

@@ -3,6 +3,8 @@
 //
 // JupyterLab 4 and Notebook 7 load this file as it stands: a federated module written by hand, which
 // takes CodeMirror from the page. It reads the cell's text, and changes nothing but how it is edited.
+//
+// It also passes on clicks on Cancel in a page that runs Python itself (parallm_magics/notebook/page_clicks.py).
 (() => {
   'use strict';
 
@@ -197,6 +199,21 @@
     };
     return () => ({ __esModule: true, default: plugin });
   }
+
+  const STOPS = /\bparallm-live-stop-\w+/;
+
+  /** Tell the run whose button was clicked, by the channel that the button's class names. */
+  function passOn(event) {
+    const button = event.target.closest?.('.parallm-live button');
+    const name = button?.className.match(STOPS)?.[0];
+    if (!name) return;
+    const channel = new BroadcastChannel(name);
+    channel.postMessage('click');
+    channel.close();
+  }
+
+  document.addEventListener('click', passOn, true);
+  document.body.classList.add('parallm-clicks');
 
   const modules = { './extension': extension };
   window._JUPYTERLAB = window._JUPYTERLAB ?? {};
