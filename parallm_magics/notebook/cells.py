@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from parallm_magics.cell.directives import head
+from parallm_magics.core.browser import IN_BROWSER
 
 _Task = asyncio.Task[Any]
 
@@ -31,8 +32,11 @@ class Cells(threading.local):
 
     def enter(self) -> None:
         """Take in that a cell begins in this thread; its code is compiled next."""
-        self.tasks.append(current_task())
+        task = current_task()
+        self.tasks.append(task)
         self.compiled_next, self.announced = self.announced, False
+        if IN_BROWSER and task is not None:
+            task.add_done_callback(self._over)
 
     def leave(self) -> None:
         """Take in that a cell ended in this thread; the one that loaded us was never seen to begin."""
@@ -40,6 +44,11 @@ class Cells(threading.local):
         if self.tasks:
             self.tasks.pop()
         self.compiled_next = False
+
+    def _over(self, task: _Task) -> None:
+        """Leave the cell of a task that is over: a page's kernel does not tell when an awaited cell ends."""
+        while task in self.tasks:
+            self.leave()
 
     def at_end(self, do: Callable[[], None]) -> None:
         """Do this once the cell has shown its result; at once where this thread executes none."""

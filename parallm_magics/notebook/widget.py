@@ -132,10 +132,13 @@ class Table:
         children = [self._status, *self._htmls]
         if self._cancel is not None:
             stop = self._stop
-            self._button = Button(description=stop.word, tooltip=stop.does, layout=layout)
             if IN_BROWSER:
                 self._clicks = PageClicks(STOPS, self._clicked)
-                self._button.add_class(self._clicks.name)
+            # From the first: whoever is quick clicks at once.
+            classes = (self._clicks.name,) if self._clicks is not None else ()
+            self._button = Button(
+                description=stop.word, tooltip=stop.does, layout=layout, _dom_classes=classes
+            )
             # Wherever it is seen, it is the first stop of the Tab key.
             children.insert(0, self._button)
         shown = Box(children, _dom_classes=(CLASS,), layout=layout)

@@ -56,7 +56,7 @@ def test_what_a_model_wrote_cannot_act(open_lesson: Lesson) -> None:
     )
     open_lesson.run(f"given = {{'say': {hostile!r}}}")
     open_lesson.run("%parallm provider said --sim given")
-    *_, shown = open_lesson.run("%%fanout -m said\nsay")
+    *live, shown = open_lesson.run("%%fanout -m said\nsay")
     html = shown["data"]["text/html"]
     assert "&lt;img src=x onerror=" in html
     assert (
