@@ -57,7 +57,9 @@ OVERRIDES = {
 }
 KERNEL_PLUGIN = "@jupyterlite/pyodide-kernel-extension:kernel"
 LABEXTENSIONS = Path(sys.prefix) / "share/jupyter/labextensions"
-BESIDE = ("plots.py", "recorded/**/*", "data/*", "images/*")
+# JupyterLite reads whatever has "json" in its ending as one JSON document, and cannot read lines of it.
+RECORDING, RECORDING_NAME = re.compile(r"(recorded/[\w/-]+)\.jsonl"), re.compile(r"\.jsonl$")
+BESIDE = ("plots.py", "recorded/*", "data/*", "images/*")
 """What lessons read and show, below notebooks/."""
 
 
@@ -186,12 +188,13 @@ def contents_of(folder: Path, lessons: Iterable[Path]) -> None:
     folder.mkdir(parents=True)
     shutil.copy(HERE / "README.md", folder)
     for path in lessons:
-        lesson = json.loads(path.read_text("utf-8"))
+        lesson = json.loads(RECORDING.sub(r"\1.txt", path.read_text("utf-8")))
         lesson["metadata"]["kernelspec"] = KERNEL
         write(folder / path.name, lesson)
     for pattern in BESIDE:
         for path in filter(Path.is_file, notebooks.glob(pattern)):
             there = folder / path.relative_to(notebooks)
+            there = there.with_name(RECORDING_NAME.sub(".txt", there.name))
             there.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(path, there)
 

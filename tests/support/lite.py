@@ -97,7 +97,7 @@ class Lesson:
         self.said: list[str] = []
         page.context.on("request", self._requested)
         page.on("console", lambda message: self.said.append(message.text))
-        page.set_default_timeout(40_000)
+        page.set_default_timeout(with_slack(SECONDS) * 1000)
 
     def _requested(self, request: Request) -> None:
         parts = urlsplit(request.url)
