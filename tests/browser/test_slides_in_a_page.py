@@ -55,7 +55,8 @@ def test_slides_can_be_turned_to_the_end(chromium: Browser, tmp_path: Path, name
 
 def test_the_speaker_sees_the_notes(chromium: Browser, tmp_path: Path) -> None:
     """In a window of its own, which needs no server."""
-    text = new_markdown_cell("## A part\n\nSeen. Seen too. Only for the speaker.")
+    seen = "A sentence that everybody sees. Another one, which is long enough as well."
+    text = new_markdown_cell(f"## A part\n\n{seen} Only for the speaker.")
     path = tmp_path / "lesson.html"
     html = slides.page(new_notebook(cells=[text]), "a lesson", slides.reveal())
     path.write_text(html, "utf-8")
