@@ -24,12 +24,6 @@ from lesson_form import (
 from mutations import MUTATIONS
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-TO_REWRITE = {
-    "03_voting",
-    "04_correlated",
-}
-"""Lessons that do not have the form yet: take yours out when it has."""
-IN_FORM = [name for name in lessons() if name not in TO_REWRITE]
 KNOWN_TAGS = {
     "figures",
     "exercise",
@@ -42,7 +36,7 @@ KNOWN_TAGS = {
 BLOCKS = re.compile(r"[\u2580-\u259f]")
 
 
-@pytest.mark.parametrize("name", IN_FORM)
+@pytest.mark.parametrize("name", lessons())
 class TestLesson:
     """A lesson that has the form."""
 

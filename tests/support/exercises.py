@@ -30,11 +30,20 @@ WRONG: dict[str, tuple[tuple[str, str], ...]] = {
         ('"c": "same"', '"c": "error"'),
     ),
     "03_voting": (
-        (" --flag remove --threshold 2 --stop clinch", ""),
-        (" --stop clinch", ""),
-        (" --threshold 2", ""),
+        (" --threshold 4", ""),
+        (" --threshold 4", " --threshold 5"),
+        (" --threshold 4", " --pick unanimous"),
+        ("--each hundred", "--each forty"),
         ("-n 5", "-n 3"),
         ("-o careful", "-o other"),
+    ),
+    "04_correlated": (
+        ("rho=0.375", "rho=0"),
+        ("rho=0.375", "rho=0.2"),
+        ("rho=0.375", "rho=0.6"),
+        ("accuracy=0.8", "accuracy=0.95"),
+        ("-n 5", "-n 3"),
+        ("-o two", "-o other"),
     ),
     "08_latency": (
         ("places = 6", "places = 5"),

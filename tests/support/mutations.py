@@ -57,11 +57,12 @@ MUTATIONS: dict[str, tuple[Mutation, ...]] = {
         _of("answer", 10, "max(at - 1, 0)", "at", 11),
     ),
     "03_voting": (
-        _of("answer", 1, "late.\\nANSWER: delivery", "late.\\nANSWER: contact", 2, 3),
-        _of("prompt", 6, "polite or curt?", "polite or rather curt?", 6, 7),
-        _of("option", 14, "--pick any --flag remove", "--pick plurality", 14, 15),
-        _of("option", 17, "--pick median", "--pick mean", 17, 18),
-        _of("answer", 19, '"no", "yes", "no"', '"no", "yes", "yes"', 20, 22),
+        _of("prompt", 1, "Classify the sentiment", "Tell the sentiment", 1),
+        _of("option", 6, "-n 5", "-n 4", 6, 7, 8, 9),
+        _of("option", 8, "-n 4", "-n 3", 8),
+        _of("option", 10, "0.45, 0.55", "0.4, 0.55", 10),
+        _of("answer", 11, "accuracy=0.5", "accuracy=0.9", 12),
+        _of("option", 13, " --threshold 4", "", 13, 14),
     ),
     "07_guardrails": (
         _of("option", 2, "does not answer that", "cannot answer that", 2),
@@ -88,8 +89,12 @@ MUTATIONS: dict[str, tuple[Mutation, ...]] = {
         _of("option", 9, "READ, WRITE = 0.1, 1.25", "READ, WRITE = 0.1, 1.5", 9, 11),
     ),
     "04_correlated": (
-        _of("option", 4, "-t 0..1", "-t 0..0.5", 4),
-        _of("prompt", 6, "Look at: gift", "Look at: kept", 7, 8),
+        _of("prompt", 1, "Classify the sentiment", "Tell the sentiment", 1, 3),
+        _of("prompt", 2, "Rate this review", "Rate that review", 2),
+        _of("option", 3, "(4)", "(5)", 3),
+        _of("answer", 4, "rho=0.3", "rho=0.6", 4, 6),
+        _of("option", 5, "-n 5", "-n 3", 6),
+        _of("option", 7, "rho=0.375", "rho=0.1", 7, 8),
     ),
     "09_production": (
         _of("prompt", 1, "Is it urgent?", "Is it very urgent?", 1, 2),
