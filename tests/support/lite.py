@@ -1,9 +1,9 @@
 """The JupyterLite site of the course in a real browser: served from loopback, and nobody else is asked.
 
-with Served(SITE) as site, page_of(chromium, site) as lesson:
+with Served(SITE) as site, lesson_of(chromium, site) as lesson:
     lesson.open("01_quickstart.ipynb")
     lesson.run_all()
-    lesson.outputs()
+    lesson.cells()
 """
 
 from __future__ import annotations
@@ -62,16 +62,7 @@ _IS_READY = """() => {
     const kernel = panel?.sessionContext?.session?.kernel;
     return Boolean(panel?.content?.model?.cells?.length && kernel && kernel.status === 'idle');
 }"""
-_RUN_ALL = """async () => {
-    window.parallmLive = [];
-    const look = () => {
-        const table = document.querySelector('.parallm-live table');
-        const text = table && table.innerText;
-        if (text && text !== window.parallmLive.at(-1)) window.parallmLive.push(text);
-    };
-    new MutationObserver(look).observe(document.body, {childList: true, subtree: true, characterData: true});
-    await window.jupyterapp.commands.execute('notebook:run-all-cells');
-}"""
+_RUN_ALL = "() => window.jupyterapp.commands.execute('notebook:run-all-cells')"
 _RUN = f"""async source => {{
     const notebook = {_NOTEBOOK}.content;
     notebook.activeCellIndex = notebook.widgets.length - 1;
@@ -130,11 +121,6 @@ class Lesson:
     def cells(self) -> list[dict[str, Any]]:
         """The notebook's cells as they would be saved."""
         found: list[dict[str, Any]] = self.page.evaluate(_CELLS)
-        return found
-
-    def live(self) -> list[str]:
-        """The live tables that were seen, one for each change."""
-        found: list[str] = self.page.evaluate("window.parallmLive")
         return found
 
 
