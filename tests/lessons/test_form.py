@@ -72,6 +72,11 @@ class TestLesson:
         """What the text tells stands in a cell or in an output."""
         assert not unfounded(read(name))
 
+    def test_nothing_is_left_to_write(self, name: str) -> None:
+        """No mark stands where a text was to come."""
+        for cell in read(name).cells:
+            assert not re.search(r"@[A-Z]@|\b(TEXT\d|TODO|FIXME)\b", cell.source)
+
     def test_it_draws_no_charts_of_characters(self, name: str) -> None:
         """Neither does a cell hold such characters, nor does it print them."""
         for cell in code_cells(read(name)):
