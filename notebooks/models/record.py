@@ -68,8 +68,7 @@ def folder_of(seed: int) -> Path:
 
 
 def executed(lesson: str, workplace: Path) -> Any:
-    """The lesson, executed in a copy of the folder that has no recording of it."""
-    (workplace / RECORDED / f"{lesson}.jsonl").unlink(missing_ok=True)
+    """The lesson, executed in this copy of the folder."""
     notebook = nbformat.read(workplace / f"{lesson}.ipynb", as_version=4)
     resources = {"metadata": {"path": str(workplace)}}
     NotebookClient(notebook, timeout=3600, kernel_name="python3", resources=resources).execute()
@@ -88,17 +87,31 @@ def figures(notebook: Any) -> str:
 
 
 def record(lesson: str, seed: int) -> None:
-    """Execute one lesson with the served model, and keep what came of it."""
+    """Execute one lesson with the served model, and keep what came of it.
+
+    Where a cell fails, the answers so far are kept as `NAME.jsonl.part`; the next recording of this lesson goes on
+    with them.
+    """
     begun = time.monotonic()
+    kept = folder_of(seed)
+    kept.mkdir(parents=True, exist_ok=True)
+    part = kept / f"{lesson}.jsonl.part"
     with tempfile.TemporaryDirectory() as place:
         workplace = Path(place) / "notebooks"
         shutil.copytree(NOTEBOOKS, workplace)
-        notebook = executed(lesson, workplace)
-        kept = folder_of(seed)
-        kept.mkdir(exist_ok=True)
         made = workplace / RECORDED / f"{lesson}.jsonl"
+        made.unlink(missing_ok=True)
+        if part.exists():
+            shutil.copyfile(part, made)
+        try:
+            notebook = executed(lesson, workplace)
+        except BaseException:
+            if made.exists():
+                shutil.copyfile(made, part)
+            raise
         if made.exists():
             shutil.copyfile(made, kept / made.name)
+        part.unlink(missing_ok=True)
     if seed == FIRST:
         nbformat.write(notebook, NOTEBOOKS / f"{lesson}.ipynb")
     elif told := figures(notebook):
