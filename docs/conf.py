@@ -13,6 +13,7 @@ root_doc = "docs/index"
 include_patterns = [
     "docs/*.md",
     "notebooks/*.ipynb",
+    "notebooks/data/README.md",
     "notebooks/models/NUMBERS.md",
     "tests/benchmarks/*.md",
     "CHANGELOG.md",
