@@ -124,7 +124,8 @@ class ClusterRun:
         """How many calls the next chunk has."""
         workers, calls = max(self._workers, 1), self._calls
         seconds = self._loop.time() - self._began
-        return chunk_size(self._rules, workers, calls.sent, calls.came / seconds / workers)
+        pace = calls.came / seconds / workers if seconds else 0.0  # a coarse clock stands still
+        return chunk_size(self._rules, workers, calls.sent, pace)
 
     def _send(self, tasks: Sequence[Task]) -> None:
         """Give calls to the cluster."""
