@@ -17,7 +17,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -26,7 +25,7 @@ from typing import Any
 
 import nbformat
 from nbclient import NotebookClient
-from serve import HOST, PORT
+from serve import HOST, PORT, is_taken
 
 NOTEBOOKS = Path(__file__).resolve().parent.parent
 RECORDED = "recorded"
@@ -37,7 +36,13 @@ START_SECONDS = 60
 
 @contextmanager
 def served(seed: int) -> Iterator[None]:
-    """The model, behind this seed, at the address that the lessons know."""
+    """The model, behind this seed, at the address that the lessons know.
+
+    Raises:
+        SystemExit: it does not start, or another server would answer in its place.
+    """
+    if is_taken(PORT):
+        raise SystemExit(f"something listens on port {PORT} already, and would be recorded: end it")
     script = Path(__file__).with_name("serve.py")
     process = subprocess.Popen(
         [sys.executable, str(script), "--seed", str(seed)],
@@ -52,7 +57,7 @@ def served(seed: int) -> Iterator[None]:
             try:
                 urllib.request.urlopen(f"http://{HOST}:{PORT}/health").close()
                 break
-            except urllib.error.URLError:
+            except OSError:  # nobody listens yet, or the model is being loaded
                 if time.monotonic() > end:
                     raise SystemExit("the model did not start in time") from None
                 time.sleep(0.2)
@@ -109,14 +114,15 @@ def record(lesson: str, seed: int) -> None:
             if made.exists():
                 shutil.copyfile(made, part)
             raise
-        if made.exists():
+        (kept / made.name).unlink(missing_ok=True)
+        size = made.stat().st_size if made.exists() else 0
+        if size:
             shutil.copyfile(made, kept / made.name)
         part.unlink(missing_ok=True)
     if seed == FIRST:
         nbformat.write(notebook, NOTEBOOKS / f"{lesson}.ipynb")
     elif told := figures(notebook):
         (kept / f"{lesson}.txt").write_text(told)
-    size = (kept / made.name).stat().st_size if (kept / made.name).exists() else 0
     print(f"{lesson}: {time.monotonic() - begun:.0f} s, {size / 1e6:.2f} MB", flush=True)
 
 

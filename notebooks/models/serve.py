@@ -65,6 +65,12 @@ def free_port() -> int:
         return int(found.getsockname()[1])
 
 
+def is_taken(port: int) -> bool:
+    """Whether somebody listens on a port already."""
+    with socket.socket() as tried:
+        return tried.connect_ex((HOST, port)) == 0
+
+
 class Seeded:
     """A door before the model's server that gives each request a seed of its own."""
 
@@ -128,11 +134,8 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--seed", type=int, help="make the answers repeatable")
     options = parser.parse_args(arguments)
     weights()
-    with socket.socket() as tried:
-        if tried.connect_ex((HOST, options.port)) == 0:
-            raise SystemExit(
-                f"something listens on port {options.port} already; choose another --port"
-            )
+    if is_taken(options.port):
+        raise SystemExit(f"something listens on port {options.port} already; choose another --port")
     try:
         if options.seed is not None:
             asyncio.run(seeded(options.port, options.seed))
