@@ -213,6 +213,8 @@ def main(arguments: Sequence[str]) -> None:
         mark()
     elif options.folder is None:
         parser.error("say into which FOLDER")
+    elif options.folder.resolve() == NOTEBOOKS:
+        parser.error("choose another FOLDER: the lessons themselves lie there")
     else:
         (write_for_nbgrader if options.nbgrader else write)(options.folder, options.lessons)
         print(f"{len(options.lessons or names())} lessons are in {options.folder}")

@@ -157,6 +157,15 @@ def test_a_solution_that_cannot_be_taken_out_is_an_error(
         student.for_students(notebook)
 
 
+def test_the_lessons_themselves_are_not_written_over(capsys: pytest.CaptureFixture[str]) -> None:
+    """Their solutions would be lost."""
+    before = [path.read_bytes() for path in sorted(NOTEBOOKS.glob("*.ipynb"))]
+    with pytest.raises(SystemExit):
+        student.main([str(NOTEBOOKS / "data" / "..")])
+    assert "choose another FOLDER" in capsys.readouterr().err
+    assert [path.read_bytes() for path in sorted(NOTEBOOKS.glob("*.ipynb"))] == before
+
+
 def test_marked_lines_of_python_become_the_stub() -> None:
     """What stands around them stays, indented as it was."""
     solution = "def f(x):\n    ### BEGIN SOLUTION\n    return x\n    ### END SOLUTION\n\n\nf(1)"
