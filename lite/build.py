@@ -56,7 +56,9 @@ OVERRIDES = {
     "@jupyterlab/notebook-extension:tracker": {"windowingMode": "none"},
 }
 KERNEL_PLUGIN = "@jupyterlite/pyodide-kernel-extension:kernel"
-LABEXTENSIONS = Path(sys.prefix) / "share/jupyter/labextensions"
+KERNEL_OF_PAGES = (
+    Path(sys.prefix) / "share/jupyter/labextensions/@jupyterlite/pyodide-kernel-extension"
+)
 # JupyterLite reads whatever has "json" in its ending as one JSON document, and cannot read lines of it.
 RECORDING, RECORDING_NAME = re.compile(r"(recorded/[\w/-]+)\.jsonl"), re.compile(r"\.jsonl$")
 BESIDE = ("plots.py", "recorded/*", "data/*", "images/*")
@@ -67,6 +69,8 @@ def main(lessons: Path) -> None:
     """Build the site anew, of the lessons in that folder; what was fetched before is used again."""
     if not (found := sorted(lessons.glob("[0-9]*.ipynb"))):
         raise SystemExit(f"{lessons}: there are no lessons in this folder")
+    if not KERNEL_OF_PAGES.is_dir():
+        raise SystemExit("JupyterLite is missing: run pip install -e '.[lite]' in this environment")
     CACHE.mkdir(parents=True, exist_ok=True)
     source = CACHE / "source"
     shutil.rmtree(source, ignore_errors=True)
@@ -78,7 +82,7 @@ def main(lessons: Path) -> None:
     # Each answers for itself: the tool that joins them takes up no more of an older build.
     (CACHE / ".jupyterlite.doit.db").unlink(missing_ok=True)
     extensions = [
-        str(LABEXTENSIONS / "@jupyterlite/pyodide-kernel-extension"),
+        str(KERNEL_OF_PAGES),
         str(one(wheels(), "jupyterlab_widgets")),
         str(ROOT / "parallm_magics/labextension"),
     ]
@@ -112,10 +116,12 @@ def python_of(folder: Path) -> None:
             taken(core, name, folder / name)
         lock = json.loads(read(core, "pyodide-lock.json"))
     pip("wheel", "--no-deps", "--wheel-dir", str(CACHE / "own"), str(ROOT))
-    kernel = LABEXTENSIONS / "@jupyterlite/pyodide-kernel-extension/static/pypi"
     found = [
         *(wheel for wheel in wheels() if name_of(wheel) not in OF_THE_PAGE),
-        *(one(kernel.glob("*.whl"), name) for name in ("piplite", "pyodide_kernel", "ipykernel")),
+        *(
+            one(KERNEL_OF_PAGES.glob("static/pypi/*.whl"), name)
+            for name in ("piplite", "pyodide_kernel", "ipykernel")
+        ),
         one((CACHE / "own").glob("*.whl"), "parallm_magics"),
     ]
     for wheel in found:
@@ -218,20 +224,15 @@ def settings() -> dict[str, Any]:
 
 def pip(*arguments: str) -> None:
     """Run pip, without a word where all is well."""
-    run(
-        sys.executable,
-        "-m",
-        "pip",
-        "--disable-pip-version-check",
-        arguments[0],
-        "-q",
-        *arguments[1:],
-    )
+    run(sys.executable, "-m", "pip", "-q", "--disable-pip-version-check", *arguments)
 
 
 def run(*command: str) -> None:
     """Run a command; one that fails shows what it said, and ends this."""
-    done = subprocess.run(command, cwd=CACHE, capture_output=True, text=True, check=False)
+    try:
+        done = subprocess.run(command, cwd=CACHE, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        raise SystemExit(f"{command[0]} is missing: install it first") from None
     if done.returncode:
         raise SystemExit(f"{' '.join(command)}\n{done.stdout[-3000:]}{done.stderr[-3000:]}")
 
