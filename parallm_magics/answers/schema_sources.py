@@ -247,9 +247,7 @@ class Conforming:
 
     def __init__(self, document: Mapping[str, Any]) -> None:
         if find_spec("jsonschema") is None:
-            raise ValueError(
-                "a JSON Schema needs the package jsonschema; use the short form or a class"
-            )
+            raise ValueError("a JSON Schema needs the package jsonschema; use the short form")
         from jsonschema import Draft202012Validator
         from jsonschema.exceptions import SchemaError
         from jsonschema.validators import extend, validator_for

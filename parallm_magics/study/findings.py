@@ -122,7 +122,7 @@ class Findings(VoterFindings):
 
         base = [item.outcomes[name] for item in test]
         tested = compare("the threshold", name, [said(item) for item in test], base)
-        return LearnedThreshold(len(learn), share, label, other, tested)
+        return LearnedThreshold(len(known), share, label, other, tested)
 
     @cached_property
     def comparisons(self) -> tuple[Comparison, ...]:
