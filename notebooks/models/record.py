@@ -35,8 +35,11 @@ START_SECONDS = 60
 
 
 @contextmanager
-def served(seed: int) -> Iterator[None]:
+def served(seed: int, asked: int = 0) -> Iterator[None]:
     """The model, behind this seed, at the address that the lessons know.
+
+    Args:
+        asked: answers of an earlier try, whose seeds are not used a second time.
 
     Raises:
         SystemExit: it does not start, or another server would answer in its place.
@@ -45,7 +48,7 @@ def served(seed: int) -> Iterator[None]:
         raise SystemExit(f"something listens on port {PORT} already, and would be recorded: end it")
     script = Path(__file__).with_name("serve.py")
     process = subprocess.Popen(
-        [sys.executable, str(script), "--seed", str(seed)],
+        [sys.executable, str(script), "--seed", str(seed), "--asked", str(asked)],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
@@ -101,7 +104,9 @@ def record(lesson: str, seed: int) -> None:
     kept = folder_of(seed)
     kept.mkdir(parents=True, exist_ok=True)
     part = kept / f"{lesson}.jsonl.part"
-    with tempfile.TemporaryDirectory() as place:
+    asked = len(part.read_bytes().splitlines()) if part.exists() else 0
+    # A server for each: a lesson's answers do not depend on which others are recorded with it.
+    with served(seed, asked), tempfile.TemporaryDirectory() as place:
         workplace = Path(place) / "notebooks"
         shutil.copytree(NOTEBOOKS, workplace)
         made = workplace / RECORDED / f"{lesson}.jsonl"
@@ -172,9 +177,8 @@ def main(arguments: Sequence[str]) -> None:
     for name in [name for name in os.environ if name.startswith("PARALLM_")]:
         del os.environ[name]
     os.environ["PARALLM_LIVE"] = "0"
-    with served(options.seed):
-        for lesson in options.lessons or every:
-            record(lesson, options.seed)
+    for lesson in options.lessons or every:
+        record(lesson, options.seed)
     (Path(__file__).parent / "NUMBERS.md").write_text(numbers())
 
 

@@ -74,8 +74,8 @@ def is_taken(port: int) -> bool:
 class Seeded:
     """A door before the model's server that gives each request a seed of its own."""
 
-    def __init__(self, seed: int, inner: int) -> None:
-        self._seed = seed
+    def __init__(self, seed: int, inner: int, asked: int = 0) -> None:
+        self._seed, self._before = seed, asked
         self._inner = f"http://{HOST}:{inner}"
         self._asked: Counter[bytes] = Counter()
 
@@ -84,7 +84,7 @@ class Seeded:
         asked = json.loads(body)
         same = json.dumps(asked, sort_keys=True).encode()
         self._asked[same] += 1
-        told = b"%d %d %b" % (self._seed, self._asked[same], same)
+        told = b"%d %d %b" % (self._seed, self._before + self._asked[same], same)
         return json.dumps(
             {"seed": int.from_bytes(hashlib.sha256(told).digest()[:4], "big"), **asked}
         ).encode()
@@ -112,12 +112,12 @@ class Seeded:
             return response
 
 
-async def seeded(port: int, seed: int) -> None:
-    """Serve on this port with seeds, for ever."""
+async def seeded(port: int, seed: int, asked: int) -> None:
+    """Serve on this port with seeds, for ever; each request counts as asked so often already."""
     inner = free_port()
     model = start(inner)
     app = web.Application(client_max_size=1 << 26)
-    app.router.add_route("*", "/{path:.*}", Seeded(seed, inner).answer)
+    app.router.add_route("*", "/{path:.*}", Seeded(seed, inner, asked).answer)
     runner = web.AppRunner(app)
     await runner.setup()
     await web.TCPSite(runner, HOST, port).start()
@@ -132,13 +132,20 @@ def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--port", type=int, default=PORT)
     parser.add_argument("--seed", type=int, help="make the answers repeatable")
+    parser.add_argument(
+        "--asked",
+        type=int,
+        default=0,
+        metavar="N",
+        help="go on where each request was asked N times",
+    )
     options = parser.parse_args(arguments)
     weights()
     if is_taken(options.port):
         raise SystemExit(f"something listens on port {options.port} already; choose another --port")
     try:
         if options.seed is not None:
-            asyncio.run(seeded(options.port, options.seed))
+            asyncio.run(seeded(options.port, options.seed, options.asked))
         else:
             model = start(options.port)
             print(f"http://{HOST}:{options.port}/v1", flush=True)

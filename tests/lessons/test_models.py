@@ -33,3 +33,14 @@ def test_what_listens_already_is_not_recorded(
         with pytest.raises(SystemExit, match="listens on port"), record.served(1):
             pass
     assert not started
+
+
+def test_a_recording_that_goes_on_uses_no_seed_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else two votes of one prompt would be one and the same."""
+    monkeypatch.syspath_prepend(NOTEBOOKS / "models")
+    seeded = importlib.import_module("serve").Seeded
+    first, later = seeded(1, 0), seeded(1, 0, asked=2)
+    requests = [first.seeded(b'{"a": 1}') for _ in range(3)]
+    assert len({*requests}) == 3
+    assert later.seeded(b'{"a": 1}') == requests[2]
+    assert seeded(2, 0).seeded(b'{"a": 1}') not in requests
