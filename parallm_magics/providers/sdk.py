@@ -108,8 +108,7 @@ class SdkProvider(BaseProvider):
             mark = f"{self._mark()} {environment()}"
             if self._client is not None and mark == self._made_for:
                 return
-            if IN_BROWSER:
-                raise ModelError(NO_CONNECTIONS.format(self.entry.name))
+            _refuse_in_browser(self.entry.name)
             self._require()  # a missing key is told before the slow import
             self._locate()
             module = await asyncio.to_thread(self.load)
@@ -201,8 +200,7 @@ class SdkProvider(BaseProvider):
         return draft
 
     async def _post(self, task: Task, heard: Heard, draft: Draft) -> None:
-        request = self._drafted(task, draft).sent
-        response = await self._answer(request, task.stream)
+        response = await self._answer(self._drafted(task, draft).sent, task.stream)
         draft.begun = True
         draft.request_id = request_id(response.headers)
         draft.terms = told_in(response.headers)
@@ -246,6 +244,12 @@ class SdkProvider(BaseProvider):
     def _event(self, data: Mapping[str, Any], draft: Draft) -> None:
         """Take in one event of a stream."""
         raise NotImplementedError
+
+
+def _refuse_in_browser(provider: str) -> None:
+    """Tell at once that a page's own Python has no connections."""
+    if IN_BROWSER:
+        raise ModelError(NO_CONNECTIONS.format(provider))
 
 
 def _named(variable: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import math
 import os
@@ -135,13 +136,9 @@ class RecordingFile:
         Raises:
             OSError: the file cannot be read.
         """
-        if self.far:
-            if len(self._bytes) < self._known:
-                self._bytes = self.path.read_bytes()
-            for place in places:
-                yield self._bytes[place.offset : place.offset + place.length]
-            return
-        with open(self.path, "rb") as file:
+        if self.far and len(self._bytes) < self._known:
+            self._bytes = self.path.read_bytes()
+        with io.BytesIO(self._bytes) if self.far else open(self.path, "rb") as file:
             for place in places:
                 file.seek(place.offset)
                 yield file.read(place.length)
@@ -241,16 +238,7 @@ class RecordingFile:
         """Write the line; whether the file was not replaced meanwhile, as by `keep`, which may miss it then."""
         file = self._open()
         try:
-            size = os.lseek(file, 0, os.SEEK_END)
-            os.lseek(file, max(0, size - 1), os.SEEK_SET)
-            # What a writer that was killed has left stays a line of its own.
-            torn = os.read(file, 1) not in (b"", b"\n")
-            rest = memoryview(b"\n" + line if torn else line)
-            while rest:
-                rest = rest[os.write(file, rest) :]
-            if safely:
-                os.fsync(file)
-            end = os.lseek(file, 0, os.SEEK_CUR)
+            end = _written(file, line, safely)
             now = os.fstat(file)
         finally:
             os.close(file)
@@ -294,6 +282,20 @@ class RecordingFile:
                     new.write(late)
         self.forget()
         return backup
+
+
+def _written(file: int, line: bytes, safely: bool) -> int:
+    """Write the line at the end of an open file; where it ends then."""
+    size = os.lseek(file, 0, os.SEEK_END)
+    os.lseek(file, max(0, size - 1), os.SEEK_SET)
+    # What a writer that was killed has left stays a line of its own.
+    torn = os.read(file, 1) not in (b"", b"\n")
+    rest = memoryview(b"\n" + line if torn else line)
+    while rest:
+        rest = rest[os.write(file, rest) :]
+    if safely:
+        os.fsync(file)
+    return os.lseek(file, 0, os.SEEK_CUR)
 
 
 def about(path: Path, text: str) -> str:
