@@ -120,5 +120,12 @@ def interval(right: int, n: int) -> str:
     return f"{100 * low:.0f} to {percent(high, 0)}"
 
 
+def main(arguments: Sequence[str]) -> None:
+    """Print the questions that are named, else all."""
+    if strange := [each for each in arguments if not each.isdecimal()]:
+        raise SystemExit(f"no question {strange[0]}: give their numbers, such as 3 7 9")
+    print(sheet([int(each) for each in arguments]))
+
+
 if __name__ == "__main__":
-    print(sheet([int(each) for each in sys.argv[1:]]))
+    main(sys.argv[1:])

@@ -273,10 +273,13 @@ def main(arguments: Sequence[str]) -> None:
     options = parser.parse_args(arguments)
     found = dict(student.lessons(options.lessons))
     parts = reveal()
-    options.folder.mkdir(parents=True, exist_ok=True)
-    for name, notebook in found.items():
-        html = page(notebook, name, parts)
-        (options.folder / f"{name}.slides.html").write_text(html, "utf-8")
+    try:
+        options.folder.mkdir(parents=True, exist_ok=True)
+        for name, notebook in found.items():
+            html = page(notebook, name, parts)
+            (options.folder / f"{name}.slides.html").write_text(html, "utf-8")
+    except OSError as error:
+        raise SystemExit(f"{error.filename}: {error.strerror}") from None
     print(f"slides of {len(found)} lessons are in {options.folder}")
 
 

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import re
-import shutil
 import sys
 from collections.abc import Container, Iterator, Sequence
 from copy import deepcopy
@@ -41,7 +40,7 @@ class FormError(Exception):
 
 def part_of(cell: Any) -> str:
     """What a cell is in an exercise: "exercise", "check", "explanation", or "" if it is no part of one."""
-    tags = cell.metadata.get("tags", ())
+    tags = cell.metadata.get("tags") or ()
     if "exercise" in tags:
         return "exercise"
     if "check" in tags:
@@ -96,6 +95,9 @@ def for_students(notebook: Any) -> Any:
         elif part == "explanation":
             cell.source = TEXT_STUB
             cell.metadata.pop("tags")
+            cell.pop("attachments", None)
+        if cell.cell_type == "code" and BEGIN in cell.source and part != "check":
+            raise FormError(f"'{BEGIN}' stands in a cell without the tag 'exercise'")
         if cell.cell_type == "markdown":
             task = cell.source
     return copy
@@ -180,15 +182,29 @@ def put(notebook: Any, name: str, folder: Path, there: Sequence[str]) -> None:
     """Write a notebook into a folder, and beside it what it reads."""
     (folder / "recorded").mkdir(parents=True, exist_ok=True)
     for beside in (*BESIDE, f"recorded/{name}.jsonl"):
-        if (NOTEBOOKS / beside).is_dir():
-            shutil.copytree(NOTEBOOKS / beside, folder / beside, dirs_exist_ok=True)
-        elif (NOTEBOOKS / beside).exists():
-            shutil.copyfile(NOTEBOOKS / beside, folder / beside)
+        for path in (NOTEBOOKS / beside, *(NOTEBOOKS / beside).rglob("*")):
+            if path.is_file():
+                keep(folder / path.relative_to(NOTEBOOKS), path.read_bytes())
     found = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
             cell.source = unlinked(cell.source, found.union(there))
-    nbformat.write(notebook, folder / f"{name}.ipynb")
+    keep(folder / f"{name}.ipynb", f"{nbformat.writes(notebook)}\n".encode())
+
+
+def keep(path: Path, content: bytes) -> None:
+    """Write a file.
+
+    Raises:
+        SystemExit: another one of that name is there, which may hold somebody's answers.
+    """
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    elif path.read_bytes() != content:
+        raise SystemExit(
+            f"{path} is there, and would be lost: move it away, or choose another FOLDER"
+        )
 
 
 def mark(chosen: Sequence[str] = ()) -> None:
@@ -209,15 +225,21 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("folder", nargs="?", type=Path, metavar="FOLDER")
     parser.add_argument("lessons", nargs="*", metavar="LESSON")
     options = parser.parse_args(arguments)
+    chosen = [*dict.fromkeys(options.lessons)]
+    if options.mark and options.folder is not None:
+        parser.error("--mark marks every lesson: leave FOLDER out")
     if options.mark:
         mark()
     elif options.folder is None:
         parser.error("say into which FOLDER")
-    elif options.folder.resolve() == NOTEBOOKS:
+    elif options.folder.resolve().is_relative_to(NOTEBOOKS):
         parser.error("choose another FOLDER: the lessons themselves lie there")
     else:
-        (write_for_nbgrader if options.nbgrader else write)(options.folder, options.lessons)
-        print(f"{len(options.lessons or names())} lessons are in {options.folder}")
+        try:
+            (write_for_nbgrader if options.nbgrader else write)(options.folder, chosen)
+        except OSError as error:
+            raise SystemExit(f"{error.filename}: {error.strerror}") from None
+        print(f"{len(chosen or names())} lessons are in {options.folder}")
 
 
 if __name__ == "__main__":

@@ -119,11 +119,13 @@ def record(lesson: str, seed: int) -> None:
             if made.exists():
                 shutil.copyfile(made, part)
             raise
-        (kept / made.name).unlink(missing_ok=True)
         size = made.stat().st_size if made.exists() else 0
-        if size:
-            shutil.copyfile(made, kept / made.name)
-        part.unlink(missing_ok=True)
+        if size:  # at no moment is there less than one whole recording
+            shutil.copyfile(made, part)
+            part.replace(kept / made.name)
+        else:
+            (kept / made.name).unlink(missing_ok=True)
+            part.unlink(missing_ok=True)
     if seed == FIRST:
         nbformat.write(notebook, NOTEBOOKS / f"{lesson}.ipynb")
     elif told := figures(notebook):

@@ -140,6 +140,8 @@ def main(arguments: list[str]) -> None:
         help="go on where each request was asked N times",
     )
     options = parser.parse_args(arguments)
+    if not 0 < options.port < 1 << 16:
+        parser.error(f"--port {options.port} is none: choose one of 1 to 65535")
     weights()
     if is_taken(options.port):
         raise SystemExit(f"something listens on port {options.port} already; choose another --port")

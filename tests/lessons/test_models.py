@@ -44,3 +44,14 @@ def test_a_recording_that_goes_on_uses_no_seed_twice(monkeypatch: pytest.MonkeyP
     assert len({*requests}) == 3
     assert later.seeded(b'{"a": 1}') == requests[2]
     assert seeded(2, 0).seeded(b'{"a": 1}') not in requests
+
+
+@pytest.mark.parametrize("port", [-1, 0, 65536])
+def test_a_port_that_is_none_gets_one_line(
+    port: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Before the model is looked for."""
+    monkeypatch.syspath_prepend(NOTEBOOKS / "models")
+    with pytest.raises(SystemExit):
+        importlib.import_module("serve").main([f"--port={port}"])
+    assert f"--port {port} is none" in capsys.readouterr().err

@@ -166,6 +166,59 @@ def test_the_lessons_themselves_are_not_written_over(capsys: pytest.CaptureFixtu
     assert [path.read_bytes() for path in sorted(NOTEBOOKS.glob("*.ipynb"))] == before
 
 
+@pytest.mark.parametrize("held", ["recorded", "data", "class/students"])
+def test_nothing_is_written_among_the_lessons(
+    held: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nor into a folder below them, from which the next class would get it."""
+    with pytest.raises(SystemExit):
+        student.main([str(NOTEBOOKS / held), "03_voting"])
+    assert "choose another FOLDER" in capsys.readouterr().err
+    assert not list((NOTEBOOKS / held).glob("*.ipynb"))
+
+
+@pytest.mark.parametrize("held", ["03_voting.ipynb", "plots.py", "data/reviews.csv"])
+def test_what_somebody_wrote_is_not_lost(held: str, tmp_path: Path) -> None:
+    """A second run changes nothing; a file that has been changed since ends it with one line."""
+    arguments = [str(tmp_path), "03_voting", "03_voting"]
+    student.main(arguments)
+    student.main(arguments)
+    (tmp_path / held).write_text("my answers")
+    with pytest.raises(SystemExit, match=f"{re.escape(held)} is there, and would be lost"):
+        student.main(arguments)
+    assert (tmp_path / held).read_text() == "my answers"
+
+
+def test_a_link_to_a_lesson_is_not_followed(tmp_path: Path) -> None:
+    """The lesson behind it would lose its solution."""
+    lesson = tmp_path / "lesson.ipynb"
+    lesson.write_text("the lesson")
+    (tmp_path / "class").mkdir()
+    (tmp_path / "class/03_voting.ipynb").symlink_to(lesson)
+    with pytest.raises(SystemExit, match="would be lost"):
+        student.main([str(tmp_path / "class"), "03_voting"])
+    assert lesson.read_text() == "the lesson"
+
+
+def test_a_folder_that_is_a_file_gets_one_line(tmp_path: Path) -> None:
+    """With its name."""
+    (tmp_path / "class").touch()
+    with pytest.raises(SystemExit, match=r"class.*: Not a directory|class: File exists"):
+        student.main([str(tmp_path / "class"), "03_voting"])
+
+
+def test_pictures_and_marked_lines_give_no_solution_away() -> None:
+    """What is attached to an explanation goes with it; a marked solution needs its tag."""
+    told = new_markdown_cell("![a](attachment:a.png)", metadata={"tags": ["solution"]})
+    told["attachments"] = {"a.png": {"image/png": "AAAA"}}
+    [given] = student.for_students(new_notebook(cells=[told])).cells
+    assert given.source == student.TEXT_STUB
+    assert "attachments" not in given
+    forgotten = new_notebook(cells=[new_code_cell("### BEGIN SOLUTION\nx = 1\n### END SOLUTION")])
+    with pytest.raises(student.FormError, match="without the tag 'exercise'"):
+        student.for_students(forgotten)
+
+
 def test_marked_lines_of_python_become_the_stub() -> None:
     """What stands around them stays, indented as it was."""
     solution = "def f(x):\n    ### BEGIN SOLUTION\n    return x\n    ### END SOLUTION\n\n\nf(1)"

@@ -111,3 +111,9 @@ def test_the_page_has_them() -> None:
     assert exam.text() in page
     named = re.findall(r"questions? (\d+)(?: and (\d+))?", page)
     assert {int(each) for pair in named for each in pair if each} <= set(range(1, 20))
+
+
+def test_what_is_no_number_gets_one_line() -> None:
+    """Instead of a traceback."""
+    with pytest.raises(SystemExit, match="no question x: give their numbers"):
+        exam.main(["x"])
