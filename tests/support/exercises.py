@@ -39,7 +39,7 @@ WRONG: dict[str, tuple[tuple[str, str], ...]] = {
     ),
     "04_correlated": (
         ("rho=0.375", "rho=0"),
-        ("rho=0.375", "rho=0.2"),
+        ("rho=0.375", "rho=0.3"),
         ("rho=0.375", "rho=0.6"),
         ("accuracy=0.8", "accuracy=0.95"),
         ("-n 5", "-n 3"),

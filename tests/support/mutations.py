@@ -89,12 +89,12 @@ MUTATIONS: dict[str, tuple[Mutation, ...]] = {
         _of("option", 9, "READ, WRITE = 0.1, 1.25", "READ, WRITE = 0.1, 1.5", 9, 11),
     ),
     "04_correlated": (
-        _of("prompt", 1, "Classify the sentiment", "Tell the sentiment", 1, 3),
+        _of("prompt", 1, "Classify the sentiment", "Tell the sentiment", 1, 4),
         _of("prompt", 2, "Rate this review", "Rate that review", 2),
-        _of("option", 3, "(4)", "(5)", 3),
-        _of("answer", 4, "rho=0.3", "rho=0.6", 4, 6),
-        _of("option", 5, "-n 5", "-n 3", 6),
-        _of("option", 7, "rho=0.375", "rho=0.1", 7, 8),
+        _of("option", 4, "(4)", "(5)", 4),
+        _of("answer", 5, "rho=0.3", "rho=0.6", 5, 7),
+        _of("option", 6, "-n 5", "-n 3", 7),
+        _of("option", 8, "rho=0.375", "rho=0.3", 8, 9),
     ),
     "09_production": (
         _of("prompt", 1, "Is it urgent?", "Is it very urgent?", 1, 2),
