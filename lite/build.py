@@ -1,7 +1,7 @@
 """The course as a JupyterLite site: every lesson runs in the reader's browser, and nothing comes from elsewhere.
 
     pip install -e '.[lite]' && python lite/build.py            the lessons as they are
-    python lite/build.py build/class/students                   other versions of them, in that folder
+    python lite/build.py class/students                   other versions of them, in that folder
 
 It needs npm and pip, which fetch Pyodide's core and the packages of requirements.txt once, into build/lite-cache.
 The site is build/lite: static files for any web server.

@@ -82,6 +82,15 @@ Report injection and secrets.
 Merge the reviews.
 """.strip()
 CODE = "import this\nreturn [1]"
+SETUP = """
+%load_ext parallm_magics
+%parallm recordings recorded/01_quickstart.jsonl
+%config ParallmMagics.model = "llamacpp:smollm2-135m"
+import plots
+%config ParallmMagics.max_tokens = 40
+code = "def f(x): return eval(x)"
+text = "Call me on Monday."
+""".strip().split("\n")
 
 
 @pytest.fixture(scope="module")
@@ -157,6 +166,15 @@ def test_no_line_of_a_prompt_is_indented(lab: Lab, opened: Opened, app: str) -> 
     cell = lab.saved("typed.ipynb")["cells"][0]
     assert "".join(cell["source"]).split("\n") == ["%%fanout -o review", *PROMPT]
     assert cell["metadata"] == {}
+
+
+@pytest.mark.parametrize("app", APPS)
+def test_the_first_cells_of_a_notebook_can_be_typed(lab: Lab, opened: Opened, app: str) -> None:
+    """Line magics and Python below them stand as they were typed: IPython refuses an indented magic."""
+    notebook = opened(lab, app, SETUP[0])
+    type_lines(notebook, 0, SETUP[1:])
+    ends_with(notebook, 0, SETUP[-1])
+    assert notebook.typed(0) == SETUP
 
 
 @pytest.mark.parametrize("app", APPS)
@@ -336,7 +354,7 @@ async () => {
     container.init({
         '@jupyterlab/codemirror': shared({}),
         '@codemirror/state': shared({
-            Compartment, EditorState: {transactionExtender: {of: () => null}}, Prec: {highest: x => x}
+            Compartment, EditorState: {transactionExtender: {of: () => null}}, Prec: {highest: x => x, high: x => x}
         }),
         '@codemirror/language': shared({
             StreamLanguage: {define: grammar => (defined = grammar)}, indentService: {of: () => null}

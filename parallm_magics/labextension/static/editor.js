@@ -1,5 +1,6 @@
 // Cells that begin with %%fanout or %%vote are edited as text, not as Python: no indentation after a
-// colon, a bracket or a full stop, and colours for directives, options and {{variables}} alone.
+// colon, a bracket or a full stop, and colours for directives, options and {{variables}} alone. In other
+// cells, the line after a line magic begins where the magic does.
 //
 // JupyterLab 4 and Notebook 7 load this file as it stands: a federated module written by hand, which
 // takes CodeMirror from the page. It reads the cell's text, and changes nothing but how it is edited.
@@ -18,6 +19,7 @@
   const ABOVE = new RegExp(`^${BLANK}*(?:#.*)?$`, 'su');
   const HEAD = new RegExp(String.raw`^${BLANK}*%%(fanout|vote)(?!\S)`, 'u');
   const DIRECTIVE = new RegExp(String.raw`^(${BLANK}*%)(\S+)`, 'u');
+  const LINE_MAGIC = /^%[a-z_]/;
   const MARKER = /^\s*#\s*(NBVAL_[A-Z_]+|PYTEST_VALIDATE_IGNORE_OUTPUT)\s*$/;
   const CELL_OPTION = /^\s*#\|/;
   const NAME = String.raw`[\p{XID_Start}_]\p{XID_Continue}*`;
@@ -151,11 +153,18 @@
     const indentation = context => (context.simulatedBreak === null ? null : 0);
     const text = Prec.highest([StreamLanguage.define(grammar), indentService.of(indentation)]);
     const python = [];
+    // Python takes the percent sign of a line magic for an operator, and would continue there.
+    const afterMagic = indentService.of(context =>
+      context.simulatedBreak !== null && LINE_MAGIC.test(context.lineAt(context.simulatedBreak, -1).text)
+        ? 0
+        : undefined
+    );
     const wanted = lines => (magicOf(lines) ? text : python);
     return source => {
       const slot = new Compartment();
       return [
         slot.of(wanted(source.split('\n'))),
+        Prec.high(afterMagic),
         EditorState.transactionExtender.of(change => {
           const next = wanted(change.newDoc.iterLines());
           return next === slot.get(change.startState) ? null : { effects: slot.reconfigure(next) };
