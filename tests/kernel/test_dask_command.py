@@ -14,6 +14,9 @@ OWN = (
     "client = Client(LocalCluster(n_workers=1, threads_per_worker=1, processes=False, "
     "protocol='tcp', dashboard_address='127.0.0.1:0'))\n"
 )
+SESSION = "get_ipython().magics_manager.registry['ParallmMagics'].session"
+TRIMS = "lambda: __import__('os').environ.get('MALLOC_TRIM_THRESHOLD_')"
+"""How soon a worker gives memory back, where that is set."""
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +60,7 @@ def test_a_local_cluster_from_start_to_end(kernel: Kernel) -> None:
     assert "ANTHROPIC_API_KEY is set on 2 of 2" in text
     assert "OPENAI_API_KEY" not in text
     assert alive(kernel) == 2
+    assert kernel.value(f"[*{SESSION}.dask.client.run({TRIMS}).values()]") == [None, None]
     assert "started here" in shown(kernel, "%parallm")
     assert "2, with 2 threads" in shown(kernel, "%parallm dask")
     assert "of 2 workers" in shown(kernel, "%parallm dask off")
@@ -121,9 +125,7 @@ def test_a_wrong_address_leaves_the_cluster_that_is_there(kernel: Kernel) -> Non
     shown(kernel, "%parallm dask --local 1")
     assert "no Dask scheduler" in kernel.run("%parallm dask nonsense://x").error
     assert "started here" in shown(kernel, "%parallm dask")
-    address = kernel.value(
-        "get_ipython().magics_manager.registry['ParallmMagics'].session.dask.cluster.scheduler_address"
-    )
+    address = kernel.value(f"{SESSION}.dask.cluster.scheduler_address")
     assert "started here" in shown(kernel, f"%parallm dask {address}")
     assert alive(kernel) == 1
     shown(kernel, "%parallm dask off")
