@@ -10,7 +10,7 @@ from parallm_magics.cluster.lease_holder import HeldPermit, LeaseHolder
 from parallm_magics.cluster.packed_columns import LimitEvent
 from parallm_magics.core.provider import NotNow
 from parallm_magics.core.tasks import Task
-from parallm_magics.engine.accounts import Budget, Worst
+from parallm_magics.engine.accounts import NOTHING, Budget, Worst
 from parallm_magics.engine.rate_limits import RateLimit, RateWindow, Taken, Ticket
 
 SOON = 0.5
@@ -122,10 +122,10 @@ class LeasedBudget(Budget):
 
     def hold(self, task: Task) -> Decimal | None:
         """Set aside what a try of the task can cost at most; None where too little is leased now."""
+        if not self.capped:
+            return NOTHING
         amount = self._worst(task)
-        if self.capped and not self._holder.reserve(amount):
-            return None
-        return amount
+        return amount if self._holder.reserve(amount) else None
 
     def settle(self, held: Decimal, cost: Decimal | None) -> None:
         """Book a try that has ended; one whose cost is unknown has cost what was held for it."""
