@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from parallm_magics.cluster.chunk_reader import ChunkReader
-from parallm_magics.cluster.chunk_sizes import CHUNKS_A_WORKER, chunk_size
+from parallm_magics.cluster.chunk_sizes import chunk_size, suffices
 from parallm_magics.cluster.dask_link import DaskLink
 from parallm_magics.cluster.members import Members
 from parallm_magics.cluster.open_calls import OpenCalls
@@ -55,7 +55,7 @@ class ClusterRun:
             self._clock.scale if virtual else None,
             job.tell is not None,
         )
-        self._link = DaskLink(client, self._name, self._published, packed(terms))
+        self._link = DaskLink(client, self._name, self._published, self._changed.set, packed(terms))
         self._members = Members(job, self._calls, self._link)
         self._reader = ChunkReader(job, self._calls, self._members.shut, self._changed.set)
         self._sent = 0
@@ -113,12 +113,18 @@ class ClusterRun:
         while True:
             if (fault := self._over()) is not None:
                 return self._reader.drain(fault)
-            if len(self._link.futures) >= CHUNKS_A_WORKER * max(self._workers, 1):
+            if self._suffices():
                 return None
             tasks, wait = self._reader.read(self._size())
             if not tasks:
                 return wait
             self._send(tasks)
+
+    def _suffices(self) -> bool:
+        """Whether the workers have enough to do until they are heard of again."""
+        chunks, calls = len(self._link.futures), self._calls.under_way
+        workers, begun = max(self._workers, 1), self._link.answered
+        return suffices(self._rules, workers, chunks, calls, begun=begun)
 
     def _size(self) -> int:
         """How many calls the next chunk has."""

@@ -26,22 +26,31 @@ class DaskLink:
 
     Attributes:
         futures: the chunks that Dask has, by their numbers.
+        answered: whether any worker has been told what it may use.
     """
 
     def __init__(
-        self, client: Client, run: str, hear: Callable[[bytes], None], terms: bytes
+        self,
+        client: Client,
+        run: str,
+        hear: Callable[[bytes], None],
+        told: Callable[[], None],
+        terms: bytes,
     ) -> None:
         """Take whose cluster it is.
 
         Args:
             run: names the run, and the topic that its workers publish under.
             hear: hears what they publish, on this loop.
+            told: called once a worker has heard an answer for the first time.
             terms: what all chunks have in common.
         """
         self._client, self._run, self._terms = client, run, terms
         self._loop = asyncio.get_running_loop()
         self._sending: set[asyncio.Future[Any]] = set()
+        self._told = told
         self.futures: dict[int, Future[None]] = {}
+        self.answered = False
 
         def published(event: tuple[float, bytes]) -> None:
             with contextlib.suppress(RuntimeError):  # the loop is closed: so is the run
@@ -105,7 +114,8 @@ class DaskLink:
         }
         scheduler = self._client.scheduler
         if scheduler is not None and self.is_up:
-            self._soon(scheduler.broadcast(msg=message, workers=[address], on_error="ignore"))
+            telling = scheduler.broadcast(msg=message, workers=[address], on_error="ignore")
+            self._soon(telling).add_done_callback(self._first_answer)
 
     async def workers(self) -> Mapping[str, int]:
         """The addresses of the workers with their threads; none where the scheduler does not answer."""
@@ -146,7 +156,12 @@ class DaskLink:
         for number in list(self.futures):
             self.forget(number)
 
-    def _soon(self, work: Coroutine[Any, Any, Any]) -> None:
+    def _first_answer(self, telling: asyncio.Future[Any]) -> None:
+        if not self.answered:
+            self.answered = True
+            self._told()
+
+    def _soon(self, work: Coroutine[Any, Any, Any]) -> asyncio.Future[Any]:
         """Begin what nobody waits for; where it cannot be done, what is not heard of ends what depends on it."""
         future = self._begun(work)
         self._sending.add(future)
@@ -157,6 +172,7 @@ class DaskLink:
                 found.exception()
 
         future.add_done_callback(done)
+        return future
 
     async def _there(self, work: Coroutine[Any, Any, T]) -> T:
         """What comes of work that must run on the client's loop."""

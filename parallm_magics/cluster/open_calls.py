@@ -40,9 +40,9 @@ class OpenCalls:
         self._order = SimulatedOrder(job.rules, self._finish_all) if self._clock.virtual else None
 
     @property
-    def under_way(self) -> bool:
-        """Whether a call has no record yet."""
-        return bool(self._tasks)
+    def under_way(self) -> int:
+        """How many records are still to come of calls that were sent."""
+        return len(self._tasks)
 
     def model_of(self, provider: str) -> Model:
         """A model of this provider that was asked."""

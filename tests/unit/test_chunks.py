@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 from parallm_magics.cluster.chunk_reader import ChunkReader
-from parallm_magics.cluster.chunk_sizes import LARGEST_CHUNK, LARGEST_TEXT, chunk_size
+from parallm_magics.cluster.chunk_sizes import LARGEST_CHUNK, LARGEST_TEXT, chunk_size, suffices
 from parallm_magics.core.models import Model
 from parallm_magics.core.tasks import Task
 from parallm_magics.engine.clock import Clock
@@ -23,7 +23,7 @@ def test_all_workers_get_some_of_a_small_map() -> None:
 def test_a_chunk_of_fast_calls_is_large_but_not_the_last_ones() -> None:
     """What is left is shared by all workers."""
     rules = Rules(known=100_000)
-    assert chunk_size(rules, 2, 0, 1e6) == LARGEST_CHUNK
+    assert chunk_size(rules, 2, 200, 1e6) == LARGEST_CHUNK
     sizes, sent = list[int](), 90_000
     while sent < 100_000:
         sizes.append(min(chunk_size(rules, 2, sent, 1e6), 100_000 - sent))
@@ -35,7 +35,24 @@ def test_a_chunk_of_fast_calls_is_large_but_not_the_last_ones() -> None:
 def test_a_chunk_holds_more_calls_than_are_made_at_once() -> None:
     """Else a worker would wait for its next one."""
     assert chunk_size(Rules(concurrency=2000, known=None), 2, 0, 0.0) >= 1000
-    assert chunk_size(Rules(concurrency=2000, known=10_000), 2, 0, 0.0) == 2000
+    assert chunk_size(Rules(concurrency=2000, known=10_000), 2, 2000, 0.0) == 2000
+
+
+def test_the_first_chunks_hold_only_what_is_made_at_once() -> None:
+    """So they begin soon; what comes after them is not read before that."""
+    rules = Rules(concurrency=2000, known=10_000)
+    assert chunk_size(rules, 2, 0, 0.0) == 1000
+    assert suffices(rules, 2, 2, 2000, begun=False)
+    assert not suffices(rules, 2, 1, 1000, begun=False)
+    assert not suffices(rules, 2, 2, 2000, begun=True)
+
+
+def test_workers_with_small_chunks_have_more_of_them() -> None:
+    """Else the last calls would wait for the end of those before them; but never without bounds."""
+    rules = Rules(concurrency=200, known=10_000)
+    assert suffices(rules, 1, 2, 400, begun=True)
+    assert not suffices(rules, 1, 2, 399, begun=True)
+    assert suffices(rules, 1, 4, 20, begun=True)
 
 
 def test_a_chunk_of_long_prompts_has_few_calls() -> None:
