@@ -107,6 +107,7 @@ class RateLimit:
         limit: calls at once that the provider is thought to bear.
         inflight: calls under way.
         gate: no call begins before this time.
+        answers: how many calls it has answered.
         down_since: since when the provider, rather than a call, is at fault; one probe at a time.
         retries: tries that may be made again before the provider counts as down.
         wakers: told when a call may begin again.
@@ -131,7 +132,7 @@ class RateLimit:
     _fails: int = 0
     _pause: float = PROBE_FIRST
     _begun: int = 0
-    _answers: int = 0
+    answers: int = 0
     _crowded: bool = False
 
     def wait(self, now: float) -> float | None:
@@ -162,7 +163,7 @@ class RateLimit:
 
     def begin(self, now: float) -> Ticket:
         """Admit one call."""
-        ticket = Ticket(now, self.down_since is not None, self.inflight, self._begun, self._answers)
+        ticket = Ticket(now, self.down_since is not None, self.inflight, self._begun, self.answers)
         self.inflight += 1
         self._begun += 1
         self._peak = max(self._peak, self.inflight)
@@ -184,7 +185,7 @@ class RateLimit:
 
     def answered(self, ticket: Ticket) -> None:
         """The provider answered. A full round of answers raises the limit where it was used."""
-        self._answers += 1
+        self.answers += 1
         if self.down_since is not None:
             self.down_since, self._pause, self.retries = None, PROBE_FIRST, RETRIES
         self._fails = 0
@@ -222,7 +223,7 @@ class RateLimit:
         """
         others = ticket.beside + self._begun - ticket.number - 1
         if others and ticket.began >= self._cut_at:
-            served = self._answers - ticket.answers + serving
+            served = self.answers - ticket.answers + serving
             self.ceiling = max(1, min(int(self.limit), self.ceiling, served))
             self.limit, self._cut_at = float(self.ceiling), now
             self._slow_start, self._crowded, self._clean, self._peak = False, True, 0, 0
@@ -238,11 +239,6 @@ class RateLimit:
             self.down_since = now if self.down_since is None else self.down_since
             self.gate = max(self.gate, now + self._pause)
         return self.down_since is not None
-
-    @property
-    def has_answered(self) -> bool:
-        """Whether the provider has ever answered a call."""
-        return self._answers > 0
 
     def spend_retry(self) -> None:
         """One more try is made for a call."""

@@ -169,8 +169,8 @@ def after_fault(
     if not again or (fault.kind == "timeout" and not worker.task.retry_timeouts):
         _learn(worker.task, limit, ticket, fault, outlook)
         return fault, None
-    pause = _pause(worker, limit, ticket, fault, now)
-    if pause is None and _nobody_listens(worker, limit, fault):
+    pause = _pause(worker, line, ticket, fault, now)
+    if pause is None and _nobody_listens(worker, line, fault):
         fault = replace(fault, message=f"{fault.message}; {START_IT}")
         outlook.close(limit, None, fault)
     if pause is None:
@@ -190,7 +190,10 @@ def why_not_again(worker: Worker, wait: float, asked: float) -> Fault:
     """
     last = worker.tries[-1].fault if worker.tries else None
     fault = last or Fault("rate_limit", "the provider's rate limit")
-    return asks_too_long(fault, wait) if asked else too_late(fault, worker.task)
+    own = (
+        last is not None and last.retry_after is None
+    )  # the pause of an outage: nobody asked for it
+    return asks_too_long(fault, wait) if asked and not own else too_late(fault, worker.task)
 
 
 def asks_too_long(fault: Fault, seconds: float) -> Fault:
@@ -212,18 +215,16 @@ def _of_the_key(fault: Fault, line: Line) -> Fault:
     return fault if line.bare_refusals < FIRST_CALLS else replace(fault, kind="auth")
 
 
-def _pause(
-    worker: Worker, limit: RateLimit, ticket: Ticket, fault: Fault, now: float
-) -> float | None:
+def _pause(worker: Worker, line: Line, ticket: Ticket, fault: Fault, now: float) -> float | None:
     """Seconds until the next try after a passing fault; None where there is none."""
-    left = worker.left(now)
+    limit, left = line.limit, worker.left(now)
     if fault.kind == "parameter":  # each field is left out once, so that this ends
         return 0.0
     if fault.kind == "rate_limit":
         limit.limited(ticket, now, None if fault.final else fault.retry_after)
         worker.waits += 1
         return None if fault.final else limit.pause(worker.waits, fault.retry_after, left)
-    of_the_call = fault.kind == "forbidden" or _nobody_listens(worker, limit, fault)
+    of_the_call = fault.kind == "forbidden" or _nobody_listens(worker, line, fault)
     if not of_the_call and limit.faulted(ticket, now) and not fault.final:
         return limit.wait(now) or 0.0
     worker.lost += 1
@@ -233,9 +234,9 @@ def _pause(
     return limit.pause(worker.lost, fault.retry_after, left)
 
 
-def _nobody_listens(worker: Worker, limit: RateLimit, fault: Fault) -> bool:
+def _nobody_listens(worker: Worker, line: Line, fault: Fault) -> bool:
     """Whether a server of the own network was not started: an outage would end by itself."""
-    return fault.refused and worker.provider.local and not limit.has_answered
+    return fault.refused and worker.provider.local and not line.has_answered
 
 
 def _queued(

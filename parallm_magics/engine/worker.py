@@ -210,11 +210,21 @@ class Line:
     Attributes:
         bare_refusals: how many of a run's first calls were refused without a reason; -1 once one has
             ended in any other way.
+        answers_before: how many calls the provider had answered before this run.
     """
 
     limit: RateLimit
     workers: deque[Worker] = field(default_factory=deque)
     bare_refusals: int = 0
+    answers_before: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.answers_before = self.limit.answers
+
+    @property
+    def has_answered(self) -> bool:
+        """Whether the provider has answered a call since this run has asked it."""
+        return self.limit.answers > self.answers_before
 
 
 class _Limit:

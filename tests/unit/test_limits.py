@@ -244,7 +244,7 @@ def test_the_source_is_read_no_faster_than_it_is_served() -> None:
 def test_a_server_that_was_not_started_is_not_waited_for(
     local: bool, answers: int, waits: bool
 ) -> None:
-    """Only what has ever answered, or is elsewhere, may come back by itself."""
+    """Only what has answered in this run, or is elsewhere, may come back by itself."""
     answered = 0
 
     async def act(task: Task, heard: Heard) -> Reply:
@@ -269,6 +269,56 @@ def test_a_server_that_was_not_started_is_not_waited_for(
     assert all(("start the server" in record.error.message) != waits for record in lost)
     assert (took > 100) == waits
     assert (max(len(record.attempts) for record in lost) > 3) == waits
+
+
+def test_a_server_that_was_stopped_after_an_earlier_cell_is_not_waited_for() -> None:
+    """It was ended since: the next cell says so in seconds, and not at its deadline."""
+    up = True
+
+    async def act(task: Task, heard: Heard) -> Reply:
+        await asyncio.sleep(0.1)
+        if up:
+            return Reply("fine")
+        raise CallFailed(Fault("connection", "here:1: connection refused", refused=True))
+
+    fake, pools = Fake(act), RateLimits()
+    fake.local = True
+
+    async def main() -> list[Record]:
+        nonlocal up
+        routes = Routes(lambda model: fake, pools.of)
+        await Scheduler(tasks(3), routes, Rules(), Accounts(price), None, Stop()).run()
+        up = False
+        return await Scheduler(tasks(3), routes, Rules(), Accounts(price), None, Stop()).run()
+
+    records, took = run_virtual(main())
+    assert all("start the server" in record.error.message for record in records)
+    assert took < 10
+
+
+def test_a_pause_of_an_outage_is_nothing_that_the_provider_asks_for() -> None:
+    """It answered for a while, and then no more."""
+    asked = 0
+
+    async def act(task: Task, heard: Heard) -> Reply:
+        nonlocal asked
+        await asyncio.sleep(0.1)
+        asked += 1
+        if asked <= 3:
+            return Reply("fine")
+        raise CallFailed(Fault("connection", "here:1: connection refused", refused=True))
+
+    async def main() -> list[Record]:
+        fake = Fake(act)
+        routes = Routes(lambda model: fake, RateLimits().of)
+        return await Scheduler(
+            tasks(12), routes, Rules(concurrency=8), Accounts(price), None, Stop()
+        ).run()
+
+    records, _ = run_virtual(main())
+    told = [record.error.message for record in records if not record.ok]
+    assert len(told) == 9
+    assert not any("asks for a wait" in each for each in told), told
 
 
 @pytest.mark.parametrize("fault", ["outage", "a day"])
