@@ -64,7 +64,9 @@ def _middles(values: Sequence[float | Interval]) -> tuple[list[float], list[list
     if not any(isinstance(value, tuple) for value in values):
         return middles, None
     ends = [value if isinstance(value, tuple) else (value,) * 3 for value in values]
-    return middles, [[end[0] - end[1] for end in ends], [end[2] - end[0] for end in ends]]
+    # An interval may begin at its value, but for the last digit: matplotlib refuses what reaches less than nowhere.
+    below = [max(0.0, middle - low) for middle, low, _ in ends]
+    return middles, [below, [max(0.0, high - middle) for middle, _, high in ends]]
 
 
 def _table(corner: str, columns: Mapping[str, Mapping[Any, float | Interval]]) -> str:

@@ -106,7 +106,9 @@ class Findings(VoterFindings):
         key, name = key_of(label, self._reading), self.single
         learn, test = self._halves
         told = [(item.outcomes[name], item.truth == key) for item in learn]
-        known = [(each.shares[key], true) for each, true in told if each.shares and each.stated]
+        known = [
+            (each.shares.get(key, 0.0), true) for each, true in told if each.shares and each.stated
+        ]
         if not known:
             return None
         share = choose_threshold(*zip(*known, strict=True))
@@ -116,7 +118,7 @@ class Findings(VoterFindings):
             found = item.outcomes[name]
             if not (found.shares and found.stated):
                 return found
-            is_first = found.shares[key] >= share
+            is_first = found.shares.get(key, 0.0) >= share
             answer = label if is_first else other
             return rejudged(found, answer, is_first == (item.truth == key), found.calls)
 

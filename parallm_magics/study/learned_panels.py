@@ -45,7 +45,7 @@ def choose_threshold(shares: Sequence[float], truly: Sequence[bool]) -> float:
     """The share from which on a label is said, so that most of these items are right.
 
     Tried are the middles between two neighbouring shares, and the two ends, where the label is always
-    or never said. Of equal ones it is the nearest to one half.
+    or never said; with a share of 1 it is always said. Of equal ones it is the nearest to one half.
 
     Args:
         shares: what each item gives the label, from 0 to 1.

@@ -151,6 +151,20 @@ def test_a_threshold_removes_a_bias_that_a_vote_copies() -> None:
     assert "Best is A from 80.0 % on, else B. On the other 30, against a single call" in words(run)
 
 
+def test_a_label_without_a_probability_has_none() -> None:
+    """A provider of one's own may tell only those that it saw."""
+
+    def act(task: Task, heard: Heard) -> Any:
+        async def said() -> Reply:
+            return Reply("ANSWER: A", probabilities={at(task)[1]: 1.0})
+
+        return said()
+
+    found = studied("-n 1", act, 60).learned_threshold
+    assert found is not None
+    assert (found.share, found.tested.right) == (0.5, 30)
+
+
 def test_a_threshold_is_tested_on_the_other_half() -> None:
     """Probabilities that tell the truth of the items it is chosen on, and of no others, are found out."""
     learn = {*halves(60)[0]}
