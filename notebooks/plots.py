@@ -42,7 +42,9 @@ def lines(
             axes.errorbar(list(curve), middles, reach, label=name, capsize=3, **look)
         for place, (name, value) in enumerate((level or {}).items(), start=len(curves)):
             axes.axhline(value, linestyle="--", color=COLOURS[place % 4], label=name)
-        axes.legend(frameon=False)
+        if all(place == int(place) for curve in curves.values() for place in curve):
+            axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
     _show(axes, table)
 
 
