@@ -185,8 +185,19 @@ class ClusterRun:
             self._close_chunk(number, self._gone(status))
 
     async def _explain(self, number: int) -> None:
-        """Say why a chunk has failed."""
-        self._close_chunk(number, _chunk_fault(await self._link.problem(number)))
+        """Say why a chunk has failed, or send the rest of it once more.
+
+        Workers may die for other reasons than what they are asked: a chunk of which something has come goes on.
+        """
+        from distributed.scheduler import KilledWorker
+
+        problem = await self._link.problem(number)
+        wanted = isinstance(problem, KilledWorker) and self._over() is None
+        if wanted and (left := self._calls.take_back(number)):
+            self._link.forget(number)
+            self._send(left)
+        else:
+            self._close_chunk(number, _chunk_fault(problem))
 
     def _gone(self, status: str) -> Fault:
         if self._job.stop.reason:

@@ -68,9 +68,11 @@ class OpenCalls:
 
     def send(self, number: int, tasks: Sequence[Task]) -> None:
         """These calls are a chunk of this number."""
-        self.sent += len(tasks)
         self._chunks[number] = {task.asked[0].index: task for task in tasks}
         for task in tasks:
+            if task.asked[0].index in self._tasks:
+                continue  # it was a call of another chunk before
+            self.sent += 1
             self.models[task.model] = None
             self.deadline = max(self.deadline, task.deadline)
             self._tasks.update({each.index: task for each in task.asked})
@@ -81,6 +83,15 @@ class OpenCalls:
         """The places of a chunk's calls that have their records."""
         chunk = self._chunks.get(number, {})
         return [index for index in chunk if index not in self._tasks]
+
+    def take_back(self, number: int) -> list[Task]:
+        """The calls of a chunk that have no record, to be sent once more; none where nothing has come of it."""
+        chunk = self._chunks.get(number, {})
+        left = [task for index, task in chunk.items() if index in self._tasks]
+        if len(left) == len(chunk):
+            return []
+        del self._chunks[number]
+        return left
 
     def known(self, record: Record) -> None:
         """A call is not made, as its record is there."""

@@ -22,11 +22,11 @@ from test_dask_engine import cluster, on_a_loop
 
 from parallm_magics import FanoutRun, fanout
 from parallm_magics.api import PATTERNS, plan_cell
-from parallm_magics.cluster import parcels
+from parallm_magics.cluster import dask_link, parcels
 from parallm_magics.cluster.cluster_run import _chunk_fault
 from parallm_magics.cluster.dask_link import _other
 from parallm_magics.cluster.packed_columns import LimitEvent
-from parallm_magics.cluster.worker_process import WorkerProcess
+from parallm_magics.cluster.worker_process import WorkerProcess, run_chunk
 from parallm_magics.core.models import Model
 from parallm_magics.core.tasks import Attempt, Event, Fault, Record, Task, Usage
 from parallm_magics.engine.cancel_token import Stop
@@ -175,6 +175,31 @@ def test_a_chunk_that_kills_workers_is_told_as_that() -> None:
     worker = cast("Any", SimpleNamespace(address="tcp://somewhere"))
     fault = _chunk_fault(KilledWorker("parallm-1", worker, 3))
     assert fault.message.startswith("4 workers died with this call among theirs")
+
+
+@pytest.mark.parametrize(("answered", "asked"), [(8, 20), (0, 0)], ids=["some", "none"])
+def test_calls_whose_workers_died_are_sent_again_where_some_of_their_chunk_were_answered(
+    answered: int, asked: int, server: Loopback, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Then something else may have killed the workers; where nothing came, the calls may have."""
+
+    def dying(terms: bytes, number: int, chunk: bytes) -> None:
+        if number == 1 or not answered:
+            if answered:
+                some = parcels.pack_chunk(parcels.unpacked(chunk).tasks[:answered])
+                run_chunk(terms, number, some)
+            raise KilledWorker("chunk", cast("Any", SimpleNamespace(address="somewhere")), 3)
+        run_chunk(terms, number, chunk)
+
+    monkeypatch.setattr(dask_link, "run_chunk", dying)
+
+    async def run_it() -> FanoutRun:
+        async with cluster(1):
+            return await mapped(range(20))
+
+    run = asyncio.run(run_it())
+    assert len(run.succeeded) == len(server.log) == asked
+    assert len(run.results) == 20
 
 
 @on_a_loop
