@@ -15,6 +15,7 @@ include_patterns = [
     "notebooks/*.ipynb",
     "notebooks/data/README.md",
     "notebooks/models/NUMBERS.md",
+    "notebooks/models/README.md",
     "tests/benchmarks/*.md",
     "CHANGELOG.md",
     "CODE_OF_CONDUCT.md",
