@@ -212,8 +212,8 @@ def test_typed_cells_run_as_pasted_ones(chromium: Browser, lab: Lab) -> None:
     fanout = next(cell for cell in of_pages() if cell.startswith("%%fanout -o review"))
     guarded = next(
         cell
-        for cell in of_lesson(PROJECT / "notebooks/07_guardrails.ipynb")
-        if "%guardrail privacy" in cell
+        for cell in of_lesson(PROJECT / "notebooks/01_quickstart.ipynb")
+        if "%guardrail" in cell
     )
     setup = (
         "%load_ext parallm_magics\n%config ParallmMagics.model = 'sim:?scale=0&accuracy=1&truth=BLOCK'\n"

@@ -15,7 +15,7 @@ CODE = (LABEXTENSION / ABOUT["jupyterlab"]["_build"]["load"]).read_text("utf-8")
 PYPROJECT = tomllib.loads((PROJECT / "pyproject.toml").read_text("utf-8"))
 REACHES_OUT = (
     r"\beval\b|\bFunction\b|\bfetch\b|XMLHttpRequest|WebSocket|sendBeacon|\bimport\b|https?:|innerHTML|"
-    r"insertAdjacentHTML|document\b|\bWorker\b|localStorage|setTimeout|setInterval"
+    r"insertAdjacentHTML|document\b(?!\.addEventListener|\.body\.classList)|\bWorker\b|localStorage|setTimeout|setInterval"
 )
 
 
