@@ -52,9 +52,9 @@ def suffices(rules: Rules, workers: int, chunks: int, calls: int, *, begun: bool
         workers: how many share the calls.
         chunks: how many they have.
         calls: how many of these have not ended.
-        begun: whether a worker has begun. Until then, to read more calls would hold up the first ones.
+        begun: whether a worker has begun. Until then, to read more calls than all need at first would hold up these.
     """
-    if not begun and calls >= rules.concurrency:
+    if not begun and calls >= rules.concurrency and chunks >= workers:
         return True
     few = calls < 2 * rules.concurrency
     return chunks >= workers * (SMALL_CHUNKS_A_WORKER if few else CHUNKS_A_WORKER)

@@ -45,6 +45,8 @@ def test_the_first_chunks_hold_only_what_is_made_at_once() -> None:
     assert suffices(rules, 2, 2, 2000, begun=False)
     assert not suffices(rules, 2, 1, 1000, begun=False)
     assert not suffices(rules, 2, 2, 2000, begun=True)
+    few = Rules(concurrency=8, known=80)
+    assert not suffices(few, 2, 1, chunk_size(few, 2, 0, 0.0), begun=False), "no worker stands idle"
 
 
 def test_workers_with_small_chunks_have_more_of_them() -> None:
