@@ -17,6 +17,8 @@ from provider import KEY, Act, Loopback
 from parallm_magics.cluster.lease_table import TERM
 
 AT_ONCE = 8
+LOST = 2 * AT_ONCE
+"""What is in flight, and what has just ended and is not yet told: these calls all end at the same time."""
 MAP = (
     f"%%fanout --each docs --engine dask -m anthropic:slow -c {AT_ONCE} -o run{{more}}\n"
     "Say {{{{item}}}}.\n"
@@ -68,7 +70,7 @@ def test_a_worker_that_dies_costs_what_was_in_flight(
     cell = kernel.cell(number)
     assert not cell.error, cell.error
     assert kernel.value("len(run.succeeded)") == ITEMS
-    assert repeated(server) <= AT_ONCE
+    assert repeated(server) <= LOST
 
 
 def test_without_any_worker_a_cell_waits_for_one(
@@ -85,7 +87,7 @@ def test_without_any_worker_a_cell_waits_for_one(
     cluster.add_worker()
     assert not kernel.cell(number).error
     assert kernel.value("len(run.succeeded)") == ITEMS
-    assert repeated(server) <= 2 * AT_ONCE
+    assert repeated(server) <= LOST + AT_ONCE
 
 
 def test_a_scheduler_that_dies_ends_the_cell_with_what_came(
@@ -152,9 +154,9 @@ def test_a_restart_of_the_users_client_costs_what_was_in_flight(
     cell = kernel.cell(number)
     kernel.cell(restarted)
     assert not cell.error, cell.error
-    assert kernel.value("len(run.succeeded)") >= 20 - AT_ONCE
+    assert kernel.value("len(run.succeeded)") >= 20 - LOST
     assert not kernel.run("run = await run.retry()").error
     assert kernel.value("len(run.succeeded)") == ITEMS
-    assert repeated(server) <= 2 * AT_ONCE
+    assert repeated(server) <= LOST + AT_ONCE
     kernel.end_subshell(other)
     kernel.run("client.close(); client.cluster.close()")
